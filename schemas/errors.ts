@@ -1,0 +1,103 @@
+/**
+ * The error catalogue: every failure a person can meet has a code here, and nowhere else.
+ *
+ * A code is never reused and never changes its meaning; `docs/errors.md` explains each, and
+ * `test/architecture/errors.test.ts` compares the two both ways. `exit` is the exit code of the `steno`
+ * command; `status` the HTTP status; `retryable` says whether the same call may succeed unchanged later.
+ */
+export interface ErrorEntry {
+  readonly status: number;
+  readonly exit: number;
+  readonly retryable: boolean;
+  /** What happened, one clause, no full stop. */
+  readonly message: string;
+  /** What to do about it, an imperative sentence. */
+  readonly fix: string;
+}
+
+const entry = (status: number, exit: number, retryable: boolean, message: string, fix: string): ErrorEntry => ({
+  status, exit, retryable, message, fix,
+});
+
+export const errorCatalogue = {
+  // Certificates: why an admission was refused.
+  CERT_REQUIRED: entry(401, 77, false, 'this gateway admits only certificates issued by Steno', 'Run `steno login`, then connect with an SSH client that supports OpenSSH certificates.'),
+  CERT_GARBLED: entry(401, 77, false, 'the certificate cannot be parsed', 'Run `steno login` to get a new one.'),
+  CERT_EXPIRED: entry(401, 77, false, 'the certificate has expired', 'Run `steno login` to get a new one.'),
+  CERT_NOT_YET_VALID: entry(401, 77, true, 'the certificate is not valid yet', 'Check the clock of this machine, or wait until the certificate begins.'),
+  CERT_UNKNOWN_CA: entry(401, 77, false, 'the certificate is not signed by this Steno', 'Run `steno login` against this Steno.'),
+  CERT_WRONG_KIND: entry(401, 77, false, 'a host certificate was offered where a user certificate is needed', 'Run `steno login` and use the certificate it writes.'),
+  CERT_WRONG_PRINCIPAL: entry(403, 77, false, 'the certificate does not allow this login', 'Connect with a login that `steno status` lists.'),
+  CERT_WRONG_SOURCE: entry(403, 77, false, 'the certificate may not be used from this address', 'Connect from an address the certificate names.'),
+  CERT_UNKNOWN_OPTION: entry(401, 77, false, 'the certificate carries a critical option that is not understood', 'Upgrade Steno, or have the certificate issued without it.'),
+  CERT_BAD_SIGNATURE: entry(401, 77, false, 'the proof of possession does not match the certificate', 'Check that key and certificate belong together.'),
+  LOCKED: entry(403, 77, false, 'a lock is in force', 'Ask whoever set the lock; `steno status` names it.'),
+  ACCESS_DENIED: entry(403, 77, false, 'no role allows this', 'Ask for a role that allows it.'),
+  // Reaching a node.
+  NODE_UNKNOWN: entry(404, 69, false, 'no such node', 'Run `steno nodes` to see the nodes there are.'),
+  NODE_UNREACHABLE: entry(502, 69, true, 'the node cannot be reached', 'Check that the node is up and its address is right (`steno nodes`).'),
+  NODE_HOST_KEY: entry(502, 69, false, 'the node presented a host key that Steno does not trust', 'Find out why the key changed before you accept it with `steno nodes add --host-key`.'),
+  NODE_REFUSED: entry(502, 69, false, 'the node refused the certificate of this session', 'Check that its sshd trusts the user CA of Steno (`steno ca export user`) and that the login exists.'),
+  NODE_LOST: entry(502, 69, true, 'the connection to the node was lost', 'Connect again.'),
+  CHANNEL_UNSUPPORTED: entry(400, 64, false, 'this kind of channel is not supported', 'Use a shell, a command, a subsystem or a forwarding.'),
+  // Recording.
+  RECORDING_IMPOSSIBLE: entry(503, 74, true, 'the session cannot be recorded, so it cannot take place', 'Ask the operator to look at `steno doctor`.'),
+  SPOOL_FULL: entry(503, 74, true, 'the spool of the gateway has no room', 'Free space under the data directory, or restore the connection to ingest.'),
+  DRAINING: entry(503, 75, true, 'this Steno is shutting down', 'Connect again in a moment.'),
+  // Uplink.
+  UPLINK_MALFORMED: entry(400, 65, false, 'an uplink frame cannot be parsed', 'Upgrade the older side.'),
+  UPLINK_VERSION: entry(400, 65, false, 'the two sides speak different uplink versions', 'Upgrade the older side.'),
+  UPLINK_UNAUTHENTICATED: entry(401, 77, false, 'the uplink certificate is not trusted', 'Join the gateway to this Steno again.'),
+  UPLINK_CHAIN_BROKEN: entry(409, 65, false, 'a block does not continue its hash chain', 'Keep the spool for examination; see docs/errors.md.'),
+  UPLINK_SIGNATURE: entry(409, 65, false, 'a checkpoint is not signed by the key of its gateway', 'Keep the spool for examination; see docs/errors.md.'),
+  STORE_UNAVAILABLE: entry(503, 75, true, 'a store does not answer or refuses writes', 'Look at `steno doctor`; nothing acknowledged is lost meanwhile.'),
+  STORE_NOT_FOUND: entry(404, 66, false, 'no such object', 'Check the name.'),
+  // Verification: exit codes are part of the command line contract.
+  VERIFY_ALTERED: entry(422, 10, false, 'the recording was altered', 'Treat it as tampered with; the report names the first bad block.'),
+  VERIFY_TRUNCATED: entry(422, 11, false, 'the end of the recording is missing', 'Export it again, or look for the missing parts.'),
+  VERIFY_REORDERED: entry(422, 12, false, 'parts of the recording are in the wrong order', 'Put the parts in the order of their numbers.'),
+  VERIFY_MISSING_PART: entry(422, 13, false, 'a part in the middle of the recording is missing', 'Look for the part that the report names.'),
+  VERIFY_UNSIGNED: entry(422, 14, false, 'the recording carries no signature of a trusted recording key', 'Check that the recording CA key is the right one.'),
+  RECORDING_MALFORMED: entry(422, 65, false, 'this is not a Steno recording', 'Check the file; `zstd -t` tells whether it arrived whole.'),
+  RECORDING_VERSION: entry(422, 65, false, 'the recording is of a newer format version', 'Upgrade Steno.'),
+  // Command line and HTTP.
+  USAGE: entry(400, 64, false, 'the call cannot be understood', 'Run the verb with --help.'),
+  BAD_REQUEST: entry(400, 64, false, 'the request is malformed', 'See the detail.'),
+  NOT_FOUND: entry(404, 66, false, 'there is no such thing', 'Check the name.'),
+  SESSION_UNKNOWN: entry(404, 66, false, 'no such session', 'Run `steno sessions`.'),
+  NOT_SIGNED_IN: entry(401, 77, false, 'you are not signed in', 'Run `steno login`, or open a fresh sign-in link.'),
+  LINK_USED: entry(401, 77, false, 'this sign-in link was used already or has expired', 'Run `steno login --web` for a new one.'),
+  REQUEST_REPLAYED: entry(401, 77, false, 'this signed request was seen before or is too old', 'Check the clock of this machine and try again.'),
+  TOO_LARGE: entry(413, 64, false, 'more data than allowed', 'Ask for less at a time.'),
+  TOO_MANY: entry(429, 75, true, 'too many requests', 'Wait a moment.'),
+  NOT_RUNNING: entry(503, 69, true, 'Steno is not running', 'Start it with `steno up`.'),
+  ALREADY_RUNNING: entry(409, 73, false, 'another Steno runs on this data directory', 'Stop it first, or choose another --data.'),
+  PORT_TAKEN: entry(409, 73, false, 'a port is taken', 'Choose another with --ssh-listen or --web-listen, or 0 for a free one.'),
+  BINDING_MISSING: entry(500, 78, false, 'the native binding of ssh2 is missing, which makes Steno five times slower', 'Run `npm rebuild ssh2` with the Node that starts Steno.'),
+  DISK_NEARLY_FULL: entry(507, 74, false, 'the disk of the data directory is nearly full', 'Free space, or choose another --data.'),
+  NODE_VERSION: entry(500, 78, false, 'this Node.js is too old', 'Use Node.js 20.19 or newer.'),
+  INTERNAL: entry(500, 70, false, 'something went wrong inside Steno', 'Look at the log, and report it.'),
+} as const satisfies Record<string, ErrorEntry>;
+
+export type ErrorCode = keyof typeof errorCatalogue;
+
+/** An error with a code from the catalogue. `detail` names the thing it happened to; never a secret. */
+export class StenoError extends Error {
+  readonly code: ErrorCode;
+  readonly detail: string | undefined;
+
+  constructor(code: ErrorCode, detail?: string, options?: { cause?: unknown }) {
+    super(detail === undefined ? errorCatalogue[code].message : `${errorCatalogue[code].message}: ${detail}`, options);
+    this.name = 'StenoError';
+    this.code = code;
+    this.detail = detail;
+  }
+
+  get entry(): ErrorEntry {
+    return errorCatalogue[this.code];
+  }
+}
+
+export function isErrorCode(code: string): code is ErrorCode {
+  return Object.hasOwn(errorCatalogue, code);
+}
