@@ -1,0 +1,190 @@
+/**
+ * The HTTP interfaces: what viewer/api answers to browsers and to the `steno` command, and what the authority answers
+ * to services and to the command. Times are ms since 1970, offsets ms of session time. Errors are `ApiError` with the
+ * status of the catalogue.
+ *
+ * viewer/api (cookie of a web session, or a signed request):
+ *   POST /api/sign-in {token}            one-time link → cookie           POST /api/sign-out
+ *   GET  /api/me                         Me
+ *   GET  /api/sessions?user&node&login&kind&state&from&to&before&limit    SessionList, newest first
+ *   GET  /api/sessions/:id               SessionInfo
+ *   GET  /api/sessions/:id/segments      SegmentIndex
+ *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
+ *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
+ *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
+ *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
+ *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
+ *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
+ *   GET  /api/status                     StatusReport
+ * authority (mutual TLS for services, signed request for the command, Unix socket for the owner of the machine):
+ *   POST /v1/login {public_key}          socket only → LoginResult        POST /v1/enroll  socket only → Enrolment
+ *   POST /v1/sign-in-link                socket or signed → {url_token, expires_at}
+ *   GET  /v1/nodes                       NodeRecord[]       PUT /v1/nodes/:name   DELETE /v1/nodes/:name   (administer)
+ *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
+ *   POST /v1/host-certificate {public_key, name}            (administer, or the service itself)
+ *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
+ *   POST /v1/sign-in {token}, GET /v1/web-session           viewer → WebIdentity
+ *   WS   /v1/watch                       Snapshot on every change, to services
+ */
+import type { NodeRecord, Role } from './role.js';
+import type { SessionKind } from './recording/line.js';
+
+export interface ApiError {
+  readonly error: { readonly code: string; readonly message: string; readonly fix: string; readonly detail?: string };
+}
+
+export interface Me {
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly view: 'all' | 'own' | 'none';
+}
+
+export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';
+
+export interface SessionInfo {
+  readonly id: string;
+  readonly kind: SessionKind;
+  readonly state: SessionState;
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly gateway: string;
+  readonly source_address: string;
+  readonly client_version: string;
+  readonly command: string;
+  readonly tty: boolean;
+  readonly cols: number;
+  readonly rows: number;
+  readonly started_at: number;
+  readonly ended_at: number | null;
+  /** Session time of the last line. */
+  readonly duration: number;
+  readonly exit_code: number | null;
+  readonly exit_signal: string | null;
+  readonly bytes_in: number;
+  readonly bytes_out: number;
+  readonly recording_bytes: number;
+  readonly stored_bytes: number;
+}
+
+export interface SessionList {
+  readonly sessions: readonly SessionInfo[];
+  /** Pass as `before` for the next page; null at the end. */
+  readonly next: string | null;
+}
+
+export interface SegmentIndex {
+  readonly session: string;
+  readonly cols: number;
+  readonly rows: number;
+  readonly duration: number;
+  readonly live: boolean;
+  /** Last durable block: where the live socket goes on. */
+  readonly block: number;
+  /** In order, without holes. `start`, `end`: offsets; `first_block`: block of the first line; `cols`, `rows` at start. */
+  readonly segments: readonly { readonly n: number; readonly start: number; readonly end: number; readonly first_block: number }[];
+  readonly markers: readonly { readonly at: number; readonly label: string; readonly kind: 'gap' | 'file' | 'participant' | 'marker' }[];
+}
+
+export interface SearchHit {
+  readonly session: string;
+  /** Offset in ms at which the line first appeared. */
+  readonly time: number;
+  /** Wall clock. */
+  readonly at: number;
+  readonly row: number;
+  readonly text: string;
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  /** Lines seen just before and after, for context; at most two each. */
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+  /** Path of the viewer that opens the replay at this moment. */
+  readonly link: string;
+}
+
+export interface SearchResult {
+  readonly hits: readonly SearchHit[];
+  readonly next: string | null;
+}
+
+export interface SessionFact {
+  readonly at: number;
+  readonly offset: number;
+  readonly kind: string;
+  readonly data: unknown;
+}
+
+export interface StatusReport {
+  readonly version: string;
+  readonly sessions_live: number;
+  readonly sessions_total: number;
+  readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
+}
+
+export interface LoginResult {
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly logins: readonly string[];
+  /** One public key line: the user certificate. */
+  readonly certificate: string;
+  readonly valid_before: number;
+  readonly ssh_host_ca: readonly string[];
+  readonly ssh_user_ca: readonly string[];
+  readonly recording_ca: readonly string[];
+  readonly service_ca_pem: string;
+}
+
+export interface Enrolment {
+  /** PEM: x509 certificate of the service and the CA that issued it. */
+  readonly service_certificate: string;
+  readonly service_ca: string;
+  /** Public key lines. */
+  readonly host_certificate?: string;
+  readonly recording_certificate?: string;
+}
+
+export interface EnrolRequest {
+  readonly kind: 'gateway' | 'ingest' | 'viewer' | 'agent' | 'authority';
+  readonly name: string;
+  /** SPKI PEM of the x509 key. */
+  readonly service_key: string;
+  readonly host_key?: string;
+  readonly recording_key?: string;
+}
+
+export interface SessionCertificateRequest {
+  readonly user: string;
+  readonly login: string;
+  readonly node: string;
+  readonly public_key: string;
+  /** base64 of the certificate the user was admitted with: the authority checks it again. */
+  readonly user_certificate: string;
+  readonly source_address: string;
+}
+
+export interface Snapshot {
+  readonly version: number;
+  readonly ssh_user_ca: readonly string[];
+  readonly ssh_host_ca: readonly string[];
+  readonly recording_ca: readonly string[];
+  readonly roles: readonly Role[];
+  readonly nodes: readonly NodeRecord[];
+  readonly locks: readonly Lock[];
+}
+
+export interface Lock {
+  readonly id: string;
+  readonly target_kind: 'user' | 'role' | 'login' | 'node' | 'session';
+  readonly target: string;
+  readonly reason: string;
+  readonly expires_at: number | null;
+}
+
+export interface WebIdentity {
+  readonly token: string;
+  readonly user: string;
+  readonly roles: readonly Role[];
+  readonly expires_at: number;
+}

@@ -1,0 +1,8 @@
+/** What Node and browsers both have of the WHATWG Encoding Standard; neither platform's types are loaded here. */
+declare class TextEncoder {
+  encode(input?: string): Uint8Array<ArrayBuffer>;
+}
+declare class TextDecoder {
+  constructor(label?: string, options?: { fatal?: boolean; ignoreBOM?: boolean });
+  decode(input?: Uint8Array, options?: { stream?: boolean }): string;
+}

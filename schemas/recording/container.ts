@@ -1,0 +1,176 @@
+/**
+ * The container of a recording: zstd frames (RFC 8878), each followed by its proof in a skippable frame, and at the
+ * end the seek table of the zstd seekable format (zstd contrib/seekable_format, version 0.1.0).
+ *
+ *     object  = part seek-table
+ *     part    = data-frame+ proof
+ *     file    = (data-frame+ proof)+ [certificate] seek-table      what `steno export` writes
+ *
+ * `zstd -d` skips all but the data frames. Objects concatenated in order are a file as well: readers skip seek tables
+ * in the middle. Reading here is strict about structure and never decompresses. Tested in container.test.ts.
+ */
+import { StenoError } from '../errors.js';
+import { isSignedCheckpoint } from './checkpoint.js';
+import type { SignedCheckpoint } from './checkpoint.js';
+
+export const ZSTD_MAGIC = 0xfd2fb528;
+/** One of the sixteen skippable magics that zstd leaves to applications. */
+export const PROOF_MAGIC = 0x184d2a5b;
+export const SEEK_TABLE_MAGIC = 0x184d2a5e;
+const SEEKABLE_FOOTER_MAGIC = 0x8f92eab1;
+const MAX_PROOF_BYTES = 1 << 22;
+/** Larger frames are no recording: a bound on what a reader must hold. Decompressed bytes. */
+export const MAX_FRAME_BYTES = 8 << 20;
+
+export type Proof =
+  /** Closes a part: the checkpoint covers the blocks of this part and all before it. */
+  | {
+      readonly kind: 'part';
+      /** Counts from 1. */
+      readonly part: number;
+      readonly first_block: number;
+      /** base64 of the first `TAG_BYTES` of h[n] for each block of the part. */
+      readonly tags: string;
+      readonly checkpoint: SignedCheckpoint;
+      /** Fingerprint (`SHA256:…`) of the gateway's recording certificate. */
+      readonly certificate: string;
+    }
+  /** The gateway's recording certificate, base64 of the SSH blob. */
+  | { readonly kind: 'certificate'; readonly certificate: string };
+
+export interface SeekEntry {
+  readonly compressed: number;
+  readonly decompressed: number;
+}
+
+export type Segment =
+  | { readonly kind: 'data'; readonly offset: number; readonly bytes: Uint8Array }
+  | { readonly kind: 'proof'; readonly offset: number; readonly length: number; readonly proof: Proof }
+  | { readonly kind: 'seek-table'; readonly offset: number; readonly entries: readonly SeekEntry[]; readonly length: number };
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export function encodeProof(proof: Proof): Uint8Array {
+  return skippable(PROOF_MAGIC, encoder.encode(JSON.stringify(proof)));
+}
+
+/** A seek table without checksums: every data frame carries its own. */
+export function encodeSeekTable(entries: readonly SeekEntry[]): Uint8Array {
+  const body = new Uint8Array(entries.length * 8 + 9);
+  const view = new DataView(body.buffer);
+  entries.forEach((entry, i) => {
+    view.setUint32(i * 8, entry.compressed, true);
+    view.setUint32(i * 8 + 4, entry.decompressed, true);
+  });
+  view.setUint32(entries.length * 8, entries.length, true);
+  body[entries.length * 8 + 4] = 0;
+  view.setUint32(entries.length * 8 + 5, SEEKABLE_FOOTER_MAGIC, true);
+  return skippable(SEEK_TABLE_MAGIC, body);
+}
+
+function skippable(magic: number, content: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(8 + content.length);
+  const view = new DataView(frame.buffer);
+  view.setUint32(0, magic, true);
+  view.setUint32(4, content.length, true);
+  frame.set(content, 8);
+  return frame;
+}
+
+/**
+ * Walks a container from the start. A cut-off last frame throws RECORDING_MALFORMED with detail `cut off`, after all
+ * whole segments before it were yielded, so that a verifier can tell truncation from nonsense.
+ */
+export function* readContainer(file: Uint8Array): Generator<Segment> {
+  let offset = 0;
+  while (offset < file.length) {
+    if (file.length - offset < 8) throw cutOff();
+    const view = new DataView(file.buffer, file.byteOffset + offset, file.length - offset);
+    const magic = view.getUint32(0, true);
+    if (magic === ZSTD_MAGIC) {
+      const length = dataFrameLength(file.subarray(offset));
+      yield { kind: 'data', offset, bytes: file.subarray(offset, offset + length) };
+      offset += length;
+      continue;
+    }
+    if (magic !== PROOF_MAGIC && magic !== SEEK_TABLE_MAGIC) {
+      throw new StenoError('RECORDING_MALFORMED', `unknown frame at byte ${offset}`);
+    }
+    const size = view.getUint32(4, true);
+    if (size > MAX_PROOF_BYTES) throw new StenoError('RECORDING_MALFORMED', `oversized frame at byte ${offset}`);
+    const length = 8 + size;
+    if (view.byteLength < length) throw cutOff();
+    const content = file.subarray(offset + 8, offset + length);
+    yield magic === PROOF_MAGIC
+      ? { kind: 'proof', offset, length, proof: parseProof(content, offset) }
+      : { kind: 'seek-table', offset, length, entries: parseSeekTable(content, offset) };
+    offset += length;
+  }
+}
+
+function cutOff(): StenoError {
+  return new StenoError('RECORDING_MALFORMED', 'cut off');
+}
+
+function parseProof(content: Uint8Array, offset: number): Proof {
+  const bad = (): StenoError => new StenoError('RECORDING_MALFORMED', `unreadable proof at byte ${offset}`);
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(content));
+  } catch {
+    throw bad();
+  }
+  if (typeof value !== 'object' || value === null) throw bad();
+  const proof = value as Record<string, unknown>;
+  if (proof['kind'] === 'certificate' && typeof proof['certificate'] === 'string') {
+    return { kind: 'certificate', certificate: proof['certificate'] };
+  }
+  const { part, first_block, tags, checkpoint, certificate } = proof;
+  if (
+    proof['kind'] === 'part' && Number.isSafeInteger(part) && Number.isSafeInteger(first_block) && typeof tags === 'string' &&
+    typeof certificate === 'string' && isSignedCheckpoint(checkpoint)
+  ) {
+    return { kind: 'part', part: part as number, first_block: first_block as number, tags, checkpoint, certificate };
+  }
+  throw bad();
+}
+
+function parseSeekTable(content: Uint8Array, offset: number): SeekEntry[] {
+  const bad = (): StenoError => new StenoError('RECORDING_MALFORMED', `unreadable seek table at byte ${offset}`);
+  if (content.length < 9) throw bad();
+  const view = new DataView(content.buffer, content.byteOffset, content.length);
+  const count = view.getUint32(content.length - 9, true);
+  const descriptor = content[content.length - 5]!;
+  const entrySize = (descriptor & 0x80) !== 0 ? 12 : 8;
+  if (view.getUint32(content.length - 4, true) !== SEEKABLE_FOOTER_MAGIC || content.length !== count * entrySize + 9) throw bad();
+  return Array.from({ length: count }, (_, i) => ({
+    compressed: view.getUint32(i * entrySize, true),
+    decompressed: view.getUint32(i * entrySize + 4, true),
+  }));
+}
+
+/** Length in bytes of the zstd data frame at the start of `file`, from its block headers (RFC 8878, 3.1.1). */
+export function dataFrameLength(file: Uint8Array): number {
+  const need = (length: number): void => {
+    if (file.length < length) throw cutOff();
+  };
+  need(5);
+  const descriptor = file[4]!;
+  const singleSegment = (descriptor & 0x20) !== 0;
+  const contentSizeFlag = descriptor >> 6;
+  const contentSizeBytes = contentSizeFlag === 0 ? (singleSegment ? 1 : 0) : 1 << contentSizeFlag;
+  const dictionaryBytes = [0, 1, 2, 4][descriptor & 3]!;
+  let offset = 5 + (singleSegment ? 0 : 1) + dictionaryBytes + contentSizeBytes;
+  for (;;) {
+    need(offset + 3);
+    const header = file[offset]! | (file[offset + 1]! << 8) | (file[offset + 2]! << 16);
+    const type = (header >> 1) & 3;
+    if (type === 3) throw new StenoError('RECORDING_MALFORMED', 'reserved zstd block type');
+    offset += 3 + (type === 1 ? 1 : header >> 3);
+    if ((header & 1) === 1) break;
+  }
+  if ((descriptor & 4) !== 0) offset += 4;
+  need(offset);
+  return offset;
+}

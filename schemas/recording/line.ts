@@ -1,0 +1,288 @@
+/**
+ * The lines of a recording: asciicast v3 with Steno's own codes.
+ *
+ * Line 1 is the header, every further line `[interval, code, data]`, where interval is the time since the line
+ * before in seconds, written with millisecond precision. Codes `o i r m x` are asciicast v3; `k j g b s` are
+ * Steno's and skipped by players that do not know them (docs/format.md, "Lines"). Parsing is strict and bounded:
+ * a line is at most `MAX_LINE_BYTES`. Tested in line.test.ts.
+ */
+import { StenoError } from '../errors.js';
+
+export const RECORDING_FORMAT = 1;
+/** Upper bound of one encoded line in bytes of UTF-8, its newline included. */
+export const MAX_LINE_BYTES = 65_536;
+
+export type SessionKind = 'shell' | 'exec' | 'sftp' | 'subsystem' | 'forward';
+
+/** What the recorder knew when it opened the session; member `steno` of the asciicast header. */
+export interface SessionFacts {
+  readonly format: typeof RECORDING_FORMAT;
+  /** 26 characters of Crockford base32 in lower case: 48 bits of ms since 1970, 80 random bits (ULID). */
+  readonly session: string;
+  readonly kind: SessionKind;
+  readonly gateway: string;
+  /** Monotonic per gateway: a number missing between two others is a recording that was lost or withheld. */
+  readonly counter: number;
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly node: string;
+  readonly login: string;
+  readonly source_address: string;
+  readonly client_version: string;
+  /** Serial of the user's certificate, in decimal. */
+  readonly certificate_serial: string;
+  readonly certificate_key_id: string;
+  readonly tty: boolean;
+  /** Milliseconds since 1970 at session time 0. */
+  readonly started_at: number;
+  readonly recording: RecordingMode;
+}
+
+/** How the role wants the session recorded. `limit` is in bytes per direction, for streams without a terminal. */
+export interface RecordingMode {
+  readonly mode: 'strict' | 'best_effort';
+  readonly streams: 'limited' | 'full';
+  readonly limit: number;
+}
+
+export interface RecordingHeader {
+  readonly version: 3;
+  readonly term: { readonly cols: number; readonly rows: number; readonly type?: string };
+  /** Seconds since 1970. */
+  readonly timestamp: number;
+  readonly command?: string;
+  readonly title?: string;
+  readonly env?: Readonly<Record<string, string>>;
+  readonly steno: SessionFacts;
+}
+
+export type StreamName = 'in' | 'out' | 'err';
+
+/** `s` lines: what a stream or channel did, beside its bytes. `channel` tells forwarded connections apart. */
+export type StreamFact =
+  | { readonly fact: 'exec'; readonly command: string }
+  | { readonly fact: 'subsystem'; readonly name: string }
+  | { readonly fact: 'environment'; readonly name: string; readonly value: string }
+  /** The `o` lines that follow come from this stream, until the next such line. */
+  | { readonly fact: 'stream'; readonly name: 'stdout' | 'stderr' }
+  | { readonly fact: 'signal'; readonly name: string; readonly from: 'client' | 'node' }
+  | { readonly fact: 'agent_forwarding' }
+  | { readonly fact: 'forward_listen'; readonly address: string; readonly port: number }
+  | {
+      readonly fact: 'forward_open';
+      readonly channel: number;
+      readonly direction: 'local' | 'remote' | 'agent';
+      readonly address: string;
+      readonly port: number;
+      readonly origin_address: string;
+      readonly origin_port: number;
+    }
+  | { readonly fact: 'forward_close'; readonly channel: number }
+  /** One file operation of sftp, scp or rsync. Sizes in bytes; `sha256` (hex) only where the whole content passed. */
+  | FileFact
+  /** The whole of one direction of one stream, whether or not its bytes were kept. */
+  | { readonly fact: 'total'; readonly stream: StreamName; readonly channel?: number; readonly bytes: number; readonly sha256: string };
+
+export interface FileFact {
+  readonly fact: 'file';
+  readonly protocol: 'sftp' | 'scp' | 'rsync' | 'git';
+  readonly operation:
+    | 'read' | 'write' | 'open' | 'list' | 'stat' | 'create' | 'remove' | 'rename' | 'link' | 'symlink' | 'mkdir' | 'rmdir' | 'setstat'
+    | 'fetch' | 'push';
+  readonly path: string;
+  readonly target?: string;
+  readonly size?: number;
+  readonly sha256?: string;
+  /** Octal permission bits as a number. */
+  readonly mode?: number;
+  readonly outcome: 'success' | 'failure' | 'unfinished';
+  /** Why size or digest is missing, or what the server answered. */
+  readonly note?: string;
+}
+
+/** `g` lines: what is not in the recording, and why. */
+export interface Gap {
+  readonly reason:
+    /** A stream without a terminal went over its limit: `bytes` of `stream` are known only by the totals. */
+    | 'body_limit'
+    /** Typed input that the terminal did not echo, such as a password. */
+    | 'input_not_echoed'
+    /** The recorder could not write and the role is best_effort. */
+    | 'recorder_failed'
+    /** The gateway died; the recording was closed by its successor. */
+    | 'interrupted'
+    /** More file operations than the recorder follows at a time. */
+    | 'file_operations';
+  readonly stream?: StreamName;
+  readonly channel?: number;
+  readonly bytes?: number;
+  readonly count?: number;
+  readonly detail?: string;
+}
+
+export interface Participant {
+  readonly action: 'joined' | 'left';
+  readonly user: string;
+  readonly mode: 'owner' | 'observer' | 'peer' | 'moderator';
+  readonly source_address: string;
+}
+
+/** The screen when the line is reached, as escape sequences for a terminal of this size just reset. */
+export interface Keyframe {
+  readonly cols: number;
+  readonly rows: number;
+  readonly screen: string;
+}
+
+/**
+ * Bytes that were not valid UTF-8. With stream `out` or `err` of a terminal they stand for the `o` line just before,
+ * which shows them with U+FFFD; otherwise they are the only trace of a binary stream.
+ */
+export interface RawBytes {
+  readonly stream: StreamName;
+  readonly channel?: number;
+  readonly replaces: boolean;
+  readonly base64: string;
+}
+
+export type LineBody =
+  | { readonly code: 'o'; readonly data: string }
+  | { readonly code: 'i'; readonly data: string }
+  | { readonly code: 'r'; readonly data: string }
+  | { readonly code: 'm'; readonly data: string }
+  /** Exit status in decimal, or the name of the signal. */
+  | { readonly code: 'x'; readonly data: string }
+  | { readonly code: 'k'; readonly data: Keyframe }
+  | { readonly code: 'j'; readonly data: Participant }
+  | { readonly code: 'g'; readonly data: Gap }
+  | { readonly code: 'b'; readonly data: RawBytes }
+  | { readonly code: 's'; readonly data: StreamFact };
+
+export type LineCode = LineBody['code'];
+/** A line with its interval in milliseconds since the line before. */
+export type RecordingLine = LineBody & { readonly interval: number };
+
+/** Milliseconds as asciicast seconds: shortest decimal with at most three digits after the point. */
+export function formatInterval(ms: number): string {
+  return String(ms / 1000);
+}
+
+export function encodeHeader(header: RecordingHeader): string {
+  return `${JSON.stringify(header)}\n`;
+}
+
+export function encodeLine(interval: number, body: LineBody): string {
+  return `[${formatInterval(interval)},"${body.code}",${JSON.stringify(body.data)}]\n`;
+}
+
+/** The start of a text line that may still grow: what `closeText()` ends. The parts concatenate to `encodeLine`. */
+export function openText(interval: number, code: 'o' | 'i'): string {
+  return `[${formatInterval(interval)},"${code}","`;
+}
+export function growText(text: string): string {
+  return JSON.stringify(text).slice(1, -1);
+}
+export function closeText(): string {
+  return '"]\n';
+}
+
+export function parseHeader(line: string): RecordingHeader {
+  const value = parseJson(line);
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed('the header is not an object');
+  const header = value as Partial<RecordingHeader>;
+  if (header.version !== 3) throw malformed('the header is not asciicast version 3');
+  const { term, steno } = header;
+  if (!isSize(term?.cols) || !isSize(term?.rows)) throw malformed('the header has no terminal size');
+  if (typeof steno !== 'object' || steno === null) throw malformed('the header has no member "steno"');
+  if (typeof steno.format !== 'number') throw malformed('the header has no format version');
+  if (steno.format > RECORDING_FORMAT) throw new StenoError('RECORDING_VERSION', `format ${steno.format}`);
+  if (typeof steno.session !== 'string' || !isSessionId(steno.session)) throw malformed('the header has no session id');
+  if (typeof steno.started_at !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
+    throw malformed('the header lacks gateway, counter or start');
+  }
+  return header as RecordingHeader;
+}
+
+/** Parses one event line. Unknown codes of later versions come back as `null`: to skip, as players do. */
+export function parseLine(line: string): RecordingLine | null {
+  const value = parseJson(line);
+  if (!Array.isArray(value) || value.length !== 3) throw malformed('a line is not [interval, code, data]');
+  const [seconds, code, data] = value as [unknown, unknown, unknown];
+  if (typeof seconds !== 'number' || !(seconds >= 0) || seconds > 1e9) throw malformed('an interval is not a time');
+  if (typeof code !== 'string') throw malformed('a code is not a string');
+  const interval = Math.round(seconds * 1000);
+  switch (code) {
+    case 'o': case 'i': case 'r': case 'm': case 'x':
+      if (typeof data !== 'string') throw malformed(`data of "${code}" is not a string`);
+      return { interval, code, data };
+    case 'k': case 'j': case 'g': case 'b': case 's':
+      if (typeof data !== 'object' || data === null || Array.isArray(data)) throw malformed(`data of "${code}" is not an object`);
+      return { interval, code, data } as RecordingLine;
+    default:
+      return null;
+  }
+}
+
+/** The interval of an encoded event line in ms and its code, without parsing the data. */
+export function peekLine(line: string): { readonly interval: number; readonly code: string } {
+  const comma = line.indexOf(',');
+  const seconds = Number(line.slice(1, comma));
+  const close = line.indexOf('"', comma + 2);
+  if (line[0] !== '[' || comma < 2 || line[comma + 1] !== '"' || close < 0 || !(seconds >= 0)) throw malformed('a line is not [interval, code, data]');
+  return { interval: Math.round(seconds * 1000), code: line.slice(comma + 2, close) };
+}
+
+const sizePattern = /^(\d{1,4})x(\d{1,4})$/;
+export function parseSize(data: string): { readonly cols: number; readonly rows: number } | null {
+  const match = sizePattern.exec(data);
+  if (match === null) return null;
+  const cols = Number(match[1]);
+  const rows = Number(match[2]);
+  return isSize(cols) && isSize(rows) ? { cols, rows } : null;
+}
+
+/** A terminal size is 1 to 1000 cells a side: larger ones are clamped before they are recorded. */
+export function isSize(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 1000;
+}
+
+const sessionIdPattern = /^[0-9a-hjkmnp-tv-z]{26}$/;
+export function isSessionId(value: string): boolean {
+  return sessionIdPattern.test(value);
+}
+
+const alphabet = '0123456789abcdefghjkmnpqrstvwxyz';
+/** A session id from the time in ms since 1970 and ten random bytes: sorts by time. */
+export function sessionId(now: number, random: Uint8Array): string {
+  let id = '';
+  let time = now;
+  for (let i = 0; i < 10; i++) {
+    id = alphabet[time % 32] + id;
+    time = Math.floor(time / 32);
+  }
+  let bits = 0;
+  let value = 0;
+  for (const byte of random.subarray(0, 10)) {
+    value = (value << 8) | byte;
+    bits += 8;
+    while (bits >= 5) {
+      bits -= 5;
+      id += alphabet[(value >> bits) & 31];
+    }
+    value &= (1 << bits) - 1;
+  }
+  return id;
+}
+
+function parseJson(line: string): unknown {
+  if (line.length > MAX_LINE_BYTES) throw malformed('a line is too long');
+  try {
+    return JSON.parse(line);
+  } catch (cause) {
+    throw new StenoError('RECORDING_MALFORMED', 'a line is not JSON', { cause });
+  }
+}
+
+function malformed(detail: string): StenoError {
+  return new StenoError('RECORDING_MALFORMED', detail);
+}

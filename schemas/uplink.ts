@@ -1,0 +1,92 @@
+/**
+ * The uplink: how gateways hand recordings and audit events to ingest. WebSocket over mutual TLS, subprotocol
+ * `steno-uplink.1`, one binary message per frame: `u8 type ‖ u32 big-endian header length ‖ JSON header ‖ payload`.
+ *
+ * Order on one connection: hello, hello; then per session open → resume, blocks and checkpoints, close; acks come back
+ * in any order. A sender that reconnects opens every unfinished session again and goes on after `resume.stored`.
+ * Blocks are idempotent by (session, n), event batches by id. Nothing but `stored` lets a spool forget. Tested in
+ * uplink.test.ts.
+ */
+import { z } from 'zod';
+import { StenoError } from './errors.js';
+import { isSignedCheckpoint } from './recording/checkpoint.js';
+import type { SignedCheckpoint } from './recording/checkpoint.js';
+import { isSessionId } from './recording/line.js';
+
+export const UPLINK_VERSION = 1;
+export const UPLINK_PROTOCOL = 'steno-uplink.1';
+/** Bound of one message in bytes; a receiver closes the connection beyond it. */
+export const MAX_UPLINK_FRAME = 1 << 20;
+const MAX_HEADER = 1 << 16;
+
+const frameTypes = { hello: 1, open: 2, block: 3, events: 4, checkpoint: 5, close: 6, ack: 7, resume: 8, refuse: 9 } as const;
+type FrameKind = keyof typeof frameTypes;
+const kindOf = new Map<number, FrameKind>(Object.entries(frameTypes).map(([kind, type]) => [type, kind as FrameKind]));
+
+const session = z.string().refine(isSessionId);
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+const signed = z.custom<SignedCheckpoint>(isSignedCheckpoint);
+
+const headers = {
+  /** Both sides, first. `certificate`: base64 of the sender's recording certificate, for senders that record. */
+  hello: z.object({ version: z.number().int(), name: z.string().max(63), certificate: z.string().max(8192).optional() }),
+  /** The session's first line, the recording header, says the rest. */
+  open: z.object({ session }),
+  /** Payload: the block's lines. `head`: h[n] in hex. */
+  block: z.object({ session, n: count, head: z.string().length(64) }),
+  /** Closes part `part`: all blocks after the checkpoint before it, up to `checkpoint.block`. */
+  checkpoint: z.object({ session, part: count, checkpoint: signed }),
+  /** As `checkpoint`, and nothing follows. */
+  close: z.object({ session, part: count, checkpoint: signed }),
+  /** Payload: JSON array of audit rows (schemas/rows.ts). `id` is unique per sender and batch. */
+  events: z.object({ id: z.string().min(1).max(64) }),
+  ack: z.union([
+    /** Blocks up to `received` are in memory and in the index; parts up to block `stored` are durable. */
+    z.object({ session, received: count, stored: count, closed: z.boolean() }),
+    z.object({ events: z.string().max(64) }),
+  ]),
+  /** Answer to open: the last block that is durable (0: none), and whether the session is closed already. */
+  resume: z.object({ session, stored: count, closed: z.boolean() }),
+  refuse: z.object({ session: session.optional(), events: z.string().max(64).optional(), code: z.string().max(64), detail: z.string().max(1024) }),
+} as const;
+
+export type UplinkHeader<K extends FrameKind> = z.infer<(typeof headers)[K]>;
+export type UplinkFrame = { [K in FrameKind]: { readonly kind: K; readonly header: UplinkHeader<K>; readonly payload: Uint8Array } }[FrameKind];
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+const nothing = new Uint8Array(0);
+
+export function encodeUplink<K extends FrameKind>(kind: K, header: UplinkHeader<K>, payload: Uint8Array = nothing): Uint8Array {
+  const json = encoder.encode(JSON.stringify(header));
+  const frame = new Uint8Array(5 + json.length + payload.length);
+  frame[0] = frameTypes[kind];
+  new DataView(frame.buffer).setUint32(1, json.length);
+  frame.set(json, 5);
+  frame.set(payload, 5 + json.length);
+  return frame;
+}
+
+/** Throws UPLINK_MALFORMED on anything that is not exactly one frame of this version. */
+export function decodeUplink(frame: Uint8Array): UplinkFrame {
+  if (frame.length < 5 || frame.length > MAX_UPLINK_FRAME) throw malformed('length');
+  const kind = kindOf.get(frame[0]!);
+  if (kind === undefined) throw malformed(`type ${frame[0]}`);
+  const length = new DataView(frame.buffer, frame.byteOffset, frame.length).getUint32(1);
+  if (length > MAX_HEADER || 5 + length > frame.length) throw malformed('header length');
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(frame.subarray(5, 5 + length)));
+  } catch {
+    throw malformed('header is not JSON');
+  }
+  const parsed = headers[kind].safeParse(value);
+  if (!parsed.success) throw malformed(`${kind} header`);
+  const payload = frame.subarray(5 + length);
+  if (payload.length > 0 && kind !== 'block' && kind !== 'events') throw malformed(`${kind} with a payload`);
+  return { kind, header: parsed.data, payload } as UplinkFrame;
+}
+
+function malformed(detail: string): StenoError {
+  return new StenoError('UPLINK_MALFORMED', detail);
+}
