@@ -9,7 +9,8 @@ import { request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import { readFileSync } from 'node:fs';
-import { Readable } from 'node:stream';
+import type { Readable } from 'node:stream';
+import type { PeerCertificate } from 'node:tls';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
 import type { ApiError } from '#schemas/api.js';
 import { signRequest } from '#runtime/request-auth.js';
@@ -34,7 +35,7 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
   if (profile.valid_before * 1000 <= now()) throw new StenoError('CERT_EXPIRED', `at ${new Date(profile.valid_before * 1000).toLocaleString()}`);
   const key = loadPrivateKey(readFileSync(home.key, 'utf8'));
   const certificate = parseAuthorizedLine(readFileSync(home.certificate, 'utf8')).blob;
-  const signed = (method: string, path: string, body: string): string => signRequest(key, certificate, method, path, body, now());
+  const signed = (method: string, path: string, body: string): string => signRequest(key, certificate, method, path, Buffer.from(body), now());
   return {
     profile,
     get: async (path) => parse(await collect(await viewer(profile, path, signed('GET', path, '')))),
@@ -51,7 +52,7 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
           method,
           ca: profile.service_ca,
           // The service CA issues for Steno's services only: what counts is which service this is.
-          checkServerIdentity: (_host: string, { subject }) =>
+          checkServerIdentity: (_host: string, { subject }: PeerCertificate) =>
             typeof subject.CN === 'string' && subject.CN.startsWith('authority/') ? undefined : new Error('not an authority'),
           headers: headers(signed(method, path, body), body),
         } as RequestOptions,
