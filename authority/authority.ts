@@ -17,6 +17,7 @@ import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
+import { openState } from '#stores/state/open.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
 import { createCas, openCas } from './ca.js';
@@ -30,7 +31,6 @@ import { routeTable } from './routes.js';
 import { createSealer, openSealKey } from './seal.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
-import { openState } from './state-tables.js';
 import { Watch } from './watch.js';
 
 export interface AuthorityConfig {
@@ -75,7 +75,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     for (const release of owned.splice(0).reverse()) await release();
   };
   try {
-    const records = new Records(await openState(join(folder, 'state.sqlite')));
+    const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
     owned.push(() => records.close());
     const ca = await openOrCreateCas(records, join(folder, 'seal.key'), clock());
     const owner = ownerName();
@@ -143,7 +143,7 @@ async function openOrCreateCas(records: Records, keyPath: string, now: number): 
   const sealer = createSealer(openSealKey(keyPath, { mayCreate: stored.length === 0 }));
   if (stored.length > 0) return openCas(stored, sealer);
   const created = await createCas(sealer, now);
-  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created));
+  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
   return openCas(created, sealer);
 }
 

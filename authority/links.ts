@@ -47,7 +47,7 @@ export class Links {
       const user = await takeLink(tx, hashOf(linkToken), now);
       if (user === undefined) throw new StenoError('LINK_USED');
       const begun = { user, expiresAt: now + SESSION_MS };
-      await insertWebSession(tx, hashOf(token), begun);
+      await insertWebSession(tx, hashOf(token), begun, now);
       return { result: begun, rows: [auditRow(now, { actor: user, source: caller.source }, { event: 'web_session.start', target: user, data: { via: caller.actor } })] };
     });
     return this.#identity(token, session.user, session.expiresAt);
@@ -71,7 +71,7 @@ export class Links {
 
   async #identity(token: string, user: string, expiresAt: number): Promise<WebIdentity> {
     const record = await this.#records.user(user);
-    if (record === undefined) throw new StenoError('NOT_SIGNED_IN', 'the user is gone');
+    if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
     const { roles, locks } = this.#directory.current();
     const lock = lockOn(locks, [['user', user], ...record.roles.map((role) => ['role', role] as const)], this.#clock());
     if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);

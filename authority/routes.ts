@@ -3,21 +3,21 @@
  *
  * Every name that comes in is checked before it becomes a row, a principal or a path. Tested in authority.test.ts.
  */
-import { X509Certificate, createPublicKey } from 'node:crypto';
+import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import type { Enrolment, LoginResult, SessionCertificateRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
-import { isLogin, isName, serviceKinds } from '#schemas/identity.js';
+import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
-import { rolesNamed } from '#runtime/request-auth.js';
+import { lockOn, rolesNamed } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
-import type { Caller } from './audit.js';
+import type { Act, Caller } from './audit.js';
 import type { Ca, SshCaName } from './ca.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, loginsOf, recordingShape, userShape,
@@ -28,8 +28,8 @@ import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
-import { deleteLock, deleteNode, insertCertificates, putLock, putNode, putRole } from './records.js';
-import type { IssuedCertificate, Records } from './records.js';
+import { deleteLock, deleteNode, insertCertificates, putGateway, putLock, putNode, putRole } from './records.js';
+import type { NewCertificate, Records, Tx } from './records.js';
 import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts {
@@ -95,13 +95,13 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('GET /v1/nodes', ['user', 'service'], 'node.list', noBody, () => records.nodes()),
     route('PUT /v1/nodes/self', ['agent'], 'node.register', selfBody, async ({ principal, caller, body }) => {
       const node: NodeRecord = { name: serviceOf(principal).name, kind: 'agent', ...body, last_seen_at: clock() };
-      await records.act([auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node));
+      await records.act([auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
     route('PUT /v1/nodes/:name', ['administer'], 'node.put', nodeBody, async ({ caller, body, params }) => {
       sameName(params['name'], body.name);
       const node: NodeRecord = { ...body, last_seen_at: directory.node(body.name)?.last_seen_at ?? null };
-      await records.act([auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node));
+      await records.act([auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
     route('DELETE /v1/nodes/:name', ['administer'], 'node.delete', noBody, async ({ caller, params }) => {
@@ -120,7 +120,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ caller, body, params }) => {
       sameName(params['name'], body.id);
       if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
-      await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, clock()));
+      await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
       return changed(body);
     }),
     route('DELETE /v1/locks/:name', ['administer'], 'lock.delete', noBody, async ({ caller, params }) => {
@@ -131,66 +131,81 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   ];
 }
 
-async function logIn({ ca, records, directory, clock }: RouteParts, { caller, body }: Context<{ readonly public_key: string }>): Promise<LoginResult> {
+async function logIn(parts: RouteParts, { caller, body }: Context<{ readonly public_key: string }>): Promise<LoginResult> {
+  const { ca, records, directory, clock } = parts;
   const now = clock();
   const user = caller.actor;
   const key = certifiableKey(body.public_key);
   const record = await records.user(user);
-  if (record === undefined) throw new StenoError('ACCESS_DENIED', `there is no user ${user}`);
-  const roles = rolesNamed(record.roles, directory.current().roles);
+  if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
+  const { roles: known, locks } = directory.current();
+  const lock = lockOn(locks, [['user', user], ...record.roles.map((role) => ['role', role] as const)], now);
+  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+  const roles = rolesNamed(record.roles, known);
   const shape = userShape(user, roles, key, now);
-  const certificate = await ca.issueSsh('ssh-user', shape);
-  await records.act([auditRow(now, caller, { event: 'user.login', target: user, data: { serial: shape.serial.toString() } })], (tx) =>
-    insertCertificates(tx, [issued('user', user, shape)], now));
+  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
+  const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   return {
     user, roles: record.roles, logins: loginsOf(user, roles), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
   };
 }
 
-/** Order: sign all, then commit their rows, then answer; a crash before the commit means that nobody has any of them. */
+/**
+ * The rows of certificates to come and the audit row that tells of them; signing follows. A crash between the two
+ * leaves rows of certificates that nobody has: the audit may say too much, never too little.
+ */
+async function register(
+  { records, clock }: RouteParts, caller: Caller, act: Act, certificates: readonly NewCertificate[], more: (tx: Tx) => Promise<void> = async () => undefined,
+): Promise<readonly bigint[]> {
+  return records.actOn(async (tx) => {
+    const serials = await insertCertificates(tx, certificates, caller.source, clock());
+    await more(tx);
+    return { result: serials, rows: [auditRow(clock(), caller, { ...act, data: { ...act.data, serials: serials.map(String) } })] };
+  });
+}
+
 async function certifyService(
-  { ca, records, clock }: RouteParts, caller: Caller, event: string, service: ServiceName,
+  parts: RouteParts, caller: Caller, event: string, service: ServiceName,
   keys: { readonly service_key: string; readonly host_key?: string | undefined; readonly recording_key?: string | undefined }, hostNames: readonly string[],
 ): Promise<Enrolment> {
+  const { ca, clock } = parts;
   const now = clock();
-  const rows: IssuedCertificate[] = [];
-  const sign = async (authority: SshCaName, kind: IssuedCertificate['kind'], shape: CertificateShape): Promise<string> => {
-    rows.push(issued(kind, service.name, shape));
-    return formatPublicLine(await ca.issueSsh(authority, shape), service.name);
-  };
-  const until = now + SERVICE_TTL_MS;
-  const certificate = await ca.issueService(service, serviceKey(keys.service_key), { from: now - 60_000, until });
-  const { serialNumber } = new X509Certificate(certificate);
-  rows.push({ serial: BigInt(`0x${serialNumber}`), kind: 'service', keyId: `${service.kind}/${service.name}`, subject: service.name, validBefore: BigInt(Math.floor(until / 1000)) });
-  if (keys.recording_key !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
-  const host = keys.host_key === undefined ? undefined
-    : await sign('ssh-host', 'host', { ...hostShape(service.name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) });
-  const recording = keys.recording_key === undefined ? undefined : await sign('recording', 'recording', recordingShape(service.name, certifiableKey(keys.recording_key), now));
-  await records.act(
-    [auditRow(now, caller, { event, target: `${service.kind}/${service.name}`, data: { serials: rows.map(({ serial }) => serial.toString()) } })],
-    (tx) => insertCertificates(tx, rows, now),
-  );
+  const { name } = service;
+  const [from, until] = [now - 60_000, now + SERVICE_TTL_MS];
+  const spki = serviceKey(keys.service_key);
+  const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key);
+  if (recordingKey !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
+  const host = keys.host_key === undefined ? undefined : { ...hostShape(name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) };
+  const recording = recordingKey === undefined ? undefined : recordingShape(name, recordingKey, now);
+  const serials = await register(parts, caller, { event, target: formatServiceName(service) }, [
+    { kind: 'x509-service', keyId: formatServiceName(service), subject: name, principals: [], validAfter: BigInt(Math.floor(from / 1000)), validBefore: BigInt(Math.floor(until / 1000)) },
+    ...(host === undefined ? [] : [{ ...host, subject: name }]),
+    ...(recording === undefined ? [] : [{ ...recording, kind: 'recording', subject: name } as const]),
+  ], async (tx) => {
+    if (recordingKey !== undefined) await putGateway(tx, name, formatPublicLine(recordingKey), now);
+  });
+  const sign = async (by: SshCaName, shape: CertificateShape, serial: bigint): Promise<string> => formatPublicLine(await ca.issueSsh(by, { ...shape, serial }), name);
   return {
-    service_certificate: certificate, service_ca: ca.servicePem,
-    ...(host === undefined ? {} : { host_certificate: host }), ...(recording === undefined ? {} : { recording_certificate: recording }),
+    service_certificate: await ca.issueService(service, spki, { from, until, serial: serials[0]! }),
+    service_ca: ca.servicePem,
+    ...(host === undefined ? {} : { host_certificate: await sign('ssh-host', host, serials[1]!) }),
+    ...(recording === undefined ? {} : { recording_certificate: await sign('recording', recording, serials.at(-1)!) }),
   };
 }
 
 /** For the inner SSH of `ssh -J` a gateway gets certificates of known nodes; a node gets its own; administrators get any. */
 async function hostCertificate(
-  { ca, records, directory, clock }: RouteParts, { principal, caller, body }: Context<{ readonly public_key: string; readonly name: string }>,
+  parts: RouteParts, { principal, caller, body }: Context<{ readonly public_key: string; readonly name: string }>,
 ): Promise<{ readonly certificate: string }> {
-  const now = clock();
+  const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
     if (directory.node(body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
   }
-  const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), now);
-  const certificate = await ca.issueSsh('ssh-host', shape);
-  await records.act([auditRow(now, caller, { event: 'host_certificate.issue', target: body.name, node: body.name, data: { serial: shape.serial.toString() } })], (tx) =>
-    insertCertificates(tx, [issued('host', body.name, shape)], now));
-  return { certificate: formatPublicLine(certificate, body.name) };
+  const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock());
+  const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name }, [{ ...shape, subject: body.name }]);
+  return { certificate: formatPublicLine(await ca.issueSsh('ssh-host', { ...shape, serial: serial! }), body.name) };
 }
 
 function enrolledHostNames(body: z.output<typeof enrolBody>): readonly string[] {
@@ -209,10 +224,6 @@ function renewedHostNames({ directory, clock }: RouteParts, service: ServiceName
   if (!admission.ok) throw new StenoError(admission.code, admission.detail);
   if (certificate.keyId !== hostKeyId(service)) throw new StenoError('ACCESS_DENIED', 'this host certificate was given to another service');
   return certificate.principals;
-}
-
-function issued(kind: IssuedCertificate['kind'], subject: string, shape: CertificateShape): IssuedCertificate {
-  return { serial: shape.serial, kind, keyId: shape.keyId, subject, validBefore: shape.validBefore };
 }
 
 function serviceOf(principal: Context<unknown>['principal']): ServiceName {

@@ -3,12 +3,12 @@
  *
  * Order, for each request:
  *   1. check: the user certificate again (CA, validity, address, locks), login, node, `decide` with today's roles;
- *   2. sign, in memory;
- *   3. commit the certificate's row and its audit row, with those of all requests that wait (one fsync for many);
+ *   2. commit the certificate's row, which gives its serial, and its audit row, with those of all requests that wait
+ *      (one fsync for many);
+ *   3. sign;
  *   4. answer.
- * A crash before 3 means that nobody has the certificate and no row exists; between 3 and 4, that a row tells of a
- * certificate nobody got: the audit may say too much, never too little. A commit that fails refuses the whole batch,
- * and its certificates are dropped unseen.
+ * A crash before 2 means that nothing happened; after 2, that rows tell of a certificate nobody got: the audit may say
+ * too much, never too little. A commit that fails refuses the whole batch, and nothing is signed.
  *
  * That the CA's signature on a user certificate holds is remembered by the certificate's bytes, for it cannot change;
  * everything else is checked each time. Tested in session-certificates.test.ts.
@@ -30,12 +30,12 @@ import type { Ca } from './ca.js';
 import { certifiableKey, sessionShape } from './certificates.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
-import type { IssuedCertificate, Records } from './records.js';
+import type { NewCertificate, Records } from './records.js';
 
 interface Waiting {
-  readonly certificate: IssuedCertificate;
-  readonly row: AuditRow;
-  readonly resolve: () => void;
+  readonly certificate: NewCertificate;
+  readonly row: (serial: bigint) => AuditRow;
+  readonly resolve: (serial: bigint) => void;
   readonly reject: (error: unknown) => void;
 }
 
@@ -62,14 +62,13 @@ export class SessionCertificates {
   async issue(gateway: ServiceName, caller: Caller, request: SessionCertificateRequest): Promise<{ readonly certificate: string }> {
     const now = this.#clock();
     const shape = this.#shape(gateway, request, now);
-    const blob = await this.#ca.issueSsh('ssh-user', shape);
-    await this.#commit({
-      certificate: { serial: shape.serial, kind: 'session', keyId: shape.keyId, subject: request.user, validBefore: shape.validBefore },
-      row: auditRow(now, { actor: request.user, source: request.source_address }, {
-        event: 'session_certificate.issue', target: shape.serial.toString(), node: request.node, login: request.login, data: { gateway: caller.actor },
+    const serial = await this.#commit({
+      certificate: { ...shape, kind: 'user', subject: request.user },
+      row: (given) => auditRow(now, { actor: request.user, source: request.source_address }, {
+        event: 'session_certificate.issue', target: given.toString(), node: request.node, login: request.login, data: { gateway: caller.actor },
       }),
     });
-    return { certificate: formatPublicLine(blob) };
+    return { certificate: formatPublicLine(await this.#ca.issueSsh('ssh-user', { ...shape, serial })) };
   }
 
   /** Waits for what is under way. */
@@ -115,7 +114,7 @@ export class SessionCertificates {
     this.#verified.set(text, certificate);
   }
 
-  #commit(item: Pick<Waiting, 'certificate' | 'row'>): Promise<void> {
+  #commit(item: Pick<Waiting, 'certificate' | 'row'>): Promise<bigint> {
     if (this.#waiting.length >= MAX_WAITING) throw new StenoError('TOO_MANY', 'session certificates');
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...item, resolve, reject });
@@ -129,8 +128,11 @@ export class SessionCertificates {
       await new Promise((resolve) => setImmediate(resolve));
       const batch = this.#waiting.splice(0, MAX_BATCH);
       try {
-        await this.#records.act(batch.map(({ row }) => row), (tx) => insertCertificates(tx, batch.map(({ certificate }) => certificate), this.#clock()));
-        for (const { resolve } of batch) resolve();
+        const serials = await this.#records.actOn(async (tx) => {
+          const given = await insertCertificates(tx, batch.map(({ certificate }) => certificate), 'gateway', this.#clock());
+          return { result: given, rows: batch.map(({ row }, i) => row(given[i]!)) };
+        });
+        batch.forEach(({ resolve }, i) => resolve(serials[i]!));
       } catch (cause) {
         const error = new StenoError('STORE_UNAVAILABLE', 'the state store of the authority', { cause });
         for (const { reject } of batch) reject(error);
