@@ -117,8 +117,11 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       return changed(body);
     }),
     route('GET /v1/locks', ['administer', 'service'], 'lock.list', noBody, () => records.locks(clock())),
-    route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ caller, body, params }) => {
+    route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
+      // Who locks themselves out could not lift it either.
+      const own = principal.kind === 'user' && (body.target_kind === 'user' ? body.target === caller.actor : body.target_kind === 'role' && principal.identity.roles.includes(body.target));
+      if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out whoever sets it');
       if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
       return changed(body);
