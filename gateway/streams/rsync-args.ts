@@ -101,6 +101,7 @@ function relativeBase(source: string): string {
 
 function join(folder: string, name: string): string {
   if (name === '.') return folder;
+  if (name.startsWith('/')) return name;
   if (folder === '' || folder === '.' || folder === './') return name;
   return folder.endsWith('/') ? folder + name : `${folder}/${name}`;
 }
