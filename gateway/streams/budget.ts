@@ -97,7 +97,12 @@ export function fileFact(parts: FactParts): FileFact {
   return fact as unknown as FileFact;
 }
 
-/** A server's text for a note: one line of printable characters, at most 200 long. */
-export function plainText(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').trim().slice(0, 200);
+/** A server's text for a note: one line of printable characters, at most `limit` long. */
+export function plainText(text: string, limit = 200): string {
+  return flat(text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').trim().slice(0, limit));
+}
+
+/** A copy: a part of a long string otherwise keeps the whole of it in memory. */
+export function flat(text: string): string {
+  return Buffer.from(text, 'utf8').toString('utf8');
 }

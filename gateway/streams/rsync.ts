@@ -174,7 +174,7 @@ class RsyncObserver implements StreamObserver {
     for (;;) {
       const bytes: number[] = [];
       for (let next = (yield 1)[0]!; next !== 0; next = (yield 1)[0]!) {
-        if (++length > MAX_ASK) throw new Lost('the arguments are too long');
+        if (++length > MAX_ASK || bytes.length >= 2 * MAX_PATH_BYTES) throw new Lost('the arguments are too long');
         bytes.push(next);
       }
       if (bytes.length === 0) break;

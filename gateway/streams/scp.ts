@@ -12,14 +12,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { MAX_PATH_BYTES, fileFact, plainText } from './budget.js';
+import { Budget, MAX_PATH_BYTES, fileFact, plainText, textCost } from './budget.js';
 import { baseName } from './command.js';
 import { Feed, Lost } from './feed.js';
 import type { Reading } from './feed.js';
 import type { Report, StreamObserver } from './observer.js';
 
-const MAX_DEPTH = 128;
-/** All directories entered, together, in characters: depth costs no more than a long path does. */
 const MAX_LINE = MAX_PATH_BYTES + 64;
 
 /** `null` if the arguments are not those of scp's far end. */
@@ -62,6 +60,7 @@ class ScpObserver implements StreamObserver {
   private readonly report: Report;
   private readonly source: Feed;
   private readonly sink: Feed;
+  private readonly budget = new Budget();
   private readonly directories: Place[] = [];
   private topLevel = 0;
   private transfer: Transfer | null = null;
@@ -111,7 +110,7 @@ class ScpObserver implements StreamObserver {
           break;
         case 'E':
           yield* line();
-          this.directories.pop();
+          this.leave();
           first = yield* this.nextAfterAnswer();
           break;
         case 'D': {
@@ -120,7 +119,7 @@ class ScpObserver implements StreamObserver {
           this.entering = { place, mode };
           first = yield* this.nextAfterAnswer();
           if (this.refusal() === undefined) {
-            if (this.directories.length >= MAX_DEPTH || place.path.length > 2 * MAX_PATH_BYTES) throw new Lost('directories are too deep');
+            if (!this.budget.take(textCost(place.path))) throw new Lost('directories are too deep');
             this.directories.push(place);
           }
           break;
@@ -159,6 +158,11 @@ class ScpObserver implements StreamObserver {
         default: throw new Lost('a line of unknown type');
       }
     }
+  }
+
+  private leave(): void {
+    const left = this.directories.pop();
+    if (left !== undefined) this.budget.give(textCost(left.path));
   }
 
   private *nextAfterAnswer(): Reading<number> {
