@@ -116,15 +116,30 @@ export class FileLists {
 
   /** `null` if it is in no list; `dropped` if its list was too large to be held. */
   find(index: number): Entry | 'dropped' | null {
-    const list = this.lists.find((each) => index >= each.start && index < each.start + each.length);
-    return list === undefined ? null : list.entry(index) ?? 'dropped';
+    const list = this.listOf(index);
+    return list === undefined || index < list.start ? null : list.entry(index) ?? 'dropped';
   }
 
   /** The directory of a list has the index before it; known by the list's first entry. */
   findDirectory(index: number): string | null {
-    const list = this.format.incRecurse ? this.lists.find((each) => index === each.start - 1) : undefined;
-    const inside = list?.entry(list.start)?.name.lastIndexOf('/') ?? -1;
-    return inside > 0 ? list!.entry(list!.start)!.name.slice(0, inside) : null;
+    const list = this.format.incRecurse ? this.listOf(index) : undefined;
+    if (list === undefined || index !== list.start - 1) return null;
+    const name = list.entry(list.start)?.name ?? '';
+    const slash = name.lastIndexOf('/');
+    return slash > 0 ? name.slice(0, slash) : null;
+  }
+
+  /** The list that has an index, or has it as its directory's. */
+  private listOf(index: number): FileList | undefined {
+    let low = 0;
+    let high = this.lists.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.lists[middle]!.start - 1 <= index) low = middle + 1;
+      else high = middle;
+    }
+    const list = this.lists[low - 1];
+    return list !== undefined && index < list.start + list.length ? list : undefined;
   }
 
   freeFirst(): void {
@@ -281,9 +296,10 @@ export class FileLists {
 
   private finishList(): void {
     const { count } = this;
-    const cost = LIST_COST + this.staged + 4 * count + this.prefix.length;
+    if (!this.budget.take(LIST_COST)) throw new Lost('there are too many file lists');
+    const cost = this.staged + 4 * count + this.prefix.length;
     if (this.dropped || !this.budget.take(cost)) {
-      this.lists.push(new FileList(this.nextStart, count, null, new Uint32Array(0), Buffer.alloc(0), 0));
+      this.lists.push(new FileList(this.nextStart, count, null, new Uint32Array(0), Buffer.alloc(0), LIST_COST));
     } else {
       const { staging, starts, staged } = this;
       const endOf = (i: number): number => starts[i + 1] ?? staged;
@@ -299,7 +315,7 @@ export class FileLists {
         offsets[to] = at;
         at += staging.copy(records, at, starts[from]!, endOf(from));
       });
-      this.lists.push(new FileList(this.nextStart, count, records, offsets, this.prefix, cost));
+      this.lists.push(new FileList(this.nextStart, count, records, offsets, this.prefix, LIST_COST + cost));
     }
     if (this.listsRead++ < 2) this.total += count;
     this.entries += count;

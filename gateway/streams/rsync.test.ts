@@ -66,6 +66,15 @@ describe('rsync with rsync --server', () => {
     expect(several.facts.map((fact) => fact.path)).toEqual([p('tree', 'a'), p('tree', 'b', 'x')]);
     const relative = replay(await rsync('-R', `host:${p('tree', 'b', 'x')}`, p('out')));
     expect(relative.facts.map((fact) => fact.path)).toEqual([p('tree', 'b', 'x')]);
+    const relativeUp = replay(await rsync('-R', `${bench.folder}/./tree/b/x`, `host:${p('out')}`));
+    expect(relativeUp.facts.filter((fact) => fact.operation === 'write').map((fact) => fact.path)).toEqual([p('out', 'tree', 'b', 'x')]);
+    const absolute = replay(await rsync('-R', p('tree', 'b', 'x'), `host:${p('out')}/`));
+    expect(absolute.facts.filter((fact) => fact.operation === 'write').map((fact) => fact.path)).toEqual([p('out') + p('tree', 'b', 'x')]);
+    writeFileSync(p('names'), 'b/x\nZ\n');
+    const chosen = replay(await rsync(`--files-from=${p('names')}`, `host:${p('tree')}`, p('out3')));
+    expect(chosen.facts.map((fact) => fact.path).sort()).toEqual([p('tree', 'Z'), p('tree', 'b', 'x')]);
+    const chosenUp = replay(await rsync(`--files-from=${p('names')}`, p('tree'), `host:${p('out4')}`));
+    expect(chosenUp.facts.filter((fact) => fact.operation === 'write').map((fact) => fact.path).sort()).toEqual([p('out4', 'Z'), p('out4', 'b', 'x')]);
   });
 
   test('what changed since is sent as blocks: size, no digest, and why', async () => {

@@ -21,7 +21,7 @@ import { Budget, MAX_HELD_BYTES, MAX_LIST_BYTES, MAX_PATH_BYTES, Unfollowed, fil
 import { Feed, Lost, MAX_ASK, skip } from './feed.js';
 import type { Reading } from './feed.js';
 import type { Report, StreamObserver } from './observer.js';
-import { parseRsyncArgs, placeOf } from './rsync-args.js';
+import { Places, parseRsyncArgs } from './rsync-args.js';
 import type { Place, RsyncArgs } from './rsync-args.js';
 import { FileLists, fileType } from './rsync-list.js';
 import type { Entry } from './rsync-list.js';
@@ -48,6 +48,7 @@ interface Transfer {
 
 class RsyncObserver implements StreamObserver {
   private args: RsyncArgs;
+  private places: Places;
   private readonly report: Report;
   private readonly client: Feed;
   private readonly node: Feed;
@@ -68,6 +69,7 @@ class RsyncObserver implements StreamObserver {
 
   constructor(args: RsyncArgs, report: Report) {
     this.args = args;
+    this.places = new Places(args);
     this.report = report;
     this.unfollowed = new Unfollowed(report, 'files of a list that is too long to be held');
     this.unreportedMessages = new Unfollowed(report, `more than ${MAX_MESSAGES} messages`);
@@ -185,6 +187,7 @@ class RsyncObserver implements StreamObserver {
     const more = parseRsyncArgs(['--server', ...words.slice(1)]);
     if (more === null) throw new Lost('the arguments are malformed');
     this.args = { sender, letters: new Set([...letters, ...more.letters]), long: new Map([...long, ...more.long]), paths: more.paths };
+    this.places = new Places(this.args);
     const refused = unfollowedOption(this.args);
     if (refused !== undefined) throw new Lost(refused);
   }
@@ -225,7 +228,7 @@ class RsyncObserver implements StreamObserver {
     } else if (tag === messages.deleted) {
       // A directory's name comes with its closing zero.
       const name = text.replace(/\0$/, '');
-      this.report(fileFact({ protocol: 'rsync', operation: text === name ? 'remove' : 'rmdir', ...placeOf(this.args, name, false), outcome: 'success' }));
+      this.report(fileFact({ protocol: 'rsync', operation: text === name ? 'remove' : 'rmdir', ...this.places.of(name, false), outcome: 'success' }));
     } else {
       const path = /"([^"]+)"/.exec(text)?.[1] ?? this.root;
       this.report(fileFact({ protocol: 'rsync', operation: this.operation, path: path.slice(0, MAX_PATH_BYTES), outcome: 'failure', note: plainText(text) }));
@@ -359,12 +362,12 @@ class RsyncObserver implements StreamObserver {
     const operation = linked !== '' ? 'link' : type === 'directory' ? 'mkdir' : type === 'link' ? 'symlink' : 'create';
     this.report(fileFact({
       protocol: 'rsync', operation, ...this.placeOf(entry), mode: entry.mode & 0o7777 || undefined, outcome: 'success',
-      target: linked === '' ? undefined : placeOf(this.args, linked, false).path,
+      target: linked === '' ? undefined : this.places.of(linked, false).path,
     }));
   }
 
   private placeOf(entry: Entry): Place {
-    return placeOf(this.args, entry.name, this.lists?.total === 1 && fileType(entry.mode) === 'file');
+    return this.places.of(entry.name, this.lists?.total === 1 && fileType(entry.mode) === 'file');
   }
 
   private digestBytes(ofList: boolean): number {

@@ -57,6 +57,8 @@ class ScpObserver implements StreamObserver {
   private readonly writing: boolean;
   private readonly intoDirectory: boolean;
   private readonly paths: readonly string[];
+  private readonly sources: ReadonlyMap<string, string | null>;
+  private readonly sourceFolder: string | undefined;
   private readonly report: Report;
   private readonly source: Feed;
   private readonly sink: Feed;
@@ -73,6 +75,9 @@ class ScpObserver implements StreamObserver {
     this.writing = writing;
     this.intoDirectory = intoDirectory;
     this.paths = paths;
+    const bare = paths.map((path) => path.replace(/(.)\/+$/, '$1'));
+    this.sources = byName(bare);
+    this.sourceFolder = onlyFolder(bare);
     this.report = report;
     this.source = new Feed(this.readSource(), (reason) => this.lost(reason));
     this.sink = new Feed(this.readSink(), (reason) => this.lost(reason));
@@ -226,14 +231,25 @@ class ScpObserver implements StreamObserver {
   }
 
   private placeOfSource(name: string): Place {
-    const bare = this.paths.map((path) => path.replace(/(.)\/+$/, '$1'));
-    const exact = bare.filter((path) => baseName(path) === name);
-    if (exact.length === 1) return { path: exact[0]! };
-    const folders = new Set(bare.map((path) => path.slice(0, path.lastIndexOf('/') + 1)));
-    const [folder] = folders;
-    if (folders.size === 1 && !/[*?[\]{}$]/.test(folder!)) return { path: folder! + name };
-    return { path: name, note: plainText(`of ${this.paths.join(' ')}`) };
+    const path = this.sources.get(name);
+    if (path !== undefined && path !== null) return { path };
+    if (path === undefined && this.sourceFolder !== undefined) return { path: this.sourceFolder + name };
+    return { path: name, note: plainText(`of ${this.paths.join(' ').slice(0, 300)}`) };
   }
+}
+
+/** The paths of `scp -f` by their last component; `null` where two have the same. */
+function byName(paths: readonly string[]): ReadonlyMap<string, string | null> {
+  const sources = new Map<string, string | null>();
+  for (const path of paths) sources.set(baseName(path), sources.has(baseName(path)) ? null : path);
+  return sources;
+}
+
+/** The folder that all paths are in, where globs leave no doubt about it. */
+function onlyFolder(paths: readonly string[]): string | undefined {
+  const folders = new Set(paths.map((path) => path.slice(0, path.lastIndexOf('/') + 1)));
+  const [folder] = folders;
+  return folders.size === 1 && !/[*?[\]{}$]/.test(folder!) ? folder : undefined;
 }
 
 function join(folder: string, name: string): string {
