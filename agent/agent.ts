@@ -29,7 +29,7 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
     { kind: 'agent', name: config.name, socket: config.socket, dir: config.dataDir, hostNames: [] },
     { log, clock },
   );
-  const authority = connectAuthority({ url: config.authority, identity, log, clock });
+  const authority = connectAuthority({ url: config.authority, identity }, { log });
   await authority.ready();
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(

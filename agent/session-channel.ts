@@ -35,9 +35,6 @@ export interface ChannelContext {
 }
 
 interface Running {
-  write(data: Buffer): boolean;
-  onDrain(callback: () => void): void;
-  endInput(): void;
   signal(name: string): void;
   resize(cols: number, rows: number): void;
   hangUp(): void;
@@ -118,11 +115,20 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type:
     if (exit === undefined || !drained) return;
     endChannel(channel, exit.exitCode, exit.signal);
   };
+  let blocked = false;
+  let lastData = 0;
   child.onData((data) => {
+    lastData = performance.now();
     if (channel.write(data as unknown as Buffer)) return;
+    blocked = true;
     child.pause();
-    channel.once('drain', () => child.resume());
+    channel.once('drain', () => {
+      blocked = false;
+      lastData = performance.now();
+      child.resume();
+    });
   });
+  keepReading(child, () => blocked && !channel.destroyed, () => lastData);
   child.onExit((status) => {
     exit = status;
     finish();
@@ -134,14 +140,32 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type:
   });
   channel.on('data', (data: Buffer) => child.write(data as unknown as string));
   return {
-    write: () => true,
-    onDrain: (callback) => callback(),
-    endInput: () => undefined,
     signal: (name) => kill(() => process.kill(-child.pid, signalOf(name))),
     resize: (cols, rows) => kill(() => child.resize(cols, rows)),
     hangUp: () => {
       if (exit === undefined) kill(() => process.kill(-child.pid, 'SIGHUP'));
     },
+  };
+}
+
+interface PtyParts {
+  readonly _socket: { destroy: (error?: Error) => unknown };
+}
+const QUIET_MS = 100;
+
+/**
+ * node-pty destroys its socket 200 ms after the program ended, read or not: what a slow client has not taken by then
+ * would be lost. The socket is kept while the client is behind, and until the terminal has been quiet. A program in
+ * the background may hold the terminal open for ever, so its end cannot be waited for.
+ */
+function keepReading(child: pty.IPty, isBlocked: () => boolean, lastData: () => number): void {
+  const socket = (child as unknown as PtyParts)._socket;
+  const destroy = socket.destroy.bind(socket);
+  socket.destroy = (error) => {
+    const quiet = performance.now() - lastData();
+    if (!isBlocked() && quiet >= QUIET_MS) return destroy(error);
+    setTimeout(() => socket.destroy(error), isBlocked() ? QUIET_MS : QUIET_MS - quiet);
+    return socket;
   };
 }
 
@@ -171,9 +195,6 @@ function runPlain(channel: ServerChannel, what: Invocation): Running {
   // `close` comes after the last output was read.
   child.on('close', (code, signal) => endChannel(channel, code ?? 0, signal === null ? undefined : constants.signals[signal]));
   return {
-    write: (data) => child.stdin.write(data),
-    onDrain: (callback) => child.stdin.once('drain', callback),
-    endInput: () => child.stdin.end(),
     signal: (name) => kill(() => process.kill(-child.pid!, signalOf(name))),
     resize: () => undefined,
     hangUp: () => {
