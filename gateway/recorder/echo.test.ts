@@ -8,9 +8,9 @@ type Step = readonly ['type' | 'show', string] | readonly ['wait', number];
 function dialogue(steps: readonly Step[], chars = false): string {
   const guard = new EchoGuard();
   let now = 0;
-  let out = '';
+  const out: Buffer[] = [];
   const take = (released: readonly Released[]): void => {
-    for (const item of released) out += item.kind === 'gap' ? '#' : item.bytes.toString();
+    for (const item of released) out.push(item.kind === 'gap' ? Buffer.from('#') : item.bytes);
   };
   for (const [what, value] of steps) {
     if (what === 'wait') {
@@ -22,7 +22,7 @@ function dialogue(steps: readonly Step[], chars = false): string {
     for (const piece of pieces) take(what === 'type' ? guard.typed(piece, now) : guard.shown(piece));
   }
   take(guard.end());
-  return out;
+  return Buffer.concat(out).toString();
 }
 
 const cases: readonly (readonly [string, readonly Step[], string])[] = [

@@ -28,7 +28,7 @@ const promptPattern = new RegExp(
   '(?:pass ?(?:word|phrase|code)|passwd|\\bpin\\b|secret|token|\\botp\\b|one[- ]time|(?:verification|security|authenticat\\w*|access|2fa|mfa) ?code|api[ -]?key|private key|' +
     'contraseña|clave|mot de passe|passwort|kennwort|geheim|wachtwoord|senha|palavra-passe|parola|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|şifre|parool|' +
     'пароль|пароля|κωδικ|סיסמ|كلمة (?:السر|المرور)|पासवर्ड|รหัสผ่าน|mật khẩu|kata sandi|密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)' +
-    "[^\\n]{0,160}?[:：?]\\s*$|(?:pass ?(?:word|phrase|code)|密码|密碼|パスワード|비밀번호|пароль)[^\\s]?\\s*$",
+    "[^\\n]{0,160}?[:：?]\\s*$|(?:pass ?(?:word|phrase|code)|密码|密碼|パスワード|비밀번호|пароль)\\s*$",
   'iu',
 );
 const sequencePattern = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0e-\x1f\x7f]/g;
@@ -75,6 +75,8 @@ export class EchoGuard {
   /** Characters of a redraw to skip: as many as the cursor went back. */
   #back = 0;
   #since = 0;
+  /** How much of the run was echoed when the user last typed. */
+  #seen = 0;
   #hidden: 'no' | 'run' | 'prompt' = 'no';
 
   /** Monotonic ms at which `expire` has something to do. */
@@ -139,12 +141,19 @@ export class EchoGuard {
     if (this.#hidden !== 'no') return;
     if (this.#waiting === null) {
       this.#since = now;
-      this.#matched = 0;
+      this.#matched = this.#seen = 0;
       this.#back = 0;
       this.#shownEscape = 0;
       this.#waiting = [];
     }
-    this.#waiting.push({ printable: true, bytes: Buffer.from(piece) });
+    const last = this.#waiting.at(-1);
+    if (last?.printable === true) {
+      // One run, released whole: a prompt that begins like the password must not release its first letters.
+      this.#waiting[this.#waiting.length - 1] = { printable: true, bytes: Buffer.concat([last.bytes, piece]) };
+      // While echo follows with some delay, typing on renews the patience.
+      if (this.#matched > this.#seen) this.#since = now;
+      this.#seen = this.#matched;
+    } else this.#waiting.push({ printable: true, bytes: Buffer.from(piece) });
     if (this.#atPrompt()) this.#hide('prompt', out);
     else if (this.#waiting.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_WAITING) this.#hide('run', out);
   }
@@ -184,7 +193,7 @@ export class EchoGuard {
   /** The first piece was echoed whole: it goes, and so do the control characters behind it. */
   #releaseFirst(out: Released[]): void {
     const waiting = this.#waiting!;
-    this.#matched = 0;
+    this.#matched = this.#seen = 0;
     out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes });
     while (waiting.length > 0 && !waiting[0]!.printable) out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes });
     if (waiting.length === 0) this.#waiting = null;
