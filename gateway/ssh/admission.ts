@@ -117,7 +117,8 @@ export class Admission {
     const signedLength = reader.offset;
     const signature = signed ? reader.string('the signature', 8192) : undefined;
     if (plainKeyType(keyTypeOf(blob)) === undefined) {
-      return this.#refuse('CERT_REQUIRED', 'a bare key was offered', userName, this.#deps.knownKeys.has(blob));
+      // After its certificate, the key itself is offered too: the reason is told already.
+      return this.#refuse('CERT_REQUIRED', 'a bare key was offered', userName, this.#told.size > 0 || this.#deps.knownKeys.has(blob));
     }
     let admitted: Admitted;
     try {
@@ -145,7 +146,8 @@ export class Admission {
     const admission = checkCertificate(certificate, {
       kind: 'user',
       now: this.#deps.now() / 1000,
-      trusted: snapshot.ssh_user_ca.map((line) => parseAuthorizedLine(line).blob),
+      // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
+      trusted: (certificate.kind === 'host' ? snapshot.ssh_host_ca : snapshot.ssh_user_ca).map((line) => parseAuthorizedLine(line).blob),
       ...(destination.kind === 'node' ? { principal: destination.login } : {}),
       sourceAddress: this.#source,
       verify,
