@@ -25,7 +25,7 @@ afterAll(async () => {
 
 /** Starts ssh with these options and `-v`; resolves when it has said `until`. */
 async function forward(until: string, ...args: string[]): Promise<{ child: ChildProcess; said: string; stop(): Promise<void> }> {
-  const child = world.start('ssh', ['-v', '-F', world.sshConfig, ...args]);
+  const child = world.start('ssh', ['-v', '-F', world.sshConfig, ...args, '-l', 'root@node-1', 'gw']);
   let said = '';
   child.stderr!.on('data', (data: Buffer) => { said += data.toString(); });
   while (!said.includes(until)) await once(child.stderr!, 'data');
@@ -52,7 +52,7 @@ const data = Buffer.alloc(3 * 1024 * 1024, 'abcdefghij');
 describe('forwarded connections', () => {
   it('-L carries several at once, half-closed, into one recording with a channel each', async () => {
     const port = await freePort();
-    const { stop } = await forward('Entering interactive session', '-N', '-L', `127.0.0.1:${port}:127.0.0.1:${echoPort}`, 'root@node-1');
+    const { stop } = await forward('Entering interactive session', '-N', '-L', `127.0.0.1:${port}:127.0.0.1:${echoPort}`);
     const results = await Promise.all([1, 2, 3].map(() => roundTrip({ port, host: '127.0.0.1' }, data)));
     for (const result of results) expect(result.equals(data)).toBe(true);
     await stop();
@@ -66,7 +66,7 @@ describe('forwarded connections', () => {
 
   it('-D goes where each connection asks', async () => {
     const port = await freePort();
-    const { stop } = await forward('Entering interactive session', '-N', '-D', `127.0.0.1:${port}`, 'root@node-1');
+    const { stop } = await forward('Entering interactive session', '-N', '-D', `127.0.0.1:${port}`);
     const socket = connect(port, '127.0.0.1');
     socket.write(Buffer.from([5, 1, 0]));
     await once(socket, 'data');
@@ -82,7 +82,7 @@ describe('forwarded connections', () => {
   });
 
   it('-R listens on a port the node picks, and its number is recorded', async () => {
-    const { said, stop } = await forward('Allocated port', '-N', '-R', `127.0.0.1:0:127.0.0.1:${echoPort}`, 'root@node-1');
+    const { said, stop } = await forward('Allocated port', '-N', '-R', `127.0.0.1:0:127.0.0.1:${echoPort}`);
     const port = Number(/Allocated port (\d+)/.exec(said)![1]);
     expect((await roundTrip({ port, host: '127.0.0.1' }, data)).equals(data)).toBe(true);
     await stop();
@@ -93,8 +93,8 @@ describe('forwarded connections', () => {
 
   it('reach sockets both ways', async () => {
     const [near, far] = [join(world.directory, 'near.sock'), join(world.directory, 'far.sock')];
-    const { stop } = await forward('Entering interactive session', '-N', '-R', `${far}:127.0.0.1:${echoPort}`, 'root@node-1');
-    const local = await forward('Entering interactive session', '-N', '-L', `${near}:${far}`, 'root@node-1');
+    const { stop } = await forward('Entering interactive session', '-N', '-R', `${far}:127.0.0.1:${echoPort}`);
+    const local = await forward('Entering interactive session', '-N', '-L', `${near}:${far}`);
     expect((await roundTrip({ path: near }, data)).equals(data)).toBe(true);
     local.child.kill('SIGTERM');
     await once(local.child, 'close');
@@ -103,9 +103,10 @@ describe('forwarded connections', () => {
 
   it('can be cancelled', async () => {
     const control = join(world.directory, 'mux-cancel');
-    const { said, stop } = await forward('Allocated port', '-N', '-o', 'ControlMaster=yes', '-o', `ControlPath=${control}`, '-R', `127.0.0.1:0:127.0.0.1:${echoPort}`, 'root@node-1');
-    const port = Number(/Allocated port (\d+)/.exec(said)![1]);
-    const { status } = await world.run('ssh', ['-F', world.sshConfig, '-o', `ControlPath=${control}`, '-O', 'cancel', '-R', `127.0.0.1:0:127.0.0.1:${echoPort}`, 'root@node-1']);
+    const port = await freePort();
+    const { stop } = await forward('remote forward success', '-N', '-o', 'ControlMaster=yes', '-o', `ControlPath=${control}`, '-R', `127.0.0.1:${port}:127.0.0.1:${echoPort}`);
+    expect((await roundTrip({ port, host: '127.0.0.1' }, data)).equals(data)).toBe(true);
+    const { status } = await world.run('ssh', ['-F', world.sshConfig, '-o', `ControlPath=${control}`, '-O', 'cancel', '-R', `127.0.0.1:${port}:127.0.0.1:${echoPort}`, 'root@node-1']);
     expect(status).toBe(0);
     await expect(roundTrip({ port, host: '127.0.0.1' }, Buffer.from('x'))).rejects.toThrow();
     await stop();
