@@ -16,6 +16,7 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { Log } from '#runtime/log.js';
+import { transportAlgorithms } from '#runtime/ssh/algorithms.js';
 import { certifiedHostKeys } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { verify } from '#runtime/ssh/keys.js';
@@ -48,7 +49,7 @@ export async function startSshService(listen: { readonly host: string; readonly 
   const sockets = new Set<Socket>();
   let unadmitted = 0;
   const ssh: SshServer = new ssh2.Server(
-    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
+    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), algorithms: transportAlgorithms, ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
     (client, info) => serveConnection(client, info.ip, parts),
   );
   const server = createServer({ noDelay: true }, (socket) => {

@@ -122,8 +122,9 @@ export function knownHosts(profile: Profile): string {
 export function splitAddress(address: string): { readonly host: string; readonly port: number } {
   const colon = address.lastIndexOf(':');
   const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
-  const port = Number(address.slice(colon + 1));
-  if (colon < 1 || host === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
+  const digits = address.slice(colon + 1);
+  const port = Number(digits);
+  if (colon < 1 || host === '' || !/^\d{1,5}$/.test(digits) || port > 65_535) {
     throw new StenoError('USAGE', `"${address}" is not HOST:PORT`);
   }
   return { host, port };

@@ -114,7 +114,12 @@ export function parseRoles(text: string, file: string): Role[] {
   return parseAllDocuments(text).map((document) => {
     const [fault] = document.errors;
     if (fault !== undefined) throw new StenoError('BAD_REQUEST', `${file}: ${fault.message}`);
-    const value: unknown = document.toJS({ maxAliasCount: 0 });
+    let value: unknown;
+    try {
+      value = document.toJS({ maxAliasCount: 0 });
+    } catch (cause) {
+      throw new StenoError('BAD_REQUEST', `${file}: aliases are not allowed`, { cause });
+    }
     const parsed = roleSchema.safeParse(value);
     if (!parsed.success) {
       const [issue] = parsed.error.issues;
