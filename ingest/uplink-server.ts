@@ -53,6 +53,8 @@ interface Session {
   writer: SessionWriter | null;
   refused: boolean;
   told: boolean;
+  /** Lets the next connection have the session. */
+  free: () => void;
 }
 
 /** Who writes which session; whoever comes later waits until whoever was before has let go. */
@@ -118,7 +120,7 @@ export class UplinkConnection {
       socket.on('close', () => {
         clearTimeout(greeting);
         this.#gone = true;
-        void Promise.allSettled([...this.#sessions.keys()].map((session) => this.#release(session))).then(() => resolve());
+        void Promise.allSettled([...this.#sessions].map(([session, entry]) => this.#release(session, entry))).then(() => resolve());
       });
     });
   }
@@ -174,7 +176,7 @@ export class UplinkConnection {
     if (this.#sessions.size >= MAX_SESSIONS) throw new StenoError('TOO_MANY', 'sessions on one connection');
     const known = this.#sessions.get(session);
     if (known !== undefined && !known.refused) throw new StenoError('UPLINK_MALFORMED', 'open twice');
-    const entry: Session = { queue: Promise.resolve(), writer: null, refused: false, told: false };
+    const entry: Session = { queue: Promise.resolve(), writer: null, refused: false, told: false, free: () => undefined };
     this.#sessions.set(session, entry);
     const before = known?.queue ?? Promise.resolve();
     entry.queue = before.then(() => this.#recover(session, entry, certificate)).catch((error: unknown) => this.#refuse(session, entry, error));
@@ -182,7 +184,7 @@ export class UplinkConnection {
 
   async #recover(session: string, entry: Session, certificate: WriterOwner['certificate']): Promise<void> {
     if (this.#gone) return;
-    const release = await this.#parts.writers.take(session, () => this.#release(session), () => entry.writer);
+    entry.free = await this.#parts.writers.take(session, () => this.#release(session, entry), () => entry.writer);
     const current = (): boolean => !this.#gone && this.#sessions.get(session) === entry;
     try {
       if (!current()) throw new StenoError('DRAINING');
@@ -197,7 +199,7 @@ export class UplinkConnection {
       );
       if (opened.kind === 'closed') {
         this.#sessions.delete(session);
-        release();
+        entry.free();
         if (!opened.sealed) this.#parts.onClosed(session, opened.startedAt);
         this.#send(encodeUplink('resume', { session, stored: opened.blocks, closed: true }));
         return;
@@ -205,7 +207,7 @@ export class UplinkConnection {
       entry.writer = opened.writer;
       this.#send(encodeUplink('resume', { session, stored: opened.writer.stored, closed: false }));
     } catch (error) {
-      release();
+      entry.free();
       throw error;
     }
   }
@@ -248,7 +250,7 @@ export class UplinkConnection {
       if (!writer.closed || entry.told) continue;
       entry.told = true;
       const { startedAt } = writer;
-      void this.#release(session).then(() => this.#parts.onClosed(session, startedAt));
+      void this.#release(session, entry).then(() => this.#parts.onClosed(session, startedAt));
     }
     this.#progress.clear();
   }
@@ -305,16 +307,14 @@ export class UplinkConnection {
     this.#audits = this.#audits.then(() => this.#parts.batch.add({ id: row.id, audit: [row] })).catch(() => undefined);
   }
 
-  async #release(session: string): Promise<void> {
-    const entry = this.#sessions.get(session);
-    if (entry === undefined) return;
-    this.#sessions.delete(session);
+  async #release(session: string, entry: Session): Promise<void> {
+    if (this.#sessions.get(session) === entry) this.#sessions.delete(session);
     entry.refused = true;
-    const { writer } = entry;
-    await writer?.close();
+    await entry.writer?.close();
     await entry.queue;
     // The queue may have opened it meanwhile.
-    if (entry.writer !== writer) await entry.writer?.close();
+    await entry.writer?.close();
+    entry.free();
   }
 
   #take(bytes: number): void {
