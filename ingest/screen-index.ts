@@ -26,6 +26,10 @@ export const MAX_TEXT = 4096;
 /** Erasures looked at before they happen, a block: a bound on work for output made of nothing else. */
 const MAX_BLOCK_ERASURES = 64;
 
+/** More rows than this that change together, after this time in ms, are another page. */
+const MAX_REWRITTEN_ROWS = 3;
+const PAGE_MS = 200;
+
 export interface SeenLine {
   /** Session time in ms. */
   readonly at: number;
@@ -201,7 +205,10 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     const kept = new Set(after);
     for (const [row, entry] of changed) {
       const old = before[row]!;
-      if (!old.seen && !kept.has(old) && !isRewrite(old.text, entry.text)) this.#emitPending(old);
+      if (old.seen || kept.has(old)) continue;
+      // Many rows at once are another page, not a line that is worked on; alike or not, it was there to be read.
+      const page = changed.size > MAX_REWRITTEN_ROWS && this.#now - old.at >= PAGE_MS;
+      if (page || !isRewrite(old.text, entry.text)) this.#emitPending(old);
     }
     this.#shown = after;
   }
@@ -256,13 +263,26 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
   }
 }
 
-/** Whether `next` is `old` grown, or differs from it in less than half: typing, correcting, a progress bar. */
+/**
+ * Whether `next` is `old` grown, or at least half the same: by its ends, by its places, or by its words. Typing,
+ * correcting, a progress bar.
+ */
 export function isRewrite(old: string, next: string): boolean {
   if (next.startsWith(old)) return true;
   const shorter = Math.min(old.length, next.length);
+  const longer = Math.max(old.length, next.length);
   let head = 0;
   while (head < shorter && old.charCodeAt(head) === next.charCodeAt(head)) head++;
   let tail = 0;
   while (tail < shorter - head && old.charCodeAt(old.length - 1 - tail) === next.charCodeAt(next.length - 1 - tail)) tail++;
-  return (head + tail) * 2 >= Math.max(old.length, next.length);
+  if ((head + tail) * 2 >= longer) return true;
+  let places = 0;
+  for (let i = 0; i < shorter; i++) if (old.charCodeAt(i) === next.charCodeAt(i)) places++;
+  if (places * 2 >= longer) return true;
+  const words = new Set(old.match(wordPattern));
+  const others = new Set(next.match(wordPattern));
+  let shared = 0;
+  for (const word of words) if (others.has(word)) shared++;
+  return shared > 0 && shared * 2 >= Math.max(words.size, others.size);
 }
+const wordPattern = /\p{L}{2,}/gu;
