@@ -52,6 +52,11 @@ export const errorCatalogue = {
   UPLINK_SIGNATURE: entry(409, 65, false, 'a checkpoint is not signed by the key of its gateway', 'Keep the spool for examination; see docs/errors.md.'),
   STORE_UNAVAILABLE: entry(503, 75, true, 'a store does not answer or refuses writes', 'Look at `steno doctor`; nothing acknowledged is lost meanwhile.'),
   STORE_NOT_FOUND: entry(404, 66, false, 'no such object', 'Check the name.'),
+  STORE_CONFLICT: entry(409, 65, false, 'an object of this name exists with other content', 'Keep both for examination; see docs/errors.md.'),
+  STORE_NEWER: entry(409, 78, false, 'the store was written by a newer Steno', 'Upgrade Steno, or restore the backup made before the upgrade.'),
+  ENGINE_MISSING: entry(500, 78, false, 'the embedded event store is not installed', 'Run `npm install --include=optional`, or configure a ClickHouse server.'),
+  QUERY_REFUSED: entry(400, 64, false, 'this query does more than read the tables of the event store', 'Use SELECT on its tables with ordinary functions; see the detail.'),
+  QUERY_TOO_HEAVY: entry(413, 75, false, 'the query takes more time or memory than allowed', 'Narrow it: a shorter time range, one node, one user.'),
   // Verification: exit codes are part of the command line contract.
   VERIFY_ALTERED: entry(422, 10, false, 'the recording was altered', 'Treat it as tampered with; the report names the first bad block.'),
   VERIFY_TRUNCATED: entry(422, 11, false, 'the end of the recording is missing', 'Export it again, or look for the missing parts.'),

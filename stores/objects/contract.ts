@@ -1,0 +1,96 @@
+/**
+ * The contract of an object store: immutable bytes under names.
+ *
+ * What Steno acknowledges rests on `put`: once it resolves, the bytes survive a crash of this process, of the
+ * machine, and of its power, as far as the disk or the service keeps its own word. Every adapter passes
+ * `conformance.ts`.
+ */
+import { StenoError } from '#schemas/errors.js';
+
+export interface ByteRange {
+  /** First byte, from 0. */
+  readonly offset: number;
+  /** At most this many bytes; fewer come back where the object ends first, none at or after its end. */
+  readonly length: number;
+}
+
+export interface PutOptions {
+  /**
+   * Refuse to replace: an object of the same name with the same bytes is success (so a retry is free), one
+   * with other bytes is STORE_CONFLICT. Exact where the engine can create exclusively (a directory, S3 with
+   * conditional writes); on S3 servers that ignore `If-None-Match` two writers at the same instant may both
+   * pass, so a key has one writer at a time.
+   */
+  readonly ifAbsent?: boolean;
+}
+
+export interface ObjectEntry {
+  readonly key: string;
+  /** Bytes. */
+  readonly size: number;
+}
+
+/**
+ * Errors, the same for every operation:
+ * - BAD_REQUEST: the key or range is not valid; a fault of the caller.
+ * - STORE_NOT_FOUND: there is no such object.
+ * - STORE_CONFLICT: `ifAbsent`, and the object has other bytes.
+ * - STORE_UNAVAILABLE: the engine failed or did not answer. Whether a write was done is unknown; the same call
+ *   may be repeated until it succeeds.
+ *
+ * A key may not also be the folder of another (`a` and `a/b`): a directory cannot hold both.
+ */
+export interface ObjectStore {
+  /**
+   * Writes one object, whole. Durable when it resolves. Atomic: a reader sees the object as it was before
+   * (or its absence) or the whole of it, never a part, whenever the writer dies. Idempotent. The bytes must
+   * not be changed while the call is under way.
+   */
+  put(key: string, bytes: Uint8Array, options?: PutOptions): Promise<void>;
+  /** Reads an object or a range of it into memory. */
+  get(key: string, range?: ByteRange): Promise<Uint8Array>;
+  /** Bytes. */
+  size(key: string): Promise<number>;
+  /**
+   * Every object whose key begins with the prefix (any text, not only whole folders), in ascending order of
+   * the key's bytes. Objects put or deleted meanwhile may or may not appear; no other is missed or repeated.
+   */
+  list(prefix: string): AsyncIterable<ObjectEntry>;
+  /** Durable when it resolves. Deleting what does not exist is success. */
+  delete(key: string): Promise<void>;
+  /** Releases what the adapter opened. Calls after it are refused. */
+  close(): Promise<void>;
+}
+
+export const maximumKeyLength = 512;
+const keyPattern = /^[a-z0-9_-][a-z0-9._-]*(\/[a-z0-9_-][a-z0-9._-]*)*$/;
+const prefixPattern = /^([a-z0-9_-][a-z0-9._-]*\/)*([a-z0-9_-][a-z0-9._-]*)?$/;
+
+/**
+ * Returns the key, or throws BAD_REQUEST. Segments of `[a-z0-9._-]` joined by `/`, at most 512 characters; no
+ * segment is empty or begins with a dot, so `..`, absolute paths and hidden files cannot be written.
+ */
+export function checkKey(key: string): string {
+  if (key.length > maximumKeyLength || !keyPattern.test(key)) {
+    throw new StenoError('BAD_REQUEST', `not an object key: ${JSON.stringify(key.slice(0, 80))}`);
+  }
+  return key;
+}
+
+/** Returns the prefix, or throws BAD_REQUEST. A prefix is the beginning of a key, or ''. */
+export function checkPrefix(prefix: string): string {
+  if (prefix.length > maximumKeyLength || !prefixPattern.test(prefix)) {
+    throw new StenoError('BAD_REQUEST', `not an object prefix: ${JSON.stringify(prefix.slice(0, 80))}`);
+  }
+  return prefix;
+}
+
+/** Returns the range, or throws BAD_REQUEST: integers from 0 to 2^53 - 1. */
+export function checkRange(range: ByteRange): ByteRange {
+  const { offset, length } = range;
+  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0
+    || !Number.isSafeInteger(offset + length)) {
+    throw new StenoError('BAD_REQUEST', 'not a byte range');
+  }
+  return range;
+}
