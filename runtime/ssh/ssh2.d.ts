@@ -1,0 +1,5 @@
+/** A file inside ssh2 that its typings leave out. */
+declare module 'ssh2/lib/protocol/crypto.js' {
+  const ssh2Crypto: { readonly bindingAvailable: boolean };
+  export default ssh2Crypto;
+}

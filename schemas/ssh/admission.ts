@@ -1,0 +1,125 @@
+/**
+ * Whether a certificate admits its holder: one pure function, written as the ordered table below.
+ *
+ * The first check that fails names the refusal. The CA's signature comes before anything the certificate says, so
+ * that a caller with a certificate nobody issued learns nothing but that. Proof that the caller *holds* the
+ * certified key is not decided here (`runtime/ssh/possession.ts`), nor what roles and locks say.
+ *
+ * Tested as a table in `admission.test.ts`.
+ */
+import type { ErrorCode } from '../errors.js';
+import type { CertificateKind, SshCertificate } from './certificate.js';
+import { matchesSourceAddress } from './source-address.js';
+import { equalBytes } from './wire.js';
+
+export interface AdmissionRequest {
+  /** What the caller wants to be. */
+  readonly kind: CertificateKind;
+  /** Unix seconds. */
+  readonly now: number;
+  /** Blobs of the CA keys that count, the active one and those of a rotation. */
+  readonly trusted: readonly Uint8Array[];
+  /**
+   * The login wanted, which must be among the certificate's principals. Left out for a user, any certificate with
+   * principals passes: the caller then decides about the login. For a host it is the name dialled, and needed.
+   */
+  readonly principal?: string;
+  /** Where the connection comes from; a certificate bound to addresses is refused without it. */
+  readonly sourceAddress?: string;
+  /** Whether `signature` over `data` was made with the key of `blob`. Must not throw. */
+  verify(blob: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean;
+  /** Critical options the caller itself enforces, such as `force-command`. `source-address` is enforced here. */
+  readonly knownCriticalOptions?: ReadonlySet<string>;
+}
+
+export type Admission =
+  | { readonly ok: true }
+  | { readonly ok: false; readonly code: ErrorCode; readonly detail: string };
+
+/** A CA's clock may be ahead of ours by this much; there is no such grace at the end. */
+const clockSkewSeconds = 30;
+
+interface Check {
+  readonly code: ErrorCode;
+  /** Why the check fails, or undefined if it passes. */
+  readonly problem: (certificate: SshCertificate, request: AdmissionRequest) => string | undefined;
+}
+
+const unless = (passes: boolean, detail: string): string | undefined => (passes ? undefined : detail);
+
+const checks: readonly Check[] = [
+  {
+    code: 'CERT_UNKNOWN_CA',
+    problem: ({ signatureKey }, { trusted }) =>
+      unless(trusted.some((ca) => equalBytes(ca, signatureKey)), 'its CA key is not one of this Steno'),
+  },
+  {
+    code: 'CERT_UNKNOWN_CA',
+    problem: ({ signatureKey, signature, signed }, { verify }) =>
+      unless(verify(signatureKey, signature, signed), 'the signature of the CA does not match'),
+  },
+  {
+    code: 'CERT_WRONG_KIND',
+    problem: ({ kind }, request) => unless(kind === request.kind, `it is a ${kind} certificate, needed is a ${request.kind} certificate`),
+  },
+  {
+    code: 'CERT_NOT_YET_VALID',
+    problem: ({ validAfter }, { now }) =>
+      unless(BigInt(Math.floor(now)) + BigInt(clockSkewSeconds) >= validAfter, `it begins at ${instant(validAfter)}`),
+  },
+  {
+    code: 'CERT_EXPIRED',
+    problem: ({ validBefore }, { now }) => unless(BigInt(Math.floor(now)) < validBefore, `it ended at ${instant(validBefore)}`),
+  },
+  {
+    code: 'CERT_UNKNOWN_OPTION',
+    problem: ({ kind, criticalOptions }, { knownCriticalOptions }) => {
+      const understood = (name: string): boolean =>
+        kind === 'user' && (name === 'source-address' || (knownCriticalOptions?.has(name) ?? false));
+      const unknown = [...criticalOptions.keys()].find((name) => !understood(name));
+      return unknown === undefined ? undefined : `the option ${unknown}`;
+    },
+  },
+  {
+    code: 'CERT_WRONG_SOURCE',
+    problem: ({ criticalOptions }, { sourceAddress }) => {
+      const list = criticalOptions.get('source-address');
+      if (list === undefined) return undefined;
+      return unless(sourceAddress !== undefined && matchesSourceAddress(list, sourceAddress), `from ${sourceAddress ?? 'an unknown address'}`);
+    },
+  },
+  {
+    code: 'CERT_WRONG_PRINCIPAL',
+    // OpenSSH reads an empty list as "any login"; here it is nobody.
+    problem: ({ principals }) => unless(principals.length > 0, 'it names no principal'),
+  },
+  {
+    code: 'CERT_WRONG_PRINCIPAL',
+    problem: ({ kind, principals }, { principal }) => {
+      if (kind === 'host') return unless(principal !== undefined && principals.some((name) => sameHost(name, principal)), `it is not for the host ${shown(principal)}`);
+      return unless(principal === undefined || principals.includes(principal), `it does not name ${shown(principal)}`);
+    },
+  },
+];
+
+export function checkCertificate(certificate: SshCertificate, request: AdmissionRequest): Admission {
+  for (const { code, problem } of checks) {
+    const detail = problem(certificate, request);
+    if (detail !== undefined) return { ok: false, code, detail };
+  }
+  return { ok: true };
+}
+
+/** Host names know no case; wildcards in host certificates are not honoured. */
+function sameHost(name: string, wanted: string): boolean {
+  return name.toLowerCase() === wanted.toLowerCase();
+}
+
+function shown(principal: string | undefined): string {
+  return JSON.stringify((principal ?? '').slice(0, 128));
+}
+
+/** As ISO time where a Date can hold it; OpenSSH writes "for ever" as 2^64-1. */
+function instant(seconds: bigint): string {
+  return seconds <= 8_640_000_000_000n ? new Date(Number(seconds) * 1000).toISOString() : 'the end of time';
+}
