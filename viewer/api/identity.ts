@@ -20,6 +20,8 @@ export interface ViewerAuthority {
   signIn(token: string): Promise<WebIdentity>;
   /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
   webSession(token: string): Promise<WebIdentity>;
+  /** Ends a web session; free for one that is over. */
+  signOut(token: string): Promise<void>;
 }
 
 export interface RequestVerifying {
@@ -60,6 +62,13 @@ export class Identities {
     const web = await this.#authority.signIn(token);
     const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
     return { identity: fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge }) };
+  }
+
+  async signOut(cookieHeader: string | undefined): Promise<void> {
+    const token = cookieToken(cookieHeader);
+    if (token === null) return;
+    this.#known.delete(keyOf(token));
+    await this.#authority.signOut(token);
   }
 
   /** Throws NOT_SIGNED_IN, or why a signed request is refused. */

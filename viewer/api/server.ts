@@ -93,7 +93,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     void reply.header('set-cookie', cookie);
     return { user: identity.user, roles: identity.roles, view: identity.view };
   });
-  app.post('/api/sign-out', async (_, reply) => {
+  app.post('/api/sign-out', async (request, reply) => {
+    await identities.signOut(request.headers.cookie);
     void reply.header('set-cookie', clearedCookie());
     return {};
   });
