@@ -25,8 +25,11 @@ export async function* renderText(
   // Follows the first line not yet given out, whatever the scrollback drops.
   let mark = terminal.registerMarker(0);
   const take = (until: number): string => {
+    const from = mark === undefined || mark.line < 0 ? 0 : mark.line;
+    // A taller screen takes lines back from the scrollback that were given out already.
+    if (until <= from) return '';
     const whole: string[] = [];
-    for (let i = mark === undefined || mark.line < 0 ? 0 : mark.line; i < until; i++) {
+    for (let i = from; i < until; i++) {
       const line = normal.getLine(i);
       if (line === undefined) break;
       const text = line.translateToString(!(normal.getLine(i + 1)?.isWrapped ?? false));
@@ -36,6 +39,13 @@ export async function* renderText(
     mark?.dispose();
     mark = terminal.registerMarker(until - normal.baseY - normal.cursorY);
     return whole.map((text) => `${text}\n`).join('');
+  };
+  /** What left the screen for good, in whole logical lines. */
+  const scrolled = (): string => {
+    if (terminal.buffer.active.type !== 'normal') return '';
+    let until = normal.baseY;
+    while (until > 0 && normal.getLine(until)?.isWrapped === true) until -= 1;
+    return take(until);
   };
   try {
     for await (const chunk of lines) {
@@ -56,14 +66,13 @@ export async function* renderText(
         while (output.length >= CHUNK) {
           await write(output.slice(0, CHUNK));
           output = output.slice(CHUNK);
-          if (terminal.buffer.active.type !== 'normal') continue;
-          let until = normal.baseY;
-          while (until > 0 && normal.getLine(until)?.isWrapped === true) until -= 1;
-          const text = take(until);
+          const text = scrolled();
           if (text !== '') yield encoder.encode(text);
         }
       }
       await write(output);
+      const text = scrolled();
+      if (text !== '') yield encoder.encode(text);
     }
     yield encoder.encode(`${take(normal.length).trimEnd()}\n`);
   } finally {

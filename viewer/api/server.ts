@@ -71,7 +71,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   let hosts: ReadonlySet<string> = new Set();
   let exporting = 0;
 
-  const app = fastify({ bodyLimit: 4096, maxParamLength: 64, requestTimeout: 30_000, keepAliveTimeout: 10_000, connectionTimeout: 0, trustProxy: false, exposeHeadRoutes: false });
+  const app = fastify({ bodyLimit: 4096, routerOptions: { maxParamLength: 64 }, requestTimeout: 30_000, keepAliveTimeout: 10_000, connectionTimeout: 0, trustProxy: false, exposeHeadRoutes: false });
   // Only JSON is understood, so no form of another site can be posted here.
   app.removeContentTypeParser('text/plain');
 

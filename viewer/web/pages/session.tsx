@@ -52,9 +52,11 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
           <p className="sub">
             <time dateTime={isoTime(session.started_at)}>{moment(session.started_at)}</time>
             <span>{duration(session.duration)}</span>
-            <span>
-              exit <Exit session={session} />
-            </span>
+            {session.state !== 'live' && (
+              <span>
+                exit <Exit session={session} />
+              </span>
+            )}
           </p>
           {session.command !== '' && (
             <p className="session-command">

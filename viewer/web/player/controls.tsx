@@ -28,20 +28,24 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
         </button>
       )}
       <span className="spacer" />
-      <label className="toggle" title="I">
-        <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
-        <span>Skip idle</span>
-      </label>
-      <label className="speed" title="&lt; and &gt;">
-        <span className="sr">Speed</span>
-        <select value={state.speed} onChange={(event) => replay.setSpeed(Number(event.target.value))} aria-label="Speed">
-          {speeds.map((speed) => (
-            <option key={speed} value={speed}>
-              {speed}×
-            </option>
-          ))}
-        </select>
-      </label>
+      {!state.following && (
+        <>
+          <label className="toggle" title="I">
+            <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
+            <span>Skip idle</span>
+          </label>
+          <label className="speed" title="&lt; and &gt;">
+            <span className="sr">Speed</span>
+            <select value={state.speed} onChange={(event) => replay.setSpeed(Number(event.target.value))} aria-label="Speed">
+              {speeds.map((speed) => (
+                <option key={speed} value={speed}>
+                  {speed}×
+                </option>
+              ))}
+            </select>
+          </label>
+        </>
+      )}
       <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
         <svg viewBox="0 0 24 24" aria-hidden="true">
           <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />

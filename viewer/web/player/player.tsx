@@ -1,6 +1,6 @@
 /** The player: terminal, timeline, controls, and the hits of a search to step through. */
 import { useCallback, useMemo, useRef } from 'react';
-import type { ReactNode } from 'react';
+import type { CSSProperties, ReactNode } from 'react';
 import type { SearchHit, SegmentIndex } from '#schemas/api.js';
 import { clock } from '../format.js';
 import { SafeText } from '../parts/safe-text.js';
@@ -41,7 +41,7 @@ export function Player({ replay, index, hits, query }: PlayerProps): ReactNode {
   useReplayKeys(replay, actions);
   return (
     <div className="player" ref={box} data-phase={state.phase}>
-      <div className="screen">
+      <div className="screen" style={{ '--aspect': aspect(index.cols, index.rows) } as CSSProperties}>
         <Terminal replay={replay} cols={index.cols} rows={index.rows} />
         {state.phase === 'failed' && (
           <div className="screen-note" role="alert">
@@ -58,13 +58,18 @@ export function Player({ replay, index, hits, query }: PlayerProps): ReactNode {
   );
 }
 
+/** Width to height of a terminal of this size: a cell is about 0.6 by 1.33 em. */
+function aspect(cols: number, rows: number): string {
+  return ((cols * 0.602) / (rows * 1.333)).toFixed(3);
+}
+
 function Hits({ replay, hits, query, onHit }: { readonly replay: Replay; readonly hits: readonly SearchHit[]; readonly query: string; readonly onHit: (step: 1 | -1) => void }): ReactNode {
   const position = usePosition(replay);
   const current = hits.findLastIndex(({ time }) => time <= position + 1);
   return (
     <div className="hits-bar">
       <span>
-        {hits.length === 0 ? 'No more of ' : `${current < 0 ? '–' : current + 1} of ${hits.length} for `}
+        {hits.length === 0 ? 'Not seen in this session: ' : `${current < 0 ? '–' : current + 1} of ${hits.length} for `}
         <q>
           <SafeText text={query.slice(0, 80)} />
         </q>
