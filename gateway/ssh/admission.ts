@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
-import { identityOf, parseTarget, stripDomain } from '#schemas/identity.js';
+import { PRINCIPAL_ANY, identityOf, parseTarget, stripDomain, userCriticalOptions } from '#schemas/identity.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
@@ -52,8 +52,8 @@ export interface AdmissionDeps {
 const maxRefusals = 6;
 const maxBanners = 3;
 const maxUserName = 256;
-/** Enforced by `provesPossession`. */
-const knownCriticalOptions: ReadonlySet<string> = new Set(['verify-required']);
+/** `verify-required` is enforced by `provesPossession`; being a gateway satisfies the others. */
+const knownCriticalOptions: ReadonlySet<string> = new Set(['verify-required', ...userCriticalOptions]);
 
 /** Plain keys whose certificates were admitted lately. */
 export class KnownKeys {
@@ -148,7 +148,8 @@ export class Admission {
       now: this.#deps.now() / 1000,
       // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
       trusted: (certificate.kind === 'host' ? snapshot.ssh_host_ca : snapshot.ssh_user_ca).map((line) => parseAuthorizedLine(line).blob),
-      ...(destination.kind === 'node' ? { principal: destination.login } : {}),
+      // Where any login may be allowed, the roles decide when the node is dialled.
+      ...(destination.kind === 'node' && !certificate.principals.includes(PRINCIPAL_ANY) ? { principal: destination.login } : {}),
       sourceAddress: this.#source,
       verify,
       knownCriticalOptions,
