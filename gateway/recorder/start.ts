@@ -52,6 +52,8 @@ export interface RecorderDeps {
 /** Beside the contract of sessions, what `steno status` and metrics ask. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
+  /** Resolves when everything written so far is synced. */
+  settled(): Promise<void>;
 }
 export interface RecorderStatus {
   readonly uplink: 'up' | 'down' | 'none';
@@ -181,6 +183,9 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         counter.close();
       })();
       return closing;
+    },
+    async settled() {
+      await Promise.all([spool.flush(), queue.flush()]);
     },
     status: () => ({
       uplink: client === null ? 'none' : client.up ? 'up' : 'down',
