@@ -1,7 +1,7 @@
 import { connect } from 'node:tls';
 import { Agent } from 'node:https';
 import { connect as connectSocket } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterAll, afterEach, describe, expect, test } from 'vitest';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from '#runtime/authority-http.js';
 import type { AuthorityCall } from '#runtime/authority-http.js';
@@ -13,6 +13,11 @@ import type { ServiceIdentity } from '#runtime/service-identity.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
+/** One authority for the tables of refusals, which change nothing. */
+const lasting = new Cleanup();
+afterAll(() => lasting.run());
+let running: Promise<RunningAuthority> | undefined;
+const shared = (): Promise<RunningAuthority> => (running ??= authorityIn(temporaryFolder(lasting), lasting));
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const key = (): string => formatPublicLine(generateKey().publicBlob);
 
@@ -35,8 +40,7 @@ describe('a service of the wrong kind', () => {
     ['ingest', 'PUT', '/v1/locks/a', {}],
     ['ingest', 'POST', '/v1/host-certificate', { public_key: 'x', name: 'x' }],
   ] as const)('%s may not %s %s', async (kind, method, target, body) => {
-    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-    const call = await asService(authority, kind);
+    const call = await asService(await shared(), kind);
     await expect(call({ method, target, ...(body === undefined ? {} : { body }) })).rejects.toEqual(refusal('ACCESS_DENIED'));
   });
 
@@ -119,8 +123,7 @@ describe('bad input', () => {
     ['GET', '/v1/none', undefined, 'NOT_FOUND'],
     ['PUT', '/v1/nodes/web-1', { ...node('web-1'), labels: { a: 'x'.repeat(300_000) } }, 'TOO_LARGE'],
   ] as const)('%s %s %j is %s', async (method, target, body, code) => {
-    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-    const admin = await administrator(authority, cleanup);
+    const admin = await administrator(await shared(), cleanup);
     await expect(admin.call(method, target, body)).rejects.toEqual(refusal(code));
     expect(await admin.call('GET', '/v1/nodes')).toEqual([]);
   });
@@ -135,12 +138,11 @@ describe('bad input', () => {
     ['/v1/enroll', { kind: 'gateway', name: 'gw', service_key: 'x' }, 'KEY_GARBLED'],
     ['/v1/enroll', { kind: 'gateway', name: 'gw', service_key: 'x', host_names: ['*'] }, 'BAD_REQUEST'],
   ] as const)('%s %j on the socket is %s', async (target, body, code) => {
-    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-    await expect(onSocket(authority, { method: 'POST', target, body })).rejects.toEqual(refusal(code));
+    await expect(onSocket(await shared(), { method: 'POST', target, body })).rejects.toEqual(refusal(code));
   });
 
   test('random bytes on the socket and on TLS end only their own connection', async () => {
-    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+    const authority = await shared();
     const { port } = new URL(authority.addresses.tls);
     for (const where of [{ path: authority.addresses.socket }, { host: '127.0.0.1', port: Number(port) }]) {
       await new Promise<void>((resolve) => {
