@@ -143,7 +143,7 @@ class SftpObserver implements StreamObserver {
       return;
     }
     this.wait(id, { kind: 'write', file });
-    file.startWrite(offset);
+    file.startWrite(offset, length);
     yield { length, to: (slice) => file.writes.bytes(slice) };
     file.endWrite();
     if (rest > 0) yield skip(rest);
@@ -299,7 +299,7 @@ class SftpObserver implements StreamObserver {
           if (size > rest) throw new Lost('a DATA is longer than its packet');
           if (request?.kind === 'read') {
             const { file, offset } = request;
-            file.reads.startPiece(offset);
+            file.reads.startPiece(offset, size);
             yield { length: size, to: (slice) => file.reads.bytes(slice) };
             file.reads.endPiece();
             if (size < request.length) file.shortRead(offset + size, offset + request.length);

@@ -107,6 +107,9 @@ export function replay(transcript: Transcript, cut: Cut = whole): Seen {
   }
   observer.end();
   observer.end();
+  // A fault of the observer itself is contained, but never expected.
+  const fault = [...seen.facts.map((fact) => fact.note), ...seen.gaps.map((gap) => gap.detail)].find((text) => text?.includes('the observer failed'));
+  if (fault !== undefined) throw new Error(fault);
   return seen;
 }
 
