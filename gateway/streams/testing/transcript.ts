@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FileFact, Gap } from '#schemas/recording/line.js';
-import { observeStream } from '../observer.js';
+import { observeStream } from '../protocols.js';
 import type { StreamKind } from '../observer.js';
 
 export interface Transcript {
