@@ -30,9 +30,6 @@ import type { Observe } from './session-recording.js';
 import { HOLD, Transport } from './transport.js';
 import type { Wire } from './wire.js';
 
-/** Strangers are gone after so many milliseconds. */
-export const ADMISSION_LIMIT_MS = 20_000;
-
 export interface GuestDeps {
   snapshot(): Snapshot | null;
   /** ms since 1970. */
@@ -41,6 +38,8 @@ export interface GuestDeps {
   readonly certificates: SessionCertificates;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  /** Strangers are gone after so many milliseconds. */
+  readonly admissionMs: number;
   track(closing: Promise<void>): void;
   /** A connection through a channel of this guest. */
   enter(wire: Wire, node: string, source: string): void;
@@ -87,7 +86,7 @@ export class Guest {
         node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
       }),
     }, (admitted) => this.#admit(admitted));
-    const timer = setTimeout(() => wire.destroy(), ADMISSION_LIMIT_MS);
+    const timer = setTimeout(() => wire.destroy(), deps.admissionMs);
     this.#stage = { kind: 'stranger', admission, timer };
   }
 
