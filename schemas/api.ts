@@ -21,11 +21,16 @@
  *   POST /v1/sign-in-link                socket or signed → {url_token, expires_at}
  *   GET  /v1/nodes                       NodeRecord[]       PUT /v1/nodes/:name   DELETE /v1/nodes/:name   (administer)
  *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
- *   POST /v1/host-certificate {public_key, name}            (administer, or the service itself)
+ *   POST /v1/renew RenewalRequest        service → Enrolment
+ *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
+ *   GET  /v1/locks                       Lock[]             PUT, DELETE /v1/locks/:id   (administer)
+ *   POST /v1/host-certificate {public_key, name} → {certificate}   (administer, a gateway, or the node itself)
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
- *   POST /v1/sign-in {token}, GET /v1/web-session           viewer → WebIdentity
+ *   POST /v1/sign-in {token}             viewer → WebIdentity
+ *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
  */
+import type { ServiceKind } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
 
@@ -146,12 +151,32 @@ export interface Enrolment {
 }
 
 export interface EnrolRequest {
-  readonly kind: 'gateway' | 'ingest' | 'viewer' | 'agent' | 'authority';
+  readonly kind: ServiceKind;
   readonly name: string;
   /** SPKI PEM of the x509 key. */
   readonly service_key: string;
+  /** Public key lines. */
   readonly host_key?: string;
   readonly recording_key?: string;
+  /** Names that the host certificate shall cover beside the service's own; host names or addresses, at most 32. */
+  readonly host_names?: readonly string[];
+}
+
+/** Over mutual TLS, the caller's certificate saying who it is. `host_certificate`: the one to be renewed, same names. */
+export interface RenewalRequest {
+  readonly service_key: string;
+  readonly host_key?: string;
+  readonly host_certificate?: string;
+  readonly recording_key?: string;
+}
+
+/** What an agent says of its own node; the name is that of its certificate. */
+export interface NodeRegistration {
+  /** `host:port`. */
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** As `type base64`. */
+  readonly host_keys: readonly string[];
 }
 
 export interface SessionCertificateRequest {

@@ -83,6 +83,9 @@ export const errorCatalogue = {
   PORT_TAKEN: entry(409, 73, false, 'a port is taken', 'Choose another with --ssh-listen or --web-listen, or 0 for a free one.'),
   BINDING_MISSING: entry(500, 78, false, 'the native binding of ssh2 is missing, which makes Steno five times slower', 'Run `npm rebuild ssh2` with the Node that starts Steno.'),
   DISK_NEARLY_FULL: entry(507, 74, false, 'the disk of the data directory is nearly full', 'Free space, or choose another --data.'),
+  SEAL_KEY_MISSING: entry(500, 78, false, 'the key that seals the CA keys is missing', 'Put seal.key back from your backup. Without it the CA keys cannot be opened, and Steno makes no new ones over the old.'),
+  SEAL_KEY_WRONG: entry(500, 78, false, 'the CA keys cannot be opened with this seal.key', 'Put back the seal.key that belongs to this data directory, with mode 0600.'),
+  SOCKET_UNSAFE: entry(500, 78, false, 'the socket of the authority cannot be placed safely', 'Give Steno a data directory of its own, owned by the user that runs it, with mode 0700.'),
   NODE_VERSION: entry(500, 78, false, 'this Node.js is too old', 'Use Node.js 20.19 or newer.'),
   INTERNAL: entry(500, 70, false, 'something went wrong inside Steno', 'Look at the log, and report it.'),
 } as const satisfies Record<string, ErrorEntry>;

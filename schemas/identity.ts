@@ -9,6 +9,19 @@ export const EXTENSION_USER = 'user@steno';
 export const EXTENSION_REQUEST = 'request@steno';
 /** Set on the certificates that a gateway shows to nodes: names the session's user for the node's own log. */
 export const EXTENSION_VIA = 'via@steno';
+/**
+ * Critical option of every user certificate, as a mere flag: only Steno's own servers may accept it. OpenSSH servers
+ * refuse options that they do not know (PROTOCOL.certkeys), so a node that trusts the user CA for the gateway's sake
+ * does not let a user past the gateway, unrecorded. Session certificates, which gateways show to nodes, lack it.
+ */
+export const OPTION_GATEWAY_ONLY = 'gateway-only@steno';
+/** What a server of Steno passes to `checkCertificate` as options that it enforces itself. */
+export const userCriticalOptions: ReadonlySet<string> = new Set([OPTION_GATEWAY_ONLY]);
+/**
+ * Pseudo principal of a user whose roles allow the login `*`, which OpenSSH cannot express. It begins with `-` and so is
+ * no login anywhere; the gateway reads roles, not principals, to decide.
+ */
+export const PRINCIPAL_ANY = '-steno-any';
 /** OpenSSH extensions that a certificate of Steno carries where the role allows. */
 export const OPENSSH_EXTENSIONS = ['permit-X11-forwarding', 'permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc'] as const;
 
@@ -19,6 +32,14 @@ export interface UserIdentity {
   readonly keyId: string;
   /** Unix seconds. */
   readonly validBefore: number;
+}
+
+export const serviceKinds = ['gateway', 'ingest', 'viewer', 'agent', 'authority'] as const;
+export type ServiceKind = (typeof serviceKinds)[number];
+/** A stage, as the subject of its x509 certificate says: `CN=<kind>/<name>`. */
+export interface ServiceName {
+  readonly kind: ServiceKind;
+  readonly name: string;
 }
 
 const namePattern = /^[a-z0-9][a-z0-9_.-]{0,62}$/;
@@ -56,4 +77,16 @@ export const NODE_DOMAIN = '.steno';
 export function stripDomain(host: string): string {
   const lower = host.toLowerCase();
   return lower.endsWith(NODE_DOMAIN) ? lower.slice(0, -NODE_DOMAIN.length) : lower;
+}
+
+export function formatServiceName({ kind, name }: ServiceName): string {
+  return `${kind}/${name}`;
+}
+
+/** Null unless the text is exactly a known kind, a slash and a name. */
+export function parseServiceName(text: string): ServiceName | null {
+  const slash = text.indexOf('/');
+  const kind = serviceKinds.find((known) => known === text.slice(0, slash));
+  const name = text.slice(slash + 1);
+  return kind !== undefined && isName(name) ? { kind, name } : null;
 }

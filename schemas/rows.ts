@@ -163,7 +163,7 @@ export const sessionRow = z.strictObject({
   counter: count53,
   source_address: address,
   client_version: name,
-  certificate_serial: z.string().regex(/^\d{1,20}$/),
+  certificate_serial: z.string().regex(/^\d{1,20}$/).refine((digits) => digits.padStart(20, '0') <= '18446744073709551615', 'beyond 64 bits'),
   certificate_key_id: z.string().max(1024),
   command: z.string().max(65_536),
   tty: z.boolean(),

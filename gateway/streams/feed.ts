@@ -3,7 +3,8 @@
  *
  * `yield 9` comes back with nine contiguous bytes: a view into the caller's chunk where they lie together, else into
  * a scratch buffer; either is good until the next `yield` only. `yield { length, to }` hands the next `length` bytes
- * to `to` in slices as they come, without copying: the bulk path. A generator that throws `Lost` (or anything else)
+ * to `to` in slices as they come, without copying: the bulk path. `yield 'next'` waits for there to be a byte and takes
+ * none: what follows may depend on what the other side has said by then. A generator that throws `Lost` (or anything else)
  * ends the feed; nothing is ever thrown at the caller of `push`. Tested in feed.test.ts.
  */
 
@@ -11,7 +12,7 @@ export interface Passage {
   readonly length: number;
   readonly to: (slice: Buffer) => void;
 }
-export type Ask = number | Passage;
+export type Ask = number | Passage | 'next';
 export type Reading<T = void> = Generator<Ask, T, Buffer>;
 
 /** Most bytes that one ask may hold together. */
@@ -80,6 +81,9 @@ export class Feed {
         if (this.held < this.ask) return;
         this.held = 0;
         this.step(this.scratch.subarray(0, this.ask));
+      } else if (this.ask === 'next') {
+        if (available === 0) return;
+        this.step(empty);
       } else {
         if (available === 0) return;
         const piece = Math.min(available, this.left);
@@ -120,6 +124,9 @@ export class Feed {
           if (ask > MAX_ASK) throw new Lost('a field is too long');
           this.ask = ask;
           if (ask > 0) return;
+        } else if (ask === 'next') {
+          this.ask = ask;
+          return;
         } else {
           this.ask = ask;
           this.left = ask.length;

@@ -8,7 +8,7 @@ import { issueCertificate } from './issue.js';
 import { generateKey, loadPrivateKey } from './keys.js';
 import type { SshPrivateKey } from './keys.js';
 import { makeKeyFiles, temporaryFolder } from './openssh-oracle.js';
-import { isAlgorithmOf, provesPossession } from './possession.js';
+import { isAlgorithmOf, offeredCertificate, provesPossession } from './possession.js';
 
 const folder = temporaryFolder();
 afterAll(folder.remove);
@@ -66,5 +66,21 @@ describe('possession', () => {
     const proof = (flags: number) => provesPossession(certificate, { key: { algo: certificate.certType }, signature: signature(flags), blob });
     expect([0, 1, 4, 5].map(proof)).toEqual([false, false, false, true]);
     expect(provesPossession(certificateOf(ed25519.publicBlob, [['verify-required', '']]), { key: { algo: 'ssh-ed25519-cert-v01@openssh.com' }, signature: ed25519.sign(blob), blob })).toBe(false);
+  });
+});
+
+describe('what a client offers', () => {
+  const certificate = issueCertificate(generateKey(), {
+    publicKey: ed25519.publicBlob, serial: 1n, kind: 'user', keyId: 'offered', principals: ['alice'], validAfter: 0n, validBefore: 1n, criticalOptions: new Map(), extensions: new Map(),
+  });
+  const algo = 'ssh-ed25519-cert-v01@openssh.com';
+
+  it('is a certificate, or is refused by name', () => {
+    expect(offeredCertificate({ algo, data: certificate }).keyId).toBe('offered');
+    expect(() => offeredCertificate({ algo: 'ssh-ed25519', data: ed25519.publicBlob })).toThrow(expect.objectContaining({ code: 'CERT_REQUIRED' }));
+    expect(() => offeredCertificate({ algo, data: ed25519.publicBlob })).toThrow(expect.objectContaining({ code: 'CERT_REQUIRED' }));
+    for (const offer of [{ algo, data: certificate.subarray(1) }, { algo, data: certificate.subarray(0, -1) }, { algo: 'ssh-ed25519', data: certificate }, { algo }, { data: certificate }, {}]) {
+      expect(() => offeredCertificate(offer)).toThrow(expect.objectContaining({ code: 'CERT_GARBLED' }));
+    }
   });
 });

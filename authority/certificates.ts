@@ -1,0 +1,150 @@
+/**
+ * What the authority certifies for whom: shapes and lives of every SSH certificate.
+ *
+ * | certificate | CA        | principals                                   | life                    | shown to          |
+ * | user        | ssh-user  | logins of the roles, `-steno-any` for `*`    | least `max_ttl`         | gateways          |
+ * | session     | ssh-user  | the one login                                | 5 min                   | nodes, by gateway |
+ * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
+ * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
+ *
+ * User certificates carry `gateway-only@steno` as critical option, so no OpenSSH server takes them. Pure
+ * functions; who may ask is decided in routes.ts. Tested in certificates.test.ts, with ssh-keygen as reader.
+ */
+import { isIP } from 'node:net';
+import { StenoError } from '#schemas/errors.js';
+import {
+  EXTENSION_ROLES, EXTENSION_USER, EXTENSION_VIA, NODE_DOMAIN, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, isLogin,
+} from '#schemas/identity.js';
+import type { ServiceName } from '#schemas/identity.js';
+import type { Decision, Role } from '#schemas/role.js';
+import type { CertificateFields } from '#schemas/ssh/certificate.js';
+import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
+
+/** All but the serial, which the store gives, and what signing adds. */
+export type CertificateShape = Omit<CertificateFields, 'nonce' | 'signatureKey' | 'serial'>;
+
+export const SERVICE_TTL_MS = 24 * 3_600_000;
+const HOST_TTL_S = 24 * 3600;
+const RECORDING_TTL_S = 30 * 86_400;
+const SESSION_TTL_S = 300;
+/** Clocks of readers may be behind by this much. */
+const BACKDATE_S = 60;
+const MIN_RSA_BITS = 2048;
+
+/** The blob of a plain key that Steno certifies: Ed25519, ECDSA, RSA of 2048 bits or more, sk-*. Throws KEY_GARBLED. */
+export function certifiableKey(line: string): Uint8Array {
+  const { blob } = parseAuthorizedLine(line);
+  const key = parsePublicKey(blob);
+  if (key.kind === 'rsa' && bits(key.modulus) < MIN_RSA_BITS) {
+    throw new StenoError('KEY_GARBLED', `an RSA key needs ${MIN_RSA_BITS} bits, this one has ${bits(key.modulus)}`);
+  }
+  return blob;
+}
+
+/** Concrete logins of the roles with `{user}` filled in, and `*` where a role allows any; sorted. */
+export function loginsOf(user: string, roles: readonly Role[]): readonly string[] {
+  const logins = new Set(roles.flatMap((role) => role.allow.logins.map((login) => (login === '{user}' ? user : login))));
+  return [...logins].filter((login) => login === '*' || isLogin(login)).sort();
+}
+
+export function userShape(user: string, roles: readonly Role[], publicKey: Uint8Array, now: number): CertificateShape {
+  const seconds = Math.floor(now / 1000);
+  const ttl = Math.min(...roles.map((role) => role.max_ttl));
+  if (!Number.isFinite(ttl)) throw new StenoError('ACCESS_DENIED', `the user ${user} has no role`);
+  const principals = loginsOf(user, roles).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
+  if (principals.length === 0) throw new StenoError('ACCESS_DENIED', `no role of ${user} allows any login`);
+  return {
+    publicKey,
+    kind: 'user',
+    keyId: `user=${user}`,
+    principals,
+    validAfter: BigInt(seconds - BACKDATE_S),
+    validBefore: BigInt(seconds + ttl),
+    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
+    extensions: new Map([
+      [EXTENSION_USER, user],
+      [EXTENSION_ROLES, roles.map((role) => role.name).join(',')],
+      ...permissions(roles.some((role) => role.port_forwarding), roles.some((role) => role.agent_forwarding)),
+    ]),
+  };
+}
+
+export function sessionShape(
+  session: { readonly user: string; readonly login: string; readonly gateway: string; readonly decision: Extract<Decision, { allowed: true }> },
+  publicKey: Uint8Array, now: number,
+): CertificateShape {
+  const seconds = Math.floor(now / 1000);
+  return {
+    publicKey,
+    kind: 'user',
+    keyId: `user=${session.user} session via ${session.gateway}`,
+    principals: [session.login],
+    validAfter: BigInt(seconds - BACKDATE_S),
+    validBefore: BigInt(seconds + SESSION_TTL_S),
+    criticalOptions: new Map(),
+    extensions: new Map([
+      [EXTENSION_VIA, session.user],
+      ...permissions(session.decision.portForwarding, session.decision.agentForwarding),
+    ]),
+  };
+}
+
+export function hostShape(name: string, principals: readonly string[], publicKey: Uint8Array, now: number): CertificateShape {
+  const seconds = Math.floor(now / 1000);
+  return {
+    publicKey,
+    kind: 'host',
+    keyId: `host ${name}`,
+    principals,
+    validAfter: BigInt(seconds - BACKDATE_S),
+    validBefore: BigInt(seconds + HOST_TTL_S),
+    criticalOptions: new Map(),
+    extensions: new Map(),
+  };
+}
+
+export function recordingShape(gateway: string, publicKey: Uint8Array, now: number): CertificateShape {
+  const seconds = Math.floor(now / 1000);
+  return {
+    publicKey,
+    kind: 'user',
+    keyId: `recording ${gateway}`,
+    principals: [gateway],
+    validAfter: BigInt(seconds - BACKDATE_S),
+    validBefore: BigInt(seconds + RECORDING_TTL_S),
+    criticalOptions: new Map(),
+    // No permission at all: an sshd that trusts the wrong CA still gives nobody a terminal.
+    extensions: new Map(),
+  };
+}
+
+/** Names that clients may dial a node or service by. */
+export function hostPrincipals(service: Pick<ServiceName, 'name'>, more: readonly string[] = []): readonly string[] {
+  return [...new Set([service.name, `${service.name}${NODE_DOMAIN}`, ...more.map((name) => name.toLowerCase())])];
+}
+
+export const gatewayLoopbackNames = ['localhost', '127.0.0.1', '::1'] as const;
+
+/** A DNS name or an IP address, nothing that a pattern or a second name could hide in. */
+export function isHostName(text: string): boolean {
+  return isIP(text) !== 0 || (text.length <= 253 && /^[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?)*$/.test(text));
+}
+
+/** Key id of a service's host certificate: binds its renewal to the service it was given to. */
+export function hostKeyId(service: ServiceName): string {
+  return `host ${formatServiceName(service)}`;
+}
+
+function permissions(portForwarding: boolean, agentForwarding: boolean): readonly (readonly [string, string])[] {
+  return [
+    ['permit-pty', ''],
+    ['permit-user-rc', ''],
+    ...(portForwarding ? ([['permit-port-forwarding', '']] as const) : []),
+    ...(agentForwarding ? ([['permit-agent-forwarding', '']] as const) : []),
+  ];
+}
+
+function bits(modulus: Uint8Array): number {
+  const first = modulus.findIndex((byte) => byte !== 0);
+  return first < 0 ? 0 : (modulus.length - first) * 8 - Math.clz32(modulus[first]!) + 24;
+}

@@ -1,0 +1,154 @@
+/**
+ * Signed requests, both sides (format: `schemas/request.ts`).
+ *
+ * The verifier decides in this order, and the first failure is the refusal: form, time, certificate (CA, validity, kind,
+ * source address), roles and locks, signature over what was received, nonce. A nonce is remembered only once its
+ * signature holds, so strangers cannot fill the memory; a full memory refuses, it does not forget. A restart forgets,
+ * so requests signed before the verifier began are refused: their nonce may have been used with its predecessor.
+ * Security: the body is covered by its hash and the target by its text; other headers are not. Tested in
+ * `request-auth.test.ts`.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { Lock, Snapshot } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { identityOf, userCriticalOptions } from '#schemas/identity.js';
+import type { UserIdentity } from '#schemas/identity.js';
+import { REQUEST_NAMESPACE, REQUEST_WINDOW_MS, formatAuthorization, parseAuthorization, requestText } from '#schemas/request.js';
+import type { Role } from '#schemas/role.js';
+import { checkCertificate } from '#schemas/ssh/admission.js';
+import { decodeBase64, encodeBase64 } from '#schemas/ssh/base64.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
+import type { SshCertificate } from '#schemas/ssh/certificate.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import { verify } from './ssh/keys.js';
+import type { SshSigner } from './ssh/keys.js';
+
+export interface ReceivedRequest {
+  readonly method: string;
+  /** Path with query, as it stood in the request line. */
+  readonly target: string;
+  /** The authorization header. */
+  readonly authorization: string | undefined;
+  /** As received, before parsing; empty when there is none. */
+  readonly body: Uint8Array;
+  readonly sourceAddress: string;
+}
+
+export interface Caller {
+  readonly identity: UserIdentity;
+  readonly roles: readonly Role[];
+}
+
+export type TrustSource = Pick<Snapshot, 'ssh_user_ca' | 'roles' | 'locks'>;
+
+const noBody = new Uint8Array(0);
+
+/** The value of the authorization header. `time`: ms since 1970. */
+export function signRequest(
+  key: SshSigner, certificate: Uint8Array, method: string, target: string, body: Uint8Array = noBody, time: number = Date.now(),
+): string {
+  const nonce = randomBytes(16).toString('base64url');
+  const text = requestText(method, target, sha256Hex(body), time, nonce);
+  const signature = encodeBase64(key.sign(signedData(text)));
+  return formatAuthorization({ certificate: encodeBase64(certificate), time, nonce, signature });
+}
+
+export class RequestVerifier {
+  readonly #trust: () => TrustSource;
+  readonly #clock: () => number;
+  readonly #startedAt: number;
+  readonly #maxNonces: number;
+  /** Nonce to the moment from which the window alone refuses it; in order of arrival. */
+  readonly #nonces = new Map<string, number>();
+
+  /** `trust` is asked for each request and throws when nothing is known yet. */
+  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000 }: { readonly clock: () => number; readonly maxNonces?: number }) {
+    this.#trust = trust;
+    this.#clock = clock;
+    this.#startedAt = clock();
+    this.#maxNonces = maxNonces;
+  }
+
+  /** Who sent the request; throws the refusal. A request passes once. */
+  verify(request: ReceivedRequest): Caller {
+    const signed = parseAuthorization(request.authorization ?? '');
+    if (signed === null) throw new StenoError('NOT_SIGNED_IN');
+    const now = this.#clock();
+    if (Math.abs(now - signed.time) > REQUEST_WINDOW_MS || signed.time < this.#startedAt) throw new StenoError('REQUEST_REPLAYED', 'its time');
+    const blob = decodeBase64(signed.certificate);
+    const signature = decodeBase64(signed.signature);
+    if (blob === undefined || signature === undefined) throw new StenoError('CERT_GARBLED');
+    const caller = checkUserCertificate(parseCertificate(blob), this.#trust(), { now, sourceAddress: request.sourceAddress });
+    const text = requestText(request.method, request.target, sha256Hex(request.body), signed.time, signed.nonce);
+    if (!verify(caller.certificate.publicKey, signature, signedData(text))) throw new StenoError('CERT_BAD_SIGNATURE');
+    this.#use(`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS, now);
+    return { identity: caller.identity, roles: caller.roles };
+  }
+
+  #use(nonce: string, until: number, now: number): void {
+    if (this.#nonces.has(nonce)) throw new StenoError('REQUEST_REPLAYED');
+    if (this.#nonces.size >= this.#maxNonces) {
+      for (const [old, end] of this.#nonces) if (end < now) this.#nonces.delete(old);
+      if (this.#nonces.size >= this.#maxNonces) throw new StenoError('TOO_MANY', 'signed requests');
+    }
+    this.#nonces.set(nonce, until);
+  }
+}
+
+export interface CertificateContext {
+  /** Milliseconds since 1970. */
+  readonly now: number;
+  /** Left out where the address is not known to the checker; a certificate bound to addresses is then refused. */
+  readonly sourceAddress?: string;
+  /** Whether the CA's signature holds; a caller that has checked this blob before may know. */
+  readonly verify?: (blob: Uint8Array, signature: Uint8Array, data: Uint8Array) => boolean;
+}
+
+/**
+ * Whether a user certificate of Steno counts now, by CA, validity, source address, roles and locks on user and roles.
+ * Throws the refusal. Possession of the key, login and node are for the caller to check.
+ */
+export function checkUserCertificate(
+  certificate: SshCertificate, trust: TrustSource, context: CertificateContext,
+): Caller & { readonly certificate: SshCertificate } {
+  const admission = checkCertificate(certificate, {
+    kind: 'user',
+    now: Math.floor(context.now / 1000),
+    trusted: trust.ssh_user_ca.map((line) => parseAuthorizedLine(line).blob),
+    ...(context.sourceAddress === undefined ? {} : { sourceAddress: context.sourceAddress }),
+    verify: context.verify ?? verify,
+    knownCriticalOptions: userCriticalOptions,
+  });
+  if (!admission.ok) throw new StenoError(admission.code, admission.detail);
+  const identity = identityOf(certificate);
+  // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
+  if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
+  const roles = rolesNamed(identity.roles, trust.roles);
+  const lock = lockOn(trust.locks, [['user', identity.user], ...identity.roles.map((role) => ['role', role] as const)], context.now);
+  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+  return { certificate, identity, roles };
+}
+
+/** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
+export function rolesNamed(names: readonly string[], known: readonly Role[]): readonly Role[] {
+  return names.map((name) => {
+    const role = known.find((candidate) => candidate.name === name);
+    if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
+    return role;
+  });
+}
+
+/** The first lock in force on any of the targets, or null. */
+export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): Lock | null {
+  const inForce = (lock: Lock): boolean => lock.expires_at === null || lock.expires_at > now;
+  return locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null;
+}
+
+function signedData(text: string): Uint8Array {
+  return sshsigSignedData(REQUEST_NAMESPACE, 'sha512', createHash('sha512').update(text).digest());
+}
+
+function sha256Hex(bytes: Uint8Array): string {
+  return createHash('sha256').update(bytes).digest('hex');
+}

@@ -1,0 +1,280 @@
+/**
+ * Who a stage is towards the others: its keys, the certificates that the authority gave it, and the TLS options
+ * made of them.
+ *
+ *     (no certificate) ──enrol over the socket──► fresh ──half of the life gone──► renewing ──► fresh
+ *                                                                    └── failed: again after a minute ──┘
+ *
+ * Keys are made here and never leave; they live in memory, or in a folder of mode 0700 so that a restart keeps host
+ * and recording key. Renewal goes over mutual TLS once `renewWith` is set (the authority client sets it), else over
+ * the socket. A peer is judged by the kind in its certificate's subject, never by host name or address: every stage
+ * may listen anywhere. Tested in `authority/service-identity.test.ts`, against a real authority.
+ */
+import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Server, TLSSocket, TlsOptions, ConnectionOptions } from 'node:tls';
+import type { EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { formatServiceName, isName, parseServiceName } from '#schemas/identity.js';
+import type { ServiceKind, ServiceName } from '#schemas/identity.js';
+import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { callAuthority } from './authority-http.js';
+import type { Log } from './log.js';
+import { generateKey, loadPrivateKey } from './ssh/keys.js';
+import type { SshPrivateKey } from './ssh/keys.js';
+
+export interface IdentityConfig extends ServiceName {
+  /** The authority's Unix socket. */
+  readonly socket: string;
+  /** Keeps keys and certificates; without it they live in memory. */
+  readonly dir?: string;
+  /** Names for the host certificate beside the service's own. Asking for any, also `[]`, asks for a host key. */
+  readonly hostNames?: readonly string[];
+  /** Whether the service signs recordings. */
+  readonly records?: boolean;
+}
+
+export type Renewal = (request: RenewalRequest) => Promise<Enrolment>;
+
+export interface ServiceIdentity extends ServiceName {
+  /** Present when asked for. */
+  readonly hostKey: SshPrivateKey | undefined;
+  readonly recordingKey: SshPrivateKey | undefined;
+  /** The blob; throws INTERNAL when no host or recording key was asked for. */
+  hostCertificate(): Buffer;
+  recordingCertificate(): Buffer;
+  /** For a TLS or HTTPS server: demands a certificate of the service CA. Call `guard` on the server as well. */
+  tlsServerOptions(): TlsOptions;
+  /** Closes connections of other kinds before they say anything, and keeps the server's certificate fresh. */
+  guard(server: Server, kinds: readonly ServiceKind[]): void;
+  /** For a client of a service of one of these kinds; ask again for each connection, certificates get renewed. */
+  tlsClientOptions(kinds: readonly ServiceKind[]): ConnectionOptions;
+  onRenewed(callback: () => void): () => void;
+  renewWith(renewal: Renewal | undefined): void;
+  /** Renews now, whatever is left of the life. */
+  renew(): Promise<void>;
+  close(): void;
+}
+
+export interface IdentityContext {
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+}
+
+interface Held {
+  readonly certificate: string;
+  readonly ca: string;
+  readonly host: Buffer | undefined;
+  readonly recording: Buffer | undefined;
+  /** Milliseconds since 1970: half of the shortest life. */
+  readonly renewAt: number;
+}
+
+const RETRY_MS = 60_000;
+/** Timers beyond this overflow; looking again early costs nothing. */
+const LONGEST_TIMER_MS = 3_600_000;
+
+/** Taking a certificate apart costs more than the rest of a small call, and a connection keeps its certificate. */
+const peers = new WeakMap<TLSSocket, { readonly service: ServiceName | null; readonly until: number }>();
+
+/**
+ * The service at the other end of a TLS connection, or null when its certificate is missing, foreign or odd, or has
+ * expired since the connection began: ask for each request, not once.
+ */
+export function peerService(socket: TLSSocket): ServiceName | null {
+  if (!socket.authorized) return null;
+  let peer = peers.get(socket);
+  if (peer === undefined) {
+    // Empty when there is none, or when the connection is gone.
+    const certificate = socket.getPeerCertificate() as { readonly subject?: { readonly CN?: unknown }; readonly valid_to?: string };
+    peer = { service: serviceOf(certificate), until: Date.parse(certificate.valid_to ?? '') };
+    peers.set(socket, peer);
+  }
+  return peer.until > Date.now() ? peer.service : null;
+}
+
+/** Keys from `dir` or new ones; certificates from the authority, which must run unless those in `dir` still hold. */
+export async function openServiceIdentity(config: IdentityConfig, { log, clock }: IdentityContext): Promise<ServiceIdentity> {
+  if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
+  const files = new KeyFolder(config.dir);
+  const serviceKey = files.keep('service.key', () =>
+    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+  const sshKey = (name: string): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey().toOpenSsh()));
+  const hostKey = config.hostNames === undefined ? undefined : sshKey('host.key');
+  const recordingKey = config.records === true ? sshKey('recording.key') : undefined;
+
+  const keys = {
+    service_key: createPublicKey(privateKey(serviceKey)).export({ type: 'spki', format: 'pem' }).toString(),
+    ...(hostKey === undefined ? {} : { host_key: formatPublicLine(hostKey.publicBlob) }),
+    ...(recordingKey === undefined ? {} : { recording_key: formatPublicLine(recordingKey.publicBlob) }),
+  };
+  const take = (enrolment: Enrolment): Held => {
+    const taken = holdingOf(enrolment, config, keys.service_key, clock());
+    files.write('enrolment.json', JSON.stringify(enrolment));
+    return taken;
+  };
+  const enrol = async (): Promise<Enrolment> => {
+    const body: EnrolRequest = { kind: config.kind, name: config.name, ...keys, ...(config.hostNames === undefined ? {} : { host_names: config.hostNames }) };
+    return (await callAuthority({ kind: 'socket', path: config.socket }, { method: 'POST', target: '/v1/enroll', body })) as Enrolment;
+  };
+
+  const kept = files.read('enrolment.json');
+  let held: Held;
+  try {
+    held = take(await enrol());
+  } catch (error) {
+    // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
+    if (kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
+    held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
+    log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
+  }
+
+  const listeners = new Set<() => void>();
+  let renewal: Renewal | undefined;
+  let timer: NodeJS.Timeout | undefined;
+  let closed = false;
+  let retryAt = 0;
+
+  const renew = async (): Promise<void> => {
+    const request: RenewalRequest = { ...keys, ...(held.host === undefined ? {} : { host_certificate: formatPublicLine(held.host) }) };
+    const fresh = take(renewal === undefined ? await enrol() : await renewal(request));
+    if (closed) return;
+    held = fresh;
+    for (const listener of listeners) listener();
+  };
+  const schedule = (): void => {
+    const wait = Math.min(Math.max(held.renewAt - clock(), retryAt - clock(), 0), LONGEST_TIMER_MS);
+    timer = setTimeout(() => void tick(), wait);
+    timer.unref();
+  };
+  const tick = async (): Promise<void> => {
+    if (clock() >= held.renewAt) {
+      try {
+        await renew();
+        log.info({ renew_at: held.renewAt }, 'certificates renewed');
+      } catch (error) {
+        retryAt = clock() + RETRY_MS;
+        log.warn({ err: error }, 'certificates could not be renewed yet');
+      }
+    }
+    if (!closed) schedule();
+  };
+  schedule();
+
+  const pair = (): { key: string; cert: string; ca: string; minVersion: 'TLSv1.2' } => ({
+    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2',
+  });
+  return {
+    kind: config.kind,
+    name: config.name,
+    hostKey,
+    recordingKey,
+    hostCertificate: () => held.host ?? missing('host'),
+    recordingCertificate: () => held.recording ?? missing('recording'),
+    tlsServerOptions: () => ({ ...pair(), requestCert: true, rejectUnauthorized: true }),
+    guard(server, kinds) {
+      server.on('secureConnection', (socket) => {
+        const peer = peerService(socket);
+        if (peer === null || !kinds.includes(peer.kind)) socket.destroy();
+      });
+      const fresh = (): void => server.setSecureContext(pair());
+      listeners.add(fresh);
+      server.on('close', () => listeners.delete(fresh));
+    },
+    tlsClientOptions: (kinds) => ({
+      ...pair(),
+      rejectUnauthorized: true,
+      checkServerIdentity: (_host, certificate) => {
+        const peer = serviceOf(certificate);
+        return peer !== null && kinds.includes(peer.kind) ? undefined : new Error(`the server is not of kind ${kinds.join(' or ')}`);
+      },
+    }),
+    onRenewed(callback) {
+      listeners.add(callback);
+      return () => listeners.delete(callback);
+    },
+    renewWith(given) {
+      renewal = given;
+    },
+    renew,
+    close() {
+      closed = true;
+      clearTimeout(timer);
+      listeners.clear();
+    },
+  };
+}
+
+function serviceOf(certificate: { readonly subject?: { readonly CN?: unknown } }): ServiceName | null {
+  const cn = certificate.subject?.CN;
+  return typeof cn === 'string' ? parseServiceName(cn) : null;
+}
+
+/** Checks that the answer is for us, before anything relies on it. */
+function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, now: number): Held {
+  const certificate = new X509Certificate(enrolment.service_certificate);
+  const ours = certificate.publicKey.export({ type: 'spki', format: 'pem' }).toString() === publicPem;
+  if (!ours || certificate.subject !== `CN=${formatServiceName(name)}`) throw new StenoError('INTERNAL', 'the authority certified another key or name');
+  const [from, until] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
+  if (now >= until) throw new StenoError('NOT_RUNNING', 'the certificates at hand have expired, and the authority does not answer');
+  const blob = (line: string | undefined): Buffer | undefined => (line === undefined ? undefined : Buffer.from(parseAuthorizedLine(line).blob));
+  return {
+    certificate: enrolment.service_certificate,
+    ca: enrolment.service_ca,
+    host: blob(enrolment.host_certificate),
+    recording: blob(enrolment.recording_certificate),
+    // Host certificates live as long as service certificates, recording certificates longer.
+    renewAt: from + (until - from) / 2,
+  };
+}
+
+function privateKey(pem: string): KeyObject {
+  try {
+    return createPrivateKey(pem);
+  } catch {
+    // The message of OpenSSL may quote the input.
+    throw new StenoError('KEY_GARBLED', 'the service key');
+  }
+}
+
+function missing(what: string): never {
+  throw new StenoError('INTERNAL', `this service asked for no ${what} key`);
+}
+
+/** Files of mode 0600 in a folder of mode 0700, each replaced as a whole. Without a folder nothing is kept. */
+class KeyFolder {
+  readonly #dir: string | undefined;
+
+  constructor(dir: string | undefined) {
+    this.#dir = dir;
+    if (dir !== undefined) mkdirSync(dir, { recursive: true, mode: 0o700 });
+  }
+
+  read(name: string): string | undefined {
+    if (this.#dir === undefined) return undefined;
+    try {
+      return readFileSync(join(this.#dir, name), 'utf8');
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined;
+      throw error;
+    }
+  }
+
+  write(name: string, text: string): void {
+    if (this.#dir === undefined) return;
+    const temporary = join(this.#dir, `.${name}.new`);
+    writeFileSync(temporary, text, { mode: 0o600, flush: true });
+    renameSync(temporary, join(this.#dir, name));
+  }
+
+  keep(name: string, make: () => string): string {
+    const kept = this.read(name);
+    if (kept !== undefined) return kept;
+    const made = make();
+    this.write(name, made);
+    return made;
+  }
+}

@@ -1,0 +1,343 @@
+/**
+ * What every event store must do, as claims in plain words. Called by the tests of each adapter.
+ *
+ * A store is opened once, empty; each test keeps to sessions, nodes or actors of its own.
+ */
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { ErrorCode } from '#schemas/errors.js';
+import type { AuditRow, ScreenRow, SessionRow } from '#schemas/rows.js';
+import { rowValidators } from '#schemas/rows.js';
+import type { EventStore, Page, ScreenQuery } from './contract.js';
+import {
+  exampleAuditRow, exampleEventRow, exampleScreenRow, exampleSession, exampleSessionRow, exampleStart,
+} from './examples.js';
+
+export interface EventFixture {
+  readonly store: EventStore;
+  readonly dispose: () => Promise<void>;
+}
+
+export function eventStoreConformance(name: string, open: () => Promise<EventFixture>): void {
+  describe(`event store: ${name}`, () => {
+    let fixture: EventFixture;
+    let store: EventStore;
+    beforeAll(async () => {
+      fixture = await open();
+      store = fixture.store;
+    });
+    afterAll(async () => {
+      await fixture.store.close();
+      await fixture.dispose();
+    });
+
+    describe('sessions', () => {
+      test('what was inserted is what is read, every field of it', async () => {
+        const live = exampleSessionRow({ session: exampleSession(10), node: 'whole-1', command: 'line\none\t"two" \\ \0 é 日本 \u{1F600}' });
+        const over = exampleSessionRow({
+          session: exampleSession(11), node: 'whole-2', kind: 'exec', roles: [], tty: false, state: 'sealed', ended_at: exampleStart + 999,
+          exit_code: 4_294_967_295, exit_signal: 'TERM', bytes_in: Number.MAX_SAFE_INTEGER, bytes_out: 7, blocks: 3, recording_bytes: 9,
+          stored_bytes: 4, chain_head: 'ab'.repeat(32), request_id: 'r1', counter: 2 ** 40, certificate_serial: '0', cols: 65_535,
+        });
+        await store.insert('sessions', [live, over], 'whole');
+        expect(await store.session(live.session)).toEqual(live);
+        expect(await store.session(over.session)).toEqual(over);
+        expect(rowValidators.sessions.parse(await store.session(over.session))).toEqual(over);
+        expect(await store.session(exampleSession(12))).toBeUndefined();
+        await expectCode(store.session("' OR 1"), 'BAD_REQUEST');
+      });
+
+      test('the highest version is the session, whatever the order of arrival', async () => {
+        const row = (version: number, state: SessionRow['state']): SessionRow =>
+          exampleSessionRow({ session: exampleSession(20), node: 'versions', version, state, bytes_out: version });
+        await store.insert('sessions', [row(1, 'live')], 'v1');
+        await store.insert('sessions', [row(3, 'sealed')], 'v3');
+        await store.insert('sessions', [row(2, 'ended')], 'v2');
+        expect((await store.session(exampleSession(20)))?.version).toBe(3);
+        expect((await store.sessions({ node: 'versions' })).rows.map((r) => r.state)).toEqual(['sealed']);
+        expect((await store.sessions({ node: 'versions', state: 'live' })).rows).toEqual([]);
+      });
+
+      test('newest first, page by page, with filters', async () => {
+        const rows = Array.from({ length: 7 }, (_, i) => exampleSessionRow({
+          session: exampleSession(30 + i), gateway: 'pages', user: i % 2 === 0 ? 'even' : 'odd', login: i === 3 ? 'deploy' : 'root',
+          kind: i === 4 ? 'sftp' : 'shell', started_at: exampleStart + Math.floor(i / 2) * 1000,
+        }));
+        await store.insert('sessions', rows, 'pages');
+        const newest = [...rows].reverse();
+        expect(await collect((cursor) => store.sessions({ gateway: 'pages', limit: 3, cursor }))).toEqual(newest);
+        expect((await store.sessions({ gateway: 'pages', user: 'odd' })).rows).toEqual(newest.filter((r) => r.user === 'odd'));
+        expect((await store.sessions({ gateway: 'pages', login: 'deploy' })).rows).toHaveLength(1);
+        expect((await store.sessions({ gateway: 'pages', kind: 'sftp' })).rows).toHaveLength(1);
+        expect((await store.sessions({ gateway: 'pages', from: exampleStart + 1000, to: exampleStart + 3000 })).rows)
+          .toEqual(newest.filter((r) => r.started_at >= exampleStart + 1000 && r.started_at < exampleStart + 3000));
+      });
+    });
+
+    describe('screen', () => {
+      const lines: readonly string[] = [
+        'sudo cat /etc/shadow',
+        '│SUDO rm│ in a frame',
+        'Größe der Datei: 日本語',
+        'total 100% done_now',
+        'getservbyname(3) and more',
+        "it's 'quoted' \\ and `ticked`; DROP TABLE screen",
+        'shadowy figures',
+      ];
+      const find = async (query: Omit<ScreenQuery, 'node'>): Promise<string[]> =>
+        (await store.searchScreen({ node: 'search', ...query })).rows.map((hit) => hit.text);
+
+      beforeAll(async () => {
+        await store.insert('screen', lines.map((text, i) => exampleScreenRow({
+          session: exampleSession(40), node: 'search', block: 1, index: i, at: exampleStart + i, offset_ms: i * 10, row: i, text,
+        })), 'search');
+      });
+
+      test.each([
+        ['a word', { text: 'sudo' }, [1, 0]],
+        ['a word in any case', { text: 'SuDo' }, [1, 0]],
+        ['words in any order', { text: 'shadow sudo' }, [0]],
+        ['a part of a word is not the word', { text: 'shad' }, []],
+        ['words inside a drawn frame', { text: 'rm frame' }, [1]],
+        ['letters beyond ASCII', { text: 'GRÖSSE' }, []],
+        ['letters beyond ASCII, other case', { text: 'GRÖße' }, [2]],
+        ['a path is found as it stands', { text: '/etc/shadow' }, [0]],
+        ['a part of a word, as a substring', { text: 'shado', mode: 'substring' }, [6, 0]],
+        ['a short substring', { text: '3)', mode: 'substring' }, [4]],
+        ['a substring of a word', { text: 'ERVBYN', mode: 'substring' }, [4]],
+        ['a percent sign is itself', { text: '0% d' }, [3]],
+        ['a percent sign is not wild', { text: 'su%do', mode: 'substring' }, []],
+        ['an underscore is itself', { text: 'done_now' }, [3]],
+        ['an underscore is not wild', { text: 'd_ne', mode: 'substring' }, []],
+        ['quotes and backslashes are themselves', { text: "'quoted' \\ and `" }, [5]],
+        ['a backslash alone', { text: '\\' }, [5]],
+        ['words with quotes around them', { text: "'; quoted", mode: 'words' }, [5]],
+        ['a regular expression', { text: 'getserv[a-z]+name\\(\\d\\)', mode: 'regex' }, [4]],
+        ['a regular expression in any case', { text: 'TOTAL\\s', mode: 'regex' }, [3]],
+        ['a regular expression without a fixed part', { text: '\\d{3}', mode: 'regex' }, [3]],
+        ['a regular expression with alternatives', { text: 'figures|datei', mode: 'regex' }, [6, 2]],
+        ['what is nowhere', { text: 'nowhere' }, []],
+      ] as const)('finds %s', async (_, query, expected) => {
+        expect(await find(query)).toEqual(expected.map((i) => lines[i]));
+      });
+
+      test('a hit says where and when', async () => {
+        const { rows, next } = await store.searchScreen({ text: 'shadowy' });
+        expect(rows).toEqual([{
+          session: exampleSession(40), offset_ms: 60, at: exampleStart + 6, row: 6, text: 'shadowy figures', user: 'alice', node: 'search', login: 'root',
+        }]);
+        expect(next).toBeNull();
+      });
+
+      test('filters by session, user, node, login and time', async () => {
+        const row = (i: number, more: Partial<ScreenRow>): ScreenRow =>
+          exampleScreenRow({ session: exampleSession(50 + i), text: 'filtered', at: exampleStart + i * 1000, ...more });
+        await store.insert('screen', [
+          row(0, { user: 'bob' }), row(1, { node: 'db-1' }), row(2, { login: 'postgres' }), row(3, {}),
+        ], 'filtered');
+        const hits = async (query: Omit<ScreenQuery, 'text'>): Promise<string[]> =>
+          (await store.searchScreen({ text: 'filtered', ...query })).rows.map((hit) => hit.session);
+        expect(await hits({})).toEqual([3, 2, 1, 0].map((i) => exampleSession(50 + i)));
+        expect(await hits({ user: 'bob' })).toEqual([exampleSession(50)]);
+        expect(await hits({ node: 'db-1' })).toEqual([exampleSession(51)]);
+        expect(await hits({ login: 'postgres' })).toEqual([exampleSession(52)]);
+        expect(await hits({ session: exampleSession(53) })).toEqual([exampleSession(53)]);
+        expect(await hits({ from: exampleStart + 1000, to: exampleStart + 3000 })).toEqual([exampleSession(52), exampleSession(51)]);
+        expect(await hits({ user: "bob' OR '1" })).toEqual([]);
+      });
+
+      test('page by page, newest first, each hit once, though rows came twice under other tokens', async () => {
+        const rows = Array.from({ length: 60 }, (_, i) => exampleScreenRow({
+          session: exampleSession(60 + (i % 3)), block: i, index: i, at: exampleStart + Math.floor(i / 4), row: i % 24, text: `repeated ${i}`,
+        }));
+        await store.insert('screen', rows, 'once');
+        await store.insert('screen', rows, 'once');
+        await store.insert('screen', rows.slice(10, 50), 'twice');
+        await store.insert('screen', rows.slice(0, 30), 'thrice');
+        for (const limit of [7, 60, 1000]) {
+          const hits = await collect((cursor) => store.searchScreen({ text: 'repeated', limit, cursor }));
+          expect(new Set(hits.map((hit) => hit.text)).size).toBe(60);
+          expect(hits).toHaveLength(60);
+          const times = hits.map((hit) => hit.at);
+          expect(times).toEqual([...times].sort((a, b) => b - a));
+        }
+      });
+
+      test('text that is not well-formed is kept as far as it can be, and harms no neighbour', async () => {
+        const texts = ['lone \ud800 surrogate', 'paired \u{1F600}', 'nul \0 and \u001b escape', ''];
+        await store.insert('screen', texts.map((text, i) => exampleScreenRow({ session: exampleSession(70), index: i, at: exampleStart + i, text })), 'odd');
+        const found = await store.readOnlySql(`SELECT text FROM screen WHERE session = '${exampleSession(70)}' ORDER BY index`, { maxRows: 10, maxSeconds: 10 });
+        expect(found.rows.map(([text]) => text)).toEqual(['lone \ufffd surrogate', ...texts.slice(1)]);
+      });
+    });
+
+    describe('events', () => {
+      const rows = [
+        exampleEventRow({ session: exampleSession(80), block: 0, index: 0, kind: 'exec', name: 'scp -t /tmp', at: exampleStart }),
+        exampleEventRow({
+          session: exampleSession(80), block: 0, index: 1, at: exampleStart + 1, offset_ms: 5, path: '/tmp/x', size: 0, sha256: 'ab'.repeat(32),
+          reason: 'r', outcome: 'success', count: 12, data: '{"a":"\\n\\"\\u0000"}',
+        }),
+        exampleEventRow({ session: exampleSession(80), block: 1, index: 0, at: exampleStart + 1, kind: 'connect', address: '192.0.2.1', port: 65_535 }),
+        exampleEventRow({ session: exampleSession(81), block: 0, index: 0, at: exampleStart - 1, kind: 'gap', count: 3, user: 'bob' }),
+      ];
+      beforeAll(async () => {
+        await store.insert('events', rows, 'events');
+        await store.insert('events', rows.slice(1), 'again');
+      });
+
+      test('what was inserted is what is read, once, newest first', async () => {
+        expect((await store.events({})).rows).toEqual([rows[2], rows[1], rows[0], rows[3]]);
+        expect(await collect((cursor) => store.events({ limit: 1, cursor }))).toEqual([rows[2], rows[1], rows[0], rows[3]]);
+      });
+
+      test('or, of one session, in the order of the recording', async () => {
+        const ordered = await collect((cursor) => store.events({ session: exampleSession(80), order: 'session', limit: 1, cursor }));
+        expect(ordered).toEqual(rows.slice(0, 3));
+        await expectCode(store.events({ order: 'session' }), 'BAD_REQUEST');
+      });
+
+      test('filters', async () => {
+        expect((await store.events({ kinds: ['exec', 'gap'] })).rows).toEqual([rows[0], rows[3]]);
+        expect((await store.events({ path: '/tmp/x' })).rows).toEqual([rows[1]]);
+        expect((await store.events({ sha256: 'ab'.repeat(32) })).rows).toEqual([rows[1]]);
+        expect((await store.events({ address: '192.0.2.1' })).rows).toEqual([rows[2]]);
+        expect((await store.events({ user: 'bob' })).rows).toEqual([rows[3]]);
+        expect((await store.events({ to: exampleStart })).rows).toEqual([rows[3]]);
+      });
+    });
+
+    describe('audit', () => {
+      test('what was inserted is what is read, once, newest first, by filters', async () => {
+        const row = (i: number, more: Partial<AuditRow>): AuditRow => exampleAuditRow({ id: `audit-${i}`, at: exampleStart + i, ...more });
+        const rows = [
+          row(0, {}), row(1, { event: 'session.end', session: exampleSession(1) }),
+          row(2, { event: 'auth.refused', outcome: 'failure', code: 'CERT_EXPIRED', actor: 'mallory', reason: 'expired "yesterday"' }),
+          row(3, { event: 'auth.accepted' }),
+        ];
+        await store.insert('audit', rows, 'audit');
+        await store.insert('audit', rows.slice(1, 3), 'audit again');
+        const newest = [...rows].reverse();
+        expect(await collect((cursor) => store.audit({ limit: 2, cursor }))).toEqual(newest);
+        expect((await store.audit({ event: 'auth.' })).rows).toEqual([rows[3], rows[2]]);
+        expect((await store.audit({ event: 'session.end' })).rows).toEqual([rows[1]]);
+        expect((await store.audit({ outcome: 'failure', code: 'CERT_EXPIRED', actor: 'mallory' })).rows).toEqual([rows[2]]);
+        expect((await store.audit({ session: exampleSession(1) })).rows).toEqual([rows[1]]);
+        expect((await store.audit({ from: exampleStart + 1, to: exampleStart + 3 })).rows).toEqual([rows[2], rows[1]]);
+      });
+    });
+
+    describe('its edge', () => {
+      test('no rows are inserted at no cost', async () => {
+        await store.insert('events', [], 'none');
+      });
+
+      test('what is not a query is refused before it reaches the engine', async () => {
+        await expectCode(store.searchScreen({ text: '' }), 'BAD_REQUEST');
+        await expectCode(store.searchScreen({ text: '   ' }), 'BAD_REQUEST');
+        await expectCode(store.searchScreen({ text: 'x'.repeat(1001) }), 'BAD_REQUEST');
+        await expectCode(store.searchScreen({ text: '--', mode: 'words' }), 'BAD_REQUEST');
+        await expectCode(store.searchScreen({ text: '(', mode: 'regex' }), 'BAD_REQUEST');
+        await expectCode(store.searchScreen({ text: 'x', limit: 1001 }), 'BAD_REQUEST');
+        await expectCode(store.searchScreen({ text: 'x', limit: 0 }), 'BAD_REQUEST');
+        await expectCode(store.sessions({ limit: 1.5 }), 'BAD_REQUEST');
+        await expectCode(store.sessions({ from: -1 }), 'BAD_REQUEST');
+        await expectCode(store.events({ session: 'x' }), 'BAD_REQUEST');
+        await expectCode(store.insert('events', [exampleEventRow()], ''), 'BAD_REQUEST');
+        await expectCode(store.insert('schema_migrations' as 'events', [exampleEventRow()], 't'), 'BAD_REQUEST');
+        for (const cursor of ['', 'x', 'bnVsbA', Buffer.from('["a"]').toString('base64url')]) {
+          await expectCode(store.searchScreen({ text: 'x', cursor }), 'BAD_REQUEST');
+          await expectCode(store.sessions({ cursor }), 'BAD_REQUEST');
+        }
+      });
+
+      test('an unknown filter is refused rather than ignored', async () => {
+        await expectCode(store.sessions({ nodes: 'x' } as object), 'BAD_REQUEST');
+      });
+    });
+
+    describe("a person's SQL", () => {
+      const limits = { maxRows: 3, maxSeconds: 10 };
+
+      test('reads the tables without repeats, with names, types and a limit', async () => {
+        const { columns, rows, truncated } = await store.readOnlySql(
+          'SELECT session, version, count() OVER () AS n FROM sessions WHERE node = \'versions\'', limits,
+        );
+        expect(columns.map((column) => column.name)).toEqual(['session', 'version', 'n']);
+        expect(rows).toEqual([[exampleSession(20), 3, 1]]);
+        expect(truncated).toBe(false);
+        const more = await store.readOnlySql('SELECT index FROM screen WHERE node = \'search\' ORDER BY index', limits);
+        expect(more).toMatchObject({ rows: [[0], [1], [2]], truncated: true });
+      });
+
+      test('a common table expression, a join, a window and a comment are ordinary', async () => {
+        const { rows } = await store.readOnlySql(
+          `-- who was where
+           WITH busy AS (SELECT user, uniqExact(session) AS n FROM screen GROUP BY user)
+           SELECT s.user, any(n), countIf(s.tty), max(toStartOfHour(s.started_at)) FROM sessions AS s INNER JOIN busy ON busy.user = s.user
+           WHERE s.session IN (SELECT session FROM screen) OR s.node LIKE 'w%' GROUP BY s.user ORDER BY 1 LIMIT 2;`, limits,
+        );
+        expect(rows.length).toBeGreaterThan(0);
+      });
+
+      test.each([
+        'INSERT INTO sessions VALUES (1)', 'DROP TABLE sessions', 'SELECT 1; DROP TABLE sessions', 'SET readonly = 0', 'SYSTEM SHUTDOWN',
+        'TRUNCATE TABLE audit', 'ALTER TABLE audit DELETE WHERE 1', 'CREATE TABLE x (a Int8) ENGINE = Memory', 'KILL QUERY WHERE 1',
+        'SHOW TABLES', 'DESCRIBE sessions', 'EXPLAIN SELECT 1', 'USE system', "BACKUP TABLE audit TO Disk('default', 'x')",
+      ])('refuses what is not a SELECT: %s', async (sql) => {
+        await expectRefused(store.readOnlySql(sql, limits));
+      });
+
+      test.each([
+        "SELECT file('/etc/passwd')", "SELECT `file`('/etc/passwd')", "SELECT FILE('/etc/passwd')",
+        "SELECT * FROM file('/etc/passwd', 'TSV', 'a String')", "SELECT * FROM url('http://127.0.0.1:1', 'TSV', 'a String')",
+        "SELECT * FROM numbers(10)", "SELECT * FROM remote('127.0.0.1', system.one)", "SELECT * FROM merge('system', '.*')",
+        "SELECT * FROM executable('id', 'TSV', 'a String')", 'SELECT * FROM system.tables', 'SELECT * FROM INFORMATION_SCHEMA.tables',
+        'SELECT * FROM `system`.`tables`', 'SELECT * FROM `system.tables`', 'SELECT 1 IN system.one', 'SELECT * FROM sessions WHERE session IN (system.one)',
+        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd' AS a)", "SELECT arrayMap(x -> file(x), ['/etc/passwd'])",
+        "SELECT 1 INTO OUTFILE '/tmp/steno-should-not-exist'", 'SELECT 1 FORMAT JSON', 'SELECT 1 SETTINGS max_execution_time = 0',
+        'SELECT sleep(3)', "SELECT dictGet('d', 'a', 1)", "SELECT joinGet('t', 'a', 1)", "SELECT getSetting('readonly')", 'SELECT hostName()',
+        'SELECT version()', "SELECT aiGenerate('x')", 'SELECT {a:String}', 'SELECT 1) UNION ALL (SELECT 2', 'SELECT 1 AS `a\n   Literal 1`',
+        'SELECT * FROM (SELECT 1 AS `x) (children 1)\n Identifier y`)', 'SELECT', '', `SELECT ${'1,'.repeat(20_000)}1`,
+      ])('refuses what reaches further: %s', async (sql) => {
+        await expectRefused(store.readOnlySql(sql, limits));
+      });
+
+      test('says what is wrong with a query', async () => {
+        await expect(store.readOnlySql('SELECT nothing FROM sessions', limits)).rejects.toMatchObject({ code: 'BAD_REQUEST', detail: /nothing/ });
+        await expect(store.readOnlySql('SELECT file(1)', limits)).rejects.toMatchObject({ code: 'QUERY_REFUSED', detail: /file/ });
+      });
+
+      test('ends a query that takes too long or too much', async () => {
+        await expectCode(store.readOnlySql(
+          'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e WHERE a.row + b.row + c.row + d.row + e.row = 7',
+          { maxRows: 1, maxSeconds: 1 },
+        ), 'QUERY_TOO_HEAVY');
+      });
+
+      test('leaves the store as it was, writable', async () => {
+        await store.insert('audit', [exampleAuditRow({ id: 'after', actor: 'after' })], 'after');
+        expect((await store.audit({ actor: 'after' })).rows).toHaveLength(1);
+      });
+    });
+  });
+}
+
+async function collect<Row>(fetch: (cursor: string | undefined) => Promise<Page<Row>>): Promise<Row[]> {
+  const rows: Row[] = [];
+  let cursor: string | undefined;
+  do {
+    const page = await fetch(cursor);
+    rows.push(...page.rows);
+    cursor = page.next ?? undefined;
+  } while (cursor !== undefined);
+  return rows;
+}
+
+async function expectCode(promise: Promise<unknown>, code: ErrorCode): Promise<void> {
+  await expect(promise).rejects.toMatchObject({ name: 'StenoError', code });
+}
+
+async function expectRefused(promise: Promise<unknown>): Promise<void> {
+  const outcome = await promise.then(() => 'ran', (error: { code?: string }) => error.code);
+  expect(['BAD_REQUEST', 'QUERY_REFUSED']).toContain(outcome);
+}

@@ -1,0 +1,30 @@
+/**
+ * Brings the event store to the schema of this code, or refuses one that is newer.
+ *
+ *   1. run the statements of a step     crash: they are repeated, which is free
+ *   2. record the step                  crash before: as above; after: the step is done
+ *
+ * Tested in `clickhouse.test.ts`.
+ */
+import { StenoError } from '#schemas/errors.js';
+import type { Engine } from './engine.js';
+import { tables } from './migrations/0001_tables.js';
+import type { Migration } from './migrations/migration.js';
+
+export const migrations: readonly Migration[] = [tables];
+
+export async function migrate(engine: Engine, steps: readonly Migration[] = migrations): Promise<void> {
+  await engine.command(
+    'CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, name String, applied_at DateTime DEFAULT now()) '
+    + 'ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1',
+  );
+  const [row] = await engine.read('SELECT max(version) FROM schema_migrations', {});
+  const found = Number(row?.[0] ?? 0);
+  const newest = steps.at(-1)?.version ?? 0;
+  if (found > newest) throw new StenoError('STORE_NEWER', `schema ${found}, this code knows ${newest}`);
+  for (const step of steps) {
+    if (step.version <= found) continue;
+    for (const statement of step.statements) await engine.command(statement);
+    await engine.insert('schema_migrations', 'version, name', `${JSON.stringify([step.version, step.name])}\n`, `migration ${step.version}`);
+  }
+}
