@@ -30,6 +30,8 @@ export type SessionState = (typeof sessionStates)[number];
 
 export const eventKinds = [
   'exec', 'exit', 'file', 'connect', 'listen', 'dns', 'sftp', 'kube', 'forward', 'gap',
+  // Of the session itself: who joined or left, signals, markers, and what went through a stream in all.
+  'participant', 'signal', 'marker', 'stream',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 

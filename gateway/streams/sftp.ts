@@ -29,7 +29,7 @@ type Pending =
   | { readonly kind: 'open'; readonly path: string; readonly flags: number; readonly mode: number | undefined }
   | { readonly kind: 'opendir'; readonly path: string }
   | { readonly kind: 'close'; readonly handle: string }
-  | { readonly kind: 'read'; readonly file: SftpFile; readonly offset: number }
+  | { readonly kind: 'read'; readonly file: SftpFile; readonly offset: number; readonly length: number }
   | { readonly kind: 'write'; readonly file: SftpFile }
   | { readonly kind: 'readdir'; readonly directory: Directory }
   | { readonly kind: 'fstat'; readonly file: SftpFile }
@@ -162,7 +162,7 @@ class SftpObserver implements StreamObserver {
         return;
       case types.read: {
         const file = this.files.get(fields.handle());
-        if (file !== undefined) this.wait(id, { kind: 'read', file, offset: fields.u64() });
+        if (file !== undefined) this.wait(id, { kind: 'read', file, offset: fields.u64(), length: fields.u32() });
         return;
       }
       case types.fstat: {
@@ -298,10 +298,11 @@ class SftpObserver implements StreamObserver {
           rest -= 4;
           if (size > rest) throw new Lost('a DATA is longer than its packet');
           if (request?.kind === 'read') {
-            const { reads } = request.file;
-            reads.startPiece(request.offset);
-            yield { length: size, to: (slice) => reads.bytes(slice) };
-            reads.endPiece();
+            const { file, offset } = request;
+            file.reads.startPiece(offset);
+            yield { length: size, to: (slice) => file.reads.bytes(slice) };
+            file.reads.endPiece();
+            if (size < request.length) file.shortRead(offset + size, offset + request.length);
             rest -= size;
           }
           break;

@@ -9,8 +9,8 @@ import { join } from 'node:path';
 import * as pty from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { Cleanup, administrator, authorityIn, clientOf, silent, temporaryFolder } from '../authority/testkit.js';
-import { startAgent } from './agent.js';
+import { Cleanup, administrator, authorityIn, clientOf, silent, temporaryFolder } from '../../authority/testkit.js';
+import { startAgent } from '../../agent/agent.js';
 
 const cleanup = new Cleanup();
 const login = userInfo().username;

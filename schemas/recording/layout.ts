@@ -1,0 +1,158 @@
+/**
+ * Where a recording lies in the object store, and the manifest that maps time to bytes.
+ *
+ *     recordings/<yyyy>/<mm>/<dd>/<session>/part-000001.cast.zst   one object for each checkpoint, while it is live
+ *     recordings/<yyyy>/<mm>/<dd>/<session>/recording.cast.zst     the whole, once it is repacked
+ *     recordings/<yyyy>/<mm>/<dd>/<session>/manifest.json          once it is sealed: which objects, in which order
+ *     gateways/<sha-256 in hex>.cert                               recording certificates of gateways (SSH blobs)
+ *
+ * The date is that of the session's start, in UTC. A reader asks for the manifest first. Where there is one, the
+ * objects that it names are the recording, and what else lies beside them is left over or not yet deleted. Where there
+ * is none, the parts in the order of their numbers are the recording, so far. A reader that finds an object gone that
+ * it knew begins again at the manifest. The objects concatenated in order, with the certificate's frame, are the file
+ * that `steno export` writes. The manifest is derived data and proves nothing. Tested in layout.test.ts.
+ */
+import { z } from 'zod';
+import { StenoError } from '../errors.js';
+import { isSessionId } from './line.js';
+
+export const MANIFEST_VERSION = 1;
+/** Bound of a manifest in bytes: some 300,000 segments, or 150 GB of lines. */
+export const MAX_MANIFEST_BYTES = 32 << 20;
+
+/** Ends in `/`. `startedAt`: ms since 1970, from the header of the recording. */
+export function recordingPrefix(session: string, startedAt: number): string {
+  const [year, month, day] = new Date(startedAt).toISOString().slice(0, 10).split('-');
+  return `recordings/${year}/${month}/${day}/${session}/`;
+}
+
+/** Parts count from 1. */
+export function partKey(prefix: string, part: number): string {
+  return `${prefix}part-${String(part).padStart(6, '0')}.cast.zst`;
+}
+
+/** The number in a key that `partKey` made, or null. */
+export function partNumber(key: string): number | null {
+  const match = /\/part-(\d{6,9})\.cast\.zst$/.exec(key);
+  return match === null ? null : Number(match[1]);
+}
+
+export function sealedKey(prefix: string): string {
+  return `${prefix}recording.cast.zst`;
+}
+
+export function manifestKey(prefix: string): string {
+  return `${prefix}manifest.json`;
+}
+
+/** `fingerprint`: `SHA256:…` as in proofs; keys know no capitals, so it is written in hex. */
+export function certificateKey(fingerprint: string): string {
+  if (!/^SHA256:[A-Za-z0-9+/]{43}$/.test(fingerprint)) throw new StenoError('RECORDING_MALFORMED', 'not a fingerprint');
+  let hex = '';
+  let bits = 0;
+  let value = 0;
+  for (const digit of fingerprint.slice(7)) {
+    value = ((value << 6) | base64Digits.indexOf(digit)) & 0xfff;
+    bits += 6;
+    while (bits >= 4) hex += ((value >> (bits -= 4)) & 15).toString(16);
+  }
+  return `gateways/${hex}.cert`;
+}
+const base64Digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+
+const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
+
+/** A run of whole blocks that can be replayed by itself: for a terminal it begins with a keyframe, except the first. */
+const segment = z.strictObject({
+  /** Byte in the decompressed frame where its first line begins: the keyframe, where there is one. */
+  offset: count,
+  /** Session time in ms of the last line before it: the time of its keyframe, and what its intervals add up from. */
+  start: count,
+  /** The block of its first line that is no keyframe. */
+  first_block: count.min(1),
+});
+
+const frame = z.strictObject({
+  /** Index into `objects`. */
+  object: count,
+  /** Where the zstd frame lies in that object, and its length, in bytes. */
+  offset: count,
+  compressed: count.min(1),
+  decompressed: count.min(1),
+  /** In order; the first begins at byte 0. */
+  segments: z.array(segment).min(1),
+});
+
+const manifest = z.strictObject({
+  version: z.literal(MANIFEST_VERSION),
+  session: z.string().refine(isSessionId),
+  started_at: count,
+  /** Session time of the last line in ms. */
+  duration: count,
+  /** Terminal size at the start. */
+  cols: count,
+  rows: count,
+  blocks: count,
+  /** Bytes of signed lines. */
+  bytes: count,
+  /** h[blocks] in hex. */
+  head: z.string().regex(/^[0-9a-f]{64}$/),
+  end: z.enum(['complete', 'interrupted']),
+  /** Fingerprints of the gateway's recording certificates that the proofs name. */
+  certificates: z.array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/)).min(1).max(1024),
+  /** In the order of the recording. */
+  objects: z.array(z.strictObject({ key: z.string().min(1).max(512), bytes: count })).min(1),
+  frames: z.array(frame).min(1),
+});
+
+export type ManifestSegment = Readonly<z.infer<typeof segment>>;
+export type ManifestFrame = Readonly<Omit<z.infer<typeof frame>, 'segments'>> & { readonly segments: readonly ManifestSegment[] };
+export type Manifest = Readonly<Omit<z.infer<typeof manifest>, 'frames' | 'objects' | 'certificates'>> & {
+  readonly certificates: readonly string[];
+  readonly objects: readonly { readonly key: string; readonly bytes: number }[];
+  readonly frames: readonly ManifestFrame[];
+};
+
+const encoder = new TextEncoder();
+const decoder = new TextDecoder('utf-8', { fatal: true });
+
+export function encodeManifest(value: Manifest): Uint8Array {
+  return encoder.encode(`${JSON.stringify(value)}\n`);
+}
+
+/**
+ * Throws RECORDING_VERSION on a newer version and RECORDING_MALFORMED on anything that is not a manifest: objects of
+ * this session's folder, frames that lie in their objects one after the other, segments in ascending order.
+ */
+export function parseManifest(bytes: Uint8Array): Manifest {
+  const bad = (detail: string): StenoError => new StenoError('RECORDING_MALFORMED', `manifest: ${detail}`);
+  if (bytes.length > MAX_MANIFEST_BYTES) throw bad('too long');
+  let value: unknown;
+  try {
+    value = JSON.parse(decoder.decode(bytes));
+  } catch {
+    throw bad('not JSON');
+  }
+  const version = (value as { version?: unknown } | null)?.version;
+  if (typeof version === 'number' && version > MANIFEST_VERSION) throw new StenoError('RECORDING_VERSION', `manifest version ${version}`);
+  const parsed = manifest.safeParse(value);
+  if (!parsed.success) throw bad(parsed.error.issues[0]?.path.join('.') ?? 'fields');
+  const { session, started_at, objects, frames, blocks, duration } = parsed.data;
+  if (started_at > 8.64e15) throw bad('started_at');
+  const prefix = recordingPrefix(session, started_at);
+  if (!objects.every(({ key }) => key === sealedKey(prefix) || (partNumber(key) !== null && key === partKey(prefix, partNumber(key)!)))) throw bad('objects');
+  let last = { object: 0, end: 0, block: 0, start: 0 };
+  for (const { object, offset, compressed, decompressed, segments } of frames) {
+    const end = object === last.object ? last.end : 0;
+    if (object < last.object || offset < end || offset + compressed > (objects[object]?.bytes ?? 0)) throw bad('frames');
+    let within = -1;
+    for (const each of segments) {
+      if (each.offset <= within || each.offset >= decompressed || (within < 0 && each.offset !== 0)) throw bad('segments');
+      if (each.first_block <= last.block || each.first_block > blocks || each.start < last.start || each.start > duration) throw bad('segments');
+      within = each.offset;
+      last = { ...last, block: each.first_block, start: each.start };
+    }
+    last = { ...last, object, end: offset + compressed };
+  }
+  return parsed.data;
+}
