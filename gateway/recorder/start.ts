@@ -45,7 +45,7 @@ export interface RecorderDeps {
   readonly random: (bytes: number) => Uint8Array;
   readonly log: UplinkLog;
   /** Null: nothing is sent; the spool keeps everything. */
-  readonly uplink: Pick<UplinkOptions, 'url' | 'tls' | 'checkServer' | 'certificate' | 'onState'> | null;
+  readonly uplink: Pick<UplinkOptions, 'url' | 'tls' | 'certificate' | 'onState'> | null;
   readonly files?: Files;
 }
 

@@ -13,6 +13,7 @@
  * Nothing waits here but what was sent and not yet received: at most 1 MiB a session and 16 MiB in all. What ingest
  * does not take stays on disk with its source. Tested in client.test.ts.
  */
+import type { ConnectionOptions } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
 import { StenoError, errorCatalogue, isErrorCode } from '#schemas/errors.js';
@@ -33,19 +34,11 @@ const PING_MS = 15_000;
 const AGAIN_MS = 2_000;
 const HANDSHAKE_MS = 10_000;
 
-export interface UplinkTls {
-  readonly key: string | Buffer;
-  readonly cert: string | Buffer;
-  readonly ca: string | Buffer;
-}
-
 export interface UplinkOptions {
   /** `wss://host:port/…`; `ws://` only where `tls` is null. */
   readonly url: () => string;
   /** Asked at each connect, so that renewed certificates are used. */
-  readonly tls: (() => UplinkTls) | null;
-  /** Checks the peer's certificate beyond its chain, such as its kind; an error refuses it. */
-  readonly checkServer?: (host: string, certificate: { readonly subject: { readonly CN: string } }) => Error | undefined;
+  readonly tls: (() => ConnectionOptions) | null;
   /** Own name, as in the service certificate. */
   readonly name: string;
   /** base64 of the recording certificate, for senders that record; asked at each connect. */
@@ -127,11 +120,11 @@ export class UplinkClient {
   }
 
   #dial(): void {
-    const { url, tls, checkServer } = this.#options;
+    const { url, tls } = this.#options;
     let socket: WebSocket;
     try {
       const options: ClientOptions = { perMessageDeflate: false, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: HANDSHAKE_MS };
-      if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' }, checkServer === undefined ? {} : { checkServerIdentity: checkServer });
+      if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' });
       socket = new WebSocket(url(), UPLINK_PROTOCOL, options);
     } catch (error) {
       this.#failed(`cannot dial: ${(error as Error).message}`);

@@ -10,7 +10,7 @@
  *   Its dictionary also answers substrings of a word.
  * - `grams`: a Bloom filter of trigrams for each 8192 lines, for substrings across punctuation. An inverted index
  *   of trigrams answers these in 5 ms instead of 30 to 70 (a million lines), but took 83 bytes a line where the
- *   lines themselves took 28 and this takes one.
+ *   lines themselves took 13, `words` takes 15 and this takes one.
  */
 import type { Migration } from './migration.js';
 
