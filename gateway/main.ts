@@ -52,7 +52,7 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const recorder = await recorderOf(config, folder('spool'), identity, log);
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
-    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, log, now: Date.now },
+    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, now: Date.now },
   );
   return {
     addresses: gateway.addresses,
