@@ -5,10 +5,8 @@
  */
 import type { ParsedKey } from 'ssh2';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
-import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { certifiedHostKeys } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
-import type { Authority } from './authority.js';
 
 interface Certified {
   readonly keys: Readonly<Record<string, ParsedKey>>;
@@ -19,18 +17,19 @@ interface Certified {
 const maxNames = 10_000;
 
 export class HostKeys {
-  readonly #authority: Pick<Authority, 'hostCertificate'>;
+  readonly #certificateOf: (name: string) => Promise<Uint8Array>;
   readonly #key: SshPrivateKey;
   readonly #now: () => number;
   readonly #certified = new Map<string, Promise<Certified>>();
 
-  constructor(authority: Pick<Authority, 'hostCertificate'>, key: SshPrivateKey, now: () => number) {
-    this.#authority = authority;
+  /** `certificateOf`: a host certificate for `key` under that name, fresh. */
+  constructor(certificateOf: (name: string) => Promise<Uint8Array>, key: SshPrivateKey, now: () => number) {
+    this.#certificateOf = certificateOf;
     this.#key = key;
     this.#now = now;
   }
 
-  /** Rejects as `Authority.hostCertificate` does. */
+  /** Rejects as the source of certificates does. */
   async of(name: string): Promise<Certified['keys']> {
     const known = this.#certified.get(name);
     if (known !== undefined) {
@@ -47,8 +46,7 @@ export class HostKeys {
   }
 
   async #certify(name: string): Promise<Certified> {
-    const line = await this.#authority.hostCertificate(formatPublicLine(this.#key.publicBlob), name);
-    const blob = Buffer.from(parseAuthorizedLine(line).blob);
+    const blob = Buffer.from(await this.#certificateOf(name));
     const { validBefore } = parseCertificate(blob);
     const now = this.#now();
     const endsAt = Math.min(Number(validBefore) * 1000, now + 30 * 86_400_000);
