@@ -10,12 +10,13 @@ describe('the CAs', () => {
     const sealer = createSealer(randomBytes(32));
     const ca = openCas(await createCas(sealer, now), sealer);
     const spki = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
-    const pem = await ca.issueService({ kind: 'gateway', name: 'gw-1' }, spki, { from: now - 60_000, until: now + 3_600_000 });
+    const pem = await ca.issueService({ kind: 'gateway', name: 'gw-1' }, spki, { from: now - 60_000, until: now + 3_600_000, serial: 7n });
     const [leaf, root] = [new X509Certificate(pem), new X509Certificate(ca.servicePem)];
     expect(leaf.verify(root.publicKey)).toBe(true);
     expect(leaf.checkIssued(root)).toBe(true);
     expect(leaf.subject).toBe('CN=gateway/gw-1');
     expect(leaf.ca).toBe(false);
+    expect(leaf.serialNumber).toMatch(/^[4-7][0-9A-F]{15}0{15}7$/);
     expect(root.ca).toBe(true);
     expect(root.verify(root.publicKey)).toBe(true);
   });

@@ -60,7 +60,7 @@ export interface Ca {
   readonly servicePem: string;
   issueSsh(ca: SshCaName, fields: Omit<CertificateFields, 'nonce' | 'signatureKey'>): Promise<Buffer>;
   /** PEM. Times are ms since 1970; x509 knows only seconds. `spkiPem` is P-256 or another key that Node's TLS takes. */
-  issueService(name: ServiceName, spkiPem: string, validity: { readonly from: number; readonly until: number }): Promise<string>;
+  issueService(name: ServiceName, spkiPem: string, validity: { readonly from: number; readonly until: number; readonly serial: bigint }): Promise<string>;
 }
 
 const SERVICE_CA_SUBJECT = 'CN=Steno service CA';
@@ -111,10 +111,10 @@ export function composeCa(ssh: Readonly<Record<SshCaName, CaSigner>>, service: C
       const whole: CertificateFields = { ...fields, nonce: randomBytes(32), signatureKey: ssh[name].publicKey };
       return Buffer.from(encodeCertificate(whole, await ssh[name].sign(encodeUnsigned(whole))));
     },
-    async issueService(name, spkiPem, { from, until }) {
+    async issueService(name, spkiPem, { from, until, serial }) {
       const publicKey = new PublicKey(createPublicKey(spkiPem).export({ type: 'spki', format: 'der' }));
       const certificate = await X509CertificateGenerator.create({
-        serialNumber: serialNumber(),
+        serialNumber: serialNumber(serial),
         subject: [{ CN: [formatServiceName(name)] }],
         issuer: root.subjectName,
         notBefore: new Date(from),
@@ -155,7 +155,7 @@ function x509Signer(pem: string): CaSigner {
 async function selfSign(signer: CaSigner, now: number): Promise<string> {
   const publicKey = new PublicKey(signer.publicKey as Buffer);
   const certificate = await X509CertificateGenerator.create({
-    serialNumber: serialNumber(),
+    serialNumber: serialNumber(0n),
     subject: SERVICE_CA_SUBJECT,
     issuer: SERVICE_CA_SUBJECT,
     notBefore: new Date(now - 60_000),
@@ -188,9 +188,9 @@ function exactBuffer(bytes: Uint8Array): ArrayBuffer {
   return copy;
 }
 
-/** 16 random bytes, positive and without a leading zero, in hex. */
-function serialNumber(): string {
-  const bytes = randomBytes(16);
+/** 8 random bytes, then the store's serial: unpredictable, unique, and found again. In hex, positive, no leading zero. */
+function serialNumber(serial: bigint): string {
+  const bytes = randomBytes(8);
   bytes[0] = (bytes[0]! & 0x7f) | 0x40;
-  return bytes.toString('hex');
+  return bytes.toString('hex') + serial.toString(16).padStart(16, '0');
 }

@@ -7,10 +7,9 @@
  * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
  * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
  *
- * User certificates carry `gateway-only@steno` as critical option, so no OpenSSH server takes them. Pure but for the
- * random serial; who may ask is decided in routes.ts. Tested in certificates.test.ts, with ssh-keygen as reader.
+ * User certificates carry `gateway-only@steno` as critical option, so no OpenSSH server takes them. Pure
+ * functions; who may ask is decided in routes.ts. Tested in certificates.test.ts, with ssh-keygen as reader.
  */
-import { randomBytes } from 'node:crypto';
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
@@ -21,7 +20,8 @@ import type { Decision, Role } from '#schemas/role.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 
-export type CertificateShape = Omit<CertificateFields, 'nonce' | 'signatureKey'>;
+/** All but the serial, which the store gives, and what signing adds. */
+export type CertificateShape = Omit<CertificateFields, 'nonce' | 'signatureKey' | 'serial'>;
 
 export const SERVICE_TTL_MS = 24 * 3_600_000;
 const HOST_TTL_S = 24 * 3600;
@@ -55,7 +55,6 @@ export function userShape(user: string, roles: readonly Role[], publicKey: Uint8
   if (principals.length === 0) throw new StenoError('ACCESS_DENIED', `no role of ${user} allows any login`);
   return {
     publicKey,
-    serial: randomSerial(),
     kind: 'user',
     keyId: `user=${user}`,
     principals,
@@ -77,7 +76,6 @@ export function sessionShape(
   const seconds = Math.floor(now / 1000);
   return {
     publicKey,
-    serial: randomSerial(),
     kind: 'user',
     keyId: `user=${session.user} session via ${session.gateway}`,
     principals: [session.login],
@@ -95,7 +93,6 @@ export function hostShape(name: string, principals: readonly string[], publicKey
   const seconds = Math.floor(now / 1000);
   return {
     publicKey,
-    serial: randomSerial(),
     kind: 'host',
     keyId: `host ${name}`,
     principals,
@@ -110,7 +107,6 @@ export function recordingShape(gateway: string, publicKey: Uint8Array, now: numb
   const seconds = Math.floor(now / 1000);
   return {
     publicKey,
-    serial: randomSerial(),
     kind: 'user',
     keyId: `recording ${gateway}`,
     principals: [gateway],
@@ -146,11 +142,6 @@ function permissions(portForwarding: boolean, agentForwarding: boolean): readonl
     ...(portForwarding ? ([['permit-port-forwarding', '']] as const) : []),
     ...(agentForwarding ? ([['permit-agent-forwarding', '']] as const) : []),
   ];
-}
-
-/** 63 random bits, never 0: what every database holds as an integer. The store refuses the second of two equals. */
-function randomSerial(): bigint {
-  return (randomBytes(8).readBigUInt64BE() >> 1n) | 1n;
 }
 
 function bits(modulus: Uint8Array): number {

@@ -27,8 +27,22 @@ export interface AuthorityCall {
 
 const MAX_ANSWER = 16 << 20;
 
-/** The parsed answer; undefined for an empty one. */
-export function callAuthority(place: AuthorityPlace, call: AuthorityCall): Promise<unknown> {
+/**
+ * The parsed answer; undefined for an empty one. A call that met an idle connection which the authority had closed
+ * meanwhile goes out once more.
+ */
+export async function callAuthority(place: AuthorityPlace, call: AuthorityCall): Promise<unknown> {
+  try {
+    return await callOnce(place, call);
+  } catch (error) {
+    if (error instanceof StenoError && error.cause instanceof IdleConnectionLost) return callOnce(place, call);
+    throw error;
+  }
+}
+
+class IdleConnectionLost extends Error {}
+
+function callOnce(place: AuthorityPlace, call: AuthorityCall): Promise<unknown> {
   const body = call.body === undefined ? undefined : Buffer.from(JSON.stringify(call.body));
   const options: RequestOptions = {
     method: call.method,
@@ -44,11 +58,14 @@ export function callAuthority(place: AuthorityPlace, call: AuthorityCall): Promi
     };
     const request =
       place.kind === 'socket'
-        ? httpRequest({ ...options, socketPath: place.path }, onResponse)
+        ? httpRequest({ ...options, socketPath: place.path, agent: false }, onResponse)
         : httpsRequest(place.url, { ...options, agent: place.agent }, onResponse);
     // The whole call, not idle time: an answer that trickles in is as bad as none.
     const timer = setTimeout(() => request.destroy(new Error('no answer in time')), call.timeoutMs ?? 10_000);
-    request.on('error', (error) => reject(unreachable(error)));
+    request.on('error', (error: NodeJS.ErrnoException) => {
+      const idle = request.reusedSocket && (error.code === 'ECONNRESET' || error.code === 'EPIPE');
+      reject(unreachable(idle ? new IdleConnectionLost(error.code) : error));
+    });
     request.on('close', () => clearTimeout(timer));
     request.end(body);
   });

@@ -30,6 +30,8 @@ export type SessionState = (typeof sessionStates)[number];
 
 export const eventKinds = [
   'exec', 'exit', 'file', 'connect', 'listen', 'dns', 'sftp', 'kube', 'forward', 'gap',
+  // Of the session itself: who joined or left, signals, markers, and what went through a stream in all.
+  'participant', 'signal', 'marker', 'stream',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -163,7 +165,7 @@ export const sessionRow = z.strictObject({
   counter: count53,
   source_address: address,
   client_version: name,
-  certificate_serial: z.string().regex(/^\d{1,20}$/),
+  certificate_serial: z.string().regex(/^\d{1,20}$/).refine((digits) => digits.padStart(20, '0') <= '18446744073709551615', 'beyond 64 bits'),
   certificate_key_id: z.string().max(1024),
   command: z.string().max(65_536),
   tty: z.boolean(),

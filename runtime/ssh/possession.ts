@@ -6,6 +6,8 @@
  *
  * Tested in `possession.test.ts` and, with real clients, in `certified-key.test.ts`.
  */
+import { StenoError } from '#schemas/errors.js';
+import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import { isUserVerified, verify } from './keys.js';
@@ -23,7 +25,26 @@ const rsaAlgorithms: ReadonlyMap<string, string> = new Map([
   ['rsa-sha2-512-cert-v01@openssh.com', 'rsa-sha2-512'],
 ]);
 
-/** Whether a client may offer the certificate under this algorithm name; ask before answering a probe. */
+/** As in ssh2's PublicKeyAuthContext; a request that is cut off leaves either out, whatever ssh2's typings say. */
+export interface OfferedKey {
+  readonly algo?: string | undefined;
+  readonly data?: Uint8Array | undefined;
+}
+
+/**
+ * The certificate a client offers, with a signature or without. Throws CERT_REQUIRED for a bare key, and CERT_GARBLED
+ * for what is no certificate or is offered under an algorithm that does not fit it.
+ */
+export function offeredCertificate({ algo, data }: OfferedKey): SshCertificate {
+  if (algo === undefined || data === undefined) throw new StenoError('CERT_GARBLED', 'the request ends inside the key');
+  const type = new SshReader(data, 'CERT_GARBLED').utf8('the key type', 64);
+  if (plainKeyType(type) === undefined) throw new StenoError('CERT_REQUIRED', `the client offered a key of type ${JSON.stringify(type)}`);
+  const certificate = parseCertificate(data);
+  if (!isAlgorithmOf(certificate, algo)) throw new StenoError('CERT_GARBLED', 'it is offered under an algorithm that does not fit it');
+  return certificate;
+}
+
+/** Whether a client may offer the certificate under this algorithm name. */
 export function isAlgorithmOf(certificate: SshCertificate, algorithm: string): boolean {
   return signatureAlgorithm(certificate, algorithm) !== undefined;
 }

@@ -132,6 +132,8 @@ export interface Keyframe {
   readonly cols: number;
   readonly rows: number;
   readonly screen: string;
+  /** Rows of the screen index are derived from here on with no memory of what was before; sealing keeps only these. */
+  readonly anchor?: true;
 }
 
 /**

@@ -11,7 +11,14 @@ export interface ObjectFixture {
   readonly dispose: () => Promise<void>;
 }
 
-export function objectStoreConformance(name: string, open: () => Promise<ObjectFixture>): void {
+/** Promises of S3 that the server behind the adapter, not the adapter, breaks; the claims about them are left out. */
+export interface ServerLimits {
+  readonly replacesInPlace?: boolean;
+  readonly failsOnRangesOfEmptyObjects?: boolean;
+  readonly listsOutOfOrder?: boolean;
+}
+
+export function objectStoreConformance(name: string, open: () => Promise<ObjectFixture>, limits: ServerLimits = {}): void {
   describe(`object store: ${name}`, () => {
     let fixture: ObjectFixture;
     let store: ObjectStore;
@@ -75,7 +82,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       }
     });
 
-    test('a range of an empty object is empty', async () => {
+    test.skipIf(limits.failsOnRangesOfEmptyObjects === true)('a range of an empty object is empty', async () => {
       await store.put('range-empty', new Uint8Array());
       expect((await store.get('range-empty', { offset: 0, length: 5 })).length).toBe(0);
     });
@@ -99,7 +106,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect(await keys(store, 'deleted/')).toEqual(['deleted/y']);
     });
 
-    test('a listing is sorted by the bytes of the whole key, across folders, with sizes', async () => {
+    test.skipIf(limits.listsOutOfOrder === true)('a listing is sorted by the bytes of the whole key, across folders, with sizes', async () => {
       const names = ['list/a', 'list/a-b', 'list/a.b', 'list/b/a', 'list/b/c/d', 'list/b-', 'list/b0', 'list/_', 'list/9'];
       for (const [i, name_] of names.entries()) await store.put(name_, new Uint8Array(i));
       const entries = await collect(store, 'list/');
@@ -143,7 +150,7 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       }
     });
 
-    test('a reader beside a writer sees one whole version', async () => {
+    test.skipIf(limits.replacesInPlace === true)('a reader beside a writer sees one whole version', async () => {
       const versions = ['a', 'b'].map((letter) => text(letter.repeat(200_000)));
       await store.put('atomic', versions[0]!);
       const writing = (async () => {

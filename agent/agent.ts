@@ -1,0 +1,50 @@
+/**
+ * The node service: this machine as a node of Steno.
+ *
+ * Order: identity (keys, host certificate), authority connection, SSH service, registration. Registered last, so that
+ * nobody is sent to a node that does not answer. Tested in test/agent/agent.test.ts.
+ */
+import { connectAuthority } from '#runtime/authority-client.js';
+import type { Log } from '#runtime/log.js';
+import type { Running } from '#runtime/service.js';
+import { openServiceIdentity } from '#runtime/service-identity.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { startSshService } from './ssh-service.js';
+
+export interface AgentConfig {
+  /** The node's name. */
+  readonly name: string;
+  readonly dataDir: string;
+  /** `host:port`. */
+  readonly listen: string;
+  /** The authority's Unix socket, to enrol. */
+  readonly socket: string;
+  /** Base URL of the authority. */
+  readonly authority: string;
+  readonly labels?: Readonly<Record<string, string>>;
+}
+
+export async function startAgent(config: AgentConfig, { log, clock = Date.now }: { log: Log; clock?: () => number }): Promise<Running> {
+  const identity = await openServiceIdentity(
+    { kind: 'agent', name: config.name, socket: config.socket, dir: config.dataDir, hostNames: [] },
+    { log, clock },
+  );
+  const authority = connectAuthority({ url: config.authority, identity }, { log });
+  await authority.ready();
+  const colon = config.listen.lastIndexOf(':');
+  const service = await startSshService(
+    { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },
+    { hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), snapshot: () => authority.current(), log, clock },
+  );
+  await authority.registerNode({
+    address: service.address, labels: { ...config.labels }, host_keys: [formatPublicLine(identity.hostKey!.publicBlob)],
+  });
+  return {
+    addresses: { ssh: service.address },
+    async close() {
+      await service.close();
+      authority.close();
+      identity.close();
+    },
+  };
+}

@@ -1,0 +1,188 @@
+/**
+ * The authority: CAs, users, roles, nodes, locks, sign-in links, and the audit of all of these.
+ *
+ * Order of a start: folder and socket's place, state, seal key, CAs, first administrator, socket, own service
+ * certificate (through that socket, as every stage), TLS listener. Nothing answers before the CAs are open, and
+ * without the seal key nothing starts. A second start finds everything and changes nothing. Tested in
+ * authority.test.ts.
+ */
+import { userInfo } from 'node:os';
+import type { AddressInfo, Server } from 'node:net';
+import { join, resolve } from 'node:path';
+import { StenoError } from '#schemas/errors.js';
+import { isName } from '#schemas/identity.js';
+import { roleSchema } from '#schemas/role.js';
+import type { Role } from '#schemas/role.js';
+import type { Log } from '#runtime/log.js';
+import { RequestVerifier } from '#runtime/request-auth.js';
+import type { Running } from '#runtime/service.js';
+import { openServiceIdentity } from '#runtime/service-identity.js';
+import { openState } from '#stores/state/open.js';
+import { RefusalBudget, auditRow } from './audit.js';
+import { AuditSender } from './audit-sender.js';
+import { createCas, openCas } from './ca.js';
+import type { Ca } from './ca.js';
+import { Directory } from './directory.js';
+import { ownerServer, tlsServer } from './http.js';
+import type { HttpParts } from './http.js';
+import { Links } from './links.js';
+import { Records, ensureRole, ensureUser, insertCas } from './records.js';
+import { routeTable } from './routes.js';
+import { createSealer, openSealKey } from './seal.js';
+import { SessionCertificates } from './session-certificates.js';
+import { listenPrivately, preparePrivateFolder } from './socket.js';
+import { Watch } from './watch.js';
+
+export interface AuthorityConfig {
+  /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
+  readonly dataDir: string;
+  /** `host:port` of the TLS listener; port 0 picks a free one. */
+  readonly listen: string;
+  /** Of the Unix socket; `DIR/authority.sock` unless given. */
+  readonly socket?: string;
+  readonly name: string;
+  /** `wss://host:port` of ingest, when it is known already. */
+  readonly ingest?: string;
+}
+
+export interface AuthorityContext {
+  readonly log: Log;
+  /** Milliseconds since 1970. */
+  readonly clock: () => number;
+}
+
+export interface RunningAuthority extends Running {
+  /** `tls`: `https://host:port`; `socket`: its path. */
+  readonly addresses: { readonly tls: string; readonly socket: string };
+  /** Where audit rows go from now on. */
+  setIngest(url: string): void;
+}
+
+const PURGE_MS = 600_000;
+
+export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
+  const { log, clock } = context;
+  if (!isName(config.name)) throw new StenoError('USAGE', `${JSON.stringify(config.name)} is no name of a service`);
+  const dataDir = resolve(config.dataDir);
+  const socketPath = config.socket ?? join(dataDir, 'authority.sock');
+  const folder = join(dataDir, 'authority');
+  preparePrivateFolder(dataDir);
+  preparePrivateFolder(folder);
+
+  // Closed in reverse, also when a later step of the start fails.
+  const owned: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const release of owned.splice(0).reverse()) await release();
+  };
+  try {
+    const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
+    owned.push(() => records.close());
+    const ca = await openOrCreateCas(records, join(folder, 'seal.key'), clock());
+    const owner = ownerName();
+    await createFirstAdministrator(records, owner, clock());
+    await records.purge(clock());
+
+    const directory = await Directory.open(records, ca, clock);
+    owned.push(() => directory.close());
+    const sessions = new SessionCertificates(ca, directory, records, clock);
+    owned.push(() => sessions.close());
+    const links = new Links(records, directory, clock);
+    const budget = new RefusalBudget();
+    owned.push(() => records.audit(budget.rest(clock())));
+    const parts: HttpParts = {
+      log,
+      verifier: new RequestVerifier(() => directory.current(), { clock }),
+      refused: (caller, event, target, error) => records.audit(budget.rows(auditRow(clock(), caller, { event, target }, error))),
+    };
+    let sender: AuditSender | undefined;
+    let ingest = config.ingest;
+    const setIngest = (url: string): void => {
+      ingest = url;
+      sender?.setIngest(url);
+    };
+    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest });
+
+    const bySocket = await ownerServer(routes, owner, parts);
+    await listenPrivately(bySocket.server, socketPath);
+    owned.push(() => bySocket.app.close());
+    owned.push(() => stop(bySocket.server));
+
+    const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
+    owned.push(() => identity.close());
+    sender = new AuditSender(records, identity, context);
+    const auditSender = sender;
+    owned.push(() => auditSender.close());
+    if (ingest !== undefined) sender.setIngest(ingest);
+    const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
+    owned.push(identity.onRenewed(() => {
+      const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
+      onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
+    }) as () => void);
+    const watch = new Watch(directory, records, context);
+    onTls.server.on('upgrade', watch.onUpgrade);
+    const tls = await listen(onTls.server, config.listen);
+    owned.push(() => onTls.app.close());
+    owned.push(() => stop(onTls.server));
+    owned.push(() => watch.close());
+
+    const purge = setInterval(() => {
+      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+    }, PURGE_MS);
+    purge.unref();
+    owned.push(() => clearInterval(purge));
+    return { addresses: { tls, socket: socketPath }, close, setIngest };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+/** The CAs of the state, or new ones at the very first start. A crash between key and CAs leaves a key that is then used. */
+async function openOrCreateCas(records: Records, keyPath: string, now: number): Promise<Ca> {
+  const stored = await records.cas();
+  const sealer = createSealer(openSealKey(keyPath, { mayCreate: stored.length === 0 }));
+  if (stored.length > 0) return openCas(stored, sealer);
+  const created = await createCas(sealer, now);
+  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
+  return openCas(created, sealer);
+}
+
+/** The role of the first administrator. Any login, root too, on every node. */
+export const adminRole: Role = roleSchema.parse({
+  kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] }, view: 'all', administer: true,
+});
+
+async function createFirstAdministrator(records: Records, owner: string, now: number): Promise<void> {
+  if ((await records.user(owner)) !== undefined) return;
+  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'user.create', target: owner, data: { roles: [adminRole.name] } })], async (tx) => {
+    await ensureRole(tx, adminRole, now);
+    await ensureUser(tx, owner, [adminRole.name], now);
+  });
+}
+
+/** The OS user that runs the authority, as a name of Steno: lower case, other characters as `-`. */
+export function ownerName(osName: string = userInfo().username): string {
+  const name = osName.toLowerCase().replace(/[^a-z0-9_.-]+/g, '-').replace(/^[^a-z0-9]+/, '').replace(/\.{2,}/g, '.').slice(0, 63);
+  return isName(name) ? name : 'owner';
+}
+
+async function listen(server: Server, address: string): Promise<string> {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined) throw new StenoError('USAGE', `${address} is not host:port`);
+  await new Promise<void>((done, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error));
+    server.listen({ host, port: Number(match?.[3]) }, done);
+  });
+  const { port } = server.address() as AddressInfo;
+  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Stops listening and ends what is connected: keep-alive connections of clients would hold a drain for minutes. */
+function stop(server: Server): Promise<void> {
+  return new Promise((done) => {
+    server.close(() => done());
+    (server as Server & { closeIdleConnections?: () => void }).closeIdleConnections?.();
+    setTimeout(() => (server as Server & { closeAllConnections?: () => void }).closeAllConnections?.(), 1_000).unref();
+  });
+}

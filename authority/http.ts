@@ -1,0 +1,198 @@
+/**
+ * HTTP of the authority: from a table of routes to two servers, one on the owner's socket and one on TLS.
+ *
+ * In this order, for each request: bounds (256 KiB, 10 s), who calls (owner by socket, service by certificate of mutual
+ * TLS, user by signed request), whether the route admits them, then the body by its schema, where unknown fields are
+ * errors. Refusals are audited and answered as `ApiError`; what is unexpected is logged and answered as INTERNAL without
+ * detail. Tested in authority.test.ts.
+ */
+import { createServer } from 'node:http';
+import { createServer as createTlsServer } from 'node:https';
+import type { Server } from 'node:net';
+import type { Server as TlsServer, TLSSocket, TlsOptions } from 'node:tls';
+import fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { ApiError } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { formatServiceName } from '#schemas/identity.js';
+import type { ServiceKind, ServiceName } from '#schemas/identity.js';
+import type { Log } from '#runtime/log.js';
+import type { Caller as UserCaller, RequestVerifier } from '#runtime/request-auth.js';
+import { peerService } from '#runtime/service-identity.js';
+import type { Caller as AuditCaller } from './audit.js';
+
+export const MAX_BODY = 256 * 1024;
+const REQUEST_TIMEOUT_MS = 10_000;
+const MAX_CONNECTIONS = 4096;
+
+export type Principal =
+  | { readonly kind: 'owner'; readonly user: string }
+  | { readonly kind: 'service'; readonly service: ServiceName }
+  | ({ readonly kind: 'user' } & UserCaller);
+
+/** Who may call: the owner of the machine, any user, users whose roles administer, or services of a kind. */
+export type Admits = 'owner' | 'user' | 'administer' | 'service' | ServiceKind;
+
+export interface Context<Body> {
+  readonly principal: Principal;
+  readonly caller: AuditCaller;
+  readonly body: Body;
+  readonly params: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+}
+
+export interface Route<Schema extends z.ZodType = z.ZodType> {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly admits: readonly Admits[];
+  /** What audit rows of refusals say was tried. */
+  readonly event: string;
+  readonly body: Schema;
+  readonly run: (context: Context<z.output<Schema>>) => Promise<unknown>;
+}
+
+/** A route with the type of its body. */
+export function route<Schema extends z.ZodType>(
+  head: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`, admits: readonly Admits[], event: string, body: Schema, run: Route<Schema>['run'],
+): Route {
+  const [method, path] = head.split(' ') as [Route['method'], string];
+  return { method, path, admits, event, body, run } as unknown as Route;
+}
+
+export const noBody = z.undefined();
+
+export interface HttpParts {
+  readonly log: Log;
+  readonly verifier: RequestVerifier;
+  /** Writes the audit row of a refusal. */
+  readonly refused: (caller: AuditCaller, event: string, target: string, error: StenoError) => Promise<void>;
+}
+
+/** The server of the owner's socket: not listening yet. */
+export async function ownerServer(routes: readonly Route[], owner: string, parts: HttpParts): Promise<{ app: FastifyInstance; server: Server }> {
+  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 });
+  const own = routes.filter(({ admits }) => admits.includes('owner'));
+  return { app: await build(server, own, () => ({ kind: 'owner', user: owner }), parts), server };
+}
+
+/** The server for services and signed requests: not listening yet. */
+export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts: HttpParts): Promise<{ app: FastifyInstance; server: TlsServer }> {
+  const server = createTlsServer({
+    ...tls,
+    // Signed requests come without a client certificate; `identify` tells the two apart.
+    requestCert: true, rejectUnauthorized: false, handshakeTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000,
+  });
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  const open = routes.filter(({ admits }) => admits.some((who) => who !== 'owner'));
+  const identify = (request: FastifyRequest): Principal => {
+    const { authorization } = request.headers;
+    if (authorization === undefined) {
+      const service = peerService(request.raw.socket as TLSSocket);
+      if (service === null) throw new StenoError('NOT_SIGNED_IN');
+      return { kind: 'service', service };
+    }
+    return {
+      kind: 'user',
+      ...parts.verifier.verify({
+        method: request.method, target: request.raw.url ?? '', authorization, body: rawBodies.get(request) ?? new Uint8Array(0), sourceAddress: sourceOf(request),
+      }),
+    };
+  };
+  return { app: await build(server, open, identify, parts), server };
+}
+
+/** As received; signatures cover these bytes, not what parsing made of them. */
+const rawBodies = new WeakMap<FastifyRequest, Buffer>();
+
+async function build(
+  server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>, routes: readonly Route[], identify: (request: FastifyRequest) => Principal, parts: HttpParts,
+): Promise<FastifyInstance> {
+  server.maxConnections = MAX_CONNECTIONS;
+  const app = fastify({
+    serverFactory: (handler) => server.on('request', handler) as ReturnType<typeof createServer>,
+    bodyLimit: MAX_BODY, logger: false, exposeHeadRoutes: false, forceCloseConnections: true,
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    rawBodies.set(request, body as Buffer);
+    done(null, undefined);
+  });
+  app.setErrorHandler((error, _request, reply) => answerError(reply, error, parts.log));
+  app.setNotFoundHandler((_request, reply) => answerError(reply, new StenoError('NOT_FOUND'), parts.log));
+  for (const entry of routes) {
+    app.route({ method: entry.method, url: entry.path, handler: (request) => serve(entry, request, identify, parts) });
+  }
+  await app.ready();
+  return app;
+}
+
+async function serve(entry: Route, request: FastifyRequest, identify: (request: FastifyRequest) => Principal, parts: HttpParts): Promise<unknown> {
+  let caller: AuditCaller = { actor: '', source: sourceOf(request) };
+  try {
+    const principal = identify(request);
+    caller = { ...caller, actor: nameOf(principal) };
+    if (!admitted(entry.admits, principal)) throw new StenoError('ACCESS_DENIED', `${entry.method} ${entry.path}`);
+    if ((request.raw.url ?? '').includes('?')) throw new StenoError('BAD_REQUEST', 'this call takes no query');
+    const body = parseBody(entry.body, rawBodies.get(request));
+    const answer = await entry.run({ principal, caller, body, params: request.params as Record<string, string>, headers: request.headers as Record<string, string | undefined> });
+    return answer ?? {};
+  } catch (error) {
+    if (error instanceof StenoError) {
+      const target = Object.values(request.params as Record<string, string>).join(' ');
+      await parts.refused(caller, entry.event, target, error);
+    }
+    throw error;
+  }
+}
+
+function parseBody(schema: z.ZodType, raw: Buffer | undefined): unknown {
+  let value: unknown;
+  try {
+    value = raw === undefined || raw.length === 0 ? undefined : JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw));
+  } catch {
+    throw new StenoError('BAD_REQUEST', 'the body is not JSON');
+  }
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new StenoError('BAD_REQUEST', `${issue?.path.join('.') || 'body'}: ${issue?.message ?? 'invalid'}`.slice(0, 512));
+}
+
+function admitted(admits: readonly Admits[], principal: Principal): boolean {
+  switch (principal.kind) {
+    case 'owner': return admits.includes('owner');
+    case 'service': return admits.includes('service') || admits.includes(principal.service.kind);
+    case 'user': return admits.includes('user') || (admits.includes('administer') && principal.roles.some((role) => role.administer));
+  }
+}
+
+export function nameOf(principal: Principal): string {
+  switch (principal.kind) {
+    case 'owner': return principal.user;
+    case 'service': return formatServiceName(principal.service);
+    case 'user': return principal.identity.user;
+  }
+}
+
+function sourceOf(request: FastifyRequest): string {
+  return request.raw.socket.remoteAddress ?? 'local';
+}
+
+function answerError(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
+  const known = error instanceof StenoError ? error : frameworkError(error);
+  if (known === undefined) log.error({ err: error }, 'a request failed');
+  const { code, detail, entry } = known ?? new StenoError('INTERNAL');
+  const body: ApiError = { error: { code, message: entry.message, fix: entry.fix, ...(detail === undefined ? {} : { detail }) } };
+  return reply.code(entry.status).send(body);
+}
+
+/** What the framework refuses before a route runs. */
+function frameworkError(error: unknown): StenoError | undefined {
+  const { code, statusCode } = error as { code?: string; statusCode?: number };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new StenoError('TOO_LARGE', `a body has at most ${MAX_BODY} bytes`);
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new StenoError('BAD_REQUEST', 'a body is application/json');
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new StenoError('BAD_REQUEST');
+  return undefined;
+}

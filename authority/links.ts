@@ -1,0 +1,88 @@
+/**
+ * Sign-in links and web sessions: random tokens, of which only SHA-256 is kept.
+ *
+ *     (none) ──create──► link, 10 min, once ──sign in──► web session, 12 h ──sign out or time──► (gone)
+ *
+ * Taking a link and beginning the session is one transaction, so of many who try at once one succeeds. A lock on the
+ * user or a role ends every web session at its next use. Tested in links.test.ts.
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import type { WebIdentity } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { lockOn, rolesNamed } from '#runtime/request-auth.js';
+import { auditRow } from './audit.js';
+import type { Caller } from './audit.js';
+import type { Directory } from './directory.js';
+import { deleteWebSession, insertLink, insertWebSession, takeLink } from './records.js';
+import type { Records } from './records.js';
+
+const LINK_MS = 10 * 60_000;
+const SESSION_MS = 12 * 3_600_000;
+const TOKEN_BYTES = 32;
+export const tokenPattern = /^[A-Za-z0-9_-]{43}$/;
+
+export class Links {
+  readonly #records: Records;
+  readonly #directory: Directory;
+  readonly #clock: () => number;
+
+  constructor(records: Records, directory: Directory, clock: () => number) {
+    this.#records = records;
+    this.#directory = directory;
+    this.#clock = clock;
+  }
+
+  async create(user: string, caller: Caller): Promise<{ readonly url_token: string; readonly expires_at: number }> {
+    const now = this.#clock();
+    const [token, expiresAt] = [newToken(), now + LINK_MS];
+    await this.#records.act([auditRow(now, caller, { event: 'sign_in_link.create', target: user })], (tx) => insertLink(tx, hashOf(token), user, expiresAt));
+    return { url_token: token, expires_at: expiresAt };
+  }
+
+  /** Throws LINK_USED for a token that is unknown, used or old: which of these is nobody's business. */
+  async signIn(linkToken: string, caller: Caller): Promise<WebIdentity> {
+    const now = this.#clock();
+    const token = newToken();
+    const session = await this.#records.actOn(async (tx) => {
+      const user = await takeLink(tx, hashOf(linkToken), now);
+      if (user === undefined) throw new StenoError('LINK_USED');
+      const begun = { user, expiresAt: now + SESSION_MS };
+      await insertWebSession(tx, hashOf(token), begun, now);
+      return { result: begun, rows: [auditRow(now, { actor: user, source: caller.source }, { event: 'web_session.start', target: user, data: { via: caller.actor } })] };
+    });
+    return this.#identity(token, session.user, session.expiresAt);
+  }
+
+  /** Throws NOT_SIGNED_IN when the session is unknown, over or ended, LOCKED when a lock is in force. */
+  async introspect(token: string): Promise<WebIdentity> {
+    const session = tokenPattern.test(token) ? await this.#records.webSession(hashOf(token), this.#clock()) : undefined;
+    if (session === undefined) throw new StenoError('NOT_SIGNED_IN');
+    return this.#identity(token, session.user, session.expiresAt);
+  }
+
+  /** Ends the session, if there is one. */
+  async signOut(token: string, caller: Caller): Promise<void> {
+    const now = this.#clock();
+    const session = await this.#records.webSession(hashOf(token), now);
+    if (session === undefined) return;
+    await this.#records.act([auditRow(now, { actor: session.user, source: caller.source }, { event: 'web_session.end', target: session.user })], (tx) =>
+      deleteWebSession(tx, hashOf(token)));
+  }
+
+  async #identity(token: string, user: string, expiresAt: number): Promise<WebIdentity> {
+    const record = await this.#records.user(user);
+    if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
+    const { roles, locks } = this.#directory.current();
+    const lock = lockOn(locks, [['user', user], ...record.roles.map((role) => ['role', role] as const)], this.#clock());
+    if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+    return { token, user, roles: rolesNamed(record.roles, roles), expires_at: expiresAt };
+  }
+}
+
+function newToken(): string {
+  return randomBytes(TOKEN_BYTES).toString('base64url');
+}
+
+function hashOf(token: string): string {
+  return createHash('sha256').update(token).digest('hex');
+}

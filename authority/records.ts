@@ -1,0 +1,239 @@
+/**
+ * What the authority keeps, over the state store.
+ *
+ * Every act goes through `act`, which writes what changes and the audit rows that tell of it in one transaction: there
+ * is no act without its row, and no row of an act that did not happen. A crash before the commit means that neither
+ * happened; after it, both did, though the caller may not have heard. Secrets given to people (links, web sessions) are
+ * stored as SHA-256 only. Tested in records.test.ts.
+ */
+import type { Kysely, Transaction } from 'kysely';
+import type { Lock } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { roleSchema } from '#schemas/role.js';
+import type { NodeRecord, Role } from '#schemas/role.js';
+import type { AuditRow } from '#schemas/rows.js';
+import type { Row, StateSchema } from '#stores/state/schema.js';
+import { caNames } from './ca.js';
+import type { StoredCa } from './ca.js';
+
+
+/** A certificate about to be issued; the store gives its serial. */
+export interface NewCertificate {
+  readonly kind: Row<'certificates'>['kind'];
+  readonly keyId: string;
+  /** The user, service or node it is for. */
+  readonly subject: string;
+  readonly principals: readonly string[];
+  /** Unix seconds. */
+  readonly validAfter: bigint;
+  readonly validBefore: bigint;
+}
+
+export interface WebSession {
+  readonly user: string;
+  readonly expiresAt: number;
+}
+
+export type Tx = Transaction<StateSchema>;
+
+/** Rows of one INSERT: below the limit of bound variables of every engine. */
+const ROWS_PER_INSERT = 200;
+
+export class Records {
+  readonly #db: Kysely<StateSchema>;
+  /** Called when a transaction has put rows into the outbox. */
+  onAudit: (() => void) | undefined;
+
+  constructor(db: Kysely<StateSchema>) {
+    this.#db = db;
+  }
+
+  /** Runs `change` and writes `rows` in one transaction. */
+  async act<T>(rows: readonly AuditRow[], change: (tx: Tx) => Promise<T>): Promise<T> {
+    return this.actOn(async (tx) => ({ result: await change(tx), rows }));
+  }
+
+  /** As `act`, for an act that knows only while it happens what there is to tell. */
+  async actOn<T>(change: (tx: Tx) => Promise<{ readonly result: T; readonly rows: readonly AuditRow[] }>): Promise<T> {
+    const result = await this.#db.transaction().execute(async (tx) => {
+      const changed = await change(tx);
+      await insertAudit(tx, changed.rows);
+      return changed.result;
+    });
+    this.onAudit?.();
+    return result;
+  }
+
+  async audit(rows: readonly AuditRow[]): Promise<void> {
+    if (rows.length > 0) await this.act(rows, async () => undefined);
+  }
+
+  async cas(): Promise<readonly StoredCa[]> {
+    const rows = await this.#db.selectFrom('authorities').selectAll().execute();
+    return rows.flatMap((row) => {
+      const name = caNames.find((known) => known === row.name);
+      return name === undefined ? [] : [{ name, public: row.public, sealed: row.private_sealed }];
+    });
+  }
+
+  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
+    const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
+    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
+  }
+
+  async roles(): Promise<readonly Role[]> {
+    const rows = await this.#db.selectFrom('roles').selectAll().orderBy('name').execute();
+    return rows.map((row) => roleSchema.parse(JSON.parse(row.document)));
+  }
+
+  async nodes(): Promise<readonly NodeRecord[]> {
+    const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
+    return rows.map(nodeOf);
+  }
+
+  /** Those in force at `now`. */
+  async locks(now: number): Promise<readonly Lock[]> {
+    const rows = await this.#db.selectFrom('locks').selectAll().orderBy('id').execute();
+    return rows
+      .filter((row) => row.expires_at === null || row.expires_at > now)
+      .flatMap(({ id, target_kind, target, reason, expires_at }) =>
+        target_kind === 'request' || target_kind === 'mfa-device' ? [] : [{ id, target_kind, target, reason, expires_at }]);
+  }
+
+  async webSession(hash: string, now: number): Promise<WebSession | undefined> {
+    const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
+    return row === undefined ? undefined : { user: row.user, expiresAt: row.expires_at };
+  }
+
+  async touchNodes(names: readonly string[], now: number): Promise<void> {
+    if (names.length === 0) return;
+    await this.#db.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', names).execute();
+  }
+
+  /** The oldest audit rows that ingest has not acknowledged. */
+  async outbox(limit: number): Promise<readonly { readonly id: string; readonly text: string }[]> {
+    const rows = await this.#db.selectFrom('audit_outbox').select(['id', 'row']).orderBy('created_at').orderBy('id').limit(limit).execute();
+    return rows.map(({ id, row }) => ({ id, text: row }));
+  }
+
+  async forget(ids: readonly string[]): Promise<void> {
+    for (const part of chunks(ids)) await this.#db.deleteFrom('audit_outbox').where('id', 'in', part).execute();
+  }
+
+  /** Rows whose time is over: links, web sessions, locks. Certificates stay, they are the record of what was issued. */
+  async purge(now: number): Promise<void> {
+    await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
+    await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
+    await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
+  }
+
+  close(): Promise<void> {
+    return this.#db.destroy();
+  }
+}
+
+export async function insertCas(tx: Tx, cas: readonly StoredCa[], now: number): Promise<void> {
+  await tx.insertInto('authorities')
+    .values(cas.map((ca) => ({ name: ca.name, phase: 'standby', public: ca.public, private_sealed: Buffer.from(ca.sealed), created_at: now }))).execute();
+}
+
+/** A user that exists keeps their roles. */
+export async function ensureUser(tx: Tx, name: string, roles: readonly string[], now: number): Promise<void> {
+  await tx.insertInto('users').values({ name, roles: JSON.stringify(roles), created_at: now, disabled_at: null }).onConflict((on) => on.column('name').doNothing()).execute();
+}
+
+/** Their serials, in the order given. `source`: who asked. */
+export async function insertCertificates(tx: Tx, certificates: readonly NewCertificate[], source: string, now: number): Promise<readonly bigint[]> {
+  const serials: number[] = [];
+  for (const part of chunks(certificates)) {
+    const rows = await tx
+      .insertInto('certificates')
+      .values(part.map((c) => ({
+        kind: c.kind, key_id: c.keyId, user: c.subject, principals: JSON.stringify(c.principals), valid_after: Number(c.validAfter) * 1000,
+        valid_before: Number(c.validBefore) * 1000, issued_at: now, source,
+      })))
+      .returning('serial')
+      .execute();
+    // RETURNING promises no order; serials count up in the order of VALUES.
+    serials.push(...rows.map(({ serial }) => serial).sort((a, b) => a - b));
+  }
+  return serials.map((serial) => BigInt(serial));
+}
+
+/** Which key signs the recordings of a gateway. */
+export async function putGateway(tx: Tx, name: string, recordingKey: string, now: number): Promise<void> {
+  await tx.insertInto('gateways').values({ name, recording_key: recordingKey, created_at: now, last_counter: 0 })
+    .onConflict((on) => on.column('name').doUpdateSet({ recording_key: recordingKey })).execute();
+}
+
+export async function putRole(tx: Tx, role: Role, now: number): Promise<void> {
+  const document = JSON.stringify(role);
+  await tx.insertInto('roles').values({ name: role.name, document, updated_at: now })
+    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
+}
+
+export async function ensureRole(tx: Tx, role: Role, now: number): Promise<void> {
+  await tx.insertInto('roles').values({ name: role.name, document: JSON.stringify(role), updated_at: now }).onConflict((on) => on.column('name').doNothing()).execute();
+}
+
+export async function putNode(tx: Tx, node: NodeRecord, now: number): Promise<void> {
+  const columns = {
+    kind: node.kind, address: node.address, labels: JSON.stringify(node.labels), host_keys: JSON.stringify(node.host_keys), last_seen_at: node.last_seen_at,
+  };
+  await tx.insertInto('nodes').values({ name: node.name, created_at: now, ...columns }).onConflict((on) => on.column('name').doUpdateSet(columns)).execute();
+}
+
+export async function deleteNode(tx: Tx, name: string): Promise<void> {
+  const { numDeletedRows } = await tx.deleteFrom('nodes').where('name', '=', name).executeTakeFirst();
+  if (numDeletedRows === 0n) throw new StenoError('NODE_UNKNOWN', name);
+}
+
+export async function putLock(tx: Tx, lock: Lock, by: string, now: number): Promise<void> {
+  const columns = { target_kind: lock.target_kind, target: lock.target, reason: lock.reason, expires_at: lock.expires_at };
+  await tx.insertInto('locks').values({ id: lock.id, created_at: now, created_by: by, ...columns }).onConflict((on) => on.column('id').doUpdateSet(columns)).execute();
+}
+
+export async function deleteLock(tx: Tx, id: string): Promise<void> {
+  const { numDeletedRows } = await tx.deleteFrom('locks').where('id', '=', id).executeTakeFirst();
+  if (numDeletedRows === 0n) throw new StenoError('NOT_FOUND', `lock ${id}`);
+}
+
+export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number): Promise<void> {
+  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null }).execute();
+}
+
+/** The user of the link, which is used thereafter: of callers at the same time one gets it. */
+export async function takeLink(tx: Tx, hash: string, now: number): Promise<string | undefined> {
+  const row = await tx.updateTable('sign_in_links').set({ used_at: now })
+    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning('user').executeTakeFirst();
+  return row?.user;
+}
+
+export async function insertWebSession(tx: Tx, hash: string, session: WebSession, now: number): Promise<void> {
+  await tx.insertInto('web_sessions').values({ hash, user: session.user, created_at: now, expires_at: session.expiresAt }).execute();
+}
+
+export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {
+  await tx.deleteFrom('web_sessions').where('hash', '=', hash).execute();
+}
+
+async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
+  for (const part of chunks(rows)) {
+    await tx.insertInto('audit_outbox').values(part.map((row) => ({ id: row.id, row: JSON.stringify(row), created_at: row.at }))).execute();
+  }
+}
+
+function nodeOf(row: Row<'nodes'>): NodeRecord {
+  return {
+    name: row.name,
+    kind: row.kind === 'agent' ? 'agent' : 'openssh',
+    address: row.address,
+    labels: JSON.parse(row.labels) as Record<string, string>,
+    host_keys: JSON.parse(row.host_keys) as string[],
+    last_seen_at: row.last_seen_at,
+  };
+}
+
+function* chunks<T>(items: readonly T[]): Generator<T[]> {
+  for (let i = 0; i < items.length; i += ROWS_PER_INSERT) yield items.slice(i, i + ROWS_PER_INSERT);
+}

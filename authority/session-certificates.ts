@@ -1,0 +1,143 @@
+/**
+ * Session certificates: what a gateway shows to a node for one session. The hot path of the authority.
+ *
+ * Order, for each request:
+ *   1. check: the user certificate again (CA, validity, address, locks), login, node, `decide` with today's roles;
+ *   2. commit the certificate's row, which gives its serial, and its audit row, with those of all requests that wait
+ *      (one fsync for many);
+ *   3. sign;
+ *   4. answer.
+ * A crash before 2 means that nothing happened; after 2, that rows tell of a certificate nobody got: the audit may say
+ * too much, never too little. A commit that fails refuses the whole batch, and nothing is signed.
+ *
+ * That the CA's signature on a user certificate holds is remembered by the certificate's bytes, for it cannot change;
+ * everything else is checked each time. Tested in session-certificates.test.ts.
+ */
+import type { SessionCertificateRequest } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { PRINCIPAL_ANY, formatServiceName } from '#schemas/identity.js';
+import type { ServiceName } from '#schemas/identity.js';
+import { decide } from '#schemas/role.js';
+import { decodeBase64 } from '#schemas/ssh/base64.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
+import type { SshCertificate } from '#schemas/ssh/certificate.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import type { AuditRow } from '#schemas/rows.js';
+import { checkUserCertificate, lockOn } from '#runtime/request-auth.js';
+import { auditRow } from './audit.js';
+import type { Caller } from './audit.js';
+import type { Ca } from './ca.js';
+import { certifiableKey, sessionShape } from './certificates.js';
+import type { Directory } from './directory.js';
+import { insertCertificates } from './records.js';
+import type { NewCertificate, Records } from './records.js';
+
+interface Waiting {
+  readonly certificate: NewCertificate;
+  readonly row: (serial: bigint) => AuditRow;
+  readonly resolve: (serial: bigint) => void;
+  readonly reject: (error: unknown) => void;
+}
+
+const MAX_WAITING = 10_000;
+const MAX_BATCH = 500;
+const MAX_REMEMBERED = 4096;
+
+export class SessionCertificates {
+  readonly #ca: Ca;
+  readonly #directory: Directory;
+  readonly #records: Records;
+  readonly #clock: () => number;
+  readonly #verified = new Map<string, SshCertificate>();
+  #waiting: Waiting[] = [];
+  #writing: Promise<void> | undefined;
+
+  constructor(ca: Ca, directory: Directory, records: Records, clock: () => number) {
+    this.#ca = ca;
+    this.#directory = directory;
+    this.#records = records;
+    this.#clock = clock;
+  }
+
+  async issue(gateway: ServiceName, caller: Caller, request: SessionCertificateRequest): Promise<{ readonly certificate: string }> {
+    const now = this.#clock();
+    const shape = this.#shape(gateway, request, now);
+    const serial = await this.#commit({
+      certificate: { ...shape, kind: 'user', subject: request.user },
+      row: (given) => auditRow(now, { actor: request.user, source: request.source_address }, {
+        event: 'session_certificate.issue', target: given.toString(), node: request.node, login: request.login, data: { gateway: caller.actor },
+      }),
+    });
+    return { certificate: formatPublicLine(await this.#ca.issueSsh('ssh-user', { ...shape, serial })) };
+  }
+
+  /** Waits for what is under way. */
+  async close(): Promise<void> {
+    await this.#writing;
+  }
+
+  #shape(gateway: ServiceName, request: SessionCertificateRequest, now: number): ReturnType<typeof sessionShape> {
+    const snapshot = this.#directory.current();
+    const { certificate, known } = this.#parse(request.user_certificate);
+    const { identity, roles } = checkUserCertificate(certificate, snapshot, {
+      now, sourceAddress: request.source_address, ...(known ? { verify: () => true } : {}),
+    });
+    if (!known) this.#remember(request.user_certificate, certificate);
+    if (identity.user !== request.user) throw new StenoError('CERT_WRONG_PRINCIPAL', `the certificate is that of ${identity.user}`);
+    const { login } = request;
+    const named = certificate.principals.includes(login) || (login !== 'root' && certificate.principals.includes(PRINCIPAL_ANY));
+    if (!named) throw new StenoError('CERT_WRONG_PRINCIPAL', login);
+    const node = this.#directory.node(request.node);
+    if (node === undefined) throw new StenoError('NODE_UNKNOWN', request.node);
+    const lock = lockOn(snapshot.locks, [['login', login], ['node', node.name]], now);
+    if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+    const decision = decide(identity.user, roles, node, login);
+    if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
+    return sessionShape({ user: identity.user, login, gateway: formatServiceName(gateway), decision }, certifiableKey(request.public_key), now);
+  }
+
+  #parse(text: string): { readonly certificate: SshCertificate; readonly known: boolean } {
+    const verified = this.#verified.get(text);
+    if (verified !== undefined) return { certificate: verified, known: true };
+    const blob = decodeBase64(text);
+    if (blob === undefined) throw new StenoError('CERT_GARBLED', 'it is not base64');
+    const certificate = parseCertificate(blob);
+    return { certificate, known: false };
+  }
+
+  /** Called once the CA's signature was found good. The oldest goes when the memory is full. */
+  #remember(text: string, certificate: SshCertificate): void {
+    if (this.#verified.size >= MAX_REMEMBERED) {
+      const [oldest] = this.#verified.keys();
+      if (oldest !== undefined) this.#verified.delete(oldest);
+    }
+    this.#verified.set(text, certificate);
+  }
+
+  #commit(item: Pick<Waiting, 'certificate' | 'row'>): Promise<bigint> {
+    if (this.#waiting.length >= MAX_WAITING) throw new StenoError('TOO_MANY', 'session certificates');
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ ...item, resolve, reject });
+      this.#writing ??= this.#write().finally(() => { this.#writing = undefined; });
+    });
+  }
+
+  async #write(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      // One turn of the event loop: whatever arrived together is written together.
+      await new Promise((resolve) => setImmediate(resolve));
+      const batch = this.#waiting.splice(0, MAX_BATCH);
+      try {
+        const serials = await this.#records.actOn(async (tx) => {
+          const given = await insertCertificates(tx, batch.map(({ certificate }) => certificate), 'gateway', this.#clock());
+          return { result: given, rows: batch.map(({ row }, i) => row(given[i]!)) };
+        });
+        batch.forEach(({ resolve }, i) => resolve(serials[i]!));
+      } catch (cause) {
+        const error = new StenoError('STORE_UNAVAILABLE', 'the state store of the authority', { cause });
+        for (const { reject } of batch) reject(error);
+      }
+    }
+  }
+}
+

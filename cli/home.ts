@@ -1,0 +1,135 @@
+/**
+ * `$STENO_HOME`: what a login leaves on the user's machine, and all that later verbs need.
+ *
+ *     id_ed25519               the user's key, OpenSSH format, 0600
+ *     id_ed25519-cert.pub      the certificate
+ *     known_hosts              `@cert-authority` line of the SSH host CA
+ *     ssh_config               hosts `steno-gateway` and `*.steno`
+ *     profile.json             addresses and public CA keys; no secret
+ *
+ * Written so that a crash leaves the old file or the new one. Tested in home.test.ts.
+ */
+import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { StenoError } from '#schemas/errors.js';
+
+export const profileSchema = z.object({
+  version: z.literal(1),
+  user: z.string(),
+  roles: z.array(z.string()),
+  logins: z.array(z.string()),
+  /** `host:port` of the SSH gateway. */
+  ssh: z.string(),
+  /** Base URL of the viewer. */
+  web: z.url(),
+  /** Base URL of the authority. */
+  authority: z.url(),
+  service_ca: z.string(),
+  ssh_host_ca: z.array(z.string()),
+  ssh_user_ca: z.array(z.string()),
+  recording_ca: z.array(z.string()),
+  /** ms since 1970. */
+  valid_before: z.number(),
+});
+export type Profile = z.infer<typeof profileSchema>;
+
+export interface Home {
+  readonly dir: string;
+  readonly key: string;
+  readonly certificate: string;
+  readonly knownHosts: string;
+  readonly sshConfig: string;
+  readonly profile: string;
+}
+
+export function openHome(environment: NodeJS.ProcessEnv = process.env): Home {
+  const dir = environment['STENO_HOME'] ?? join(homedir(), '.steno');
+  return {
+    dir,
+    key: join(dir, 'id_ed25519'),
+    certificate: join(dir, 'id_ed25519-cert.pub'),
+    knownHosts: join(dir, 'known_hosts'),
+    sshConfig: join(dir, 'ssh_config'),
+    profile: join(dir, 'profile.json'),
+  };
+}
+
+/** Throws NOT_SIGNED_IN when nobody has logged in here. */
+export function readProfile(home: Home): Profile {
+  let text: string;
+  try {
+    text = readFileSync(home.profile, 'utf8');
+  } catch (cause) {
+    throw new StenoError('NOT_SIGNED_IN', `no login in ${home.dir}`, { cause });
+  }
+  const parsed = profileSchema.safeParse(JSON.parse(text));
+  if (!parsed.success) throw new StenoError('NOT_SIGNED_IN', `${home.profile} is of another version`);
+  return parsed.data;
+}
+
+export function createHome(home: Home): void {
+  mkdirSync(home.dir, { recursive: true, mode: 0o700 });
+  chmodSync(home.dir, 0o700);
+}
+
+export function writeWhole(file: string, content: string, mode: number): void {
+  const temporary = `${file}.${process.pid}.new`;
+  const fd = openSync(temporary, 'w', mode);
+  try {
+    writeSync(fd, content);
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+  chmodSync(temporary, mode);
+  renameSync(temporary, file);
+}
+
+/** OpenSSH client configuration (ssh_config(5)): one jump host, and every node behind it as `NAME.steno`. */
+export function sshConfig(home: Home, profile: Profile): string {
+  const { host, port } = splitAddress(profile.ssh);
+  const identity = [
+    `  IdentityFile ${quote(home.key)}`,
+    `  CertificateFile ${quote(home.certificate)}`,
+    '  IdentitiesOnly yes',
+    `  UserKnownHostsFile ${quote(home.knownHosts)}`,
+    '  StrictHostKeyChecking yes',
+  ];
+  return [
+    '# Written by `steno login`; changes are lost at the next one.',
+    '# To use it everywhere, put this line at the top of ~/.ssh/config:',
+    `#   Include ${home.sshConfig}`,
+    'Host steno-gateway',
+    `  HostName ${host}`,
+    `  Port ${port}`,
+    `  User ${profile.user}`,
+    ...identity,
+    '',
+    'Host *.steno',
+    '  ProxyJump steno-gateway',
+    ...identity,
+    '',
+  ].join('\n');
+}
+
+/** For our own files only, which hold nothing but Steno's hosts: hence the CA is trusted for every name. */
+export function knownHosts(profile: Profile): string {
+  return profile.ssh_host_ca.map((line) => `@cert-authority * ${line}\n`).join('');
+}
+
+export function splitAddress(address: string): { readonly host: string; readonly port: number } {
+  const colon = address.lastIndexOf(':');
+  const host = address.slice(0, colon).replace(/^\[|\]$/g, '');
+  const digits = address.slice(colon + 1);
+  const port = Number(digits);
+  if (colon < 1 || host === '' || !/^\d{1,5}$/.test(digits) || port > 65_535) {
+    throw new StenoError('USAGE', `"${address}" is not HOST:PORT`);
+  }
+  return { host, port };
+}
+
+function quote(path: string): string {
+  return /\s/.test(path) ? `"${path}"` : path;
+}

@@ -1,0 +1,61 @@
+/** The `steno` command: verbs and their options, nothing else. What a verb does is in `verbs/`. */
+import { Command, CommanderError, Option } from 'commander';
+import { StenoError } from '#schemas/errors.js';
+import { failure, standardOutput } from './output.js';
+import { version } from './version.js';
+import { upCommand } from './up/command.js';
+import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
+import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
+import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { playCommand } from './verbs/play.js';
+import { searchCommand, sessionsCommand } from './verbs/sessions.js';
+import { doctorCommand, statusCommand } from './verbs/status.js';
+
+export async function run(argv: readonly string[]): Promise<void> {
+  const program = new Command('steno')
+    .description('Session recording and forensics for infrastructure')
+    .version(version, '-V, --version')
+    .enablePositionalOptions()
+    .exitOverride()
+    .configureOutput({ outputError: () => undefined })
+    .showHelpAfterError(false)
+    .addHelpText('after', `
+Exit codes:
+  0 done                    69 not reachable or not running
+  1 nothing found           73 taken by another Steno or program
+  2 a check of doctor fails 74 disk or spool full
+ 10 recording altered       75 try again later
+ 11 recording truncated     77 not allowed, or no valid certificate
+ 12 recording reordered     78 wrong installation
+ 13 recording lacks a part  64 wrong call     65 wrong data
+ 14 recording unsigned      66 no such thing  70 a bug in Steno
+`);
+  for (const command of [
+    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(),
+  ]) {
+    program.addCommand(inheriting(command));
+  }
+  const asJson = argv.includes('--json');
+  try {
+    await program.parseAsync([...argv]);
+  } catch (error) {
+    if (error instanceof CommanderError) {
+      if (error.exitCode === 0) return;
+      if (error.code === 'commander.help') process.exitCode = 64;
+      else process.exitCode = failure(standardOutput, new StenoError('USAGE', error.message.replace(/^error: /, '')), asJson);
+      return;
+    }
+    process.exitCode = failure(standardOutput, error, asJson);
+  }
+}
+
+function inheriting(command: Command): Command {
+  for (const inner of [command, ...command.commands]) inner.exitOverride().configureOutput({ outputError: () => undefined });
+  return command;
+}
+
+/** `--json`, where a person might pipe the result. */
+export function jsonOption(): Option {
+  return new Option('--json', 'print JSON');
+}

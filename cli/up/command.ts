@@ -1,0 +1,92 @@
+/** `steno up`: every stage on this machine, in the foreground. */
+import { Command } from 'commander';
+import { once } from 'node:events';
+import { StenoError } from '#schemas/errors.js';
+import { openLog } from '#runtime/log.js';
+import { dataDir } from '../data-dir.js';
+import { standardOutput, styled } from '../output.js';
+import { version } from '../version.js';
+import { signInLink } from '../verbs/login.js';
+import { startMachine } from './machine.js';
+import type { Machine } from './machine.js';
+
+interface UpOptions {
+  readonly data?: string;
+  readonly sshListen: string;
+  readonly webListen: string;
+  readonly objects?: string;
+  readonly node: boolean;
+  readonly nodeName?: string;
+}
+
+export function upCommand(): Command {
+  return new Command('up')
+    .description('start Steno on this machine: gateway, authority, ingest, viewer and a node')
+    .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
+    .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
+    .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
+    .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
+    .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
+    .option('--no-node', 'do not offer this machine as a node')
+    .addHelpText('after', `
+When all of it is ready, DIR/run.json says what is where. Ctrl-C ends live sessions cleanly and drains.
+Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/steno.`)
+    .action(async (options: UpOptions) => {
+      const { out, env } = standardOutput;
+      const stopped = new AbortController();
+      const onSignal = (): void => {
+        if (stopped.signal.aborted) return;
+        stopped.abort();
+        out.write('\nDraining: live sessions end, recordings are closed.\n');
+      };
+      process.on('SIGINT', onSignal);
+      process.on('SIGTERM', onSignal);
+      const dir = dataDir(options.data);
+      const progress = (line: string): void => {
+        if (out.isTTY === true) out.write(`${styled(out, env, 'dim', line)}\n`);
+      };
+      const machine = await startMachine(
+        {
+          dir, version, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
+          node: options.node ? (options.nodeName ?? null) : false,
+        },
+        { log: openLog('up'), progress },
+      );
+      try {
+        if (!stopped.signal.aborted) await announce(machine);
+        if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
+      } finally {
+        await machine.close();
+      }
+      out.write('Stopped.\n');
+    });
+}
+
+async function announce({ run, data }: Machine): Promise<void> {
+  const { out, env } = standardOutput;
+  const bold = (text: string): string => styled(out, env, 'bold', text);
+  const dim = (text: string): string => styled(out, env, 'dim', text);
+  const link = await signInLink(run.socket, run.web).catch((error: unknown) => {
+    throw error instanceof StenoError ? error : new StenoError('INTERNAL', 'no sign-in link');
+  });
+  const custom = env['STENO_DATA'] === data ? '' : ` --data ${data}`;
+  const login = `npx steno login${custom}`;
+  const node = run.node ?? 'NODE';
+  out.write(`
+${styled(out, env, 'green', '●')} ${bold(`Steno ${run.version} is running`)}   ${dim('Ctrl-C stops it')}
+
+  SSH gateway  ${run.ssh}
+  Viewer       ${run.web}
+  Node         ${run.node ?? dim('none; register one with `steno nodes add`')}
+  Data         ${data}
+  Logs         ${data}/logs
+
+${bold('Sign a browser in')} ${dim('(once, within ten minutes)')}
+  ${styled(out, env, 'cyan', link)}
+
+${bold('Connect from another terminal')}
+  ${login}
+  ssh -F ~/.steno/ssh_config ${run.node_login}@${node}.steno
+  npx steno sessions
+`);
+}

@@ -1,0 +1,113 @@
+/** `steno sessions` and `steno search`. */
+import { Command, InvalidArgumentError } from 'commander';
+import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
+import { openClient } from '../client.js';
+import { openHome } from '../home.js';
+import { bytes, clock, json, moment, standardOutput, styled, table, visible } from '../output.js';
+
+const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
+
+/** A moment as ISO 8601 or as an age: `30m`, `2h`, `7d`. Returns ms since 1970. */
+export function parseMoment(value: string, now: number = Date.now()): number {
+  const age = /^(\d{1,6})([smhdw])$/.exec(value);
+  if (age !== null) return now - Number(age[1]) * units[age[2]!]!;
+  const time = Date.parse(value);
+  if (Number.isNaN(time)) throw new InvalidArgumentError('Give a date such as 2026-11-22T10:00 or an age such as 30m, 2h, 7d.');
+  return time;
+}
+
+export function parseLimit(value: string): number {
+  const limit = Number(value);
+  if (!Number.isInteger(limit) || limit < 1 || limit > 1000) throw new InvalidArgumentError('Give a number from 1 to 1000.');
+  return limit;
+}
+
+interface Filters {
+  readonly user?: string;
+  readonly node?: string;
+  readonly login?: string;
+  readonly since?: number;
+  readonly until?: number;
+  readonly limit: number;
+  readonly json?: boolean;
+}
+
+function withFilters(command: Command): Command {
+  return command
+    .option('--user <name>', 'only of this user')
+    .option('--node <name>', 'only on this node')
+    .option('--login <name>', 'only as this login')
+    .option('--since <when>', 'from this moment on: a date, or an age such as 2h', (value) => parseMoment(value))
+    .option('--until <when>', 'up to this moment', (value) => parseMoment(value))
+    .option('--limit <n>', 'at most this many', parseLimit, 50)
+    .option('--json', 'print JSON');
+}
+
+function query(filters: Filters, more: Readonly<Record<string, string | undefined>>): string {
+  const pairs: Record<string, string | undefined> = {
+    user: filters.user, node: filters.node, login: filters.login,
+    from: filters.since?.toString(), to: filters.until?.toString(), limit: filters.limit.toString(), ...more,
+  };
+  return new URLSearchParams(Object.entries(pairs).filter((pair): pair is [string, string] => pair[1] !== undefined)).toString();
+}
+
+export function sessionsCommand(): Command {
+  return withFilters(new Command('sessions').description('list recorded sessions, newest first'))
+    .option('--state <state>', 'live, ended, sealed or interrupted')
+    .option('--kind <kind>', 'shell, exec, sftp, subsystem or forward')
+    .action(async (filters: Filters & { state?: string; kind?: string }) => {
+      const { sessions } = await openClient(openHome()).get<SessionList>(`/api/sessions?${query(filters, { state: filters.state, kind: filters.kind })}`);
+      if (filters.json === true) return json(standardOutput, sessions);
+      if (sessions.length === 0) {
+        standardOutput.err.write('No sessions.\n');
+        return;
+      }
+      table<SessionInfo>(standardOutput, sessions, [
+        { title: 'STARTED', value: ({ started_at }) => moment(started_at), style: () => 'dim' },
+        { title: 'ID', value: ({ id }) => id },
+        { title: 'STATE', value: ({ state }) => state, style: ({ state }) => (state === 'live' ? 'green' : state === 'interrupted' ? 'yellow' : null) },
+        { title: 'KIND', value: ({ kind }) => kind },
+        { title: 'USER', value: ({ user }) => user },
+        { title: 'TARGET', value: ({ login, node }) => `${login}@${node}`, style: () => 'bold' },
+        { title: 'TIME', align: 'right', value: ({ duration }) => clock(duration) },
+        { title: 'BYTES', align: 'right', value: ({ bytes_in, bytes_out }) => bytes(bytes_in + bytes_out) },
+        { title: 'EXIT', align: 'right', value: exitOf, style: (row) => (exitOf(row) === '0' || exitOf(row) === '' ? null : 'red') },
+        { title: 'COMMAND', value: ({ command }) => command },
+      ]);
+    });
+}
+
+function exitOf({ exit_code, exit_signal }: SessionInfo): string {
+  return exit_signal !== null && exit_signal !== '' ? exit_signal : exit_code === null ? '' : String(exit_code);
+}
+
+export function searchCommand(): Command {
+  return withFilters(new Command('search').description('find what was seen on the screens of all sessions, newest first').argument('<text...>', 'words to find'))
+    .option('--substring', 'find the text anywhere, also inside words')
+    .option('--regex', 'take the text as a regular expression')
+    .option('--session <id>', 'only in this session')
+    .addHelpText('after', '\nExit code 1 when nothing is found.')
+    .action(async (words: readonly string[], filters: Filters & { substring?: boolean; regex?: boolean; session?: string }) => {
+      const client = openClient(openHome());
+      const mode = filters.regex === true ? 'regex' : filters.substring === true ? 'substring' : 'words';
+      const text = words.join(' ');
+      const { hits } = await client.get<SearchResult>(`/api/search?${query(filters, { q: text, mode, session: filters.session })}`);
+      if (hits.length === 0) process.exitCode = 1;
+      if (filters.json === true) return json(standardOutput, hits);
+      if (hits.length === 0) {
+        standardOutput.err.write(`Nothing on any screen matches "${visible(text)}".\n`);
+        return;
+      }
+      for (const hit of hits) printHit(hit, client.profile.web);
+    });
+}
+
+function printHit(hit: SearchHit, web: string): void {
+  const { out, env } = standardOutput;
+  const dim = (text: string): string => styled(out, env, 'dim', text);
+  out.write(`${styled(out, env, 'bold', `${visible(hit.login)}@${visible(hit.node)}`)}  ${visible(hit.user)}  ${moment(hit.at)}  ${dim(`${hit.session} +${clock(hit.time)} row ${hit.row}`)}\n`);
+  for (const line of hit.before) out.write(`  ${dim(visible(line))}\n`);
+  out.write(`${styled(out, env, 'yellow', '▸')} ${visible(hit.text)}\n`);
+  for (const line of hit.after) out.write(`  ${dim(visible(line))}\n`);
+  out.write(`  ${styled(out, env, 'cyan', `${web}${hit.link}`)}\n\n`);
+}

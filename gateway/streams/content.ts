@@ -1,0 +1,130 @@
+/**
+ * The SHA-256 of a file's content that passes in pieces with offsets, in order or nearly so.
+ *
+ * Bytes at the next offset go straight into the hash. A piece that comes early is copied and waits, within the
+ * stream's budget; when that is spent the digest is given up and `broken` says why. Pieces that come again are
+ * ignored when reading; when writing they change what was hashed, so they break the digest. Tested in content.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import type { Budget } from './budget.js';
+
+interface Early {
+  readonly offset: number;
+  readonly chunks: Buffer[];
+  length: number;
+}
+
+export class Content {
+  /** Everything before this offset is in the hash. */
+  next = 0;
+  /** The highest offset that passed, and the bytes that passed, repeated ones included. */
+  top = 0;
+  moved = 0;
+  /** Why there will be no digest. */
+  broken: string | null = null;
+  private readonly budget: Budget;
+  private readonly repeats: 'ignored' | 'break';
+  private hash: Hash | null = null;
+  /** Sorted by offset. */
+  private early: Early[] = [];
+  private position = 0;
+  private current: Early | null = null;
+
+  constructor(budget: Budget, repeats: 'ignored' | 'break') {
+    this.budget = budget;
+    this.repeats = repeats;
+  }
+
+  /** A piece starts at `offset`; `bytes` and `endPiece` follow. Pieces do not interleave. */
+  startPiece(offset: number): void {
+    this.position = offset;
+    if (!Number.isSafeInteger(offset)) this.breakDigest('an offset is beyond 2^53');
+    if (this.broken !== null || offset === this.next) return;
+    if (offset < this.next) {
+      if (this.repeats === 'break') this.breakDigest('parts were written again');
+      return;
+    }
+    const at = this.early.findIndex((piece) => piece.offset >= offset);
+    if (at >= 0 && this.repeats === 'break' && this.early[at]!.offset === offset) {
+      this.breakDigest('parts were written again');
+      return;
+    }
+    if (!this.budget.take(128)) {
+      this.breakDigest('the content came too far out of order');
+      return;
+    }
+    this.current = { offset, chunks: [], length: 0 };
+    this.early.splice(at < 0 ? this.early.length : at, 0, this.current);
+  }
+
+  bytes(slice: Buffer): void {
+    const start = this.position;
+    this.position += slice.length;
+    this.moved += slice.length;
+    if (this.position > this.top) this.top = this.position;
+    if (this.broken !== null) return;
+    if (this.current !== null) {
+      if (!this.budget.take(slice.length)) {
+        this.breakDigest('the content came too far out of order');
+        return;
+      }
+      this.current.chunks.push(Buffer.from(slice));
+      this.current.length += slice.length;
+    } else if (start === this.next) {
+      this.absorb(slice);
+    } else if (this.position > this.next) {
+      // The tail of a piece whose start was already hashed.
+      this.absorb(slice.subarray(this.next - start));
+    }
+  }
+
+  endPiece(): void {
+    this.current = null;
+    for (let first = this.early[0]; first !== undefined && first.offset <= this.next; first = this.early[0]) {
+      this.early.shift();
+      this.budget.give(128 + first.length);
+      if (first.offset < this.next && this.repeats === 'break') {
+        this.breakDigest('parts were written again');
+        return;
+      }
+      let start = first.offset;
+      for (const chunk of first.chunks) {
+        if (start + chunk.length > this.next) this.absorb(chunk.subarray(Math.max(0, this.next - start)));
+        start += chunk.length;
+      }
+    }
+  }
+
+  /** Pieces that wait for one before them: the content has holes, or went on being sent after a loss. */
+  get hasEarly(): boolean {
+    return this.early.length > 0;
+  }
+
+  breakDigest(reason: string): void {
+    this.broken ??= reason;
+    this.release();
+  }
+
+  /** The digest of everything before `next`, in hex. Once only. */
+  digest(): string | null {
+    if (this.broken !== null) return null;
+    const hash = this.hash ?? createHash('sha256');
+    this.hash = null;
+    return hash.digest('hex');
+  }
+
+  /** Gives back what is held. */
+  release(): void {
+    for (const piece of this.early) this.budget.give(128 + piece.length);
+    this.early = [];
+    this.current = null;
+    this.hash = null;
+  }
+
+  private absorb(slice: Buffer): void {
+    this.hash ??= createHash('sha256');
+    this.hash.update(slice);
+    this.next += slice.length;
+  }
+}

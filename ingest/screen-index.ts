@@ -1,0 +1,288 @@
+/**
+ * The screen index of a session with a terminal: each line that was seen, once, with the time it first appeared.
+ *
+ * Idea: output runs through a terminal. After every `o` line the rows that changed are compared with what was shown
+ * before; a line is *pending* from the moment it takes its text until it is emitted:
+ *
+ *     (new text) ──► pending ──block ends, scrolls away, or is erased──► emitted
+ *        moved: keeps its state    │  ▲
+ *        rewritten in place by a   └──┘  similar text: only the later one is kept (typing, progress bars)
+ *
+ * The line the cursor is on stays pending over the end of a block while it is typed at or rewritten in place, so a
+ * command line is found whole. Rows are a function of the lines of the session alone: at every anchor (epoch.ts) the
+ * state is dropped and taken from the anchor's keyframe, and a restart begins there. Limits: at most `MAX_BLOCK_ROWS`
+ * rows and `MAX_BLOCK_TEXT` characters a block, the rest is counted in `dropped`; within one `o` line (10 ms) text that
+ * is overwritten in place is not seen; a line is emitted once a block however often it is drawn. An aid to find the
+ * moment, not proof: proof is the recording. Tested in screen-index.test.ts.
+ */
+import type { Keyframe, RecordingLine } from '#schemas/recording/line.js';
+import { parseSize } from '#schemas/recording/line.js';
+import { ScreenTerminal } from './terminal.js';
+import type { TerminalWatcher } from './terminal.js';
+
+export const MAX_BLOCK_ROWS = 4096;
+export const MAX_BLOCK_TEXT = 262_144;
+export const MAX_TEXT = 4096;
+/** Erasures looked at before they happen, a block: a bound on work for output made of nothing else. */
+const MAX_BLOCK_ERASURES = 64;
+
+/** More rows than this that change together, after this time in ms, are another page. */
+const MAX_REWRITTEN_ROWS = 3;
+const PAGE_MS = 200;
+
+export interface SeenLine {
+  /** Session time in ms. */
+  readonly at: number;
+  readonly row: number;
+  readonly text: string;
+}
+
+export interface SeenBlock {
+  readonly lines: readonly SeenLine[];
+  /** Lines that went over the bounds of a block. */
+  readonly dropped: number;
+}
+
+/** What both indexes do: take lines, and give at the end of each block what was seen in it. */
+export interface Indexer {
+  line(line: RecordingLine, at: number): void;
+  endBlock(): SeenBlock;
+  /** Nothing follows: what is still pending. */
+  finish(): SeenBlock;
+}
+
+interface Entry {
+  readonly text: string;
+  readonly at: number;
+  readonly row: number;
+  seen: boolean;
+}
+
+const blank: Entry = { text: '', at: 0, row: 0, seen: true };
+
+export class ScreenIndex implements Indexer, TerminalWatcher {
+  readonly #terminal: ScreenTerminal;
+  /** What the rows of each buffer showed when they were looked at last; rows that continue a line are blank. */
+  #shown: Entry[];
+  #other: Entry[];
+  #carry = '';
+  #now = 0;
+  #typed = false;
+  #cursorLine = '';
+  #erasures = 0;
+  #lines: SeenLine[] = [];
+  #texts = new Set<string>();
+  #length = 0;
+  #dropped = 0;
+
+  /** `keyframe`: an anchor, at session time `at`. Its lines count as seen, but for the line of the cursor. */
+  constructor(size: { readonly cols: number; readonly rows: number }, anchor?: { readonly keyframe: Keyframe; readonly at: number }) {
+    this.#shown = [];
+    this.#other = [];
+    if (anchor === undefined) {
+      this.#terminal = new ScreenTerminal(size.cols, size.rows);
+      this.#terminal.watch(this);
+      this.#shown = this.#blankRows();
+      this.#other = this.#blankRows();
+      return;
+    }
+    this.#terminal = ScreenTerminal.restore(anchor.keyframe);
+    this.#terminal.watch(this);
+    const cursor = this.#headOf(this.#terminal.cursorRow);
+    const entries = (buffer: 'active' | 'normal'): Entry[] =>
+      this.#blankRows().map((_, row) => {
+        if (this.#terminal.wraps(row, buffer)) return blank;
+        const text = this.#logical(row, buffer);
+        return text === '' ? blank : { text, at: anchor.at, row, seen: buffer !== 'active' || row !== cursor };
+      });
+    this.#shown = entries('active');
+    this.#other = this.#terminal.alternate ? entries('normal') : this.#blankRows();
+    this.#reset();
+  }
+
+  keyframe(anchor: boolean): Keyframe {
+    return this.#terminal.keyframe(anchor);
+  }
+
+  dispose(): void {
+    this.#terminal.dispose();
+  }
+
+  line(line: RecordingLine, at: number): void {
+    this.#now = at;
+    if (line.code === 'o') {
+      this.#terminal.write(line.data);
+      this.#look();
+    } else if (line.code === 'i') {
+      this.#typed = true;
+    } else if (line.code === 'r') {
+      const size = parseSize(line.data);
+      if (size === null) return;
+      this.#terminal.resize(size.cols, size.rows);
+      for (const rows of [this.#shown, this.#other]) {
+        // Rows that fall off a shrinking screen were seen; emit what was not yet.
+        for (const entry of rows.splice(size.rows)) this.#emitPending(entry);
+        while (rows.length < size.rows) rows.push(blank);
+      }
+      this.#carry = '';
+      this.#look();
+    }
+  }
+
+  endBlock(): SeenBlock {
+    const cursor = this.#headOf(this.#terminal.cursorRow);
+    for (const rows of [this.#shown, this.#other]) {
+      rows.forEach((entry, row) => {
+        if (entry.seen) return;
+        const rewritten = this.#cursorLine !== '' && this.#cursorLine !== entry.text && isRewrite(this.#cursorLine, entry.text);
+        if (rows === this.#shown && row === cursor && (this.#typed || rewritten)) return;
+        this.#emitPending(entry);
+      });
+    }
+    return this.#take();
+  }
+
+  finish(): SeenBlock {
+    for (const rows of [this.#shown, this.#other]) for (const entry of rows) this.#emitPending(entry);
+    return this.#take();
+  }
+
+  scrolls(top: number, bottom: number): void {
+    const text = (this.#carry + this.#terminal.text(top)).slice(0, MAX_TEXT);
+    const entry = this.#shown[top] ?? blank;
+    if (this.#terminal.wraps(top + 1) && text.length < MAX_TEXT) {
+      this.#carry = text;
+    } else {
+      this.#carry = '';
+      const trimmed = text.trimEnd();
+      if (entry.text === trimmed) this.#emitPending(entry);
+      else {
+        if (!entry.seen && !isRewrite(entry.text, trimmed)) this.#emitPending(entry);
+        this.#emit(trimmed, this.#now, top);
+      }
+    }
+    this.#shown.splice(top, 1);
+    this.#shown.splice(bottom, 0, blank);
+  }
+
+  erases(): void {
+    if (this.#erasures++ < MAX_BLOCK_ERASURES) this.#look();
+  }
+
+  switched(): void {
+    [this.#shown, this.#other] = [this.#other, this.#shown];
+    this.#carry = '';
+    if (this.#terminal.alternate) this.#shown = this.#blankRows();
+  }
+
+  /** Compares what changed with what was shown. */
+  #look(): void {
+    const dirty = this.#terminal.takeDirty();
+    if (dirty === null) return;
+    const before = this.#shown;
+    let from = this.#headOf(dirty.from);
+    // A row that no longer continues the line above leaves that line shorter.
+    if (from > 0 && before[from] === blank) from = this.#headOf(from - 1);
+    let known: Map<string, Entry> | null = null;
+    let changed: Map<number, Entry> | null = null;
+    for (let row = from; row < before.length; row++) {
+      if (row > dirty.to && !this.#terminal.wraps(row)) break;
+      const text = this.#terminal.wraps(row) ? '' : this.#logical(row, 'active');
+      const old = before[row]!;
+      if (text === old.text) continue;
+      changed ??= new Map();
+      if (text === '') {
+        changed.set(row, blank);
+        continue;
+      }
+      known ??= new Map(before.map((entry) => [entry.text, entry]));
+      const moved = known.get(text);
+      changed.set(row, moved ?? { text, at: this.#now, row, seen: false });
+    }
+    if (changed === null) return;
+    const after = before.slice();
+    for (const [row, entry] of changed) after[row] = entry;
+    const kept = new Set(after);
+    for (const [row, entry] of changed) {
+      const old = before[row]!;
+      if (old.seen || kept.has(old)) continue;
+      // Many rows at once are another page, not a line that is worked on; alike or not, it was there to be read.
+      const page = changed.size > MAX_REWRITTEN_ROWS && this.#now - old.at >= PAGE_MS;
+      if (page || !isRewrite(old.text, entry.text)) this.#emitPending(old);
+    }
+    this.#shown = after;
+  }
+
+  #logical(row: number, buffer: 'active' | 'normal'): string {
+    let text = (row === 0 && buffer === 'active' ? this.#carry : '') + this.#terminal.text(row, buffer);
+    for (let next = row + 1; this.#terminal.wraps(next, buffer) && text.length < MAX_TEXT; next++) text += this.#terminal.text(next, buffer);
+    return text.slice(0, MAX_TEXT).trimEnd();
+  }
+
+  #headOf(row: number): number {
+    let head = row;
+    while (head > 0 && this.#terminal.wraps(head)) head--;
+    return head;
+  }
+
+  #blankRows(): Entry[] {
+    return new Array<Entry>(this.#terminal.rows).fill(blank);
+  }
+
+  #emitPending(entry: Entry): void {
+    if (entry.seen) return;
+    entry.seen = true;
+    this.#emit(entry.text, entry.at, entry.row);
+  }
+
+  #emit(text: string, at: number, row: number): void {
+    if (text === '' || this.#texts.has(text)) return;
+    if (this.#lines.length >= MAX_BLOCK_ROWS || this.#length + text.length > MAX_BLOCK_TEXT) {
+      this.#dropped += 1;
+      return;
+    }
+    this.#texts.add(text);
+    this.#length += text.length;
+    this.#lines.push({ at, row, text });
+  }
+
+  #take(): SeenBlock {
+    const block = { lines: this.#lines, dropped: this.#dropped };
+    this.#reset();
+    return block;
+  }
+
+  #reset(): void {
+    this.#lines = [];
+    this.#texts = new Set();
+    this.#length = 0;
+    this.#dropped = 0;
+    this.#erasures = 0;
+    this.#typed = false;
+    this.#cursorLine = this.#logical(this.#headOf(this.#terminal.cursorRow), 'active');
+  }
+}
+
+/**
+ * Whether `next` is `old` grown, or at least half the same: by its ends, by its places, or by its words. Typing,
+ * correcting, a progress bar.
+ */
+export function isRewrite(old: string, next: string): boolean {
+  if (next.startsWith(old)) return true;
+  const shorter = Math.min(old.length, next.length);
+  const longer = Math.max(old.length, next.length);
+  let head = 0;
+  while (head < shorter && old.charCodeAt(head) === next.charCodeAt(head)) head++;
+  let tail = 0;
+  while (tail < shorter - head && old.charCodeAt(old.length - 1 - tail) === next.charCodeAt(next.length - 1 - tail)) tail++;
+  if ((head + tail) * 2 >= longer) return true;
+  let places = 0;
+  for (let i = 0; i < shorter; i++) if (old.charCodeAt(i) === next.charCodeAt(i)) places++;
+  if (places * 2 >= longer) return true;
+  const words = new Set(old.match(wordPattern));
+  const others = new Set(next.match(wordPattern));
+  let shared = 0;
+  for (const word of words) if (others.has(word)) shared++;
+  return shared > 0 && shared * 2 >= Math.max(words.size, others.size);
+}
+const wordPattern = /\p{L}{2,}/gu;

@@ -1,0 +1,178 @@
+/**
+ * A stage's connection to the authority: the watch that keeps its snapshot fresh, and calls over mutual TLS.
+ *
+ *     connecting ──snapshot──► current ──closed──► away (the last snapshot still counts) ──backoff──► connecting
+ *
+ * While the authority is away, stages decide by the last snapshot: admission goes on, what needs a signature does not.
+ * The authority pings every ten seconds; silence for thirty is a lost connection. Tested in
+ * `authority/authority-client.test.ts`, against a real authority.
+ */
+import { Agent } from 'node:https';
+import { WebSocket } from 'ws';
+import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import type { NodeRecord } from '#schemas/role.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { callAuthority } from './authority-http.js';
+import type { AuthorityCall } from './authority-http.js';
+import type { Log } from './log.js';
+import type { ServiceIdentity } from './service-identity.js';
+
+export interface AuthorityClientConfig {
+  /** `https://host:port`. */
+  readonly url: string;
+  readonly identity: ServiceIdentity;
+}
+
+export interface AuthorityClient {
+  /** The last snapshot; throws NOT_RUNNING while there was none yet. */
+  current(): Snapshot;
+  /** Resolves with the first snapshot; rejects when closed before. */
+  ready(): Promise<void>;
+  /** Called with every snapshot from now on; returns how to stop. */
+  onChange(callback: (snapshot: Snapshot) => void): () => void;
+  /** The certificate's blob. */
+  sessionCertificate(request: SessionCertificateRequest): Promise<Buffer>;
+  /** For a host key, as public key line, under the name of a node or of the caller. The certificate's blob. */
+  hostCertificate(request: { readonly public_key: string; readonly name: string }): Promise<Buffer>;
+  /** Agents only: says where the caller's own node is. */
+  registerNode(node: NodeRegistration): Promise<NodeRecord>;
+  /** Viewers only. */
+  signIn(token: string): Promise<WebIdentity>;
+  webSession(token: string): Promise<WebIdentity>;
+  signOut(token: string): Promise<void>;
+  close(): void;
+}
+
+const FIRST_BACKOFF_MS = 100;
+const LONGEST_BACKOFF_MS = 5_000;
+const SILENCE_MS = 30_000;
+const MAX_SNAPSHOT = 64 << 20;
+
+export function connectAuthority({ url, identity }: AuthorityClientConfig, { log }: { readonly log: Log }): AuthorityClient {
+  const newAgent = (): Agent =>
+    // Resumed sessions skip the check of the server's kind, so none is resumed.
+    new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true, maxSockets: 64, maxCachedSessions: 0 });
+  let agent = newAgent();
+  const stopRenewed = identity.onRenewed(() => {
+    const old = agent;
+    agent = newAgent();
+    // Calls under way end on the old one; idle connections of it go.
+    setTimeout(() => old.destroy(), 15_000).unref();
+  });
+  const call = (what: AuthorityCall): Promise<unknown> => callAuthority({ kind: 'tls', url, agent }, what);
+  identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
+
+  const watch = new SnapshotWatch(`${url.replace(/^https:/, 'wss:')}/v1/watch`, identity, log);
+  const certificate = async (target: string, body: unknown): Promise<Buffer> =>
+    Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
+  const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
+  return {
+    current: () => watch.current(),
+    ready: () => watch.ready,
+    onChange: (callback) => watch.onChange(callback),
+    sessionCertificate: (request) => certificate('/v1/session-certificate', request),
+    hostCertificate: (request) => certificate('/v1/host-certificate', request),
+    registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
+    signIn: async (token) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token } })) as WebIdentity,
+    webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
+    signOut: async (token) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: session(token) }); },
+    close() {
+      stopRenewed();
+      identity.renewWith(undefined);
+      watch.close();
+      agent.destroy();
+    },
+  };
+}
+
+class SnapshotWatch {
+  readonly ready: Promise<void>;
+  readonly #url: string;
+  readonly #identity: ServiceIdentity;
+  readonly #log: Log;
+  readonly #listeners = new Set<(snapshot: Snapshot) => void>();
+  #settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
+  #snapshot: Snapshot | undefined;
+  #socket: WebSocket | undefined;
+  #backoff = FIRST_BACKOFF_MS;
+  #timer: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  constructor(url: string, identity: ServiceIdentity, log: Log) {
+    this.#url = url;
+    this.#identity = identity;
+    this.#log = log;
+    this.ready = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
+    // Who does not wait for it does not care that it never came.
+    this.ready.catch(() => undefined);
+    this.#connect();
+  }
+
+  current(): Snapshot {
+    if (this.#snapshot === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
+    return this.#snapshot;
+  }
+
+  onChange(callback: (snapshot: Snapshot) => void): () => void {
+    this.#listeners.add(callback);
+    return () => this.#listeners.delete(callback);
+  }
+
+  close(): void {
+    this.#closed = true;
+    clearTimeout(this.#timer);
+    clearTimeout(this.#silence);
+    this.#socket?.terminate();
+    this.#settle?.reject(new StenoError('NOT_RUNNING', 'closed before anything was heard of the authority'));
+    this.#listeners.clear();
+  }
+
+  #connect(): void {
+    if (this.#closed) return;
+    const socket = new WebSocket(this.#url, {
+      ...this.#identity.tlsClientOptions(['authority']), maxPayload: MAX_SNAPSHOT, perMessageDeflate: false, handshakeTimeout: 10_000,
+    });
+    this.#socket = socket;
+    const heard = (): void => {
+      clearTimeout(this.#silence);
+      this.#silence = setTimeout(() => socket.terminate(), SILENCE_MS);
+      this.#silence.unref();
+    };
+    socket.on('open', heard);
+    socket.on('ping', heard);
+    socket.on('message', (data: Buffer) => {
+      heard();
+      this.#take(data, socket);
+    });
+    socket.on('error', (error) => this.#log.debug({ err: error }, 'the watch on the authority failed'));
+    socket.on('close', () => {
+      clearTimeout(this.#silence);
+      if (this.#closed) return;
+      this.#timer = setTimeout(() => this.#connect(), this.#backoff * (0.5 + Math.random() / 2));
+      this.#backoff = Math.min(this.#backoff * 2, LONGEST_BACKOFF_MS);
+    });
+  }
+
+  #take(data: Buffer, socket: WebSocket): void {
+    let snapshot: Snapshot;
+    try {
+      snapshot = JSON.parse(data.toString('utf8')) as Snapshot;
+    } catch {
+      socket.terminate();
+      return;
+    }
+    this.#backoff = FIRST_BACKOFF_MS;
+    this.#snapshot = snapshot;
+    this.#settle?.resolve();
+    this.#settle = undefined;
+    for (const listener of this.#listeners) {
+      try {
+        listener(snapshot);
+      } catch (error) {
+        this.#log.error({ err: error }, 'a listener of the snapshot failed');
+      }
+    }
+  }
+}

@@ -1,0 +1,108 @@
+/** What the patch makes ssh2 do with peers that break the rules, and with output that outruns a slow reader. */
+import { once } from 'node:events';
+import type { AddressInfo } from 'node:net';
+import { afterEach, describe, expect, it } from 'vitest';
+import ssh2 from 'ssh2';
+import type { Connection, ServerChannel } from 'ssh2';
+import { SshWriter } from '#schemas/ssh/wire.js';
+import { transportAlgorithms } from './algorithms.js';
+import { generateKey } from './keys.js';
+
+/** Enough of ssh2's inside to send a packet that its own client never would. */
+interface RawProtocol {
+  readonly _packetRW: { readonly write: { readonly allocStart: number; alloc(length: number): Buffer; finalize(packet: Buffer): Buffer } };
+  readonly _cipher: { encrypt(packet: Buffer): void };
+}
+
+const servers: InstanceType<typeof ssh2.Server>[] = [];
+const clients: InstanceType<typeof ssh2.Client>[] = [];
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy();
+  for (const server of servers.splice(0)) await new Promise<void>((resolve) => server.close(() => resolve()));
+});
+
+interface Pair {
+  readonly client: InstanceType<typeof ssh2.Client>;
+  readonly peer: Connection;
+  /** Resolves with the first error the server reports. */
+  readonly failure: Promise<string>;
+  readonly send: (payload: Uint8Array) => void;
+}
+
+/** A client that is logged in to a server that runs `serve` for each command. */
+async function connected(serve: (channel: ServerChannel) => void): Promise<Pair> {
+  const server = new ssh2.Server({ hostKeys: [generateKey().toOpenSsh()], algorithms: transportAlgorithms });
+  servers.push(server);
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const client = new ssh2.Client();
+  clients.push(client);
+  client.on('error', () => undefined);
+  const peerConnected = new Promise<Connection>((resolve) => server.on('connection', (peer) => {
+    peer.on('authentication', (context) => context.accept());
+    peer.on('session', (accept) => accept().on('exec', (acceptExec) => serve(acceptExec())));
+    resolve(peer);
+  }));
+  client.connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', username: 'x', algorithms: transportAlgorithms });
+  const peer = await peerConnected;
+  const failure = new Promise<string>((resolve) => peer.on('error', (error) => resolve(error.message)));
+  await once(client, 'ready');
+  const { _protocol: protocol } = client as unknown as { readonly _protocol: RawProtocol };
+  const send = (payload: Uint8Array): void => {
+    const start = protocol._packetRW.write.allocStart;
+    const packet = protocol._packetRW.write.alloc(payload.length);
+    packet.set(payload, start);
+    protocol._cipher.encrypt(protocol._packetRW.write.finalize(packet));
+  };
+  return { client, peer, failure, send };
+}
+
+const openSession = (packetSize: number): Uint8Array => new SshWriter().byte(90).utf8('session').uint32(0).uint32(1 << 20).uint32(packetSize).bytes();
+const exec = new SshWriter().byte(98).uint32(0).utf8('exec').byte(1).utf8('anything').bytes();
+
+describe('a peer is cut off', () => {
+  it.each([0, 1023])('that takes packets of at most %d bytes', async (packetSize) => {
+    const { send, failure } = await connected((channel) => channel.write('hello'));
+    send(openSession(packetSize));
+    expect(await failure).toContain('Malformed CHANNEL_OPEN');
+  });
+
+  it('that sends more than the window allows, while nobody reads', async () => {
+    const { send, failure } = await connected((channel) => channel.pause());
+    send(openSession(32_768));
+    send(exec);
+    const data = new SshWriter().byte(94).uint32(0).string(new Uint8Array(30_001)).bytes();
+    // The window is 2 MiB, and one more is granted before ssh2 notices that nobody reads; these are 3.4.
+    for (let i = 0; i < 120; i += 1) send(data);
+    expect(await failure).toContain('beyond the channel window');
+  });
+});
+
+describe('output that outruns its reader arrives whole', () => {
+  const size = 3 << 20;
+  const orders: readonly (readonly [string, (channel: ServerChannel, finish: () => void) => void])[] = [
+    ['first stdout, then stderr', (channel, finish) => channel.write(Buffer.alloc(size, 1), () => channel.stderr.write(Buffer.alloc(size, 2), finish))],
+    ['first stderr, then stdout', (channel, finish) => channel.stderr.write(Buffer.alloc(size, 2), () => channel.write(Buffer.alloc(size, 1), finish))],
+    ['both at once', (channel, finish) => {
+      let left = 2;
+      const done = (): void => { left -= 1; if (left === 0) finish(); };
+      channel.write(Buffer.alloc(size, 1), done);
+      channel.stderr.write(Buffer.alloc(size, 2), done);
+    }],
+  ];
+
+  it.each(orders)('%s', async (_name, write) => {
+    const { client } = await connected((channel) => write(channel, () => { channel.exit(0); channel.end(); }));
+    const received = await new Promise<readonly number[]>((resolve, reject) => client.exec('anything', (error, channel) => {
+      if (error !== undefined) { reject(error); return; }
+      const counts = [0, 0, 0];
+      const count = (expected: number) => (data: Buffer) => {
+        const index = data.every((byte) => byte === expected) ? expected : 0;
+        counts[index] = (counts[index] ?? 0) + data.length;
+      };
+      channel.on('data', count(1)).on('close', () => resolve(counts));
+      channel.stderr.on('data', count(2));
+    }));
+    expect(received).toEqual([0, size, size]);
+  });
+});

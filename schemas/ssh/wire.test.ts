@@ -1,0 +1,80 @@
+import { describe, expect, it } from 'vitest';
+import { decodeBase64, encodeBase64 } from './base64.js';
+import { concatBytes, SshReader, SshWriter, utf8Bytes } from './wire.js';
+
+const bytes = (...values: readonly number[]): Uint8Array => Uint8Array.from(values);
+const reader = (content: Uint8Array): SshReader => new SshReader(content, 'SIGNATURE_GARBLED');
+const garbled = expect.objectContaining({ code: 'SIGNATURE_GARBLED' }) as Error;
+/** A `string` around bytes. */
+const wrapped = (...values: readonly number[]): Uint8Array => new SshWriter().string(bytes(...values)).bytes();
+
+describe('what is written', () => {
+  const writer = new SshWriter().byte(255).uint32(4_294_967_295).uint64(18_446_744_073_709_551_615n)
+    .string(bytes(1, 2, 3)).utf8('Zürich 🚀').mpint(bytes(0, 0, 0x80)).mpint(bytes(0x7f)).nameList(['a', 'b@c']).raw(bytes(9));
+
+  it('is read back the same, to the last byte', () => {
+    const read = reader(writer.bytes());
+    expect([read.byte('b'), read.uint32('u'), read.uint64('l')]).toEqual([255, 4_294_967_295, 18_446_744_073_709_551_615n]);
+    expect([read.string('s'), read.utf8('t'), read.mpint('m'), read.mpint('n')]).toEqual([bytes(1, 2, 3), 'Zürich 🚀', bytes(0x80), bytes(0x7f)]);
+    expect([read.nameList('l'), read.remaining]).toEqual([['a', 'b@c'], 1]);
+    expect(() => { read.end('it'); }).toThrow(garbled);
+    expect(read.raw(1, 'r')).toEqual(bytes(9));
+    read.end('it');
+  });
+
+  it('may be longer than the first buffer', () => {
+    const long = new Uint8Array(100_000).fill(7);
+    expect(reader(new SshWriter().byte(1).string(long).bytes().subarray(1)).string('s')).toEqual(long);
+  });
+
+  it('is not shared with the writer', () => {
+    const first = writer.bytes();
+    writer.byte(1);
+    expect(writer.bytes().length).toBe(first.length + 1);
+  });
+});
+
+describe('reading refuses', () => {
+  const cases: readonly (readonly [string, Uint8Array, (read: SshReader) => unknown])[] = [
+    ['a byte that is not there', bytes(), (read) => read.byte('b')],
+    ['a number that is cut off', bytes(0, 0, 0), (read) => read.uint32('u')],
+    ['a long number that is cut off', bytes(0, 0, 0, 0, 0, 0, 0), (read) => read.uint64('l')],
+    ['a string longer than what follows', bytes(0, 0, 0, 2, 1), (read) => read.string('s')],
+    ['a string of four gigabytes', bytes(255, 255, 255, 255, 1), (read) => read.string('s')],
+    ['a string over its limit', wrapped(1, 2, 3), (read) => read.string('s', 2)],
+    ['text that is not UTF-8', wrapped(0xc3, 0x28), (read) => read.utf8('t')],
+    ['text with a surrogate', wrapped(0xed, 0xa0, 0x80), (read) => read.utf8('t')],
+    ['text with NUL', wrapped(65, 0), (read) => read.utf8('t')],
+    ['a number of no bytes', wrapped(), (read) => read.mpint('m')],
+    ['a negative number', wrapped(0x80), (read) => read.mpint('m')],
+    ['a number with a superfluous zero', wrapped(0, 0x7f), (read) => read.mpint('m')],
+    ['zero written out', wrapped(0), (read) => read.mpint('m')],
+    ['an empty name', wrapped(0x61, 0x2c), (read) => read.nameList('l')],
+    ['a name with a space', wrapped(0x20), (read) => read.nameList('l')],
+  ];
+  it.each(cases)('%s', (_name, content, act) => {
+    expect(() => act(reader(content))).toThrow(garbled);
+  });
+
+  it('nothing that is in order: an empty string, an empty list', () => {
+    expect([reader(wrapped()).utf8('t'), reader(wrapped()).nameList('l'), reader(wrapped()).nested('n').remaining]).toEqual(['', [], 0]);
+  });
+});
+
+describe('base64', () => {
+  it('gives back every length', () => {
+    for (let length = 0; length < 70; length += 1) {
+      const content = Uint8Array.from({ length }, (_, i) => (i * 37 + length) % 256);
+      expect(decodeBase64(encodeBase64(content))).toEqual(content);
+    }
+    expect(encodeBase64(utf8Bytes('light work.'))).toBe('bGlnaHQgd29yay4=');
+  });
+
+  it.each(['A', 'AA', 'AAA', 'A===', '====', 'AAA=A', 'AB==', 'AAB=', 'AAA\n', 'AAA-', 'AAAA ', '=AAA'])('refuses %j', (text) => {
+    expect(decodeBase64(text)).toBeUndefined();
+  });
+});
+
+it('bytes are joined in order', () => {
+  expect(concatBytes(bytes(1), bytes(), bytes(2, 3))).toEqual(bytes(1, 2, 3));
+});

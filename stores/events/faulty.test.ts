@@ -1,0 +1,34 @@
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { openEventStore } from './clickhouse.js';
+import { exampleAuditRow } from './examples.js';
+import { FaultyEventStore } from './faulty.js';
+import { eventStoreConformance } from './conformance.js';
+
+eventStoreConformance('faulty, without faults', async () => {
+  const folder = await mkdtemp(join(tmpdir(), 'steno-events-'));
+  return {
+    store: new FaultyEventStore(await openEventStore({ kind: 'chdb', path: join(folder, 'events') })),
+    dispose: () => rm(folder, { recursive: true, force: true }),
+  };
+});
+
+describe('a faulty event store', () => {
+  test('an insert that fails before is not there, one that fails after is, and its repeat is free', async () => {
+    const folder = await mkdtemp(join(tmpdir(), 'steno-events-'));
+    const store = new FaultyEventStore(await openEventStore({ kind: 'chdb', path: join(folder, 'events') }));
+    const rows = [exampleAuditRow()];
+    store.faults.failBefore('insert');
+    await expect(store.insert('audit', rows, 't')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect((await store.audit({})).rows).toEqual([]);
+    store.faults.failAfter('insert');
+    await expect(store.insert('audit', rows, 't')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect((await store.audit({})).rows).toEqual(rows);
+    await store.insert('audit', rows, 't');
+    expect((await store.audit({})).rows).toEqual(rows);
+    await store.close();
+    await rm(folder, { recursive: true, force: true });
+  });
+});

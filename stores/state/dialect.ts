@@ -1,0 +1,35 @@
+/**
+ * What the engines of the state store call differently, so that one set of migrations serves them all.
+ */
+import { sql } from 'kysely';
+import type { ColumnDataType, CreateTableBuilder, Kysely, RawBuilder } from 'kysely';
+
+export type StateEngine = 'sqlite' | 'postgres';
+
+export interface ColumnTypes {
+  /** Milliseconds or a count, beyond 32 bits. */
+  readonly integer: ColumnDataType;
+  readonly bytes: ColumnDataType | RawBuilder<unknown>;
+  /** Adds a primary key that counts up and never gives a number twice. */
+  readonly serial: <T extends string, C extends string>(table: CreateTableBuilder<T, C>, name: string) => CreateTableBuilder<T, C | string>;
+}
+
+const sqlite: ColumnTypes = {
+  // Of SQLite's names only `integer` makes a row id of a primary key; it holds 64 bits all the same.
+  integer: 'integer',
+  bytes: 'blob',
+  serial: (table, name) => table.addColumn(name, 'integer', (column) => column.primaryKey().autoIncrement()),
+};
+
+const postgres: ColumnTypes = {
+  integer: 'bigint',
+  bytes: sql`bytea`,
+  serial: (table, name) => table.addColumn(name, 'bigint', (column) => column.generatedAlwaysAsIdentity().primaryKey()),
+};
+
+export const columnTypes: { readonly [E in StateEngine]: ColumnTypes } = { sqlite, postgres };
+
+/** A step of the schema: written once, given the names of its engine. Released steps never change. */
+export interface StateMigration {
+  readonly up: (database: Kysely<unknown>, types: ColumnTypes) => Promise<void>;
+}

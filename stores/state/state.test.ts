@@ -1,0 +1,143 @@
+import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { columnTypes } from './dialect.js';
+import { migrateState, migrations } from './migrate.js';
+import { openState } from './open.js';
+import type { NewRow, StateSchema } from './schema.js';
+
+describe('the state store', () => {
+  let folder: string;
+  let file: string;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), 'steno-state-'));
+    file = join(folder, 'inner', 'state.db');
+  });
+  afterEach(() => rm(folder, { recursive: true, force: true }));
+
+  const certificate: NewRow<'certificates'> = {
+    kind: 'user', key_id: 'alice@steno', user: 'alice', principals: '["root"]', valid_after: 0, valid_before: 4_102_444_800_000, issued_at: 1, source: 'socket',
+  };
+
+  test('keeps rows over a second opening, moments beyond 32 bits and bytes included', async () => {
+    const first = await openState({ kind: 'sqlite', file });
+    await first.insertInto('users').values({ name: 'alice', roles: '["admin"]', created_at: 4_102_444_800_000, disabled_at: null }).execute();
+    await first.insertInto('authorities').values({
+      name: 'ssh-user', phase: 'standby', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5,
+    }).execute();
+    await first.destroy();
+    const second = await openState({ kind: 'sqlite', file });
+    expect(await second.selectFrom('users').selectAll().execute()).toEqual([
+      { name: 'alice', roles: '["admin"]', created_at: 4_102_444_800_000, disabled_at: null },
+    ]);
+    const authority = await second.selectFrom('authorities').selectAll().executeTakeFirstOrThrow();
+    expect([...authority.private_sealed]).toEqual([0, 255, 1]);
+    await second.destroy();
+  });
+
+  test('is durable by default and readable by its owner only', async () => {
+    const state = await openState({ kind: 'sqlite', file });
+    await state.insertInto('audit_outbox').values({ id: 'a', row: '{}', created_at: 1 }).execute();
+    for (const suffix of ['', '-wal', '-shm']) expect((await stat(file + suffix)).mode & 0o777, suffix).toBe(0o600);
+    await state.destroy();
+    const raw = new Database(file);
+    expect(raw.pragma('journal_mode', { simple: true })).toBe('wal');
+    raw.close();
+  });
+
+  test('never gives a serial twice, even of a deleted row', async () => {
+    const state = await openState({ kind: 'sqlite', file });
+    const issue = async (): Promise<number> =>
+      (await state.insertInto('certificates').values(certificate).returning('serial').executeTakeFirstOrThrow()).serial;
+    expect(await issue()).toBe(1);
+    expect(await issue()).toBe(2);
+    await state.deleteFrom('certificates').where('serial', '=', 2).execute();
+    expect(await issue()).toBe(3);
+    await state.destroy();
+  });
+
+  test('a link belongs to a user that exists, and goes with it', async () => {
+    const state = await openState({ kind: 'sqlite', file });
+    const link = { hash: 'h', user: 'alice', expires_at: 1, used_at: null };
+    await expect(state.insertInto('sign_in_links').values(link).execute()).rejects.toThrow(/FOREIGN KEY/);
+    await state.insertInto('users').values({ name: 'alice', roles: '[]', created_at: 1, disabled_at: null }).execute();
+    await state.insertInto('sign_in_links').values(link).execute();
+    await state.deleteFrom('users').where('name', '=', 'alice').execute();
+    expect(await state.selectFrom('sign_in_links').selectAll().execute()).toEqual([]);
+    await state.destroy();
+  });
+
+  test('a transaction that fails leaves nothing', async () => {
+    const state = await openState({ kind: 'sqlite', file });
+    await expect(state.transaction().execute(async (transaction) => {
+      await transaction.insertInto('locks').values({
+        id: 'l', target_kind: 'user', target: 'alice', reason: 'r', created_by: 'bob', created_at: 1, expires_at: null,
+      }).execute();
+      throw new Error('on purpose');
+    })).rejects.toThrow('on purpose');
+    expect(await state.selectFrom('locks').selectAll().execute()).toEqual([]);
+    await state.destroy();
+  });
+
+  test('refuses a store that a newer Steno wrote, and leaves it as it is', async () => {
+    const state = await openState({ kind: 'sqlite', file });
+    await migrateState(state, 'sqlite', { ...migrations, '0002_later': { up: async () => undefined } });
+    await state.destroy();
+    await expect(openState({ kind: 'sqlite', file })).rejects.toMatchObject({ code: 'STORE_NEWER' });
+    const raw = new Database(file);
+    expect(raw.prepare('SELECT name FROM schema_migrations ORDER BY name').all()).toEqual([{ name: '0001_tables' }, { name: '0002_later' }]);
+    raw.close();
+  });
+
+  test('a step that fails leaves the store at the step before', async () => {
+    const state = await openState({ kind: 'sqlite', file });
+    const broken = { up: async (database: Kysely<unknown>): Promise<void> => {
+      await database.schema.createTable('half').addColumn('a', 'text').execute();
+      throw new Error('on purpose');
+    } };
+    await expect(migrateState(state, 'sqlite', { ...migrations, '0002_broken': broken })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    const names = (await state.introspection.getTables()).map(({ name }) => name);
+    expect(names).not.toContain('half');
+    await state.destroy();
+  });
+
+  test('a file that is not a database is unavailable', async () => {
+    await rm(folder, { recursive: true });
+    folder = await mkdtemp(join(tmpdir(), 'steno-state-'));
+    const other = join(folder, 'state.db');
+    await writeFile(other, 'this is not a database, and long enough to be sure of it'.repeat(100));
+    await expect(openState({ kind: 'sqlite', file: other })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+  });
+
+  test('two connections to one file see each other, and wait for each other', async () => {
+    const [one, two] = [await openState({ kind: 'sqlite', file }), await openState({ kind: 'sqlite', file })];
+    await one.insertInto('gateways').values({ name: 'g', recording_key: 'k', created_at: 1, last_counter: 1 }).execute();
+    await two.updateTable('gateways').set((e) => ({ last_counter: e('last_counter', '+', 1) })).where('name', '=', 'g').execute();
+    expect((await one.selectFrom('gateways').select('last_counter').executeTakeFirstOrThrow()).last_counter).toBe(2);
+    await one.destroy();
+    await two.destroy();
+  });
+
+  test('the same steps are written in the words of PostgreSQL', async () => {
+    const statements: string[] = [];
+    const postgres = new Kysely<StateSchema>({
+      dialect: {
+        createAdapter: () => new PostgresAdapter(),
+        createDriver: () => new DummyDriver(),
+        createIntrospector: (database) => new PostgresIntrospector(database),
+        createQueryCompiler: () => new PostgresQueryCompiler(),
+      },
+      log: (event) => { statements.push(event.query.sql); },
+    });
+    for (const { up } of Object.values(migrations)) await up(postgres as Kysely<unknown>, columnTypes.postgres);
+    const all = statements.join('\n');
+    expect(all).toContain('"serial" bigint generated always as identity primary key');
+    expect(all).toContain('"private_sealed" bytea not null');
+    expect(all).toContain('"created_at" bigint not null');
+    expect(all).not.toMatch(/autoincrement|blob| integer/);
+    expect(statements.length).toBeGreaterThan(10);
+  });
+});

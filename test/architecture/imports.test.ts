@@ -1,0 +1,87 @@
+import { readFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { dirname, join, normalize } from 'node:path';
+import { describe, expect, it } from 'vitest';
+
+const root = new URL('../../', import.meta.url).pathname;
+const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts', '*.tsx'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
+const sources = new Map(tracked.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
+
+/** Stage folders in order of rank; a file may import folders of `allowed` and its own. */
+const ranks: Readonly<Record<string, readonly string[]>> = {
+  schemas: [],
+  runtime: ['schemas'],
+  stores: ['schemas'],
+  authority: ['schemas', 'runtime', 'stores'],
+  gateway: ['schemas', 'runtime'],
+  agent: ['schemas', 'runtime'],
+  ingest: ['schemas', 'runtime', 'stores'],
+  'viewer/api': ['schemas', 'runtime', 'stores'],
+  'viewer/web': ['schemas'],
+  cli: ['schemas', 'runtime', 'stores', 'authority', 'gateway', 'agent', 'ingest', 'viewer/api'],
+};
+
+function folderOf(file: string): string {
+  const [first = '', second = ''] = file.split('/');
+  return first === 'viewer' ? `${first}/${second}` : first;
+}
+
+function imports(file: string): string[] {
+  return [...sources.get(file)!.matchAll(/^\s*(?:import|export)\s[^;]*?from\s+'([^']+)'|\bimport\('([^']+)'\)/gm)].flatMap(([, a, b]) => {
+    const path = a ?? b!;
+    if (path.startsWith('#')) return [resolve(path.slice(1))];
+    if (path.startsWith('.')) return [resolve(normalize(join(dirname(file), path)))];
+    return [];
+  });
+}
+
+function resolve(path: string): string {
+  const bare = path.replace(/\.js$/, '');
+  return [`${bare}.ts`, `${bare}.tsx`, path].find((candidate) => sources.has(candidate)) ?? path;
+}
+
+describe('architecture', () => {
+  it('a folder imports only folders below it; stages never import each other', () => {
+    const wrong = tracked.flatMap((file) => {
+      const allowed = ranks[folderOf(file)];
+      // Tests of a stage may use a neighbour as a real counterpart.
+      if (allowed === undefined || /\.test\.tsx?$|\/harness|\/testkit|\/testing\//.test(file)) return [];
+      return imports(file).filter((to) => folderOf(to) !== folderOf(file) && !allowed.includes(folderOf(to)) && folderOf(to) in ranks).map((to) => `${file} → ${to}`);
+    });
+    expect(wrong).toEqual([]);
+  });
+
+  it('there is no import cycle, types included', () => {
+    const state = new Map<string, 'open' | 'done'>();
+    const cycles: string[] = [];
+    const visit = (file: string, path: readonly string[]): void => {
+      if (state.get(file) === 'done' || !sources.has(file)) return;
+      if (state.get(file) === 'open') {
+        cycles.push([...path.slice(path.indexOf(file)), file].join(' → '));
+        return;
+      }
+      state.set(file, 'open');
+      for (const next of imports(file)) visit(next, [...path, file]);
+      state.set(file, 'done');
+    };
+    for (const file of tracked) visit(file, []);
+    expect(cycles).toEqual([]);
+  });
+
+  it('no file is over 800 lines', () => {
+    const long = tracked.filter((file) => sources.get(file)!.split('\n').length > 800);
+    expect(long).toEqual([]);
+  });
+
+  it("README's map of folders is the folders there are", () => {
+    const readme = readFileSync(join(root, 'README.md'), 'utf8');
+    const named = [...readme.matchAll(/^\| \[`([a-z/]+)\/`\]/gm)].map(([, folder]) => folder!).sort();
+    const actual = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
+      .trim().split('\n').filter((file) => file.includes('/') && !file.startsWith('.')).map(folderOf);
+    expect(named).toEqual([...new Set(actual)].sort());
+  });
+
+  it('the lock file names no registry host', () => {
+    expect(readFileSync(join(root, 'package-lock.json'), 'utf8')).not.toMatch(/"resolved": "https?:/);
+  });
+});
