@@ -25,7 +25,7 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Running } from '#runtime/service.js';
 import type { Authority } from '../authority.js';
 import type { DoorLimits } from '../door.js';
-import { observeStream } from '../../streams/observer.js';
+import { observeStream } from '../../streams/protocols.js';
 import { startGateway } from '../../gateway.js';
 import { LineRecorder } from './line-recorder.js';
 
