@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
 import type { AuditRow } from '#schemas/rows.js';
 import type { SessionInfo, SessionList } from '#schemas/api.js';
@@ -25,12 +26,12 @@ export interface Background {
 
 export function background(steno: Steno, file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Background {
   const child = spawn(file, [...args], { env: { ...steno.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
-  let text = '';
+  let said = '';
   const watchers = new Set<() => void>();
   const wake = (): void => watchers.forEach((watcher) => watcher());
   for (const stream of [child.stdout, child.stderr]) {
     stream.on('data', (chunk: Buffer) => {
-      text += chunk.toString('utf8');
+      said += chunk.toString('utf8');
       wake();
     });
   }
@@ -43,16 +44,16 @@ export function background(steno: Steno, file: string, args: readonly string[], 
   }));
   return {
     pid: child.pid!,
-    text: () => text,
+    text: () => said,
     write: (input) => void child.stdin.write(input),
     ended,
     until: (pattern) => new Promise((resolve, reject) => {
       const look = (): void => {
-        const match = pattern.exec(text);
+        const match = pattern.exec(said);
         if (match === null && !over) return;
         watchers.delete(look);
         if (match !== null) resolve(match);
-        else reject(new Error(`${file} ended before ${pattern}:\n${text}\n${steno.logs()}`));
+        else reject(new Error(`${file} ended before ${pattern}:\n${said}\n${steno.logs()}`));
       };
       watchers.add(look);
       look();
@@ -111,18 +112,26 @@ async function socks5(socket: Socket, { host, port }: { readonly host: string; r
 }
 
 /** The viewer's answers, asked as the `steno` command asks. */
-export function viewerOf(steno: Steno): { sessions(): Promise<readonly SessionInfo[]>; audit(): Promise<readonly AuditRow[]> } {
+export interface Viewer {
+  sessions(): Promise<readonly SessionInfo[]>;
+  audit(): Promise<readonly AuditRow[]>;
+  /** As `steno export ID --format cast`. */
+  cast(id: string): Promise<string>;
+}
+
+export function viewerOf(steno: Steno): Viewer {
   const client = openClient(openHome(steno.env));
   return {
     sessions: async () => (await client.get<SessionList>('/api/sessions?limit=200')).sessions,
     audit: async () => (await client.get<{ readonly rows: readonly AuditRow[] }>('/api/audit?limit=200')).rows,
+    cast: async (id) => text(await client.stream(`/api/sessions/${id}/export?format=cast`)),
   };
 }
 
 export const isOver = ({ state }: SessionInfo): boolean => state === 'ended' || state === 'sealed';
 
 /** Runs `act` and answers the sessions that it left, oldest first, once there are `count` and all are over. */
-export async function sessionsOf(viewer: ReturnType<typeof viewerOf>, count: number, act: () => Promise<void>): Promise<readonly SessionInfo[]> {
+export async function sessionsOf(viewer: Viewer, count: number, act: () => Promise<void>): Promise<readonly SessionInfo[]> {
   const before = new Set((await viewer.sessions()).map(({ id }) => id));
   await act();
   const fresh = async (): Promise<readonly SessionInfo[]> => (await viewer.sessions()).filter(({ id }) => !before.has(id)).reverse();

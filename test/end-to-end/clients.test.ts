@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { SessionInfo } from '#schemas/api.js';
 import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
+import type { Viewer } from './client-tools.js';
 import { Steno } from './machine.js';
 import { freePort, startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
@@ -14,7 +15,7 @@ const steno = new Steno();
 let stock: StockNode;
 let echo: Awaited<ReturnType<typeof echoServer>>;
 let gateway: Awaited<ReturnType<typeof gatewayOf>>;
-let viewer: ReturnType<typeof viewerOf>;
+let viewer: Viewer;
 /** One session of every client, to verify at the end. */
 const left = new Map<string, SessionInfo>();
 
@@ -140,7 +141,7 @@ describe.each(['local', 'stock'])('through the gateway to node %s', (node) => {
     await agent.until(/SSH_AUTH_SOCK/);
     const env = { SSH_AUTH_SOCK: file(`agent-${node}.sock`) };
     await must(steno.exec('ssh-add', ['-q', file(`agent-${node}`)], { env }));
-    await leaves(`${node}: -A`, [exec(0), exec(0)], async () => {
+    await leaves(`${node}: -A`, [exec(0), { node, kind: 'forward' }, exec(0)], async () => {
       const forwarded = await steno.exec('ssh', ['-F', steno.config, '-A', host, 'ssh-add -L'], { env });
       expect(forwarded).toMatchObject({ status: 0, stdout: readFileSync(file(`agent-${node}.pub`), 'utf8') });
       const plain = await steno.exec('ssh', ['-F', steno.config, host, 'echo "[$SSH_AUTH_SOCK]"'], { env });
@@ -272,8 +273,10 @@ describe('over both nodes', () => {
 
   it('every one of these sessions is listed and verifies', async () => {
     const listed = new Set((await steno.json<SessionInfo[]>('sessions', '--limit', '1000')).map(({ id }) => id));
-    const ids = [...left].map(([client, { id }]) => ({ client, id }));
-    expect(ids.filter(({ id }) => !listed.has(id))).toEqual([]);
+    const all = [...left].map(([client, { id }]) => ({ client, id }));
+    expect(all.filter(({ id }) => !listed.has(id))).toEqual([]);
+    // Of each client one, alternating between the nodes.
+    const ids = all.filter((_, index) => (index + (index < all.length / 2 ? 0 : 1)) % 2 === 0);
     const verified: { client: string; status: number; stderr: string }[] = [];
     await Promise.all([0, 1, 2, 3].map(async () => {
       for (let next = ids.shift(); next !== undefined; next = ids.shift()) {
@@ -282,6 +285,6 @@ describe('over both nodes', () => {
       }
     }));
     expect(verified.filter(({ status }) => status !== 0)).toEqual([]);
-    expect(verified.length).toBeGreaterThanOrEqual(24);
+    expect(verified.length).toBeGreaterThanOrEqual(12);
   });
 });
