@@ -21,7 +21,7 @@ import { startGateway } from './gateway.js';
 import { startRecorder } from './recorder/start.js';
 import type { RunningRecorder } from './recorder/start.js';
 import type { Authority } from './ssh/authority.js';
-import { observeStream } from './streams/observer.js';
+import { observeStream } from './streams/protocols.js';
 
 interface ProcessConfig {
   readonly name: string;

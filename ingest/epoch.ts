@@ -7,9 +7,9 @@
  * Tested in projection.test.ts.
  */
 
-/** Two epochs and their keyframes fit one zstd frame (512 KiB). */
-export const EPOCH_MAX_BYTES = 240 << 10;
-export const EPOCH_MAX_MS = 600_000;
+/** With its keyframe and one more block an epoch fits one zstd frame (512 KiB). */
+export const EPOCH_MAX_BYTES = 440 << 10;
+export const EPOCH_MAX_MS = 900_000;
 
 export class EpochCutter {
   #bytes = 0;

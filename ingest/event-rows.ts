@@ -16,7 +16,10 @@ const MAX_DATA = 65_536;
 /** Well-formed, at most `max` UTF-16 units; anything but a string is ''. */
 export function bounded(value: unknown, max: number): string {
   if (typeof value !== 'string') return '';
-  return value.slice(0, max).replace(/\p{Cs}/gu, '\ufffd');
+  const cut = value.length > max ? value.slice(0, max) : value;
+  // In Node 20, not yet in the types of ES2023; far faster than the expression.
+  if ((cut as unknown as { isWellFormed(): boolean }).isWellFormed()) return cut;
+  return cut.replace(/\p{Cs}/gu, '\ufffd');
 }
 
 /** A count, or null. */

@@ -43,6 +43,8 @@ const cases: readonly [string, readonly Step[], readonly string[]][] = [
   ['wrapped lines as one', [`${'a'.repeat(30)}needle${'b'.repeat(30)}\r\n`], [`${'a'.repeat(30)}needle${'b'.repeat(30)}`]],
   ['wide characters and combining ones', ['\u4f60\u597d, caf\u0065\u0301 \ud83d\ude00\r\n'], ['\u4f60\u597d, cafe\u0301 \ud83d\ude00']],
   ['nothing twice when a screen is drawn again', ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2Jone\r\ntwo\r\n', 'BLOCK'], ['one', 'two']],
+  ['a screen once that is cleared and drawn again later', ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2J', 'one\r\n', 'two\r\n', 'BLOCK'], ['one', 'two']],
+  ['the same command each time', ['$ id\r\n', 'BLOCK', '$ id\r\n', 'BLOCK'], ['$ id', '$ id']],
   ['what was there before and after an alternate screen, and on it', ['shell\r\n', 'BLOCK', '\x1b[?1049h\x1b[Hin the editor', 'BLOCK', '\x1b[?1049l', 'BLOCK', 'after\r\n'], ['shell', 'in the editor', 'after']],
   ['lines that a scrolling region moves, once', ['\x1b[1;3rone\r\ntwo\r\nthree\r\n', 'BLOCK', 'four\r\n', 'BLOCK', 'five\r\n'], ['one', 'two', 'three', 'four', 'five']],
   ['nothing of an escape sequence that is cut in two', ['\x1b[3', '1mred\x1b]0;tit', 'le\x07\r\n'], ['red']],

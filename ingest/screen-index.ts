@@ -29,6 +29,8 @@ const MAX_BLOCK_ERASURES = 64;
 /** More rows than this that change together, after this time in ms, are another page. */
 const MAX_REWRITTEN_ROWS = 3;
 const PAGE_MS = 200;
+/** A row that shows the same again within this time in ms was drawn again. */
+const REDRAW_MS = 1_000;
 
 export interface SeenLine {
   /** Session time in ms. */
@@ -65,6 +67,8 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
   /** What the rows of each buffer showed when they were looked at last; rows that continue a line are blank. */
   #shown: Entry[];
   #other: Entry[];
+  /** What rows showed that are blank now, and since when. */
+  readonly #gone = new Map<number, { readonly text: string; readonly at: number }>();
   #carry = '';
   #now = 0;
   #typed = false;
@@ -183,23 +187,23 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     let from = this.#headOf(dirty.from);
     // A row that no longer continues the line above leaves that line shorter.
     if (from > 0 && before[from] === blank) from = this.#headOf(from - 1);
-    let known: Map<string, Entry> | null = null;
-    let changed: Map<number, Entry> | null = null;
+    const texts = new Map<number, string>();
     for (let row = from; row < before.length; row++) {
       if (row > dirty.to && !this.#terminal.wraps(row)) break;
       const text = this.#terminal.wraps(row) ? '' : this.#logical(row, 'active');
-      const old = before[row]!;
-      if (text === old.text) continue;
-      changed ??= new Map();
-      if (text === '') {
-        changed.set(row, blank);
-        continue;
-      }
-      known ??= new Map(before.map((entry) => [entry.text, entry]));
-      const moved = known.get(text);
-      changed.set(row, moved ?? { text, at: this.#now, row, seen: false });
+      if (text !== before[row]!.text) texts.set(row, text);
     }
-    if (changed === null) return;
+    if (texts.size === 0) return;
+    // A text that left one of the rows and stands in another has moved; one that still stands elsewhere came again.
+    const left = new Map<string, Entry>();
+    for (const row of texts.keys()) left.set(before[row]!.text, before[row]!);
+    const changed = new Map<number, Entry>();
+    for (const [row, text] of texts) {
+      const moved = left.get(text);
+      left.delete(text);
+      changed.set(row, text === '' ? blank : moved ?? { text, at: this.#now, row, seen: this.#drawnAgain(row, text) });
+      if (text === '') this.#gone.set(row, { text: before[row]!.text, at: this.#now });
+    }
     const after = before.slice();
     for (const [row, entry] of changed) after[row] = entry;
     const kept = new Set(after);
@@ -211,6 +215,12 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
       if (page || !isRewrite(old.text, entry.text)) this.#emitPending(old);
     }
     this.#shown = after;
+  }
+
+  /** Programs that clear the screen to draw the same again show nothing new. */
+  #drawnAgain(row: number, text: string): boolean {
+    const gone = this.#gone.get(row);
+    return gone?.text === text && this.#now - gone.at <= REDRAW_MS;
   }
 
   #logical(row: number, buffer: 'active' | 'normal'): string {

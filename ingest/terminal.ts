@@ -24,7 +24,17 @@ interface Internals {
   };
   readonly _charsetService: { readonly glevel: number; readonly _charsets: readonly (Record<string, string> | undefined)[] };
   readonly coreService: { readonly isCursorHidden: boolean; readonly decPrivateModes: { readonly origin: boolean } };
-  readonly buffer: { readonly x: number; readonly y: number; readonly ybase: number; readonly scrollTop: number; readonly scrollBottom: number };
+  readonly buffer: CoreBuffer;
+  readonly buffers: { readonly normal: CoreBuffer };
+}
+
+interface CoreBuffer {
+  readonly x: number;
+  readonly y: number;
+  readonly ybase: number;
+  readonly scrollTop: number;
+  readonly scrollBottom: number;
+  readonly lines: { get(index: number): Pick<IBufferLine, 'isWrapped' | 'translateToString'> | undefined };
 }
 
 const GROUND = 0;
@@ -126,9 +136,10 @@ export class ScreenTerminal {
     this.#terminal.dispose();
   }
 
-  #line(row: number, buffer: 'active' | 'normal'): IBufferLine | undefined {
-    const shown = this.#terminal.buffer[buffer];
-    return shown.getLine(shown.baseY + row);
+  #line(row: number, buffer: 'active' | 'normal'): Pick<IBufferLine, 'isWrapped' | 'translateToString'> | undefined {
+    // The public interface makes two objects for every line that is asked for.
+    const shown = buffer === 'active' ? this.#core.buffer : this.#core.buffers.normal;
+    return shown.lines.get(shown.ybase + row);
   }
 
   #mark(from: number, to: number): void {

@@ -94,7 +94,7 @@ describe('the gateway is killed while it records', () => {
 });
 
 test('6: after the last checkpoint the session is complete, not interrupted', async () => {
-  await crash({ call: 'write', file: '.state', nth: 4, when: 'after', url: null, record: true });
+  await crash({ call: 'write', file: '.state', nth: 3, when: 'after', url: null, record: true });
   expect(await recover()).toMatchObject({ ends: ['complete'], events: [] });
 });
 

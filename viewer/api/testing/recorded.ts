@@ -53,6 +53,8 @@ export interface Recorded {
   /** Encoded blocks in order. */
   readonly blocks: readonly { readonly n: number; readonly lines: string }[];
   readonly row: SessionRow;
+  /** Stores what is left of a live session and lists it as sealed. */
+  readonly seal: () => Promise<void>;
 }
 
 export interface RecordedOptions {
@@ -144,7 +146,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
   const certificate = fingerprint(recorder.certificate);
   await objects.put(certificateKey(certificate), recorder.certificate);
   const perPart = options.blocksPerPart ?? blocks.length;
-  const parts: { bytes: Uint8Array; frame: Uint8Array; raw: number; first: (typeof blocks)[number]; keyframeAt: readonly number[] }[] = [];
+  const parts: { bytes: Uint8Array; frame: Uint8Array; raw: number; first: (typeof blocks)[number] }[] = [];
   let head = chainStart(sha256, id);
   let signedBytes = 0;
   let storedBytes = 0;
@@ -168,7 +170,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     const signature = recorder.key.sign(sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', digest)).toString('base64');
     const proof = encodeProof({ kind: 'part', part: parts.length + 1, first_block: mine[0]!.n, tags: Buffer.concat(tags).toString('base64'), checkpoint: { ...checkpoint, signature }, certificate });
     const table = encodeSeekTable([{ compressed: frame.length, decompressed: lines.length }, { compressed: proof.length, decompressed: 0 }]);
-    parts.push({ bytes: Buffer.concat([frame, proof, ...(options.state === 'repacked' ? [] : [table])]), frame, raw: lines.length, first: mine[0]!, keyframeAt: [] });
+    parts.push({ bytes: Buffer.concat([frame, proof, ...(options.state === 'repacked' ? [] : [table])]), frame, raw: lines.length, first: mine[0]! });
     storedBytes += parts.at(-1)!.bytes.length;
   }
   const stored = open ? (options.storedParts ?? 0) : parts.length;
@@ -207,5 +209,9 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     const rowsOf = options.screen.map((line, i): ScreenRow => ({ block: 1, index: i, at: startedAt + (line.offset_ms ?? 0), offset_ms: 0, row: 0, text: '', ...common, ...line }));
     await events.insert('screen', rowsOf, `${id}:screen`);
   }
-  return { id, startedAt, blocks: blocks.map(({ n, text }) => ({ n, lines: text })), row };
+  const seal = async (): Promise<void> => {
+    for (let i = stored; i < parts.length; i++) await objects.put(partKey(prefix, i + 1), parts[i]!.bytes);
+    await events.insert('sessions', [{ ...row, version: 2, state: 'sealed', ended_at: startedAt + last, exit_code: 0 }], `${id}:2`);
+  };
+  return { id, startedAt, seal, blocks: blocks.map(({ n, text }) => ({ n, lines: text })), row };
 }

@@ -36,7 +36,12 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
           </label>
           <label className="speed" title="&lt; and &gt;">
             <span className="sr">Speed</span>
-            <select value={state.speed} onChange={(event) => replay.setSpeed(Number(event.target.value))} aria-label="Speed">
+            <select value={state.speed} onChange={(event) => {
+                replay.setSpeed(Number(event.target.value));
+                // The keys are the player's again.
+                event.target.blur();
+              }}
+              aria-label="Speed">
               {speeds.map((speed) => (
                 <option key={speed} value={speed}>
                   {speed}×

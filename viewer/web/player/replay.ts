@@ -169,8 +169,11 @@ export class Replay {
   /** To the end of a live session, and on with it. */
   async follow(): Promise<void> {
     if (!this.#state.live) return;
-    await this.seek(this.#tail.until);
-    if (this.#state.phase === 'failed') return;
+    // Blocks may come while the segment before them is fetched.
+    do {
+      await this.seek(this.#tail.until);
+      if (this.#state.phase === 'failed' || this.#dispatch === null) return;
+    } while (this.#position < this.#tail.until);
     this.#set({ phase: 'playing', following: true });
     this.#dispatch?.('playing');
   }

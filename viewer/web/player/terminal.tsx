@@ -2,12 +2,21 @@
 import { useEffect, useRef } from 'react';
 import type { ReactNode } from 'react';
 import { create } from 'asciinema-player';
+import type { Driver, DriverFactory } from 'asciinema-player';
 import type { Replay } from './replay.js';
+
+const inert: Driver = {
+  init: () => undefined, play: () => undefined, pause: () => undefined, seek: () => false, step: () => undefined, stop: () => undefined,
+  getTiming: () => ({ time: 0, rate: 0, sampledAt: 0 }), getDuration: () => undefined,
+};
 
 export function Terminal({ replay, cols, rows }: { readonly replay: Replay; readonly cols: number; readonly rows: number }): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   useEffect(() => {
-    const player = create(replay.driver, box.current!, {
+    // The player asks for its driver once its terminal is loaded: by then it may be gone, and must not take the replay.
+    let gone = false;
+    const driver: DriverFactory = (callbacks) => (gone ? inert : replay.driver(callbacks));
+    const player = create(driver, box.current!, {
       cols, rows, controls: false, autoPlay: false, fit: 'both', theme: 'steno', cursorMode: 'steady',
       terminalFontFamily: 'ui-monospace, "Cascadia Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Noto Sans Mono", monospace',
     });
@@ -15,6 +24,7 @@ export function Terminal({ replay, cols, rows }: { readonly replay: Replay; read
     const swallow = (event: Event): void => event.stopPropagation();
     player.el.addEventListener('keydown', swallow, { capture: true });
     return () => {
+      gone = true;
       player.el.removeEventListener('keydown', swallow, { capture: true });
       player.dispose();
     };
