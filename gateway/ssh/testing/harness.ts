@@ -24,12 +24,8 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Running } from '#runtime/service.js';
 import type { Authority } from '../authority.js';
 import type { DoorLimits } from '../door.js';
-<<<<<<< HEAD
 import { observeStream } from '../../streams/protocols.js';
-=======
-import { observeStream } from '../../streams/observer.js';
 import type { Recorder } from '../../recorder/recorder.js';
->>>>>>> gateway
 import { startGateway } from '../../gateway.js';
 import { LineRecorder } from './line-recorder.js';
 
