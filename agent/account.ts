@@ -3,7 +3,7 @@
  *
  * Entries come from getent(1), so that NSS sources count as well as /etc/passwd. The change of user is done by
  * setpriv(1) of util-linux: real, effective and saved ids, the supplementary groups of the account, a clean environment
- * and no capability left to inherit. Not root: only the own account, as it is. Tested in account.test.ts.
+ * and no capability left to inherit. Not root: only the own account, as it is. Tested in test/agent/agent.test.ts.
  */
 import { execFile } from 'node:child_process';
 import { userInfo } from 'node:os';

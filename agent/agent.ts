@@ -2,7 +2,7 @@
  * The node service: this machine as a node of Steno.
  *
  * Order: identity (keys, host certificate), authority connection, SSH service, registration. Registered last, so that
- * nobody is sent to a node that does not answer. Tested in agent.test.ts.
+ * nobody is sent to a node that does not answer. Tested in test/agent/agent.test.ts.
  */
 import { connectAuthority } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
@@ -29,7 +29,7 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
     { kind: 'agent', name: config.name, socket: config.socket, dir: config.dataDir, hostNames: [] },
     { log, clock },
   );
-  const authority = connectAuthority({ url: config.authority, identity, log, clock });
+  const authority = connectAuthority({ url: config.authority, identity }, { log });
   await authority.ready();
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(

@@ -2,7 +2,7 @@
  * Forwardings of one connection (RFC 4254, 7; OpenSSH PROTOCOL, agent forwarding): opened by the node for the client.
  *
  * TCP only. Unix-socket forwarding is refused: the agent may run as root, and root may connect to sockets that the
- * account may not. Listeners end with the connection. Tested in agent.test.ts with stock clients.
+ * account may not. Listeners end with the connection. Tested in test/agent/agent.test.ts with stock clients.
  */
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';

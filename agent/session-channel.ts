@@ -6,11 +6,11 @@
  *
  * Environment variables of the client: only those of `acceptedVariables`, as sshd's AcceptEnv has them on Debian.
  * Terminal modes of the client are not applied: a new terminal starts in the kernel's usual modes. Tested in
- * agent.test.ts with stock clients.
+ * test/agent/agent.test.ts with stock clients.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readSync } from 'node:fs';
 import { constants } from 'node:os';
 import * as pty from 'node-pty';
 import type { PseudoTtyInfo, ServerChannel, Session } from 'ssh2';
@@ -35,9 +35,6 @@ export interface ChannelContext {
 }
 
 interface Running {
-  write(data: Buffer): boolean;
-  onDrain(callback: () => void): void;
-  endInput(): void;
   signal(name: string): void;
   resize(cols: number, rows: number): void;
   hangUp(): void;
@@ -118,11 +115,21 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type:
     if (exit === undefined || !drained) return;
     endChannel(channel, exit.exitCode, exit.signal);
   };
-  child.onData((data) => {
-    if (channel.write(data as unknown as Buffer)) return;
-    child.pause();
-    channel.once('drain', () => child.resume());
-  });
+  let blocked = false;
+  let lastData = 0;
+  const take = (data: Buffer): void => {
+    lastData = performance.now();
+    if (channel.destroyed || channel.write(data) || blocked) return;
+    blocked = true;
+    reader.stop();
+    channel.once('drain', () => {
+      blocked = false;
+      lastData = performance.now();
+      reader.start();
+    });
+  };
+  const reader = keepReading(child, { take, isBlocked: () => blocked && !channel.destroyed, lastData: () => lastData });
+  child.onData((data) => take(data as unknown as Buffer));
   child.onExit((status) => {
     exit = status;
     finish();
@@ -134,15 +141,59 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type:
   });
   channel.on('data', (data: Buffer) => child.write(data as unknown as string));
   return {
-    write: () => true,
-    onDrain: (callback) => callback(),
-    endInput: () => undefined,
     signal: (name) => kill(() => process.kill(-child.pid, signalOf(name))),
     resize: (cols, rows) => kill(() => child.resize(cols, rows)),
     hangUp: () => {
       if (exit === undefined) kill(() => process.kill(-child.pid, 'SIGHUP'));
     },
   };
+}
+
+interface PtyParts {
+  readonly fd: number;
+  readonly _socket: NodeJS.EventEmitter & { destroy: (error?: Error) => unknown; readonly _handle: { readStart(): void; readStop(): void } | null };
+}
+const QUIET_MS = 100;
+
+/**
+ * Reads a terminal to its end however slow the client is. Three habits below would lose output:
+ * - node-pty destroys its socket 200 ms after the program ended, read or not. The socket is kept while the client is
+ *   behind and until the terminal has been quiet. (A program in the background may hold the terminal open for ever, so
+ *   its end cannot be waited for.)
+ * - `pause()` leaves what was read in the stream's buffer, and the EIO that ends a terminal throws that buffer away.
+ *   So the stream flows all the time, and the descriptor below it is what stops.
+ * - libuv takes a hangup after a short read for the end, but reads of a terminal are short (4 KiB) with 64 KiB waiting.
+ *   So what is left is read from the descriptor itself before it is closed.
+ */
+function keepReading(
+  child: pty.IPty,
+  { take, isBlocked, lastData }: { take(data: Buffer): void; isBlocked(): boolean; lastData(): number },
+): { start(): void; stop(): void } {
+  const socket = (child as unknown as PtyParts)._socket;
+  const { fd } = child as unknown as PtyParts;
+  const destroy = socket.destroy.bind(socket);
+  let drained = false;
+  const drain = (): void => {
+    if (drained) return;
+    drained = true;
+    const buffer = Buffer.alloc(64 << 10);
+    try {
+      for (let length = readSync(fd, buffer); length > 0; length = readSync(fd, buffer)) take(Buffer.from(buffer.subarray(0, length)));
+    } catch {
+      // EIO: the end. EAGAIN: a program in the background holds the terminal and has nothing to say now.
+    }
+  };
+  socket.prependListener('end', drain);
+  socket.destroy = (error) => {
+    const quiet = performance.now() - lastData();
+    if (error === undefined && (isBlocked() || quiet < QUIET_MS) && !drained) {
+      setTimeout(() => socket.destroy(), isBlocked() ? QUIET_MS : QUIET_MS - quiet);
+      return socket;
+    }
+    if (error === undefined) drain();
+    return destroy(error);
+  };
+  return { start: () => socket._handle?.readStart(), stop: () => socket._handle?.readStop() };
 }
 
 function runPlain(channel: ServerChannel, what: Invocation): Running {
@@ -171,9 +222,6 @@ function runPlain(channel: ServerChannel, what: Invocation): Running {
   // `close` comes after the last output was read.
   child.on('close', (code, signal) => endChannel(channel, code ?? 0, signal === null ? undefined : constants.signals[signal]));
   return {
-    write: (data) => child.stdin.write(data),
-    onDrain: (callback) => child.stdin.once('drain', callback),
-    endInput: () => child.stdin.end(),
     signal: (name) => kill(() => process.kill(-child.pid!, signalOf(name))),
     resize: () => undefined,
     hangUp: () => {

@@ -3,7 +3,7 @@
  *
  * Admits session certificates only: user certificates of the user CA that the authority issued to a gateway for one
  * login (extension `via@steno`). A user's own certificate is refused, so that nobody gets around the gateway and its
- * recording. Fails closed without a snapshot of the authority. Tested in agent.test.ts with stock clients.
+ * recording. Fails closed without a snapshot of the authority. Tested in test/agent/agent.test.ts with stock clients.
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';

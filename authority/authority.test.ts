@@ -1,10 +1,14 @@
 import { execFileSync } from 'node:child_process';
 import { readFileSync, statSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import type { ConnectionOptions } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/api.js';
+import type { NodeRecord } from '#schemas/role.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
-import { administrator, authorityIn, Cleanup, clientOf, onSocket, temporaryFolder } from './testkit.js';
+import { ownerName } from './authority.js';
+import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, temporaryFolder } from './testkit.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -35,6 +39,11 @@ describe('the owner of the machine', () => {
     expect(statSync(join(dir, 'data', 'authority', 'seal.key')).mode & 0o777).toBe(0o600);
     expect(readFileSync(join(dir, 'data', 'authority', 'seal.key')).length).toBe(32);
   });
+});
+
+describe('the name of the first administrator', () => {
+  test.each([['root', 'root'], ['Ann.Smith', 'ann.smith'], ['DOMAIN\\joe', 'domain-joe'], ['_apt', 'apt'], ['a..b', 'a.b'], ['ürsel', 'rsel'], ['山', 'owner'], ['x'.repeat(80), 'x'.repeat(63)]])(
+    'is for %s %s', (osName, name) => expect(ownerName(osName)).toBe(name));
 });
 
 describe('a second start', () => {
@@ -95,5 +104,34 @@ describe('the watch', () => {
     const host = parseCertificate(gateway.identity.hostCertificate());
     expect(host.principals).toEqual(['gw-1', 'gw-1.steno', 'localhost', '127.0.0.1', '::1']);
     expect(parseCertificate(gateway.identity.recordingCertificate()).principals).toEqual(['gw-1']);
+  });
+
+  test('is for services only, and takes nothing', async () => {
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+    const identity = await identityOf(authority, { kind: 'viewer', name: 'local' }, cleanup);
+    const url = authority.addresses.tls.replace('https', 'wss');
+    const outcome = (path: string, options: ConnectionOptions, say?: string): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(`${url}${path}`, options);
+        socket.on('unexpected-response', (_request, response) => { resolve(`status ${response.statusCode ?? 0}`); socket.terminate(); });
+        socket.on('message', () => (say === undefined ? undefined : socket.send(say)));
+        socket.on('error', () => undefined).on('close', () => resolve('closed'));
+      });
+    expect(await outcome('/v1/watch', { rejectUnauthorized: false })).toBe('status 401');
+    expect(await outcome('/v1/elsewhere', identity.tlsClientOptions(['authority']))).toBe('status 404');
+    expect(await outcome('/v1/watch', identity.tlsClientOptions(['authority']), 'hello?')).toBe('closed');
+  });
+
+  test('is what an agent is seen by', async () => {
+    let shift = 0;
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => Date.now() + shift);
+    const admin = await administrator(authority, cleanup);
+    const agent = await clientOf(authority, { kind: 'agent', name: 'web-2' }, cleanup);
+    const { last_seen_at: registered } = await agent.registerNode({ address: '127.0.0.1:2022', labels: {}, host_keys: [] });
+    shift = 5_000;
+    const again = await clientOf(authority, { kind: 'agent', name: 'web-2' }, cleanup);
+    again.close();
+    const [node] = (await admin.call('GET', '/v1/nodes')) as NodeRecord[];
+    expect(node!.last_seen_at! - registered!).toBeGreaterThanOrEqual(5_000);
   });
 });

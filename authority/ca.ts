@@ -120,7 +120,7 @@ export function composeCa(ssh: Readonly<Record<SshCaName, CaSigner>>, service: C
         notBefore: new Date(from),
         notAfter: new Date(until),
         publicKey,
-        ...signing(service),
+        ...signing(),
         extensions: [
           new BasicConstraintsExtension(false, undefined, true),
           new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
@@ -161,7 +161,7 @@ async function selfSign(signer: CaSigner, now: number): Promise<string> {
     notBefore: new Date(now - 60_000),
     notAfter: new Date(now + SERVICE_CA_LIFE_MS),
     publicKey,
-    ...signing(signer),
+    ...signing(),
     extensions: [
       // No intermediate CAs: a leaked service key cannot become one.
       new BasicConstraintsExtension(true, 0, true),
@@ -173,7 +173,7 @@ async function selfSign(signer: CaSigner, now: number): Promise<string> {
 }
 
 /** The generator wants a Web Crypto key; this one is a name only, since `signingCrypto` signs whatever the key. */
-function signing(_signer: CaSigner): { signingAlgorithm: typeof ecdsaP256; signingKey: webcrypto.CryptoKey } {
+function signing(): { signingAlgorithm: typeof ecdsaP256; signingKey: webcrypto.CryptoKey } {
   return { signingAlgorithm: ecdsaP256, signingKey: { type: 'private', algorithm: ecdsaP256, extractable: false, usages: ['sign'] } as unknown as webcrypto.CryptoKey };
 }
 

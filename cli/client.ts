@@ -32,7 +32,7 @@ export interface Client {
 
 export function openClient(home: Home, now: () => number = Date.now): Client {
   const profile = readProfile(home);
-  if (profile.valid_before * 1000 <= now()) throw new StenoError('CERT_EXPIRED', `at ${new Date(profile.valid_before * 1000).toLocaleString()}`);
+  if (profile.valid_before <= now()) throw new StenoError('CERT_EXPIRED', `at ${new Date(profile.valid_before).toLocaleString()}`);
   const key = loadPrivateKey(readFileSync(home.key, 'utf8'));
   const certificate = parseAuthorizedLine(readFileSync(home.certificate, 'utf8')).blob;
   const signed = (method: string, path: string, body: string): string => signRequest(key, certificate, method, path, Buffer.from(body), now());

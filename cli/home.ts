@@ -30,7 +30,7 @@ export const profileSchema = z.object({
   ssh_host_ca: z.array(z.string()),
   ssh_user_ca: z.array(z.string()),
   recording_ca: z.array(z.string()),
-  /** Unix seconds. */
+  /** ms since 1970. */
   valid_before: z.number(),
 });
 export type Profile = z.infer<typeof profileSchema>;

@@ -15,6 +15,7 @@ export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command('steno')
     .description('Session recording and forensics for infrastructure')
     .version(version, '-V, --version')
+    .enablePositionalOptions()
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
     .showHelpAfterError(false)

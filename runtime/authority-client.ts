@@ -52,7 +52,7 @@ const MAX_SNAPSHOT = 64 << 20;
 export function connectAuthority({ url, identity }: AuthorityClientConfig, { log }: { readonly log: Log }): AuthorityClient {
   const newAgent = (): Agent =>
     // Resumed sessions skip the check of the server's kind, so none is resumed.
-    new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true, maxSockets: 16, maxCachedSessions: 0 });
+    new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true, maxSockets: 64, maxCachedSessions: 0 });
   let agent = newAgent();
   const stopRenewed = identity.onRenewed(() => {
     const old = agent;

@@ -77,10 +77,23 @@ const RETRY_MS = 60_000;
 /** Timers beyond this overflow; looking again early costs nothing. */
 const LONGEST_TIMER_MS = 3_600_000;
 
-/** The service at the other end of a TLS connection, or null when its certificate is missing, foreign or odd. */
+/** Taking a certificate apart costs more than the rest of a small call, and a connection keeps its certificate. */
+const peers = new WeakMap<TLSSocket, { readonly service: ServiceName | null; readonly until: number }>();
+
+/**
+ * The service at the other end of a TLS connection, or null when its certificate is missing, foreign or odd, or has
+ * expired since the connection began: ask for each request, not once.
+ */
 export function peerService(socket: TLSSocket): ServiceName | null {
   if (!socket.authorized) return null;
-  return serviceOf(socket.getPeerCertificate() as { subject?: { CN?: unknown } });
+  let peer = peers.get(socket);
+  if (peer === undefined) {
+    // Empty when there is none, or when the connection is gone.
+    const certificate = socket.getPeerCertificate() as { readonly subject?: { readonly CN?: unknown }; readonly valid_to?: string };
+    peer = { service: serviceOf(certificate), until: Date.parse(certificate.valid_to ?? '') };
+    peers.set(socket, peer);
+  }
+  return peer.until > Date.now() ? peer.service : null;
 }
 
 /** Keys from `dir` or new ones; certificates from the authority, which must run unless those in `dir` still hold. */

@@ -45,6 +45,7 @@ export const errorCatalogue = {
   // Recording.
   RECORDING_IMPOSSIBLE: entry(503, 74, true, 'the session cannot be recorded, so it cannot take place', 'Ask the operator to look at `steno doctor`.'),
   SPOOL_FULL: entry(503, 74, true, 'the spool of the gateway has no room', 'Free space under the data directory, or restore the connection to ingest.'),
+  AUTHORITY_UNREACHABLE: entry(503, 75, true, 'the authority cannot be reached, so nobody can be admitted', 'Ask the operator to look at `steno doctor`.'),
   DRAINING: entry(503, 75, true, 'this Steno is shutting down', 'Connect again in a moment.'),
   // Uplink.
   UPLINK_MALFORMED: entry(400, 65, false, 'an uplink frame cannot be parsed', 'Upgrade the older side.'),

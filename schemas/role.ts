@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { RecordingMode } from './recording/line.js';
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/);
-/** A login name of a node; `*` is any, `{user}` the user's own name. */
+/** A login name of a node; `{user}` is the user's own name; `*` is any, but root where it allows, root too where it denies. */
 const login = z.string().regex(/^(\*|\{user\}|[a-z_][a-z0-9_.-]{0,31})$/);
 const labels = z.record(z.string().max(63), z.string().max(255));
 
@@ -68,7 +68,7 @@ export type Decision =
 export function decide(user: string, roles: readonly Role[], node: Pick<NodeRecord, 'name' | 'labels'>, loginName: string): Decision {
   for (const role of roles) {
     const denied = Object.keys(role.deny.nodes).length > 0 && matchesLabels(role.deny.nodes, node);
-    const deniedLogin = role.deny.logins.some((pattern) => matchesLogin(pattern, user, loginName));
+    const deniedLogin = role.deny.logins.some((pattern) => pattern === '*' || matchesLogin(pattern, user, loginName));
     if (denied || deniedLogin) return { allowed: false, reason: `role ${role.name} denies ${denied ? `node ${node.name}` : `login ${loginName}`}` };
   }
   const allowing = roles.filter(
@@ -95,7 +95,7 @@ function matchesLabels(wanted: Readonly<Record<string, string>>, node: Pick<Node
     entries.length > 0 &&
     entries.every(([key, value]) => {
       if (key === '*') return value === '*';
-      const actual = key === 'name' ? node.name : node.labels[key];
+      const actual = key === 'name' ? node.name : Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;
       return actual !== undefined && (value === '*' || value === actual);
     })
   );

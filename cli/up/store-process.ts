@@ -2,12 +2,113 @@
  * The process that holds the stores: ingest and viewer/api. A chDB directory belongs to one process at a time, so on
  * one machine they share one; past it, each runs in its own against a ClickHouse server.
  *
- * Order: stores, authority connection, ingest, viewer. Closing goes the other way round.
+ * Order: stores, identities, authority, ingest, viewer. Closing goes the other way round.
  */
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { openDirectoryObjects } from '#stores/objects/directory.js';
-import { openChdbEvents } from '#stores/events/chdb.js';
+import { StenoError } from '#schemas/errors.js';
+import { connectAuthority } from '#runtime/authority-client.js';
+import type { Log } from '#runtime/log.js';
+import { RequestVerifier } from '#runtime/request-auth.js';
 import { runService } from '#runtime/service.js';
 import type { Running } from '#runtime/service.js';
+import { openServiceIdentity } from '#runtime/service-identity.js';
+import { openEventStore } from '#stores/events/clickhouse.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import { openDirectoryStore } from '#stores/objects/directory.js';
+import { openS3Store } from '#stores/objects/s3.js';
+import { openCompressor } from '../../ingest/compressor.js';
+import { startIngest } from '../../ingest/ingest.js';
+import { startViewer } from '../../viewer/api/server.js';
 
-runService<StoreConfig>('store', startStore);
+interface StoreConfig {
+  readonly version: string;
+  readonly dataDir: string;
+  /** The authority's Unix socket, to enrol, and its base URL. */
+  readonly socket: string;
+  readonly authority: string;
+  /** `s3://BUCKET/PREFIX`; null: a folder of the data directory. */
+  readonly objects: string | null;
+  /** `host:port`. */
+  readonly ingestListen: string;
+  readonly webListen: string;
+  readonly webRoot: string;
+}
+
+runService<StoreConfig>('store', async (config, { log }): Promise<Running> => {
+  const opened: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const release of opened.splice(0).reverse()) await release();
+  };
+  try {
+    return { addresses: await start(config, log, (release) => opened.push(release)), close };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+});
+
+async function start(config: StoreConfig, log: Log, owns: (release: () => Promise<void> | void) => void): Promise<Record<string, string>> {
+  const clock = Date.now;
+  const folder = (name: string): string => {
+    const path = join(config.dataDir, name);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  };
+  const events = await openEventStore({ kind: 'chdb', path: folder('events') });
+  owns(() => events.close());
+  const objects = await openObjects(config, folder);
+  owns(() => objects.close());
+
+  const identify = async (kind: 'ingest' | 'viewer') => {
+    const identity = await openServiceIdentity({ kind, name: 'local', socket: config.socket, dir: folder(`${kind}-keys`) }, { log, clock });
+    owns(() => identity.close());
+    return identity;
+  };
+  const ingestIdentity = await identify('ingest');
+  const viewerIdentity = await identify('viewer');
+  const authority = connectAuthority({ url: config.authority, identity: viewerIdentity }, { log });
+  owns(() => authority.close());
+  await authority.ready();
+
+  const compressor = openCompressor();
+  owns(() => compressor.close());
+  const ingest = await startIngest(
+    { listen: config.ingestListen },
+    {
+      tls: ingestIdentity.tlsServerOptions(), guard: (server, kinds) => ingestIdentity.guard(server, kinds), objects, events,
+      snapshot: () => authority.current(), compress: compressor.compress, log: log.child({ part: 'ingest' }), clock,
+    },
+  );
+  owns(() => ingest.close());
+  const viewer = await startViewer(
+    { listen: config.webListen, webRoot: config.webRoot, version: config.version },
+    {
+      objects, events, authority, requests: new RequestVerifier(() => authority.current(), { clock }),
+      live: {
+        url: `wss://${config.ingestListen}`,
+        // Asked at each connection: certificates are renewed meanwhile.
+        get tls() {
+          return viewerIdentity.tlsClientOptions(['ingest']);
+        },
+      },
+      log: log.child({ part: 'viewer' }), clock,
+    },
+  );
+  owns(() => viewer.close());
+  return { ...ingest.addresses, ...viewer.addresses };
+}
+
+/** Credentials and region come from the environment, where the SDK looks for them; never from argv. */
+async function openObjects({ objects }: StoreConfig, folder: (name: string) => string): Promise<ObjectStore> {
+  if (objects === null) return openDirectoryStore(folder('objects'));
+  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,62})(?:\/(.*))?$/.exec(objects);
+  if (match === null) throw new StenoError('USAGE', `"${objects}" is not s3://BUCKET/PREFIX`);
+  const endpoint = process.env['AWS_ENDPOINT_URL_S3'] ?? process.env['AWS_ENDPOINT_URL'];
+  return openS3Store({
+    bucket: match[1]!,
+    prefix: match[2] ?? '',
+    region: process.env['AWS_REGION'],
+    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
+  });
+}

@@ -53,13 +53,13 @@ directory belongs to the user who runs Steno: being able to open it is the proof
       const link = options.web === true ? await signInLink(run.socket, run.web) : undefined;
       if (options.json === true) {
         json(standardOutput, {
-          user: profile.user, roles: profile.roles, logins: profile.logins, valid_before: profile.valid_before * 1000, home: home.dir,
+          user: profile.user, roles: profile.roles, logins: profile.logins, valid_before: profile.valid_before, home: home.dir,
           agent: inAgent, ...(link === undefined ? {} : { link }),
         });
         return;
       }
       const { out, env } = standardOutput;
-      out.write(`${styled(out, env, 'green', '✓')} Signed in as ${styled(out, env, 'bold', visible(profile.user))} (${profile.roles.join(', ')}) until ${moment(profile.valid_before * 1000)}\n`);
+      out.write(`${styled(out, env, 'green', '✓')} Signed in as ${styled(out, env, 'bold', visible(profile.user))} (${profile.roles.join(', ')}) until ${moment(profile.valid_before)}\n`);
       out.write(`  certificate  ${home.certificate}${inAgent ? ' (also in the SSH agent)' : ''}\n`);
       out.write(`  connect      ssh -F ${home.sshConfig} LOGIN@NODE${NODE_DOMAIN}\n`);
       out.write('  nodes        steno nodes\n');
@@ -84,7 +84,7 @@ export async function signInLink(socket: string, web: string): Promise<string> {
 
 function loadAgent(home: Home, profile: Profile): boolean {
   if (process.env['SSH_AUTH_SOCK'] === undefined) return false;
-  const seconds = Math.max(1, Math.floor(profile.valid_before - Date.now() / 1000));
+  const seconds = Math.max(1, Math.floor((profile.valid_before - Date.now()) / 1000));
   return spawnSync('ssh-add', ['-q', '-t', String(seconds), home.key], { stdio: 'ignore', timeout: 5_000 }).status === 0;
 }
 

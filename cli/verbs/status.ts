@@ -22,7 +22,7 @@ export function statusCommand(): Command {
       const report = await client.get<StatusReport>('/api/status');
       if (options.json === true) {
         json(standardOutput, {
-          user: profile.user, roles: profile.roles, logins: profile.logins, valid_before: profile.valid_before * 1000,
+          user: profile.user, roles: profile.roles, logins: profile.logins, valid_before: profile.valid_before,
           ssh: profile.ssh, web: profile.web, ...report,
         });
         return;
@@ -31,7 +31,7 @@ export function statusCommand(): Command {
       const row = (name: string, value: string): void => void out.write(`${styled(out, env, 'dim', name.padEnd(12))} ${value}\n`);
       row('user', `${styled(out, env, 'bold', visible(profile.user))} (${profile.roles.join(', ')})`);
       row('logins', profile.logins.join(', '));
-      row('certificate', `until ${moment(profile.valid_before * 1000)}`);
+      row('certificate', `until ${moment(profile.valid_before)}`);
       row('gateway', profile.ssh);
       row('viewer', profile.web);
       row('version', report.version);

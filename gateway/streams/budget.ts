@@ -12,24 +12,49 @@ export const MAX_OPEN_FILES = 64;
 /** Longest path or name that is looked at, in bytes: PATH_MAX of Linux. */
 export const MAX_PATH_BYTES = 4096;
 
+/** A file list of rsync may hold this much more, from a pool that all streams of the process share. */
+export const MAX_LIST_BYTES = 4 * 1024 * 1024;
+const POOL_BYTES = 16 * 1024 * 1024;
+
 export class Budget {
   held = 0;
+  private readonly own: number;
   private readonly limit: number;
+  private readonly pool: Budget | null;
 
-  constructor(limit = MAX_HELD_BYTES) {
+  /** `own` bytes are always there; up to `limit` are borrowed from the pool while it has them. */
+  constructor(own = MAX_HELD_BYTES, limit = own, pool: Budget | null = null) {
+    this.own = own;
     this.limit = limit;
+    this.pool = pool;
   }
 
   take(bytes: number): boolean {
-    if (this.held + bytes > this.limit) return false;
-    this.held += bytes;
+    const after = this.held + bytes;
+    if (after > this.limit) return false;
+    const more = Math.max(0, after - this.own) - this.borrowed;
+    if (more > 0 && this.pool?.take(more) !== true) return false;
+    this.held = after;
     return true;
   }
 
   give(bytes: number): void {
+    const before = this.borrowed;
     this.held -= bytes;
+    this.pool?.give(before - this.borrowed);
+  }
+
+  /** Gives back everything: whoever borrows must call it at the end. */
+  release(): void {
+    this.give(this.held);
+  }
+
+  private get borrowed(): number {
+    return Math.max(0, this.held - this.own);
   }
 }
+
+export const listPool = new Budget(POOL_BYTES);
 
 /** What a text costs in memory, at worst: two bytes a character and the object. */
 export function textCost(text: string): number {
@@ -72,7 +97,12 @@ export function fileFact(parts: FactParts): FileFact {
   return fact as unknown as FileFact;
 }
 
-/** A server's text for a note: one line of printable characters, at most 200 long. */
-export function plainText(text: string): string {
-  return text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').trim().slice(0, 200);
+/** A server's text for a note: one line of printable characters, at most `limit` long. */
+export function plainText(text: string, limit = 200): string {
+  return flat(text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').trim().slice(0, limit));
+}
+
+/** A copy: a part of a long string otherwise keeps the whole of it in memory. */
+export function flat(text: string): string {
+  return Buffer.from(text, 'utf8').toString('utf8');
 }

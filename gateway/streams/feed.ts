@@ -18,6 +18,7 @@ export type Reading<T = void> = Generator<Ask, T, Buffer>;
 /** Most bytes that one ask may hold together. */
 export const MAX_ASK = 65_536;
 const FIRST_SCRATCH = 64;
+const MAX_KEPT_SCRATCH = 8192;
 
 /** The stream is not, or no longer, what it was taken for. The message says why, in words for the recording. */
 export class Lost extends Error {
@@ -81,6 +82,7 @@ export class Feed {
         if (this.held < this.ask) return;
         this.held = 0;
         this.step(this.scratch.subarray(0, this.ask));
+        if (this.scratch.length > MAX_KEPT_SCRATCH) this.scratch = empty;
       } else if (this.ask === 'next') {
         if (available === 0) return;
         this.step(empty);
@@ -121,13 +123,14 @@ export class Feed {
         if (this.ask === null) return;
         const ask = next.value;
         if (typeof ask === 'number') {
-          if (ask > MAX_ASK) throw new Lost('a field is too long');
+          if (!(ask >= 0 && ask <= MAX_ASK)) throw new Lost('a field is too long');
           this.ask = ask;
           if (ask > 0) return;
         } else if (ask === 'next') {
           this.ask = ask;
           return;
         } else {
+          if (!(ask.length >= 0)) throw new Lost('a length is negative');
           this.ask = ask;
           this.left = ask.length;
           if (ask.length > 0) return;

@@ -5,7 +5,7 @@
  * Tested against git in git.test.ts.
  */
 import type { FileFact } from '#schemas/recording/line.js';
-import { Budget, fileFact, plainText, textCost } from './budget.js';
+import { Budget, fileFact, flat, plainText, textCost } from './budget.js';
 import { Feed, Lost, skip } from './feed.js';
 import type { Reading } from './feed.js';
 import type { Report, StreamObserver } from './observer.js';
@@ -13,7 +13,7 @@ import type { Report, StreamObserver } from './observer.js';
 const MAX_NOTE = 4000;
 const MAX_PACKET = 65_520;
 /** Names of refs that are remembered for the ids that a client asks for. */
-const MAX_NAMES_BYTES = 96 * 1024;
+const MAX_NAMES_BYTES = 64 * 1024;
 
 export type GitProgram = 'git-upload-pack' | 'git-receive-pack' | 'git-upload-archive';
 
@@ -94,7 +94,7 @@ class GitObserver implements StreamObserver {
   }
 
   private note(text: string): void {
-    const plain = plainText(text);
+    const plain = plainText(text, 500);
     if (this.noteLength + plain.length > MAX_NOTE) {
       this.more++;
     } else {
@@ -138,7 +138,7 @@ class GitObserver implements StreamObserver {
       const [, verb, value] = match as unknown as [string, string, string];
       // Rounds of negotiation repeat what is wanted.
       if (seen.has(value)) continue;
-      if (this.budget.take(textCost(value))) seen.add(value);
+      if (this.budget.take(textCost(value))) seen.add(flat(value));
       if (verb === 'want') this.note(`${this.names.get(value) ?? 'object'} ${value}`);
       else this.note(`${verb === 'argument' ? '' : `${verb} `}${value}`);
     }
@@ -185,7 +185,7 @@ class GitObserver implements StreamObserver {
       const [, id, name] = ref as unknown as [string, string, string];
       // HEAD comes first and is another name of a branch, which says more.
       const known = this.names.get(id);
-      if ((known === undefined || known === 'HEAD') && !name.endsWith('^{}') && this.budget.take(textCost(id) + textCost(name))) this.names.set(id, name);
+      if ((known === undefined || known === 'HEAD') && !name.endsWith('^{}') && this.budget.take(textCost(id) + textCost(name))) this.names.set(flat(id), flat(name));
     } else if (text.startsWith('ERR ')) {
       this.failure = plainText(text.slice(4));
     } else if (text.startsWith('unpack ')) {

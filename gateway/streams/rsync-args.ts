@@ -52,35 +52,50 @@ export interface Place {
   readonly note?: string;
 }
 
-/** Where on the node a name of the file list is. `alone`: the list has nothing else, so the target may be the file. */
-export function placeOf(args: RsyncArgs, name: string, alone: boolean): Place {
-  return args.sender ? placeOfSource(args, name) : placeBelowTarget(args.paths[0] ?? '.', name, alone);
+/** Where on the node the names of a file list are; worked out once, asked for every file. */
+export class Places {
+  private readonly args: RsyncArgs;
+  /** The folder that all names of the list are in, if it is one. */
+  private readonly base: string | undefined;
+  /** For names from several folders: the sources by the first component of their names. */
+  private readonly owners: ReadonlyMap<string, readonly string[]>;
+
+  constructor(args: RsyncArgs) {
+    this.args = args;
+    const sources = args.paths.length === 0 ? ['.'] : args.paths;
+    const owners = new Map<string, string[]>();
+    this.owners = owners;
+    if (!args.sender) return;
+    if (args.long.has('--files-from')) {
+      // Names are below the one source, unless they are cut to their last component.
+      if (!args.long.has('--no-relative')) this.base = sources[0]!;
+      return;
+    }
+    const bases = new Set(sources.map(args.letters.has('R') ? relativeBase : folderOf));
+    if (bases.size === 1) this.base = [...bases][0]!;
+    // A source that ends in a slash adds its content to the top: then any name may be from there.
+    if (args.letters.has('R') || sources.some(endsInFolder)) return;
+    for (const source of sources) {
+      const same = owners.get(baseName(source));
+      if (same === undefined) owners.set(baseName(source), [source]);
+      else same.push(source);
+    }
+  }
+
+  /** `alone`: the list has nothing else, so the target may be the file itself. */
+  of(name: string, alone: boolean): Place {
+    const { args, base } = this;
+    if (!args.sender) return placeBelowTarget(args.paths[0] ?? '.', name, alone);
+    if (base !== undefined) return { path: join(base, name) };
+    const owners = this.owners.get(name.split('/', 1)[0]!);
+    if (owners?.length === 1) return { path: join(folderOf(owners[0]!), name) };
+    return { path: name, note: `of ${args.paths.join(' ').slice(0, 200)}` };
+  }
 }
 
 function placeBelowTarget(target: string, name: string, alone: boolean): Place {
-  if (!alone || /(^|\/)\.{0,2}$/.test(target)) return { path: join(target, name) };
+  if (!alone || /(^|\/)\.{0,2}$/.test(target)) return { path: join(target, name.replace(/^\/+/, '')) };
   return { path: target, note: `sent as ${name}: below the path if that is a directory` };
-}
-
-function placeOfSource(args: RsyncArgs, name: string): Place {
-  const sources = args.paths.length === 0 ? ['.'] : args.paths;
-  if (args.letters.has('R') || (args.long.has('--files-from') && !args.long.has('--no-relative'))) {
-    const bases = new Set(sources.map(relativeBase));
-    const [base] = bases;
-    return bases.size === 1 ? { path: join(base!, name) } : unsure(sources, name);
-  }
-  const folders = new Set(sources.map(folderOf));
-  const [folder] = folders;
-  if (folders.size === 1) return { path: join(folder!, name) };
-  const first = name.split('/', 1)[0]!;
-  const owners = sources.filter((source) => !endsInFolder(source) && baseName(source) === first);
-  // A source that ends in a slash adds its content to the top: then any name may be from there.
-  if (owners.length !== 1 || sources.some(endsInFolder)) return unsure(sources, name);
-  return { path: join(folderOf(owners[0]!), name) };
-}
-
-function unsure(sources: readonly string[], name: string): Place {
-  return { path: name, note: `of ${sources.join(' ').slice(0, 200)}` };
 }
 
 function endsInFolder(source: string): boolean {
@@ -101,6 +116,7 @@ function relativeBase(source: string): string {
 
 function join(folder: string, name: string): string {
   if (name === '.') return folder;
+  if (name.startsWith('/')) return name;
   if (folder === '' || folder === '.' || folder === './') return name;
   return folder.endsWith('/') ? folder + name : `${folder}/${name}`;
 }

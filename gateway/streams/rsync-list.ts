@@ -3,7 +3,7 @@
  *
  * An index counts in sorted order, so each list is sorted as both peers do (`f_name_cmp`): names are held as keys for
  * which comparing bytes gives that order, `01 name` for a file and `02 name /` for a directory and each one above.
- * Lists are packed and taken from the stream's budget; what does not fit is `dropped`: parsed, but without names.
+ * Lists are packed and taken from the stream's budget; a list that does not fit is `dropped`: parsed, but without names.
  */
 import type { Budget } from './budget.js';
 import { MAX_PATH_BYTES } from './budget.js';
@@ -46,25 +46,29 @@ export function fileType(mode: number): 'file' | 'directory' | 'link' | 'device'
   }
 }
 
-const RECORD_HEAD = 10;
+const RECORD_HEAD = 8;
+/** What a staged entry costs beside its record, while its list is read and sorted. */
+const ENTRY_COST = 16;
 const LIST_COST = 512;
 /** Entries counted in one list at most, kept or not: above it is no file system's directory. */
 const MAX_ENTRIES = 50_000_000;
 
-/** One list in index order; record: u48 size ‖ u32 mode ‖ key. */
+/** One list in index order; record: u48 size ‖ u16 mode ‖ key after the prefix that all of the list share. */
 class FileList {
   readonly start: number;
   readonly length: number;
   /** `null` if the list did not fit. */
   private readonly records: Buffer | null;
   private readonly offsets: Uint32Array;
+  private readonly prefix: Buffer;
   readonly cost: number;
 
-  constructor(start: number, length: number, records: Buffer | null, offsets: Uint32Array, cost: number) {
+  constructor(start: number, length: number, records: Buffer | null, offsets: Uint32Array, prefix: Buffer, cost: number) {
     this.start = start;
     this.length = length;
     this.records = records;
     this.offsets = offsets;
+    this.prefix = prefix;
     this.cost = cost;
   }
 
@@ -72,7 +76,8 @@ class FileList {
     const at = this.offsets[index - this.start];
     if (this.records === null || at === undefined) return null;
     const end = this.offsets[index - this.start + 1] ?? this.records.length;
-    return { size: this.records.readUIntLE(at, 6), mode: this.records.readUInt32LE(at + 6), name: nameOf(this.records.subarray(at + RECORD_HEAD, end)) };
+    const key = Buffer.concat([this.prefix, this.records.subarray(at + RECORD_HEAD, end)]);
+    return { size: this.records.readUIntLE(at, 6), mode: this.records.readUInt16LE(at + 6), name: nameOf(key) };
   }
 }
 
@@ -94,6 +99,7 @@ export class FileLists {
   private staging = Buffer.alloc(0);
   private staged = 0;
   private starts: number[] = [];
+  private prefix: Buffer = Buffer.alloc(0);
   private count = 0;
   private dropped = false;
 
@@ -110,15 +116,30 @@ export class FileLists {
 
   /** `null` if it is in no list; `dropped` if its list was too large to be held. */
   find(index: number): Entry | 'dropped' | null {
-    const list = this.lists.find((each) => index >= each.start && index < each.start + each.length);
-    return list === undefined ? null : list.entry(index) ?? 'dropped';
+    const list = this.listOf(index);
+    return list === undefined || index < list.start ? null : list.entry(index) ?? 'dropped';
   }
 
   /** The directory of a list has the index before it; known by the list's first entry. */
   findDirectory(index: number): string | null {
-    const list = this.format.incRecurse ? this.lists.find((each) => index === each.start - 1) : undefined;
-    const inside = list?.entry(list.start)?.name.lastIndexOf('/') ?? -1;
-    return inside > 0 ? list!.entry(list!.start)!.name.slice(0, inside) : null;
+    const list = this.format.incRecurse ? this.listOf(index) : undefined;
+    if (list === undefined || index !== list.start - 1) return null;
+    const name = list.entry(list.start)?.name ?? '';
+    const slash = name.lastIndexOf('/');
+    return slash > 0 ? name.slice(0, slash) : null;
+  }
+
+  /** The list that has an index, or has it as its directory's. */
+  private listOf(index: number): FileList | undefined {
+    let low = 0;
+    let high = this.lists.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.lists[middle]!.start - 1 <= index) low = middle + 1;
+      else high = middle;
+    }
+    const list = this.lists[low - 1];
+    return list !== undefined && index < list.start + list.length ? list : undefined;
   }
 
   freeFirst(): void {
@@ -128,8 +149,6 @@ export class FileLists {
 
   *readList(): Reading {
     const { format } = this;
-    this.staged = 0;
-    this.starts = [];
     this.count = 0;
     this.dropped = false;
     for (;;) {
@@ -173,7 +192,7 @@ export class FileLists {
         if (first >= this.count - 1) throw new Lost('a hard link is out of range');
         if (this.dropped) throw new Lost('hard links in a file list too long to be held');
         const at = this.starts[first]!;
-        this.mode = this.staging.readUInt32LE(at + 6);
+        this.mode = this.staging.readUInt16LE(at + 6);
         this.keep(name, this.staging.readUIntLE(at, 6), this.mode);
         return;
       }
@@ -236,14 +255,18 @@ export class FileLists {
   private keep(name: Buffer, size: number, mode: number): void {
     if (this.dropped) return;
     const key = keyOf(name, fileType(mode) === 'directory', this.format.protocol >= 29);
-    const end = this.staged + RECORD_HEAD + key.length;
-    if (!this.reserve(end)) {
+    if (this.starts.length === 0) this.prefix = this.listsRead > 0 ? ownCopy(key.subarray(0, lastPart(key))) : Buffer.alloc(0);
+    const shared = this.prefix.length;
+    // Every list but the first is of one directory.
+    if (shared > 0 && (key.length < shared || key.compare(this.prefix, 0, shared, 0, shared) !== 0)) throw new Lost('a list is of several directories');
+    const end = this.staged + RECORD_HEAD + key.length - shared;
+    if (!this.reserve(end) || !this.budget.take(ENTRY_COST)) {
       this.drop();
       return;
     }
     this.staging.writeUIntLE(Math.min(size, 2 ** 48 - 1), this.staged, 6);
-    this.staging.writeUInt32LE(mode >>> 0, this.staged + 6);
-    key.copy(this.staging, this.staged + RECORD_HEAD);
+    this.staging.writeUInt16LE(mode & 0xffff, this.staged + 6);
+    key.copy(this.staging, this.staged + RECORD_HEAD, shared);
     this.starts.push(this.staged);
     this.staged = end;
   }
@@ -251,7 +274,7 @@ export class FileLists {
   /** The staging area is held until the list is whole; it then moves into a buffer of its size. */
   private reserve(size: number): boolean {
     if (size <= this.staging.length) return true;
-    const length = Math.max(1024, 2 ** Math.ceil(Math.log2(size)));
+    const length = Math.max(1024, Math.ceil(size * 1.5));
     if (!this.budget.take(length - this.staging.length)) return false;
     const grown = Buffer.allocUnsafeSlow(length);
     this.staging.copy(grown, 0, 0, this.staged);
@@ -261,21 +284,22 @@ export class FileLists {
 
   private drop(): void {
     this.dropped = true;
-    this.starts = [];
     this.releaseStaging();
   }
 
   private releaseStaging(): void {
-    this.budget.give(this.staging.length);
+    this.budget.give(this.staging.length + ENTRY_COST * this.starts.length);
+    this.starts = [];
     this.staging = Buffer.alloc(0);
     this.staged = 0;
   }
 
   private finishList(): void {
     const { count } = this;
-    const cost = LIST_COST + this.staged + 4 * count;
+    if (!this.budget.take(LIST_COST)) throw new Lost('there are too many file lists');
+    const cost = this.staged + 4 * count + this.prefix.length;
     if (this.dropped || !this.budget.take(cost)) {
-      this.lists.push(new FileList(this.nextStart, count, null, new Uint32Array(0), 0));
+      this.lists.push(new FileList(this.nextStart, count, null, new Uint32Array(0), Buffer.alloc(0), LIST_COST));
     } else {
       const { staging, starts, staged } = this;
       const endOf = (i: number): number => starts[i + 1] ?? staged;
@@ -291,16 +315,26 @@ export class FileLists {
         offsets[to] = at;
         at += staging.copy(records, at, starts[from]!, endOf(from));
       });
-      this.lists.push(new FileList(this.nextStart, count, records, offsets, cost));
+      this.lists.push(new FileList(this.nextStart, count, records, offsets, this.prefix, LIST_COST + cost));
     }
     if (this.listsRead++ < 2) this.total += count;
     this.entries += count;
     // Lists are numbered with a gap of one, for the directory of the next.
     this.nextStart += count + 1;
-    this.starts = [];
-    if (this.staging.length > 16_384) this.releaseStaging();
-    this.staged = 0;
+    this.releaseStaging();
   }
+}
+
+/** Not from Node's pool of small buffers, which would be kept with it. */
+function ownCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
+}
+
+/** Where the last component of a key starts. */
+function lastPart(key: Buffer): number {
+  return key.length < 2 ? 0 : key.lastIndexOf(0x2f, key.length - 2) + 1;
 }
 
 function keyOf(name: Buffer, directory: boolean, typed: boolean): Buffer {

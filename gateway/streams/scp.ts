@@ -12,14 +12,12 @@
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { MAX_PATH_BYTES, fileFact, plainText } from './budget.js';
+import { Budget, MAX_PATH_BYTES, fileFact, plainText, textCost } from './budget.js';
 import { baseName } from './command.js';
 import { Feed, Lost } from './feed.js';
 import type { Reading } from './feed.js';
 import type { Report, StreamObserver } from './observer.js';
 
-const MAX_DEPTH = 128;
-/** All directories entered, together, in characters: depth costs no more than a long path does. */
 const MAX_LINE = MAX_PATH_BYTES + 64;
 
 /** `null` if the arguments are not those of scp's far end. */
@@ -59,9 +57,12 @@ class ScpObserver implements StreamObserver {
   private readonly writing: boolean;
   private readonly intoDirectory: boolean;
   private readonly paths: readonly string[];
+  private readonly sources: ReadonlyMap<string, string | null>;
+  private readonly sourceFolder: string | undefined;
   private readonly report: Report;
   private readonly source: Feed;
   private readonly sink: Feed;
+  private readonly budget = new Budget();
   private readonly directories: Place[] = [];
   private topLevel = 0;
   private transfer: Transfer | null = null;
@@ -74,6 +75,9 @@ class ScpObserver implements StreamObserver {
     this.writing = writing;
     this.intoDirectory = intoDirectory;
     this.paths = paths;
+    const bare = paths.map((path) => path.replace(/(.)\/+$/, '$1'));
+    this.sources = byName(bare);
+    this.sourceFolder = onlyFolder(bare);
     this.report = report;
     this.source = new Feed(this.readSource(), (reason) => this.lost(reason));
     this.sink = new Feed(this.readSink(), (reason) => this.lost(reason));
@@ -111,7 +115,7 @@ class ScpObserver implements StreamObserver {
           break;
         case 'E':
           yield* line();
-          this.directories.pop();
+          this.leave();
           first = yield* this.nextAfterAnswer();
           break;
         case 'D': {
@@ -120,7 +124,7 @@ class ScpObserver implements StreamObserver {
           this.entering = { place, mode };
           first = yield* this.nextAfterAnswer();
           if (this.refusal() === undefined) {
-            if (this.directories.length >= MAX_DEPTH || place.path.length > 2 * MAX_PATH_BYTES) throw new Lost('directories are too deep');
+            if (!this.budget.take(textCost(place.path))) throw new Lost('directories are too deep');
             this.directories.push(place);
           }
           break;
@@ -159,6 +163,11 @@ class ScpObserver implements StreamObserver {
         default: throw new Lost('a line of unknown type');
       }
     }
+  }
+
+  private leave(): void {
+    const left = this.directories.pop();
+    if (left !== undefined) this.budget.give(textCost(left.path));
   }
 
   private *nextAfterAnswer(): Reading<number> {
@@ -222,14 +231,25 @@ class ScpObserver implements StreamObserver {
   }
 
   private placeOfSource(name: string): Place {
-    const bare = this.paths.map((path) => path.replace(/(.)\/+$/, '$1'));
-    const exact = bare.filter((path) => baseName(path) === name);
-    if (exact.length === 1) return { path: exact[0]! };
-    const folders = new Set(bare.map((path) => path.slice(0, path.lastIndexOf('/') + 1)));
-    const [folder] = folders;
-    if (folders.size === 1 && !/[*?[\]{}$]/.test(folder!)) return { path: folder! + name };
-    return { path: name, note: plainText(`of ${this.paths.join(' ')}`) };
+    const path = this.sources.get(name);
+    if (path !== undefined && path !== null) return { path };
+    if (path === undefined && this.sourceFolder !== undefined) return { path: this.sourceFolder + name };
+    return { path: name, note: plainText(`of ${this.paths.join(' ').slice(0, 300)}`) };
   }
+}
+
+/** The paths of `scp -f` by their last component; `null` where two have the same. */
+function byName(paths: readonly string[]): ReadonlyMap<string, string | null> {
+  const sources = new Map<string, string | null>();
+  for (const path of paths) sources.set(baseName(path), sources.has(baseName(path)) ? null : path);
+  return sources;
+}
+
+/** The folder that all paths are in, where globs leave no doubt about it. */
+function onlyFolder(paths: readonly string[]): string | undefined {
+  const folders = new Set(paths.map((path) => path.slice(0, path.lastIndexOf('/') + 1)));
+  const [folder] = folders;
+  return folders.size === 1 && !/[*?[\]{}$]/.test(folder!) ? folder : undefined;
 }
 
 function join(folder: string, name: string): string {

@@ -1,8 +1,8 @@
 /**
  * One file open over SFTP, from the reply to OPEN until CLOSE is answered, and the facts that it leaves.
  *
- * A read is whole when the content from offset 0 passed up to where the server said end-of-file (or up to the size
- * that FSTAT gave). A write is whole when the file was empty when opened (truncated, exclusively created, or cut to
+ * A read is whole when the content from offset 0 passed up to where the server said end-of-file (or up to a short reply
+ * before that, or up to the size that FSTAT gave). A write is whole when the file was empty when opened (truncated, exclusively created, or cut to
  * its final length through FSETSTAT, as scp does), every piece from offset 0 passed, and every WRITE was answered
  * with success. Only then is there a digest; otherwise a note says why not.
  */
@@ -26,6 +26,8 @@ export class SftpFile {
   /** Lowest offset at which the server said end-of-file, and the size it gave for the open file. */
   endOfFile: number | undefined;
   statSize: number | undefined;
+  private shortEnd = -1;
+  private shortAsked = -1;
   /** Length of the file as far as the writes tell; unknown while old content may be behind them. */
   private extent: number | undefined;
   private readonly flags: number;
@@ -42,11 +44,11 @@ export class SftpFile {
     if (fresh) this.extent = 0;
   }
 
-  startWrite(offset: number): void {
+  startWrite(offset: number, length: number): void {
     // The continuation of an upload: nothing before it will ever come, so nothing waits for it.
     if (!this.wrote && offset > 0 && this.extent === undefined) this.writes.breakDigest(`written from byte ${offset} on`);
     this.wrote = true;
-    this.writes.startPiece(offset);
+    this.writes.startPiece(offset, length);
   }
 
   endWrite(): void {
@@ -64,6 +66,21 @@ export class SftpFile {
     this.extent = undefined;
   }
 
+  /** A reply had less than was asked for: by the draft, section 6.4, a plain file ends there. */
+  shortRead(end: number, asked: number): void {
+    if (end < this.shortEnd) return;
+    this.shortEnd = end;
+    this.shortAsked = asked;
+  }
+
+  private get readWhole(): boolean {
+    const { reads, endOfFile } = this;
+    if (reads.broken !== null) return false;
+    if (endOfFile === undefined) return this.statSize === reads.next;
+    // psftp asks no more at the end itself, only behind the last piece.
+    return reads.next >= endOfFile || (reads.next === this.shortEnd && endOfFile <= this.shortAsked);
+  }
+
   facts(): FileFact[] {
     const facts: FileFact[] = [];
     const writing = this.wrote || (this.flags & openFlags.write) !== 0;
@@ -76,7 +93,7 @@ export class SftpFile {
 
   private readFact(): FileFact {
     const { reads } = this;
-    const whole = reads.broken === null && (this.endOfFile !== undefined ? reads.next >= this.endOfFile : this.statSize === reads.next);
+    const whole = this.readWhole;
     const note = this.failure ?? reads.broken
       ?? (whole ? undefined : reads.hasEarly || reads.moved !== reads.next ? 'only parts were read' : 'not read to its end');
     return fileFact({

@@ -3,7 +3,7 @@
  * when a program of a session talks to the forwarded agent. ssh2's server knows how to write the message but has no
  * call for it; this uses the two parts its own `forwardOut` is made of, its channel table and its protocol object.
  *
- * Tested in agent/agent.test.ts with stock `ssh -A`.
+ * Tested in test/agent/agent.test.ts with stock `ssh -A`.
  */
 import type { Connection, ServerChannel } from 'ssh2';
 

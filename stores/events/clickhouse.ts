@@ -30,6 +30,12 @@ import { SqlGuard } from './sql.js';
 const insertRows = 50_000;
 /** For Steno's own reads: enough for a scan of some ten million lines, short enough not to be forgotten about. */
 const readLimits = 'SETTINGS max_execution_time = 20, max_memory_usage = 2000000000';
+/**
+ * For newest-first reads through the text index, measured on a million lines: the dynamic filter of the engine's
+ * top-N reads makes it leave the index and read the text (180 ms of CPU a search instead of 35), and past 50 lists
+ * of a dictionary look-up it evaluates the index's expression for every line (380 ms instead of 100).
+ */
+const indexedRead = `${readLimits}, use_top_k_dynamic_filtering = 0, text_index_like_max_postings_to_read = 1000000`;
 
 /** Opens the store and brings its schema up to date. Errors: STORE_UNAVAILABLE, STORE_NEWER, ENGINE_MISSING. */
 export async function openEventStore(options: EngineOptions): Promise<EventStore> {
@@ -184,7 +190,7 @@ export class ClickHouseEventStore implements EventStore {
       }
       const found = await this.#engine.read(
         `SELECT ${selectColumns(table)} FROM ${table} WHERE ${conditions.where} `
-        + `ORDER BY ${newest ? 'at DESC, session DESC, block DESC, `index` DESC' : 'session, block, `index`'} LIMIT ${2 * wanted} ${readLimits}`,
+        + `ORDER BY ${newest ? 'at DESC, session DESC, block DESC, `index` DESC' : 'session, block, `index`'} LIMIT ${2 * wanted} ${indexedRead}`,
         conditions.parameters,
       );
       for (const values of found) {

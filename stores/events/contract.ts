@@ -116,7 +116,8 @@ export interface EventStore {
   /**
    * Adds rows. Durable when it resolves: they survive a crash of the process, and of the machine's power as far
    * as the disk keeps its word. The same rows under the same token are free; rows that come again under another
-   * token are not visible twice. A call is atomic up to 50,000 rows. `token`: 1 to 200 characters that identify
+   * token are not visible twice, as long as they come with the same content (sessions: with a version of their
+   * own). A call is atomic up to 50,000 rows. It costs some 10 ms however few the rows, so gather them. `token`: 1 to 200 characters that identify
    * the rows, such as the session and its block numbers.
    */
   insert<T extends EventTable>(table: T, rows: readonly EventTables[T][], token: string): Promise<void>;

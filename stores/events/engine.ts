@@ -43,7 +43,7 @@ export interface ChdbOptions {
 
 export interface ServerOptions {
   readonly kind: 'server';
-  /** `http://host:8123` or `https://...`. Text indexes need ClickHouse 26.2 or newer. */
+  /** `http://host:8123` or `https://...`. ClickHouse 26.7 or newer, the version that is embedded. */
   readonly url: string;
   /** `[a-z][a-z0-9_]*`; created if it does not exist. `steno` unless told. */
   readonly database?: string | undefined;
@@ -109,6 +109,9 @@ async function openServer(options: ServerOptions): Promise<Engine> {
   };
   const first = createClient({ ...common, database: 'default' });
   try {
+    const result = await first.query({ query: 'SELECT version()', format: 'JSONCompactEachRow' });
+    const version = String((await result.json<readonly unknown[]>())[0]?.[0]);
+    if (!isRecent(version)) throw new StenoError('STORE_UNAVAILABLE', `ClickHouse ${oldestServer.join('.')} or newer is needed, this is ${version}`);
     await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` });
   } catch (error) {
     throw engineError(error);
@@ -120,6 +123,13 @@ async function openServer(options: ServerOptions): Promise<Engine> {
     { writer: client, reader: client, visitor: client, clients: [client] },
     { writing: new Lane(serverConnections), reading: new Lane(serverConnections), visiting: new Lane(2) },
   );
+}
+
+const oldestServer = [26, 7] as const;
+
+function isRecent(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > oldestServer[0] || (major === oldestServer[0] && minor >= oldestServer[1]);
 }
 
 interface Clients {

@@ -3,7 +3,7 @@
  *
  * `words` is an inverted index of words and `grams` a Bloom filter of trigrams (see migration 1). The condition
  * that decides is always exact; those beside it only let the indexes skip. They follow from the exact one, so
- * they may be left out, never be wrong: from `/etc/shadow` follows that the line has the whole word `etc` and a
+ * they may be left out, never be wrong. From `/etc/shadow` follows that the line has the whole word `etc` and a
  * word containing `shadow`. Of a regular expression the longest piece that every match must contain is taken;
  * where none can be seen the lines are scanned, within the limits of time.
  * Tested in `search.test.ts` and by `conformance.ts`.

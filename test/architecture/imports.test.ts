@@ -45,7 +45,7 @@ describe('architecture', () => {
     const wrong = tracked.flatMap((file) => {
       const allowed = ranks[folderOf(file)];
       // Tests of a stage may use a neighbour as a real counterpart.
-      if (allowed === undefined || /\.test\.tsx?$|\/harness|\/testing\//.test(file)) return [];
+      if (allowed === undefined || /\.test\.tsx?$|\/harness|\/testkit|\/testing\//.test(file)) return [];
       return imports(file).filter((to) => folderOf(to) !== folderOf(file) && !allowed.includes(folderOf(to)) && folderOf(to) in ranks).map((to) => `${file} → ${to}`);
     });
     expect(wrong).toEqual([]);

@@ -1,0 +1,72 @@
+import { execFileSync } from 'node:child_process';
+import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterEach, describe, expect, test } from 'vitest';
+import { roleSchema } from '#schemas/role.js';
+import type { Role } from '#schemas/role.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { SshWriter } from '#schemas/ssh/wire.js';
+import { certifiableKey, hostPrincipals, isHostName, loginsOf, userShape } from './certificates.js';
+import { Cleanup, temporaryFolder } from './testkit.js';
+
+const cleanup = new Cleanup();
+afterEach(() => cleanup.run());
+const role = (more: object): Role => roleSchema.parse({ kind: 'role', name: 'r', ...more });
+const now = 1_763_800_000_000;
+
+describe('a key to be certified', () => {
+  test.each([['ed25519', []], ['ecdsa', ['-b', '256']], ['ecdsa', ['-b', '384']], ['ecdsa', ['-b', '521']], ['rsa', ['-b', '2048']], ['rsa', ['-b', '4096']]] as const)('may be %s %j', (type, more) => {
+    const file = join(temporaryFolder(cleanup), 'key');
+    execFileSync('ssh-keygen', ['-q', '-t', type, ...more, '-N', '', '-f', file]);
+    expect(certifiableKey(readFileSync(`${file}.pub`, 'utf8')).length).toBeGreaterThan(30);
+  });
+
+  test('may live in a security key', () => {
+    const ed25519 = new SshWriter().utf8('sk-ssh-ed25519@openssh.com').string(new Uint8Array(32).fill(1)).utf8('ssh:').bytes();
+    const point = Buffer.concat([Buffer.of(4), Buffer.alloc(64, 1)]);
+    const ecdsa = new SshWriter().utf8('sk-ecdsa-sha2-nistp256@openssh.com').utf8('nistp256').string(point).utf8('ssh:').bytes();
+    for (const blob of [ed25519, ecdsa]) expect(certifiableKey(formatPublicLine(blob))).toEqual(blob);
+  });
+
+  test('may not be RSA below 2048 bits, DSA, a certificate, a private key or several lines', () => {
+    const rsa = (bits: number): string => {
+      const jwk = generateKeyPairSync('rsa', { modulusLength: bits }).publicKey.export({ format: 'jwk' });
+      const part = (text: unknown): Buffer => Buffer.from(String(text), 'base64url');
+      return formatPublicLine(new SshWriter().utf8('ssh-rsa').mpint(part(jwk.e)).mpint(part(jwk.n)).bytes());
+    };
+    const dsa = formatPublicLine(new SshWriter().utf8('ssh-dss').string(new Uint8Array(64)).bytes());
+    for (const line of [rsa(1024), dsa, '', 'ssh-ed25519', '-----BEGIN OPENSSH PRIVATE KEY-----', 'ssh-ed25519 AAAA\nssh-ed25519 AAAA']) {
+      expect(() => certifiableKey(line)).toThrow(expect.objectContaining({ code: 'KEY_GARBLED' }));
+    }
+    expect(() => certifiableKey(rsa(2048))).not.toThrow();
+  });
+});
+
+describe('a user certificate', () => {
+  const key = new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(32)).bytes();
+
+  test('lives as long as the shortest role allows', () => {
+    const shape = userShape('ann', [role({ max_ttl: 3600, allow: { nodes: {}, logins: ['www'] } }), role({ name: 's', max_ttl: 600 })], key, now);
+    expect(shape.validBefore).toBe(BigInt(now / 1000 + 600));
+  });
+  test('names the logins of all roles once, the own name filled in, and the pseudo principal for any', () => {
+    const roles = [role({ allow: { nodes: {}, logins: ['www', '{user}', '*'] } }), role({ allow: { nodes: {}, logins: ['www', 'root'] } })];
+    expect(loginsOf('ann', roles)).toEqual(['*', 'ann', 'root', 'www']);
+    expect(userShape('ann', roles, key, now).principals).toEqual(['-steno-any', 'ann', 'root', 'www']);
+  });
+  test('is not made of no roles, or of roles without a login', () => {
+    for (const roles of [[], [role({})]]) expect(() => userShape('ann', roles, key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' }));
+  });
+  test('does not permit the forwarding that no role gives', () => {
+    const shape = userShape('ann', [role({ allow: { nodes: {}, logins: ['www'] }, port_forwarding: false, agent_forwarding: false })], key, now);
+    expect([...shape.extensions.keys()]).not.toContain('permit-port-forwarding');
+    expect([...shape.extensions.keys()]).not.toContain('permit-agent-forwarding');
+  });
+});
+
+describe('host names', () => {
+  test.each(['localhost', 'a.b-c.example', '127.0.0.1', '::1', '0'])('%s is one', (name) => expect(isHostName(name)).toBe(true));
+  test.each(['', '*', '*.example', 'a,b', '!a', '-a', 'a b', 'a..b', 'a/b', 'a\n', `${'a'.repeat(254)}`])('%j is none', (name) => expect(isHostName(name)).toBe(false));
+  test('of a service include the pseudo domain, each once', () => expect(hostPrincipals({ name: 'gw' }, ['GW', 'localhost'])).toEqual(['gw', 'gw.steno', 'localhost']));
+});

@@ -1,0 +1,229 @@
+/**
+ * Which typed input may be stored: what the terminal echoed. An aid, not a boundary.
+ *
+ * Printable input waits until the same characters come back as output; then it is released. A newline or anything else
+ * coming first, one second of silence, or a line that looks like a password prompt makes the run hidden: it is dropped,
+ * up to the end of the typed line, and one gap stands for it, which tells neither length nor rhythm. Control characters
+ * are released in order.
+ *
+ *     quiet ──printable──► waiting ──all echoed──► quiet
+ *       │                     │ newline, mismatch, 1 s, prompt, too much
+ *       └──prompt on line──► hidden ──typed newline, ^C, ^D──► quiet
+ *                              (ESC too, unless a prompt was seen)
+ *
+ * Limits: what a program itself prints is output and kept; a character of a password is released when the very next
+ * printed character happens to equal it and the prompt was not recognized; programs that redraw instead of echoing lose
+ * their input here (the screen has it). Tested in echo.test.ts, with real programs in echo-pty.test.ts.
+ */
+export type Released =
+  | { readonly kind: 'bytes'; readonly bytes: Buffer }
+  | { readonly kind: 'gap' };
+
+export const ECHO_MS = 1_000;
+const MAX_WAITING = 16_384;
+/** Bytes of the current output line that are looked at for a prompt, escape sequences included. */
+const LINE_BYTES = 240;
+
+const promptPattern = new RegExp(
+  '(?:pass ?(?:word|phrase|code)|passwd|\\bpin\\b|secret|token|\\botp\\b|one[- ]time|(?:verification|security|authenticat\\w*|access|2fa|mfa) ?code|api[ -]?key|private key|' +
+    'contraseña|clave|mot de passe|passwort|kennwort|geheim|wachtwoord|senha|palavra-passe|parola|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|şifre|parool|' +
+    'пароль|пароля|κωδικ|סיסמ|كلمة (?:السر|المرور)|पासवर्ड|รหัสผ่าน|mật khẩu|kata sandi|密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)' +
+    "[^\\n]{0,160}?[:：?]\\s*$|(?:pass ?(?:word|phrase|code)|密码|密碼|パスワード|비밀번호|пароль)\\s*$",
+  'iu',
+);
+const sequencePattern = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0e-\x1f\x7f]/g;
+
+/** Whether the end of an output line asks for a secret. */
+export function looksLikeSecretPrompt(line: string): boolean {
+  return promptPattern.test(line.replace(sequencePattern, ''));
+}
+
+const ESC = 0x1b;
+/** Where a byte stream stands in an escape sequence: 0 text, 1 after ESC, 2 in CSI, 3 in a string, 4 string after ESC, 5 one more. */
+type Escape = 0 | 1 | 2 | 3 | 4 | 5;
+
+function escapeAfter(state: Escape, byte: number, typed: boolean): Escape {
+  switch (state) {
+    case 0: return byte === ESC ? 1 : 0;
+    case 1:
+      if (byte === 0x5b) return 2;
+      if (typed) return byte === 0x4f ? 5 : 0;
+      if (byte === 0x5d || byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f) return 3;
+      return byte >= 0x20 && byte <= 0x2f ? 5 : 0;
+    case 2: return byte >= 0x40 && byte <= 0x7e ? 0 : 2;
+    case 3: return byte === 0x07 ? 0 : byte === ESC ? 4 : 3;
+    case 4: return 0;
+    case 5: return 0;
+  }
+}
+
+const isPrintable = (byte: number): boolean => byte >= 0x20 && byte !== 0x7f;
+
+interface Piece {
+  readonly printable: boolean;
+  readonly bytes: Buffer;
+}
+
+export class EchoGuard {
+  /** The end of the current output line, latin1. */
+  #line = '';
+  #typedEscape: Escape = 0;
+  #shownEscape: Escape = 0;
+  #waiting: Piece[] | null = null;
+  /** Bytes of the first waiting piece that were echoed. */
+  #matched = 0;
+  /** Characters of a redraw to skip: as many as the cursor went back. */
+  #back = 0;
+  #since = 0;
+  /** How much of the run was echoed when the user last typed. */
+  #seen = 0;
+  #hidden: 'no' | 'run' | 'prompt' = 'no';
+
+  /** Monotonic ms at which `expire` has something to do. */
+  get dueAt(): number {
+    return this.#waiting === null ? Infinity : this.#since + ECHO_MS;
+  }
+
+  /** Input from the user. Returns what may be stored of it now. */
+  typed(bytes: Buffer, now: number): Released[] {
+    const out: Released[] = [];
+    for (let i = 0; i < bytes.length; ) {
+      const start = i;
+      const wasPrintable = this.#typedIsPrintable(bytes[i]!);
+      this.#typedEscape = escapeAfter(this.#typedEscape, bytes[i]!, true);
+      i += 1;
+      // Runs of one kind; a newline or ^C ends a hidden run, so it stands alone.
+      while (i < bytes.length && !endsRun(bytes[i - 1]!) && !endsRun(bytes[i]!) && this.#typedIsPrintable(bytes[i]!) === wasPrintable) {
+        this.#typedEscape = escapeAfter(this.#typedEscape, bytes[i]!, true);
+        i += 1;
+      }
+      const piece = bytes.subarray(start, i);
+      if (wasPrintable) this.#typedText(piece, now, out);
+      else this.#typedControl(piece, out);
+    }
+    return out;
+  }
+
+  /** Output to the user, before or after it is shown. Returns input that it proves echoed, or gaps. */
+  shown(bytes: Buffer): Released[] {
+    const newline = bytes.lastIndexOf(0x0a);
+    const tail = bytes.toString('latin1', Math.max(newline + 1, bytes.length - LINE_BYTES));
+    this.#line = newline >= 0 || tail.length === LINE_BYTES ? tail : (this.#line + tail).slice(-LINE_BYTES);
+    if (this.#waiting === null) return nothing;
+    const out: Released[] = [];
+    if (this.#atPrompt()) {
+      this.#hide('prompt', out);
+      return out;
+    }
+    for (let i = 0; i < bytes.length && this.#waiting !== null; i++) this.#match(bytes[i]!, out);
+    return out;
+  }
+
+  /** Gives up waiting for echo after `ECHO_MS`. */
+  expire(now: number): Released[] {
+    const out: Released[] = [];
+    if (this.#waiting !== null && now >= this.dueAt) this.#hide('run', out);
+    return out;
+  }
+
+  /** The session ends: what still waits was not echoed. */
+  end(): Released[] {
+    const out: Released[] = [];
+    if (this.#waiting !== null) this.#hide('run', out);
+    return out;
+  }
+
+  #typedIsPrintable(byte: number): boolean {
+    return this.#typedEscape === 0 && isPrintable(byte);
+  }
+
+  #typedText(piece: Buffer, now: number, out: Released[]): void {
+    if (this.#hidden !== 'no') return;
+    if (this.#waiting === null) {
+      this.#since = now;
+      this.#matched = this.#seen = 0;
+      this.#back = 0;
+      this.#shownEscape = 0;
+      this.#waiting = [];
+    }
+    const last = this.#waiting.at(-1);
+    if (last?.printable === true) {
+      // One run, released whole: a prompt that begins like the password must not release its first letters.
+      this.#waiting[this.#waiting.length - 1] = { printable: true, bytes: Buffer.concat([last.bytes, piece]) };
+      // While echo follows with some delay, typing on renews the patience.
+      if (this.#matched > this.#seen) this.#since = now;
+      this.#seen = this.#matched;
+    } else this.#waiting.push({ printable: true, bytes: Buffer.from(piece) });
+    if (this.#atPrompt()) this.#hide('prompt', out);
+    else if (this.#waiting.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_WAITING) this.#hide('run', out);
+  }
+
+  #typedControl(piece: Buffer, out: Released[]): void {
+    if (this.#hidden !== 'no') {
+      const ends = endsRun(piece[0]!) || (this.#hidden === 'run' && piece[0] === ESC);
+      if (!ends) return;
+      this.#hidden = 'no';
+    }
+    const bytes = Buffer.from(piece);
+    if (this.#waiting === null) out.push({ kind: 'bytes', bytes });
+    else this.#waiting.push({ printable: false, bytes });
+  }
+
+  #match(byte: number, out: Released[]): void {
+    const before = this.#shownEscape;
+    this.#shownEscape = escapeAfter(before, byte, false);
+    if (before !== 0 || this.#shownEscape !== 0) return;
+    if (byte === 0x0a) {
+      this.#hide('run', out);
+      return;
+    }
+    if (byte === 0x08) this.#back += 1;
+    if (!isPrintable(byte)) return;
+    const first = this.#waiting![0]!;
+    if (first.bytes[this.#matched] === byte && this.#back === 0) {
+      this.#matched += 1;
+      if (this.#matched === first.bytes.length) this.#releaseFirst(out);
+      return;
+    }
+    // Line editors redraw what was there: skip it.
+    if (this.#back > 0) this.#back -= 1;
+    else this.#hide('run', out);
+  }
+
+  /** The first piece was echoed whole: it goes, and so do the control characters behind it. */
+  #releaseFirst(out: Released[]): void {
+    const waiting = this.#waiting!;
+    this.#matched = this.#seen = 0;
+    out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes });
+    while (waiting.length > 0 && !waiting[0]!.printable) out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes });
+    if (waiting.length === 0) this.#waiting = null;
+  }
+
+  /** Drops the waiting run, up to the newline that ends it; what was typed after that newline waits no more either. */
+  #hide(how: 'run' | 'prompt', out: Released[]): void {
+    const waiting = this.#waiting ?? [];
+    this.#waiting = null;
+    this.#matched = 0;
+    out.push({ kind: 'gap' });
+    this.#hidden = how;
+    for (const { printable, bytes } of waiting) {
+      if (!printable && endsRun(bytes[0]!)) {
+        this.#hidden = 'no';
+        out.push({ kind: 'bytes', bytes });
+      } else if (printable) {
+        if (this.#hidden === 'no') out.push({ kind: 'gap' });
+        this.#hidden = how;
+      }
+    }
+  }
+
+  #atPrompt(): boolean {
+    return this.#line !== '' && looksLikeSecretPrompt(Buffer.from(this.#line, 'latin1').toString('utf8'));
+  }
+}
+
+const nothing: Released[] = [];
+
+function endsRun(byte: number): boolean {
+  return byte === 0x0d || byte === 0x0a || byte === 0x03 || byte === 0x04;
+}

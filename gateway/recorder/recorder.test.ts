@@ -1,0 +1,163 @@
+import { existsSync, readdirSync } from 'node:fs';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
+import { startRecorder } from './start.js';
+import type { RunningRecorder } from './start.js';
+import { checkRecording, facts, parseLines, spooledLines, textOf, trialDeps, trialFolder } from './trial.js';
+
+let folder: ReturnType<typeof trialFolder>;
+let ingest: MemoryIngest;
+let recorder: RunningRecorder | null = null;
+
+beforeEach(async () => {
+  folder = trialFolder();
+  ingest = new MemoryIngest();
+  await ingest.listen();
+});
+afterEach(async () => {
+  await recorder?.close();
+  recorder = null;
+  await ingest.close();
+  folder.remove();
+});
+
+const start = async (connected = true): Promise<RunningRecorder> =>
+  (recorder = await startRecorder({ spool: folder.path, gateway: 'gw-1' }, trialDeps(connected ? ingest : null)));
+
+const term = { cols: 80, rows: 24 };
+
+describe('a terminal session', () => {
+  test('is in the spool byte for byte when output returns, before any line is closed', async () => {
+    const session = await (await start(false)).open(facts(), term);
+    session.output('out', Buffer.from('hello "world"\r\n\x1b[1m'));
+    const bytes = spooledLines(folder.path, session.session).toString();
+    expect(bytes).toContain('"hello \\"world\\"\\r\\n\\u001b[1m');
+    session.output('out', Buffer.from('x'));
+    expect(spooledLines(folder.path, session.session).toString().length).toBeGreaterThan(bytes.length);
+  });
+
+  test('arrives at ingest whole, chained and signed, and leaves the spool', async () => {
+    const session = await (await start()).open(facts(), term, 'top');
+    session.resize(2000, 0);
+    session.output('out', Buffer.from('$ '));
+    session.output('out', Buffer.from('größer 漢字\r\n'));
+    session.participant({ action: 'joined', user: 'bob', mode: 'observer', source_address: '::1' });
+    session.exit(0);
+    await session.close();
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    expect(parsed.header).toMatchObject({ command: 'top', steno: { counter: 1, gateway: 'gw-1', user: 'alice' } });
+    expect(textOf(parsed, 'o')).toBe('$ größer 漢字\r\n');
+    expect(parsed.lines.map(({ code }) => code)).toEqual(['r', 'o', 'j', 'x']);
+    expect(parsed.lines[0]).toMatchObject({ data: '1000x1' });
+    await recorder!.close();
+    expect(readdirSync(folder.path).filter((name) => name.startsWith(session.session))).toEqual([]);
+    expect(ingest.faults).toEqual([]);
+  });
+
+  test('keeps characters whole, fed byte by byte', async () => {
+    const text = 'é漢🙂\u001b[0m"\\ plain';
+    const session = await (await start()).open(facts(), term);
+    for (const byte of Buffer.from(text)) session.output('out', Buffer.from([byte]));
+    await session.close();
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    expect(textOf(parsed, 'o')).toBe(text);
+    expect(parsed.lines.some(({ code }) => code === 'b')).toBe(false);
+  });
+
+  test('keeps bytes that are not UTF-8 exactly, beside what they look like', async () => {
+    const session = await (await start()).open(facts(), term);
+    session.output('out', Buffer.from([0x61, 0xff, 0xfe, 0x62]));
+    session.output('out', Buffer.from([0xe2, 0x82]));
+    await session.close();
+    const { lines } = checkRecording(await ingest.closedSession(session.session));
+    expect(lines.map(({ code, data }) => [code, data])).toEqual([
+      ['o', 'a\ufffd\ufffdb'],
+      ['b', { stream: 'out', replaces: true, base64: Buffer.from([0x61, 0xff, 0xfe, 0x62]).toString('base64') }],
+      ['o', '\ufffd'],
+      ['b', { stream: 'out', replaces: true, base64: Buffer.from([0xe2, 0x82]).toString('base64') }],
+    ]);
+  });
+
+  test('stores typed input only once it was echoed', async () => {
+    const session = await (await start()).open(facts(), term);
+    session.output('out', Buffer.from('$ '));
+    session.input(Buffer.from('su'));
+    session.output('out', Buffer.from('su'));
+    session.input(Buffer.from('\r'));
+    session.output('out', Buffer.from('\r\nPassword: '));
+    for (const key of 'hunter2') session.input(Buffer.from(key));
+    session.input(Buffer.from('\r'));
+    session.output('out', Buffer.from('\r\n# '));
+    await session.close();
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    expect(textOf(parsed, 'i')).toBe('su\r\r');
+    expect(parsed.lines.filter(({ code }) => code === 'g')).toHaveLength(1);
+  });
+});
+
+describe('a session without a terminal', () => {
+  const exec = (limit: number, streams: 'limited' | 'full' = 'limited') =>
+    facts({ kind: 'exec', tty: false, recording: { mode: 'strict', streams, limit } });
+
+  test('keeps the first bytes of each direction, and the count and hash of all', async () => {
+    const session = await (await start()).open(exec(10), term, 'cat');
+    session.output('out', Buffer.from('0123456'));
+    session.output('err', Buffer.from('oops'));
+    session.output('out', Buffer.from('789abcdef'));
+    session.input(Buffer.from('in'));
+    await session.close();
+    const { lines } = checkRecording(await ingest.closedSession(session.session));
+    expect(lines.map(({ code, data }) => [code, data])).toEqual([
+      ['o', '0123456'],
+      ['s', { fact: 'stream', name: 'stderr' }],
+      ['o', 'oops'],
+      ['s', { fact: 'stream', name: 'stdout' }],
+      ['o', '789'],
+      ['g', { reason: 'body_limit', stream: 'out' }],
+      ['i', 'in'],
+      ['s', { fact: 'total', stream: 'out', bytes: 16, sha256: '9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f' }],
+      ['s', { fact: 'total', stream: 'err', bytes: 4, sha256: expect.any(String) }],
+      ['s', { fact: 'total', stream: 'in', bytes: 2, sha256: expect.any(String) }],
+    ]);
+  });
+
+  test('keeps binary as raw lines, whole when the role says full', async () => {
+    const noise = Buffer.from(Array.from({ length: 100_000 }, (_, i) => (i * 7919) % 251));
+    const session = await (await start()).open(exec(10, 'full'), term);
+    session.output('out', noise);
+    session.output('out', Buffer.from([1, 2, 255]), 3);
+    session.fact({ fact: 'forward_close', channel: 3 });
+    await session.close();
+    const { lines } = checkRecording(await ingest.closedSession(session.session));
+    const raw = lines.flatMap((line) => (line.code === 'b' && line.data.channel === undefined ? [Buffer.from(line.data.base64, 'base64')] : []));
+    expect(Buffer.concat(raw).equals(noise)).toBe(true);
+    expect(lines.findIndex(({ code, data }) => code === 's' && (data as { channel?: number }).channel === 3)).toBeLessThan(
+      lines.findIndex(({ data }) => (data as { fact?: string }).fact === 'forward_close'),
+    );
+  });
+});
+
+test('a session left open by close of the recorder is complete', async () => {
+  const session = await (await start(false)).open(facts(), term);
+  session.output('out', Buffer.from('bye'));
+  await recorder!.close();
+  expect(existsSync(`${folder.path}/${session.session}.state`)).toBe(true);
+  await start();
+  const recording = await ingest.closedSession(session.session);
+  expect(recording.parts.at(-1)!.checkpoint.end).toBe('complete');
+  expect(textOf(checkRecording(recording), 'o')).toBe('bye');
+});
+
+test('facts of any length fit their line', async () => {
+  const session = await (await start(false)).open(facts(), term, 'x'.repeat(300_000));
+  session.fact({ fact: 'exec', command: '\u0000🙂'.repeat(100_000) });
+  await session.close();
+  const { lines } = parseLines(spooledLines(folder.path, session.session));
+  expect(lines).toHaveLength(1);
+});
+
+test('audit rows arrive, filled up and with an id of their own', async () => {
+  (await start()).audit({ event: 'session.start', outcome: 'success', actor: 'alice' });
+  await ingest.when(() => ingest.events.size === 1);
+  expect([...ingest.events.values()][0]).toMatchObject({ event: 'session.start', actor: 'alice', code: '', data: '{}' });
+});

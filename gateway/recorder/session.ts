@@ -1,0 +1,355 @@
+/**
+ * One session being recorded: what the gateway calls, on top of the signed log.
+ *
+ *     recording ──write fails──► lost ──writing works again (best_effort)──► recording
+ *         │                       │ strict: the gateway ends the session
+ *         └────────close──────────┴──► closed
+ *
+ * An idle session holds no buffers, no timers and no file descriptors. Tested in recorder.test.ts.
+ */
+import { isUtf8 } from 'node:buffer';
+import { StenoError } from '#schemas/errors.js';
+import { MAX_LINE_BYTES, encodeLine } from '#schemas/recording/line.js';
+import type { Gap, LineBody, Participant, RecordingMode, StreamFact } from '#schemas/recording/line.js';
+import { EchoGuard } from './echo.js';
+import type { Released } from './echo.js';
+import { wholeUtf8 } from './escape.js';
+import type { AuditEntry, SessionRecorder } from './recorder.js';
+import type { SignedLog } from './signed-log.js';
+import { HOLD_MS, Streams } from './streams.js';
+import type { Due, Wheel } from './wheel.js';
+import type { Spool } from '../spool/spool.js';
+
+export interface SessionParts {
+  readonly spool: Spool;
+  readonly wheel: Wheel;
+  /** Monotonic milliseconds, also the wheel's clock. */
+  readonly monotonic: () => number;
+  readonly audit: (entry: AuditEntry) => void;
+  readonly closed: (session: RecordedSession) => void;
+}
+
+export interface SessionIdentity {
+  readonly tty: boolean;
+  readonly recording: RecordingMode;
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly source_address: string;
+}
+
+const RETRY_MS = 1_000;
+/** Raw bytes of terminal output that become one `o` and one `b` line: escaped at worst six times as long. */
+const MIXED_BYTES = 10_000;
+
+export class RecordedSession implements SessionRecorder, Due {
+  readonly session: string;
+  readonly #parts: SessionParts;
+  readonly #log: SignedLog;
+  readonly #identity: SessionIdentity;
+  readonly #start: number;
+  #echo: EchoGuard | null = null;
+  #streams: Streams | null = null;
+  /** An incomplete character at the end of terminal output. */
+  #held: Buffer | null = null;
+  #heldAt = 0;
+  #failure: StenoError | null = null;
+  #lost = 0;
+  #retryAt = 0;
+  #settle = false;
+  #failureCallback: ((error: StenoError) => void) | null = null;
+  #closing: Promise<void> | null = null;
+  #ended: (() => void) | null = null;
+  #ending = false;
+
+  /** `start`: the wheel's time at session time 0. */
+  constructor(parts: SessionParts, log: SignedLog, identity: SessionIdentity, start: number) {
+    this.session = log.files.session;
+    this.#parts = parts;
+    this.#log = log;
+    this.#identity = identity;
+    this.#start = start;
+    log.onTrouble = (error) => this.#fail(error);
+    log.files.onSyncFailure = (error) => this.#fail(error);
+    this.#schedule();
+  }
+
+  output(stream: 'out' | 'err', bytes: Buffer, channel?: number): boolean {
+    const now = this.#now();
+    if (!this.#writable(now, bytes.length)) return this.#identity.recording.mode === 'best_effort';
+    try {
+      if (channel === undefined && this.#identity.tty) this.#terminalOutput(bytes, now);
+      else this.#streamsOf().take(stream, bytes, channel, now);
+    } catch (error) {
+      return this.#failed(error, bytes.length);
+    }
+    return this.#wrote();
+  }
+
+  input(bytes: Buffer, channel?: number): boolean {
+    const now = this.#now();
+    if (!this.#writable(now, bytes.length)) return this.#identity.recording.mode === 'best_effort';
+    try {
+      if (channel === undefined && this.#identity.tty) this.#released((this.#echo ??= new EchoGuard()).typed(bytes, this.#parts.monotonic()), now);
+      else this.#streamsOf().take('in', bytes, channel, now);
+    } catch (error) {
+      return this.#failed(error, bytes.length);
+    }
+    return this.#wrote();
+  }
+
+  onReady(callback: () => void): void {
+    this.#parts.spool.onRoom(callback);
+  }
+
+  resize(cols: number, rows: number): void {
+    this.#line({ code: 'r', data: `${clampCells(cols)}x${clampCells(rows)}` });
+  }
+
+  fact(fact: StreamFact): void {
+    if (fact.fact === 'forward_close' && this.#streams !== null) this.#guarded((now) => this.#streams!.total(now, fact.channel));
+    this.#line(bounded({ code: 's', data: fact }));
+  }
+
+  gap(gap: Gap): void {
+    this.#line(bounded({ code: 'g', data: gap }));
+  }
+
+  participant(participant: Participant): void {
+    this.#line(bounded({ code: 'j', data: participant }));
+  }
+
+  exit(status: number | string): void {
+    this.#line({ code: 'x', data: String(status).slice(0, 64) });
+  }
+
+  onFailure(callback: (error: StenoError) => void): void {
+    this.#failureCallback = callback;
+    const failure = this.#failure;
+    if (failure !== null) process.nextTick(callback, failure);
+  }
+
+  close(): Promise<void> {
+    this.#closing ??= new Promise<void>((resolve) => {
+      this.#ended = resolve;
+      this.#ending = true;
+      this.#end();
+    });
+    return this.#closing;
+  }
+
+  due(): void {
+    const now = this.#now();
+    if (this.#ending) {
+      this.#end();
+      return;
+    }
+    if (this.#failure !== null) {
+      if (this.#identity.recording.mode === 'best_effort') this.#writable(now, 0);
+    } else {
+      try {
+        if (this.#held !== null && now >= this.#heldAt + HOLD_MS) this.#releaseHeld(now);
+        if (this.#echo !== null) this.#released(this.#echo.expire(this.#parts.monotonic()), now);
+        this.#streams?.expire(now);
+        if (this.#settle && now >= this.#log.dueAt) {
+          this.#settle = false;
+          this.#log.settle(now);
+        } else this.#log.tick(now);
+      } catch (error) {
+        this.#failed(error, 0);
+      }
+    }
+    this.#schedule();
+  }
+
+  #now(): number {
+    return Math.floor(this.#parts.monotonic() - this.#start);
+  }
+
+  #streamsOf(): Streams {
+    const { streams, limit } = this.#identity.recording;
+    return (this.#streams ??= new Streams(this.#log, streams === 'full' ? Infinity : limit));
+  }
+
+  #terminalOutput(bytes: Buffer, now: number): void {
+    if (this.#echo === null) this.#echo = new EchoGuard();
+    const released = this.#echo.shown(bytes);
+    if (released.length > 0) this.#released(released, now);
+    const chunk = this.#held === null ? bytes : Buffer.concat([this.#held, bytes]);
+    const whole = wholeUtf8(chunk);
+    // What waits is set first: if writing fails below, these bytes count as lost with the rest.
+    this.#held = whole === chunk.length ? null : Buffer.from(chunk.subarray(whole));
+    this.#heldAt = now;
+    const text = whole === chunk.length ? chunk : chunk.subarray(0, whole);
+    if (text.length === 0) return;
+    if (isUtf8(text)) this.#log.text('o', text, now);
+    else this.#mixed(text, 'o', now);
+  }
+
+  /** Bytes of a terminal that are not UTF-8: shown with U+FFFD, and kept exactly behind it. */
+  #mixed(bytes: Buffer, code: 'o' | 'i', now: number): void {
+    for (let start = 0; start < bytes.length; ) {
+      let end = Math.min(bytes.length, start + MIXED_BYTES);
+      if (end < bytes.length) end = start + (wholeUtf8(bytes.subarray(start, end)) || end - start);
+      const piece = bytes.subarray(start, end);
+      start = end;
+      if (isUtf8(piece)) {
+        this.#log.text(code, piece, now);
+        continue;
+      }
+      this.#log.line({ code, data: piece.toString('utf8') }, now);
+      this.#log.line({ code: 'b', data: { stream: code === 'o' ? 'out' : 'in', replaces: true, base64: piece.toString('base64') } }, now);
+    }
+  }
+
+  #released(released: readonly Released[], now: number): void {
+    for (const item of released) {
+      if (item.kind === 'gap') this.#log.line({ code: 'g', data: { reason: 'input_not_echoed', stream: 'in' } }, now);
+      else if (isUtf8(item.bytes)) this.#log.text('i', item.bytes, now);
+      else this.#mixed(item.bytes, 'i', now);
+    }
+  }
+
+  #releaseHeld(now: number): void {
+    const held = this.#held;
+    this.#held = null;
+    if (held !== null) this.#mixed(held, 'o', now);
+  }
+
+  #line(body: LineBody): void {
+    this.#guarded((now) => {
+      this.#releaseHeld(now);
+      this.#streams?.releaseAll(now);
+      this.#log.line(body, now);
+    });
+  }
+
+  #guarded(write: (now: number) => void): void {
+    const now = this.#now();
+    if (!this.#writable(now, 0)) return;
+    try {
+      write(now);
+    } catch (error) {
+      this.#failed(error, 0);
+    }
+    this.#schedule();
+  }
+
+  #wrote(): boolean {
+    this.#schedule();
+    if (!this.#parts.spool.full) return true;
+    // Only what is signed can be stored and freed.
+    this.#settle = true;
+    return this.#failure !== null && this.#identity.recording.mode === 'best_effort';
+  }
+
+  #schedule(): void {
+    let due = this.#log.dueAt;
+    if (this.#held !== null) due = Math.min(due, this.#heldAt + HOLD_MS);
+    if (this.#streams !== null) due = Math.min(due, this.#streams.dueAt);
+    if (this.#echo !== null) due = Math.min(due, this.#echo.dueAt - this.#start);
+    if (this.#failure !== null) due = this.#retryAt;
+    if (due < Infinity && this.#closing === null) this.#parts.wheel.at(this, due + this.#start);
+  }
+
+  #failed(error: unknown, bytes: number): boolean {
+    this.#lost += bytes;
+    this.#fail(error instanceof StenoError ? error : new StenoError('RECORDING_IMPOSSIBLE', 'the recorder failed', { cause: error }));
+    return this.#identity.recording.mode === 'best_effort';
+  }
+
+  #fail(error: StenoError): void {
+    if (this.#failure !== null) return;
+    this.#failure = error;
+    this.#retryAt = this.#now() + RETRY_MS;
+    this.#held = null;
+    const strict = this.#identity.recording.mode === 'strict';
+    this.#audit(strict ? 'recording.failed' : 'recording.lost', 'failure', error.code, error.detail ?? '', {});
+    this.#schedule();
+    this.#failureCallback?.(error);
+  }
+
+  /** Whether lines can be written; a best_effort session tries again once a second. */
+  #writable(now: number, bytes: number): boolean {
+    if (this.#closing !== null) return false;
+    if (this.#failure === null) return true;
+    if (this.#identity.recording.mode === 'best_effort' && now >= this.#retryAt && this.#resume(now)) return true;
+    this.#lost += bytes;
+    return false;
+  }
+
+  /** Tries to write that something was lost; from then on the session is recorded again. */
+  #resume(now: number): boolean {
+    try {
+      this.#log.line({ code: 'g', data: { reason: 'recorder_failed', bytes: this.#lost } }, now);
+    } catch {
+      this.#retryAt = now + RETRY_MS;
+      return false;
+    }
+    if (this.#identity.recording.mode === 'best_effort') this.#audit('recording.resumed', 'success', '', '', { lost_bytes: this.#lost });
+    this.#failure = null;
+    this.#lost = 0;
+    return true;
+  }
+
+  /** Ends the log; when the disk does not take the end, tries again every second until the recorder closes. */
+  #end(): void {
+    const now = this.#now();
+    try {
+      const cut = this.#failure !== null;
+      if (cut && !this.#log.ended && !this.#resume(now)) throw this.#failure!;
+      if (!this.#log.ended) {
+        this.#releaseHeld(now);
+        if (this.#echo !== null) this.#released(this.#echo.end(), now);
+        this.#streams?.total(now);
+        this.#echo = null;
+        this.#streams = null;
+        this.#log.end(cut && this.#identity.recording.mode === 'strict' ? 'interrupted' : 'complete', now);
+      }
+    } catch (error) {
+      this.#failed(error, 0);
+      this.#parts.wheel.at(this, now + this.#start + RETRY_MS);
+      // Whoever closed it need not wait for a disk.
+      this.#ended?.();
+      return;
+    }
+    this.#ending = false;
+    this.#parts.wheel.cancel(this);
+    void this.#parts.spool.flushSoon(this.#log.files).then(() => this.#finish());
+  }
+
+  /** The recorder closes and does not wait: what could not be ended is left to recovery. */
+  abandon(): void {
+    this.#parts.wheel.cancel(this);
+    this.#finish();
+  }
+
+  #finish(): void {
+    this.#ended?.();
+    this.#ended = null;
+    this.#parts.closed(this);
+  }
+
+  #audit(event: string, outcome: 'success' | 'failure', code: string, reason: string, data: object): void {
+    const { user, node, login, source_address } = this.#identity;
+    this.#parts.audit({ event, outcome, code, reason, actor: user, node, login, source_address, session: this.session, data: JSON.stringify(data) });
+  }
+}
+
+function clampCells(cells: number): number {
+  return Number.isFinite(cells) ? Math.min(1000, Math.max(1, Math.floor(cells))) : 80;
+}
+
+/** A line within its bound: the strings of a longer one are cut, and a note says so where the line has room for one. */
+function bounded<T extends LineBody>(body: T): T {
+  for (let limit = 32_768; limit >= 64 && Buffer.byteLength(encodeLine(0, body)) > MAX_LINE_BYTES - 64; limit /= 2) {
+    const data = Object.fromEntries(Object.entries(body.data).map(([key, value]) => [key, typeof value === 'string' ? wellFormed(value.slice(0, limit)) : value]));
+    body = { ...body, data } as T;
+  }
+  return body;
+}
+
+/** A cut may split a surrogate pair. */
+function wellFormed(text: string): string {
+  return Buffer.from(text).toString();
+}

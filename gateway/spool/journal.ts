@@ -1,0 +1,62 @@
+/**
+ * The journal beside a session's lines, `<session>.state`: what cannot be computed again from the lines. Append-only,
+ * one JSON object a line:
+ *
+ *     {"part":1,"checkpoint":{…}}      signed; kept with its exact bytes, so that a resend is the same checkpoint
+ *     {"stored":17,"closed":false}     ingest made all blocks up to this one durable
+ *
+ * A torn last line is ignored: what it would have said was not promised to anyone yet (a checkpoint leaves the gateway
+ * only after the journal was fsynced; `stored` is told again by ingest). Tested in recovery.test.ts.
+ */
+import { isSignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+
+export interface PartRecord {
+  readonly kind: 'part';
+  readonly part: number;
+  readonly checkpoint: SignedCheckpoint;
+}
+export interface StoredRecord {
+  readonly kind: 'stored';
+  readonly stored: number;
+  readonly closed: boolean;
+}
+export type JournalRecord = PartRecord | StoredRecord;
+
+export function encodeRecord(record: JournalRecord): Buffer {
+  const { kind, ...fields } = record;
+  void kind;
+  return Buffer.from(`${JSON.stringify(fields)}\n`);
+}
+
+export interface JournalEntry {
+  readonly record: JournalRecord;
+  /** Byte after the record. */
+  readonly end: number;
+}
+
+/** The whole records in `bytes`; stops at the first line that is torn or not one of the two. */
+export function* readRecords(bytes: Buffer, from = 0): Generator<JournalEntry> {
+  for (let start = from; start < bytes.length; ) {
+    const end = bytes.indexOf(0x0a, start) + 1;
+    if (end === 0) return;
+    const record = parseRecord(bytes.toString('utf8', start, end));
+    if (record === null) return;
+    yield { record, end };
+    start = end;
+  }
+}
+
+function parseRecord(line: string): JournalRecord | null {
+  let value: unknown;
+  try {
+    value = JSON.parse(line);
+  } catch {
+    return null;
+  }
+  if (typeof value !== 'object' || value === null) return null;
+  const { part, checkpoint, stored, closed } = value as Record<string, unknown>;
+  if (Number.isSafeInteger(part) && isSignedCheckpoint(checkpoint)) return { kind: 'part', part: part as number, checkpoint };
+  if (Number.isSafeInteger(stored) && typeof closed === 'boolean') return { kind: 'stored', stored: stored as number, closed };
+  return null;
+}

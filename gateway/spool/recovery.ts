@@ -1,0 +1,198 @@
+/**
+ * What a dead gateway left in the spool, made whole with the functions of the live path.
+ *
+ *   1. Files are grouped by session; what was closed and stored is removed (the crash came while removing).
+ *   2. The last line is mended: an open text line is closed at its last whole character, any other torn line cut off.
+ *   3. The lines after the last journaled checkpoint go through the same cutter and chain.
+ *   4. A gap line `interrupted` is appended, and the last checkpoint signed with `end: interrupted`.
+ * A crash anywhere in here repeats it: 2 is idempotent, 3 writes nothing, and after 4 the session is complete. A crash
+ * between the two halves of 4 leaves two gap lines. Tested in recovery.test.ts and crash.test.ts.
+ */
+import { isUtf8 } from 'node:buffer';
+import { StenoError } from '#schemas/errors.js';
+import { BLOCK_MAX_MS } from '#schemas/recording/block.js';
+import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import { MAX_LINE_BYTES, closeText, parseHeader, parseLine, peekLine } from '#schemas/recording/line.js';
+import type { RecordingHeader } from '#schemas/recording/line.js';
+import { wholeUtf8 } from '../recorder/escape.js';
+import { SignedLog } from '../recorder/signed-log.js';
+import type { LogParts } from '../recorder/signed-log.js';
+import { readRecords } from './journal.js';
+import { SessionFiles } from './session-files.js';
+import type { SpoolShare } from './session-files.js';
+
+export type Found =
+  /** Whole again and signed; to be sent. */
+  | { readonly kind: 'recovered'; readonly log: SignedLog; readonly header: RecordingHeader | null; readonly interrupted: boolean }
+  /** Nothing of it was ever shown to a user. Its files are gone. */
+  | { readonly kind: 'empty'; readonly session: string; readonly counter: number | null }
+  /** The disk does not take what is missing: to be tried again later. */
+  | { readonly kind: 'later'; readonly session: string }
+  /** Cannot be continued: to be kept aside. */
+  | { readonly kind: 'damaged'; readonly files: SessionFiles; readonly reason: string };
+
+const closing = Buffer.from(closeText());
+const namePattern = /^([0-9a-z]{26})(?:\.(\d{15}))?\.(cast|state)$/;
+
+/** Mends and closes everything found (or `only` one session), oldest first. Throws only when the folder cannot be read. */
+export function recoverSpool(share: SpoolShare, parts: LogParts, only?: string): Found[] {
+  const sessions = new Map<string, { starts: number[]; state: boolean }>();
+  for (const name of share.files.list(share.folder)) {
+    const match = namePattern.exec(name);
+    if (match === null || (only !== undefined && match[1] !== only)) continue;
+    const [, session, start, kind] = match;
+    const entry = sessions.get(session!) ?? { starts: [], state: false };
+    sessions.set(session!, entry);
+    if (kind === 'state') entry.state = true;
+    else entry.starts.push(Number(start ?? 0));
+  }
+  const found: Found[] = [];
+  for (const [session, { starts, state }] of [...sessions].sort(([a], [b]) => (a < b ? -1 : 1))) {
+    const before = share.bytes;
+    try {
+      const result = recoverSession(share, parts, session, starts.sort((a, b) => a - b), state);
+      if (result !== null) found.push(result);
+    } catch (error) {
+      if (!(error instanceof StenoError)) throw error;
+      share.grew(before - share.bytes);
+      found.push({ kind: 'later', session });
+    }
+  }
+  return found;
+}
+
+function recoverSession(share: SpoolShare, parts: LogParts, session: string, starts: number[], state: boolean): Found | null {
+  const { files: disk, folder } = share;
+  const path = (start: number): string => `${folder}/${session}${start === 0 ? '' : `.${String(start).padStart(15, '0')}`}.cast`;
+  const sizes = starts.map((start) => disk.sizeOf(path(start)));
+  const journalSize = state ? disk.sizeOf(`${folder}/${session}.state`) : 0;
+  const files = new SessionFiles(share, session, { starts, sizes, journalSize });
+  share.grew(files.size - files.first);
+  let part = 0;
+  let checkpoint: SignedCheckpoint | null = null;
+  let counter: number | null = null;
+  let wholeJournal = 0;
+  const records = [...readRecords(files.readJournal())];
+  if (records.some(({ record }) => record.kind === 'stored' && record.closed)) {
+    files.remove();
+    return null;
+  }
+  for (const { record, end } of records) {
+    // Lines that a power cut took were never sent with a checkpoint: then the checkpoint does not count either.
+    if (record.kind === 'part' && record.checkpoint.bytes > files.size) break;
+    wholeJournal = end;
+    if (record.kind === 'part') ({ part, checkpoint } = record);
+  }
+  files.journalSize = files.journalSynced = wholeJournal;
+  if (starts.length === 0) return { kind: 'damaged', files, reason: 'the lines are missing' };
+  if (starts.some((start, i) => i > 0 && start !== starts[i - 1]! + sizes[i - 1]!)) return { kind: 'damaged', files, reason: 'lines are missing in the middle' };
+  const from = checkpoint?.bytes ?? 0;
+  if (from < files.first) return { kind: 'damaged', files, reason: 'the checkpoint before the first line is missing' };
+
+  let header: RecordingHeader | null = null;
+  const lines = mendedLines(files, from);
+  if (files.first === 0) {
+    const first = readHeader(files);
+    if (first.header === null) {
+      files.remove();
+      return { kind: 'empty', session, counter: first.counter };
+    }
+    header = first.header;
+    counter = header.steno.counter;
+  }
+  counter ??= checkpoint?.counter ?? null;
+  const gateway = header?.steno.gateway ?? checkpoint?.gateway;
+  if (counter === null || gateway === undefined) return { kind: 'damaged', files, reason: 'neither header nor checkpoint' };
+  const log = new SignedLog(files, gateway, counter, parts);
+  log.resume(part, checkpoint, lines);
+  const interrupted = !log.ended;
+  if (interrupted) {
+    // A second later than anything before: blocks that were cut, and maybe sent, stay as they were.
+    const now = log.last + BLOCK_MAX_MS;
+    log.line({ code: 'g', data: { reason: 'interrupted' } }, now);
+    log.end('interrupted', now);
+  }
+  return { kind: 'recovered', log, header, interrupted };
+}
+
+/** The whole lines from `from` on; the file is cut off after the last good one, and an open text line closed first. */
+function mendedLines(files: SessionFiles, from: number): Buffer[] {
+  const lines: Buffer[] = [];
+  const window = Buffer.allocUnsafe(4 * MAX_LINE_BYTES);
+  let at = from;
+  while (at < files.size) {
+    const filled = window.subarray(0, files.read(at, window, window.length));
+    let start = 0;
+    for (let end = filled.indexOf(0x0a) + 1; end > 0; end = filled.indexOf(0x0a, start) + 1) {
+      const line = filled.subarray(start, end);
+      if (line.length > MAX_LINE_BYTES || !isLine(line, at + start === 0)) break;
+      lines.push(Buffer.from(line));
+      start = end;
+    }
+    at += start;
+    if (start > 0) continue;
+    // The first line of the window is torn, or not one of ours (a power cut may leave anything behind what was synced).
+    const torn = filled.subarray(0, MAX_LINE_BYTES - closing.length);
+    const keep = openLineLength(torn);
+    files.cutOff(at + keep);
+    if (keep > 0) {
+      files.append(closing, closing.length);
+      lines.push(Buffer.concat([torn.subarray(0, keep), closing]));
+    }
+    break;
+  }
+  return lines;
+}
+
+function isLine(line: Buffer, isFirst: boolean): boolean {
+  if (!isUtf8(line)) return false;
+  const text = line.toString('utf8');
+  try {
+    if (isFirst) parseHeader(text);
+    else {
+      peekLine(text);
+      parseLine(text);
+    }
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * How much of a torn text line can stay: up to its last whole character and escape; 0 when it is not a text line or
+ * holds no text yet. What is cut off was not shown: `output` had not returned.
+ */
+export function openLineLength(line: Buffer): number {
+  const prefix = /^\[\d{1,9}(?:\.\d{1,3})?,"[oi]","/.exec(line.toString('latin1', 0, 32))?.[0].length ?? 0;
+  if (prefix === 0) return 0;
+  let i = prefix;
+  while (i < line.length) {
+    const byte = line[i]!;
+    // The closing quote, or what a power cut left.
+    if (byte === 0x22 || byte < 0x20) break;
+    if (byte !== 0x5c) {
+      i += 1;
+      continue;
+    }
+    const width = line[i + 1] === 0x75 ? 6 : 2;
+    if (i + width > line.length || line.subarray(i, i + width).includes(0)) break;
+    i += width;
+  }
+  const text = line.subarray(prefix, i);
+  const whole = wholeUtf8(text);
+  return whole > 0 && isUtf8(text.subarray(0, whole)) ? prefix + whole : 0;
+}
+
+function readHeader(files: SessionFiles): { header: RecordingHeader | null; counter: number | null } {
+  const window = Buffer.allocUnsafe(MAX_LINE_BYTES);
+  const length = files.read(0, window, window.length);
+  const end = window.subarray(0, length).indexOf(0x0a);
+  const text = window.toString('utf8', 0, end < 0 ? length : end);
+  const counter = Number(/"counter":(\d{1,15}),/.exec(text)?.[1] ?? NaN);
+  try {
+    return { header: end < 0 ? null : parseHeader(text), counter };
+  } catch {
+    return { header: null, counter: Number.isNaN(counter) ? null : counter };
+  }
+}

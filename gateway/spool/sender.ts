@@ -1,0 +1,179 @@
+/**
+ * A recording on its way to ingest: a cursor over the spooled lines that makes blocks and checkpoints of them.
+ *
+ * Live, blocks are taken where the log cut them just now. After a reconnect or when ingest is slow the cursor is behind;
+ * then it cuts the file again, so that an ingest that is away for ten minutes costs disk and no memory. Checkpoints come
+ * from the journal, and only once they are fsynced. Tested in spool.test.ts and recorder/signed-log.test.ts.
+ */
+import type { OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
+import { BLOCK_MAX_BYTES, cutBlocks } from '#schemas/recording/block.js';
+import { chainStart } from '#schemas/recording/chain.js';
+import type { CutBlock, SignedLog } from '../recorder/signed-log.js';
+import { nextHead, sha256 } from '../recorder/signed-log.js';
+import { readRecords } from './journal.js';
+import type { PartRecord } from './journal.js';
+
+export interface SenderEnds {
+  /** Everything is durable at ingest: the session's files may go. */
+  readonly finished: () => void;
+  readonly refused: (code: string, detail: string) => void;
+}
+
+interface SentCheckpoint {
+  readonly block: number;
+  readonly bytes: number;
+}
+
+/** A file that holds fewer stored bytes than this is not worth a new one. */
+const RELIEF_BYTES = 64 << 10;
+/** Enough for one whole block and the start of the line after it. */
+const window = Buffer.allocUnsafeSlow(2 * BLOCK_MAX_BYTES);
+
+export class Sender implements SessionSource {
+  readonly #log: SignedLog;
+  readonly #ends: SenderEnds;
+  #n = 0;
+  #at = 0;
+  #bytes = 0;
+  #head: string;
+  #journalAt = 0;
+  #ahead: { readonly record: PartRecord; readonly end: number } | null = null;
+  #unstored: SentCheckpoint[] | null = null;
+  #stored = 0;
+  #storedBytes = 0;
+
+  constructor(log: SignedLog, ends: SenderEnds) {
+    this.#log = log;
+    this.#ends = ends;
+    this.#head = startOf(log.files.session);
+  }
+
+  get session(): string {
+    return this.#log.files.session;
+  }
+
+  seek(stored: number): boolean {
+    const { files } = this.#log;
+    let found: { n: number; at: number; bytes: number; head: string; journalAt: number } | null =
+      stored === 0 ? { n: 0, at: 0, bytes: 0, head: startOf(files.session), journalAt: 0 } : null;
+    this.#unstored = null;
+    if (stored > 0) {
+      for (const { record, end } of readRecords(files.readJournal())) {
+        if (record.kind !== 'part' || record.checkpoint.block !== stored) continue;
+        const { block, at, bytes, head } = record.checkpoint;
+        found = { n: block, at, bytes, head, journalAt: end };
+      }
+    }
+    if (found === null || found.bytes < files.first) return false;
+    this.#n = found.n;
+    this.#at = found.at;
+    this.#bytes = found.bytes;
+    this.#head = found.head;
+    this.#journalAt = found.journalAt;
+    this.#ahead = null;
+    if (stored > this.#stored) this.#noteStored(stored, found.bytes);
+    return true;
+  }
+
+  next(): OutgoingFrame | null {
+    const log = this.#log;
+    this.#lookAhead();
+    if (this.#ahead !== null && this.#ahead.record.checkpoint.block === this.#n) {
+      const { record, end } = this.#ahead;
+      if (end > log.files.journalSynced) return null;
+      this.#ahead = null;
+      (this.#unstored ??= []).push({ block: record.checkpoint.block, bytes: record.checkpoint.bytes });
+      return { kind: 'checkpoint', part: record.part, checkpoint: record.checkpoint };
+    }
+    if (this.#n >= log.n) return null;
+    const recent = log.recent?.find(({ n }) => n === this.#n + 1);
+    return recent === undefined ? this.#recut() : this.#take(recent);
+  }
+
+  acknowledged(stored: number, closed: boolean): void {
+    if (closed) {
+      // 1. the journal says so, 2. the files go (SessionFiles.remove).
+      this.#note(stored, true);
+      this.#ends.finished();
+      return;
+    }
+    let bytes = -1;
+    while (this.#unstored !== null && this.#unstored.length > 0 && this.#unstored[0]!.block <= stored) bytes = this.#unstored.shift()!.bytes;
+    if (this.#unstored?.length === 0) this.#unstored = null;
+    if (bytes >= 0 && stored > this.#stored) this.#noteStored(stored, bytes);
+  }
+
+  /** Room is scarce: lets go of the file that is written to, if ingest has stored (most of) it. */
+  relieve(): void {
+    const { files } = this.#log;
+    if (this.#storedBytes - files.first < RELIEF_BYTES) return;
+    files.rotate();
+    files.release(this.#storedBytes);
+  }
+
+  refused(code: string, detail: string): void {
+    this.#ends.refused(code, detail);
+  }
+
+  #noteStored(stored: number, bytes: number): void {
+    this.#stored = stored;
+    this.#storedBytes = bytes;
+    this.#note(stored, false);
+    this.#log.files.release(bytes);
+  }
+
+  /** A full disk must not keep what would free it; and ingest tells `stored` again after a restart. */
+  #note(stored: number, closed: boolean): void {
+    try {
+      this.#log.files.note({ kind: 'stored', stored, closed });
+    } catch {
+      return;
+    }
+  }
+
+  /** Finds the next checkpoint of the journal, so that no block behind it is sent before it. */
+  #lookAhead(): void {
+    const { files } = this.#log;
+    if (this.#ahead !== null || this.#journalAt >= files.journalSize) return;
+    for (const { record, end } of readRecords(files.readJournal(this.#journalAt))) {
+      if (record.kind !== 'part' || record.checkpoint.block < this.#n) continue;
+      this.#ahead = { record, end: this.#journalAt + end };
+      this.#journalAt = this.#ahead.end;
+      return;
+    }
+    this.#journalAt = files.journalSize;
+  }
+
+  #take({ n, start, length, until, head }: CutBlock): OutgoingFrame {
+    const content = Buffer.allocUnsafe(length);
+    this.#log.files.read(start, content, length);
+    const recent = this.#log.recent!;
+    while (recent.length > 0 && recent[0]!.n <= n) recent.shift();
+    if (recent.length === 0) this.#log.recent = null;
+    this.#advance(n, until, start + length, head);
+    return { kind: 'block', n, head, content };
+  }
+
+  /** The block after the cursor, cut from the file. It is whole, because the log cut it already. */
+  #recut(): OutgoingFrame | null {
+    const length = this.#log.files.read(this.#bytes, window, Math.min(window.length, this.#log.bytes - this.#bytes));
+    const whole = window.subarray(0, window.lastIndexOf(0x0a, length - 1) + 1);
+    for (const { n, until, content } of cutBlocks(whole, { n: this.#n, at: this.#at })) {
+      const head = nextHead(this.#head, content);
+      this.#advance(n, until, this.#bytes + content.length, head);
+      return { kind: 'block', n, head, content: Buffer.from(content) };
+    }
+    return null;
+  }
+
+  #advance(n: number, at: number, bytes: number, head: string): void {
+    this.#n = n;
+    this.#at = at;
+    this.#bytes = bytes;
+    this.#head = head;
+  }
+}
+
+function startOf(session: string): string {
+  return Buffer.from(chainStart(sha256, session)).toString('hex');
+}

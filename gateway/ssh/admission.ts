@@ -1,0 +1,203 @@
+/**
+ * Who is admitted: the authentication protocol (RFC 4252) for OpenSSH user certificates and nothing else.
+ *
+ *     idle ──service ssh-userauth──► asking ──certificate and proof of possession──► admitted
+ *                                      └──six refusals, or nonsense──► disconnected
+ *
+ * A refusal is told as a banner, which OpenSSH, PuTTY and Dropbear print, once for each code. A bare key may be the
+ * first of two offers (an agent that holds key and certificate offers the key first): it is refused in silence if its
+ * certificate was admitted here before. Tested in admission.test.ts with stock clients.
+ */
+import { createHash } from 'node:crypto';
+import type { Snapshot } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import type { ErrorCode } from '#schemas/errors.js';
+import { identityOf, parseTarget, PRINCIPAL_ANY, userCriticalOptions } from '#schemas/identity.js';
+import type { Target, UserIdentity } from '#schemas/identity.js';
+import { checkCertificate } from '#schemas/ssh/admission.js';
+import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
+import type { SshCertificate } from '#schemas/ssh/certificate.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
+import { verify } from '#runtime/ssh/keys.js';
+import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
+import { assertUnlocked } from './authorization.js';
+import { message, MSG } from './messages.js';
+import { explain } from './refusal.js';
+import type { Transport } from './transport.js';
+
+/** Through which door a connection came: the gateway itself, or a channel of an admitted connection to a node. */
+export type Entry = { readonly kind: 'gateway' } | { readonly kind: 'node'; readonly node: string };
+
+/** Where an admitted connection leads. `jump`: only further connections through it. */
+export type Destination = { readonly kind: 'jump' } | ({ readonly kind: 'node' } & Target);
+
+export interface Admitted {
+  readonly identity: UserIdentity;
+  readonly certificate: SshCertificate;
+  /** The certificate as it was offered. */
+  readonly blob: Buffer;
+  readonly source: string;
+  readonly destination: Destination;
+}
+
+export interface AdmissionDeps {
+  snapshot(): Snapshot | null;
+  /** ms since 1970. */
+  readonly now: () => number;
+  readonly knownKeys: KnownKeys;
+  refused(code: ErrorCode, detail: string, userName: string): void;
+}
+
+const maxRefusals = 6;
+const maxBanners = 3;
+const maxUserName = 256;
+/** Beside Steno's own, one that `provesPossession` enforces. */
+const knownCriticalOptions: ReadonlySet<string> = new Set([...userCriticalOptions, 'verify-required']);
+
+/** Plain keys whose certificates were admitted lately. */
+export class KnownKeys {
+  readonly #digests = new Set<string>();
+  static readonly limit = 10_000;
+
+  has(blob: Uint8Array): boolean {
+    return this.#digests.has(digest(blob));
+  }
+
+  add(blob: Uint8Array): void {
+    this.#digests.add(digest(blob));
+    if (this.#digests.size > KnownKeys.limit) this.#digests.delete(this.#digests.values().next().value!);
+  }
+}
+
+export class Admission {
+  readonly #transport: Transport;
+  readonly #entry: Entry;
+  readonly #source: string;
+  readonly #deps: AdmissionDeps;
+  readonly #admitted: (admitted: Admitted) => void;
+  readonly #told = new Set<ErrorCode>();
+  #service = false;
+  #refusals = 0;
+
+  constructor(transport: Transport, entry: Entry, source: string, deps: AdmissionDeps, admitted: (admitted: Admitted) => void) {
+    this.#transport = transport;
+    this.#entry = entry;
+    this.#source = source;
+    this.#deps = deps;
+    this.#admitted = admitted;
+  }
+
+  message(payload: Buffer): void {
+    const reader = new SshReader(payload, 'BAD_REQUEST');
+    const type = reader.byte('the type');
+    if (type === MSG.serviceRequest && !this.#service) {
+      if (reader.utf8('the service', 64) !== 'ssh-userauth') return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
+      this.#service = true;
+      return this.#transport.send(message.serviceAccept('ssh-userauth'));
+    }
+    if (type !== MSG.userauthRequest || !this.#service) return this.#transport.disconnect(MSG.disconnectProtocolError, 'authentication comes first');
+    const userName = Buffer.from(reader.string('the user name', maxUserName)).toString();
+    if (reader.utf8('the service', 64) !== 'ssh-connection') return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
+    const method = reader.utf8('the method', 64);
+    if (method === 'publickey') return this.#publicKey(payload, reader, userName);
+    // Every client asks for `none` first, to learn the methods; only those that can never succeed are told at once.
+    if (method === 'none' && !/dropbear/i.test(this.#transport.software)) {
+      this.#refusals++;
+      return this.#afterRefusal();
+    }
+    const who = method === 'none' ? `${this.#transport.software} knows no certificates` : `${method} is not accepted`;
+    this.#refuse('CERT_REQUIRED', who, userName);
+  }
+
+  #publicKey(payload: Buffer, reader: SshReader, userName: string): void {
+    const signed = reader.byte('the flag') !== 0;
+    const algorithm = reader.utf8('the algorithm', 128);
+    const blob = Buffer.from(reader.string('the key', 65_536));
+    const signedLength = reader.offset;
+    const signature = signed ? reader.string('the signature', 8192) : undefined;
+    if (plainKeyType(keyTypeOf(blob)) === undefined) {
+      // After its certificate, the key itself is offered too: the reason is told already.
+      return this.#refuse('CERT_REQUIRED', 'a bare key was offered', userName, this.#told.size > 0 || this.#deps.knownKeys.has(blob));
+    }
+    let admitted: Admitted;
+    try {
+      admitted = this.#check(algorithm, blob, userName);
+    } catch (error) {
+      if (!(error instanceof StenoError)) throw error;
+      return this.#refuse(error.code, error.detail ?? '', userName);
+    }
+    if (signature === undefined) return this.#transport.send(message.authKeyAccepted(algorithm, blob));
+    const data = new SshWriter().string(this.#transport.sessionId).raw(payload.subarray(0, signedLength)).bytes();
+    if (!provesPossession(admitted.certificate, { key: { algo: algorithm }, signature, blob: data })) {
+      return this.#refuse('CERT_BAD_SIGNATURE', '', userName);
+    }
+    this.#deps.knownKeys.add(admitted.certificate.publicKey);
+    this.#transport.send(message.authSuccess());
+    this.#admitted(admitted);
+  }
+
+  /** Everything but the proof of possession, so that a client learns the reason before it signs. */
+  #check(algorithm: string, blob: Buffer, userName: string): Admitted {
+    const snapshot = this.#deps.snapshot();
+    if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
+    const certificate = parseCertificate(blob);
+    const destination = destinationOf(this.#entry, userName);
+    const admission = checkCertificate(certificate, {
+      kind: 'user',
+      now: this.#deps.now() / 1000,
+      // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
+      trusted: (certificate.kind === 'host' ? snapshot.ssh_host_ca : snapshot.ssh_user_ca).map((line) => parseAuthorizedLine(line).blob),
+      sourceAddress: this.#source,
+      verify,
+      knownCriticalOptions,
+    });
+    if (!admission.ok) throw new StenoError(admission.code, admission.detail);
+    if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'it is offered under another algorithm');
+    const identity = identityOf(certificate);
+    if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a user of Steno');
+    const wanted = destination.kind === 'node' ? destination.login : userName;
+    const isOwnName = destination.kind === 'jump' && userName === identity.user;
+    if (!isOwnName && !allowsLogin(certificate, wanted)) throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
+    assertUnlocked(snapshot, identity, undefined, this.#deps.now());
+    return { identity, certificate, blob, source: this.#source, destination };
+  }
+
+  #refuse(code: ErrorCode, detail: string, userName: string, silent = false): void {
+    this.#refusals++;
+    if (!this.#told.has(code) && !silent) {
+      this.#told.add(code);
+      this.#deps.refused(code, detail, userName);
+      if (this.#told.size <= maxBanners) this.#transport.send(message.authBanner(`${explain(code, detail).join('\r\n')}\r\n`));
+    }
+    this.#afterRefusal();
+  }
+
+  #afterRefusal(): void {
+    if (this.#refusals >= maxRefusals) return this.#transport.disconnect(MSG.disconnectNoMoreAuth, 'steno: too many attempts to authenticate');
+    this.#transport.send(message.authFailure());
+  }
+}
+
+function destinationOf(entry: Entry, userName: string): Destination {
+  if (entry.kind === 'node') return { kind: 'node', login: userName, node: entry.node };
+  const target = parseTarget(userName);
+  return target === null ? { kind: 'jump' } : { kind: 'node', ...target };
+}
+
+/** As the authority's own check of session certificates: `root` is named or not allowed. */
+function allowsLogin({ principals }: SshCertificate, login: string): boolean {
+  return principals.includes(login) || (login !== 'root' && principals.includes(PRINCIPAL_ANY));
+}
+
+function keyTypeOf(blob: Uint8Array): string {
+  try {
+    return new SshReader(blob, 'CERT_GARBLED').utf8('the key type', 64);
+  } catch {
+    return '';
+  }
+}
+
+function digest(blob: Uint8Array): string {
+  return createHash('sha256').update(blob).digest('base64');
+}

@@ -1,0 +1,14 @@
+/**
+ * What the gateway asks of the authority. `current()` throws while nothing was heard of it: then nobody is admitted.
+ */
+import type { SessionCertificateRequest, Snapshot } from '#schemas/api.js';
+
+export interface Authority {
+  current(): Snapshot;
+  /** Called on every change; the returned function ends that. */
+  onChange(callback: () => void): () => void;
+  /** A public key line with the certificate. Rejects ACCESS_DENIED, LOCKED, CERT_*, AUTHORITY_UNREACHABLE. */
+  sessionCertificate(request: SessionCertificateRequest): Promise<string>;
+  /** A host certificate of `name` for the key, both as public key lines. */
+  hostCertificate(publicKey: string, name: string): Promise<string>;
+}

@@ -1,0 +1,114 @@
+/**
+ * The gateway's way to a node: TCP, key exchange, the node's identity, and a certificate for this one login.
+ *
+ *     connecting ──► keying ──host verified──► asking ──accepted──► reached
+ *         │             │                        └──► NODE_REFUSED
+ *         │             └──► NODE_HOST_KEY
+ *         └──► NODE_UNREACHABLE (also: anything that takes longer than DIAL_LIMIT_MS)
+ *
+ * The certificate is asked for while the keys are exchanged. Tested in dial.test.ts against stock sshd.
+ */
+import { connect } from 'node:net';
+import { StenoError } from '#schemas/errors.js';
+import type { NodeRecord } from '#schemas/role.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { SshWriter } from '#schemas/ssh/wire.js';
+import { certificateType } from '#schemas/ssh/certificate.js';
+import { hostVerifier } from '#runtime/ssh/certified-key.js';
+import type { SshPrivateKey } from '#runtime/ssh/keys.js';
+import { message, MSG } from './messages.js';
+import { printable } from './refusal.js';
+import { Transport } from './transport.js';
+import { SocketWire } from './wire.js';
+
+const DIAL_LIMIT_MS = 15_000;
+
+export interface DialRequest {
+  readonly node: NodeRecord;
+  readonly login: string;
+  readonly key: SshPrivateKey;
+  /** Blob of the certificate for `key`. */
+  readonly certificate: Promise<Uint8Array>;
+  /** Blobs of the host CA keys. */
+  readonly hostAuthorities: readonly Uint8Array[];
+  /** Unix seconds. */
+  readonly now: () => number;
+  /** Gives up when the user is gone. */
+  readonly signal: AbortSignal;
+}
+
+/** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY, NODE_REFUSED, or what `certificate` rejects with. */
+export async function dial({ node, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
+  certificate.catch(() => undefined);
+  const address = parseAddress(node.address);
+  if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
+  const socket = connect({ ...address, noDelay: true });
+  return new Promise((resolve, reject) => {
+    let failure: StenoError | undefined;
+    const fail = (error: unknown): void => {
+      settle();
+      socket.destroy();
+      reject(error instanceof Error ? error : new StenoError('NODE_UNREACHABLE', node.name));
+    };
+    const timer = setTimeout(() => fail(new StenoError('NODE_UNREACHABLE', `${node.name} did not answer within ${DIAL_LIMIT_MS / 1000} s`)), DIAL_LIMIT_MS);
+    const aborted = (): void => fail(new StenoError('NODE_UNREACHABLE', 'the user is gone'));
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', aborted);
+    };
+    signal.addEventListener('abort', aborted);
+    const unreachable = (error: NodeJS.ErrnoException): void => fail(new StenoError('NODE_UNREACHABLE', `${node.name} at ${node.address} (${error.code ?? 'connection lost'})`));
+    socket.once('error', unreachable);
+    socket.once('connect', () => {
+      socket.off('error', unreachable);
+      const transport = new Transport(new SocketWire(socket), {
+        kind: 'client',
+        hostVerifier: hostVerifier({
+          hostname: node.name,
+          authorities: hostAuthorities,
+          pinned: node.host_keys.map((line) => parseAuthorizedLine(line).blob),
+          now,
+          onRefused: (error) => { failure = error; },
+        }),
+      }, {
+        secured: () => transport.send(message.serviceRequest('ssh-userauth')),
+        message: (payload) => {
+          switch (payload[0]) {
+            case MSG.serviceAccept:
+              return void certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
+            case MSG.userauthSuccess:
+              settle();
+              return resolve(transport);
+            case MSG.userauthFailure:
+              return fail(new StenoError('NODE_REFUSED', `login ${printable(login, 64)} on ${node.name}`));
+            default:
+              return undefined;
+          }
+        },
+        drained: () => undefined,
+        closed: (reason) => fail(failure ?? new StenoError('NODE_UNREACHABLE', `${node.name} closed the connection${reason === undefined ? '' : ` (${printable(reason, 128)})`}`)),
+      });
+    });
+  });
+}
+
+/** The request with its signature at once: asking first whether the certificate would do costs a round trip. */
+function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, certificate: Uint8Array): Uint8Array {
+  const algorithm = certificateType(key.type === 'ssh-rsa' ? 'rsa-sha2-512' : key.type);
+  const request = new SshWriter().byte(MSG.userauthRequest).utf8(login).utf8('ssh-connection').utf8('publickey').byte(1)
+    .utf8(algorithm).string(certificate).bytes();
+  const signature = key.sign(new SshWriter().string(sessionId).raw(request).bytes());
+  return new SshWriter().raw(request).string(signature).bytes();
+}
+
+const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/;
+function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
+  const match = addressPattern.exec(text);
+  const port = Number(match?.[3]);
+  return match === null || port < 1 || port > 65_535 ? null : { host: match[1] ?? match[2]!, port };
+}
+
+/** The certificate in a public key line, as a blob. */
+export function certificateBlob(line: string): Buffer {
+  return Buffer.from(parseAuthorizedLine(line).blob);
+}

@@ -1,0 +1,220 @@
+/**
+ * One connection to the gateway, from its first byte to its end.
+ *
+ *     stranger ──admitted──► jump (ssh -J: leads to further guests)
+ *        │           └─────► bound for a node: authorized, dialled ──► relay (relay.ts)
+ *        │                        └──no──► told why in its terminal (local-answers.ts)
+ *        └──20 s, refused, nonsense──► gone
+ *
+ * Everything that could change the verdict is asked again when a new snapshot arrives (`recheck`).
+ */
+import type { Snapshot } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import type { Target } from '#schemas/identity.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import type { ParsedKey } from 'ssh2';
+import type { Recorder } from '../recorder/recorder.js';
+import { Admission, KnownKeys } from './admission.js';
+import type { Admitted, Entry } from './admission.js';
+import { assertSessionUnlocked, assertUnlocked, authorize } from './authorization.js';
+import type { Allowed } from './authorization.js';
+import { dial } from './dial.js';
+import { Jump } from './jump.js';
+import { LocalAnswers } from './local-answers.js';
+import { MSG } from './messages.js';
+import { asStenoError, explainError, printable } from './refusal.js';
+import { Relay } from './relay.js';
+import type { SessionCertificates } from './session-certificates.js';
+import type { Observe } from './session-recording.js';
+import { HOLD, Transport } from './transport.js';
+import type { Wire } from './wire.js';
+
+export interface GuestDeps {
+  snapshot(): Snapshot | null;
+  /** ms since 1970. */
+  readonly now: () => number;
+  readonly knownKeys: KnownKeys;
+  readonly certificates: SessionCertificates;
+  readonly recorder: Recorder;
+  readonly observe: Observe;
+  /** Strangers are gone after so many milliseconds. */
+  readonly admissionMs: number;
+  track(closing: Promise<void>): void;
+  /** A connection through a channel of this guest. */
+  enter(wire: Wire, node: string, source: string): void;
+}
+
+type Stage =
+  | { readonly kind: 'stranger'; readonly admission: Admission; readonly timer: NodeJS.Timeout }
+  | { readonly kind: 'jump'; readonly jump: Jump; readonly admitted: Admitted }
+  | { readonly kind: 'dialling'; readonly admitted: Admitted; readonly abort: AbortController }
+  | { readonly kind: 'relaying'; readonly relay: Relay; readonly admitted: Admitted; readonly target: Target }
+  | { readonly kind: 'refusing' }
+  | { readonly kind: 'gone' };
+
+export class Guest {
+  readonly #transport: Transport;
+  readonly #deps: GuestDeps;
+  readonly #source: string;
+  readonly #onAdmitted: () => void;
+  readonly #onGone: () => void;
+  #stage: Stage;
+
+  constructor(
+    wire: Wire, entry: Entry, source: string, hostKeys: Readonly<Record<string, ParsedKey>>, deps: GuestDeps,
+    events: { admitted(): void; gone(): void },
+  ) {
+    this.#deps = deps;
+    this.#source = source;
+    this.#onAdmitted = events.admitted;
+    this.#onGone = events.gone;
+    this.#transport = new Transport(wire, { kind: 'server', hostKeys }, {
+      secured: () => undefined,
+      message: (payload) => {
+        if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
+      },
+      drained: () => undefined,
+      closed: () => this.#gone(),
+    });
+    const admission = new Admission(this.#transport, entry, source, {
+      snapshot: () => deps.snapshot(),
+      now: deps.now,
+      knownKeys: deps.knownKeys,
+      refused: (code, detail, userName) => deps.recorder.audit({
+        event: 'auth.refused', outcome: 'failure', code, reason: printable(detail, 256), actor: printable(userName, 128), source_address: source,
+        node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
+      }),
+    }, (admitted) => this.#admit(admitted));
+    const timer = setTimeout(() => wire.destroy(), deps.admissionMs);
+    this.#stage = { kind: 'stranger', admission, timer };
+  }
+
+  /** Ends the connection with words; strangers without. */
+  end(error: StenoError): void {
+    if (this.#stage.kind === 'relaying') return this.#stage.relay.end(error);
+    if (this.#stage.kind === 'dialling') this.#stage.abort.abort();
+    const disconnect = (): void => this.#transport.disconnect(MSG.disconnectByApplication, explainError(error).join(' '));
+    if (this.#stage.kind === 'jump') this.#stage.jump.end(disconnect);
+    else disconnect();
+  }
+
+  /** Ends what a new snapshot no longer allows. */
+  recheck(snapshot: Snapshot): void {
+    const stage = this.#stage;
+    if (stage.kind !== 'jump' && stage.kind !== 'relaying') return;
+    const { identity } = stage.admitted;
+    const now = this.#deps.now();
+    try {
+      if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
+      else assertUnlocked(snapshot, identity, undefined, now);
+    } catch (error) {
+      const known = asStenoError(error);
+      this.#audit('session.ended', known, stage.admitted);
+      return this.end(known);
+    }
+    if (stage.kind !== 'relaying') return;
+    for (const session of stage.relay.sessions) {
+      try {
+        assertSessionUnlocked(snapshot, session, now);
+      } catch (error) {
+        const known = asStenoError(error);
+        this.#audit('session.ended', known, stage.admitted, stage.target);
+        stage.relay.endSession(session, known);
+      }
+    }
+  }
+
+  #admit(admitted: Admitted): void {
+    if (this.#stage.kind !== 'stranger') return;
+    clearTimeout(this.#stage.timer);
+    this.#onAdmitted();
+    const { destination } = admitted;
+    if (destination.kind === 'node') return void this.#reach(admitted, destination);
+    const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
+    this.#stage = { kind: 'jump', jump, admitted };
+    this.#transport.events = {
+      secured: () => undefined,
+      message: (payload) => jump.message(payload),
+      drained: () => jump.drained(),
+      closed: () => {
+        jump.closed();
+        this.#gone();
+      },
+    };
+  }
+
+  /** What the client sends meanwhile waits. */
+  async #reach(admitted: Admitted, target: Target): Promise<void> {
+    const abort = new AbortController();
+    this.#stage = { kind: 'dialling', admitted, abort };
+    const client = this.#transport;
+    client.hold(HOLD.dial);
+    client.events = { secured: () => undefined, message: () => undefined, drained: () => undefined, closed: () => {
+      abort.abort();
+      this.#gone();
+    } };
+    try {
+      const snapshot = this.#deps.snapshot();
+      if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
+      const { node, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      const transport = await dial({
+        node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
+      });
+      if (client.closed) return transport.end();
+      this.#relay(admitted, target, decision, transport);
+    } catch (error) {
+      this.#explain(admitted, target, asStenoError(error));
+    }
+    client.release(HOLD.dial);
+  }
+
+  #relay(admitted: Admitted, target: Target, decision: Allowed, node: Transport): void {
+    const { identity } = admitted;
+    const relay = new Relay(this.#transport, node, {
+      recorder: this.#deps.recorder,
+      observe: this.#deps.observe,
+      permissions: {
+        portForwarding: decision.portForwarding && admitted.certificate.extensions.has('permit-port-forwarding'),
+        agentForwarding: decision.agentForwarding && admitted.certificate.extensions.has('permit-agent-forwarding'),
+      },
+      facts: {
+        user: identity.user, roles: identity.roles, node: target.node, login: target.login, source_address: this.#source,
+        client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
+      },
+      track: (closing) => this.#deps.track(closing),
+    }, () => this.#gone());
+    this.#stage = { kind: 'relaying', relay, admitted, target };
+  }
+
+  #explain(admitted: Admitted, target: Target, error: StenoError): void {
+    if (this.#stage.kind === 'gone') return;
+    this.#audit('session.refused', error, admitted, target);
+    this.#stage = { kind: 'refusing' };
+    let ids = 0;
+    const local = new LocalAnswers(this.#transport, explainError(error), () => ids++, false);
+    this.#transport.events = {
+      secured: () => undefined,
+      message: (payload) => local.message(payload),
+      drained: () => undefined,
+      closed: () => {
+        local.closed();
+        this.#gone();
+      },
+    };
+  }
+
+  #audit(event: string, error: StenoError, { identity }: Admitted, target?: Target): void {
+    this.#deps.recorder.audit({
+      event, outcome: 'failure', code: error.code, reason: printable(error.detail ?? '', 256), actor: identity.user, source_address: this.#source,
+      ...(target === undefined ? {} : { node: target.node, login: target.login, target: target.node }),
+    });
+  }
+
+  #gone(): void {
+    if (this.#stage.kind === 'gone') return;
+    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    this.#stage = { kind: 'gone' };
+    this.#onGone();
+  }
+}

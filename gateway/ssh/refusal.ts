@@ -1,0 +1,25 @@
+/**
+ * How the gateway says no: the same two lines in every place a client can show them, and one row in the audit.
+ */
+import { errorCatalogue, StenoError } from '#schemas/errors.js';
+import type { ErrorCode } from '#schemas/errors.js';
+
+/** What happened with its code, and what to do. Printable ASCII: details may quote what a stranger sent. */
+export function explain(code: ErrorCode, detail?: string): readonly [string, string] {
+  const { message, fix } = errorCatalogue[code];
+  const what = detail === undefined || detail === '' ? message : `${message}: ${detail}`;
+  return [`steno: ${printable(what, 400)} [${code}]`, `steno: ${fix}`];
+}
+
+export function explainError(error: StenoError): readonly [string, string] {
+  return explain(error.code, error.detail);
+}
+
+/** Terminals act on control characters, and an error must not be able to steer one. */
+export function printable(text: string, limit: number): string {
+  return text.replace(/[^ -~]/g, '?').slice(0, limit);
+}
+
+export function asStenoError(error: unknown): StenoError {
+  return error instanceof StenoError ? error : new StenoError('INTERNAL', undefined, { cause: error });
+}

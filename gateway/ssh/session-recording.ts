@@ -1,0 +1,85 @@
+/**
+ * The recording of one session channel: opened before the request that starts it goes to the node, so that nothing can
+ * be shown, or run, that is not recorded. Tested in gateway.test.ts.
+ */
+import type { Gap, FileFact, RecordingMode, SessionKind } from '#schemas/recording/line.js';
+import type { StenoError } from '#schemas/errors.js';
+import type { OpenFacts, Recorder, SessionRecorder } from '../recorder/recorder.js';
+import type { SessionRequest } from './channels.js';
+
+/** Who is recorded, on which way: the same for all recordings of one connection. */
+export type ConnectionFacts = Omit<OpenFacts, 'kind' | 'tty'>;
+
+/** What follows the protocol inside a stream, to report what happened to files (gateway/streams). */
+export interface StreamObserver {
+  input(bytes: Buffer): void;
+  output(bytes: Buffer): void;
+  end(): void;
+}
+export type Observe = (
+  stream: { readonly subsystem?: string; readonly command?: string; readonly tty: boolean },
+  report: (fact: FileFact | { readonly gap: Gap }) => void,
+) => StreamObserver | null;
+
+export type SessionStart =
+  | { readonly kind: 'shell' }
+  | { readonly kind: 'exec'; readonly command: string }
+  | { readonly kind: 'subsystem'; readonly name: string };
+
+export interface SessionRecordingDeps {
+  readonly recorder: Recorder;
+  readonly observe: Observe;
+  readonly facts: ConnectionFacts;
+}
+
+/** Recording data of a session on its way. `null` recorder: best_effort, and recording is impossible. */
+export class SessionTap {
+  readonly recorder: SessionRecorder;
+  readonly #observer: StreamObserver | null;
+
+  constructor(recorder: SessionRecorder, observer: StreamObserver | null) {
+    this.recorder = recorder;
+    this.#observer = observer;
+  }
+
+  /** False: pause until `recorder.onReady`. */
+  output(stream: 'out' | 'err', bytes: Buffer): boolean {
+    if (stream === 'out') this.#observer?.output(bytes);
+    return this.recorder.output(stream, bytes);
+  }
+
+  input(bytes: Buffer): boolean {
+    this.#observer?.input(bytes);
+    return this.recorder.input(bytes);
+  }
+
+  close(): Promise<void> {
+    this.#observer?.end();
+    return this.recorder.close();
+  }
+}
+
+/** Rejects RECORDING_IMPOSSIBLE or SPOOL_FULL. `failed`: the recording broke later; a strict session must end. */
+export async function openSessionTap(
+  deps: SessionRecordingDeps, request: SessionRequest, start: SessionStart, failed: (error: StenoError) => void,
+): Promise<SessionTap> {
+  const { facts, recorder: factory, observe } = deps;
+  const kind: SessionKind = start.kind === 'subsystem' && start.name === 'sftp' ? 'sftp' : start.kind;
+  const size = { cols: request.cols, rows: request.rows, ...(request.term === '' ? {} : { type: request.term }) };
+  const command = start.kind === 'exec' ? start.command : undefined;
+  const recorder = await factory.open({ ...facts, kind, tty: request.tty }, size, command);
+  recorder.participant({ action: 'joined', user: facts.user, mode: 'owner', source_address: facts.source_address });
+  for (const [name, value] of request.environment) recorder.fact({ fact: 'environment', name, value });
+  if (start.kind === 'exec') recorder.fact({ fact: 'exec', command: start.command });
+  if (start.kind === 'subsystem') recorder.fact({ fact: 'subsystem', name: start.name });
+  if (isStrict(facts.recording)) recorder.onFailure(failed);
+  const observer = start.kind === 'shell' ? null : observe(
+    start.kind === 'exec' ? { command: start.command, tty: request.tty } : { subsystem: start.name, tty: request.tty },
+    (fact) => ('gap' in fact ? recorder.gap(fact.gap) : recorder.fact(fact)),
+  );
+  return new SessionTap(recorder, observer);
+}
+
+export function isStrict({ mode }: RecordingMode): boolean {
+  return mode === 'strict';
+}

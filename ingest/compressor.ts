@@ -1,0 +1,64 @@
+/**
+ * Compresses in a thread of its own: level 19 takes 150 ms a frame, and what was printed must be searchable meanwhile.
+ * One thread, asked one frame at a time; it starts with the first frame and ends when idle for a minute.
+ */
+import { Worker } from 'node:worker_threads';
+import { StenoError } from '#schemas/errors.js';
+import type { Compress } from './seal.js';
+
+const IDLE_MS = 60_000;
+
+export interface Compressor {
+  readonly compress: Compress;
+  close(): Promise<void>;
+}
+
+export interface CompressRequest {
+  readonly content: Uint8Array;
+  readonly level: number;
+}
+export type CompressAnswer = { readonly kind: 'frame'; readonly frame: Uint8Array } | { readonly kind: 'failed'; readonly message: string };
+
+export function openCompressor(): Compressor {
+  let worker: Worker | undefined;
+  let idle: NodeJS.Timeout | undefined;
+  let last: Promise<unknown> = Promise.resolve();
+
+  const stop = async (): Promise<void> => {
+    clearTimeout(idle);
+    const ending = worker;
+    worker = undefined;
+    await ending?.terminate();
+  };
+  const ask = (content: Uint8Array, level: number): Promise<Uint8Array> =>
+    new Promise((resolve, reject) => {
+      clearTimeout(idle);
+      const thread = (worker ??= new Worker(new URL('./compress-worker.js', import.meta.url)));
+      const settle = (outcome: () => void): void => {
+        thread.removeAllListeners();
+        idle = setTimeout(() => void stop(), IDLE_MS);
+        idle.unref();
+        outcome();
+      };
+      thread.once('message', (answer: CompressAnswer) =>
+        settle(() => (answer.kind === 'frame' ? resolve(answer.frame) : reject(new StenoError('INTERNAL', answer.message)))));
+      thread.once('error', (error) => {
+        worker = undefined;
+        settle(() => reject(error));
+      });
+      thread.once('exit', () => {
+        worker = undefined;
+        settle(() => reject(new StenoError('INTERNAL', 'the compressing thread ended')));
+      });
+      // A copy travels: the caller may go on using its bytes.
+      thread.postMessage({ content: Uint8Array.from(content), level } satisfies CompressRequest);
+    });
+  return {
+    compress(content, level) {
+      const next = last.then(() => ask(content, level));
+      last = next.catch(() => undefined);
+      return next;
+    },
+    close: stop,
+  };
+}

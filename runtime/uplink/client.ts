@@ -1,0 +1,391 @@
+/**
+ * The sending end of the uplink (schemas/uplink.ts): recordings and audit rows to ingest, over one WebSocket.
+ *
+ *     down ──dial──► dialing ──opened──► greeting ──hello──► up
+ *       ▲               │ error             │ close            │ close, error, silence
+ *       └──── backoff: 0.1 s doubling to 15 s, with jitter ────┘
+ *
+ * Per session, on each connection:
+ *
+ *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
+ *                       │ refuse, or nothing at `stored`──► refused (kept aside by its source)
+ *
+ * Nothing waits here but what was sent and not yet received: at most 1 MiB a session and 16 MiB in all. What ingest
+ * does not take stays on disk with its source. Tested in client.test.ts.
+ */
+import type { ConnectionOptions } from 'node:tls';
+import WebSocket from 'ws';
+import type { ClientOptions } from 'ws';
+import { StenoError, errorCatalogue, isErrorCode } from '#schemas/errors.js';
+import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import type { UplinkHeader } from '#schemas/uplink.js';
+import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
+
+const SESSION_WINDOW = 1 << 20;
+const TOTAL_WINDOW = 16 << 20;
+const EVENT_WINDOW = 4;
+/** Bytes sent in one turn of the event loop: a keystroke must not wait behind a backlog. */
+const TURN_BYTES = 256 << 10;
+const BACKOFF_MS = 100;
+const MAX_BACKOFF_MS = 15_000;
+/** Sent when idle; a connection without an answer for twice as long is given up. */
+const PING_MS = 15_000;
+/** After a refusal that may pass. */
+const AGAIN_MS = 2_000;
+const HANDSHAKE_MS = 10_000;
+
+export interface UplinkOptions {
+  /** `wss://host:port/…`; `ws://` only where `tls` is null. */
+  readonly url: () => string;
+  /** Asked at each connect, so that renewed certificates are used. */
+  readonly tls: (() => ConnectionOptions) | null;
+  /** Own name, as in the service certificate. */
+  readonly name: string;
+  /** base64 of the recording certificate, for senders that record; asked at each connect. */
+  readonly certificate?: () => string;
+  readonly recordings?: RecordingSource;
+  readonly batches?: readonly BatchSource[];
+  /** 0 to 1, for jitter. */
+  readonly random: () => number;
+  readonly onState?: (state: UplinkState) => void;
+  readonly log: UplinkLog;
+}
+
+export interface UplinkLog {
+  info(fields: object, message: string): void;
+  warn(fields: object, message: string): void;
+}
+
+export type UplinkState =
+  | { readonly kind: 'up'; readonly peer: string }
+  | { readonly kind: 'down'; readonly reason: string; readonly retryInMs: number };
+
+interface Flow {
+  readonly source: SessionSource;
+  state: 'opening' | 'sending' | 'waiting';
+  /** Blocks sent and not yet received: number and bytes. */
+  readonly inFlight: { readonly n: number; readonly bytes: number }[];
+  bytes: number;
+  queued: boolean;
+}
+
+export class UplinkClient {
+  readonly #options: UplinkOptions;
+  #socket: WebSocket | null = null;
+  #up = false;
+  #wasUp = false;
+  #closed = false;
+  #attempts = 0;
+  #retry: NodeJS.Timeout | null = null;
+  #ping: NodeJS.Timeout | null = null;
+  #alive = true;
+  #flows = new Map<string, Flow>();
+  #ready: Flow[] = [];
+  #bytes = 0;
+  #eventsInFlight = new Map<string, BatchSource>();
+  #turn: NodeJS.Immediate | null = null;
+  #again: NodeJS.Timeout | null = null;
+
+  constructor(options: UplinkOptions) {
+    this.#options = options;
+    if (options.recordings !== undefined) options.recordings.onWork = (source) => this.#work(source);
+    for (const batches of options.batches ?? []) batches.onWork = () => this.#schedule();
+    this.#dial();
+  }
+
+  /** `dialing` only before the first connection stands or fails. */
+  get state(): 'dialing' | 'up' | 'down' {
+    return this.#up ? 'up' : this.#attempts === 0 && !this.#wasUp ? 'dialing' : 'down';
+  }
+
+  /** Bytes sent that ingest has not said it received. */
+  get inFlight(): number {
+    return this.#bytes;
+  }
+
+  /** Closes the connection; nothing is sent any more. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    if (this.#retry !== null) clearTimeout(this.#retry);
+    const socket = this.#socket;
+    this.#drop();
+    if (socket === null || socket.readyState === WebSocket.CLOSED) return;
+    await new Promise<void>((resolve) => {
+      const force = setTimeout(() => socket.terminate(), 1_000);
+      socket.once('close', () => {
+        clearTimeout(force);
+        resolve();
+      });
+      if (socket.readyState === WebSocket.CONNECTING) socket.terminate();
+      else socket.close();
+    });
+  }
+
+  #dial(): void {
+    const { url, tls } = this.#options;
+    let socket: WebSocket;
+    try {
+      const options: ClientOptions = { perMessageDeflate: false, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: HANDSHAKE_MS };
+      if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' });
+      socket = new WebSocket(url(), UPLINK_PROTOCOL, options);
+    } catch (error) {
+      this.#failed(`cannot dial: ${(error as Error).message}`);
+      return;
+    }
+    this.#socket = socket;
+    let reason = 'closed by the other side';
+    socket.on('error', (error) => {
+      reason = error.message;
+    });
+    socket.on('open', () => {
+      const certificate = this.#options.certificate?.();
+      socket.send(encodeUplink('hello', { version: UPLINK_VERSION, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }));
+    });
+    socket.on('message', (data, isBinary) => {
+      if (this.#socket !== socket) return;
+      this.#alive = true;
+      try {
+        if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'text message');
+        this.#receive(data as Buffer);
+      } catch (error) {
+        reason = error instanceof Error ? error.message : String(error);
+        socket.terminate();
+      }
+    });
+    socket.on('pong', () => {
+      this.#alive = true;
+    });
+    socket.on('close', (code, text) => {
+      if (this.#socket !== socket) return;
+      this.#drop();
+      if (!this.#closed) this.#failed(code === 1006 || text.length === 0 ? reason : text.toString());
+    });
+    this.#alive = true;
+    this.#ping = setInterval(() => {
+      if (!this.#alive) {
+        reason = 'no answer';
+        socket.terminate();
+        return;
+      }
+      this.#alive = false;
+      if (socket.readyState === WebSocket.OPEN) socket.ping();
+    }, PING_MS);
+  }
+
+  #drop(): void {
+    if (this.#ping !== null) clearInterval(this.#ping);
+    if (this.#turn !== null) clearImmediate(this.#turn);
+    if (this.#again !== null) clearTimeout(this.#again);
+    this.#ping = this.#turn = this.#again = null;
+    this.#socket = null;
+    this.#up = false;
+    this.#flows.clear();
+    this.#ready = [];
+    this.#bytes = 0;
+    this.#eventsInFlight.clear();
+  }
+
+  #failed(reason: string): void {
+    const base = Math.min(MAX_BACKOFF_MS, BACKOFF_MS * 2 ** this.#attempts++);
+    const retryInMs = Math.round(base * (0.5 + this.#options.random() / 2));
+    this.#options.log.warn({ reason, retryInMs }, 'uplink is down');
+    this.#options.onState?.({ kind: 'down', reason, retryInMs });
+    this.#retry = setTimeout(() => this.#dial(), retryInMs);
+  }
+
+  #receive(data: Buffer): void {
+    const frame = decodeUplink(data);
+    switch (frame.kind) {
+      case 'hello':
+        this.#greeted(frame.header);
+        return;
+      case 'resume':
+        this.#resume(frame.header);
+        return;
+      case 'ack':
+        if ('events' in frame.header) this.#ackEvents(frame.header.events);
+        else this.#ackSession(frame.header);
+        return;
+      case 'refuse':
+        this.#refuse(frame.header);
+        return;
+      case 'open': case 'block': case 'events': case 'checkpoint': case 'close':
+        throw new StenoError('UPLINK_MALFORMED', `unexpected ${frame.kind}`);
+    }
+  }
+
+  #greeted(hello: UplinkHeader<'hello'>): void {
+    if (hello.version !== UPLINK_VERSION) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
+    if (this.#up) throw new StenoError('UPLINK_MALFORMED', 'second hello');
+    this.#up = this.#wasUp = true;
+    this.#attempts = 0;
+    this.#options.log.info({ peer: hello.name }, 'uplink is up');
+    this.#options.onState?.({ kind: 'up', peer: hello.name });
+    for (const batches of this.#options.batches ?? []) batches.rewind(new Set());
+    for (const source of this.#options.recordings?.sessions() ?? []) this.#work(source);
+    this.#schedule();
+  }
+
+  #work(source: SessionSource): void {
+    if (!this.#up) return;
+    const flow = this.#flows.get(source.session);
+    if (flow !== undefined) {
+      this.#enqueue(flow);
+      return;
+    }
+    this.#flows.set(source.session, { source, state: 'opening', inFlight: [], bytes: 0, queued: false });
+    this.#send(encodeUplink('open', { session: source.session }));
+  }
+
+  #resume({ session, stored, closed }: UplinkHeader<'resume'>): void {
+    const flow = this.#flows.get(session);
+    if (flow === undefined || flow.state !== 'opening') throw new StenoError('UPLINK_MALFORMED', 'resume without open');
+    if (closed) {
+      this.#flows.delete(session);
+      flow.source.acknowledged(stored, true);
+      return;
+    }
+    if (!flow.source.seek(stored)) {
+      this.#flows.delete(session);
+      flow.source.refused('UPLINK_CHAIN_BROKEN', `ingest stored block ${stored}, and the spool cannot go on from there`);
+      return;
+    }
+    flow.state = 'sending';
+    this.#enqueue(flow);
+  }
+
+  #ackSession({ session, received, stored, closed }: Extract<UplinkHeader<'ack'>, { session: string }>): void {
+    const flow = this.#flows.get(session);
+    // Acks of a session that was refused or finished may still be under way.
+    if (flow === undefined || flow.state === 'opening') return;
+    while (flow.inFlight.length > 0 && flow.inFlight[0]!.n <= received) {
+      const { bytes } = flow.inFlight.shift()!;
+      flow.bytes -= bytes;
+      this.#bytes -= bytes;
+    }
+    if (closed) this.#end(flow);
+    if (stored > 0 || closed) flow.source.acknowledged(stored, closed);
+    if (!closed) this.#enqueue(flow);
+    this.#schedule();
+  }
+
+  #ackEvents(id: string): void {
+    const batches = this.#eventsInFlight.get(id);
+    this.#eventsInFlight.delete(id);
+    batches?.acknowledged(id);
+    this.#schedule();
+  }
+
+  #refuse({ session, events, code, detail }: UplinkHeader<'refuse'>): void {
+    if (session === undefined && events === undefined) throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
+    this.#options.log.warn({ session, events, code, detail }, 'uplink was refused');
+    // What may be accepted later, such as while a store is down, is offered again.
+    const later = isErrorCode(code) && errorCatalogue[code].retryable;
+    if (events !== undefined) {
+      const batches = this.#eventsInFlight.get(events);
+      this.#eventsInFlight.delete(events);
+      if (!later) batches?.refused(events, code, detail);
+      this.#schedule();
+    }
+    const flow = session === undefined ? undefined : this.#flows.get(session);
+    if (flow !== undefined) {
+      this.#end(flow);
+      if (!later) flow.source.refused(code, detail);
+    }
+    if (later) this.#again ??= setTimeout(() => this.#offerAgain(), AGAIN_MS);
+  }
+
+  #offerAgain(): void {
+    this.#again = null;
+    if (!this.#up) return;
+    for (const batches of this.#options.batches ?? []) batches.rewind(new Set(this.#eventsInFlight.keys()));
+    for (const source of this.#options.recordings?.sessions() ?? []) this.#work(source);
+    this.#schedule();
+  }
+
+  #end(flow: Flow): void {
+    this.#flows.delete(flow.source.session);
+    this.#bytes -= flow.bytes;
+    flow.bytes = 0;
+  }
+
+  #enqueue(flow: Flow): void {
+    if (flow.state !== 'sending' || flow.queued) return;
+    flow.queued = true;
+    this.#ready.push(flow);
+    this.#schedule();
+  }
+
+  #schedule(): void {
+    if (!this.#up) return;
+    this.#turn ??= setImmediate(() => {
+      this.#turn = null;
+      this.#sendTurn();
+    });
+  }
+
+  /** One turn: events first, since they are few; then a frame of each session, around and around. */
+  #sendTurn(): void {
+    this.#sendEvents();
+    let sent = 0;
+    while (this.#up && this.#ready.length > 0 && sent < TURN_BYTES && this.#bytes < TOTAL_WINDOW) {
+      const flow = this.#ready.shift()!;
+      if (!this.#flows.has(flow.source.session)) continue;
+      if (flow.bytes >= SESSION_WINDOW) {
+        // Its next ack puts it back.
+        flow.queued = false;
+        continue;
+      }
+      let frame: OutgoingFrame | null;
+      try {
+        frame = flow.source.next();
+      } catch (error) {
+        this.#options.log.warn({ session: flow.source.session, error: (error as Error).message }, 'a spooled recording cannot be read');
+        this.#end(flow);
+        flow.source.refused(error instanceof StenoError ? error.code : 'INTERNAL', (error as Error).message);
+        continue;
+      }
+      if (frame === null) {
+        flow.queued = false;
+        continue;
+      }
+      sent += this.#sendFrame(flow, frame);
+      if (flow.state === 'sending') this.#ready.push(flow);
+      else flow.queued = false;
+    }
+    // With the window full, the next ack goes on.
+    if (this.#ready.length > 0 && this.#bytes < TOTAL_WINDOW) this.#schedule();
+  }
+
+  #sendFrame(flow: Flow, frame: OutgoingFrame): number {
+    const { session } = flow.source;
+    if (frame.kind === 'checkpoint') {
+      const { part, checkpoint } = frame;
+      const last = checkpoint.end !== 'open';
+      this.#send(encodeUplink(last ? 'close' : 'checkpoint', { session, part, checkpoint }));
+      if (last) flow.state = 'waiting';
+      return 1024;
+    }
+    const { n, head, content } = frame;
+    this.#send(encodeUplink('block', { session, n, head }, content));
+    flow.inFlight.push({ n, bytes: content.length });
+    flow.bytes += content.length;
+    this.#bytes += content.length;
+    return content.length;
+  }
+
+  #sendEvents(): void {
+    for (const batches of this.#options.batches ?? []) {
+      while (this.#up && this.#eventsInFlight.size < EVENT_WINDOW) {
+        const batch = batches.next();
+        if (batch === null) break;
+        this.#eventsInFlight.set(batch.id, batches);
+        this.#send(encodeUplink('events', { id: batch.id }, batch.payload));
+      }
+    }
+  }
+
+  #send(frame: Uint8Array): void {
+    this.#socket?.send(frame);
+  }
+}

@@ -1,0 +1,40 @@
+import { describe, expect, test } from 'vitest';
+import { EXTENSION_ROLES, EXTENSION_USER, PRINCIPAL_ANY, formatServiceName, identityOf, isLogin, isName, parseServiceName, parseTarget, serviceKinds, stripDomain } from './identity.js';
+
+describe('names', () => {
+  test.each(['web-1', 'a', '0', 'gw_1.example', 'x'.repeat(63)])('%s is one', (name) => expect(isName(name)).toBe(true));
+  test.each(['', '-x', '.x', '_x', 'A', 'a/b', 'a b', 'a..b', '../etc', 'a\n', 'a\0', 'é', 'x'.repeat(64), 'a@b', 'a,b', '*'])('%j is none', (name) => expect(isName(name)).toBe(false));
+});
+
+describe('logins', () => {
+  test.each(['root', '_apt', 'a.b-c', 'u'.repeat(32)])('%s is one', (login) => expect(isLogin(login)).toBe(true));
+  test.each(['', '-root', 'Root', '1a', 'a b', 'u'.repeat(33), '*', '{user}', 'a\n', PRINCIPAL_ANY])('%j is none', (login) => expect(isLogin(login)).toBe(false));
+});
+
+describe('the user name of a direct connection', () => {
+  test.each([
+    ['root@web-1', { login: 'root', node: 'web-1' }],
+    ['root@WEB-1.steno', { login: 'root', node: 'web-1' }],
+    ['a.b@web.example.org', { login: 'a.b', node: 'web.example.org' }],
+  ])('%s is a login and a node', (text, target) => expect(parseTarget(text)).toEqual(target));
+  test.each(['', 'root', '@web-1', 'root@', 'root@-x', 'a@b@c', '-x@web-1', 'root@a..b', 'root@web-1\n', 'root@.steno'])('%j is not', (text) => expect(parseTarget(text)).toBeNull());
+  test('the pseudo domain goes, once', () => expect(stripDomain('a.steno.steno')).toBe('a.steno'));
+});
+
+describe('service names', () => {
+  test.each(serviceKinds)('of kind %s go there and back', (kind) => expect(parseServiceName(formatServiceName({ kind, name: 'x-1' }))).toEqual({ kind, name: 'x-1' }));
+  test.each(['', 'gateway', 'gateway/', '/x', 'Gateway/x', 'gateway/x/y', 'gateway//x', 'gateway/../x', ' gateway/x', 'toString/x', 'root/x'])('%j is none', (text) => expect(parseServiceName(text)).toBeNull());
+});
+
+describe('the identity in a certificate', () => {
+  const certificate = (extensions: Record<string, string>) => ({ serial: 2n ** 63n, keyId: 'k', validBefore: 10n, extensions: new Map(Object.entries(extensions)) });
+  test('is user and roles', () => {
+    expect(identityOf(certificate({ [EXTENSION_USER]: 'ann', [EXTENSION_ROLES]: 'dev,ops' })))
+      .toEqual({ user: 'ann', roles: ['dev', 'ops'], serial: '9223372036854775808', keyId: 'k', validBefore: 10 });
+  });
+  test('is null without a user, and with a name that is none', () => {
+    expect(identityOf(certificate({ [EXTENSION_ROLES]: 'dev' }))).toBeNull();
+    expect(identityOf(certificate({ [EXTENSION_USER]: '../ann', [EXTENSION_ROLES]: 'dev' }))).toBeNull();
+    for (const roles of ['', 'dev,', ',', 'dev,*', 'dev ops', Array(257).fill('r').join(',')]) expect(identityOf(certificate({ [EXTENSION_USER]: 'ann', [EXTENSION_ROLES]: roles }))).toBeNull();
+  });
+});

@@ -1,0 +1,213 @@
+/** The page in real Chromium, against real stores: what a person does, by keyboard and pointer of the driver. */
+import { fileURLToPath } from 'node:url';
+import { existsSync } from 'node:fs';
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { chromium } from 'playwright-core';
+import type { BrowserContext, Page } from 'playwright-core';
+import { build } from 'vite';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { LineBody } from '#schemas/recording/line.js';
+import { record } from './testing/recorded.js';
+import type { Recorded } from './testing/recorded.js';
+import { openStand } from './testing/stand.js';
+import type { Stand } from './testing/stand.js';
+
+const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
+const args = [
+  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+];
+
+let folder: string;
+let stand: Stand;
+let context: BrowserContext;
+let page: Page;
+let long: Recorded;
+const complaints: string[] = [];
+
+/** 200 seconds, one line a second, its number at the top left of a cleared screen; wider from second 100 on. */
+function* counting(): Generator<readonly [number, LineBody]> {
+  for (let second = 0; second <= 200; second++) {
+    if (second === 100) yield [second * 1000, { code: 'r', data: '100x30' }];
+    yield [second * 1000, { code: 'o', data: `\u001b[2J\u001b[Hsecond ${second}\r\n` }];
+  }
+}
+
+const terminal = (): Promise<string> => page.locator('.ap-term').innerText();
+const shows = (text: string): Promise<void> => expect.poll(terminal, { timeout: 10_000 }).toContain(text);
+const hides = (text: string): Promise<void> => expect.poll(terminal, { timeout: 20_000 }).not.toContain(text);
+const rows = (n: number): Promise<void> => expect.poll(() => page.locator('.row').count(), { timeout: 20_000 }).toBe(n);
+
+beforeAll(async () => {
+  folder = await mkdtemp(join(tmpdir(), 'steno-page-'));
+  // The page as it is shipped: the test runner's own environment would build it for development.
+  process.env['NODE_ENV'] = 'production';
+  await build({ configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)), logLevel: 'error', build: { outDir: join(folder, 'web') } });
+  stand = await openStand(join(folder, 'web'));
+  long = await record(stand, {
+    user: 'alice', node: 'web-3', startedAt: Date.now() - 3_600_000, state: 'sealed', blocksPerPart: 20, lines: counting(),
+    screen: [{ text: 'second 41', offset_ms: 41_000 }, { text: 'second 150', offset_ms: 150_000, index: 1 }],
+    events: [
+      { kind: 'sftp', path: '/tmp/\u202egnp.exe', size: 2048, sha256: 'ab'.repeat(32), offset_ms: 60_000, outcome: 'success', data: '{"operation":"write","protocol":"sftp"}' },
+      { kind: 'gap', reason: 'input_not_echoed', offset_ms: 90_000, index: 1 },
+    ],
+  });
+  await record(stand, {
+    user: 'bob', node: 'db-1', kind: 'exec', command: 'echo "<img src=x onerror=alert(1)>" \u001b[31m', startedAt: Date.now() - 7_200_000, state: 'sealed', tty: false,
+    lines: [[0, { code: 'o', data: 'first\nsecond\n' }]], exitCode: 3,
+  });
+  context = await chromium.launchPersistentContext(join(folder, 'profile'), { executablePath, args, viewport: { width: 1280, height: 800 } });
+  page = context.pages()[0] ?? (await context.newPage());
+  page.setDefaultTimeout(20_000);
+  page.on('console', (message) => {
+    if (message.type() === 'error' || message.type() === 'warning') complaints.push(message.text());
+  });
+  page.on('pageerror', (error) => complaints.push(String(error)));
+  page.on('dialog', (dialog) => {
+    complaints.push(`dialog ${dialog.message()}`);
+    void dialog.dismiss();
+  });
+}, 120_000);
+
+afterAll(async () => {
+  await context?.close();
+  await stand?.close();
+  await rm(folder, { recursive: true, force: true });
+});
+
+test('there is a browser to test with', () => expect(existsSync(executablePath), executablePath).toBe(true));
+
+describe('a person', () => {
+  test('signs in by a link, which leaves no trace in the address', async () => {
+    await page.goto(`${stand.url}/#sign-in=${stand.link('alice', 'all')}`);
+    await page.waitForSelector('.row');
+    expect(page.url()).toBe(`${stand.url}/`);
+    expect(await page.locator('.who').innerText()).toContain('alice');
+  });
+
+  test('finds the sessions of a node by filter, and can link to that list', async () => {
+    expect(await page.locator('.row').count()).toBe(2);
+    await page.fill('input[name=node]', 'db-1');
+    await rows(1);
+    expect(new URL(page.url()).search).toBe('?node=db-1');
+    await page.reload();
+    await page.waitForSelector('.row');
+    const row = await page.locator('.row').innerText();
+    expect(row).toContain('<img src=x onerror=alert(1)>');
+    expect(row).toContain('\\e[31m');
+    await page.click('.clear');
+    await rows(2);
+  });
+
+  test('sees the lines of a session without a terminal one under the other', async () => {
+    await page.locator('.row', { hasText: 'bob' }).click();
+    await page.waitForSelector('.player[data-phase=paused]');
+    await shows('second');
+    const text = (await terminal()).split('\n').map((line) => line.trimEnd());
+    expect(text.slice(0, 2)).toEqual(['first', 'second']);
+    await page.click('.nav >> nth=0');
+  });
+
+  test('opens a session and plays it to its end', async () => {
+    await page.locator('.row', { hasText: 'alice' }).click();
+    await page.waitForSelector('.player[data-phase=paused]');
+    await shows('second 0');
+    await page.selectOption('.speed select', '16');
+    await page.keyboard.press('Space');
+    await hides('second 0');
+    await page.locator('.track').focus();
+    await page.keyboard.press('End');
+    await shows('second 200');
+    await page.waitForSelector('.player[data-phase=ended]');
+  });
+
+  test('seeks by pointer and by key, across segments and sizes', async () => {
+    const track = (await page.locator('.track').boundingBox())!;
+    await page.mouse.click(track.x + track.width / 4, track.y + track.height / 2);
+    await shows('second 50');
+    await page.mouse.click(track.x + track.width * 0.75, track.y + track.height / 2);
+    await shows('second 150');
+    await page.locator('.track').focus();
+    await page.keyboard.press('ArrowRight');
+    await shows('second 155');
+    await page.keyboard.press('Home');
+    await shows('second 0');
+    await page.click('.marker-gap');
+    await shows('second 90');
+  });
+
+  test('sees what the session did beside its screen, and jumps there', async () => {
+    const facts = await page.locator('.below').innerText();
+    expect(facts).toContain('/tmp/\\u{202e}gnp.exe');
+    expect(facts).toContain('2.0 KiB');
+    await page.locator('.seek', { hasText: '1:00' }).click();
+    await shows('second 60');
+  });
+
+  test('searches, and a hit opens the replay at its moment', async () => {
+    await page.keyboard.press('/');
+    await page.keyboard.type('second 41');
+    await page.keyboard.press('Enter');
+    await page.waitForSelector('.hit');
+    expect(await page.locator('mark').allInnerTexts()).toEqual(['second', '41']);
+    await page.click('.hit');
+    await page.waitForSelector('.player[data-phase=paused]');
+    await shows('second 41');
+    expect(new URL(page.url()).searchParams.get('t')).toBe('41000');
+    await page.waitForSelector('.marker-hit');
+    expect(await page.locator('.hits-bar').innerText()).toContain('1 of 1');
+  });
+
+  test('follows a live session, looks back, returns, and replays it when it is over', async () => {
+    const lines: (readonly [number, LineBody])[] = Array.from({ length: 12 }, (_, i) => [i * 1500, { code: 'o', data: `live ${i}\r\n` }]);
+    const live = await record(stand, { user: 'carol', startedAt: Date.now() - 20_000, state: 'live', lines, storedParts: 1, blocksPerPart: 4 });
+    const publish = (from: number, to: number): void => {
+      for (const { n, lines: text } of live.blocks) if (n >= from && n <= to) stand.live.publish(live.id, n, text);
+    };
+    publish(5, 6);
+    await page.goto(`${stand.url}/sessions/${live.id}`);
+    await page.waitForSelector('.live-button.following');
+    await shows('live 5');
+    publish(7, 8);
+    await shows('live 7');
+    expect(await terminal()).toContain('live 0');
+    await page.locator('.track').focus();
+    await page.keyboard.press('Home');
+    await hides('live 7');
+    publish(9, 10);
+    await page.click('.live-button');
+    await shows('live 9');
+    publish(11, 12);
+    await shows('live 11');
+    await live.seal();
+    stand.live.end(live.id);
+    await page.waitForSelector('.live-button', { state: 'detached' });
+    await page.waitForSelector('.player[data-phase=ended]');
+    await page.waitForSelector('.badge-sealed');
+    await page.locator('.track').focus();
+    await page.keyboard.press('Home');
+    await hides('live 7');
+    await page.keyboard.press('End');
+    await shows('live 11');
+  });
+
+  test('opens at a moment given in the address', async () => {
+    await page.goto(`${stand.url}/sessions/${long.id}?t=123000`);
+    await shows('second 123');
+  });
+
+  test('is told what to do when a link was used, and when signed out', async () => {
+    expect(complaints).toEqual([]);
+    await page.locator('.who button').click();
+    await page.waitForSelector('.sign-in-card');
+    const link = stand.link('zoe', 'own');
+    await page.goto(`${stand.url}/#sign-in=${link}`);
+    await page.waitForSelector('.who');
+    await page.locator('.who button').click();
+    await page.waitForSelector('.sign-in-card');
+    await page.goto(`${stand.url}/?again#sign-in=${link}`);
+    await page.waitForSelector('[role=alert]');
+    expect(await page.locator('.sign-in-card').innerText()).toContain('steno login --web');
+  });
+});

@@ -1,0 +1,241 @@
+/**
+ * viewer/api: search, replay, export and live join over HTTP, and the page that shows them.
+ *
+ * Every request passes Host, then for /api identity, then the handler, which asks access.ts; sockets pass Host, Origin,
+ * identity and access before they are upgraded. Queries are parsed strictly, answers are never stored by browsers.
+ * Nothing of a request but method, route and status is logged. Tested in server.test.ts.
+ */
+import { STATUS_CODES } from 'node:http';
+import type { IncomingMessage } from 'node:http';
+import { Readable } from 'node:stream';
+import type { Duplex } from 'node:stream';
+import fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { WebSocketServer } from 'ws';
+import type { ApiError, Me, SegmentIndex } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { parseEndpoint } from './endpoint.js';
+import type { EventStore } from '#stores/events/contract.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import type { Log } from '#runtime/log.js';
+import type { Running } from '#runtime/service.js';
+import { openZstd } from '#runtime/zstd.js';
+import { exportRecording, exportTypes } from './export.js';
+import { Limiter, checkHost, checkOrigin, ownHosts, securityHeaders } from './guard.js';
+import { Identities, clearedCookie } from './identity.js';
+import type { Identified, RequestVerifying, ViewerAuthority } from './identity.js';
+import { LiveRelay } from './live.js';
+import type { LiveSource } from './live.js';
+import { auditQuery, exportQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import { RecordingReader } from './recording.js';
+import { search } from './search.js';
+import { Sessions } from './sessions.js';
+import { findFile, loadPage } from './static.js';
+import { statusReport } from './status.js';
+
+export interface ViewerConfig {
+  /** `host:port`; port 0 picks a free one. */
+  readonly listen: string;
+  /** Folder of the built page. */
+  readonly webRoot: string;
+  readonly version: string;
+  /** Other `host:port` values of the Host header this server is reached by, behind a proxy for instance. */
+  readonly hosts?: readonly string[];
+}
+
+export interface ViewerDeps {
+  readonly objects: ObjectStore;
+  readonly events: EventStore;
+  readonly authority: ViewerAuthority;
+  readonly requests: RequestVerifying;
+  readonly live: LiveSource;
+  readonly log: Log;
+  /** ms since 1970. */
+  readonly clock: () => number;
+}
+
+const SIGN_INS = { perMinute: 20, total: 300 };
+const EXPORTS_AT_A_TIME = 8;
+const sessionPath = '/api/sessions/:id';
+
+export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<Running> {
+  const { objects, events, log, clock } = deps;
+  const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
+  const { host, port } = parseEndpoint(config.listen);
+  const identities = new Identities(deps.authority, deps.requests, clock);
+  const sessions = new Sessions(events, clock);
+  const reader = new RecordingReader(objects, zstd);
+  const relay = new LiveRelay(deps.live, log);
+  const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
+  const altogether = new Limiter(SIGN_INS.total, 60_000);
+  let hosts: ReadonlySet<string> = new Set();
+  let exporting = 0;
+
+  const app = fastify({ bodyLimit: 4096, routerOptions: { maxParamLength: 64 }, requestTimeout: 30_000, keepAliveTimeout: 10_000, connectionTimeout: 0, trustProxy: false, exposeHeadRoutes: false });
+  // Only JSON is understood, so no form of another site can be posted here.
+  app.removeContentTypeParser('text/plain');
+
+  app.addHook('onRequest', async (request, reply) => {
+    reply.headers(securityHeaders);
+    checkHost(hosts, request.headers.host);
+    if (request.method !== 'GET' && request.method !== 'HEAD') checkOrigin(request.headers.host, request.headers.origin);
+    if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
+  });
+  app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
+  app.setNotFoundHandler((_, reply) => void sendError(reply, new StenoError('NOT_FOUND')));
+
+  const identify = (request: FastifyRequest): Promise<Identified> => identities.identify(factsOf(request.raw));
+
+  app.post('/api/sign-in', async (request, reply): Promise<Me> => {
+    perAddress.take(request.ip, clock());
+    altogether.take('', clock());
+    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token);
+    void reply.header('set-cookie', cookie);
+    return { user: identity.user, roles: identity.roles, view: identity.view };
+  });
+  app.post('/api/sign-out', async (request, reply) => {
+    await identities.signOut(request.headers.cookie);
+    void reply.header('set-cookie', clearedCookie());
+    return {};
+  });
+  app.get('/api/me', async (request): Promise<Me> => {
+    const { user, roles, view } = await identify(request);
+    return { user, roles, view };
+  });
+  app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
+  app.get('/api/search', async (request) => search(events, await identify(request), parseInput(searchQuery, request.query)));
+  app.get('/api/audit', async (request) => {
+    const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
+    return { rows, next };
+  });
+  app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
+
+  const visible = async (request: FastifyRequest) => sessions.row(await identify(request), parseSessionId((request.params as { id: string }).id));
+  app.get(sessionPath, async (request) => {
+    parseInput(noQuery, request.query);
+    return sessions.info(await visible(request));
+  });
+  app.get(`${sessionPath}/segments`, async (request): Promise<SegmentIndex> => {
+    parseInput(noQuery, request.query);
+    const row = await visible(request);
+    return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
+  });
+  app.get(`${sessionPath}/segments/:n`, async (request, reply) => {
+    const row = await visible(request);
+    const { n } = request.params as { n: string };
+    if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
+    const lines = await reader.segment(row.session, row.started_at, Number(n));
+    return reply.type('text/plain; charset=utf-8').send(Buffer.from(lines.buffer, lines.byteOffset, lines.length));
+  });
+  app.get(`${sessionPath}/facts`, async (request) => {
+    parseInput(noQuery, request.query);
+    return sessions.facts((await visible(request)).session);
+  });
+  app.get(`${sessionPath}/export`, async (request, reply) => {
+    const row = await visible(request);
+    const { format } = parseInput(exportQuery, request.query);
+    const index = await reader.index(row.session, row.started_at);
+    if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
+    if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
+    exporting += 1;
+    const stream = Readable.from(exportRecording({ objects, events, zstd, reader, sessions }, row, index, format), { objectMode: false });
+    stream.once('close', () => (exporting -= 1));
+    stream.once('error', (error) => log.error({ err: error, session: row.session }, 'export failed'));
+    return reply
+      .header('content-disposition', `attachment; filename="${row.session}.${format}"`)
+      .type(exportTypes[format])
+      .send(stream);
+  });
+  app.get(`${sessionPath}/live`, () => {
+    throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
+  });
+  app.get('/*', (request, reply) => {
+    const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
+    if (file === undefined) throw new StenoError('NOT_FOUND');
+    void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
+    if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
+    if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')) return reply.header('content-encoding', 'gzip').send(file.gzip);
+    return reply.send(file.bytes);
+  });
+
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: 1024, perMessageDeflate: false });
+  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    const open = async (): Promise<void> => {
+      checkHost(hosts, request.headers.host);
+      if (request.headers.authorization === undefined) checkOrigin(request.headers.host, request.headers.origin);
+      const facts = factsOf(request);
+      const identity = await identities.identify(facts);
+      const url = new URL(request.url ?? '/', 'http://steno.invalid');
+      const match = /^\/api\/sessions\/([^/]{1,64})\/live$/.exec(url.pathname);
+      if (match === null) throw new StenoError('NOT_FOUND');
+      const row = await sessions.row(identity, parseSessionId(match[1]!));
+      const { after } = parseInput(liveQuery, Object.fromEntries(url.searchParams));
+      const recheck = async (): Promise<void> => {
+        if (identity.by === 'cookie') await sessions.row(await identities.identify(facts), row.session);
+        else if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
+      };
+      sockets.handleUpgrade(request, socket, head, (viewer) => relay.follow(viewer, { session: row.session, after, recheck }));
+    };
+    open().catch((error: unknown) => refuseUpgrade(socket, toStenoError(error, log)));
+  });
+
+  await listen(app, host, port);
+  const address = app.server.address();
+  const actual = typeof address === 'object' && address !== null ? address.port : port;
+  hosts = ownHosts(host, actual, config.hosts ?? []);
+  return {
+    addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
+    async close() {
+      relay.close();
+      sockets.close();
+      app.server.closeAllConnections();
+      await app.close();
+    },
+  };
+}
+
+async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
+  try {
+    await app.listen({ host, port });
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') throw new StenoError('PORT_TAKEN', `${host}:${port}`, { cause: error });
+    throw error;
+  }
+}
+
+function factsOf(request: IncomingMessage) {
+  return {
+    method: request.method ?? 'GET', target: request.url ?? '/', authorization: request.headers.authorization, cookie: request.headers.cookie,
+    sourceAddress: request.socket.remoteAddress ?? '',
+  };
+}
+
+function toStenoError(error: unknown, log: Log, request?: FastifyRequest): StenoError {
+  if (error instanceof StenoError) {
+    if (error.entry.status >= 500) log.warn({ err: error, route: request?.routeOptions.url }, 'request failed');
+    return error;
+  }
+  const status = (error as { statusCode?: unknown }).statusCode;
+  if (status === 413) return new StenoError('TOO_LARGE');
+  if (typeof status === 'number' && status >= 400 && status < 500) return new StenoError('BAD_REQUEST');
+  log.error({ err: error, route: request?.routeOptions.url }, 'request failed unexpectedly');
+  return new StenoError('INTERNAL');
+}
+
+function bodyOf({ code, detail, entry }: StenoError): ApiError {
+  return { error: { code, message: entry.message, fix: entry.fix, ...(detail === undefined ? {} : { detail }) } };
+}
+
+function sendError(reply: FastifyReply, error: StenoError): FastifyReply {
+  return reply.code(error.entry.status).type('application/json; charset=utf-8').header('cache-control', 'no-store').send(bodyOf(error));
+}
+
+function refuseUpgrade(socket: Duplex, error: StenoError): void {
+  const { status } = error.entry;
+  const body = JSON.stringify(bodyOf(error));
+  socket.end(
+    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\n` +
+      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}

@@ -1,0 +1,141 @@
+/**
+ * A viewer on real stores for tests, with an authority and a live source that live in this process: the authority
+ * knows people by token, the live source speaks the uplink's block frames over a real socket.
+ */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import pino from 'pino';
+import { WebSocketServer } from 'ws';
+import type { WebSocket } from 'ws';
+import { StenoError } from '#schemas/errors.js';
+import { roleSchema } from '#schemas/role.js';
+import { encodeUplink } from '#schemas/uplink.js';
+import { openEventStore } from '#stores/events/clickhouse.js';
+import { openDirectoryStore } from '#stores/objects/directory.js';
+import type { Caller, ReceivedRequest } from '#runtime/request-auth.js';
+import { openZstd } from '#runtime/zstd.js';
+import { startViewer } from '../server.js';
+import type { View } from '../access.js';
+import { makeRecorder } from './recorded.js';
+import type { Stores } from './recorded.js';
+
+const encoder = new TextEncoder();
+
+export interface LiveDouble {
+  readonly url: string;
+  /** Sends a block to every follower of the session, now and later. */
+  readonly publish: (session: string, n: number, lines: string) => void;
+  readonly end: (session: string) => void;
+  readonly followers: (session: string) => number;
+  /** Blocks up to this number are no longer in memory. */
+  readonly forget: (session: string, upTo: number) => void;
+  readonly close: () => Promise<void>;
+}
+
+async function openLive(): Promise<LiveDouble> {
+  const server = createServer();
+  const sockets = new WebSocketServer({ server });
+  const blocks = new Map<string, Map<number, string>>();
+  const following = new Map<string, Set<WebSocket>>();
+  const of = (session: string): Set<WebSocket> => following.get(session) ?? following.set(session, new Set()).get(session)!;
+  const send = (socket: WebSocket, session: string, n: number, lines: string): void => {
+    socket.send(encodeUplink('block', { session, n, head: '0'.repeat(64) }, encoder.encode(lines)));
+  };
+  sockets.on('connection', (socket, request) => {
+    const query = new URL(request.url ?? '/', 'http://live.invalid').searchParams;
+    const session = query.get('session')!;
+    for (const [n, lines] of blocks.get(session) ?? []) if (n > Number(query.get('after'))) send(socket, session, n, lines);
+    of(session).add(socket);
+    socket.on('close', () => of(session).delete(socket));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    publish(session, n, lines) {
+      (blocks.get(session) ?? blocks.set(session, new Map()).get(session)!).set(n, lines);
+      for (const socket of of(session)) send(socket, session, n, lines);
+    },
+    end(session) {
+      for (const socket of of(session)) socket.close(1000);
+    },
+    followers: (session) => of(session).size,
+    forget(session, upTo) {
+      for (const n of blocks.get(session)?.keys() ?? []) if (n <= upTo) blocks.get(session)!.delete(n);
+    },
+    async close() {
+      for (const socket of sockets.clients) socket.terminate();
+      sockets.close();
+      await new Promise((resolve) => server.close(resolve));
+    },
+  };
+}
+
+export interface Stand extends Stores {
+  readonly url: string;
+  readonly folder: string;
+  readonly live: LiveDouble;
+  /** A cookie for somebody. */
+  readonly signIn: (user: string, view: View) => string;
+  /** A one-time token. */
+  readonly link: (user: string, view: View) => string;
+  readonly close: () => Promise<void>;
+}
+
+const token = (user: string, view: View, kind: string): string => `${kind}.${user}.${view}.0123456789abcdef`;
+
+export async function openStand(webRoot?: string): Promise<Stand> {
+  const folder = await mkdtemp(join(tmpdir(), 'steno-viewer-'));
+  const objects = await openDirectoryStore(join(folder, 'objects'));
+  const events = await openEventStore({ kind: 'chdb', path: join(folder, 'events') });
+  const zstd = await openZstd();
+  const live = await openLive();
+  const used = new Set<string>();
+  const over = new Set<string>();
+  const identity = (text: string, kind: string) => {
+    const [found, user, view] = text.split('.');
+    if (found !== kind || over.has(text)) throw new StenoError(kind === 'link' ? 'LINK_USED' : 'NOT_SIGNED_IN');
+    const role = roleSchema.parse({ kind: 'role', name: `${view}-viewer`, view });
+    return { token: token(user!, view as View, 'web'), user: user!, roles: [role], expires_at: Date.now() + 3_600_000 };
+  };
+  const running = await startViewer(
+    { listen: '127.0.0.1:0', webRoot: webRoot ?? join(folder, 'no-page'), version: '0.0.0' },
+    {
+      objects, events,
+      authority: {
+        signIn: async (text) => {
+          const found = identity(text, 'link');
+          if (used.has(text)) throw new StenoError('LINK_USED');
+          used.add(text);
+          return found;
+        },
+        webSession: async (text) => identity(text, 'web'),
+        signOut: async (text) => {
+          over.add(text);
+        },
+      },
+      requests: {
+        verify({ authorization }: ReceivedRequest): Caller {
+          if (authorization !== 'Steno by alice') throw new StenoError('CERT_BAD_SIGNATURE');
+          const role = roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' });
+          return { identity: { user: 'alice', roles: ['all-viewer'], serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
+        },
+      },
+      live: { url: live.url, tls: {} }, log: pino({ level: 'silent' }), clock: Date.now,
+    },
+  );
+  return {
+    objects, events, zstd, recorder: makeRecorder(), folder, live, url: `http://${running.addresses['web']}`,
+    signIn: (user, view) => `steno_session=${token(user, view, 'web')}`,
+    link: (user, view) => token(user, view, 'link'),
+    async close() {
+      await running.close();
+      await live.close();
+      await events.close();
+      await objects.close();
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}

@@ -1,0 +1,83 @@
+/** Calls to viewer/api. Failures are `ApiFailure`, in the words of the error catalogue. */
+import { useCallback, useEffect, useRef, useState } from 'react';
+import type { ApiError } from '#schemas/api.js';
+
+export class ApiFailure extends Error {
+  readonly code: string;
+  readonly fix: string;
+
+  constructor(code: string, message: string, fix: string) {
+    super(message);
+    this.code = code;
+    this.fix = fix;
+  }
+}
+
+export const signedOut = 'steno:signed-out';
+
+async function call(path: string, init: RequestInit): Promise<Response> {
+  let response: Response;
+  try {
+    response = await fetch(path, { ...init, credentials: 'same-origin', redirect: 'error' });
+  } catch (error) {
+    if (init.signal?.aborted === true) throw error;
+    throw new ApiFailure('NOT_RUNNING', 'Steno does not answer', 'Is it still running? This page tries again by itself.');
+  }
+  if (response.ok) return response;
+  const body = (await response.json().catch(() => null)) as ApiError | null;
+  const { code, message, fix, detail } = body?.error ?? { code: 'INTERNAL', message: `status ${response.status}`, fix: '' };
+  if (code === 'NOT_SIGNED_IN') window.dispatchEvent(new Event(signedOut));
+  throw new ApiFailure(code, detail === undefined ? message : `${message}: ${detail}`, fix);
+}
+
+export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T> {
+  return (await call(path, signal === undefined ? {} : { signal })).json() as Promise<T>;
+}
+
+export async function getText(path: string): Promise<string> {
+  return (await call(path, {})).text();
+}
+
+export async function post<T>(path: string, body: unknown): Promise<T> {
+  return (await call(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).json() as Promise<T>;
+}
+
+export interface Loaded<T> {
+  readonly data: T | null;
+  readonly error: ApiFailure | null;
+  readonly loading: boolean;
+  readonly reload: () => void;
+}
+
+/** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
+export function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
+  const [state, setState] = useState<{ path: string | null; data: T | null; error: ApiFailure | null; loading: boolean }>({ path, data: null, error: null, loading: path !== null });
+  const [round, setRound] = useState(0);
+  const latest = useRef(path);
+  latest.current = path;
+  const reload = useCallback(() => setRound((n) => n + 1), []);
+  useEffect(() => {
+    if (path === null) {
+      setState({ path, data: null, error: null, loading: false });
+      return undefined;
+    }
+    const abort = new AbortController();
+    const load = async (): Promise<void> => {
+      try {
+        const data = await getJson<T>(path, abort.signal);
+        setState({ path, data, error: null, loading: false });
+      } catch (error) {
+        if (abort.signal.aborted) return;
+        setState((before) => ({ path, data: before.path === path ? before.data : null, error: error as ApiFailure, loading: false }));
+      }
+    };
+    setState((before) => ({ ...before, path, data: before.path === path ? before.data : null, loading: true }));
+    void load();
+    const timer = everyMs === undefined ? undefined : setInterval(() => document.visibilityState === 'visible' && void load(), everyMs);
+    return () => {
+      abort.abort();
+      clearInterval(timer);
+    };
+  }, [path, everyMs, round]);
+  return { data: state.data, error: state.error, loading: state.loading, reload };
+}

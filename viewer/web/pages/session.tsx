@@ -1,0 +1,148 @@
+/** One session: its replay, what it did beside its screen, who it was, and how to take it away and check it. */
+import { useMemo, useState } from 'react';
+import type { ReactNode } from 'react';
+import type { SearchResult, SessionFact, SessionInfo } from '#schemas/api.js';
+import { useJson } from '../api.js';
+import { bytes, duration, isoTime, moment } from '../format.js';
+import { Copy, Empty, Exit, Failure, Link, StateBadge, useTitle } from '../parts/basics.js';
+import { Facts } from '../parts/facts.js';
+import { SafeText } from '../parts/safe-text.js';
+import { Player } from '../player/player.js';
+import { useReplay } from '../player/use-replay.js';
+import { queryText, usePlace } from '../router.js';
+import { visible } from '../text.js';
+import { modeOf } from './search.js';
+
+const REFRESH_LIVE_MS = 3_000;
+const none: readonly never[] = [];
+
+export function SessionPage({ id }: { readonly id: string }): ReactNode {
+  const { query } = usePlace();
+  const t = query.get('t');
+  const q = query.get('q') ?? '';
+  const [ended, setEnded] = useState(false);
+  const info = useJson<SessionInfo>(`/api/sessions/${id}`, ended ? undefined : REFRESH_LIVE_MS);
+  const session = info.data;
+  if (session !== null && !ended && session.state === 'sealed') setEnded(true);
+  const facts = useJson<readonly SessionFact[]>(`/api/sessions/${id}/facts`, session?.state === 'live' ? REFRESH_LIVE_MS : undefined);
+  const found = useJson<SearchResult>(q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`);
+  const hits = useMemo(() => [...(found.data?.hits ?? none)].sort((a, b) => a.time - b.time), [found.data]);
+  const { open, error } = useReplay(session, t !== null && /^\d{1,12}$/.test(t) ? Number(t) : null);
+  useTitle(session === null ? 'Session' : visible(`${session.user} → ${session.login}@${session.node}`));
+
+  if (session === null) return <section className="page">{info.error !== null && <Failure error={info.error} />}</section>;
+  const empty = open !== null && !open.index.live && open.index.segments.length === 0;
+  return (
+    <section className="page session">
+      <div className="session-head">
+        <div>
+          <p className="crumb">
+            <Link to="/sessions">Sessions</Link>
+          </p>
+          <h1>
+            <SafeText text={session.user} />
+            <span className="arrow" aria-label="as">
+              →
+            </span>
+            <span className="mono">
+              <SafeText text={`${session.login}@${session.node}`} />
+            </span>
+            <StateBadge state={session.state} />
+          </h1>
+          <p className="sub">
+            <time dateTime={isoTime(session.started_at)}>{moment(session.started_at)}</time>
+            <span>{duration(session.duration)}</span>
+            {session.state !== 'live' && (
+              <span>
+                exit <Exit session={session} />
+              </span>
+            )}
+          </p>
+          {session.command !== '' && (
+            <p className="session-command">
+              <code>
+                <SafeText text={session.command} />
+              </code>
+            </p>
+          )}
+        </div>
+        <Actions session={session} />
+      </div>
+      {error !== null && <Failure error={error} />}
+      {empty ? (
+        <Empty title="Nothing of this recording is stored yet">
+          <p>Its gateway still has it; it appears here once it has been handed over.</p>
+        </Empty>
+      ) : open === null ? (
+        <div className="player player-waiting" aria-busy={error === null} />
+      ) : (
+        <Player replay={open.replay} index={open.index} hits={hits} query={q} />
+      )}
+      <div className="below">
+        <div className="below-main">{facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}</div>
+        <Details session={session} />
+      </div>
+    </section>
+  );
+}
+
+const formats = [
+  ['cast.zst', 'Recording with proof', 'verifies offline; zstd -d opens it'],
+  ['cast', 'asciicast v3', 'for any asciinema player'],
+  ['txt', 'Plain text', 'what scrolled over the screen'],
+  ['json', 'JSON', 'facts and rendered lines'],
+] as const;
+
+function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
+  return (
+    <div className="actions">
+      <details className="menu" name="actions">
+        <summary>Verify</summary>
+        <div className="menu-body">
+          <p>Checks every block against the gateway’s signature, on your own machine:</p>
+          <Copy text={`steno verify ${session.id}`} label="Copy the command" />
+          <p className="hint">An exported recording verifies offline: steno verify FILE.</p>
+        </div>
+      </details>
+      <details className="menu" name="actions">
+        <summary>Export</summary>
+        <div className="menu-body">
+          {formats.map(([format, title, hint]) => (
+            <a key={format} className="menu-item" href={`/api/sessions/${session.id}/export?format=${format}`} download={`${session.id}.${format}`}>
+              <strong>{title}</strong>
+              <span>{hint}</span>
+            </a>
+          ))}
+        </div>
+      </details>
+    </div>
+  );
+}
+
+function Details({ session }: { readonly session: SessionInfo }): ReactNode {
+  const rows: readonly (readonly [string, ReactNode])[] = [
+    ['Kind', session.kind],
+    ['From', <SafeText key="from" text={session.source_address} />],
+    ['Client', <SafeText key="client" text={session.client_version} />],
+    ['Gateway', <SafeText key="gateway" text={session.gateway} />],
+    ['Terminal', session.tty ? `${session.cols} × ${session.rows}` : 'none'],
+    ['Sent, received', `${bytes(session.bytes_in)}, ${bytes(session.bytes_out)}`],
+    ['Recording', `${bytes(session.recording_bytes)}, ${bytes(session.stored_bytes)} stored`],
+    ['Ended', session.ended_at === null ? 'not yet' : moment(session.ended_at)],
+  ];
+  return (
+    <aside className="details">
+      <h2>Session</h2>
+      <dl>
+        {rows.map(([name, value]) => (
+          <div key={name}>
+            <dt>{name}</dt>
+            <dd>{value}</dd>
+          </div>
+        ))}
+      </dl>
+      <h2>In a terminal</h2>
+      <Copy text={`steno play ${session.id}`} label="Copy the command" />
+    </aside>
+  );
+}

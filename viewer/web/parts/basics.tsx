@@ -1,0 +1,84 @@
+/** Small pieces that every view uses. */
+import { useEffect, useState } from 'react';
+import type { AnchorHTMLAttributes, MouseEvent, ReactNode } from 'react';
+import type { SessionInfo } from '#schemas/api.js';
+import type { ApiFailure } from '../api.js';
+import { navigate } from '../router.js';
+
+/** A link within the page. `to` is always one of our own paths. */
+export function Link({ to, ...rest }: { readonly to: string } & AnchorHTMLAttributes<HTMLAnchorElement>): ReactNode {
+  const onClick = (event: MouseEvent): void => {
+    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+    event.preventDefault();
+    navigate(to);
+  };
+  return <a href={to} onClick={onClick} {...rest} />;
+}
+
+export function Failure({ error }: { readonly error: ApiFailure }): ReactNode {
+  return (
+    <div className="failure" role="alert">
+      <strong>{sentence(error.message)}</strong>
+      {error.fix !== '' && <span>{error.fix}</span>}
+    </div>
+  );
+}
+
+function sentence(text: string): string {
+  return `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+}
+
+export function Empty({ title, children }: { readonly title: string; readonly children?: ReactNode }): ReactNode {
+  return (
+    <div className="empty">
+      <h2>{title}</h2>
+      {children}
+    </div>
+  );
+}
+
+const stateText = { live: 'Live', ended: 'Ended', sealed: 'Sealed', interrupted: 'Interrupted' } as const;
+const stateTitle = {
+  live: 'Recording now', ended: 'Over; its end is being stored', sealed: 'Whole, signed and stored', interrupted: 'Cut off; signed up to where it ends',
+} as const;
+
+export function StateBadge({ state }: { readonly state: SessionInfo['state'] }): ReactNode {
+  return (
+    <span className={`badge badge-${state}`} title={stateTitle[state]}>
+      {stateText[state]}
+    </span>
+  );
+}
+
+/** How the session went, or null while nobody knows. */
+export function Exit({ session }: { readonly session: SessionInfo }): ReactNode {
+  if (session.exit_signal !== null && session.exit_signal !== '') return <span className="exit exit-bad">SIG{session.exit_signal.replace(/[^A-Z0-9]/g, '')}</span>;
+  if (session.exit_code === null) return <span className="exit exit-none">–</span>;
+  return <span className={session.exit_code === 0 ? 'exit exit-good' : 'exit exit-bad'}>{session.exit_code}</span>;
+}
+
+export function Copy({ text, label }: { readonly text: string; readonly label: string }): ReactNode {
+  const [done, setDone] = useState(false);
+  useEffect(() => {
+    if (!done) return undefined;
+    const timer = setTimeout(() => setDone(false), 1500);
+    return () => clearTimeout(timer);
+  }, [done]);
+  const copy = (): void => {
+    navigator.clipboard.writeText(text).then(() => setDone(true), () => undefined);
+  };
+  return (
+    <div className="command">
+      <code>{text}</code>
+      <button type="button" className="quiet" onClick={copy} aria-label={label}>
+        {done ? 'Copied' : 'Copy'}
+      </button>
+    </div>
+  );
+}
+
+export function useTitle(title: string): void {
+  useEffect(() => {
+    document.title = `${title} · Steno`;
+  }, [title]);
+}

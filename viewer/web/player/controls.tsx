@@ -1,0 +1,92 @@
+/** Play, speed, idle time and live join, with their keys. */
+import { useEffect } from 'react';
+import type { ReactNode } from 'react';
+import { clock } from '../format.js';
+import type { Replay } from './replay.js';
+import { usePosition, useReplayState } from './use-replay.js';
+
+export const speeds = [0.5, 1, 2, 4, 8, 16] as const;
+
+export function Controls({ replay, onFullscreen }: { readonly replay: Replay; readonly onFullscreen: () => void }): ReactNode {
+  const state = useReplayState(replay);
+  const position = usePosition(replay);
+  const playing = state.phase === 'playing';
+  return (
+    <div className="controls">
+      <button type="button" className="play" onClick={() => replay.toggle()} aria-label={playing ? 'Pause' : 'Play'} title="Space">
+        <svg viewBox="0 0 24 24" aria-hidden="true">
+          {playing ? <path d="M7 5h3.6v14H7zM13.4 5H17v14h-3.6z" /> : <path d="M8 4.8v14.4L19.5 12z" />}
+        </svg>
+      </button>
+      <span className="time" aria-live="off">
+        <b>{clock(position)}</b> / {clock(state.duration)}
+      </span>
+      {state.live && (
+        <button type="button" className={state.following ? 'live-button following' : 'live-button'} onClick={() => void replay.follow()} aria-pressed={state.following} title="L">
+          <span className="live-dot" aria-hidden="true" />
+          {state.following ? 'Live' : 'Go live'}
+        </button>
+      )}
+      <span className="spacer" />
+      {!state.following && (
+        <>
+          <label className="toggle" title="I">
+            <input type="checkbox" checked={state.skipIdle} onChange={(event) => replay.setSkipIdle(event.target.checked)} />
+            <span>Skip idle</span>
+          </label>
+          <label className="speed" title="&lt; and &gt;">
+            <span className="sr">Speed</span>
+            <select value={state.speed} onChange={(event) => {
+                replay.setSpeed(Number(event.target.value));
+                // The keys are the player's again.
+                event.target.blur();
+              }}
+              aria-label="Speed">
+              {speeds.map((speed) => (
+                <option key={speed} value={speed}>
+                  {speed}×
+                </option>
+              ))}
+            </select>
+          </label>
+        </>
+      )}
+      <button type="button" className="icon" onClick={onFullscreen} aria-label="Full screen" title="F">
+        <svg viewBox="0 0 24 24" aria-hidden="true">
+          <path d="M4 9V4h5v2H6v3zM15 4h5v5h-2V6h-3zM4 15h2v3h3v2H4zM18 15h2v5h-5v-2h3z" />
+        </svg>
+      </button>
+    </div>
+  );
+}
+
+/** Keys of the player, wherever the focus is, except while something is typed. */
+export function useReplayKeys(replay: Replay, actions: { readonly onFullscreen: () => void; readonly onHit: (step: 1 | -1) => void }): void {
+  useEffect(() => {
+    const onKey = (event: globalThis.KeyboardEvent): void => {
+      const target = event.target;
+      const typing = target instanceof HTMLInputElement && target.type !== 'checkbox';
+      if (event.ctrlKey || event.metaKey || event.altKey || typing || target instanceof HTMLSelectElement) return;
+      if ((event.key === ' ' || event.key === 'Enter') && (target instanceof HTMLButtonElement || target instanceof HTMLInputElement || target instanceof HTMLElement && target.tagName === 'SUMMARY')) return;
+      const { speed, skipIdle } = replay.state;
+      const at = speeds.findIndex((each) => each === speed);
+      switch (event.key) {
+        case ' ': case 'k': replay.toggle(); break;
+        case 'ArrowLeft': void replay.seek(replay.position - (event.shiftKey ? 30_000 : 5_000)); break;
+        case 'ArrowRight': void replay.seek(replay.position + (event.shiftKey ? 30_000 : 5_000)); break;
+        case 'Home': void replay.seek(0); break;
+        case '<': replay.setSpeed(speeds[Math.max(0, at - 1)]!); break;
+        case '>': replay.setSpeed(speeds[Math.min(speeds.length - 1, at + 1)]!); break;
+        case 'i': replay.setSkipIdle(!skipIdle); break;
+        case 'l': void replay.follow(); break;
+        case 'f': actions.onFullscreen(); break;
+        case 'n': actions.onHit(1); break;
+        case 'p': case 'N': actions.onHit(-1); break;
+        default: return;
+      }
+      event.preventDefault();
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  }, [replay, actions]);
+}

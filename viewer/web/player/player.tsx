@@ -1,0 +1,86 @@
+/** The player: terminal, timeline, controls, and the hits of a search to step through. */
+import { useCallback, useMemo, useRef } from 'react';
+import type { CSSProperties, ReactNode } from 'react';
+import type { SearchHit, SegmentIndex } from '#schemas/api.js';
+import { clock } from '../format.js';
+import { SafeText } from '../parts/safe-text.js';
+import { Controls, useReplayKeys } from './controls.js';
+import type { Replay } from './replay.js';
+import { Terminal } from './terminal.js';
+import { Timeline } from './timeline.js';
+import { usePosition, useReplayState } from './use-replay.js';
+
+export interface PlayerProps {
+  readonly replay: Replay;
+  readonly index: SegmentIndex;
+  /** Ascending by time. */
+  readonly hits: readonly SearchHit[];
+  readonly query: string;
+}
+
+export function Player({ replay, index, hits, query }: PlayerProps): ReactNode {
+  const box = useRef<HTMLDivElement>(null);
+  const state = useReplayState(replay);
+  const markers = useMemo(
+    () => [...index.markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))],
+    [index, hits],
+  );
+  const onFullscreen = useCallback(() => {
+    if (document.fullscreenElement === null) void box.current?.requestFullscreen().catch(() => undefined);
+    else void document.exitFullscreen();
+  }, []);
+  const onHit = useCallback(
+    (step: 1 | -1) => {
+      const here = replay.position;
+      const next = step === 1 ? hits.find(({ time }) => time > here + 1) : hits.findLast(({ time }) => time < here - 1);
+      if (next !== undefined) void replay.seek(next.time);
+    },
+    [replay, hits],
+  );
+  const actions = useMemo(() => ({ onFullscreen, onHit }), [onFullscreen, onHit]);
+  useReplayKeys(replay, actions);
+  return (
+    <div className="player" ref={box} data-phase={state.phase}>
+      <div className="screen" style={{ '--aspect': aspect(index.cols, index.rows) } as CSSProperties}>
+        <Terminal replay={replay} cols={index.cols} rows={index.rows} />
+        {state.phase === 'failed' && (
+          <div className="screen-note" role="alert">
+            This part cannot be read: {state.error}
+          </div>
+        )}
+      </div>
+      <div className="deck">
+        <Timeline replay={replay} markers={markers} />
+        <Controls replay={replay} onFullscreen={onFullscreen} />
+        {query !== '' && <Hits replay={replay} hits={hits} query={query} onHit={onHit} />}
+      </div>
+    </div>
+  );
+}
+
+/** Width to height of a terminal of this size: a cell is about 0.6 by 1.33 em. */
+function aspect(cols: number, rows: number): string {
+  return ((cols * 0.602) / (rows * 1.333)).toFixed(3);
+}
+
+function Hits({ replay, hits, query, onHit }: { readonly replay: Replay; readonly hits: readonly SearchHit[]; readonly query: string; readonly onHit: (step: 1 | -1) => void }): ReactNode {
+  const position = usePosition(replay);
+  const current = hits.findLastIndex(({ time }) => time <= position + 1);
+  return (
+    <div className="hits-bar">
+      <span>
+        {hits.length === 0 ? 'Not seen in this session: ' : `${current < 0 ? '–' : current + 1} of ${hits.length} for `}
+        <q>
+          <SafeText text={query.slice(0, 80)} />
+        </q>
+        {current >= 0 && <span className="hit-at"> at {clock(hits[current]!.time)}</span>}
+      </span>
+      <button type="button" className="quiet" onClick={() => onHit(-1)} title="P" disabled={hits.length === 0}>
+        Previous
+      </button>
+      <button type="button" className="quiet" onClick={() => onHit(1)} title="N" disabled={hits.length === 0}>
+        Next
+      </button>
+    </div>
+  );
+}

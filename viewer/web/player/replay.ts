@@ -1,0 +1,417 @@
+/**
+ * Replays a recording from its segments: a driver for asciinema-player, which keeps only the terminal and its drawing.
+ *
+ *     loading ──► paused ◄──► playing ──last event──► ended
+ *                    ▲  seek │  ▲  seek                 │ seek or play
+ *                    └───────┴──┴────────────────────────┘          failed: a segment cannot be read; seek tries again
+ *
+ * The player's own segmented driver asks for another index, reads the neighbours of every segment, and knows neither
+ * speed changes nor skipped idle time nor live sessions; hence this one. A seek needs one segment: its keyframe, then
+ * its events up to the moment. The next segment is fetched ahead. A live session's tail behaves as one more segment;
+ * at its end the replay follows. Time is passed in. Tested in replay.test.ts.
+ */
+import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
+import { SegmentCache, lastAtOrBefore } from './segments.js';
+import type { ParsedLines, ScreenEvent, Size } from './segments.js';
+import { Tail } from './tail.js';
+
+export interface ReplayIndex extends Size {
+  readonly duration: number;
+  readonly live: boolean;
+  readonly block: number;
+  readonly segments: readonly { readonly start: number }[];
+}
+
+export interface ReplayParts {
+  readonly index: ReplayIndex;
+  readonly load: (n: number) => Promise<ParsedLines>;
+  /** A bare newline also returns the carriage: sessions without a terminal. */
+  readonly newlines: boolean;
+  /** Monotonic ms. */
+  readonly now: () => number;
+  /** Where to begin in ms; `end` follows a live session. */
+  readonly startAt: number | 'end';
+}
+
+export interface ReplayState {
+  readonly phase: 'loading' | 'paused' | 'playing' | 'ended' | 'failed';
+  readonly duration: number;
+  readonly live: boolean;
+  readonly following: boolean;
+  readonly speed: number;
+  readonly skipIdle: boolean;
+  readonly error: string | null;
+}
+
+/** Idle time beyond this is skipped, in session ms, after waiting `IDLE_SHOWN_MS` of real time. */
+export const IDLE_MS = 2_000;
+const IDLE_SHOWN_MS = 400;
+/** Output within a frame is drawn together. */
+const FRAME_MS = 16;
+/** Strings of this length are fed at once: fewer calls into the terminal. */
+const FEED_CHARACTERS = 1 << 17;
+
+export class Replay {
+  readonly #parts: ReplayParts;
+  readonly #cache: SegmentCache;
+  readonly #tail: Tail;
+  readonly #listeners = new Set<() => void>();
+  #index: ReplayIndex;
+  #state: ReplayState;
+  #dispatch: Dispatch | null = null;
+  /** Index of the segment the terminal stands in; `segments.length` is the tail. */
+  #segment = 0;
+  #events: readonly ScreenEvent[] = [];
+  #next = 0;
+  #position = 0;
+  /** While playing: the moment at which the session clock showed `#position`. */
+  #since = 0;
+  #timer: ReturnType<typeof setTimeout> | undefined;
+  /** Counts seeks: what an older one still waits for no longer counts. */
+  #generation = 0;
+
+  constructor(parts: ReplayParts) {
+    this.#parts = parts;
+    this.#index = parts.index;
+    this.#cache = new SegmentCache(parts.load);
+    this.#tail = new Tail(parts.index.block, parts.index.duration, parts.newlines);
+    this.#state = { phase: 'loading', duration: parts.index.duration, live: parts.index.live, following: false, speed: 1, skipIdle: false, error: null };
+  }
+
+  readonly driver: DriverFactory = ({ dispatch }): Driver => {
+    this.#dispatch = dispatch;
+    return {
+      init: () => this.#start(),
+      play: () => this.play(),
+      pause: () => this.pause(),
+      seek: async (where) => (typeof where === 'number' ? this.seek(where * 1000).then(() => true) : false),
+      step: () => undefined,
+      stop: () => this.close(),
+      getTiming: () => ({ time: this.position / 1000, rate: this.#rate(), sampledAt: performance.timeOrigin + performance.now() }),
+      getDuration: () => this.#state.duration / 1000,
+    };
+  };
+
+  get state(): ReplayState {
+    return this.#state;
+  }
+
+  /** Session time in ms. */
+  get position(): number {
+    if (this.#state.following) return this.#tail.until;
+    if (this.#state.phase !== 'playing') return this.#position;
+    return Math.min(this.#position + (this.#parts.now() - this.#since) * this.#state.speed, this.#state.duration);
+  }
+
+  readonly subscribe = (listener: () => void): (() => void) => {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  };
+
+  play(): void {
+    if (this.#state.phase === 'ended' || (this.#state.phase === 'paused' && !this.#state.live && this.#position >= this.#state.duration)) {
+      void this.seek(0).then(() => this.play());
+      return;
+    }
+    if (this.#state.phase !== 'paused') return;
+    this.#since = this.#parts.now();
+    this.#set({ phase: 'playing' });
+    this.#dispatch?.('playing');
+    this.#schedule();
+  }
+
+  pause(): void {
+    if (this.#state.phase !== 'playing') return;
+    this.#position = this.position;
+    this.#stopClock();
+    this.#set({ phase: 'paused', following: false });
+    this.#dispatch?.('pause');
+  }
+
+  toggle(): void {
+    if (this.#state.phase === 'playing') this.pause();
+    else this.play();
+  }
+
+  setSpeed(speed: number): void {
+    this.#rebase();
+    this.#set({ speed });
+    this.#reschedule();
+  }
+
+  setSkipIdle(skipIdle: boolean): void {
+    this.#rebase();
+    this.#set({ skipIdle });
+    this.#reschedule();
+  }
+
+  /** Shows the screen at `target` ms; goes on playing if it was. Resolves when the terminal has it. */
+  async seek(target: number): Promise<void> {
+    const resume = this.#state.phase === 'playing';
+    const generation = ++this.#generation;
+    const at = Math.min(Math.max(0, target), this.#state.duration);
+    this.#stopClock();
+    try {
+      await this.#show(at, generation);
+    } catch (error) {
+      if (generation === this.#generation) this.#fail(error);
+      return;
+    }
+    if (generation !== this.#generation) return;
+    this.#position = at;
+    this.#since = this.#parts.now();
+    this.#set({ phase: resume ? 'playing' : 'paused', following: false, error: null });
+    this.#dispatch?.('seeked');
+    this.#prefetch();
+    if (resume) this.#schedule();
+  }
+
+  /** To the end of a live session, and on with it. */
+  async follow(): Promise<void> {
+    if (!this.#state.live) return;
+    // Blocks may come while the segment before them is fetched.
+    do {
+      await this.seek(this.#tail.until);
+      if (this.#state.phase === 'failed' || this.#dispatch === null) return;
+    } while (this.#position < this.#tail.until);
+    this.#set({ phase: 'playing', following: true });
+    this.#dispatch?.('playing');
+  }
+
+  /** Lines of the next block of a live session. */
+  live(text: string): void {
+    const events = this.#tail.append(text);
+    if (this.#segment === this.#index.segments.length) this.#events = this.#tail.events;
+    if (this.#state.following) {
+      this.#apply(events);
+      this.#next = this.#events.length;
+      this.#position = this.#tail.until;
+    }
+    this.#set({ duration: Math.max(this.#index.duration, this.#tail.until) });
+    if (!this.#state.following && this.#state.phase === 'playing' && this.#timer === undefined) this.#schedule();
+  }
+
+  /** The last block that is known, to ask for what follows. */
+  get block(): number {
+    return this.#tail.block;
+  }
+
+  /** Characters waiting in the tail for a segment to take them over. */
+  get tailCharacters(): number {
+    return this.#tail.characters;
+  }
+
+  /** A newer index of the same recording. */
+  update(index: ReplayIndex): void {
+    const wasTail = this.#segment === this.#index.segments.length;
+    const behind = index.block > this.#tail.block;
+    const repacked = !segmentsContinue(this.#index, index);
+    const dropped = this.#tail.stored(index.block, index.duration);
+    const segments = this.#index.segments.length;
+    this.#index = index;
+    // The last segment of an unsealed recording never grows, but a repacked recording numbers them anew.
+    if (repacked) this.#cache.clear();
+    this.#set({ duration: Math.max(index.duration, this.#tail.until), live: index.live });
+    if (wasTail) {
+      this.#segment = index.segments.length;
+      this.#events = this.#tail.events;
+      this.#next -= dropped;
+    }
+    const misplaced = behind || (wasTail && this.#next < 0) || (!wasTail && repacked);
+    if (this.#state.phase === 'loading') return;
+    if (!index.live && this.#state.following) {
+      this.#position = this.#state.duration;
+      this.#set({ following: false });
+      this.#finish();
+      return;
+    }
+    if (misplaced || (segments === 0 && index.segments.length > 0 && !wasTail)) void (this.#state.following ? this.follow() : this.seek(this.position));
+    else this.#reschedule();
+  }
+
+  close(): void {
+    this.#generation += 1;
+    this.#stopClock();
+    this.#cache.clear();
+    this.#dispatch = null;
+    this.#listeners.clear();
+  }
+
+  async #start(): Promise<void> {
+    const { startAt } = this.#parts;
+    if (startAt === 'end' && this.#state.live) {
+      await this.follow();
+      return;
+    }
+    await this.seek(startAt === 'end' ? 0 : startAt);
+  }
+
+  /** Brings the terminal to `target`: forward from where it stands if that is in the same segment, else from a keyframe. */
+  async #show(target: number, generation: number): Promise<void> {
+    const { segments } = this.#index;
+    const inTail = this.#tail.events.length > 0 && target >= this.#index.duration;
+    const wanted = inTail || segments.length === 0 ? segments.length : lastAtOrBefore(segments.length, (n) => segments[n]!.start, target);
+    const last = this.#events[this.#next - 1];
+    const shown = this.#state.phase !== 'loading' && wanted === this.#segment && (last === undefined || last.at <= target);
+    if (!shown) {
+      const base = Math.min(wanted, segments.length - 1);
+      const lines = base < 0 ? null : (this.#cache.peek(base) ?? (await this.#cache.get(base)));
+      if (generation !== this.#generation) return;
+      const frame = lines?.keyframe ?? { cols: this.#index.cols, rows: this.#index.rows, screen: '' };
+      this.#dispatch?.('reset', { size: { cols: frame.cols, rows: frame.rows }, init: frame.screen, theme: null });
+      this.#segment = wanted;
+      if (wanted === segments.length) {
+        if (lines !== null) this.#apply(lines.events);
+        this.#events = this.#tail.events;
+      } else {
+        this.#events = lines!.events;
+      }
+      this.#next = 0;
+    }
+    const end = this.#next + countUntil(this.#events, this.#next, target);
+    this.#apply(this.#events.slice(this.#next, end));
+    this.#next = end;
+  }
+
+  #apply(events: readonly ScreenEvent[]): void {
+    let text = '';
+    const feed = (): void => {
+      if (text !== '') this.#dispatch?.('output', text);
+      text = '';
+    };
+    for (const event of events) {
+      if (event.kind === 'output') {
+        text += event.text;
+        if (text.length >= FEED_CHARACTERS) feed();
+      } else {
+        feed();
+        this.#dispatch?.('resize', { cols: event.cols, rows: event.rows });
+      }
+    }
+    feed();
+  }
+
+  #schedule(): void {
+    this.#clearTimer();
+    if (this.#state.following) return;
+    const event = this.#events[this.#next];
+    if (event !== undefined) {
+      const ahead = event.at - this.position;
+      if (this.#state.skipIdle && ahead > IDLE_MS) {
+        this.#timer = setTimeout(() => {
+          this.#position = event.at;
+          this.#since = this.#parts.now();
+          this.#tick();
+        }, IDLE_SHOWN_MS);
+      } else {
+        this.#timer = setTimeout(() => this.#tick(), Math.max(FRAME_MS / 4, Math.min(ahead / this.#state.speed, 2 ** 30)));
+      }
+      return;
+    }
+    if (this.#segment < this.#index.segments.length - 1 || (this.#segment < this.#index.segments.length && this.#tail.events.length > 0)) {
+      void this.#advance();
+      return;
+    }
+    if (this.#state.live) {
+      // All that came so far is shown: on with it.
+      this.#set({ following: true });
+      return;
+    }
+    const rest = this.#state.skipIdle ? Math.min(this.#state.duration - this.position, IDLE_MS) : this.#state.duration - this.position;
+    this.#timer = setTimeout(() => this.#finish(), Math.max(0, rest / this.#state.speed));
+  }
+
+  #tick(): void {
+    this.#timer = undefined;
+    if (this.#state.phase !== 'playing') return;
+    const end = this.#next + countUntil(this.#events, this.#next, this.position + FRAME_MS / 2);
+    this.#apply(this.#events.slice(this.#next, end));
+    this.#next = end;
+    this.#schedule();
+  }
+
+  /** On to the segment after this one; its events go on where this one's ended, so its keyframe is not needed. */
+  async #advance(): Promise<void> {
+    const generation = this.#generation;
+    const n = this.#segment + 1;
+    if (n === this.#index.segments.length) {
+      this.#segment = n;
+      this.#events = this.#tail.events;
+      this.#next = 0;
+      this.#schedule();
+      return;
+    }
+    let lines = this.#cache.peek(n);
+    if (lines === undefined) {
+      this.#rebase();
+      try {
+        lines = await this.#cache.get(n);
+      } catch (error) {
+        if (generation === this.#generation) this.#fail(error);
+        return;
+      }
+      if (generation !== this.#generation || this.#state.phase !== 'playing') return;
+      this.#since = this.#parts.now();
+    }
+    this.#segment = n;
+    this.#events = lines.events;
+    this.#next = 0;
+    this.#prefetch();
+    this.#schedule();
+  }
+
+  #prefetch(): void {
+    if (this.#segment + 1 < this.#index.segments.length) this.#cache.prefetch(this.#segment + 1);
+  }
+
+  #finish(): void {
+    this.#stopClock();
+    this.#position = this.#state.duration;
+    this.#set({ phase: 'ended' });
+    this.#dispatch?.('ended');
+  }
+
+  #fail(error: unknown): void {
+    this.#stopClock();
+    this.#set({ phase: 'failed', following: false, error: error instanceof Error ? error.message : 'this part cannot be read' });
+  }
+
+  /** Makes the clock's present reading its new origin. */
+  #rebase(): void {
+    this.#position = this.position;
+    this.#since = this.#parts.now();
+  }
+
+  #reschedule(): void {
+    if (this.#state.phase === 'playing') this.#schedule();
+  }
+
+  #stopClock(): void {
+    this.#clearTimer();
+  }
+
+  #clearTimer(): void {
+    clearTimeout(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #rate(): number {
+    return this.#state.phase === 'playing' ? this.#state.speed : 0;
+  }
+
+  #set(change: Partial<ReplayState>): void {
+    this.#state = { ...this.#state, ...change };
+    for (const listener of this.#listeners) listener();
+  }
+}
+
+function countUntil(events: readonly ScreenEvent[], from: number, until: number): number {
+  let i = from;
+  while (i < events.length && events[i]!.at <= until) i += 1;
+  return i - from;
+}
+
+/** Whether the segments known before are the first of the newer index. */
+function segmentsContinue(before: ReplayIndex, after: ReplayIndex): boolean {
+  return after.segments.length >= before.segments.length && before.segments.every(({ start }, n) => after.segments[n]!.start === start);
+}

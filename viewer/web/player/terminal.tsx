@@ -1,0 +1,33 @@
+/** The terminal: asciinema-player without its controls, driven by a replay. It fits its box and is drawn dark in either scheme. */
+import { useEffect, useRef } from 'react';
+import type { ReactNode } from 'react';
+import { create } from 'asciinema-player';
+import type { Driver, DriverFactory } from 'asciinema-player';
+import type { Replay } from './replay.js';
+
+const inert: Driver = {
+  init: () => undefined, play: () => undefined, pause: () => undefined, seek: () => false, step: () => undefined, stop: () => undefined,
+  getTiming: () => ({ time: 0, rate: 0, sampledAt: 0 }), getDuration: () => undefined,
+};
+
+export function Terminal({ replay, cols, rows }: { readonly replay: Replay; readonly cols: number; readonly rows: number }): ReactNode {
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => {
+    // The player asks for its driver once its terminal is loaded: by then it may be gone, and must not take the replay.
+    let gone = false;
+    const driver: DriverFactory = (callbacks) => (gone ? inert : replay.driver(callbacks));
+    const player = create(driver, box.current!, {
+      cols, rows, controls: false, autoPlay: false, fit: 'both', theme: 'steno', cursorMode: 'steady',
+      terminalFontFamily: 'ui-monospace, "Cascadia Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Noto Sans Mono", monospace',
+    });
+    // The page has its own keys; the player must not take them first.
+    const swallow = (event: Event): void => event.stopPropagation();
+    player.el.addEventListener('keydown', swallow, { capture: true });
+    return () => {
+      gone = true;
+      player.el.removeEventListener('keydown', swallow, { capture: true });
+      player.dispose();
+    };
+  }, [replay, cols, rows]);
+  return <div className="terminal" ref={box} />;
+}
