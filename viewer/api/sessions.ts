@@ -102,12 +102,16 @@ function markerOf(event: EventRow): SegmentIndex['markers'][number] | null {
     case 'sftp':
     case 'file':
       return { at, kind: 'file', label: event.path === '' ? event.name : event.path };
+    case 'participant':
+      return { at, kind: 'participant', label: `${event.name} ${event.reason}` };
+    case 'marker':
+      return { at, kind: 'marker', label: event.name };
+    case 'listen':
     case 'forward':
-      return { at, kind: 'marker', label: event.port === null ? event.address : `${event.address}:${event.port}` };
-    default: {
-      const { label } = parsed(event.data) as { readonly label?: unknown };
-      return typeof label === 'string' ? { at, kind: 'marker', label } : null;
-    }
+      if (event.outcome === 'closed') return null;
+      return { at, kind: 'marker', label: event.address === '' ? event.name : `${event.address}:${event.port ?? ''}` };
+    default:
+      return null;
   }
 }
 
