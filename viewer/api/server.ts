@@ -123,8 +123,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
   });
   app.get(`${sessionPath}/segments/:n`, async (request, reply) => {
-    const row = await visible(request);
-    const { n } = request.params as { n: string };
+    const { id, n } = request.params as { id: string; n: string };
+    const row = await sessions.place(await identify(request), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
     // Sealing numbers segments anew: who holds an older index sees it by the start.
