@@ -7,6 +7,7 @@ import { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
+import { ownerName } from './authority.js';
 import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, temporaryFolder } from './testkit.js';
 
 const cleanup = new Cleanup();
@@ -38,6 +39,11 @@ describe('the owner of the machine', () => {
     expect(statSync(join(dir, 'data', 'authority', 'seal.key')).mode & 0o777).toBe(0o600);
     expect(readFileSync(join(dir, 'data', 'authority', 'seal.key')).length).toBe(32);
   });
+});
+
+describe('the name of the first administrator', () => {
+  test.each([['root', 'root'], ['Ann.Smith', 'ann.smith'], ['DOMAIN\\joe', 'domain-joe'], ['_apt', 'apt'], ['a..b', 'a.b'], ['ürsel', 'rsel'], ['山', 'owner'], ['x'.repeat(80), 'x'.repeat(63)]])(
+    'is for %s %s', (osName, name) => expect(ownerName(osName)).toBe(name));
 });
 
 describe('a second start', () => {

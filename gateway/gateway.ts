@@ -11,6 +11,8 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { StenoError } from '#schemas/errors.js';
+import type { Snapshot } from '#schemas/api.js';
+import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/admission.js';
 import type { Authority } from './ssh/authority.js';
@@ -33,6 +35,8 @@ export interface GatewayDeps {
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly hostKey: SshPrivateKey;
+  /** The gateway's own host certificate as it is now; the authority is asked for those of nodes. */
+  readonly hostCertificate: () => Uint8Array;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
@@ -40,25 +44,33 @@ export interface GatewayDeps {
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
-export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
+export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
   const certificates = new SessionCertificates(authority, generateKey(), now);
-  const hostKeys = new HostKeys(authority, hostKey, now);
-  await hostKeys.of(name);
+  const publicKey = formatPublicLine(hostKey.publicBlob);
+  const certify = async (host: string): Promise<Uint8Array> => (host === name ? hostCertificate() : parseAuthorizedLine(await authority.hostCertificate(publicKey, host)).blob);
+  const hostKeys = new HostKeys(certify, hostKey, now);
+  const snapshot = (): Snapshot | null => {
+    try {
+      return authority.current();
+    } catch {
+      return null;
+    }
+  };
   const door = new Door({
     name, hostKeys, limits, log, now, certificates, recorder, observe,
     knownKeys: new KnownKeys(),
-    snapshot: () => authority.current(),
+    snapshot,
     track: (recording) => {
       closing.add(recording);
       void recording.catch((error: unknown) => log.error({ err: error }, 'closing a recording failed')).finally(() => closing.delete(recording));
     },
   });
   const stopWatching = authority.onChange(() => {
-    const snapshot = authority.current();
+    const latest = snapshot();
     certificates.forget();
-    if (snapshot !== null) door.recheck(snapshot);
+    if (latest !== null) door.recheck(latest);
   });
   const address = await door.listen(...hostAndPort(listen));
   return {

@@ -21,7 +21,7 @@ import { startGateway } from './gateway.js';
 import { startRecorder } from './recorder/start.js';
 import type { RunningRecorder } from './recorder/start.js';
 import type { Authority } from './ssh/authority.js';
-import { observeStream } from './streams/observer.js';
+import { observeStream } from './streams/protocols.js';
 
 interface ProcessConfig {
   readonly name: string;
@@ -52,7 +52,7 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const recorder = await recorderOf(config, folder('spool'), identity, log);
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
-    { authority: authorityOf(client, identity), recorder, observe: observeStream, hostKey: identity.hostKey!, log, now: Date.now },
+    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, now: Date.now },
   );
   return {
     addresses: gateway.addresses,
@@ -83,13 +83,11 @@ function recorderOf(config: ProcessConfig, spool: string, identity: ServiceIdent
 }
 
 /** What the front door asks, from what the authority client offers. */
-function authorityOf(client: AuthorityClient, identity: ServiceIdentity): Authority {
+function authorityOf(client: AuthorityClient): Authority {
   return {
     current: () => client.current(),
     onChange: (callback) => client.onChange(() => callback()),
     sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
-    // Under its own name the gateway shows the certificate of its enrolment, which carries its addresses as well.
-    hostCertificate: async (publicKey, name) =>
-      formatPublicLine(name === identity.name ? identity.hostCertificate() : await client.hostCertificate({ public_key: publicKey, name })),
+    hostCertificate: async (publicKey, name) => formatPublicLine(await client.hostCertificate({ public_key: publicKey, name })),
   };
 }

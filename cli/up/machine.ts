@@ -78,7 +78,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     };
     const authorityUrl = `https://${authority!}`;
     const ingestUrl = `wss://${ingest!}`;
-    await start('authority', '../../authority/main.js', { dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: ingestUrl });
+    await start('authority', '../../authority/main.js', { dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink` });
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)) });
     await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl });

@@ -52,6 +52,8 @@ export interface RecorderDeps {
 /** Beside the contract of sessions, what `steno status` and metrics ask. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
+  /** Resolves when everything written so far is synced. */
+  settled(): Promise<void>;
 }
 export interface RecorderStatus {
   readonly uplink: 'up' | 'down' | 'none';
@@ -173,7 +175,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         for (const session of sessions) session.abandon();
         await queue.flush();
         const deadline = clock.monotonic() + (config.drainMs ?? 2_000);
-        while (client?.up === true && clock.monotonic() < deadline && (!queue.empty || spool.unstored > 0)) await pause(20);
+        while (client !== null && client.state !== 'down' && clock.monotonic() < deadline && (!queue.empty || spool.unstored > 0)) await pause(20);
         await client?.close();
         await queue.close();
         wheel.close();
@@ -182,8 +184,11 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       })();
       return closing;
     },
+    async settled() {
+      await Promise.all([spool.flush(), queue.flush()]);
+    },
     status: () => ({
-      uplink: client === null ? 'none' : client.up ? 'up' : 'down',
+      uplink: client === null ? 'none' : client.state === 'up' ? 'up' : 'down',
       openSessions: sessions.size,
       unstored: spool.unstored,
       spoolBytes: spool.bytes,

@@ -17,6 +17,8 @@ import type { RecorderDeps } from './start.js';
 import type { Files } from '../spool/files.js';
 
 const { publicKey, privateKey } = generateKeyPairSync('ed25519');
+/** The signing key, for child processes: base64 of PKCS#8. */
+export const trialKey = privateKey.export({ format: 'der', type: 'pkcs8' }).toString('base64');
 export const trialSign = (text: string): Uint8Array => sign(null, Buffer.from(text), privateKey);
 
 export function trialFolder(): { readonly path: string; remove(): void } {

@@ -72,12 +72,12 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
   let checkpoint: SignedCheckpoint | null = null;
   let counter: number | null = null;
   let wholeJournal = 0;
-  for (const { record, end } of readRecords(files.readJournal())) {
-    if (record.kind === 'stored' && record.closed) {
-      files.journalSize = files.journalSynced = journalSize;
-      files.remove();
-      return null;
-    }
+  const records = [...readRecords(files.readJournal())];
+  if (records.some(({ record }) => record.kind === 'stored' && record.closed)) {
+    files.remove();
+    return null;
+  }
+  for (const { record, end } of records) {
     // Lines that a power cut took were never sent with a checkpoint: then the checkpoint does not count either.
     if (record.kind === 'part' && record.checkpoint.bytes > files.size) break;
     wholeJournal = end;

@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
-import { PRINCIPAL_ANY, identityOf, parseTarget, stripDomain, userCriticalOptions } from '#schemas/identity.js';
+import { identityOf, parseTarget, PRINCIPAL_ANY, userCriticalOptions } from '#schemas/identity.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
@@ -21,7 +21,7 @@ import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
-import { lockOn, lockReason } from './locks.js';
+import { assertUnlocked } from './authorization.js';
 import { message, MSG } from './messages.js';
 import { explain } from './refusal.js';
 import type { Transport } from './transport.js';
@@ -52,8 +52,8 @@ export interface AdmissionDeps {
 const maxRefusals = 6;
 const maxBanners = 3;
 const maxUserName = 256;
-/** `verify-required` is enforced by `provesPossession`; being a gateway satisfies the others. */
-const knownCriticalOptions: ReadonlySet<string> = new Set(['verify-required', ...userCriticalOptions]);
+/** Beside Steno's own, one that `provesPossession` enforces. */
+const knownCriticalOptions: ReadonlySet<string> = new Set([...userCriticalOptions, 'verify-required']);
 
 /** Plain keys whose certificates were admitted lately. */
 export class KnownKeys {
@@ -148,8 +148,6 @@ export class Admission {
       now: this.#deps.now() / 1000,
       // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
       trusted: (certificate.kind === 'host' ? snapshot.ssh_host_ca : snapshot.ssh_user_ca).map((line) => parseAuthorizedLine(line).blob),
-      // Where any login may be allowed, the roles decide when the node is dialled.
-      ...(destination.kind === 'node' && !certificate.principals.includes(PRINCIPAL_ANY) ? { principal: destination.login } : {}),
       sourceAddress: this.#source,
       verify,
       knownCriticalOptions,
@@ -158,11 +156,10 @@ export class Admission {
     if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'it is offered under another algorithm');
     const identity = identityOf(certificate);
     if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a user of Steno');
-    if (destination.kind === 'jump' && userName !== identity.user && !certificate.principals.includes(userName)) {
-      throw new StenoError('CERT_WRONG_PRINCIPAL', JSON.stringify(userName.slice(0, 128)));
-    }
-    const lock = lockOn(snapshot.locks, identity, this.#deps.now());
-    if (lock !== undefined) throw new StenoError('LOCKED', lockReason(lock));
+    const wanted = destination.kind === 'node' ? destination.login : userName;
+    const isOwnName = destination.kind === 'jump' && userName === identity.user;
+    if (!isOwnName && !allowsLogin(certificate, wanted)) throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
+    assertUnlocked(snapshot, identity, undefined, this.#deps.now());
     return { identity, certificate, blob, source: this.#source, destination };
   }
 
@@ -185,7 +182,12 @@ export class Admission {
 function destinationOf(entry: Entry, userName: string): Destination {
   if (entry.kind === 'node') return { kind: 'node', login: userName, node: entry.node };
   const target = parseTarget(userName);
-  return target === null ? { kind: 'jump' } : { kind: 'node', login: target.login, node: stripDomain(target.node) };
+  return target === null ? { kind: 'jump' } : { kind: 'node', ...target };
+}
+
+/** As the authority's own check of session certificates: `root` is named or not allowed. */
+function allowsLogin({ principals }: SshCertificate, login: string): boolean {
+  return principals.includes(login) || (login !== 'root' && principals.includes(PRINCIPAL_ANY));
 }
 
 function keyTypeOf(blob: Uint8Array): string {

@@ -18,10 +18,12 @@ import type { Wire } from './wire.js';
 export interface DoorLimits {
   readonly strangers: number;
   readonly strangersPerAddress: number;
+  /** Milliseconds a stranger has to be admitted. */
+  readonly admissionMs: number;
 }
-export const defaultLimits: DoorLimits = { strangers: 200, strangersPerAddress: 20 };
+export const defaultLimits: DoorLimits = { strangers: 200, strangersPerAddress: 20, admissionMs: 20_000 };
 
-export interface DoorDeps extends Omit<GuestDeps, 'enter'> {
+export interface DoorDeps extends Omit<GuestDeps, 'enter' | 'admissionMs'> {
   readonly hostKeys: HostKeys;
   /** The gateway's own name, of its host certificate. */
   readonly name: string;
@@ -107,7 +109,7 @@ export class Door {
   }
 
   #welcome(wire: Wire, entry: ConstructorParameters<typeof Guest>[1], source: string, hostKeys: ConstructorParameters<typeof Guest>[3], known: () => void): void {
-    const guest: Guest = new Guest(wire, entry, source, hostKeys, { ...this.#deps, enter: (inner, node, from) => this.#enter(inner, node, from) }, {
+    const guest: Guest = new Guest(wire, entry, source, hostKeys, { ...this.#deps, admissionMs: this.#deps.limits.admissionMs, enter: (inner, node, from) => this.#enter(inner, node, from) }, {
       admitted: known,
       gone: () => {
         known();

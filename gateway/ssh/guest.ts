@@ -11,17 +11,16 @@
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target } from '#schemas/identity.js';
-import { decide } from '#schemas/role.js';
-import type { Decision, NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { ParsedKey } from 'ssh2';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
+import { assertSessionUnlocked, assertUnlocked, authorize } from './authorization.js';
+import type { Allowed } from './authorization.js';
 import { dial } from './dial.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';
-import { lockOn, lockReason } from './locks.js';
 import { MSG } from './messages.js';
 import { asStenoError, explainError, printable } from './refusal.js';
 import { Relay } from './relay.js';
@@ -29,9 +28,6 @@ import type { SessionCertificates } from './session-certificates.js';
 import type { Observe } from './session-recording.js';
 import { HOLD, Transport } from './transport.js';
 import type { Wire } from './wire.js';
-
-/** Strangers are gone after so many milliseconds. */
-export const ADMISSION_LIMIT_MS = 20_000;
 
 export interface GuestDeps {
   snapshot(): Snapshot | null;
@@ -41,6 +37,8 @@ export interface GuestDeps {
   readonly certificates: SessionCertificates;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  /** Strangers are gone after so many milliseconds. */
+  readonly admissionMs: number;
   track(closing: Promise<void>): void;
   /** A connection through a channel of this guest. */
   enter(wire: Wire, node: string, source: string): void;
@@ -87,7 +85,7 @@ export class Guest {
         node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
       }),
     }, (admitted) => this.#admit(admitted));
-    const timer = setTimeout(() => wire.destroy(), ADMISSION_LIMIT_MS);
+    const timer = setTimeout(() => wire.destroy(), deps.admissionMs);
     this.#stage = { kind: 'stranger', admission, timer };
   }
 
@@ -95,7 +93,9 @@ export class Guest {
   end(error: StenoError): void {
     if (this.#stage.kind === 'relaying') return this.#stage.relay.end(error);
     if (this.#stage.kind === 'dialling') this.#stage.abort.abort();
-    this.#transport.disconnect(MSG.disconnectByApplication, explainError(error).join(' '));
+    const disconnect = (): void => this.#transport.disconnect(MSG.disconnectByApplication, explainError(error).join(' '));
+    if (this.#stage.kind === 'jump') this.#stage.jump.end(disconnect);
+    else disconnect();
   }
 
   /** Ends what a new snapshot no longer allows. */
@@ -105,8 +105,8 @@ export class Guest {
     const { identity } = stage.admitted;
     const now = this.#deps.now();
     try {
-      if (stage.kind === 'relaying') authorize(snapshot, stage.admitted, stage.target, now);
-      else assertUnlocked(snapshot, stage.admitted, undefined, now);
+      if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
+      else assertUnlocked(snapshot, identity, undefined, now);
     } catch (error) {
       const known = asStenoError(error);
       this.#audit('session.ended', known, stage.admitted);
@@ -114,8 +114,13 @@ export class Guest {
     }
     if (stage.kind !== 'relaying') return;
     for (const session of stage.relay.sessions) {
-      const lock = lockOn(snapshot.locks, { ...identity, session }, now);
-      if (lock !== undefined) stage.relay.endSession(session, new StenoError('LOCKED', lockReason(lock)));
+      try {
+        assertSessionUnlocked(snapshot, session, now);
+      } catch (error) {
+        const known = asStenoError(error);
+        this.#audit('session.ended', known, stage.admitted, stage.target);
+        stage.relay.endSession(session, known);
+      }
     }
   }
 
@@ -151,7 +156,7 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, decision } = authorize(snapshot, admitted, target, this.#deps.now());
+      const { node, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
       const transport = await dial({
         node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
@@ -164,7 +169,7 @@ export class Guest {
     client.release(HOLD.dial);
   }
 
-  #relay(admitted: Admitted, target: Target, decision: Decision & { allowed: true }, node: Transport): void {
+  #relay(admitted: Admitted, target: Target, decision: Allowed, node: Transport): void {
     const { identity } = admitted;
     const relay = new Relay(this.#transport, node, {
       recorder: this.#deps.recorder,
@@ -212,20 +217,4 @@ export class Guest {
     this.#stage = { kind: 'gone' };
     this.#onGone();
   }
-}
-
-/** Throws NODE_UNKNOWN, LOCKED or ACCESS_DENIED. */
-function authorize(snapshot: Snapshot, admitted: Admitted, target: Target, now: number): { readonly node: NodeRecord; readonly decision: Decision & { allowed: true } } {
-  const node = snapshot.nodes.find(({ name }) => name === target.node);
-  if (node === undefined) throw new StenoError('NODE_UNKNOWN', target.node);
-  assertUnlocked(snapshot, admitted, target, now);
-  const { identity } = admitted;
-  const decision = decide(identity.user, snapshot.roles.filter(({ name }) => identity.roles.includes(name)), node, target.login);
-  if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
-  return { node, decision };
-}
-
-function assertUnlocked(snapshot: Snapshot, { identity }: Admitted, target: Target | undefined, now: number): void {
-  const lock = lockOn(snapshot.locks, { user: identity.user, roles: identity.roles, ...(target ?? {}) }, now);
-  if (lock !== undefined) throw new StenoError('LOCKED', lockReason(lock));
 }

@@ -1,19 +1,14 @@
 /** The parts of ssh2 1.17 below its client and server classes, which its typings leave out. Used in transport.ts only. */
 declare module 'ssh2/lib/protocol/Protocol.js' {
   import type { ParsedKey } from 'ssh2';
+  import type { KexInit } from 'ssh2/lib/protocol/kex.js';
 
-  interface AlgorithmLists {
-    readonly kex: string[];
-    readonly serverHostKey: string[];
-    readonly cs: { readonly cipher: string[]; readonly mac: string[]; readonly compress: string[]; readonly lang: string[] };
-    readonly sc: { readonly cipher: string[]; readonly mac: string[]; readonly compress: string[]; readonly lang: string[] };
-  }
   interface ProtocolOptions {
     readonly server?: boolean;
     readonly hostKeys?: Readonly<Record<string, ParsedKey>>;
     readonly hostVerifier?: ((key: Buffer, decide: (accepted: boolean) => void) => void) | undefined;
     readonly ident: string;
-    readonly offer: AlgorithmLists;
+    readonly offer: KexInit;
     readonly onWrite: (bytes: Buffer) => void;
     readonly onError: (error: Error) => void;
     readonly onHeader: (header: { readonly versions: { readonly software: string } }) => void;
@@ -26,6 +21,8 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     /** Cleared by `cleanup`: after that nothing may be parsed or sent. */
     _destruct: unknown;
     _onPayload: (payload: Buffer) => number | false | undefined;
+    /** What our KEXINIT will say. */
+    _offer: KexInit;
     /** Our KEXINIT, while a key exchange is under way. */
     _kexinit: Buffer | undefined;
     /** Payloads that wait for the end of a key exchange. */
@@ -37,6 +34,20 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     cleanup(): void;
   }
   export default Protocol;
+}
+declare module 'ssh2/lib/protocol/kex.js' {
+  interface Direction {
+    readonly cipher: string[];
+    readonly mac: string[];
+    readonly compress: string[];
+    readonly lang: string[];
+  }
+  export class KexInit {
+    constructor(lists: { readonly kex: string[]; readonly serverHostKey: string[]; readonly cs: Direction; readonly sc: Direction });
+    readonly totalSize: number;
+  }
+  const kex: { readonly KexInit: typeof KexInit };
+  export default kex;
 }
 declare module 'ssh2/lib/protocol/utils.js' {
   import type Protocol from 'ssh2/lib/protocol/Protocol.js';

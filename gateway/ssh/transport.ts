@@ -17,7 +17,7 @@ import ssh2Utils from 'ssh2/lib/protocol/utils.js';
 import type { ParsedKey } from 'ssh2';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import { MSG } from './messages.js';
-import { clientOffer, serverOffer } from './offer.js';
+import { clientOffer, knowsGcm, PATIENCE_MS, serverOffer } from './offer.js';
 import { HIGH_WATER } from './wire.js';
 import type { Wire } from './wire.js';
 
@@ -52,6 +52,8 @@ export class Transport {
   #holds = 0;
   #held: Buffer[] = [];
   #delivering = false;
+  /** A client's first bytes, until its list of algorithms is whole. */
+  #preamble: { bytes: Buffer; readonly hostKeys: readonly string[]; readonly timer: NodeJS.Timeout } | undefined;
   #secured = false;
   #closed = false;
   #reason: string | undefined;
@@ -63,7 +65,7 @@ export class Transport {
     this.events = events;
     this.#protocol = new Protocol({
       ...(side.kind === 'server'
-        ? { server: true, hostKeys: side.hostKeys, offer: serverOffer(Object.keys(side.hostKeys)) }
+        ? { server: true, hostKeys: side.hostKeys, offer: serverOffer(Object.keys(side.hostKeys), false) }
         : { hostVerifier: side.hostVerifier, offer: clientOffer() }),
       ident: IDENT,
       onWrite: (bytes) => this.#wire.send(typeof bytes === 'string' ? Buffer.from(bytes) : bytes),
@@ -92,10 +94,15 @@ export class Transport {
       return undefined;
     };
     wire.attach({
-      bytes: (chunk) => this.#parse(chunk),
+      bytes: (chunk) => (this.#preamble === undefined ? this.#parse(chunk) : this.#collect(chunk)),
       drained: () => { if (!this.congested) this.events.drained(); },
       closed: () => this.#close(),
     });
+    if (side.kind === 'server') {
+      const hostKeys = Object.keys(side.hostKeys);
+      const timer = setTimeout(() => this.#begin(hostKeys, false), PATIENCE_MS);
+      this.#preamble = { bytes: Buffer.alloc(0), hostKeys, timer };
+    }
     this.#protocol.start();
   }
 
@@ -163,6 +170,22 @@ export class Transport {
     this.#wire.destroy();
   }
 
+  #collect(chunk: Buffer): void {
+    const preamble = this.#preamble!;
+    preamble.bytes = Buffer.concat([preamble.bytes, chunk]);
+    const fastOnly = knowsGcm(preamble.bytes);
+    if (fastOnly !== undefined) this.#begin(preamble.hostKeys, fastOnly);
+  }
+
+  #begin(hostKeys: readonly string[], fastOnly: boolean): void {
+    const preamble = this.#preamble;
+    if (preamble === undefined) return;
+    this.#preamble = undefined;
+    clearTimeout(preamble.timer);
+    this.#protocol._offer = serverOffer(hostKeys, fastOnly);
+    if (preamble.bytes.length > 0) this.#parse(preamble.bytes);
+  }
+
   #parse(chunk: Buffer): void {
     if (!this.#protocol._destruct) return;
     try {
@@ -200,6 +223,7 @@ export class Transport {
     if (this.#closed) return;
     this.#closed = true;
     this.#held = [];
+    clearTimeout(this.#preamble?.timer);
     this.#protocol.cleanup();
     this.events.closed(this.#reason);
   }

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { parseCommand, shellWords } from './command.js';
-import { observeStream } from './observer.js';
+import { observeStream } from './protocols.js';
 
 describe('words of a command line', () => {
   test.each([

@@ -6,7 +6,7 @@ import { pattern, seeded, sha256 } from './testing/transcript.js';
 const bytes = pattern(50_000);
 function feed(content: Content, ...pieces: readonly (readonly [number, number])[]): void {
   for (const [from, to] of pieces) {
-    content.startPiece(from);
+    content.startPiece(from, to - from);
     for (let at = from; at < to; at += 777) content.bytes(bytes.subarray(at, Math.min(to, at + 777)));
     content.endPiece();
   }

@@ -11,9 +11,12 @@ import type { Budget } from './budget.js';
 
 interface Early {
   readonly offset: number;
-  readonly chunks: Buffer[];
+  readonly bytes: Buffer;
+  /** Bytes of it that have come. */
   length: number;
 }
+/** What a piece that waits costs beside its bytes. */
+const PIECE_COST = 256;
 
 export class Content {
   /** Everything before this offset is in the hash. */
@@ -36,11 +39,11 @@ export class Content {
     this.repeats = repeats;
   }
 
-  /** A piece starts at `offset`; `bytes` and `endPiece` follow. Pieces do not interleave. */
-  startPiece(offset: number): void {
+  /** A piece of `length` bytes starts at `offset`; `bytes` and `endPiece` follow. Pieces do not interleave. */
+  startPiece(offset: number, length: number): void {
     this.position = offset;
     if (!Number.isSafeInteger(offset)) this.breakDigest('an offset is beyond 2^53');
-    if (this.broken !== null || offset === this.next) return;
+    if (this.broken !== null || offset === this.next || length === 0) return;
     if (offset < this.next) {
       if (this.repeats === 'break') this.breakDigest('parts were written again');
       return;
@@ -50,11 +53,12 @@ export class Content {
       this.breakDigest('parts were written again');
       return;
     }
-    if (!this.budget.take(128)) {
+    if (!this.budget.take(PIECE_COST + length)) {
       this.breakDigest('the content came too far out of order');
       return;
     }
-    this.current = { offset, chunks: [], length: 0 };
+    // Not from Node's pool of small buffers: a small piece would keep its neighbours' memory too.
+    this.current = { offset, bytes: Buffer.allocUnsafeSlow(length), length: 0 };
     this.early.splice(at < 0 ? this.early.length : at, 0, this.current);
   }
 
@@ -65,12 +69,7 @@ export class Content {
     if (this.position > this.top) this.top = this.position;
     if (this.broken !== null) return;
     if (this.current !== null) {
-      if (!this.budget.take(slice.length)) {
-        this.breakDigest('the content came too far out of order');
-        return;
-      }
-      this.current.chunks.push(Buffer.from(slice));
-      this.current.length += slice.length;
+      this.current.length += slice.copy(this.current.bytes, this.current.length);
     } else if (start === this.next) {
       this.absorb(slice);
     } else if (this.position > this.next) {
@@ -83,16 +82,12 @@ export class Content {
     this.current = null;
     for (let first = this.early[0]; first !== undefined && first.offset <= this.next; first = this.early[0]) {
       this.early.shift();
-      this.budget.give(128 + first.length);
+      this.budget.give(PIECE_COST + first.bytes.length);
       if (first.offset < this.next && this.repeats === 'break') {
         this.breakDigest('parts were written again');
         return;
       }
-      let start = first.offset;
-      for (const chunk of first.chunks) {
-        if (start + chunk.length > this.next) this.absorb(chunk.subarray(Math.max(0, this.next - start)));
-        start += chunk.length;
-      }
+      if (first.offset + first.length > this.next) this.absorb(first.bytes.subarray(this.next - first.offset, first.length));
     }
   }
 
@@ -116,7 +111,7 @@ export class Content {
 
   /** Gives back what is held. */
   release(): void {
-    for (const piece of this.early) this.budget.give(128 + piece.length);
+    for (const piece of this.early) this.budget.give(PIECE_COST + piece.bytes.length);
     this.early = [];
     this.current = null;
     this.hash = null;

@@ -34,6 +34,8 @@ test('what is thrown ends the feed with a reason, once, also from a passage', ()
     [function* () { yield { length: 9, to: () => { throw new Lost('there'); } }; }, 'there'],
     [function* () { yield 1; throw new TypeError('secret'); }, 'the observer failed: TypeError'],
     [function* () { yield 1; yield MAX_ASK + 1; }, 'a field is too long'],
+    [function* () { yield -1; }, 'a field is too long'],
+    [function* () { yield skip(-1); }, 'a length is negative'],
   ];
   for (const [reading, reason] of faults) {
     const reasons: (string | null)[] = [];

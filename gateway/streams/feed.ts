@@ -123,13 +123,14 @@ export class Feed {
         if (this.ask === null) return;
         const ask = next.value;
         if (typeof ask === 'number') {
-          if (ask > MAX_ASK) throw new Lost('a field is too long');
+          if (!(ask >= 0 && ask <= MAX_ASK)) throw new Lost('a field is too long');
           this.ask = ask;
           if (ask > 0) return;
         } else if (ask === 'next') {
           this.ask = ask;
           return;
         } else {
+          if (!(ask.length >= 0)) throw new Lost('a length is negative');
           this.ask = ask;
           this.left = ask.length;
           if (ask.length > 0) return;

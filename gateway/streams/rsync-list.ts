@@ -99,7 +99,7 @@ export class FileLists {
   private staging = Buffer.alloc(0);
   private staged = 0;
   private starts: number[] = [];
-  private prefix = Buffer.alloc(0);
+  private prefix: Buffer = Buffer.alloc(0);
   private count = 0;
   private dropped = false;
 
@@ -255,7 +255,7 @@ export class FileLists {
   private keep(name: Buffer, size: number, mode: number): void {
     if (this.dropped) return;
     const key = keyOf(name, fileType(mode) === 'directory', this.format.protocol >= 29);
-    if (this.starts.length === 0) this.prefix = this.listsRead > 0 ? Buffer.from(key.subarray(0, lastPart(key))) : Buffer.alloc(0);
+    if (this.starts.length === 0) this.prefix = this.listsRead > 0 ? ownCopy(key.subarray(0, lastPart(key))) : Buffer.alloc(0);
     const shared = this.prefix.length;
     // Every list but the first is of one directory.
     if (shared > 0 && (key.length < shared || key.compare(this.prefix, 0, shared, 0, shared) !== 0)) throw new Lost('a list is of several directories');
@@ -323,6 +323,13 @@ export class FileLists {
     this.nextStart += count + 1;
     this.releaseStaging();
   }
+}
+
+/** Not from Node's pool of small buffers, which would be kept with it. */
+function ownCopy(bytes: Buffer): Buffer {
+  const copy = Buffer.allocUnsafeSlow(bytes.length);
+  bytes.copy(copy);
+  return copy;
 }
 
 /** Where the last component of a key starts. */

@@ -59,6 +59,7 @@ export function* varlong(min: number): Reading<number> {
 /** Before protocol 30: four bytes, or eight more after `ff ff ff ff`. */
 export function* longint(): Reading<number> {
   const value = (yield 4).readInt32LE(0);
+  if (value < -1) throw new Lost('a size is negative');
   if (value !== -1) return value;
   const rest = yield 8;
   return rest.readUInt32LE(0) + rest.readUInt32LE(4) * 2 ** 32;

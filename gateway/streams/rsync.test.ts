@@ -26,8 +26,8 @@ const all = [...names, 'hard'];
 
 describe('rsync with rsync --server', () => {
   test.each([
-    ['-r'], ['-a'], ['-av'], ['-a', '--no-inc-recursive'], ['-a', '--delete'], ['-a', '--delete-after'], ['-rt', '--checksum'], ['-a', '--numeric-ids'], ['-aU'], ['-rs'],
-    ['-a', '--protocol=31'], ['-a', '--protocol=30'], ['-a', '--protocol=29'], ['-rlt', '--protocol=28'], ['-a', '--protocol=27', '--no-D'], ['-a', '--checksum-choice=sha1'], ['-aD', '-i'], ['-am'],
+    ['-r'], ['-a'], ['-a', '--no-inc-recursive'], ['-a', '--delete'], ['-avi', '--delete-after'], ['-rt', '--checksum'], ['-a', '--numeric-ids'], ['-aU'], ['-rs'],
+    ['-a', '--protocol=31'], ['-a', '--protocol=30'], ['-a', '--protocol=29'], ['-rlt', '--protocol=28'], ['-a', '--protocol=27', '--no-D'], ['-a', '--checksum-choice=sha1'], ['-am'],
     ['-a', '--whole-file', '--inplace'],
   ])('to the node and back with %s %s', async (...options: string[]) => {
     const up = await rsync(...options, `${p('tree')}/`, `host:${p('out')}`);

@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import ssh2 from 'ssh2';
 import type { FileFact } from '#schemas/recording/line.js';
-import { observeStream } from './observer.js';
+import { observeStream } from './protocols.js';
 import { Bench, pattern, sha256Of } from './testing/transcript.js';
 
 const bench = new Bench();

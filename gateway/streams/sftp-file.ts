@@ -44,11 +44,11 @@ export class SftpFile {
     if (fresh) this.extent = 0;
   }
 
-  startWrite(offset: number): void {
+  startWrite(offset: number, length: number): void {
     // The continuation of an upload: nothing before it will ever come, so nothing waits for it.
     if (!this.wrote && offset > 0 && this.extent === undefined) this.writes.breakDigest(`written from byte ${offset} on`);
     this.wrote = true;
-    this.writes.startPiece(offset);
+    this.writes.startPiece(offset, length);
   }
 
   endWrite(): void {

@@ -12,29 +12,14 @@ import { Feed, Lost, skip } from './feed.js';
 import type { Reading } from './feed.js';
 import type { Report, StreamObserver } from './observer.js';
 import { SftpFile } from './sftp-file.js';
-import { Fields, MAX_HANDLE, MAX_PACKET, openFlags, status, statusName, types } from './sftp-wire.js';
+import { costOf, listFact, statusOf, writes } from './sftp-request.js';
+import type { Directory, Pending } from './sftp-request.js';
+import { Fields, MAX_HANDLE, MAX_PACKET, status, types } from './sftp-wire.js';
 
 const MAX_REQUESTS = 1024;
 /** Two paths and an attribute block. What is longer is refused by every server. */
 const MAX_REQUEST_BODY = 2 * MAX_PATH_BYTES + 1024;
 const REQUEST_COST = 96;
-
-interface Directory {
-  readonly path: string;
-  readonly cost: number;
-  entries: number;
-}
-
-type Pending =
-  | { readonly kind: 'open'; readonly path: string; readonly flags: number; readonly mode: number | undefined }
-  | { readonly kind: 'opendir'; readonly path: string }
-  | { readonly kind: 'close'; readonly handle: string }
-  | { readonly kind: 'read'; readonly file: SftpFile; readonly offset: number; readonly length: number }
-  | { readonly kind: 'write'; readonly file: SftpFile }
-  | { readonly kind: 'readdir'; readonly directory: Directory }
-  | { readonly kind: 'fstat'; readonly file: SftpFile }
-  | { readonly kind: 'fsetstat'; readonly file: SftpFile; readonly resized: boolean; readonly mode: number | undefined }
-  | { readonly kind: 'operation'; readonly fact: FileFact };
 
 export function observeSftp(report: Report): StreamObserver {
   return new SftpObserver(report);
@@ -143,7 +128,7 @@ class SftpObserver implements StreamObserver {
       return;
     }
     this.wait(id, { kind: 'write', file });
-    file.startWrite(offset);
+    file.startWrite(offset, length);
     yield { length, to: (slice) => file.writes.bytes(slice) };
     file.endWrite();
     if (rest > 0) yield skip(rest);
@@ -299,7 +284,7 @@ class SftpObserver implements StreamObserver {
           if (size > rest) throw new Lost('a DATA is longer than its packet');
           if (request?.kind === 'read') {
             const { file, offset } = request;
-            file.reads.startPiece(offset);
+            file.reads.startPiece(offset, size);
             yield { length: size, to: (slice) => file.reads.bytes(slice) };
             file.reads.endPiece();
             if (size < request.length) file.shortRead(offset + size, offset + request.length);
@@ -406,30 +391,5 @@ class SftpObserver implements StreamObserver {
     if (!file.closed || file.waiting > 0 || !this.closing.delete(file)) return;
     for (const fact of file.facts()) this.report(fact);
     this.budget.give(file.cost);
-  }
-}
-
-function writes(flags: number): boolean {
-  return (flags & openFlags.write) !== 0;
-}
-
-function listFact(directory: Directory, outcome: FileFact['outcome']): FileFact {
-  return fileFact({ protocol: 'sftp', operation: 'list', path: directory.path, note: `${directory.entries} entries`, outcome });
-}
-
-/** Code and text of a STATUS; servers of older versions send no text. */
-function statusOf(bytes: Buffer): [number, string] {
-  const fields = new Fields(bytes);
-  const code = fields.u32();
-  const text = fields.left >= 4 ? plainText(fields.text()) : '';
-  return [code, text === '' ? statusName(code) : text];
-}
-
-function costOf(request: Pending): number {
-  switch (request.kind) {
-    case 'open': case 'opendir': return textCost(request.path);
-    case 'close': return textCost(request.handle);
-    case 'operation': return textCost(request.fact.path) + textCost(request.fact.target ?? '') + textCost(request.fact.note ?? '');
-    default: return 0;
   }
 }

@@ -73,6 +73,7 @@ export class UplinkClient {
   readonly #options: UplinkOptions;
   #socket: WebSocket | null = null;
   #up = false;
+  #wasUp = false;
   #closed = false;
   #attempts = 0;
   #retry: NodeJS.Timeout | null = null;
@@ -92,8 +93,9 @@ export class UplinkClient {
     this.#dial();
   }
 
-  get up(): boolean {
-    return this.#up;
+  /** `dialing` only before the first connection stands or fails. */
+  get state(): 'dialing' | 'up' | 'down' {
+    return this.#up ? 'up' : this.#attempts === 0 && !this.#wasUp ? 'dialing' : 'down';
   }
 
   /** Bytes sent that ingest has not said it received. */
@@ -215,7 +217,7 @@ export class UplinkClient {
   #greeted(hello: UplinkHeader<'hello'>): void {
     if (hello.version !== UPLINK_VERSION) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
     if (this.#up) throw new StenoError('UPLINK_MALFORMED', 'second hello');
-    this.#up = true;
+    this.#up = this.#wasUp = true;
     this.#attempts = 0;
     this.#options.log.info({ peer: hello.name }, 'uplink is up');
     this.#options.onState?.({ kind: 'up', peer: hello.name });

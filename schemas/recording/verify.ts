@@ -75,6 +75,7 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
   let n = 0;
   let at = 0;
   let bytes = 0;
+  let uncertified = false;
   for (const { proof, frames } of list) {
     const { checkpoint } = proof;
     if (proof.first_block !== n + 1) return fail('VERIFY_ALTERED', `part ${proof.part} says it starts at block ${proof.first_block}`, n + 1);
@@ -112,12 +113,18 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
       return fail('VERIFY_ALTERED', `the checkpoint of part ${proof.part} does not match its blocks`, proof.first_block);
     }
     const certificate = certificates.get(proof.certificate);
-    if (certificate === undefined) return fail('VERIFY_UNSIGNED', 'the certificate of the recording key is not in the file', null);
+    if (certificate === undefined) {
+      // It may stand at the end of the file: then what is missing is the end.
+      uncertified = true;
+      continue;
+    }
     const fault = parts.checkSignature(checkpoint, certificate);
     if (fault !== null) return fail('VERIFY_UNSIGNED', `part ${proof.part}: ${fault}`, proof.first_block);
   }
   const last = list.at(-1)!.proof.checkpoint;
-  if (last.end === 'open' || end.kind === 'cut-off' || (trailing && end.kind === 'whole')) {
+  const unclosed = last.end === 'open' || end.kind === 'cut-off' || (trailing && end.kind === 'whole');
+  if (uncertified && !unclosed) return fail('VERIFY_UNSIGNED', 'the certificate of the recording key is not in the file', null);
+  if (unclosed) {
     return fail('VERIFY_TRUNCATED', `nothing closes the recording after block ${n}`, n + 1);
   }
   if (end.kind === 'bad') return fail('VERIFY_ALTERED', end.detail, n + 1);

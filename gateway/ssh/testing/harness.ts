@@ -11,11 +11,11 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
+import { StenoError } from '#schemas/errors.js';
 import type { Lock, SessionCertificateRequest, Snapshot } from '#schemas/api.js';
-import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS } from '#schemas/identity.js';
+import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
-import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
@@ -24,6 +24,8 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Running } from '#runtime/service.js';
 import type { Authority } from '../authority.js';
 import type { DoorLimits } from '../door.js';
+import { observeStream } from '../../streams/protocols.js';
+import type { Recorder } from '../../recorder/recorder.js';
 import { startGateway } from '../../gateway.js';
 import { LineRecorder } from './line-recorder.js';
 
@@ -69,8 +71,8 @@ export class TestAuthority implements Authority {
   #version = 0;
   #serial = 0n;
 
-  current(): Snapshot | null {
-    if (!this.available) return null;
+  current(): Snapshot {
+    if (!this.available) throw new StenoError('NOT_RUNNING');
     const line = (key: SshPrivateKey): string => formatPublicLine(key.publicBlob);
     return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], recording_ca: [], roles: this.roles, nodes: this.nodes, locks: this.locks };
   }
@@ -86,11 +88,11 @@ export class TestAuthority implements Authority {
   }
 
   async sessionCertificate({ public_key, login, user }: SessionCertificateRequest): Promise<string> {
-    return formatPublicLine(this.userCertificate(Buffer.from(parseAuthorizedLine(public_key).blob), { principals: [login], keyId: `${user} via gateway` }));
+    return formatPublicLine(this.userCertificate(Buffer.from(parseAuthorizedLine(public_key).blob), { principals: [login], criticalOptions: new Map(), keyId: `${user} via gateway` }));
   }
 
   async hostCertificate(publicKey: string, name: string): Promise<string> {
-    return formatPublicLine(this.issueHost(Buffer.from(parseAuthorizedLine(publicKey).blob), name === 'gw' ? ['gw', '127.0.0.1'] : [name, `${name}.steno`]));
+    return formatPublicLine(this.issueHost(Buffer.from(parseAuthorizedLine(publicKey).blob), [name, `${name}.steno`]));
   }
 
   issueHost(publicKey: Buffer, principals: readonly string[]): Buffer {
@@ -103,14 +105,14 @@ export class TestAuthority implements Authority {
   userCertificate(publicKey: Buffer, change: Partial<CertificateFields> = {}, ca = this.userCa): Buffer {
     return issueCertificate(ca, {
       publicKey, serial: ++this.#serial, kind: 'user', keyId: 'alice', principals: ['root', 'nobody'], validAfter: BigInt(seconds() - 60), validBefore: BigInt(seconds() + 3600),
-      criticalOptions: new Map(),
+      criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
       extensions: new Map([...OPENSSH_EXTENSIONS.map((name) => [name, ''] as const), [EXTENSION_USER, 'alice'], [EXTENSION_ROLES, 'admin']]),
       ...change,
     });
   }
 }
 
-export async function openWorld(options: { readonly limits?: DoorLimits; readonly keepBytes?: boolean; readonly sshd?: string } = {}): Promise<World> {
+export async function openWorld(options: { readonly limits?: DoorLimits; readonly keepBytes?: boolean; readonly sshd?: string; readonly recorderIn?: (folder: string) => Promise<Recorder> } = {}): Promise<World> {
   const directory = mkdtempSync(join(tmpdir(), 'steno-gateway-'));
   chmodSync(directory, 0o755);
   const recordings = join(directory, 'recordings');
@@ -119,8 +121,9 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
   const recorder = new LineRecorder(recordings, options.keepBytes);
   const sshd = await startSshd(directory, authority, options.sshd ?? '');
   authority.nodes = [sshd.node];
+  const hostKey = generateKey();
   const gateway = await startGateway({ name: 'gw', listen: '127.0.0.1:0' }, {
-    authority, recorder, observe: () => null, hostKey: generateKey(), log: pino({ level: 'silent' }), now: Date.now,
+    authority, recorder: (await options.recorderIn?.(recordings)) ?? recorder, observe: observeStream, hostKey, hostCertificate: () => authority.issueHost(hostKey.publicBlob, ['gw', '127.0.0.1']), log: pino({ level: 'silent' }), now: Date.now,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const port = Number(gateway.addresses['ssh']!.split(':').at(-1));
@@ -216,8 +219,4 @@ export async function answers(port: number, gone: () => boolean, log: () => stri
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`sshd is gone: ${log()}`);
-}
-
-export function certificateOf(line: string): ReturnType<typeof parseCertificate> {
-  return parseCertificate(Buffer.from(parseAuthorizedLine(line).blob));
 }

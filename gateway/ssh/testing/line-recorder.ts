@@ -20,7 +20,9 @@ export class LineRecorder implements Recorder {
   /** Sessions ask for a pause after each write while this is true. */
   slow = false;
   readonly #waiting: (() => void)[] = [];
-  #keepBytes = true;
+  readonly #keepBytes: boolean;
+  /** Bytes of output seen. */
+  shown = 0;
 
   constructor(directory: string, keepBytes = true) {
     this.#directory = directory;
@@ -42,7 +44,7 @@ export class LineRecorder implements Recorder {
     this.live.add(session);
     return {
       session,
-      output: (stream, bytes, channel) => (this.#keepBytes ? write({ code: 'b', data: { stream, replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) } }) : true),
+      output: (stream, bytes, channel) => (this.#count(bytes) && this.#keepBytes ? write({ code: 'b', data: { stream, replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) } }) : !this.slow),
       input: (bytes, channel) => (this.#keepBytes ? write({ code: 'b', data: { stream: 'in', replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) } }) : true),
       onReady: (callback) => void (this.slow ? this.#waiting.push(callback) : process.nextTick(callback)),
       resize: (cols, rows) => void write({ code: 'r', data: `${cols}x${rows}` }),
@@ -60,6 +62,11 @@ export class LineRecorder implements Recorder {
     };
   }
 
+  #count(bytes: Buffer): boolean {
+    this.shown += bytes.length;
+    return true;
+  }
+
   audit(entry: AuditEntry): void {
     this.audits.push(entry);
     appendFileSync(join(this.#directory, 'audit.jsonl'), `${JSON.stringify(entry)}\n`);
@@ -72,6 +79,10 @@ export class LineRecorder implements Recorder {
   /** Every recording of this session breaks now. */
   break(): void {
     for (const failed of this.#failures.values()) failed(new StenoError('RECORDING_IMPOSSIBLE', 'test'));
+  }
+
+  get paused(): boolean {
+    return this.#waiting.length > 0;
   }
 
   ready(): void {

@@ -9,7 +9,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { FileFact, Gap } from '#schemas/recording/line.js';
-import { observeStream } from '../observer.js';
+import { observeStream } from '../protocols.js';
 import type { StreamKind } from '../observer.js';
 
 export interface Transcript {
@@ -107,6 +107,9 @@ export function replay(transcript: Transcript, cut: Cut = whole): Seen {
   }
   observer.end();
   observer.end();
+  // A fault of the observer itself is contained, but never expected.
+  const fault = [...seen.facts.map((fact) => fact.note), ...seen.gaps.map((gap) => gap.detail)].find((text) => text?.includes('the observer failed'));
+  if (fault !== undefined) throw new Error(fault);
   return seen;
 }
 

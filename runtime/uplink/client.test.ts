@@ -1,0 +1,262 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { WebSocketServer } from 'ws';
+import type { AddressInfo } from 'node:net';
+import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import { sessionId } from '#schemas/recording/line.js';
+import type { AuditRow } from '#schemas/rows.js';
+import { UplinkClient } from './client.js';
+import type { UplinkOptions, UplinkState } from './client.js';
+import { EventQueue } from './event-queue.js';
+import { MemoryIngest } from './memory-ingest.js';
+import type { OutgoingFrame, RecordingSource, SessionSource } from './source.js';
+
+/** A recording in memory: blocks of `size` bytes, a checkpoint every `every` blocks, and the last closes. */
+class Recorded implements SessionSource {
+  readonly session = sessionId(Date.now(), randomBytes(10));
+  readonly frames: OutgoingFrame[] = [];
+  readonly owner: Recordings;
+  at = 0;
+  available: number;
+  stored = 0;
+  finished = false;
+  refusal = '';
+
+  constructor(owner: Recordings, blocks: number, size: number, every = 3) {
+    this.owner = owner;
+    let head = createHash('sha256').update(`steno-recording/1\n${this.session}`).digest();
+    for (let n = 1; n <= blocks; n++) {
+      const content = randomBytes(size);
+      const length = Buffer.alloc(8);
+      length.writeBigUInt64BE(BigInt(size));
+      head = createHash('sha256').update(head).update(length).update(content).digest();
+      this.frames.push({ kind: 'block', n, head: head.toString('hex'), content });
+      if (n % every !== 0 && n !== blocks) continue;
+      const checkpoint: SignedCheckpoint = {
+        session: this.session, gateway: 'gw-1', counter: 1, block: n, bytes: n * size, at: n, time: 1, head: head.toString('hex'), end: n === blocks ? 'complete' : 'open', signature: '',
+      };
+      this.frames.push({ kind: 'checkpoint', part: Math.ceil(n / every), checkpoint });
+    }
+    this.available = this.frames.length;
+    owner.all.set(this.session, this);
+    owner.onWork?.(this);
+  }
+
+  seek(stored: number): boolean {
+    const place = this.frames.findIndex((frame) => frame.kind === 'checkpoint' && frame.checkpoint.block === stored);
+    if (stored > 0 && place < 0) return false;
+    this.at = place + 1;
+    return true;
+  }
+  next(): OutgoingFrame | null {
+    return this.at < this.available ? this.frames[this.at++]! : null;
+  }
+  acknowledged(stored: number, closed: boolean): void {
+    this.stored = Math.max(this.stored, stored);
+    if (closed) this.#leave();
+    this.finished ||= closed;
+    this.owner.changed();
+  }
+  refused(code: string): void {
+    this.refusal = code;
+    this.#leave();
+    this.owner.changed();
+  }
+  #leave(): void {
+    this.owner.all.delete(this.session);
+  }
+}
+
+class Recordings implements RecordingSource {
+  onWork: ((session: SessionSource) => void) | null = null;
+  readonly all = new Map<string, Recorded>();
+  changed: () => void = () => undefined;
+  sessions(): Iterable<SessionSource> {
+    return this.all.values();
+  }
+  async when(until: () => boolean): Promise<void> {
+    while (!until()) await new Promise<void>((resolve) => (this.changed = resolve));
+  }
+}
+
+let ingest: MemoryIngest;
+let client: UplinkClient | null = null;
+let recordings: Recordings;
+let folder: string;
+
+beforeEach(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'steno-uplink-'));
+  ingest = new MemoryIngest();
+  await ingest.listen();
+  recordings = new Recordings();
+});
+afterEach(async () => {
+  await client?.close();
+  client = null;
+  await ingest.close();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+const connect = (change: Partial<UplinkOptions> = {}): UplinkClient =>
+  (client = new UplinkClient({ url: () => ingest.url, tls: null, name: 'gw-1', recordings, random: () => 0, log: { info: () => undefined, warn: () => undefined }, ...change }));
+const queue = (write?: (fd: number, bytes: Uint8Array) => void): EventQueue =>
+  new EventQueue({ folder, now: () => Date.now(), random: (bytes) => randomBytes(bytes), ...(write === undefined ? {} : { write }) });
+const row = (event: string): Omit<AuditRow, 'id' | 'at'> => ({
+  event, actor: '', target: '', outcome: 'success', code: '', reason: '', source_address: '', session: '', node: '', login: '', data: '{}',
+});
+
+describe('recordings', () => {
+  test('arrive in order, and are forgotten once they are stored and closed', async () => {
+    const first = new Recorded(recordings, 10, 1000);
+    connect();
+    const second = new Recorded(recordings, 1, 10);
+    await recordings.when(() => first.finished && second.finished);
+    expect(ingest.faults).toEqual([]);
+    expect(ingest.recordings.get(first.session)!.blocks.map(({ content }) => content)).toEqual(
+      first.frames.flatMap((frame) => (frame.kind === 'block' ? [frame.content] : [])),
+    );
+    expect(client!.inFlight).toBe(0);
+  });
+
+  for (const fate of ['drop', 'done'] as const) {
+    test(`survive a connection that dies ${fate === 'drop' ? 'before' : 'after'} any one frame was handled`, async () => {
+      let next = 2;
+      let since = 0;
+      // Each connection lives for some frames more than the one before.
+      ingest.hooks.frame = () => {
+        if (++since < next) return 'go on';
+        since = 0;
+        next += 1;
+        return fate;
+      };
+      const recorded = new Recorded(recordings, 12, 500);
+      connect({ random: () => 0 });
+      await recordings.when(() => recorded.finished);
+      expect(ingest.faults).toEqual([]);
+      expect(ingest.connections).toBeGreaterThan(3);
+      expect(ingest.recordings.get(recorded.session)!.parts.map(({ checkpoint }) => checkpoint.block)).toEqual([3, 6, 9, 12]);
+    });
+  }
+
+  test('are held back at a mebibyte unacknowledged, and go on with the acks', async () => {
+    let acks = false;
+    ingest.hooks.acks = () => acks;
+    const recorded = new Recorded(recordings, 60, 60_000, 100);
+    connect();
+    await ingest.when(() => (ingest.recordings.get(recorded.session)?.blocks.length ?? 0) >= 17);
+    expect(client!.inFlight).toBeLessThanOrEqual((1 << 20) + 60_000);
+    expect(recorded.at).toBeLessThan(20);
+    acks = true;
+    await ingest.close();
+    await ingest.listen();
+    await recordings.when(() => recorded.finished);
+    expect(ingest.faults).toEqual([]);
+  });
+
+  test('refused for good are handed back; refused for now are offered again', async () => {
+    const codes = new Map<string, string | null>();
+    ingest.hooks.refuseOpen = (session) => {
+      const code = codes.get(session) ?? null;
+      codes.delete(session);
+      return code;
+    };
+    const broken = new Recorded(recordings, 2, 10);
+    const early = new Recorded(recordings, 2, 10);
+    codes.set(broken.session, 'UPLINK_CHAIN_BROKEN').set(early.session, 'STORE_UNAVAILABLE');
+    connect();
+    await recordings.when(() => broken.refusal !== '' && early.finished);
+    expect(broken.refusal).toBe('UPLINK_CHAIN_BROKEN');
+  });
+
+  test('that cannot go on from what ingest stored are handed back', async () => {
+    const recorded = new Recorded(recordings, 4, 10);
+    ingest.recordings.set(recorded.session, { blocks: [{ n: 1, head: '', content: Buffer.alloc(0) }], parts: [], stored: 1, closed: false });
+    connect();
+    await recordings.when(() => recorded.refusal !== '');
+    expect(recorded.refusal).toBe('UPLINK_CHAIN_BROKEN');
+  });
+
+  test('closed at ingest already are forgotten at once', async () => {
+    const recorded = new Recorded(recordings, 4, 10);
+    ingest.recordings.set(recorded.session, { blocks: [], parts: [], stored: 4, closed: true });
+    connect();
+    await recordings.when(() => recorded.finished);
+  });
+});
+
+test('a peer that speaks nonsense or another version is left, and tried again later', async () => {
+  const answers = [Buffer.from('nonsense'), Buffer.concat([Buffer.from([1, 0, 0, 0, 27]), Buffer.from('{"version":2,"name":"later"}')])];
+  const server = new WebSocketServer({ host: '127.0.0.1', port: 0, handleProtocols: () => 'steno-uplink.1' });
+  await new Promise((resolve) => server.once('listening', resolve));
+  server.on('connection', (socket) => {
+    socket.on('error', () => undefined);
+    socket.send(answers.shift() ?? Buffer.alloc(0));
+  });
+  const states: UplinkState[] = [];
+  await new Promise<void>((resolve) => {
+    connect({ url: () => `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, onState: (state) => states.push(state) === 3 && resolve() });
+  });
+  expect(states.map(({ kind }) => kind)).toEqual(['down', 'down', 'down']);
+  expect(states.map((state) => (state.kind === 'down' ? state.retryInMs : 0))).toEqual([50, 100, 200]);
+  await client!.close();
+  await new Promise((resolve) => server.close(resolve));
+});
+
+describe('audit rows', () => {
+  test('are sent in batches, once each, and their files go', async () => {
+    const events = queue();
+    connect({ batches: [events] });
+    for (let i = 0; i < 600; i++) events.push(row(`test.row${i}`.replace(/\d+$/, '')));
+    await ingest.when(() => ingest.events.size === 600);
+    expect(ingest.batches).toHaveLength(3);
+    await events.flush();
+    while (!events.empty) await new Promise((resolve) => setImmediate(resolve));
+    expect(readdirSync(folder)).toEqual([]);
+  });
+
+  test('survive the death of their process, a torn line aside, under the same batch id', async () => {
+    const id = sessionId(1, randomBytes(10));
+    writeFileSync(join(folder, `${id}.jsonl`), `${JSON.stringify({ id: 'a', ...row('test.one') })}\n{"id":"b","ev`);
+    connect({ batches: [queue()] });
+    await ingest.when(() => ingest.events.size === 1);
+    expect(ingest.batches).toEqual([id]);
+  });
+
+  test('that were handled but not acknowledged are sent again under their id', async () => {
+    let kill = true;
+    ingest.hooks.frame = (frame) => {
+      if (frame.kind !== 'events' || !kill) return 'go on';
+      kill = false;
+      return 'done';
+    };
+    const events = queue();
+    connect({ batches: [events] });
+    events.push(row('test.twice'));
+    await ingest.when(() => ingest.batches.length === 2);
+    expect(ingest.events.size).toBe(1);
+    expect(new Set(ingest.batches).size).toBe(1);
+  });
+
+  test('wait in memory while the disk is full', async () => {
+    const events = queue(() => {
+      throw Object.assign(new Error('full'), { code: 'ENOSPC' });
+    });
+    events.push(row('test.memory'));
+    expect(events.inMemory).toBe(1);
+    connect({ batches: [events] });
+    await ingest.when(() => ingest.events.size === 1);
+  });
+
+  test('refused for good are kept beside the queue', async () => {
+    ingest.hooks.refuseEvents = () => 'UPLINK_MALFORMED';
+    const events = queue();
+    connect({ batches: [events] });
+    events.push(row('test.refused'));
+    await events.flush();
+    while (!events.empty) await new Promise((resolve) => setImmediate(resolve));
+    expect(readdirSync(folder)).toEqual([expect.stringMatching(/^[0-9a-z]{26}\.refused$/)]);
+  });
+});

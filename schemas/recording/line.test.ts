@@ -1,0 +1,100 @@
+import { describe, expect, test } from 'vitest';
+import {
+  MAX_LINE_BYTES, closeText, encodeHeader, encodeLine, formatInterval, growText, isSessionId, openText, parseHeader, parseLine, parseSize, peekLine, sessionId,
+} from './line.js';
+import type { LineBody, RecordingHeader } from './line.js';
+
+const header: RecordingHeader = {
+  version: 3, term: { cols: 80, rows: 24, type: 'xterm-256color' }, timestamp: 1_763_800_000, command: 'top',
+  steno: {
+    format: 1, session: '01kanar9g0dtjvf0yq516zc20n', kind: 'shell', gateway: 'gw-1', counter: 7, user: 'alice', roles: ['admin'], node: 'web-1', login: 'root',
+    source_address: '127.0.0.1', client_version: 'OpenSSH_10.0', certificate_serial: '18446744073709551615', certificate_key_id: 'alice', tty: true,
+    started_at: 1_763_800_000_123, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+  },
+};
+
+const bodies: readonly LineBody[] = [
+  { code: 'o', data: 'plain "quoted" \\ \u001b[1m \u0000 \u007f é漢🙂\r\n' },
+  { code: 'i', data: '' },
+  { code: 'r', data: '80x24' },
+  { code: 'm', data: 'marker' },
+  { code: 'x', data: '0' },
+  { code: 'k', data: { cols: 1, rows: 1, screen: '\u001bc' } },
+  { code: 'j', data: { action: 'joined', user: 'bob', mode: 'observer', source_address: '::1' } },
+  { code: 'g', data: { reason: 'input_not_echoed', stream: 'in' } },
+  { code: 'b', data: { stream: 'out', replaces: true, base64: '/w==' } },
+  { code: 's', data: { fact: 'total', stream: 'out', bytes: 3, sha256: 'ab' } },
+];
+
+describe('lines', () => {
+  for (const body of bodies) {
+    test(`of code ${body.code} are read as they were written, and written as they were read`, () => {
+      const line = encodeLine(1234, body);
+      expect(line.endsWith(']\n')).toBe(true);
+      expect(line.slice(0, -1)).not.toContain('\n');
+      const parsed = parseLine(line)!;
+      expect(parsed).toEqual({ interval: 1234, ...body });
+      expect(encodeLine(parsed.interval, parsed)).toBe(line);
+      expect(peekLine(line.slice(0, 64))).toEqual({ interval: 1234, code: body.code });
+    });
+  }
+
+  test('that grow are the same in the end, wherever they were cut', () => {
+    const text = 'a"\\\r\n\u001b[0mé漢🙂';
+    const units = [...text];
+    for (let cut = 0; cut <= units.length; cut++) {
+      const grown = openText(7, 'o') + growText(units.slice(0, cut).join('')) + growText(units.slice(cut).join('')) + closeText();
+      expect(grown).toBe(encodeLine(7, { code: 'o', data: text }));
+    }
+  });
+
+  test('carry milliseconds, and nothing finer', () => {
+    expect([0, 1, 10, 999, 1000, 1500, 86_400_000].map(formatInterval)).toEqual(['0', '0.001', '0.01', '0.999', '1', '1.5', '86400']);
+    for (let ms = 0; ms < 5000; ms++) expect(parseLine(`[${formatInterval(ms)},"o",""]`)!.interval).toBe(ms);
+  });
+
+  test('of codes of later versions are skipped', () => expect(parseLine('[0,"z",{"a":1}]')).toBeNull());
+
+  for (const [name, line] of [
+    ['an object', '{}'], ['two members', '[0,"o"]'], ['four members', '[0,"o","",1]'], ['a negative interval', '[-1,"o",""]'], ['an interval beyond thirty years', '[1e10,"o",""]'],
+    ['an interval as text', '["0","o",""]'], ['a code that is none', '[0,1,""]'], ['text that is none', '[0,"o",{}]'], ['an object that is text', '[0,"g",""]'],
+    ['an object that is null', '[0,"s",null]'], ['an object that is a list', '[0,"j",[]]'], ['no JSON', '[0,"o","'], ['trailing bytes', '[0,"o",""]x'], ['too long a line', `[0,"o","${'x'.repeat(MAX_LINE_BYTES)}"]`],
+  ] as const) {
+    test(`with ${name} are refused`, () => expect(() => parseLine(line)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error));
+  }
+
+  for (const head of ['', '[', '{"version":3', '[x,"o","', '[0,o', '[0,"o', '[-1,"o","']) {
+    test(`whose head is ${JSON.stringify(head)} cannot be peeked at`, () => expect(() => peekLine(head)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error));
+  }
+});
+
+describe('the header', () => {
+  test('is read as it was written', () => expect(parseHeader(encodeHeader(header))).toEqual(header));
+
+  test('of a newer format is refused as such', () => {
+    expect(() => parseHeader(JSON.stringify({ ...header, steno: { ...header.steno, format: 2 } }))).toThrow(expect.objectContaining({ code: 'RECORDING_VERSION' }) as Error);
+  });
+
+  for (const [name, change] of [
+    ['asciicast 2', { version: 2 }], ['no size', { term: {} }], ['an absurd size', { term: { cols: 0, rows: 24 } }], ['no member steno', { steno: undefined }],
+    ['a session that is none', { steno: { ...header.steno, session: '../../../etc/passwd0000000' } }], ['no counter', { steno: { ...header.steno, counter: undefined } }],
+  ] as const) {
+    test(`with ${name} is refused`, () => {
+      expect(() => parseHeader(JSON.stringify({ ...header, ...change }))).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
+    });
+  }
+});
+
+test('sizes are 1 to 1000 cells a side', () => {
+  expect(parseSize('80x24')).toEqual({ cols: 80, rows: 24 });
+  for (const bad of ['0x24', '80x1001', '80', '80x24x1', '-1x2', '8 0x24']) expect(parseSize(bad)).toBeNull();
+});
+
+test('session ids sort by their time and tell random bytes apart', () => {
+  const zeros = new Uint8Array(10);
+  const ids = [0, 1, 31, 32, 1_763_800_000_000, 2 ** 48 - 1].map((time) => sessionId(time, zeros));
+  expect([...ids].sort()).toEqual(ids);
+  expect(ids.every(isSessionId)).toBe(true);
+  expect(new Set(Array.from({ length: 80 }, (_, bit) => sessionId(1, zeros.map((_, byte) => (byte === bit >> 3 ? 1 << (bit & 7) : 0))))).size).toBe(80);
+  expect(isSessionId(ids[4]!.toUpperCase())).toBe(false);
+});
