@@ -16,7 +16,6 @@ import type { Lock, SessionCertificateRequest, Snapshot } from '#schemas/api.js'
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
-import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
@@ -220,8 +219,4 @@ export async function answers(port: number, gone: () => boolean, log: () => stri
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`sshd is gone: ${log()}`);
-}
-
-export function certificateOf(line: string): ReturnType<typeof parseCertificate> {
-  return parseCertificate(Buffer.from(parseAuthorizedLine(line).blob));
 }
