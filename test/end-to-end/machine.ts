@@ -59,6 +59,12 @@ export class Steno {
     return JSON.parse(readFileSync(join(this.data, 'run.json'), 'utf8')) as RunInfo;
   }
 
+  /** Of `steno up` itself. */
+  get pid(): number {
+    if (this.#process?.pid === undefined) throw new Error('not started');
+    return this.#process.pid;
+  }
+
   get config(): string {
     return join(this.folder, 'home', 'ssh_config');
   }
