@@ -27,7 +27,7 @@ export class Forwarding {
     this.#client = client;
     this.#account = account;
     client.on('tcpip', (accept, reject, { destIP, destPort }) => {
-      const socket = connect({ host: destIP, port: destPort, timeout: DIAL_LIMIT_MS });
+      const socket = connect({ host: destIP, port: destPort, timeout: DIAL_LIMIT_MS, allowHalfOpen: true });
       this.#keep(socket);
       const refuse = (): void => reject();
       socket.once('error', refuse);
@@ -62,7 +62,7 @@ export class Forwarding {
     if (this.#agent !== undefined) return true;
     const folder = mkdtempSync(join(tmpdir(), 'steno-agent-'));
     const path = join(folder, 'agent');
-    const server = createServer((socket) => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       this.#keep(socket);
       openAgentChannel(this.#client, (error, channel) => {
         if (error !== undefined) socket.destroy();
@@ -93,7 +93,7 @@ export class Forwarding {
   #listen(address: string, port: number, accept: ((chosenPort: number) => void) | undefined, reject: (() => void) | undefined): void {
     // Ports below 1024 are the machine's, whoever the agent runs as.
     if (this.#listeners.size >= MAX_LISTENERS || (port !== 0 && port < 1024 && this.#account.uid !== 0)) return reject?.();
-    const server = createServer((socket) => {
+    const server = createServer({ allowHalfOpen: true }, (socket) => {
       this.#keep(socket);
       const origin = { ip: socket.remoteAddress ?? '', port: socket.remotePort ?? 0 };
       this.#client.forwardOut(address, bound(server), origin.ip, origin.port, (error, channel) => {
@@ -122,8 +122,23 @@ function bound(server: Server): number {
   return address === null || typeof address === 'string' ? 0 : address.port;
 }
 
+/** Joins both, each direction on its own: one that has ended leaves the other open (RFC 4254, 5.3), as sshd does. */
 function couple(socket: Socket, channel: ServerChannel): void {
-  socket.pipe(channel).pipe(socket);
+  // ssh2 closes a server's channel as soon as nothing more is written to it, and what still comes in would be lost.
+  channel.removeAllListeners('prefinish').removeAllListeners('finish');
+  const closeBoth = (): void => {
+    if (socket.closed && channel.writableFinished) channel.close();
+  };
+  channel.on('finish', () => {
+    channel.eof();
+    closeBoth();
+  });
+  socket.on('close', () => {
+    if (!channel.writableEnded) channel.end();
+    closeBoth();
+  });
   channel.on('error', () => socket.destroy());
-  channel.on('close', () => socket.destroy());
+  // What was read from the channel is still written out.
+  channel.on('close', () => socket.destroySoon());
+  socket.pipe(channel).pipe(socket);
 }

@@ -3,6 +3,7 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
+import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
 import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
@@ -32,7 +33,7 @@ Exit codes:
 `);
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

@@ -2,7 +2,7 @@
  * Reads blocks that came from outside: whole valid lines, cut where the format says.
  *
  * A block that is cut elsewhere would verify alone and fail once the recording is sealed, so it is refused here. Throws
- * RECORDING_MALFORMED. Tested in session-writer.test.ts.
+ * RECORDING_MALFORMED. Tested in uplink-server.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
 import { BLOCK_MAX_BYTES, BlockCutter } from '#schemas/recording/block.js';

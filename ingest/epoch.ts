@@ -4,7 +4,7 @@
  * Where an epoch begins is a function of the blocks alone, not of checkpoints or of when ingest was restarted. For a
  * terminal it begins with an anchor: a keyframe of which the terminal is made anew, so whoever starts there goes on
  * exactly as whoever came through. A frame holds at most one epoch in a part, and whole epochs in a sealed recording.
- * Tested in projection.test.ts.
+ * Tested in session-writer.test.ts.
  */
 
 /** With its keyframe and one more block an epoch fits one zstd frame (512 KiB). */

@@ -5,7 +5,7 @@
  *     proof               tags, checkpoint, fingerprint of the certificate
  *     seek table          of the data frames
  *
- * The same blocks and the same checkpoint give the same bytes. Tested in session-writer.test.ts with the verifier and
+ * The same blocks and the same checkpoint give the same bytes. Tested in ingest.test.ts with the verifier and
  * stock zstd.
  */
 import { TAG_BYTES } from '#schemas/recording/chain.js';

@@ -3,7 +3,7 @@
  * begin again.
  *
  * The one path for blocks that arrive, for a restart, and for `steno reindex`: the same blocks give the same rows and
- * keyframes, byte for byte, whether it began at block 1 or at an anchor. Tested in projection.test.ts.
+ * keyframes, byte for byte, whether it began at block 1 or at an anchor. Tested in session-writer.test.ts.
  */
 import type { Keyframe, RecordingHeader } from '#schemas/recording/line.js';
 import type { EventRow, ScreenRow } from '#schemas/rows.js';

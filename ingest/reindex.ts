@@ -2,7 +2,7 @@
  * Rows computed again from the objects alone: what `steno reindex` calls, and what recovers a lost event store.
  *
  * The same `Projection` as when the blocks arrived, from block 1, so the rows are the same byte for byte, whether the
- * recording lies in parts or is sealed. Tested in seal.test.ts.
+ * recording lies in parts or is sealed. Tested in faults.test.ts.
  */
 import { BlockReader } from './block-reader.js';
 import { StenoError } from '#schemas/errors.js';

@@ -4,7 +4,7 @@
  * An insert costs milliseconds whatever its size, so what arrives while one runs, or within `interval` of its start,
  * goes together with the next. A batch that fails is repeated as it was, under the same token. A batch that the store
  * refuses for good is taken apart, so that the rows of one session cannot hold up the others. Rows are idempotent by
- * (session, block, index), so a resend in other batches shows nothing twice. Tested in row-batch.test.ts.
+ * (session, block, index), so a resend in other batches shows nothing twice. Tested in faults.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/errors.js';

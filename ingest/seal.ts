@@ -13,7 +13,7 @@
  *
  * Keyframes are taken from the parts: every anchor is kept, keyframes at the head of parts are not. Sessions too large
  * for one put in memory, and all when `repack` is off (Object Lock), get a manifest over their parts. One session at a
- * time, a frame at a time. Tested in seal.test.ts.
+ * time, a frame at a time. Tested in faults.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';

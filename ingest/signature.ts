@@ -2,7 +2,7 @@
  * Who signed a checkpoint: the gateway's recording key, by a certificate of the recording CA.
  *
  * Checked when a certificate is shown and again for every checkpoint, at the time the checkpoint says; a clock far
- * from ours is refused when it is shown. Anything that cannot be read is a refusal. Tested in signature.test.ts.
+ * from ours is refused when it is shown. Anything that cannot be read is a refusal. Tested in uplink-server.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/errors.js';

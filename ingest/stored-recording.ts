@@ -2,7 +2,7 @@
  * Reads recordings back from the object store: parts of live sessions, and sealed ones.
  *
  * What is read was written here, so damage is an error (RECORDING_MALFORMED), never repaired. Whole blocks come back
- * with the keyframe that stands before them. Tested in session-writer.test.ts and seal.test.ts.
+ * with the keyframe that stands before them. Tested in session-writer.test.ts and faults.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
 import { cutBlocks } from '#schemas/recording/block.js';

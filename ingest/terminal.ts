@@ -3,7 +3,7 @@
  *
  * Idea: @xterm/headless, written to synchronously so that state is a function of the bytes alone. Limits: the public
  * interface has neither a synchronous write nor a look at lines that scroll away, so a few internals are used, named in
- * `Internals` and pinned by terminal.test.ts; what a keyframe loses (tab stops, saved cursor, colours when a screen is
+ * `Internals` and pinned by screen-index.test.ts; what a keyframe loses (tab stops, saved cursor, colours when a screen is
  * enormous) is lost for the screen index as well, since the terminal is restored from each anchor that is written.
  */
 import headless from '@xterm/headless';

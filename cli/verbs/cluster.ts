@@ -50,7 +50,7 @@ export function nodesCommand(): Command {
       splitAddress(address);
       const hostKeys = options.hostKey === undefined ? [] : readHostKeys(readFileSync(options.hostKey, 'utf8'));
       if (options.hostKey !== undefined && hostKeys.length === 0) throw new StenoError('USAGE', `no host key in ${options.hostKey}`);
-      const node = await openClient(openHome()).authority<NodeRecord>('PUT', `/v1/nodes/${name}`, { address, labels: options.labels, host_keys: hostKeys });
+      const node = await openClient(openHome()).authority<NodeRecord>('PUT', `/v1/nodes/${name}`, { name, kind: 'openssh', address, labels: options.labels, host_keys: hostKeys });
       if (options.json === true) return json(standardOutput, node);
       standardOutput.out.write(`Node ${name} is registered. Make its sshd trust the user CA:\n  steno ca export user > /etc/ssh/steno_user_ca.pub\n  echo "TrustedUserCAKeys /etc/ssh/steno_user_ca.pub" >> /etc/ssh/sshd_config\n`);
     });

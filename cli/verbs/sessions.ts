@@ -43,12 +43,24 @@ function withFilters(command: Command): Command {
     .option('--json', 'print JSON');
 }
 
-function query(filters: Filters, more: Readonly<Record<string, string | undefined>>): string {
-  const pairs: Record<string, string | undefined> = {
-    user: filters.user, node: filters.node, login: filters.login,
-    from: filters.since?.toString(), to: filters.until?.toString(), limit: filters.limit.toString(), ...more,
-  };
-  return new URLSearchParams(Object.entries(pairs).filter((pair): pair is [string, string] => pair[1] !== undefined)).toString();
+function query({ user, node, login, since, until }: Filters, more: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string | undefined>> {
+  return { user, node, login, from: since?.toString(), to: until?.toString(), ...more };
+}
+
+/** The first `limit` rows, page by page: a page of the viewer has at most `pageSize` rows. */
+export async function rowsOf<Row>(
+  get: (query: string) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
+  filters: Readonly<Record<string, string | undefined>>, limit: number, pageSize: number,
+): Promise<readonly Row[]> {
+  const all: Row[] = [];
+  let before: string | null | undefined;
+  while (all.length < limit && before !== null) {
+    const pairs = Object.entries({ ...filters, before, limit: String(Math.min(limit - all.length, pageSize)) });
+    const { rows, next } = await get(new URLSearchParams(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined)).toString());
+    all.push(...rows);
+    before = next;
+  }
+  return all;
 }
 
 export function sessionsCommand(): Command {
@@ -56,7 +68,12 @@ export function sessionsCommand(): Command {
     .option('--state <state>', 'live, ended, sealed or interrupted')
     .option('--kind <kind>', 'shell, exec, sftp, subsystem or forward')
     .action(async (filters: Filters & { state?: string; kind?: string }) => {
-      const { sessions } = await openClient(openHome()).get<SessionList>(`/api/sessions?${query(filters, { state: filters.state, kind: filters.kind })}`);
+      const client = openClient(openHome());
+      const page = async (search: string) => {
+        const { sessions: rows, next } = await client.get<SessionList>(`/api/sessions?${search}`);
+        return { rows, next };
+      };
+      const sessions = await rowsOf<SessionInfo>(page, query(filters, { state: filters.state, kind: filters.kind }), filters.limit, 200);
       if (filters.json === true) return json(standardOutput, sessions);
       if (sessions.length === 0) {
         standardOutput.err.write('No sessions.\n');
@@ -91,7 +108,11 @@ export function searchCommand(): Command {
       const client = openClient(openHome());
       const mode = filters.regex === true ? 'regex' : filters.substring === true ? 'substring' : 'words';
       const text = words.join(' ');
-      const { hits } = await client.get<SearchResult>(`/api/search?${query(filters, { q: text, mode, session: filters.session })}`);
+      const page = async (search: string) => {
+        const { hits: rows, next } = await client.get<SearchResult>(`/api/search?${search}`);
+        return { rows, next };
+      };
+      const hits = await rowsOf<SearchHit>(page, query(filters, { q: text, mode, session: filters.session }), filters.limit, 100);
       if (hits.length === 0) process.exitCode = 1;
       if (filters.json === true) return json(standardOutput, hits);
       if (hits.length === 0) {

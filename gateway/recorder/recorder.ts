@@ -4,7 +4,7 @@
  * Idea: bytes go into the spool before anyone sees them; when `output()` returns true or false, they are in a file that
  * survives the death of this process. Blocks, chain and checkpoints follow from the written lines, and the uplink reads
  * them from the files, so that nothing waits in memory. Limits: an incomplete UTF-8 sequence (at most three bytes) is
- * held until its rest arrives, 100 ms pass or the session closes. Tested in recorder.test.ts and crash.test.ts.
+ * held until its rest arrives, 100 ms pass or the session closes. Tested in recorder.test.ts and ../spool/crash.test.ts.
  */
 import type { StenoError } from '#schemas/errors.js';
 import type { Gap, Participant, SessionFacts, StreamFact } from '#schemas/recording/line.js';
@@ -46,7 +46,10 @@ export interface SessionRecorder {
    * goes on, unrecorded until writing works again. Called once; at once (next tick) if it failed before.
    */
   onFailure(callback: (error: StenoError) => void): void;
-  /** Writes what is held, signs the last checkpoint, and resolves when it is on disk. Never rejects; may be repeated. */
+  /**
+   * Writes what is held, signs the last checkpoint, and resolves when it is on disk. Where the disk refuses, it resolves
+   * at once, and the end is written as soon as it can be. Never rejects; may be repeated.
+   */
   close(): Promise<void>;
 }
 

@@ -60,6 +60,7 @@ export class RecordedSession implements SessionRecorder, Due {
   #failureCallback: ((error: StenoError) => void) | null = null;
   #closing: Promise<void> | null = null;
   #ended: (() => void) | null = null;
+  #ending = false;
 
   /** `start`: the wheel's time at session time 0. */
   constructor(parts: SessionParts, log: SignedLog, identity: SessionIdentity, start: number) {
@@ -131,6 +132,7 @@ export class RecordedSession implements SessionRecorder, Due {
   close(): Promise<void> {
     this.#closing ??= new Promise<void>((resolve) => {
       this.#ended = resolve;
+      this.#ending = true;
       this.#end();
     });
     return this.#closing;
@@ -138,7 +140,7 @@ export class RecordedSession implements SessionRecorder, Due {
 
   due(): void {
     const now = this.#now();
-    if (this.#ended !== null) {
+    if (this.#ending) {
       this.#end();
       return;
     }
@@ -307,8 +309,11 @@ export class RecordedSession implements SessionRecorder, Due {
     } catch (error) {
       this.#failed(error, 0);
       this.#parts.wheel.at(this, now + this.#start + RETRY_MS);
+      // Whoever closed it need not wait for a disk.
+      this.#ended?.();
       return;
     }
+    this.#ending = false;
     this.#parts.wheel.cancel(this);
     void this.#parts.spool.flushSoon(this.#log.files).then(() => this.#finish());
   }

@@ -13,7 +13,7 @@
  *   6. The last checkpoint (`end` other than `open`) goes the same way. Crash after it: the session is complete.
  *
  * `resume` is the way back in, used by recovery: it walks the lines after the last checkpoint through the same
- * functions. Tested in signed-log.test.ts and crash.test.ts.
+ * functions. Tested in signed-log.test.ts and ../spool/crash.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { StenoError } from '#schemas/errors.js';

@@ -3,7 +3,7 @@
  * first `limit` bytes are kept, all of them when the role says `full`.
  *
  * Text of the session itself becomes `o` and `i` lines, everything else `b` lines. Limits: whether a chunk is text is
- * decided chunk by chunk. Tested in streams.test.ts.
+ * decided chunk by chunk. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';

@@ -1,6 +1,6 @@
 /**
  * A best_effort session whose recording could not begin. It takes everything and keeps nothing; the audit row that says
- * so was written by whoever made it. Tested in recorder.test.ts.
+ * so was written by whoever made it. Tested in ../spool/spool.test.ts.
  */
 import type { StenoError } from '#schemas/errors.js';
 import type { SessionRecorder } from './recorder.js';

@@ -6,7 +6,7 @@
  *     {"stored":17,"closed":false}     ingest made all blocks up to this one durable
  *
  * A torn last line is ignored: what it would have said was not promised to anyone yet (a checkpoint leaves the gateway
- * only after the journal was fsynced; `stored` is told again by ingest). Tested in journal.test.ts.
+ * only after the journal was fsynced; `stored` is told again by ingest). Tested in recovery.test.ts.
  */
 import { isSignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';

@@ -3,7 +3,7 @@
  *
  * Live, blocks are taken where the log cut them just now. After a reconnect or when ingest is slow the cursor is behind;
  * then it cuts the file again, so that an ingest that is away for ten minutes costs disk and no memory. Checkpoints come
- * from the journal, and only once they are fsynced. Tested in sender.test.ts and runtime/uplink/client.test.ts.
+ * from the journal, and only once they are fsynced. Tested in spool.test.ts and recorder/signed-log.test.ts.
  */
 import type { OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
 import { BLOCK_MAX_BYTES, cutBlocks } from '#schemas/recording/block.js';

@@ -130,6 +130,21 @@ describe('a disk that refuses', () => {
     expect(rows()).toEqual(['recording.impossible {"counter":1}', 'recording.lost {"counter":2}']);
   });
 
+  test('an end that the disk refuses is written as soon as it takes it', async () => {
+    let fault: Fault = null;
+    const clock = trialClock();
+    const files = faultyFiles((call, path) => (call === 'write' && path.endsWith('.state') ? fault : null));
+    const session = await (await start({}, { files, clock })).open(strict, term);
+    session.output('out', Buffer.from('shown'));
+    fault = { kind: 'fail midway', code: 'ENOSPC' };
+    await session.close();
+    expect(recorder!.status()).toMatchObject({ openSessions: 1, unstored: 1 });
+    fault = null;
+    clock.advance(2_000);
+    const recording = await ingest.closedSession(session.session);
+    expect(textOf(checkRecording(recording), 'o')).toBe('shown');
+  });
+
   test('a sync that fails ends a strict session', async () => {
     const files = faultyFiles((call, path) => (call === 'sync' && path.endsWith('.cast') ? { kind: 'fail', code: 'EIO' } : null));
     const session = await (await start({}, { files })).open(strict, term);

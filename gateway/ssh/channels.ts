@@ -6,29 +6,12 @@
  *        └──refused──► gone    └──── both sides closed ──┴──► gone
  */
 import { StenoError } from '#schemas/errors.js';
+import type { ForwardRequest, SessionRequest } from './channel-requests.js';
 import type { ForwardTap } from './forward-recording.js';
 import type { SessionTap } from './session-recording.js';
 
 export const MAX_CHANNELS = 512;
 const maxEnvironment = 64;
-
-export interface SessionRequest {
-  /** Until the client asked for shell, command or subsystem, nothing flows. */
-  started: boolean;
-  tty: boolean;
-  term: string;
-  cols: number;
-  rows: number;
-  readonly environment: [name: string, value: string][];
-}
-
-export interface ForwardRequest {
-  readonly direction: 'local' | 'remote' | 'agent';
-  readonly address: string;
-  readonly port: number;
-  readonly originAddress: string;
-  readonly originPort: number;
-}
 
 export interface Channel {
   readonly purpose: { readonly kind: 'session'; readonly request: SessionRequest } | { readonly kind: 'forward'; readonly request: ForwardRequest };

@@ -6,7 +6,7 @@
  *         │             └──► NODE_HOST_KEY
  *         └──► NODE_UNREACHABLE (also: anything that takes longer than DIAL_LIMIT_MS)
  *
- * The certificate is asked for while the keys are exchanged. Tested in dial.test.ts against stock sshd.
+ * The certificate is asked for while the keys are exchanged. Tested in gateway.test.ts against stock sshd.
  */
 import { connect } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
@@ -106,9 +106,4 @@ function parseAddress(text: string): { readonly host: string; readonly port: num
   const match = addressPattern.exec(text);
   const port = Number(match?.[3]);
   return match === null || port < 1 || port > 65_535 ? null : { host: match[1] ?? match[2]!, port };
-}
-
-/** The certificate in a public key line, as a blob. */
-export function certificateBlob(line: string): Buffer {
-  return Buffer.from(parseAuthorizedLine(line).blob);
 }

@@ -4,7 +4,7 @@
  */
 import type { StenoError } from '#schemas/errors.js';
 import type { Recorder, SessionRecorder } from '../recorder/recorder.js';
-import type { ForwardRequest } from './channels.js';
+import type { ForwardRequest } from './channel-requests.js';
 import { isStrict } from './session-recording.js';
 import type { ConnectionFacts } from './session-recording.js';
 

@@ -30,8 +30,9 @@ async function forward(until: string, ...args: string[]): Promise<{ child: Child
   child.stderr!.on('data', (data: Buffer) => { said += data.toString(); });
   while (!said.includes(until)) await once(child.stderr!, 'data');
   return { child, said, stop: async () => {
+    const closed = once(child, 'close');
     child.kill('SIGTERM');
-    await once(child, 'close');
+    await closed;
     while (world.recorder.live.size > 0) await new Promise(setImmediate);
   } };
 }
@@ -93,11 +94,12 @@ describe('forwarded connections', () => {
 
   it('reach sockets both ways', async () => {
     const [near, far] = [join(world.directory, 'near.sock'), join(world.directory, 'far.sock')];
-    const { stop } = await forward('Entering interactive session', '-N', '-R', `${far}:127.0.0.1:${echoPort}`);
+    const { stop } = await forward('remote forward success', '-N', '-R', `${far}:127.0.0.1:${echoPort}`);
     const local = await forward('Entering interactive session', '-N', '-L', `${near}:${far}`);
     expect((await roundTrip({ path: near }, data)).equals(data)).toBe(true);
+    const closed = once(local.child, 'close');
     local.child.kill('SIGTERM');
-    await once(local.child, 'close');
+    await closed;
     await stop();
   });
 

@@ -76,12 +76,12 @@ describe('commands', () => {
   });
 
   it('survive rekeying on the way', async () => {
-    const data = noise(6 * 1024 * 1024);
+    const data = noise(4 * 1024 * 1024);
     const file = join(world.directory, 'noise');
     writeFileSync(file, data);
-    const { stdout, status } = await world.run('sh', ['-c', `ssh -F ${world.sshConfig} -o RekeyLimit=256K root@node-1 cat < ${file} | sha256sum`]);
+    const { stdout, status } = await world.run('sh', ['-c', `ssh -F ${world.sshConfig} -o RekeyLimit=512K root@node-1 cat < ${file} | sha256sum`]);
     expect({ status, sum: stdout.slice(0, 64) }).toEqual({ status: 0, sum: sha256(data) });
-    const direct = await world.run('sh', ['-c', `ssh -F ${world.sshConfig} -o RekeyLimit=256K -l root@node-1 gw cat < ${file} | sha256sum`]);
+    const direct = await world.run('sh', ['-c', `ssh -F ${world.sshConfig} -o RekeyLimit=512K -l root@node-1 gw cat < ${file} | sha256sum`]);
     expect(direct.stdout.slice(0, 64)).toBe(sha256(data));
   });
 

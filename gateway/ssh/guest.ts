@@ -93,7 +93,9 @@ export class Guest {
   end(error: StenoError): void {
     if (this.#stage.kind === 'relaying') return this.#stage.relay.end(error);
     if (this.#stage.kind === 'dialling') this.#stage.abort.abort();
-    this.#transport.disconnect(MSG.disconnectByApplication, explainError(error).join(' '));
+    const disconnect = (): void => this.#transport.disconnect(MSG.disconnectByApplication, explainError(error).join(' '));
+    if (this.#stage.kind === 'jump') this.#stage.jump.end(disconnect);
+    else disconnect();
   }
 
   /** Ends what a new snapshot no longer allows. */

@@ -1,6 +1,7 @@
 /**
  * Host keys as ssh2 wants them, with certificates of the names under which the gateway answers: its own, and each node's
- * for the connections it ends in the node's place. All names share one key. A certificate is renewed at half its life.
+ * for the connections it ends in the node's place. All names share one key. A certificate is renewed at half its life;
+ * when that fails, the old one serves to its end.
  * Tested in gateway.test.ts: stock `ssh` accepts them by `@cert-authority`.
  */
 import type { ParsedKey } from 'ssh2';
@@ -12,6 +13,7 @@ interface Certified {
   readonly keys: Readonly<Record<string, ParsedKey>>;
   /** ms since 1970. */
   readonly renewAt: number;
+  readonly endsAt: number;
 }
 
 const maxNames = 10_000;
@@ -31,15 +33,14 @@ export class HostKeys {
 
   /** Rejects as the source of certificates does. */
   async of(name: string): Promise<Certified['keys']> {
-    const known = this.#certified.get(name);
-    if (known !== undefined) {
-      const certified = await known;
-      if (this.#now() < certified.renewAt) return certified.keys;
-      // Two that come at once renew twice, which does no harm.
+    const known = await this.#certified.get(name);
+    if (known !== undefined && this.#now() < known.renewAt) return known.keys;
+    // Two that come at once renew twice, which does no harm.
+    const renewal = this.#certify(name).catch((error: unknown) => {
+      if (known !== undefined && this.#now() < known.endsAt) return known;
       this.#certified.delete(name);
-    }
-    const renewal = this.#certify(name);
-    renewal.catch(() => this.#certified.delete(name));
+      throw error;
+    });
     this.#certified.set(name, renewal);
     if (this.#certified.size > maxNames) this.#certified.delete(this.#certified.keys().next().value!);
     return (await renewal).keys;
@@ -54,6 +55,6 @@ export class HostKeys {
       const parsed = key as unknown as ParsedKey;
       return [parsed.type, parsed];
     }));
-    return { keys, renewAt: now + (endsAt - now) / 2 };
+    return { keys, renewAt: now + (endsAt - now) / 2, endsAt };
   }
 }

@@ -16,6 +16,8 @@ import type { Wire, WireEvents } from './wire.js';
 const MAX_INNER = 64;
 const WINDOW = 1024 * 1024;
 const MAX_PACKET = 32 * 1024;
+/** Milliseconds for the last words of inner connections (relay.ts has a little less). */
+const INNER_FAREWELL_MS = 2_000;
 const usage = [
   'steno: this is the gateway; say which node you want:',
   'steno: ssh -J GATEWAY LOGIN@NODE, or ssh LOGIN@NODE@GATEWAY',
@@ -33,6 +35,7 @@ export class Jump {
   readonly #channels = new Map<number, ChannelWire>();
   readonly #local: LocalAnswers;
   #ids = 0;
+  #ending: { readonly last: () => void; readonly timer: NodeJS.Timeout } | undefined;
 
   constructor(client: Transport, deps: JumpDeps) {
     this.#client = client;
@@ -58,9 +61,17 @@ export class Jump {
       case MSG.channelEof: return channel.end();
       case MSG.channelClose:
         this.#channels.delete(id);
-        return channel.closedByClient();
+        channel.closedByClient();
+        if (this.#channels.size === 0) this.#ending?.last();
+        return undefined;
       default: return undefined;
     }
+  }
+
+  /** Opens nothing any more; calls `last` when the connections inside are gone, which have words of their own. */
+  end(last: () => void): void {
+    if (this.#ending !== undefined) return;
+    this.#ending = { last, timer: setTimeout(last, this.#channels.size === 0 ? 0 : INNER_FAREWELL_MS) };
   }
 
   drained(): void {
@@ -69,6 +80,7 @@ export class Jump {
 
   closed(): void {
     this.#local.closed();
+    clearTimeout(this.#ending?.timer);
     const channels = [...this.#channels.values()];
     this.#channels.clear();
     for (const channel of channels) channel.closedByClient();
@@ -89,6 +101,7 @@ export class Jump {
     if (snapshot === null) return refuse(OPEN_REFUSED.connectFailed, explain('AUTHORITY_UNREACHABLE'));
     if (!isName(node) || !snapshot.nodes.some(({ name }) => name === node)) return refuse(OPEN_REFUSED.connectFailed, explain('NODE_UNKNOWN', host));
     if (port !== 22) return refuse(OPEN_REFUSED.prohibited, explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`));
+    if (this.#ending !== undefined) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
     if (this.#channels.size >= MAX_INNER) return refuse(OPEN_REFUSED.shortage, explain('TOO_MANY', `more than ${MAX_INNER} connections through one`));
     const id = this.#ids++;
     const wire = new ChannelWire(this.#client, clientId, window, Math.min(maxPacket, MAX_PACKET));

@@ -12,7 +12,8 @@
 import { StenoError } from '#schemas/errors.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { addEnvironment, ChannelTable, MAX_CHANNELS, newSession } from './channels.js';
-import type { Channel, ForwardRequest, SessionRequest } from './channels.js';
+import type { ForwardRequest, SessionRequest } from './channel-requests.js';
+import type { Channel } from './channels.js';
 import { ForwardRecording } from './forward-recording.js';
 import { farewell } from './local-answers.js';
 import { message, MSG, OPEN_REFUSED } from './messages.js';

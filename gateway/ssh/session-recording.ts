@@ -5,7 +5,7 @@
 import type { Gap, FileFact, RecordingMode, SessionKind } from '#schemas/recording/line.js';
 import type { StenoError } from '#schemas/errors.js';
 import type { OpenFacts, Recorder, SessionRecorder } from '../recorder/recorder.js';
-import type { SessionRequest } from './channels.js';
+import type { SessionRequest } from './channel-requests.js';
 
 /** Who is recorded, on which way: the same for all recordings of one connection. */
 export type ConnectionFacts = Omit<OpenFacts, 'kind' | 'tty'>;

@@ -7,7 +7,7 @@
  *   3. Ingest acknowledges the id; the file goes. Crash before: it is sent again under the same id, which is free.
  *
  * When the disk refuses a row, it waits in memory, `MEMORY_ROWS` at most, and leaves from there; beyond that the oldest
- * are dropped and counted in a row of their own. Tested in event-queue.test.ts.
+ * are dropped and counted in a row of their own. Tested in client.test.ts.
  */
 import { closeSync, fdatasync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs';
 import { join } from 'node:path';

@@ -3,7 +3,7 @@
  * `h[n] = SHA-256(h[n-1] ‖ u64 big-endian length of the content ‖ content)`.
  *
  * It runs over uncompressed lines, so that storage may repack frames without breaking proof. SHA-256 is passed in:
- * this folder runs in Node and in browsers. Tested in chain.test.ts.
+ * this folder runs in Node and in browsers. Tested in verify.test.ts.
  */
 export type Sha256 = (...parts: readonly Uint8Array[]) => Uint8Array;
 

@@ -7,7 +7,7 @@
  *     file    = (data-frame+ proof)+ [certificate] seek-table      what `steno export` writes
  *
  * `zstd -d` skips all but the data frames. Objects concatenated in order are a file as well: readers skip seek tables
- * in the middle. Reading here is strict about structure and never decompresses. Tested in container.test.ts.
+ * in the middle. Reading here is strict about structure and never decompresses. Tested in verify.test.ts.
  */
 import { StenoError } from '../errors.js';
 import { isSignedCheckpoint } from './checkpoint.js';

@@ -10,7 +10,7 @@
  * objects that it names are the recording, and what else lies beside them is left over or not yet deleted. Where there
  * is none, the parts in the order of their numbers are the recording, so far. A reader that finds an object gone that
  * it knew begins again at the manifest. The objects concatenated in order, with the certificate's frame, are the file
- * that `steno export` writes. The manifest is derived data and proves nothing. Tested in layout.test.ts.
+ * that `steno export` writes. The manifest is derived data and proves nothing. Tested in ingest/layout.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from '../errors.js';

@@ -11,7 +11,10 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import * as pty from 'node-pty';
 
-export const bin = fileURLToPath(new URL('../../bin/steno', import.meta.url));
+/** Found from the sources as from `dist/`. */
+export const bin = fileURLToPath(
+  ['../../bin/steno', '../../../bin/steno'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(fileURLToPath(url)))!,
+);
 
 export interface Result {
   readonly status: number;

@@ -88,14 +88,14 @@ export class RecordingReader {
   }
 
   /** Lines of segment `n` as they were stored, a header line excepted; a first segment without keyframe gets an empty one. */
-  async segment(session: string, startedAt: number, n: number): Promise<Uint8Array> {
+  async segment(session: string, startedAt: number, n: number): Promise<{ readonly start: number; readonly lines: Uint8Array }> {
     for (let attempt = 0; ; attempt++) {
       const index = await this.index(session, startedAt);
       const place = index?.segments[n];
       if (index === null || place === undefined) throw new StenoError('NOT_FOUND', 'the recording has no such segment');
       try {
         const lines = (await this.frame(place)).subarray(place.begin, place.end ?? undefined);
-        return n === 0 ? withKeyframe(lines, index.cols, index.rows) : lines;
+        return { start: place.start, lines: n === 0 ? withKeyframe(lines, index.cols, index.rows) : lines };
       } catch (error) {
         if (attempt > 0 || !(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
         this.#sealed.delete(session);

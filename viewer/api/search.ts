@@ -1,7 +1,7 @@
 /**
  * Search over what was seen on screens, each hit in its context: the lines that appeared just before and after it.
  *
- * The context of a whole page of hits is one query. Its text holds nothing of the request: session ids of the store's
+ * The context of `HITS_A_QUERY` hits is one query. Its text holds nothing of the request: session ids of the store's
  * own rows, checked again, and numbers. Tested in server.test.ts.
  */
 import type { SearchHit, SearchResult } from '#schemas/api.js';
@@ -16,13 +16,16 @@ import type { searchQuery } from './query.js';
 const CONTEXT = 2;
 /** Read on each side: rows at the hit's own moment, itself among them, are sorted out here. */
 const CONTEXT_READ = 12;
+const HITS_A_QUERY = 25;
 
 export async function search(events: EventStore, viewer: Viewer, query: z.output<typeof searchQuery>): Promise<SearchResult> {
   const { q, before, user, mode, limit, ...filters } = query;
   const scope = narrow(viewer, user);
   if (scope.kind === 'nobody') return { hits: [], next: null };
   const page = await events.searchScreen({ ...filters, text: q, mode, limit, cursor: before, user: scope.kind === 'user' ? scope.user : undefined });
-  const contexts = await contextOf(events, page.rows);
+  const contexts: Around[] = [];
+  // The store bounds the length of a query.
+  for (let from = 0; from < page.rows.length; from += HITS_A_QUERY) contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));
   const hits = page.rows.map((hit, i): SearchHit => ({
     session: hit.session, time: hit.offset_ms, at: hit.at, row: hit.row, text: hit.text, user: hit.user, node: hit.node, login: hit.login,
     ...contexts[i]!, link: linkTo(hit, q),

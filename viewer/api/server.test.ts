@@ -275,6 +275,12 @@ describe('search', () => {
     })]);
   });
 
+  test('a full page of hits has its context, too', async () => {
+    const many = await record(stand, { user: 'zed', startedAt: Date.UTC(2024, 0, 1), state: 'sealed', lines: [[0, { code: 'o', data: 'x' }]], screen: Array.from({ length: 101 }, (_, i) => ({ text: `needle ${i}`, offset_ms: i * 10, index: i })) });
+    const { hits } = await get<SearchResult>(`/api/search?q=needle&limit=100&session=${many.id}`, all);
+    expect([hits.length, hits[99]!.before, hits[99]!.after]).toEqual([100, ['needle 0'], ['needle 2', 'needle 3']]);
+  });
+
   test('hits come newest first, page by page', async () => {
     const first = await get<SearchResult>('/api/search?q=sudo&limit=1', all);
     const second = await get<SearchResult>(`/api/search?q=sudo&limit=1&before=${encodeURIComponent(first.next!)}`, all);

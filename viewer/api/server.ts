@@ -56,6 +56,8 @@ export interface ViewerDeps {
 
 const SIGN_INS = { perMinute: 20, total: 300 };
 const EXPORTS_AT_A_TIME = 8;
+/** Session time in ms of the line before the segment, as in the index it belongs to. */
+const SEGMENT_START = 'x-steno-segment-start';
 const sessionPath = '/api/sessions/:id';
 
 export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<Running> {
@@ -121,11 +123,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
   });
   app.get(`${sessionPath}/segments/:n`, async (request, reply) => {
-    const row = await visible(request);
-    const { n } = request.params as { n: string };
+    const { id, n } = request.params as { id: string; n: string };
+    const row = await sessions.place(await identify(request), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
-    const lines = await reader.segment(row.session, row.started_at, Number(n));
-    return reply.type('text/plain; charset=utf-8').send(Buffer.from(lines.buffer, lines.byteOffset, lines.length));
+    const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
+    // Sealing numbers segments anew: who holds an older index sees it by the start.
+    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(Buffer.from(lines.buffer, lines.byteOffset, lines.length));
   });
   app.get(`${sessionPath}/facts`, async (request) => {
     parseInput(noQuery, request.query);

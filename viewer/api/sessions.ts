@@ -10,16 +10,21 @@ import type { AuditRow } from '#schemas/rows.js';
 import type { z } from 'zod';
 import { maySee, narrow, requireAll } from './access.js';
 import type { Viewer } from './access.js';
+import { Lru } from './lru.js';
 import type { auditQuery, sessionsQuery } from './query.js';
 import type { RecordingIndex } from './recording.js';
 
 /** More facts than this are cut; the export holds them all. */
 export const MAX_FACTS = 10_000;
 const MAX_MARKERS = 2_000;
+const PLACES_KEPT = 10_000;
+
+export type SessionPlace = Pick<SessionRow, 'session' | 'user' | 'started_at'>;
 
 export class Sessions {
   readonly #events: EventStore;
   readonly #clock: () => number;
+  readonly #places = new Lru<SessionPlace>(PLACES_KEPT);
 
   constructor(events: EventStore, clock: () => number) {
     this.#events = events;
@@ -40,6 +45,16 @@ export class Sessions {
     const row = await this.#events.session(id);
     if (row === undefined || !maySee(viewer, row.user)) throw new StenoError('SESSION_UNKNOWN');
     return row;
+  }
+
+  /** What never changes of a session, without asking the store each time: a seek must not wait for a query. */
+  async place(viewer: Viewer, id: string): Promise<SessionPlace> {
+    const known = this.#places.get(id);
+    if (known !== undefined && maySee(viewer, known.user)) return known;
+    const { session, user, started_at } = await this.row(viewer, id);
+    const place = { session, user, started_at };
+    this.#places.set(id, place, 1);
+    return place;
   }
 
   info(row: SessionRow): SessionInfo {
@@ -102,12 +117,16 @@ function markerOf(event: EventRow): SegmentIndex['markers'][number] | null {
     case 'sftp':
     case 'file':
       return { at, kind: 'file', label: event.path === '' ? event.name : event.path };
+    case 'participant':
+      return { at, kind: 'participant', label: `${event.name} ${event.reason}` };
+    case 'marker':
+      return { at, kind: 'marker', label: event.name };
+    case 'listen':
     case 'forward':
-      return { at, kind: 'marker', label: event.port === null ? event.address : `${event.address}:${event.port}` };
-    default: {
-      const { label } = parsed(event.data) as { readonly label?: unknown };
-      return typeof label === 'string' ? { at, kind: 'marker', label } : null;
-    }
+      if (event.outcome === 'closed') return null;
+      return { at, kind: 'marker', label: event.address === '' ? event.name : `${event.address}:${event.port ?? ''}` };
+    default:
+      return null;
   }
 }
 

@@ -16,7 +16,6 @@ import type { Lock, SessionCertificateRequest, Snapshot } from '#schemas/api.js'
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
-import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
@@ -26,6 +25,7 @@ import type { Running } from '#runtime/service.js';
 import type { Authority } from '../authority.js';
 import type { DoorLimits } from '../door.js';
 import { observeStream } from '../../streams/protocols.js';
+import type { Recorder } from '../../recorder/recorder.js';
 import { startGateway } from '../../gateway.js';
 import { LineRecorder } from './line-recorder.js';
 
@@ -112,7 +112,7 @@ export class TestAuthority implements Authority {
   }
 }
 
-export async function openWorld(options: { readonly limits?: DoorLimits; readonly keepBytes?: boolean; readonly sshd?: string } = {}): Promise<World> {
+export async function openWorld(options: { readonly limits?: DoorLimits; readonly keepBytes?: boolean; readonly sshd?: string; readonly recorderIn?: (folder: string) => Promise<Recorder> } = {}): Promise<World> {
   const directory = mkdtempSync(join(tmpdir(), 'steno-gateway-'));
   chmodSync(directory, 0o755);
   const recordings = join(directory, 'recordings');
@@ -123,7 +123,7 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
   authority.nodes = [sshd.node];
   const hostKey = generateKey();
   const gateway = await startGateway({ name: 'gw', listen: '127.0.0.1:0' }, {
-    authority, recorder, observe: observeStream, hostKey, hostCertificate: () => authority.issueHost(hostKey.publicBlob, ['gw', '127.0.0.1']), log: pino({ level: 'silent' }), now: Date.now,
+    authority, recorder: (await options.recorderIn?.(recordings)) ?? recorder, observe: observeStream, hostKey, hostCertificate: () => authority.issueHost(hostKey.publicBlob, ['gw', '127.0.0.1']), log: pino({ level: 'silent' }), now: Date.now,
     ...(options.limits === undefined ? {} : { limits: options.limits }),
   });
   const port = Number(gateway.addresses['ssh']!.split(':').at(-1));
@@ -219,8 +219,4 @@ export async function answers(port: number, gone: () => boolean, log: () => stri
     await new Promise((resolve) => setTimeout(resolve, 20));
   }
   throw new Error(`sshd is gone: ${log()}`);
-}
-
-export function certificateOf(line: string): ReturnType<typeof parseCertificate> {
-  return parseCertificate(Buffer.from(parseAuthorizedLine(line).blob));
 }

@@ -8,7 +8,7 @@ import { Copy, Empty, Exit, Failure, Link, StateBadge, useTitle } from '../parts
 import { Facts } from '../parts/facts.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Player } from '../player/player.js';
-import { useReplay } from '../player/use-replay.js';
+import { fetchEarly, useReplay } from '../player/use-replay.js';
 import { queryText, usePlace } from '../router.js';
 import { visible } from '../text.js';
 import { modeOf } from './search.js';
@@ -21,13 +21,15 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
   const t = query.get('t');
   const q = query.get('q') ?? '';
   const [ended, setEnded] = useState(false);
+  const startAt = t !== null && /^\d{1,12}$/.test(t) ? Number(t) : null;
+  const [early] = useState(() => fetchEarly(id, startAt));
   const info = useJson<SessionInfo>(`/api/sessions/${id}`, ended ? undefined : REFRESH_LIVE_MS);
   const session = info.data;
   if (session !== null && !ended && session.state === 'sealed') setEnded(true);
   const facts = useJson<readonly SessionFact[]>(`/api/sessions/${id}/facts`, session?.state === 'live' ? REFRESH_LIVE_MS : undefined);
   const found = useJson<SearchResult>(q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`);
   const hits = useMemo(() => [...(found.data?.hits ?? none)].sort((a, b) => a.time - b.time), [found.data]);
-  const { open, error } = useReplay(session, t !== null && /^\d{1,12}$/.test(t) ? Number(t) : null);
+  const { open, error } = useReplay(session, startAt, early);
   useTitle(session === null ? 'Session' : visible(`${session.user} → ${session.login}@${session.node}`));
 
   if (session === null) return <section className="page">{info.error !== null && <Failure error={info.error} />}</section>;

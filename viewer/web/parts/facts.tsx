@@ -20,9 +20,10 @@ const gapText: Readonly<Record<string, string>> = {
 
 export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[]; readonly onSeek: (ms: number) => void }): ReactNode {
   const files = facts.filter(({ kind }) => kind === 'file' || kind === 'sftp');
-  const forwards = facts.filter(({ kind }) => kind === 'forward' || kind === 'listen' || kind === 'connect');
+  const forwards = facts.filter(({ kind, data }) => (kind === 'forward' && (data as Values)['outcome'] !== 'closed') || kind === 'listen' || kind === 'connect');
+  const people = facts.filter(({ kind }) => kind === 'participant');
   const gaps = facts.filter(({ kind }) => kind === 'gap');
-  if (files.length + forwards.length + gaps.length === 0) return <p className="hint">No files, forwardings or gaps in this session.</p>;
+  if (files.length + forwards.length + gaps.length + people.length === 0) return <p className="hint">No files, forwardings or gaps in this session.</p>;
   return (
     <>
       {files.length > 0 && (
@@ -64,10 +65,31 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
               <tr key={i}>
                 <At fact={fact} onSeek={onSeek} />
                 <td>
-                  <SafeText text={[fact.kind, textOf(v['direction']), textOf(v['name'])].filter((text) => text !== '').join(' ')} />
+                  <SafeText text={[fact.kind, textOf(v['name'])].filter((text) => text !== '').join(' ')} />
                 </td>
                 <td className="mono path">
                   <SafeText text={`${textOf(v['address'])}${textOf(v['port']) === '' ? '' : `:${textOf(v['port'])}`}`} />
+                </td>
+              </tr>
+            );
+          })}
+        </Table>
+      )}
+      {people.length > 0 && (
+        <Table title="Participants" heads={['At', 'Who', 'What', 'From']} count={people.length}>
+          {people.slice(0, MAX_ROWS).map((fact, i) => {
+            const v = valuesOf(fact);
+            return (
+              <tr key={i}>
+                <At fact={fact} onSeek={onSeek} />
+                <td>
+                  <SafeText text={textOf(v['name'])} />
+                </td>
+                <td>
+                  <SafeText text={[textOf(v['reason']), textOf(v['mode'])].filter((text) => text !== '').join(' as ')} />
+                </td>
+                <td className="mono">
+                  <SafeText text={textOf(v['address'])} />
                 </td>
               </tr>
             );

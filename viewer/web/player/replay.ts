@@ -64,6 +64,8 @@ export class Replay {
   #events: readonly ScreenEvent[] = [];
   #next = 0;
   #position = 0;
+  /** Where a seek under way leads. */
+  #target: number | null = null;
   /** While playing: the moment at which the session clock showed `#position`. */
   #since = 0;
   #timer: ReturnType<typeof setTimeout> | undefined;
@@ -151,6 +153,7 @@ export class Replay {
     const generation = ++this.#generation;
     const at = Math.min(Math.max(0, target), this.#state.duration);
     this.#stopClock();
+    this.#target = at;
     try {
       await this.#show(at, generation);
     } catch (error) {
@@ -158,6 +161,7 @@ export class Replay {
       return;
     }
     if (generation !== this.#generation) return;
+    this.#target = null;
     this.#position = at;
     this.#since = this.#parts.now();
     this.#set({ phase: resume ? 'playing' : 'paused', following: false, error: null });
@@ -218,14 +222,14 @@ export class Replay {
       this.#next -= dropped;
     }
     const misplaced = behind || (wasTail && this.#next < 0) || (!wasTail && repacked);
-    if (this.#state.phase === 'loading') return;
+    if (this.#state.phase === 'loading' && !repacked) return;
     if (!index.live && this.#state.following) {
       this.#position = this.#state.duration;
       this.#set({ following: false });
       this.#finish();
       return;
     }
-    if (misplaced || (segments === 0 && index.segments.length > 0 && !wasTail)) void (this.#state.following ? this.follow() : this.seek(this.position));
+    if (misplaced || (segments === 0 && index.segments.length > 0 && !wasTail)) void (this.#state.following ? this.follow() : this.seek(this.#target ?? this.position));
     else this.#reschedule();
   }
 

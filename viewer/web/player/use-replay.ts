@@ -6,22 +6,41 @@
  */
 import { useEffect, useState, useSyncExternalStore } from 'react';
 import type { SegmentIndex, SessionInfo } from '#schemas/api.js';
-import { ApiFailure, getJson, getText } from '../api.js';
+import { ApiFailure, getJson, getSegment } from '../api.js';
 import { Replay } from './replay.js';
 import type { ReplayState } from './replay.js';
-import { parseLines } from './segments.js';
+import { lastAtOrBefore, parseLines } from './segments.js';
+import type { ParsedLines } from './segments.js';
 
 /** A tail longer than this asks whether segments have taken it over. Characters. */
 const TAIL_CHARACTERS = 1 << 20;
 const INDEX_AGAIN_MS = 30_000;
 const RETRY_MS = 1_000;
 
+/** What can be asked for before anything is known of the session: its index, and the segment that will be shown first. */
+export interface EarlyReplay {
+  readonly index: Promise<SegmentIndex>;
+  readonly first: Promise<{ readonly n: number; readonly start: number; readonly text: string } | null>;
+}
+
+export function fetchEarly(id: string, startAt: number | null): EarlyReplay {
+  const index = getJson<SegmentIndex>(`/api/sessions/${id}/segments`);
+  const first = index.then(async ({ segments, live, duration }) => {
+    if (segments.length === 0) return null;
+    const n = lastAtOrBefore(segments.length, (i) => segments[i]!.start, startAt ?? (live ? duration : 0));
+    return { n, ...(await getSegment(`/api/sessions/${id}/segments/${n}`)) };
+  });
+  // Whoever waits for them hears of a failure.
+  index.catch(() => undefined);
+  return { index, first: first.catch(() => null) };
+}
+
 export interface OpenReplay {
   readonly replay: Replay;
   readonly index: SegmentIndex;
 }
 
-export function useReplay(session: SessionInfo | null, startAt: number | null): { readonly open: OpenReplay | null; readonly error: ApiFailure | null } {
+export function useReplay(session: SessionInfo | null, startAt: number | null, early: EarlyReplay): { readonly open: OpenReplay | null; readonly error: ApiFailure | null } {
   const [open, setOpen] = useState<OpenReplay | null>(null);
   const [error, setError] = useState<ApiFailure | null>(null);
   const id = session?.id ?? null;
@@ -69,12 +88,20 @@ export function useReplay(session: SessionInfo | null, startAt: number | null): 
       };
       again(INDEX_AGAIN_MS);
     };
+    const load = async (n: number): Promise<ParsedLines> => {
+      const known = await early.first;
+      const { start: from, text } = known?.n === n ? known : await getSegment(`${base}/${n}`);
+      if (from === index.segments[n]?.start) return parseLines(text, from, newlines);
+      // The session was sealed meanwhile, and its segments are numbered anew.
+      await refresh();
+      throw new ApiFailure('NOT_FOUND', 'this part has moved', 'Seek again.');
+    };
     const start = async (): Promise<void> => {
-      index = await getJson<SegmentIndex>(base);
+      index = await early.index;
       if (closed) return;
       replay = new Replay({
         index, newlines, now: () => performance.now(), startAt: startAt ?? (index.live ? 'end' : 0),
-        load: async (n) => parseLines(await getText(`${base}/${n}`), index.segments[n]?.start ?? 0, newlines),
+        load,
       });
       setOpen({ replay, index });
       if (index.live) connect();

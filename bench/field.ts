@@ -1,0 +1,83 @@
+/**
+ * The field that contestants run on: one Steno, one stock sshd as node, one stock sshd as jump host. All on loopback, all
+ * with the same keys and the same cipher; `ssh -J` goes through the jump host to the same node that Steno dials.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import { Steno } from '../test/end-to-end/machine.js';
+
+export const CIPHER = 'aes128-gcm@openssh.com';
+
+export interface Field {
+  readonly steno: Steno;
+  /** Arguments of `ssh` (and `sftp`) that reach the node, destination included. */
+  readonly routes: Readonly<Record<'direct' | 'jump' | 'steno', readonly string[]>>;
+  close(): Promise<void>;
+}
+
+export async function openField(): Promise<Field> {
+  const steno = new Steno();
+  const daemons: ChildProcess[] = [];
+  const close = async (): Promise<void> => {
+    for (const daemon of daemons) daemon.kill();
+    await steno.dispose();
+  };
+  try {
+    await steno.start();
+    await steno.json('login', '--data', steno.data);
+    const folder = join(steno.folder, 'sshd');
+    mkdirSync(folder);
+    mkdirSync('/run/sshd', { recursive: true });
+    for (const key of ['host', 'user']) execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, key)]);
+    writeFileSync(join(folder, 'user_ca.pub'), (await steno.steno('ca', 'export', 'user')).stdout);
+    const ports = { node: await daemon(folder, 'node', daemons), jump: await daemon(folder, 'jump', daemons) };
+    const added = await steno.steno('nodes', 'add', 'bench', `127.0.0.1:${ports.node}`, '--host-key', join(folder, 'host.pub'));
+    if (added.status !== 0) throw new Error(added.stderr);
+    const hostKey = readFileSync(join(folder, 'host.pub'), 'utf8').split(' ').slice(0, 2).join(' ');
+    writeFileSync(join(folder, 'known_hosts'), Object.values(ports).map((port) => `[127.0.0.1]:${port} ${hostKey}\n`).join(''));
+    const common = ['-c', CIPHER, '-o', 'LogLevel=ERROR', '-o', 'BatchMode=yes', '-o', 'Compression=no'];
+    const plain = [...common, '-F', join(folder, 'config')];
+    writeFileSync(
+      join(folder, 'config'),
+      `Host node\n  Port ${ports.node}\nHost jump\n  Port ${ports.jump}\nHost *\n  HostName 127.0.0.1\n  User ${steno.login}\n  IdentityFile ${join(folder, 'user')}\n  IdentitiesOnly yes\n  UserKnownHostsFile ${join(folder, 'known_hosts')}\n  Ciphers ${CIPHER}\n`,
+    );
+    return {
+      steno,
+      routes: {
+        direct: [...plain, 'node'],
+        jump: [...plain, '-J', 'jump', 'node'],
+        steno: [...common, '-F', steno.config, '-o', `User=${steno.login}`, 'bench.steno'],
+      },
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+async function daemon(folder: string, name: string, daemons: ChildProcess[]): Promise<number> {
+  const probe = createServer().listen(0, '127.0.0.1');
+  await once(probe, 'listening');
+  const { port } = probe.address() as AddressInfo;
+  probe.close();
+  await once(probe, 'close');
+  const file = join(folder, `${name}.conf`);
+  writeFileSync(
+    file,
+    `Port ${port}\nListenAddress 127.0.0.1\nHostKey ${join(folder, 'host')}\nPidFile none\nUsePAM no\nStrictModes no\nPermitRootLogin yes\nAuthorizedKeysFile ${join(folder, 'user.pub')}\nTrustedUserCAKeys ${join(folder, 'user_ca.pub')}\nSubsystem sftp internal-sftp\nMaxStartups 1000\nMaxSessions 1000\nPrintMotd no\n`,
+  );
+  const child = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', file], { stdio: 'ignore' });
+  daemons.push(child);
+  for (;;) {
+    const socket = connect(port, '127.0.0.1');
+    const open = await new Promise<boolean>((resolve) => socket.once('connect', () => resolve(true)).once('error', () => resolve(false)));
+    socket.destroy();
+    if (open) return port;
+  }
+}

@@ -1,0 +1,64 @@
+/**
+ * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
+ *
+ * Names: bulk, terminal, files, connect, keystrokes, searchable. `--quick` makes everything small, to see that it works.
+ */
+import { execFileSync } from 'node:child_process';
+import { cpus, totalmem } from 'node:os';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { openField } from './field.js';
+import type { Field } from './field.js';
+import { markdown } from './measure.js';
+import type { Section } from './measure.js';
+import { bulk, terminal } from './scenarios/bulk.js';
+import { files } from './scenarios/files.js';
+import { connecting, keystrokes, searchable } from './scenarios/latency.js';
+
+const args = process.argv.slice(2);
+const quick = args.includes('--quick');
+const wanted = args.filter((arg) => !arg.startsWith('--'));
+const rounds = quick ? 2 : 5;
+
+const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
+  ['connect', (field) => connecting(field, quick ? 3 : 15)],
+  ['keystrokes', (field) => keystrokes(field, quick ? 1 : 5, 'nothing else going on')],
+  ['bulk', (field) => bulk(field, rounds, quick ? 64 : 1024)],
+  ['terminal', (field) => terminal(field, rounds)],
+  ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
+  ['searchable', (field) => searchable(field, quick ? 3 : 30)],
+];
+
+const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));
+if (chosen.length === 0) {
+  process.stderr.write(`no such benchmark; there are ${scenarios.map(([name]) => name).join(', ')}\n`);
+  process.exit(64);
+}
+const field = await openField();
+try {
+  const file = new URL('../../bench/results.md', import.meta.url);
+  const sections: string[] = [];
+  for (const [name, run] of chosen) {
+    sections.push(`<!-- ${name} -->\n${markdown(await run(field))}`);
+    process.stdout.write(`${sections.at(-1)!}\n`);
+  }
+  if (!quick) writeFileSync(file, merge(file, sections));
+} finally {
+  await field.close();
+}
+
+/** Sections that were not run this time stay as they were. */
+function merge(file: URL, fresh: readonly string[]): string {
+  let old = '';
+  try {
+    old = readFileSync(file, 'utf8');
+  } catch {
+    // The first run.
+  }
+  const byName = new Map([...old.matchAll(/<!-- (\w+) -->\n[^]*?(?=<!-- \w+ -->|$)/g)].map(([text, name]) => [name!, text]));
+  for (const text of fresh) byName.set(/<!-- (\w+) -->/.exec(text)![1]!, text);
+  const version = execFileSync('ssh', ['-V'], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] });
+  return (
+    `# Results\n\nMade by \`npm run bench\`. ${cpus().length} cores (${cpus()[0]!.model.trim()}), ${Math.round(totalmem() / 2 ** 30)} GiB, Node ${process.versions.node}` +
+    `${version === '' ? '' : `, ${version.trim()}`}. Client, gateway and node share the machine.\n\n${[...byName.values()].join('')}`
+  );
+}

@@ -1,0 +1,74 @@
+/** Bulk bytes through exec, both directions, and a terminal recorded in full. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { closeSync, ftruncateSync, openSync } from 'node:fs';
+import { join } from 'node:path';
+import type { Field } from '../field.js';
+import { interleave, ratio, round3 } from '../measure.js';
+import type { Section } from '../measure.js';
+
+const MIB = 1 << 20;
+
+async function timed(args: readonly string[], command: string, stdin: number | 'ignore', tty = false): Promise<{ seconds: number; bytes: number }> {
+  const start = performance.now();
+  const child = spawn('ssh', [...(tty ? ['-tt'] : ['-T']), ...args, command], { stdio: [stdin, 'pipe', 'inherit'] });
+  let bytes = 0;
+  child.stdout!.on('data', (chunk: Buffer) => {
+    bytes += chunk.length;
+  });
+  const [code] = (await once(child, 'close')) as [number];
+  if (code !== 0) throw new Error(`ssh ended with ${code}`);
+  return { seconds: (performance.now() - start) / 1000, bytes };
+}
+
+export async function bulk(field: Field, rounds: number, mebibytes: number): Promise<Section> {
+  const { routes } = field;
+  const total = mebibytes * MIB;
+  const file = join(field.steno.folder, 'zeros');
+  const fd = openSync(file, 'w');
+  ftruncateSync(fd, total);
+  closeSync(fd);
+  const down = (args: readonly string[]) => async (): Promise<number> => {
+    const { seconds, bytes } = await timed(args, `head -c ${total} /dev/zero`, 'ignore');
+    if (bytes !== total) throw new Error(`${bytes} bytes of ${total}`);
+    return total / 1e6 / seconds;
+  };
+  const up = (args: readonly string[]) => async (): Promise<number> => {
+    const input = openSync(file, 'r');
+    const { seconds } = await timed(args, 'cat >/dev/null', input);
+    closeSync(input);
+    return total / 1e6 / seconds;
+  };
+  const names = ['steno', 'jump', 'direct'] as const;
+  const rows: string[][] = [];
+  for (const [title, make] of [['from the node', down], ['to the node', up]] as const) {
+    process.stderr.write(`bulk ${title}\n`);
+    const figures = await interleave(names.map((name) => ({ name, run: make(routes[name]) })), rounds);
+    const [steno, jump, direct] = figures as [typeof figures[0], typeof figures[0], typeof figures[0]];
+    rows.push([title, ...[steno, jump, direct].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(steno!, jump!).toFixed(2)}x`]);
+  }
+  return {
+    title: 'Bulk, recorded and hashed',
+    how: `${mebibytes} MiB by \`ssh … head -c\` and \`ssh … cat >/dev/null\`, same cipher on every leg, MB/s, median (least–most) of ${rounds} rounds, contestants in turn.`,
+    header: ['direction', 'Steno', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`'],
+    rows,
+  };
+}
+
+export async function terminal(field: Field, rounds: number): Promise<Section> {
+  const { routes } = field;
+  const command = 'i=0; line=$(seq -s " " 1 30); yes "$line" | head -c 60000000';
+  process.stderr.write('terminal output\n');
+  const run = (args: readonly string[]) => async (): Promise<number> => {
+    const { seconds, bytes } = await timed(args, command, 'ignore', true);
+    return bytes / 1e6 / seconds;
+  };
+  const figures = await interleave((['steno', 'jump', 'direct'] as const).map((name) => ({ name, run: run(routes[name]) })), rounds);
+  const [steno, jump, direct] = figures;
+  return {
+    title: 'Terminal output, recorded in full',
+    how: `60 MB of text on a terminal (\`ssh -tt … yes | head -c\`), MB/s, median (least–most) of ${rounds} rounds.`,
+    header: ['Steno', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`'],
+    rows: [[...[steno, jump, direct].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(steno!, jump!).toFixed(2)}x`]],
+  };
+}

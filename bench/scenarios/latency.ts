@@ -1,0 +1,136 @@
+/** Keystroke echo, and connecting to run `true`. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import * as pty from 'node-pty';
+import type { Field } from '../field.js';
+import { interleave, quantile, ratio, round3 } from '../measure.js';
+import type { Section } from '../measure.js';
+
+/** Types `count` keys, each once the one before was echoed, and answers the round trips in µs. */
+class Typist {
+  readonly #terminal: pty.IPty;
+  #wanted = '';
+  #resolve: () => void = () => undefined;
+
+  constructor(args: readonly string[]) {
+    this.#terminal = pty.spawn('ssh', ['-tt', ...args, 'stty -icanon echo; echo ready; exec cat >/dev/null'], { cols: 80, rows: 24 });
+    let seen = '';
+    this.#terminal.onData((data) => {
+      seen = (seen + data).slice(-64);
+      if (this.#wanted !== '' && seen.endsWith(this.#wanted)) {
+        this.#wanted = '';
+        this.#resolve();
+      }
+    });
+  }
+
+  ready(): Promise<void> {
+    return this.#until('ready\r\n');
+  }
+
+  async type(count: number): Promise<number[]> {
+    const times: number[] = [];
+    for (let i = 0; i < count; i++) {
+      const key = String.fromCharCode(97 + (i % 26));
+      const echoed = this.#until(key);
+      const start = performance.now();
+      this.#terminal.write(key);
+      await echoed;
+      times.push((performance.now() - start) * 1000);
+      // People pause: without it the measure would be of a pipe, not of a keyboard.
+      await new Promise((resolve) => setTimeout(resolve, 2));
+    }
+    return times;
+  }
+
+  close(): void {
+    this.#terminal.kill();
+  }
+
+  #until(text: string): Promise<void> {
+    return new Promise((resolve) => {
+      this.#wanted = text;
+      this.#resolve = resolve;
+    });
+  }
+}
+
+export async function keystrokes(field: Field, rounds: number, condition: string): Promise<Section> {
+  process.stderr.write(`keystrokes, ${condition}\n`);
+  const names = ['direct', 'steno', 'jump'] as const;
+  const typists = names.map((name) => new Typist(field.routes[name]));
+  await Promise.all(typists.map((typist) => typist.ready()));
+  const times = names.map((): number[] => []);
+  for (const typist of typists) await typist.type(50);
+  for (let round = 0; round < rounds; round++) {
+    for (const [i, typist] of typists.entries()) times[i]!.push(...(await typist.type(200)));
+  }
+  for (const typist of typists) typist.close();
+  const [direct, steno, jump] = times as [number[], number[], number[]];
+  const row = (name: string, values: readonly number[]): string[] => [
+    name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), ...[0.5, 0.99].map((q) => (values === direct ? '' : `+${round3(quantile(values, q) - quantile(direct, q))}`)),
+  ];
+  return {
+    title: `Keystroke echo, ${condition}`,
+    how: `A key typed into \`ssh -tt\`, until its echo is there, µs; ${rounds * 200} keys a contestant, in turns of 200.`,
+    header: ['', 'p50', 'p99', 'added p50', 'added p99'],
+    rows: [row('`ssh` direct', direct), row('Steno', steno), row('`ssh -J`', jump)],
+  };
+}
+
+export async function connecting(field: Field, rounds: number): Promise<Section> {
+  process.stderr.write('connect and run true\n');
+  const run = (args: readonly string[]) => async (): Promise<number> => {
+    const start = performance.now();
+    const child = spawn('ssh', ['-T', ...args, 'true'], { stdio: ['ignore', 'ignore', 'inherit'] });
+    const [code] = (await once(child, 'close')) as [number];
+    if (code !== 0) throw new Error(`ssh ended with ${code}`);
+    return performance.now() - start;
+  };
+  const figures = await interleave((['steno', 'jump', 'direct'] as const).map((name) => ({ name, run: run(field.routes[name]) })), rounds);
+  const [steno, jump, direct] = figures;
+  return {
+    title: 'Connect and run `true`',
+    how: `A new connection each time, ms, median (least–most) of ${rounds} rounds.`,
+    header: ['Steno', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`'],
+    rows: [[...[steno, jump, direct].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(steno!, jump!).toFixed(2)}x`]],
+  };
+}
+
+export async function searchable(field: Field, count: number): Promise<Section> {
+  process.stderr.write('printed to searchable\n');
+  const { steno, routes } = field;
+  const delays: number[] = [];
+  const shell = pty.spawn('ssh', ['-tt', ...routes.steno], { cols: 80, rows: 24 });
+  let text = '';
+  let look: () => void = () => undefined;
+  shell.onData((data) => {
+    text = (text + data).slice(-4096);
+    look();
+  });
+  const until = (wanted: string): Promise<void> =>
+    new Promise((resolve) => {
+      look = () => {
+        if (text.includes(wanted)) resolve();
+      };
+      look();
+    });
+  for (let i = 0; i < count; i++) {
+    const word = `w${process.pid}x${i}y`;
+    shell.write(`echo ${word.slice(0, 3)}''${word.slice(3)}\r`);
+    await until(`\n${word}`);
+    const printed = performance.now();
+    for (;;) {
+      const { stdout } = await steno.steno('search', word, '--json');
+      if ((JSON.parse(stdout) as unknown[]).length > 0) break;
+    }
+    delays.push(performance.now() - printed);
+  }
+  shell.kill();
+  return {
+    title: 'Printed to searchable',
+    how: `A word is printed in a live session; \`steno search\` is run again and again until it finds it, its own run time included; ${count} words, ms.`,
+    header: ['p50', 'p99', 'most'],
+    rows: [[quantile(delays, 0.5), quantile(delays, 0.99), Math.max(...delays)].map(round3)],
+  };
+}

@@ -1,0 +1,79 @@
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { trialFolder } from '../recorder/trial.js';
+import { SessionCounter } from './counter.js';
+import { faultyFiles } from './faults.js';
+import { diskFiles } from './files.js';
+
+let folder: ReturnType<typeof trialFolder>;
+beforeEach(() => (folder = trialFolder()));
+afterEach(() => folder.remove());
+
+const open = (boot = 'a', floor = 0): Promise<SessionCounter> => SessionCounter.open(diskFiles, folder.path, floor, boot);
+
+test('counts from 1, and goes on without a hole after the process died', async () => {
+  const first = await open();
+  expect([await first.next(), await first.next()]).toEqual([1, 2]);
+  // Not closed: as after a kill.
+  const second = await open();
+  expect(second.skipped).toBeNull();
+  expect(await second.next()).toBe(3);
+  first.close();
+  second.close();
+});
+
+test('after a power cut no number is used again, and those between are told', async () => {
+  const first = await open('a');
+  await first.next();
+  const second = await open('b');
+  expect(second.skipped).toEqual({ from: 2, to: 256 });
+  expect(await second.next()).toBe(257);
+  first.close();
+  second.close();
+});
+
+test('where boots cannot be told apart, every start counts as a power cut', async () => {
+  (await open('')).close();
+  const second = await open('');
+  expect(await second.next()).toBe(257);
+  second.close();
+});
+
+test('is above every number that the spool holds', async () => {
+  const counter = await open('a', 900);
+  expect(await counter.next()).toBe(901);
+  counter.close();
+});
+
+test('gives each caller a number of its own across batches', async () => {
+  const counter = await open();
+  const numbers = await Promise.all(Array.from({ length: 1000 }, () => counter.next()));
+  expect(new Set(numbers).size).toBe(1000);
+  expect(Math.max(...numbers)).toBe(1000);
+  counter.close();
+});
+
+for (const kind of ['fail', 'fail after'] as const) {
+  for (const call of ['sync', 'rename', 'syncFolder'] as const) {
+    test(`a reservation whose ${call} ${kind === 'fail' ? 'failed' : 'was done but reported failed'} gives no number, and none twice later`, async () => {
+      const counter = await open();
+      for (let i = 0; i < 256; i++) await counter.next();
+      counter.close();
+      let broken = true;
+      const files = faultyFiles((seen) => (broken && seen === call ? { kind, code: 'EIO' } : null));
+      await expect(SessionCounter.open(files, folder.path, 0, 'a')).rejects.toMatchObject({ code: 'EIO' });
+      broken = false;
+      const later = await SessionCounter.open(files, folder.path, 0, 'a');
+      expect(await later.next()).toBe(257);
+      later.close();
+    });
+  }
+}
+
+test('a record that cannot be read does not lower the floor', async () => {
+  const fd = diskFiles.open(`${folder.path}/counter`, 'append');
+  diskFiles.write(fd, Buffer.from('nonsense'), 0, 8);
+  diskFiles.close(fd);
+  const counter = await open('a', 5);
+  expect(await counter.next()).toBe(6);
+  counter.close();
+});

@@ -1,0 +1,181 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import { recordingPrefix } from '#schemas/recording/layout.js';
+import { UPLINK_PROTOCOL, encodeUplink } from '#schemas/uplink.js';
+import type { Running } from '#runtime/service.js';
+import { openEventStore } from '#stores/events/clickhouse.js';
+import type { EventStore } from '#stores/events/contract.js';
+import { openDirectoryStore } from '#stores/objects/directory.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import { startIngest } from './ingest.js';
+import { Recorder, RecordingAuthority, ServiceAuthority, UplinkClient, encodeMade, quiet, signCheckpoint, temporaryFolder } from './testkit.js';
+import type { Made, MadeBlock } from './testkit.js';
+
+const recording = new RecordingAuthority();
+const identity = recording.certify('gw-1');
+let folder: Awaited<ReturnType<typeof temporaryFolder>>;
+let services: ServiceAuthority;
+let tls: Awaited<ReturnType<ServiceAuthority['certify']>>;
+let objects: ObjectStore;
+let events: EventStore;
+let ingest: Running;
+let address: string;
+
+beforeAll(async () => {
+  folder = await temporaryFolder();
+  services = await ServiceAuthority.create();
+  tls = await services.certify('gateway/gw-1');
+  objects = await openDirectoryStore(`${folder.path}/objects`);
+  events = await openEventStore({ kind: 'chdb', path: `${folder.path}/events` });
+  ingest = await startIngest({ listen: '127.0.0.1:0' }, {
+    tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line] }),
+    log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 5 },
+  });
+  address = ingest.addresses['uplink']!;
+});
+afterAll(async () => {
+  await ingest?.close();
+  await events?.close();
+  await folder?.remove();
+});
+
+function recorded(facts: ConstructorParameters<typeof Recorder>[1] = {}): Recorder {
+  const recorder = new Recorder(identity, facts);
+  for (let i = 0; i < 5; i++) recorder.output(600, `line ${i}\r\n`);
+  recorder.checkpoint();
+  for (let i = 5; i < 10; i++) recorder.output(600, `line ${i}\r\n`);
+  return recorder.close();
+}
+
+function changed(made: readonly Made[], n: number, change: (block: MadeBlock) => Partial<MadeBlock>): Made[] {
+  return made.map((each) => (each.kind === 'block' && each.n === n ? { ...each, ...change(each) } : each));
+}
+
+const stranger = new RecordingAuthority().certify('gw-1');
+const refusals: readonly { readonly name: string; readonly code: string; readonly made: (recorder: Recorder) => readonly Made[]; readonly recorder?: () => Recorder }[] = [
+  { name: 'a block whose content was changed', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => changed(made, 2, ({ content }) => ({ content: Buffer.from(content.toString().replace('line', 'LINE')) })) },
+  { name: 'a head that was changed', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => changed(made, 2, ({ head }) => ({ head: head.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })) },
+  { name: 'a block left out', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made.filter((each) => each.kind !== 'block' || each.n !== 2) },
+  { name: 'another block of a number that came', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => [made[0]!, { ...(made[0] as MadeBlock), head: 'a'.repeat(64) }] },
+  { name: 'a header of another gateway', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made, recorder: () => recorded({ gateway: 'gw-2' }) },
+  { name: 'a checkpoint signed by another key', code: 'UPLINK_SIGNATURE', made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, checkpoint: signCheckpoint(each.checkpoint, stranger.key) })) },
+  { name: 'a checkpoint that was changed after signing', code: 'UPLINK_SIGNATURE', made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, checkpoint: { ...each.checkpoint, time: each.checkpoint.time + 1 } })) },
+  { name: 'a checkpoint over more blocks than there are', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made.filter((each) => each.kind !== 'block' || each.n < 2) },
+  { name: 'a part of another number', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, part: each.part + 1 })) },
+];
+
+describe('refused, told and audited, and nothing is stored:', () => {
+  for (const { name, code, made, recorder: make } of refusals) {
+    test(name, async () => {
+      const recorder = make?.() ?? recorded();
+      const client = await UplinkClient.connect(address, tls, identity);
+      client.send(encodeUplink('open', { session: recorder.session }));
+      for (const each of made(recorder)) client.send(encodeMade(recorder.session, each));
+      const refused = await client.next((frame) => frame.kind === 'refuse');
+      expect(refused.header).toMatchObject({ session: recorder.session, code });
+      // The connection goes on for other sessions.
+      const good = recorded();
+      await client.deliver(good.session, good.made);
+      await client.close();
+      for (;;) {
+        const { rows } = await events.audit({ session: recorder.session });
+        if (rows.length > 0) {
+          expect(rows).toMatchObject([{ event: 'uplink.refused', actor: 'gateway/gw-1', code, outcome: 'failure' }]);
+          break;
+        }
+        await new Promise((resolve) => setTimeout(resolve, 10));
+      }
+      const found: string[] = [];
+      for await (const { key } of objects.list(recordingPrefix(recorder.session, recorder.header.steno.started_at))) found.push(key);
+      expect(found).toEqual([]);
+    });
+  }
+
+  test('a block that is cut in the wrong place', async () => {
+    const recorder = recorded();
+    const halves = new Recorder(identity, { session: recorder.session });
+    const client = await UplinkClient.connect(address, tls, identity);
+    client.send(encodeUplink('open', { session: recorder.session }));
+    const { chainNext, chainStart, toHex } = await import('#schemas/recording/chain.js');
+    const { sha256 } = await import('./session-writer.js');
+    const content = Buffer.concat(recorder.made.flatMap((each) => (each.kind === 'block' ? [each.content] : [])));
+    const head = toHex(chainNext(sha256, chainStart(sha256, halves.session), content));
+    client.send(encodeUplink('block', { session: recorder.session, n: 1, head }, content));
+    expect((await client.next((frame) => frame.kind === 'refuse')).header).toMatchObject({ code: 'UPLINK_CHAIN_BROKEN' });
+    await client.close();
+  });
+});
+
+describe('connections that are closed:', () => {
+  const hello = (name: string, certificate: Buffer | null, version = 1): Uint8Array =>
+    encodeUplink('hello', { version, name, ...(certificate === null ? {} : { certificate: certificate.toString('base64') }) });
+  const cases: readonly [string, string, readonly Uint8Array[]][] = [
+    ['a name that is not the certificate\'s', 'UPLINK_UNAUTHENTICATED', [hello('gw-2', identity.certificate)]],
+    ['a recording certificate of another CA', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', stranger.certificate)]],
+    ['a recording certificate of another gateway', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', recording.certify('gw-2').certificate)]],
+    ['an expired recording certificate', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', recording.certify('gw-1', { until: 1_000 }).certificate)]],
+    ['another version', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, 2)]],
+    ['bytes that are no frame', 'UPLINK_MALFORMED', [Buffer.from('GET / HTTP/1.1\r\n\r\n')]],
+    ['a block before hello', 'UPLINK_MALFORMED', [encodeUplink('block', { session: '0'.repeat(26), n: 1, head: '0'.repeat(64) })]],
+    ['a session without a recording certificate', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', null), encodeUplink('open', { session: '0'.repeat(26) })]],
+    ['frames that only ingest sends', 'UPLINK_MALFORMED', [hello('gw-1', identity.certificate), encodeUplink('ack', { events: 'x' })]],
+  ];
+  for (const [name, code, frames] of cases) {
+    test(name, async () => {
+      const client = new UplinkClient(`wss://${address}/uplink`, tls);
+      await client.opened();
+      for (const frame of frames) client.send(frame);
+      expect((await client.next((frame) => frame.kind === 'refuse')).header).toMatchObject({ code });
+      await client.closed;
+    });
+  }
+
+  test('peers of other kinds, other paths, and no certificate at all', async () => {
+    const open = (url: string, options: object): Promise<string> =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(url, UPLINK_PROTOCOL, { checkServerIdentity: () => undefined as never, ...options });
+        socket.on('open', () => resolve('open'));
+        socket.on('error', (error) => resolve(error.message));
+      });
+    const viewer = await services.certify('viewer/local');
+    const agent = await services.certify('agent/web-1');
+    const foreign = await (await ServiceAuthority.create()).certify('gateway/gw-1');
+    expect(await open(`wss://${address}/uplink`, viewer)).toMatch('403');
+    expect(await open(`wss://${address}/live?session=${'0'.repeat(26)}&after=0`, tls)).toMatch('403');
+    expect(await open(`wss://${address}/uplink`, agent)).toMatch('403');
+    expect(await open(`wss://${address}/live?session=x&after=0`, viewer)).toMatch('400');
+    expect(await open(`wss://${address}/uplink`, { ca: tls.ca })).not.toBe('open');
+    expect(await open(`wss://${address}/uplink`, { ...foreign, ca: tls.ca })).not.toBe('open');
+  });
+});
+
+test('a second connection takes over a session, and resent blocks are free', async () => {
+  const recorder = recorded();
+  const checkpoint = recorder.made.findIndex(({ kind }) => kind === 'checkpoint');
+  const first = await UplinkClient.connect(address, tls, identity);
+  await first.deliver(recorder.session, recorder.made.slice(0, checkpoint + 1));
+  first.send(encodeMade(recorder.session, recorder.made[checkpoint + 1]!));
+  const second = await UplinkClient.connect(address, tls, identity);
+  expect(await second.deliver(recorder.session, recorder.made)).toBeGreaterThan(0);
+  expect(await second.deliver(recorder.session, recorder.made)).toBe(recorder.made.filter(({ kind }) => kind === 'block').length);
+  await Promise.all([first.close(), second.close()]);
+  const { rows } = await events.searchScreen({ text: 'line', session: recorder.session, limit: 100 });
+  expect(rows.map(({ text }) => text).sort()).toEqual(Array.from({ length: 10 }, (_, i) => `line ${i}`));
+});
+
+test('a follower gets stored blocks, those in memory, and those to come, in order, and then the end', async () => {
+  const recorder = recorded();
+  const checkpoint = recorder.made.findIndex(({ kind }) => kind === 'checkpoint');
+  const client = await UplinkClient.connect(address, tls, identity);
+  await client.deliver(recorder.session, recorder.made.slice(0, checkpoint + 1));
+  client.send(encodeMade(recorder.session, recorder.made[checkpoint + 1]!));
+  const follower = new UplinkClient(`wss://${address}/live?session=${recorder.session}&after=1`, await services.certify('viewer/local'));
+  await follower.next((frame) => frame.kind === 'block' && frame.header.n === 2);
+  for (const each of recorder.made.slice(checkpoint + 2)) client.send(encodeMade(recorder.session, each));
+  expect(await follower.closed).toBe(1000);
+  const sent = recorder.made.filter((each): each is MadeBlock => each.kind === 'block').slice(1);
+  expect(follower.frames.map(({ kind, header, payload }) => [kind, header, Buffer.from(payload).toString()])).toEqual(
+    sent.map(({ n, head, content }) => ['block', { session: recorder.session, n, head }, content.toString()]),
+  );
+  await client.close();
+});

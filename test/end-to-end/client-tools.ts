@@ -1,0 +1,167 @@
+/** What the tests of stock clients share: programs in the background, an echo server, SOCKS5, sessions as they appear. */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { connect, createServer } from 'node:net';
+import type { AddressInfo, Server, Socket } from 'node:net';
+import { readFileSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
+import { join } from 'node:path';
+import type { AuditRow } from '#schemas/rows.js';
+import type { SessionInfo, SessionList } from '#schemas/api.js';
+import { openClient } from '../../cli/client.js';
+import { openHome } from '../../cli/home.js';
+import { eventually } from './machine.js';
+import type { Result, Steno } from './machine.js';
+
+export interface Background {
+  readonly pid: number;
+  readonly text: () => string;
+  /** Resolves with what matched once standard output or error shows it; rejects when the program ends before. */
+  until(pattern: RegExp): Promise<RegExpExecArray>;
+  readonly ended: Promise<number | null>;
+  write(text: string): void;
+  /** Ends it by its pid and waits. */
+  stop(): Promise<void>;
+}
+
+export function background(steno: Steno, file: string, args: readonly string[], env: NodeJS.ProcessEnv = {}): Background {
+  const child = spawn(file, [...args], { env: { ...steno.env, ...env }, stdio: ['pipe', 'pipe', 'pipe'] });
+  let said = '';
+  const watchers = new Set<() => void>();
+  const wake = (): void => watchers.forEach((watcher) => watcher());
+  for (const stream of [child.stdout, child.stderr]) {
+    stream.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8');
+      wake();
+    });
+  }
+  child.stdin.on('error', () => undefined);
+  let over = false;
+  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => {
+    over = true;
+    resolve(code);
+    wake();
+  }));
+  return {
+    pid: child.pid!,
+    text: () => said,
+    write: (input) => void child.stdin.write(input),
+    ended,
+    until: (pattern) => new Promise((resolve, reject) => {
+      const look = (): void => {
+        const match = pattern.exec(said);
+        if (match === null && !over) return;
+        watchers.delete(look);
+        if (match !== null) resolve(match);
+        else reject(new Error(`${file} ended before ${pattern}:\n${said}\n${steno.logs()}`));
+      };
+      watchers.add(look);
+      look();
+    }),
+    async stop() {
+      if (!over) child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+/** Answers every connection with what it sent. */
+export async function echoServer(): Promise<{ readonly port: number; close(): Promise<void> }> {
+  const sockets = new Set<Socket>();
+  const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
+    sockets.add(socket);
+    socket.on('error', () => undefined).on('close', () => sockets.delete(socket)).pipe(socket);
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  return {
+    port: (server.address() as AddressInfo).port,
+    async close() {
+      for (const socket of sockets) socket.destroy();
+      server.close();
+      await once(server, 'close');
+    },
+  };
+}
+
+/** Sends `bytes`, ends its side, and answers all that came back. */
+export async function exchange(port: number, bytes: Buffer, through?: { readonly host: string; readonly port: number }): Promise<Buffer> {
+  const socket = connect({ host: '127.0.0.1', port, allowHalfOpen: true });
+  await once(socket, 'connect');
+  if (through !== undefined) await socks5(socket, through);
+  socket.end(bytes);
+  const chunks: Buffer[] = [];
+  for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
+  return Buffer.concat(chunks);
+}
+
+/** RFC 1928, no authentication, CONNECT to an IPv4 address. */
+async function socks5(socket: Socket, { host, port }: { readonly host: string; readonly port: number }): Promise<void> {
+  const take = async (length: number): Promise<Buffer> => {
+    for (;;) {
+      const bytes = socket.read(length) as Buffer | null;
+      if (bytes !== null) return bytes;
+      await once(socket, 'readable');
+    }
+  };
+  socket.write(Buffer.from([5, 1, 0]));
+  if (!(await take(2)).equals(Buffer.from([5, 0]))) throw new Error('SOCKS: another method');
+  socket.write(Buffer.from([5, 1, 0, 1, ...host.split('.').map(Number), port >> 8, port & 0xff]));
+  const answer = await take(10);
+  if (answer[1] !== 0) throw new Error(`SOCKS: ${answer[1]}`);
+}
+
+/** The viewer's answers, asked as the `steno` command asks. */
+export interface Viewer {
+  sessions(): Promise<readonly SessionInfo[]>;
+  audit(): Promise<readonly AuditRow[]>;
+  /** As `steno export ID --format cast`. */
+  cast(id: string): Promise<string>;
+}
+
+export function viewerOf(steno: Steno): Viewer {
+  const client = openClient(openHome(steno.env));
+  return {
+    sessions: async () => (await client.get<SessionList>('/api/sessions?limit=200')).sessions,
+    audit: async () => (await client.get<{ readonly rows: readonly AuditRow[] }>('/api/audit?limit=200')).rows,
+    cast: async (id) => text(await client.stream(`/api/sessions/${id}/export?format=cast`)),
+  };
+}
+
+export const isOver = ({ state }: SessionInfo): boolean => state === 'ended' || state === 'sealed';
+
+/** Runs `act` and answers the sessions that it left, oldest first, once there are `count` and all are over. */
+export async function sessionsOf(viewer: Viewer, count: number, act: () => Promise<void>): Promise<readonly SessionInfo[]> {
+  const before = new Set((await viewer.sessions()).map(({ id }) => id));
+  await act();
+  const fresh = async (): Promise<readonly SessionInfo[]> => (await viewer.sessions()).filter(({ id }) => !before.has(id)).reverse();
+  return eventually(fresh, (rows) => rows.length >= count && rows.every(isOver));
+}
+
+export async function must(result: Promise<Result>): Promise<Result> {
+  const { status, stdout, stderr } = await result;
+  if (status !== 0) throw new Error(`status ${status}\n${stdout}\n${stderr}`);
+  return { status, stdout, stderr };
+}
+
+/** Where the gateway listens, and its plain host key for clients that know no host certificates. */
+export async function gatewayOf(steno: Steno): Promise<{ readonly host: string; readonly port: string; readonly hostKey: string; readonly fingerprint: string }> {
+  const [host, port] = steno.run.ssh.split(':') as [string, string];
+  const { stdout } = await must(steno.exec('ssh-keyscan', ['-t', 'ed25519', '-p', port, host]));
+  const hostKey = stdout.split('\n').find((line) => line.includes('ssh-ed25519'))!.split(' ').slice(1, 3).join(' ');
+  const printed = await must(steno.exec('ssh-keygen', ['-lf', '-'], { input: `${hostKey}\n` }));
+  return { host, port, hostKey, fingerprint: printed.stdout.split(' ')[1]! };
+}
+
+/** The user's key as PuTTY reads it. */
+export async function puttyKey(steno: Steno): Promise<readonly string[]> {
+  const home = join(steno.folder, 'home');
+  const key = join(steno.folder, 'user.ppk');
+  await must(steno.exec('puttygen', [join(home, 'id_ed25519'), '-O', 'private', '-o', key]));
+  return ['-batch', '-noagent', '-i', key, '-cert', join(home, 'id_ed25519-cert.pub')];
+}
+
+/** Resident memory of a process in bytes. */
+export function residentBytes(pid: number): number {
+  return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? 0) * 1024;
+}

@@ -1,0 +1,81 @@
+/** A stock OpenSSH server as a node of a whole Steno: own configuration, a free loopback port, stopped by its pid. */
+import { spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
+import type { Steno } from './machine.js';
+
+export const sshdPath = '/usr/sbin/sshd';
+
+/** A loopback port on which nothing listens. */
+export async function freePort(): Promise<number> {
+  const server = createServer();
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}
+
+export interface StockNode {
+  readonly name: string;
+  readonly port: number;
+  stop(): Promise<void>;
+}
+
+/** Registers `name` and starts its sshd. `certified` false: its host key carries no certificate of the host CA. */
+export async function startStockNode(steno: Steno, name: string, { certified = true } = {}): Promise<StockNode> {
+  const dir = join(steno.folder, `sshd-${name}`);
+  mkdirSync(dir, { mode: 0o700 });
+  mkdirSync('/run/sshd', { recursive: true });
+  const hostKey = join(dir, 'host_key');
+  const must = async (file: string, ...args: readonly string[]): Promise<string> => {
+    const { status, stdout, stderr } = await steno.exec(file, args);
+    if (status !== 0) throw new Error(`${file} ${args.join(' ')}: ${status}\n${stderr}`);
+    return stdout;
+  };
+  await must('ssh-keygen', '-q', '-t', 'ed25519', '-N', '', '-f', hostKey);
+  const port = await freePort();
+  const stenoMust = async (...args: readonly string[]): Promise<string> => {
+    const { status, stdout, stderr } = await steno.steno(...args);
+    if (status !== 0) throw new Error(`steno ${args.join(' ')}: ${status}\n${stderr}`);
+    return stdout;
+  };
+  await stenoMust('nodes', 'add', name, `127.0.0.1:${port}`);
+  writeFileSync(join(dir, 'user_ca.pub'), await stenoMust('ca', 'export', 'user'));
+  if (certified) writeFileSync(`${hostKey}-cert.pub`, await stenoMust('ca', 'sign-host', `${hostKey}.pub`, '--name', name));
+  writeFileSync(join(dir, 'sshd_config'), [
+    `ListenAddress 127.0.0.1:${port}`,
+    `HostKey ${hostKey}`,
+    ...(certified ? [`HostCertificate ${hostKey}-cert.pub`] : []),
+    `TrustedUserCAKeys ${join(dir, 'user_ca.pub')}`,
+    'AuthorizedKeysFile none', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'StrictModes no', 'PermitRootLogin yes', 'UsePAM no',
+    'PidFile none', 'MaxStartups 100', 'Subsystem sftp internal-sftp', 'AcceptEnv LANG LC_*', 'PrintMotd no', 'PrintLastLog no', '',
+  ].join('\n'));
+  const child = spawn(sshdPath, ['-D', '-e', '-f', join(dir, 'sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
+  await listening(child);
+  return {
+    name,
+    port,
+    async stop() {
+      if (child.exitCode !== null || child.signalCode !== null) return;
+      child.kill('SIGTERM');
+      await once(child, 'exit');
+    },
+  };
+}
+
+async function listening(child: ChildProcess): Promise<void> {
+  let said = '';
+  await new Promise<void>((resolve, reject) => {
+    child.stderr!.on('data', (chunk: Buffer) => {
+      if (said.length < 65_536) said += chunk.toString('utf8');
+      if (said.includes('Server listening')) resolve();
+    });
+    child.once('exit', (code) => reject(new Error(`sshd ended with ${code}:\n${said}`)));
+  });
+}

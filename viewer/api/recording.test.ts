@@ -1,0 +1,76 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { encodeManifest, manifestKey, parseManifest, partKey, recordingPrefix, sealedKey } from '#schemas/recording/layout.js';
+import type { LineBody } from '#schemas/recording/line.js';
+import { RecordingReader, scanFrame } from './recording.js';
+import { record } from './testing/recorded.js';
+import { openStand } from './testing/stand.js';
+import type { Stand } from './testing/stand.js';
+
+let stand: Stand;
+beforeAll(async () => {
+  stand = await openStand();
+});
+afterAll(() => stand.close());
+
+function* ticks(): Generator<readonly [number, LineBody]> {
+  for (let i = 0; i < 9; i++) yield [i * 1100, { code: 'o', data: `tick ${i}\r\n` }];
+}
+
+test('the index of parts and the index of a manifest say the same', async () => {
+  const reader = new RecordingReader(stand.objects, stand.zstd);
+  const made = await record(stand, { state: 'parts', blocksPerPart: 2, lines: ticks() });
+  const walked = (await reader.index(made.id, made.startedAt))!;
+  const sealed = await record(stand, { state: 'sealed', blocksPerPart: 2, lines: ticks() });
+  const read = (await reader.index(sealed.id, sealed.startedAt))!;
+  const shape = (index: typeof walked) => [index.cols, index.rows, index.duration, index.block, index.segments.map(({ start, firstBlock, begin }) => [start, firstBlock, begin])];
+  expect(shape(walked)).toEqual(shape(read));
+  expect([walked.sealed, read.sealed, walked.segments.length]).toEqual([false, true, 5]);
+});
+
+test('parts that come while a session is live extend its index; a hole ends it', async () => {
+  const reader = new RecordingReader(stand.objects, stand.zstd);
+  const made = await record(stand, { state: 'live', storedParts: 2, blocksPerPart: 2, lines: ticks() });
+  expect((await reader.index(made.id, made.startedAt))!.block).toBe(4);
+  await made.seal();
+  expect((await reader.index(made.id, made.startedAt))!.block).toBe(9);
+  await stand.objects.delete(partKey(recordingPrefix(made.id, made.startedAt), 3));
+  expect((await reader.index(made.id, made.startedAt))!.block).toBe(4);
+});
+
+test('nothing stored is no index; a damaged part or manifest is an error, not an empty recording', async () => {
+  const reader = new RecordingReader(stand.objects, stand.zstd);
+  const made = await record(stand, { state: 'live', lines: ticks() });
+  const prefix = recordingPrefix(made.id, made.startedAt);
+  expect(await reader.index(made.id, made.startedAt)).toBeNull();
+  await stand.objects.put(partKey(prefix, 1), Buffer.from('garbage!'));
+  await expect(reader.index(made.id, made.startedAt)).rejects.toMatchObject({ code: 'RECORDING_MALFORMED' });
+  await stand.objects.put(manifestKey(prefix), Buffer.from('{"version":99}'));
+  await expect(reader.index(made.id, made.startedAt)).rejects.toMatchObject({ code: 'RECORDING_VERSION' });
+});
+
+test('a recording that was repacked under a reader is read anew', async () => {
+  const reader = new RecordingReader(stand.objects, stand.zstd);
+  const made = await record(stand, { state: 'sealed', blocksPerPart: 2, lines: ticks() });
+  const before = await reader.index(made.id, made.startedAt);
+  const prefix = recordingPrefix(made.id, made.startedAt);
+  const manifest = parseManifest(await stand.objects.get(manifestKey(prefix)));
+  const parts = await Promise.all(manifest.objects.map(({ key }) => stand.objects.get(key)));
+  const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, { length }) => sum + length, 0));
+  const whole = Buffer.concat(parts);
+  await stand.objects.put(sealedKey(prefix), whole);
+  await stand.objects.put(manifestKey(prefix), encodeManifest({
+    ...manifest, objects: [{ key: sealedKey(prefix), bytes: whole.length }], frames: manifest.frames.map((frame) => ({ ...frame, object: 0, offset: starts[frame.object]! + frame.offset })),
+  }));
+  for (const { key } of manifest.objects) await stand.objects.delete(key);
+  const { start, lines } = await reader.segment(made.id, made.startedAt, 1);
+  expect([start, Buffer.from(lines).toString().includes('tick 2')]).toEqual([before!.segments[1]!.start, true]);
+  expect((await reader.index(made.id, made.startedAt))!.objects).toEqual([sealedKey(prefix)]);
+});
+
+test('a frame splits at its keyframes, wherever they stand', () => {
+  const text = '[0,"k",{"cols":1,"rows":1,"screen":""}]\n[1,"o","a"]\n[2,"o","b"]\n[0,"k",{"cols":1,"rows":1,"screen":"b"}]\n[3,"o","c"]\n';
+  const { segments, n, at } = scanFrame(Buffer.from(text), { n: 4, at: 500 });
+  expect(segments.map(({ start, firstBlock }) => [start, firstBlock])).toEqual([[500, 5], [3500, 7]]);
+  expect([n, at]).toEqual([7, 6500]);
+  expect(() => scanFrame(Buffer.from('[1,"o","a"]'), { n: 1, at: 0 })).toThrow();
+});

@@ -1,0 +1,169 @@
+import type { Dispatch } from 'asciinema-player';
+import { afterEach, beforeEach, expect, test, vi } from 'vitest';
+import { Replay } from './replay.js';
+import type { ReplayIndex } from './replay.js';
+import { parseLines } from './segments.js';
+
+/** Three segments of ten seconds, a line a second, and what a terminal would hold: the text since the last reset. */
+const stored: ReplayIndex = { cols: 80, rows: 24, duration: 30_000, live: false, block: 30, segments: [{ start: 0 }, { start: 10_000 }, { start: 20_000 }] };
+const keyframe = (screen: string): string => `[0,"k",${JSON.stringify({ cols: 80, rows: 24, screen })}]\n`;
+const textOf = (n: number): string => {
+  const before = Array.from({ length: n * 10 }, (_, i) => `${i + 1}.`).join('');
+  return keyframe(before) + Array.from({ length: 10 }, (_, i) => `[1,"o","${n * 10 + i + 1}."]\n`).join('');
+};
+const screenAt = (ms: number): string => Array.from({ length: Math.floor(ms / 1000) }, (_, i) => `${i + 1}.`).join('');
+
+function open(index: ReplayIndex = stored, startAt: number | 'end' = 0) {
+  const terminal = { text: '', resets: 0 };
+  const asked: number[] = [];
+  const dispatch = ((name: string, data: never) => {
+    if (name === 'reset') {
+      terminal.text = (data as { init: string }).init;
+      terminal.resets += 1;
+    }
+    if (name === 'output') terminal.text += data as string;
+  }) as Dispatch;
+  const replay = new Replay({
+    index, newlines: false, now: () => Date.now(), startAt,
+    load: async (n) => {
+      asked.push(n);
+      return parseLines(textOf(n), n * 10_000, false);
+    },
+  });
+  const driver = replay.driver({ dispatch });
+  return { replay, driver, terminal, asked };
+}
+
+beforeEach(() => void vi.useFakeTimers());
+afterEach(() => void vi.useRealTimers());
+
+test.each([0, 999, 1000, 9_999, 10_000, 10_500, 19_999, 25_400, 30_000])('a seek to %d ms shows that moment', async (ms) => {
+  const { replay, driver, terminal } = open();
+  await driver.init();
+  await replay.seek(ms);
+  expect(terminal.text).toBe(screenAt(ms));
+  await replay.seek(3_000);
+  expect(terminal.text).toBe(screenAt(3_000));
+});
+
+test('a seek needs one segment, and fetches the next ahead', async () => {
+  const { driver, asked } = open(stored, 12_000);
+  await driver.init();
+  expect(asked).toEqual([1, 2]);
+});
+
+test('of two seeks the later counts', async () => {
+  const { replay, driver, terminal } = open();
+  await driver.init();
+  const first = replay.seek(25_000);
+  await replay.seek(15_000);
+  await first;
+  expect([terminal.text, replay.position]).toEqual([screenAt(15_000), 15_000]);
+});
+
+test('plays in time, across segments, to its end, and from the start again', async () => {
+  const { replay, driver, terminal } = open();
+  await driver.init();
+  replay.play();
+  await vi.advanceTimersByTimeAsync(12_500);
+  expect(terminal.text).toBe(screenAt(12_500));
+  await vi.advanceTimersByTimeAsync(20_000);
+  expect([replay.state.phase, terminal.text, terminal.resets]).toEqual(['ended', screenAt(30_000), 1]);
+  replay.play();
+  await vi.advanceTimersByTimeAsync(2_500);
+  expect(terminal.text).toBe(screenAt(2_000));
+});
+
+test('speed changes on the way; pausing holds the moment', async () => {
+  const { replay, driver, terminal } = open();
+  await driver.init();
+  replay.setSpeed(4);
+  replay.play();
+  await vi.advanceTimersByTimeAsync(2_100);
+  replay.setSpeed(0.5);
+  await vi.advanceTimersByTimeAsync(4_000);
+  replay.pause();
+  await vi.advanceTimersByTimeAsync(60_000);
+  expect([terminal.text, Math.round(replay.position / 100)]).toEqual([screenAt(10_000), 104]);
+});
+
+test('idle time is skipped on wish', async () => {
+  const index = { ...stored, duration: 600_000, segments: [{ start: 0 }] };
+  const terminal = { text: '' };
+  const replay = new Replay({ index, newlines: false, now: () => Date.now(), startAt: 0, load: async () => parseLines('[1,"o","a"]\n[590,"o","b"]\n[9,"o","c"]\n', 0, false) });
+  const driver = replay.driver({ dispatch: ((name: string, data: unknown) => void (name === 'output' && (terminal.text += String(data)))) as Dispatch });
+  await driver.init();
+  replay.setSkipIdle(true);
+  replay.play();
+  await vi.advanceTimersByTimeAsync(3_000);
+  expect([terminal.text, replay.state.phase]).toEqual(['abc', 'ended']);
+});
+
+test('a live session is followed, looked back into, and caught up with', async () => {
+  const live = { ...stored, live: true };
+  const { replay, driver, terminal } = open(live, 'end');
+  await driver.init();
+  expect([replay.state.following, terminal.text]).toEqual([true, screenAt(30_000)]);
+  replay.live('[1,"o","31."]\n');
+  expect(terminal.text).toBe(screenAt(31_000));
+  await replay.seek(5_000);
+  replay.live('[1,"o","32."]\n');
+  expect([replay.state.following, terminal.text, replay.state.duration]).toEqual([false, screenAt(5_000), 32_000]);
+  await replay.seek(31_000);
+  expect(terminal.text).toBe(screenAt(31_000));
+  await replay.follow();
+  expect([replay.state.following, terminal.text, replay.block]).toEqual([true, screenAt(32_000), 32]);
+});
+
+test('blocks that come while the replay opens are shown', async () => {
+  const { replay, driver, terminal } = open({ ...stored, live: true }, 'end');
+  const opening = driver.init();
+  replay.live('[1,"o","31."]\n');
+  await opening;
+  replay.live('[1,"o","32."]\n');
+  expect(terminal.text).toBe(screenAt(32_000));
+});
+
+test('segments take the tail over without a flicker, and the end of the session ends the replay', async () => {
+  const { replay, driver, terminal } = open({ ...stored, live: true, duration: 20_000, block: 20, segments: stored.segments.slice(0, 2) }, 'end');
+  await driver.init();
+  for (let second = 21; second <= 30; second++) replay.live(`[1,"o","${second}."]\n`);
+  const { resets } = terminal;
+  replay.update({ ...stored, live: true });
+  expect([terminal.text, terminal.resets, replay.tailCharacters]).toEqual([screenAt(30_000), resets, 0]);
+  replay.update(stored);
+  expect([replay.state.phase, replay.state.following, replay.state.live]).toEqual(['ended', false, false]);
+  await replay.seek(22_000);
+  expect(terminal.text).toBe(screenAt(22_000));
+});
+
+test('a segment that cannot be read is said, and a later seek tries again', async () => {
+  let broken = true;
+  const replay = new Replay({
+    index: stored, newlines: false, now: () => Date.now(), startAt: 0,
+    load: async (n) => {
+      if (broken) throw new Error('the store does not answer');
+      return parseLines(textOf(n), n * 10_000, false);
+    },
+  });
+  const driver = replay.driver({ dispatch: (() => undefined) as Dispatch });
+  await driver.init();
+  expect([replay.state.phase, replay.state.error]).toEqual(['failed', 'the store does not answer']);
+  broken = false;
+  await replay.seek(0);
+  expect([replay.state.phase, replay.state.error]).toEqual(['paused', null]);
+});
+
+test('segments that were numbered anew are fetched anew, and a seek under way still arrives', async () => {
+  const { replay, driver, terminal, asked } = open();
+  await driver.init();
+  await replay.seek(15_000);
+  const before = asked.length;
+  const seeking = replay.seek(25_000);
+  replay.update({ ...stored, segments: [{ start: 0 }, { start: 10_000 }, { start: 20_000 }, { start: 30_000 }].filter(({ start }) => start !== 10_000) });
+  await seeking;
+  await vi.advanceTimersByTimeAsync(0);
+  expect(asked.length).toBeGreaterThan(before);
+  expect(replay.position).toBe(25_000);
+  expect(terminal.resets).toBeGreaterThan(1);
+});
