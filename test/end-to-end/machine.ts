@@ -187,7 +187,7 @@ export async function eventually<T>(ask: () => Promise<T>, satisfied: (answer: T
   for (;;) {
     const answer = await ask();
     if (satisfied(answer)) return answer;
-    if (Date.now() > deadline) throw new Error(`still not: ${JSON.stringify(answer).slice(0, 2000)}`);
+    if (Date.now() > deadline) throw new Error(`still not: ${String(JSON.stringify(answer)).slice(0, 2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

@@ -14,7 +14,7 @@ type Victim = Child | 'supervisor' | 'everything';
 
 /** Brings a scene to where the kill comes. */
 const moments = {
-  'a recording begins: its file has a name': (scene) => scene.recorded(),
+  'a recording begins: its header is written': (scene) => scene.recorded(),
   'a recording begins: the shell has its prompt': (scene) => scene.opened(),
   'lines are printed: shown, not yet all sent': (scene) => printing(scene),
   'lines are printed: all in the index, nothing acknowledged': async (scene) => {
@@ -84,7 +84,7 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
   {
     victim: 'gateway',
     at: [
-      ['a recording begins: its file has a name', interrupted],
+      ['a recording begins: its header is written', interrupted],
       ['a recording begins: the shell has its prompt', interrupted],
       ['lines are printed: shown, not yet all sent', interrupted],
       ['lines are printed: all in the index, nothing acknowledged', interrupted],
@@ -97,7 +97,7 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
   {
     victim: 'store',
     at: [
-      ['a recording begins: its file has a name', goesOn],
+      ['a recording begins: its header is written', goesOn],
       ['lines are printed: shown, not yet all sent', goesOn],
       ['lines are printed: all in the index, nothing acknowledged', goesOn],
       ['a part closes: signed, not yet stored', goesOn],
@@ -112,14 +112,14 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
   {
     victim: 'authority',
     at: [
-      ['a recording begins: its file has a name', { session: 'either', end: ['complete'] }],
+      ['a recording begins: its header is written', { session: 'either', end: ['complete'] }],
       ['lines are printed: shown, not yet all sent', goesOn],
     ],
   },
   {
     victim: 'agent',
     at: [
-      ['a recording begins: its file has a name', ends],
+      ['a recording begins: its header is written', ends],
       ['lines are printed: shown, not yet all sent', ends],
       ['lines are printed: all in the index, nothing acknowledged', ends],
     ],

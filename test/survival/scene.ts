@@ -17,7 +17,7 @@ import { openHome } from '../../cli/home.js';
 import { bin, eventually } from '../end-to-end/machine.js';
 import type { Steno, Terminal } from '../end-to-end/machine.js';
 
-/** More than the lines that bring a checkpoint (256 KiB), more than the object store of full.test.ts holds compressed. */
+/** More than the lines that bring a checkpoint (256 KiB), random, so that compression does not save a full disk. */
 export const A_PART = 300_000;
 
 /** Prints `TAGn000001`, `TAGn000002`, … until a file is made; with bytes to print, these come after line 20. */
@@ -61,10 +61,10 @@ export class Scene {
     return readdirSync(this.spool).filter((name) => /^[0-9a-z]{26}\.cast$/.test(name));
   }
 
-  /** Resolves when the recording has begun, before the shell runs. */
+  /** Resolves when the recording has begun, before the shell runs: its header is written. */
   async recorded(): Promise<void> {
     await seen(() => {
-      const name = this.#spooled().find((one) => !this.#before.has(one));
+      const name = this.#spooled().find((one) => !this.#before.has(one) && textOf(join(this.spool, one)) !== '');
       if (name !== undefined) this.session = name.slice(0, 26);
       return this.session !== '';
     }, () => `no recording began:\n${this.terminal.text()}\n${this.steno.logs()}`);
@@ -131,23 +131,30 @@ export class Scene {
   }
 
   row(): Promise<SessionInfo | undefined> {
-    return api<SessionList>(this.steno, '/api/sessions?limit=1000').then(({ sessions }) => sessions.find(({ id }) => id === this.session));
+    return api<SessionList>(this.steno, '/api/sessions?limit=50').then(({ sessions }) => sessions.find(({ id }) => id === this.session));
   }
 
   /** Lines of the sequence that search knows, with how often. */
   async found(): Promise<Map<string, number>> {
-    const { hits } = await api<SearchResult>(this.steno, `/api/search?q=${this.tag}n0&mode=substring&limit=1000`);
     const found = new Map<string, number>();
-    for (const { text } of hits) for (const line of this.#shownLines(`${text}\r\n`)) found.set(line, (found.get(line) ?? 0) + 1);
+    // A hundred hits are the most that one search answers.
+    for (let hundred = 0, more = true; more; hundred++) {
+      const { hits } = await api<SearchResult>(this.steno, `/api/search?q=${this.tag}n${String(hundred).padStart(4, '0')}&mode=substring&limit=100`);
+      more = hits.length > 0;
+      for (const { text } of hits) for (const line of this.#shownLines(`${text}\r\n`)) found.set(line, (found.get(line) ?? 0) + 1);
+    }
     return found;
   }
 
-  /** Everything that was shown is recorded, proven and found once. Answers how the recording ended. */
-  async check(): Promise<string> {
+  /**
+   * Everything that was shown is recorded, proven and found once; with `lost`, all but what a gap stands for. Answers
+   * how the recording ended.
+   */
+  async check({ lost = false } = {}): Promise<string> {
     const { steno, session } = this;
     const shown = this.terminal.text();
     const lines = this.#shownLines(shown);
-    await eventually(() => this.row().catch(() => undefined), (row) => row?.state === 'sealed' || row?.state === 'interrupted').catch((error: unknown) => {
+    await eventually(() => this.row().catch(() => undefined), (row) => row?.state === 'sealed' || row?.state === 'interrupted', 20_000).catch((error: unknown) => {
       throw new Error(`${session} was not sealed: ${String(error)}\n${steno.logs()}`);
     });
     await eventually(async () => this.forgotten, (forgotten) => forgotten);
@@ -157,8 +164,14 @@ export class Scene {
     const verified = await steno.exec(process.execPath, [bin, 'verify', file, '--json']);
     const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
     expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
-    expect(this.#recordedOutput(file)).toContain(shown.slice(shown.indexOf(lines[0] ?? ''), shown.lastIndexOf(lines.at(-1) ?? '') + (lines.at(-1) ?? '').length));
     const last = lines.at(-1);
+    // What ssh itself says at the end was never in the session.
+    const own = last === undefined ? shown.split('Connection ')[0]! : shown.slice(shown.indexOf(lines[0]!), shown.lastIndexOf(last) + last.length);
+    const recorded = this.#recorded(file);
+    const gap = recorded.some(([, code, data]) => code === 'g' && (data as { reason: string }).reason === 'recorder_failed');
+    expect(gap).toBe(lost);
+    if (lost) return verdict.end;
+    expect(recorded.flatMap(([, code, data]) => (code === 'o' ? [String(data)] : [])).join('')).toContain(own);
     if (last === undefined) return verdict.end;
     const search = await steno.steno('search', last, '--json');
     expect(search.status, `${last}: ${search.stderr}`).toBe(0);
@@ -169,14 +182,12 @@ export class Scene {
     return verdict.end;
   }
 
-  #recordedOutput(file: string): string {
+  #recorded(file: string): [number, string, unknown][] {
     return execFileSync('zstd', ['-dc', file], { encoding: 'utf8', maxBuffer: 64 << 20 })
       .trimEnd()
       .split('\n')
       .filter((line) => line.startsWith('['))
-      .map((line) => JSON.parse(line) as [number, string, unknown])
-      .flatMap(([, code, data]) => (code === 'o' ? [String(data)] : []))
-      .join('');
+      .map((line) => JSON.parse(line) as [number, string, unknown]);
   }
 }
 
