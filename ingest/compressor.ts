@@ -35,21 +35,23 @@ export function openCompressor(): Compressor {
       clearTimeout(idle);
       const thread = (worker ??= new Worker(new URL('./compress-worker.js', import.meta.url)));
       const settle = (outcome: () => void): void => {
-        thread.removeAllListeners();
+        // One by one: `removeAllListeners` would take those that the thread's own messages come by.
+        thread.off('message', onMessage).off('error', onError).off('exit', onExit);
         idle = setTimeout(() => void stop(), IDLE_MS);
         idle.unref();
         outcome();
       };
-      thread.once('message', (answer: CompressAnswer) =>
-        settle(() => (answer.kind === 'frame' ? resolve(answer.frame) : reject(new StenoError('INTERNAL', answer.message)))));
-      thread.once('error', (error) => {
+      const onMessage = (answer: CompressAnswer): void =>
+        settle(() => (answer.kind === 'frame' ? resolve(answer.frame) : reject(new StenoError('INTERNAL', answer.message))));
+      const onError = (error: Error): void => {
         worker = undefined;
         settle(() => reject(error));
-      });
-      thread.once('exit', () => {
+      };
+      const onExit = (): void => {
         worker = undefined;
         settle(() => reject(new StenoError('INTERNAL', 'the compressing thread ended')));
-      });
+      };
+      thread.on('message', onMessage).on('error', onError).on('exit', onExit);
       // A copy travels: the caller may go on using its bytes.
       thread.postMessage({ content: Uint8Array.from(content), level } satisfies CompressRequest);
     });

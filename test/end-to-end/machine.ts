@@ -62,6 +62,12 @@ export class Steno {
     return JSON.parse(readFileSync(join(this.data, 'run.json'), 'utf8')) as RunInfo;
   }
 
+  /** Of `steno up` itself. */
+  get pid(): number {
+    if (this.#process?.pid === undefined) throw new Error('not started');
+    return this.#process.pid;
+  }
+
   get config(): string {
     return join(this.folder, 'home', 'ssh_config');
   }
@@ -181,7 +187,7 @@ export async function eventually<T>(ask: () => Promise<T>, satisfied: (answer: T
   for (;;) {
     const answer = await ask();
     if (satisfied(answer)) return answer;
-    if (Date.now() > deadline) throw new Error(`still not: ${JSON.stringify(answer).slice(0, 2000)}`);
+    if (Date.now() > deadline) throw new Error(`still not: ${String(JSON.stringify(answer)).slice(0, 2000)}`);
     await new Promise((resolve) => setTimeout(resolve, 100));
   }
 }

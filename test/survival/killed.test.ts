@@ -1,0 +1,212 @@
+/**
+ * `kill -9` of any process at any moment: what a terminal showed is recorded, proven and found, once.
+ *
+ * Each break point is met twice: "failed" kills before the step is done, "but done" when it is done and nobody has been
+ * told. Closing, storing and sealing go on while the test looks on, so a kill may also come a moment late.
+ */
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Steno, eventually } from '../end-to-end/machine.js';
+import { A_PART, Scene, seen } from './scene.js';
+
+type Child = 'gateway' | 'store' | 'authority' | 'agent';
+/** `supervisor`: `steno up` alone, its children see it go. `everything`: all five at once, as by the kernel. */
+type Victim = Child | 'supervisor' | 'everything';
+
+/** Brings a scene to where the kill comes. */
+const moments = {
+  'a recording begins: its header is written': (scene) => scene.recorded(),
+  'a recording begins: the shell has its prompt': (scene) => scene.opened(),
+  'lines are printed: shown, not yet all sent': (scene) => printing(scene),
+  'lines are printed: all in the index, nothing acknowledged': async (scene) => {
+    await printing(scene);
+    await scene.stopPrinting();
+    await eventually(() => scene.found(), (found) => found.size >= 40);
+  },
+  'a part closes: signed, not yet stored': async (scene) => {
+    await scene.opened();
+    scene.print(A_PART);
+    await seen(() => scene.journal.includes('"part":1'));
+  },
+  'a part closes: its object is there, not yet acknowledged': async (scene) => {
+    await scene.opened();
+    scene.print(A_PART);
+    await seen(() => scene.hasObject('part-000001.cast.zst'));
+  },
+  'a session closes: its exit is written': async (scene) => {
+    await leaving(scene);
+    await seen(() => scene.forgotten || /,"x",/.test(scene.lines));
+  },
+  'a session closes: its end is signed': async (scene) => {
+    await leaving(scene);
+    await seen(() => scene.forgotten || scene.journal.includes('"end":"complete"'));
+  },
+  'a session is sealed: everything acknowledged, no object yet': async (scene) => {
+    await leaving(scene, A_PART);
+    await seen(() => scene.forgotten);
+  },
+  'a session is sealed: the object is there, no manifest': async (scene) => {
+    await leaving(scene, A_PART);
+    await seen(() => scene.hasObject('recording.cast.zst'));
+  },
+  'a session is sealed: the manifest is there, parts not deleted': async (scene) => {
+    await leaving(scene, A_PART);
+    await seen(() => scene.hasObject('manifest.json'));
+  },
+} satisfies Record<string, (scene: Scene) => Promise<void>>;
+
+async function printing(scene: Scene): Promise<void> {
+  await scene.opened();
+  scene.print();
+  await scene.printed(40);
+}
+
+async function leaving(scene: Scene, filler = 0): Promise<void> {
+  await scene.opened();
+  scene.print(filler);
+  await scene.printed(40);
+  await scene.stopPrinting();
+  scene.terminal.write('exit\r');
+}
+
+type Moment = keyof typeof moments;
+
+/** What becomes of the session: it goes on, or it ends; and what the last checkpoint says. */
+interface Outcome {
+  readonly session: 'goes on' | 'ends' | 'either';
+  readonly end: readonly ('complete' | 'interrupted')[];
+}
+const goesOn: Outcome = { session: 'goes on', end: ['complete'] };
+const ends: Outcome = { session: 'ends', end: ['complete'] };
+const interrupted: Outcome = { session: 'ends', end: ['interrupted'] };
+const over: Outcome = { session: 'ends', end: ['complete', 'interrupted'] };
+
+const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, Outcome][] }[] = [
+  {
+    victim: 'gateway',
+    at: [
+      ['a recording begins: its header is written', interrupted],
+      ['a recording begins: the shell has its prompt', interrupted],
+      ['lines are printed: shown, not yet all sent', interrupted],
+      ['lines are printed: all in the index, nothing acknowledged', interrupted],
+      ['a part closes: signed, not yet stored', interrupted],
+      ['a part closes: its object is there, not yet acknowledged', interrupted],
+      ['a session closes: its exit is written', over],
+      ['a session closes: its end is signed', over],
+    ],
+  },
+  {
+    victim: 'store',
+    at: [
+      ['a recording begins: its header is written', goesOn],
+      ['lines are printed: shown, not yet all sent', goesOn],
+      ['lines are printed: all in the index, nothing acknowledged', goesOn],
+      ['a part closes: signed, not yet stored', goesOn],
+      ['a part closes: its object is there, not yet acknowledged', goesOn],
+      ['a session closes: its exit is written', ends],
+      ['a session closes: its end is signed', ends],
+      ['a session is sealed: everything acknowledged, no object yet', ends],
+      ['a session is sealed: the object is there, no manifest', ends],
+      ['a session is sealed: the manifest is there, parts not deleted', ends],
+    ],
+  },
+  {
+    victim: 'authority',
+    at: [
+      ['a recording begins: its header is written', { session: 'either', end: ['complete'] }],
+      ['lines are printed: shown, not yet all sent', goesOn],
+    ],
+  },
+  {
+    victim: 'agent',
+    at: [
+      ['a recording begins: its header is written', ends],
+      ['lines are printed: shown, not yet all sent', ends],
+      ['lines are printed: all in the index, nothing acknowledged', ends],
+    ],
+  },
+  {
+    victim: 'supervisor',
+    at: [
+      ['lines are printed: shown, not yet all sent', ends],
+      ['a part closes: its object is there, not yet acknowledged', ends],
+      ['a session closes: its exit is written', ends],
+    ],
+  },
+  {
+    victim: 'everything',
+    at: [
+      ['lines are printed: shown, not yet all sent', interrupted],
+      ['a part closes: signed, not yet stored', interrupted],
+      ['a part closes: its object is there, not yet acknowledged', interrupted],
+      ['a session is sealed: the object is there, no manifest', ends],
+    ],
+  },
+];
+
+const steno = new Steno();
+const scenes: Scene[] = [];
+
+beforeAll(async () => {
+  await steno.start();
+  await steno.json('login', '--data', steno.data);
+});
+afterAll(() => steno.dispose());
+
+/** Kills, and answers with what brings everything back. */
+function kill(victim: Victim): () => Promise<void> {
+  const { processes } = steno.run;
+  if (victim === 'supervisor' || victim === 'everything') {
+    process.kill(steno.pid, 'SIGKILL');
+    if (victim === 'everything') for (const pid of Object.values(processes)) process.kill(pid, 'SIGKILL');
+    return async () => {
+      await steno.stop();
+      await steno.start();
+      await steno.json('login', '--data', steno.data);
+    };
+  }
+  const pid = processes[victim]!;
+  process.kill(pid, 'SIGKILL');
+  return async () => {
+    await eventually(async () => steno.run.processes[victim], (now) => now !== undefined && now !== pid);
+  };
+}
+
+describe.each(table)('kill -9 of $victim', ({ victim, at }) => {
+  it.each(at)('while %s', async (moment, { session, end }) => {
+    const scene = new Scene(steno);
+    scenes.push(scene);
+    await moments[moment](scene);
+    const restored = kill(victim);
+    if (session === 'goes on' && !moment.startsWith('a recording begins')) {
+      if (!moment.includes('nothing acknowledged')) await scene.printedMore();
+      await restored();
+      await scene.leave();
+    } else if (session === 'ends') {
+      await scene.terminal.ended;
+      await restored();
+    } else {
+      await Promise.race([scene.terminal.until(/[$#] $/).catch(() => undefined), scene.terminal.ended]);
+      await restored();
+      await scene.leave();
+    }
+    expect(end).toContain(await scene.check());
+    expect([...scene.objects].sort()).toEqual(['manifest.json', 'recording.cast.zst']);
+  });
+});
+
+describe('after all of this', () => {
+  it('every recording still verifies, and the numbers of the gateway have no hole', async () => {
+    const counters: number[] = [];
+    for (const { session } of scenes) {
+      const verdict = await steno.json<{ ok: boolean; counter: number }>('verify', session);
+      expect(verdict.ok).toBe(true);
+      counters.push(verdict.counter);
+    }
+    expect(counters).toEqual(scenes.map((_scene, index) => index + 1));
+  });
+
+  it('doctor finds nothing wrong', async () => {
+    const checks = await steno.json<{ name: string; state: string }[]>('doctor', '--data', steno.data);
+    expect(checks.filter(({ state }) => state !== 'ok')).toEqual([]);
+  });
+});

@@ -1,0 +1,152 @@
+/**
+ * Stores that refuse, answer wrongly, or are away: nothing is acknowledged meanwhile, sessions go on and new ones begin,
+ * and afterwards everything is there once.
+ *
+ * The object store is a real S3 server with a place to answer in its stead. Each way to fail is met twice: the request
+ * was not done, and it was done and reported as failed.
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import { createServer } from 'node:net';
+import type { Server } from 'node:net';
+import { afterAll, afterEach, beforeAll, describe, expect, it } from 'vitest';
+import { startS3Server } from '#stores/objects/s3server.js';
+import type { S3Server } from '#stores/objects/s3server.js';
+import { Steno, eventually } from '../end-to-end/machine.js';
+import { A_PART, Scene, audit } from './scene.js';
+
+const steno = new Steno();
+let s3: S3Server;
+let restore: (() => void | Promise<void>) | null = null;
+
+beforeAll(async () => {
+  s3 = await startS3Server();
+  Object.assign(steno.env, {
+    AWS_ENDPOINT_URL_S3: s3.options.endpoint, AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER', AWS_REGION: 'us-east-1',
+  });
+  await steno.start('--objects', 's3://recordings/survival');
+  await steno.json('login', '--data', steno.data);
+});
+afterEach(async () => {
+  await restore?.();
+  restore = null;
+});
+afterAll(async () => {
+  await steno.dispose();
+  await s3.close();
+});
+
+const isPut = ({ method }: IncomingMessage): boolean => method === 'PUT';
+
+function answer500(request: IncomingMessage, response: ServerResponse): true {
+  request.resume();
+  response.writeHead(500, { 'content-type': 'application/xml' });
+  response.end('<?xml version="1.0"?><Error><Code>InternalError</Code><Message>no</Message></Error>');
+  return true;
+}
+
+function cut(request: IncomingMessage): true {
+  request.socket.destroy();
+  return true;
+}
+
+/** The server does its work; what it answers becomes this instead. */
+function instead(response: ServerResponse, act: (end: ServerResponse['end']) => void): false {
+  const end = response.end.bind(response) as ServerResponse['end'];
+  response.writeHead = (() => response) as typeof response.writeHead;
+  response.write = (() => true) as typeof response.write;
+  response.end = (() => {
+    act(end);
+    return response;
+  }) as typeof response.end;
+  return false;
+}
+
+const trouble: readonly (readonly [string, string, (request: IncomingMessage, response: ServerResponse) => boolean])[] = [
+  ['answers 500 to every write', 'failed', (request, response) => isPut(request) && answer500(request, response)],
+  ['answers 500 to every write', 'but done', (request, response) => isPut(request) && instead(response, (end) => {
+    response.statusCode = 500;
+    end();
+  })],
+  ['cuts every connection', 'failed', (request) => cut(request)],
+  ['cuts the connection of every write', 'but done', (request, response) => isPut(request) && instead(response, () => response.socket?.destroy())],
+];
+
+/** A session that was there before, one that comes and goes meanwhile: neither notices. Answers both. */
+async function sessionsGoOn(break_: () => void): Promise<readonly Scene[]> {
+  const before = new Scene(steno);
+  await before.opened();
+  before.print(A_PART);
+  await before.printed(5);
+  break_();
+  await before.printed(40);
+  const meanwhile = new Scene(steno);
+  await meanwhile.opened();
+  meanwhile.print();
+  await meanwhile.printed(35);
+  await meanwhile.leave();
+  await before.printedMore();
+  await before.leave();
+  for (const scene of [before, meanwhile]) {
+    expect(scene.forgotten).toBe(false);
+    expect(scene.journal).not.toContain('"closed":true');
+  }
+  expect(meanwhile.journal).not.toContain('"stored"');
+  return [before, meanwhile];
+}
+
+async function everythingArrives(scenes: readonly Scene[]): Promise<void> {
+  await restore?.();
+  restore = null;
+  for (const scene of scenes) expect(await scene.check()).toBe('complete');
+}
+
+describe('the object store', () => {
+  it.each(trouble)('%s (%s)', async (_name, _how, intercept) => {
+    const scenes = await sessionsGoOn(() => {
+      s3.intercept = intercept;
+      restore = () => {
+        s3.intercept = undefined;
+      };
+    });
+    // Rows come before objects: what was printed is found all the same.
+    await eventually(() => scenes[1]!.found(), (found) => found.size >= 35);
+    await everythingArrives(scenes);
+  });
+
+  it('that it was away is in the audit', async () => {
+    const rows = await eventually(() => audit(steno, 'store.unavailable'), ({ length }) => length > 0);
+    expect(rows[0]).toMatchObject({ target: 'objects', outcome: 'failure', code: 'STORE_UNAVAILABLE' });
+  });
+});
+
+describe('ingest', () => {
+  it('stopped for a while: it does not answer, and nobody hangs up', async () => {
+    const pid = steno.run.processes['store']!;
+    const scenes = await sessionsGoOn(() => {
+      process.kill(pid, 'SIGSTOP');
+      restore = () => void process.kill(pid, 'SIGCONT');
+    });
+    await everythingArrives(scenes);
+  });
+
+  it('killed, and kept from starting again: its port is taken', async () => {
+    const port = Number(/:(\d+)$/.exec((steno.run as unknown as { ingest: string }).ingest)![1]);
+    const pid = steno.run.processes['store']!;
+    const thief = createServer((socket) => socket.destroy());
+    const scenes = await sessionsGoOn(() => {
+      process.kill(pid, 'SIGKILL');
+      listenOn(thief, port);
+      restore = () => new Promise<void>((resolve) => void thief.close(() => resolve()));
+    });
+    await restore?.();
+    restore = null;
+    await eventually(async () => steno.run.processes['store'], (now) => now !== undefined && now !== pid, 60_000);
+    await everythingArrives(scenes);
+  });
+});
+
+/** Takes the port as soon as the one who had it is gone. */
+function listenOn(server: Server, port: number): void {
+  server.on('error', () => setImmediate(() => server.listen(port, '127.0.0.1')));
+  server.listen(port, '127.0.0.1');
+}

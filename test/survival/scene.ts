@@ -1,0 +1,222 @@
+/**
+ * What every row of the tables does: somebody types in a shell that prints numbered lines, something breaks at a known
+ * moment, and afterwards it is compared what the terminal showed with what is recorded, proven and found.
+ *
+ * Moments are seen in the files of the spool and of the object store, looked at again and again without sleeping, so
+ * that the break comes within a millisecond. A moment that is over too soon is no fault: what must hold afterwards is
+ * the same. Nothing here waits for a time.
+ */
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect } from 'vitest';
+import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
+import type { AuditRow } from '#schemas/rows.js';
+import { openClient } from '../../cli/client.js';
+import { openHome } from '../../cli/home.js';
+import { bin, eventually } from '../end-to-end/machine.js';
+import type { Steno, Terminal } from '../end-to-end/machine.js';
+
+/** More than the lines that bring a checkpoint (256 KiB), random, so that compression does not save a full disk. */
+export const A_PART = 300_000;
+
+/** Prints `TAGn000001`, `TAGn000002`, … until a file is made; with bytes to print, these come after line 20. */
+const program = `#!/bin/sh
+tag=$1 stop=$2 filler=$3
+i=1
+while [ ! -e "$stop" ]; do
+  printf '%sn%06d\\n' "$tag" "$i"
+  [ "$i" != 20 ] || [ "$filler" = 0 ] || { head -c "$filler" /dev/urandom | base64 -w 100; }
+  [ "$i" -lt 30 ] || sleep 0.02
+  i=$((i + 1))
+done
+printf '%sdone\\n' "$tag"
+`;
+
+let scenes = 0;
+
+export class Scene {
+  readonly steno: Steno;
+  readonly tag: string;
+  readonly terminal: Terminal;
+  session = '';
+  readonly #before: ReadonlySet<string>;
+  readonly #stop: string;
+
+  /** Dials at once; `opened` tells when the shell is there. */
+  constructor(steno: Steno) {
+    this.steno = steno;
+    this.tag = `s${process.pid}x${++scenes}`;
+    this.#stop = join(steno.folder, `${this.tag}.stop`);
+    writeFileSync(join(steno.folder, 'print'), program);
+    this.#before = new Set(this.#spooled());
+    this.terminal = steno.terminal('ssh', ['-F', steno.config, `${steno.login}@local.steno`], { cols: 200, rows: 50 });
+  }
+
+  get spool(): string {
+    return join(this.steno.data, 'gateway', 'spool');
+  }
+
+  #spooled(): string[] {
+    return readdirSync(this.spool).filter((name) => /^[0-9a-z]{26}\.cast$/.test(name));
+  }
+
+  /** Resolves when the recording has begun, before the shell runs: its header is written. */
+  async recorded(): Promise<void> {
+    await seen(() => {
+      const name = this.#spooled().find((one) => !this.#before.has(one) && textOf(join(this.spool, one)) !== '');
+      if (name !== undefined) this.session = name.slice(0, 26);
+      return this.session !== '';
+    }, () => `no recording began:\n${this.terminal.text()}\n${this.steno.logs()}`);
+  }
+
+  async opened(): Promise<void> {
+    await this.recorded();
+    await this.terminal.until(/[$#] $/);
+  }
+
+  print(filler = 0): void {
+    this.terminal.write(`sh ${this.steno.folder}/print ${this.tag} ${this.#stop} ${filler}\r`);
+  }
+
+  async printed(line: number): Promise<void> {
+    await this.terminal.until(new RegExp(`${this.tag}n${String(line).padStart(6, '0')}\r`));
+  }
+
+  /** Some more lines than now. */
+  async printedMore(): Promise<void> {
+    await this.printed((this.#shownLines(this.terminal.text()).length || 0) + 5);
+  }
+
+  async stopPrinting(): Promise<void> {
+    writeFileSync(this.#stop, '');
+    await this.terminal.until(new RegExp(`${this.tag}done\r\n[^\r\n]*[$#] $`));
+  }
+
+  /** Ends the shell, if it is still there. */
+  async leave(): Promise<void> {
+    writeFileSync(this.#stop, '');
+    const gone = this.terminal.ended;
+    await Promise.race([gone, this.terminal.until(new RegExp(`${this.tag}done`)).catch(() => undefined)]);
+    this.terminal.write('exit\r');
+    await gone;
+  }
+
+  #shownLines(text: string): string[] {
+    return [...text.matchAll(new RegExp(`${this.tag}n\\d{6}(?=\r\n)`, 'g'))].map(([line]) => line);
+  }
+
+  /** Files of the recording in the object store, when that is a folder. */
+  get objects(): readonly string[] {
+    const root = join(this.steno.data, 'store', 'objects', 'recordings');
+    return existsSync(root) ? readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes(this.session) && /\.(zst|json)$/.test(path)).map((path) => path.slice(path.lastIndexOf('/') + 1)) : [];
+  }
+
+  hasObject(name: string): boolean {
+    const [year, month, day] = new Date(timeOf(this.session)).toISOString().slice(0, 10).split('-');
+    return existsSync(join(this.steno.data, 'store', 'objects', 'recordings', year!, month!, day!, this.session, name));
+  }
+
+  get lines(): string {
+    return textOf(join(this.spool, `${this.session}.cast`));
+  }
+
+  get journal(): string {
+    return textOf(join(this.spool, `${this.session}.state`));
+  }
+
+  /** Nothing is left in the spool: ingest has acknowledged the end. */
+  get forgotten(): boolean {
+    return !existsSync(join(this.spool, `${this.session}.cast`)) && !existsSync(join(this.spool, `${this.session}.state`));
+  }
+
+  row(): Promise<SessionInfo | undefined> {
+    return api<SessionList>(this.steno, '/api/sessions?limit=50').then(({ sessions }) => sessions.find(({ id }) => id === this.session));
+  }
+
+  /** Lines of the sequence that search knows, with how often. */
+  async found(): Promise<Map<string, number>> {
+    const found = new Map<string, number>();
+    // A hundred hits are the most that one search answers.
+    for (let hundred = 0, more = true; more; hundred++) {
+      const { hits } = await api<SearchResult>(this.steno, `/api/search?q=${this.tag}n${String(hundred).padStart(4, '0')}&mode=substring&limit=100`);
+      more = hits.length > 0;
+      for (const { text } of hits) for (const line of this.#shownLines(`${text}\r\n`)) found.set(line, (found.get(line) ?? 0) + 1);
+    }
+    return found;
+  }
+
+  /**
+   * Everything that was shown is recorded, proven and found once; with `lost`, all but what a gap stands for. Answers
+   * how the recording ended.
+   */
+  async check({ lost = false } = {}): Promise<string> {
+    const { steno, session } = this;
+    const shown = this.terminal.text();
+    const lines = this.#shownLines(shown);
+    await eventually(() => this.row().catch(() => undefined), (row) => row?.state === 'sealed' || row?.state === 'interrupted', 20_000).catch((error: unknown) => {
+      throw new Error(`${session} was not sealed: ${String(error)}\n${steno.logs()}`);
+    });
+    await eventually(async () => this.forgotten, (forgotten) => forgotten);
+    const file = join(steno.folder, `${this.tag}.cast.zst`);
+    const exported = await steno.steno('export', session, '-o', file);
+    expect(exported.status, exported.stderr).toBe(0);
+    const verified = await steno.exec(process.execPath, [bin, 'verify', file, '--json']);
+    const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
+    expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
+    const last = lines.at(-1);
+    // What ssh itself says at the end was never in the session.
+    const own = last === undefined ? shown.split('Connection ')[0]! : shown.slice(shown.indexOf(lines[0]!), shown.lastIndexOf(last) + last.length);
+    const recorded = this.#recorded(file);
+    const gap = recorded.some(([, code, data]) => code === 'g' && (data as { reason: string }).reason === 'recorder_failed');
+    expect(gap).toBe(lost);
+    if (lost) return verdict.end;
+    expect(recorded.flatMap(([, code, data]) => (code === 'o' ? [String(data)] : [])).join('')).toContain(own);
+    if (last === undefined) return verdict.end;
+    const search = await steno.steno('search', last, '--json');
+    expect(search.status, `${last}: ${search.stderr}`).toBe(0);
+    expect((JSON.parse(search.stdout) as SearchHit[]).map((hit) => hit.session)).toEqual([session]);
+    const found = await this.found();
+    expect([...found].filter(([, times]) => times > 1)).toEqual([]);
+    expect(lines.filter((line) => !found.has(line))).toEqual([]);
+    return verdict.end;
+  }
+
+  #recorded(file: string): [number, string, unknown][] {
+    return execFileSync('zstd', ['-dc', file], { encoding: 'utf8', maxBuffer: 64 << 20 })
+      .trimEnd()
+      .split('\n')
+      .filter((line) => line.startsWith('['))
+      .map((line) => JSON.parse(line) as [number, string, unknown]);
+  }
+}
+
+/** A signed request to the viewer, as the verbs make them. */
+export function api<T>(steno: Steno, path: string): Promise<T> {
+  return openClient(openHome(steno.env)).get<T>(path);
+}
+
+export async function audit(steno: Steno, event: string): Promise<readonly AuditRow[]> {
+  const answer = await api<readonly AuditRow[] | { readonly rows: readonly AuditRow[] }>(steno, `/api/audit?event=${event}&limit=100`);
+  return 'rows' in answer ? answer.rows : answer;
+}
+
+/** Looks again at every turn of the event loop. */
+export async function seen(look: () => boolean, otherwise: () => string = () => 'never seen', limitMs = 30_000): Promise<void> {
+  for (const deadline = Date.now() + limitMs; !look(); await new Promise((resolve) => setImmediate(resolve))) {
+    if (Date.now() > deadline) throw new Error(otherwise());
+  }
+}
+
+function textOf(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
+/** The time in a session id, in ms since 1970. */
+function timeOf(session: string): number {
+  return [...session.slice(0, 10)].reduce((time, digit) => time * 32 + '0123456789abcdefghjkmnpqrstvwxyz'.indexOf(digit), 0);
+}
