@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names: bulk, terminal, files, connect, keystrokes, cost, searchable. `--quick` makes everything small, to see that it works.
+ * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, cost. `--quick` makes everything small, to see that it works.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -13,6 +13,7 @@ import type { Section } from './measure.js';
 import { bulk, terminal } from './scenarios/bulk.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
+import { idle } from './scenarios/idle.js';
 import { connecting, keystrokes, searchable } from './scenarios/latency.js';
 
 const args = process.argv.slice(2);
@@ -27,6 +28,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['terminal', (field) => terminal(field, rounds)],
   ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
+  ['idle', (field) => idle(field, quick ? 100 : 2_000)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
 ];
 
