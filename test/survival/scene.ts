@@ -7,8 +7,9 @@
  * the same. Nothing here waits for a time.
  */
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { createWriteStream, existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
 import { expect } from 'vitest';
 import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
 import type { AuditRow } from '#schemas/rows.js';
@@ -42,6 +43,7 @@ export class Scene {
   session = '';
   readonly #before: ReadonlySet<string>;
   readonly #stop: string;
+  #printing = false;
 
   /** Dials at once; `opened` tells when the shell is there. */
   constructor(steno: Steno) {
@@ -76,6 +78,7 @@ export class Scene {
   }
 
   print(filler = 0): void {
+    this.#printing = true;
     this.terminal.write(`sh ${this.steno.folder}/print ${this.tag} ${this.#stop} ${filler}\r`);
   }
 
@@ -97,7 +100,8 @@ export class Scene {
   async leave(): Promise<void> {
     writeFileSync(this.#stop, '');
     const gone = this.terminal.ended;
-    await Promise.race([gone, this.terminal.until(new RegExp(`${this.tag}done`)).catch(() => undefined)]);
+    const atPrompt = this.#printing ? new RegExp(`${this.tag}done`) : /[$#] $/;
+    await Promise.race([gone, this.terminal.until(atPrompt).catch(() => undefined)]);
     this.terminal.write('exit\r');
     await gone;
   }
@@ -159,21 +163,22 @@ export class Scene {
     });
     await eventually(async () => this.forgotten, (forgotten) => forgotten);
     const file = join(steno.folder, `${this.tag}.cast.zst`);
-    const exported = await steno.steno('export', session, '-o', file);
-    expect(exported.status, exported.stderr).toBe(0);
-    const verified = await steno.exec(process.execPath, [bin, 'verify', file, '--json']);
+    await pipeline(await openClient(openHome(steno.env)).stream(`/api/sessions/${session}/export?format=cast.zst`), createWriteStream(file));
+    const last = lines.at(-1);
+    const [verified, search] = await Promise.all([
+      steno.exec(process.execPath, [bin, 'verify', file, '--json']),
+      last === undefined || lost ? null : steno.steno('search', last, '--json'),
+    ]);
     const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
     expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
-    const last = lines.at(-1);
-    // What ssh itself says at the end was never in the session.
-    const own = last === undefined ? shown.split('Connection ')[0]! : shown.slice(shown.indexOf(lines[0]!), shown.lastIndexOf(last) + last.length);
+    // What ssh itself and the gateway say at the end was never in the session.
+    const own = last === undefined ? shown.split(/(?:\r\n)?steno: |Connection /)[0]! : shown.slice(shown.indexOf(lines[0]!), shown.lastIndexOf(last) + last.length);
     const recorded = this.#recorded(file);
     const gap = recorded.some(([, code, data]) => code === 'g' && (data as { reason: string }).reason === 'recorder_failed');
     expect(gap).toBe(lost);
     if (lost) return verdict.end;
     expect(recorded.flatMap(([, code, data]) => (code === 'o' ? [String(data)] : [])).join('')).toContain(own);
-    if (last === undefined) return verdict.end;
-    const search = await steno.steno('search', last, '--json');
+    if (last === undefined || search === null) return verdict.end;
     expect(search.status, `${last}: ${search.stderr}`).toBe(0);
     expect((JSON.parse(search.stdout) as SearchHit[]).map((hit) => hit.session)).toEqual([session]);
     const found = await this.found();
