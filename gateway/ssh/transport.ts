@@ -193,8 +193,8 @@ export class Transport {
   #parse(chunk: Buffer): void {
     if (!this.#protocol._destruct) return;
     try {
-      // Other ciphers, and none, may keep views of what they are given.
-      const inPlace = isGcm(this.#protocol._decipher);
+      // Other ciphers, and none, may keep views of what they are given; so does a key exchange, to its end.
+      const inPlace = isGcm(this.#protocol._decipher) && this.#protocol._kexinit === undefined;
       this.#protocol.parse(inPlace ? chunk : Buffer.from(chunk), 0, chunk.length);
       // AES-GCM does so too, with a packet whose tag has not come.
       const { _decipher: decipher } = this.#protocol;
