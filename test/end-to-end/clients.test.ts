@@ -2,7 +2,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest';
 import type { SessionInfo } from '#schemas/api.js';
 import { background, echoServer, exchange, gatewayOf, must, puttyKey, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
@@ -138,6 +138,7 @@ describe.each(['local', 'stock'])('through the gateway to node %s', (node) => {
   it('-A: the agent of the user is there, and only when asked for', async () => {
     await must(steno.exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-C', `agent-${node}`, '-f', file(`agent-${node}`)]));
     const agent = background(steno, 'ssh-agent', ['-D', '-a', file(`agent-${node}.sock`)]);
+    onTestFinished(() => agent.stop());
     await agent.until(/SSH_AUTH_SOCK/);
     const env = { SSH_AUTH_SOCK: file(`agent-${node}.sock`) };
     await must(steno.exec('ssh-add', ['-q', file(`agent-${node}`)], { env }));
@@ -147,7 +148,6 @@ describe.each(['local', 'stock'])('through the gateway to node %s', (node) => {
       const plain = await steno.exec('ssh', ['-F', steno.config, host, 'echo "[$SSH_AUTH_SOCK]"'], { env });
       expect(plain.stdout).toBe('[]\n');
     });
-    await agent.stop();
   });
 
   it('rekeying every megabyte does no harm to 20 MB each way', async () => {
