@@ -118,7 +118,7 @@ export class SessionCertificates {
     if (this.#waiting.length >= MAX_WAITING) throw new StenoError('TOO_MANY', 'session certificates');
     return new Promise((resolve, reject) => {
       this.#waiting.push({ ...item, resolve, reject });
-      this.#writing ??= this.#write().finally(() => { this.#writing = undefined; });
+      this.#writing ??= this.#write();
     });
   }
 
@@ -138,6 +138,8 @@ export class SessionCertificates {
         for (const { reject } of batch) reject(error);
       }
     }
+    // In the same turn in which nothing waits: what comes a moment later must start the next run.
+    this.#writing = undefined;
   }
 }
 

@@ -5,7 +5,7 @@
 import { execFileSync, spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -16,7 +16,9 @@ export const CIPHER = 'aes128-gcm@openssh.com';
 export interface Field {
   readonly steno: Steno;
   /** Arguments of `ssh` (and `sftp`) that reach the node, destination included. */
-  readonly routes: Readonly<Record<'direct' | 'jump' | 'steno', readonly string[]>>;
+  readonly routes: Readonly<Record<'direct' | 'jump' | 'steno' | 'login@node', readonly string[]>>;
+  /** CPU seconds that the gateway used so far, all its threads. */
+  gatewaySeconds(): number;
   close(): Promise<void>;
 }
 
@@ -52,13 +54,22 @@ export async function openField(): Promise<Field> {
         direct: [...plain, 'node'],
         jump: [...plain, '-J', 'jump', 'node'],
         steno: [...common, '-F', steno.config, '-o', `User=${steno.login}`, 'bench.steno'],
+        // One connection instead of two: its first half is the user's name.
+        'login@node': [...common, '-F', steno.config, `${steno.login}@bench@steno-gateway`],
       },
+      gatewaySeconds: () => cpuSeconds(steno.run.processes['gateway']!),
       close,
     };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+/** Linux counts what each thread ran in ns; `stat` counts in hundredths of a second. Threads that ended are missing. */
+function cpuSeconds(pid: number): number {
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]));
+  return threads.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }
 
 async function daemon(folder: string, name: string, daemons: ChildProcess[]): Promise<number> {

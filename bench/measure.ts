@@ -29,6 +29,19 @@ export function ratio(a: Figure, b: Figure): number {
   return quantile(a.runs.map((value, i) => value / b.runs[i]!), 0.5);
 }
 
+/** In the order of `compared`; `login@node` is Steno by one connection instead of two, as `ssh login@node@gateway`. */
+export const contestants = ['steno', 'login@node', 'jump', 'direct'] as const;
+export const comparedHeader = ['Steno', 'Steno, `login@node@gateway`', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`', '`login@node@gateway` / `ssh -J`'];
+
+/** Median (least–most) of each contestant, and Steno's ratios. */
+export function compared(figures: readonly Figure[]): string[] {
+  const [steno, inOne, jump] = figures as [Figure, Figure, Figure];
+  return [
+    ...figures.map(({ median, min, max }) => `${round3(median)} (${round3(min)}–${round3(max)})`),
+    ...[steno, inOne].map((figure) => `${ratio(figure, jump).toFixed(2)}x`),
+  ];
+}
+
 export function quantile(values: readonly number[], q: number): number {
   const sorted = [...values].sort((x, y) => x - y);
   const at = (sorted.length - 1) * q;

@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names: bulk, terminal, files, connect, keystrokes, searchable. `--quick` makes everything small, to see that it works.
+ * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, cost. `--quick` makes everything small, to see that it works.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -11,7 +11,9 @@ import type { Field } from './field.js';
 import { markdown } from './measure.js';
 import type { Section } from './measure.js';
 import { bulk, terminal } from './scenarios/bulk.js';
+import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
+import { idle } from './scenarios/idle.js';
 import { connecting, keystrokes, searchable } from './scenarios/latency.js';
 
 const args = process.argv.slice(2);
@@ -25,6 +27,8 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['bulk', (field) => bulk(field, rounds, quick ? 64 : 1024)],
   ['terminal', (field) => terminal(field, rounds)],
   ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
+  ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
+  ['idle', (field) => idle(field, quick ? 100 : 2_000)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
 ];
 

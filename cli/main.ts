@@ -9,6 +9,7 @@ import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { playCommand } from './verbs/play.js';
+import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
 
@@ -33,7 +34,7 @@ Exit codes:
 `);
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

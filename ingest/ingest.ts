@@ -101,7 +101,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   const connections = new Set<UplinkConnection>();
   const followers = new Set<WebSocket>();
 
-  const server = createServer({ ...parts.tls, handshakeTimeout: 10_000, headersTimeout: 5_000, requestTimeout: 5_000 });
+  const server = createServer({ ...parts.tls, handshakeTimeout: 10_000, headersTimeout: 5_000, requestTimeout: 5_000, connectionsCheckingInterval: 2_000 });
   server.maxConnections = MAX_CONNECTIONS;
   parts.guard(server, KINDS);
   server.on('request', (_request, response) => response.writeHead(426).end());

@@ -68,8 +68,11 @@ export async function* deriveRows({ objects, zstd }: Pick<ReindexParts, 'objects
 
 const BATCH_ROWS = 20_000;
 
-/** Inserts the rows of one recording. Safe to repeat, and beside a running ingest. */
-export async function reindex(parts: ReindexParts, prefix: string): Promise<{ readonly screen: number; readonly events: number }> {
+/**
+ * Inserts the rows of one recording. Safe to repeat, and beside a running ingest. `run` tells repetitions apart: with the
+ * same one, a store that remembers it would take what was deleted meanwhile for a resend.
+ */
+export async function reindex(parts: ReindexParts, prefix: string, run: string): Promise<{ readonly screen: number; readonly events: number }> {
   const counts = { screen: 0, events: 0 };
   const held: { screen: Rows['screen'][number][]; events: Rows['events'][number][] } = { screen: [], events: [] };
   const flush = async (atLeast: number): Promise<void> => {
@@ -77,7 +80,7 @@ export async function reindex(parts: ReindexParts, prefix: string): Promise<{ re
       const rows = held[table];
       if (rows.length < atLeast) continue;
       const [first, last] = [rows[0]!, rows.at(-1)!];
-      await parts.events.insert(table, rows as never, `reindex ${first.session} ${first.block}.${first.index} ${last.block}.${last.index}`);
+      await parts.events.insert(table, rows as never, `reindex ${run} ${first.session} ${first.block}.${first.index} ${last.block}.${last.index}`);
       counts[table] += rows.length;
       held[table] = [];
     }
@@ -88,7 +91,7 @@ export async function reindex(parts: ReindexParts, prefix: string): Promise<{ re
     await flush(BATCH_ROWS);
     if (session === null) continue;
     await flush(1);
-    await parts.events.insert('sessions', [session], `reindex ${session.session} ${session.version}`);
+    await parts.events.insert('sessions', [session], `reindex ${run} ${session.session} ${session.version}`);
   }
   return counts;
 }

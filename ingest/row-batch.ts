@@ -50,9 +50,7 @@ export class RowBatch {
   add(rows: RowSet): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#queue.push({ rows, resolve, reject });
-      this.#running ??= this.#run().finally(() => {
-        this.#running = undefined;
-      });
+      this.#running ??= this.#run();
     });
   }
 
@@ -70,6 +68,8 @@ export class RowBatch {
       const left = this.#interval - (performance.now() - started);
       if (this.#queue.length > 0 && left > 0) await new Promise((resolve) => setTimeout(resolve, left));
     }
+    // In the same turn in which the queue was seen empty: what is added a moment later must start the next run.
+    this.#running = undefined;
   }
 
   #next(): Job[] {

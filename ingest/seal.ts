@@ -62,9 +62,7 @@ export class Sealer {
   add(session: string): void {
     if (this.#closing) return;
     this.#queue.add(session);
-    this.#running ??= this.#run().finally(() => {
-      this.#running = undefined;
-    });
+    this.#running ??= this.#run();
   }
 
   /** Finds what was over and not sealed when the last process ended. */
@@ -99,16 +97,21 @@ export class Sealer {
   }
 
   async #run(): Promise<void> {
-    for (const session of this.#queue) {
-      this.#queue.delete(session);
-      try {
-        await seal(this.#parts, session, () => this.#closing);
-      } catch (error) {
-        if (error instanceof StenoError && error.code === 'DRAINING') return;
-        this.#parts.log.error({ session, err: error }, 'session cannot be sealed; its parts stay');
-        await this.#audit(session, error).catch(() => undefined);
+    try {
+      for (const session of this.#queue) {
+        this.#queue.delete(session);
+        try {
+          await seal(this.#parts, session, () => this.#closing);
+        } catch (error) {
+          if (error instanceof StenoError && error.code === 'DRAINING') return;
+          this.#parts.log.error({ session, err: error }, 'session cannot be sealed; its parts stay');
+          await this.#audit(session, error).catch(() => undefined);
+        }
+        if (this.#closing) return;
       }
-      if (this.#closing) return;
+    } finally {
+      // In the same turn in which the queue was seen empty: what is added a moment later must start the next run.
+      this.#running = undefined;
     }
   }
 

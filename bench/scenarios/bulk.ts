@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { closeSync, ftruncateSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Field } from '../field.js';
-import { interleave, ratio, round3 } from '../measure.js';
+import { compared, comparedHeader, contestants, interleave } from '../measure.js';
 import type { Section } from '../measure.js';
 
 const MIB = 1 << 20;
@@ -39,18 +39,15 @@ export async function bulk(field: Field, rounds: number, mebibytes: number): Pro
     closeSync(input);
     return total / 1e6 / seconds;
   };
-  const names = ['steno', 'jump', 'direct'] as const;
   const rows: string[][] = [];
   for (const [title, make] of [['from the node', down], ['to the node', up]] as const) {
     process.stderr.write(`bulk ${title}\n`);
-    const figures = await interleave(names.map((name) => ({ name, run: make(routes[name]) })), rounds);
-    const [steno, jump, direct] = figures as [typeof figures[0], typeof figures[0], typeof figures[0]];
-    rows.push([title, ...[steno, jump, direct].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(steno!, jump!).toFixed(2)}x`]);
+    rows.push([title, ...compared(await interleave(contestants.map((name) => ({ name, run: make(routes[name]) })), rounds))]);
   }
   return {
     title: 'Bulk, recorded and hashed',
     how: `${mebibytes} MiB by \`ssh … head -c\` and \`ssh … cat >/dev/null\`, same cipher on every leg, MB/s, median (least–most) of ${rounds} rounds, contestants in turn.`,
-    header: ['direction', 'Steno', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`'],
+    header: ['direction', ...comparedHeader],
     rows,
   };
 }
@@ -63,12 +60,11 @@ export async function terminal(field: Field, rounds: number): Promise<Section> {
     const { seconds, bytes } = await timed(args, command, 'ignore', true);
     return bytes / 1e6 / seconds;
   };
-  const figures = await interleave((['steno', 'jump', 'direct'] as const).map((name) => ({ name, run: run(routes[name]) })), rounds);
-  const [steno, jump, direct] = figures;
+  const figures = await interleave(contestants.map((name) => ({ name, run: run(routes[name]) })), rounds);
   return {
     title: 'Terminal output, recorded in full',
     how: `60 MB of text on a terminal (\`ssh -tt … yes | head -c\`), MB/s, median (least–most) of ${rounds} rounds.`,
-    header: ['Steno', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`'],
-    rows: [[...[steno, jump, direct].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(steno!, jump!).toFixed(2)}x`]],
+    header: comparedHeader,
+    rows: [compared(figures)],
   };
 }

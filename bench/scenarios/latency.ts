@@ -3,78 +3,33 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import * as pty from 'node-pty';
 import type { Field } from '../field.js';
-import { interleave, quantile, ratio, round3 } from '../measure.js';
+import { compared, comparedHeader, contestants, interleave, quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
+import { Typist } from './typist.js';
 
-/** Types `count` keys, each once the one before was echoed, and answers the round trips in µs. */
-class Typist {
-  readonly #terminal: pty.IPty;
-  #wanted = '';
-  #resolve: () => void = () => undefined;
-
-  constructor(args: readonly string[]) {
-    this.#terminal = pty.spawn('ssh', ['-tt', ...args, 'stty -icanon echo; echo ready; exec cat >/dev/null'], { cols: 80, rows: 24 });
-    let seen = '';
-    this.#terminal.onData((data) => {
-      seen = (seen + data).slice(-64);
-      if (this.#wanted !== '' && seen.endsWith(this.#wanted)) {
-        this.#wanted = '';
-        this.#resolve();
-      }
-    });
-  }
-
-  ready(): Promise<void> {
-    return this.#until('ready\r\n');
-  }
-
-  async type(count: number): Promise<number[]> {
-    const times: number[] = [];
-    for (let i = 0; i < count; i++) {
-      const key = String.fromCharCode(97 + (i % 26));
-      const echoed = this.#until(key);
-      const start = performance.now();
-      this.#terminal.write(key);
-      await echoed;
-      times.push((performance.now() - start) * 1000);
-      // People pause: without it the measure would be of a pipe, not of a keyboard.
-      await new Promise((resolve) => setTimeout(resolve, 2));
-    }
-    return times;
-  }
-
-  close(): void {
-    this.#terminal.kill();
-  }
-
-  #until(text: string): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wanted = text;
-      this.#resolve = resolve;
-    });
-  }
-}
+const WARM_UP = 1500;
 
 export async function keystrokes(field: Field, rounds: number, condition: string): Promise<Section> {
   process.stderr.write(`keystrokes, ${condition}\n`);
-  const names = ['direct', 'steno', 'jump'] as const;
+  const names = ['direct', 'steno', 'login@node', 'jump'] as const;
   const typists = names.map((name) => new Typist(field.routes[name]));
   await Promise.all(typists.map((typist) => typist.ready()));
   const times = names.map((): number[] => []);
-  for (const typist of typists) await typist.type(50);
+  // A gateway is up for weeks: its first thousand keys, before V8 has compiled it all, are not what people meet.
+  for (const typist of typists) await typist.type(WARM_UP);
   for (let round = 0; round < rounds; round++) {
     for (const [i, typist] of typists.entries()) times[i]!.push(...(await typist.type(200)));
   }
   for (const typist of typists) typist.close();
-  const [direct, steno, jump] = times as [number[], number[], number[]];
+  const [direct, steno, inOne, jump] = times as [number[], number[], number[], number[]];
   const row = (name: string, values: readonly number[]): string[] => [
     name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), ...[0.5, 0.99].map((q) => (values === direct ? '' : `+${round3(quantile(values, q) - quantile(direct, q))}`)),
   ];
   return {
     title: `Keystroke echo, ${condition}`,
-    how: `A key typed into \`ssh -tt\`, until its echo is there, µs; ${rounds * 200} keys a contestant, in turns of 200.`,
+    how: `A key typed into \`ssh -tt\`, until its echo is there, µs; ${rounds * 200} keys a contestant, in turns of 200, after ${WARM_UP} to warm up.`,
     header: ['', 'p50', 'p99', 'added p50', 'added p99'],
-    rows: [row('`ssh` direct', direct), row('Steno', steno), row('`ssh -J`', jump)],
+    rows: [row('`ssh` direct', direct), row('Steno', steno), row('Steno, `login@node@gateway`', inOne), row('`ssh -J`', jump)],
   };
 }
 
@@ -87,13 +42,12 @@ export async function connecting(field: Field, rounds: number): Promise<Section>
     if (code !== 0) throw new Error(`ssh ended with ${code}`);
     return performance.now() - start;
   };
-  const figures = await interleave((['steno', 'jump', 'direct'] as const).map((name) => ({ name, run: run(field.routes[name]) })), rounds);
-  const [steno, jump, direct] = figures;
+  const figures = await interleave(contestants.map((name) => ({ name, run: run(field.routes[name]) })), rounds);
   return {
     title: 'Connect and run `true`',
     how: `A new connection each time, ms, median (least–most) of ${rounds} rounds.`,
-    header: ['Steno', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`'],
-    rows: [[...[steno, jump, direct].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(steno!, jump!).toFixed(2)}x`]],
+    header: comparedHeader,
+    rows: [compared(figures)],
   };
 }
 

@@ -6,7 +6,6 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { StenoError } from '#schemas/errors.js';
 import { connectAuthority } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
@@ -14,12 +13,10 @@ import { runService } from '#runtime/service.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
 import { openEventStore } from '#stores/events/clickhouse.js';
-import type { ObjectStore } from '#stores/objects/contract.js';
-import { openDirectoryStore } from '#stores/objects/directory.js';
-import { openS3Store } from '#stores/objects/s3.js';
 import { openCompressor } from '../../ingest/compressor.js';
 import { startIngest } from '../../ingest/ingest.js';
 import { startViewer } from '../../viewer/api/server.js';
+import { openObjects } from './objects.js';
 
 interface StoreConfig {
   readonly version: string;
@@ -57,7 +54,7 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
   };
   const events = await openEventStore({ kind: 'chdb', path: folder('events') });
   owns(() => events.close());
-  const objects = await openObjects(config, folder);
+  const objects = await openObjects(config.objects, join(config.dataDir, 'objects'));
   owns(() => objects.close());
 
   const identify = async (kind: 'ingest' | 'viewer') => {
@@ -97,18 +94,4 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
   );
   owns(() => viewer.close());
   return { ...ingest.addresses, ...viewer.addresses };
-}
-
-/** Credentials and region come from the environment, where the SDK looks for them; never from argv. */
-async function openObjects({ objects }: StoreConfig, folder: (name: string) => string): Promise<ObjectStore> {
-  if (objects === null) return openDirectoryStore(folder('objects'));
-  const match = /^s3:\/\/([a-z0-9][a-z0-9.-]{1,62})(?:\/(.*))?$/.exec(objects);
-  if (match === null) throw new StenoError('USAGE', `"${objects}" is not s3://BUCKET/PREFIX`);
-  const endpoint = process.env['AWS_ENDPOINT_URL_S3'] ?? process.env['AWS_ENDPOINT_URL'];
-  return openS3Store({
-    bucket: match[1]!,
-    prefix: match[2] ?? '',
-    region: process.env['AWS_REGION'],
-    ...(endpoint === undefined ? {} : { endpoint, forcePathStyle: true }),
-  });
 }

@@ -35,7 +35,13 @@ const sequencePattern = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\
 
 /** Whether the end of an output line asks for a secret. */
 export function looksLikeSecretPrompt(line: string): boolean {
-  return promptPattern.test(line.replace(sequencePattern, ''));
+  const text = line.replace(sequencePattern, '').trimEnd();
+  return mayEndPrompt(text.charCodeAt(text.length - 1)) && promptPattern.test(text);
+}
+
+/** Spares most keys the pattern, which ends in a colon, a question mark, "word", "phrase", "code" or another script. */
+function mayEndPrompt(code: number): boolean {
+  return code === 0x3a || code === 0x3f || (code | 0x20) === 0x64 || (code | 0x20) === 0x65 || code > 0x7f;
 }
 
 const ESC = 0x1b;

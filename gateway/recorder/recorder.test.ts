@@ -99,6 +99,17 @@ describe('a session without a terminal', () => {
   const exec = (limit: number, streams: 'limited' | 'full' = 'limited') =>
     facts({ kind: 'exec', tty: false, recording: { mode: 'strict', streams, limit } });
 
+  test('keeps text with sequences and a few zeros as text, and what is full of zeros as bytes', async () => {
+    const session = await (await start()).open(exec(1000), term, 'cat');
+    const text = '\u001b[0m\u001b[1;34mbin\u001b[0m ./first/file\0./second/file\0\n';
+    session.output('out', Buffer.from(text));
+    session.output('out', Buffer.alloc(30));
+    await session.close();
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    expect(textOf(parsed, 'o')).toBe(text);
+    expect(parsed.lines.find(({ code }) => code === 'b')?.data).toEqual({ stream: 'out', replaces: false, base64: Buffer.alloc(30).toString('base64') });
+  });
+
   test('keeps the first bytes of each direction, and the count and hash of all', async () => {
     const session = await (await start()).open(exec(10), term, 'cat');
     session.output('out', Buffer.from('0123456'));

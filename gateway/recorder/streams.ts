@@ -3,7 +3,7 @@
  * first `limit` bytes are kept, all of them when the role says `full`.
  *
  * Text of the session itself becomes `o` and `i` lines, everything else `b` lines. Limits: whether a chunk is text is
- * decided chunk by chunk. Tested in recorder.test.ts.
+ * decided chunk by chunk: UTF-8, and by its first KiB not full of control characters. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
@@ -14,6 +14,9 @@ import type { SignedLog } from './signed-log.js';
 
 /** Raw bytes of one `b` line. */
 export const RAW_BYTES = 32 << 10;
+/** Bytes of a chunk by which it is told what it is full of. */
+const LOOKED_AT = 1024;
+const ESC = 0x1b;
 /** How long an incomplete UTF-8 sequence waits for its rest, in ms. */
 export const HOLD_MS = 100;
 
@@ -100,7 +103,7 @@ export class Streams {
     const chunk = direction.held === null ? bytes : Buffer.concat([direction.held, bytes]);
     direction.held = null;
     const whole = wholeUtf8(chunk);
-    if (!isUtf8(chunk.subarray(0, whole))) {
+    if (!isUtf8(chunk.subarray(0, whole)) || isFullOfControls(chunk)) {
       this.#raw(direction, chunk, now);
       return;
     }
@@ -134,4 +137,15 @@ export class Streams {
       this.#log.line({ code: 'b', data: { stream, ...of, replaces: false, base64 } }, now);
     }
   }
+}
+
+/** Zeros and the like are UTF-8 too, but take six bytes each in JSON. Sequences of terminals begin with ESC: that is text. */
+function isFullOfControls(chunk: Buffer): boolean {
+  const looked = Math.min(chunk.length, LOOKED_AT);
+  let controls = 0;
+  for (let i = 0; i < looked; i++) {
+    const byte = chunk[i]!;
+    if (byte < 0x20 && byte !== ESC && (byte < 0x08 || byte > 0x0d)) controls += 1;
+  }
+  return controls * 8 > looked;
 }

@@ -3,7 +3,7 @@
  * any of them and kill the process there. `diskFiles` is the only implementation; hooks wrap it (crash.test.ts).
  */
 import {
-  closeSync, fdatasync, fsync, ftruncateSync, fstatSync, mkdirSync, open, close, openSync, readFileSync, readSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync,
+  fdatasync, fsync, ftruncateSync, fstatSync, mkdirSync, open, close, openSync, readFileSync, readSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync,
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
@@ -11,6 +11,7 @@ import { promisify } from 'node:util';
 export interface Files {
   /** `append`: created with mode 0600 when missing, also readable. `fresh`: emptied first. */
   open(path: string, how: 'append' | 'read' | 'fresh'): number;
+  /** Whether it worked is not told. */
   close(fd: number): void;
   /** One write(2): may write less than asked, or throw ENOSPC, EIO. */
   write(fd: number, bytes: Uint8Array, offset: number, length: number): number;
@@ -43,7 +44,8 @@ const closeAsync = promisify(close);
 
 export const diskFiles: Files = {
   open: (path, how) => openSync(path, how === 'append' ? 'a+' : how === 'read' ? 'r' : 'w+', 0o600),
-  close: closeSync,
+  // The last close of an unlinked file gives its blocks back, which takes ms: not in the thread that echoes keys.
+  close: (fd) => close(fd, () => undefined),
   write: (fd, bytes, offset, length) => writeSync(fd, bytes, offset, length),
   writeAt(fd, bytes, position) {
     if (writeSync(fd, bytes, 0, bytes.length, position) !== bytes.length) throw new Error('short write');

@@ -45,9 +45,10 @@ export async function dial({ node, login, key, certificate, hostAuthorities, now
   const socket = connect({ ...address, noDelay: true });
   return new Promise((resolve, reject) => {
     let failure: StenoError | undefined;
+    let hangUp = (): void => void socket.destroy();
     const fail = (error: unknown): void => {
       settle();
-      socket.destroy();
+      hangUp();
       reject(error instanceof Error ? error : new StenoError('NODE_UNREACHABLE', node.name));
     };
     const timer = setTimeout(() => fail(new StenoError('NODE_UNREACHABLE', `${node.name} did not answer within ${DIAL_LIMIT_MS / 1000} s`)), DIAL_LIMIT_MS);
@@ -88,6 +89,7 @@ export async function dial({ node, login, key, certificate, hostAuthorities, now
         drained: () => undefined,
         closed: (reason) => fail(failure ?? new StenoError('NODE_UNREACHABLE', `${node.name} closed the connection${reason === undefined ? '' : ` (${printable(reason, 128)})`}`)),
       });
+      hangUp = () => transport.destroy();
     });
   });
 }

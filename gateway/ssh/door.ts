@@ -90,7 +90,6 @@ export class Door {
       const hostKeys = await this.#deps.hostKeys.of(this.#deps.name);
       if (socket.destroyed) return known();
       this.#welcome(new SocketWire(socket), { kind: 'gateway' }, source, hostKeys, known);
-      socket.resume();
     } catch (error) {
       this.#deps.log.error({ err: error }, 'no host certificate');
       known();

@@ -8,6 +8,7 @@ import { isName, stripDomain } from '#schemas/identity.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import { LocalAnswers } from './local-answers.js';
 import { message, MSG, OPEN_REFUSED } from './messages.js';
+import { Outbox } from './outbox.js';
 import { explain } from './refusal.js';
 import type { Transport } from './transport.js';
 import { HIGH_WATER } from './wire.js';
@@ -118,8 +119,7 @@ class ChannelWire implements Wire {
   readonly #maxPacket: number;
   #window: number;
   #events: WireEvents | undefined;
-  #out: Buffer[] = [];
-  #outBytes = 0;
+  readonly #out = new Outbox();
   #in: Buffer[] = [];
   #unacknowledged = 0;
   #paused = false;
@@ -136,7 +136,7 @@ class ChannelWire implements Wire {
   }
 
   get queued(): number {
-    const queued = this.#outBytes + this.#outer.pressure;
+    const queued = this.#out.length + this.#outer.pressure;
     if (queued > HIGH_WATER) this.#congested = true;
     return queued;
   }
@@ -147,10 +147,13 @@ class ChannelWire implements Wire {
     process.nextTick(() => this.#drainIn());
   }
 
+  reserve(length: number): Buffer {
+    return this.#out.reserve(length);
+  }
+
   send(bytes: Buffer): void {
     if (this.#closed || this.#ending) return;
-    this.#out.push(bytes);
-    this.#outBytes += bytes.length;
+    this.#out.put(bytes);
     if (this.#scheduled) return;
     // Inner packets made from one read leave in outer packets as large as they may be.
     this.#scheduled = true;
@@ -161,8 +164,8 @@ class ChannelWire implements Wire {
   }
 
   flush(): void {
-    while (this.#outBytes > 0 && this.#window > 0 && !this.#closed) this.#sendPacket(Math.min(this.#outBytes, this.#window, this.#maxPacket));
-    if (this.#ending && this.#outBytes === 0 && !this.#closed) this.#close();
+    while (this.#out.length > 0 && this.#window > 0 && !this.#closed) this.#sendPacket(Math.min(this.#out.length, this.#window, this.#maxPacket));
+    if (this.#ending && this.#out.length === 0 && !this.#closed) this.#close();
     if (this.#congested && this.queued <= HIGH_WATER / 2) {
       this.#congested = false;
       this.#events?.drained();
@@ -181,7 +184,6 @@ class ChannelWire implements Wire {
       return;
     }
     if (this.#paused || this.#events === undefined || this.#in.length > 0) {
-      // The view would keep the whole read alive.
       this.#in.push(Buffer.from(bytes));
       return;
     }
@@ -215,28 +217,11 @@ class ChannelWire implements Wire {
 
   #sendPacket(length: number): void {
     this.#window -= length;
-    this.#outBytes -= length;
     this.#outer.sendParts(9 + length, (packet, start) => {
       packet[start] = MSG.channelData;
       packet.writeUInt32BE(this.#clientId, start + 1);
       packet.writeUInt32BE(length, start + 5);
-      let at = start + 9;
-      let missing = length;
-      let used = 0;
-      while (missing > 0) {
-        const piece = this.#out[used]!;
-        if (piece.length <= missing) {
-          packet.set(piece, at);
-          used++;
-          at += piece.length;
-          missing -= piece.length;
-        } else {
-          packet.set(piece.subarray(0, missing), at);
-          this.#out[used] = piece.subarray(missing);
-          missing = 0;
-        }
-      }
-      if (used > 0) this.#out.splice(0, used);
+      this.#out.take(packet, start + 9, length);
     });
   }
 
@@ -255,9 +240,8 @@ class ChannelWire implements Wire {
   #close(): void {
     if (this.#closed) return;
     this.#closed = true;
-    this.#out = [];
+    this.#out.clear();
     this.#in = [];
-    this.#outBytes = 0;
     if (!this.#outer.closed) {
       this.#outer.send(message.eof(this.#clientId));
       this.#outer.send(message.close(this.#clientId));

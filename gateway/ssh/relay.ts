@@ -218,7 +218,8 @@ export class Relay {
     this.#toNode(channel, payload);
   }
 
-  #start(channel: Channel, request: SessionRequest, start: SessionStart, payload: Buffer): void {
+  #start(channel: Channel, request: SessionRequest, start: SessionStart, asked: Buffer): void {
+    const payload = Buffer.from(asked);
     this.#whenRecorded(this.#client, async () => {
       const tap = await openSessionTap(this.#deps, request, start, (error) => this.#endChannel(channel, error));
       if (this.#over || channel.state !== 'open' || channel.nodeClosed) return this.#deps.track(tap.close());
@@ -344,7 +345,8 @@ export class Relay {
   // ---- both ways ------------------------------------------------------------------------------------------------
 
   /** `from` wants a forwarded connection: its messages wait until that can be recorded. */
-  #openForward(channel: Channel, request: ForwardRequest, from: Transport, to: Transport, payload: Buffer): void {
+  #openForward(channel: Channel, request: ForwardRequest, from: Transport, to: Transport, asked: Buffer): void {
+    const payload = Buffer.from(asked);
     this.#whenRecorded(from, async () => {
       const tap = await this.#forwards.tap(request);
       channel.tap = tap;

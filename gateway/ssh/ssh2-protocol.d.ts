@@ -20,6 +20,9 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     constructor(options: ProtocolOptions);
     /** Cleared by `cleanup`: after that nothing may be parsed or sent. */
     _destruct: unknown;
+    /** Both change with each key exchange; `_packet`: a packet that is not whole. */
+    readonly _cipher: { allocPacket(payloadLength: number): Buffer };
+    readonly _decipher: { _packet: Uint8Array | null } | undefined;
     _onPayload: (payload: Buffer) => number | false | undefined;
     /** What our KEXINIT will say. */
     _offer: KexInit;

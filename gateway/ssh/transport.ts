@@ -6,7 +6,7 @@
  *     keying ──secured──► open ──disconnect, error, closed──► closed
  *
  * Reading may be held for several reasons at once; messages that are parsed already wait in order. Messages handed on
- * are views of the bytes read: valid until the next tick or copied.
+ * are views of the memory that is read into: good until the handler returns, or copied.
  * Limits: a packet is at most 35,000 bytes (ssh2); held messages are those of one read, at most.
  * Relies on internals of ssh2 1.17.0, which package-lock pins and `patches/` patches. Tested by gateway.test.ts with
  * stock clients and servers, rekeying included.
@@ -17,6 +17,7 @@ import ssh2Utils from 'ssh2/lib/protocol/utils.js';
 import type { ParsedKey } from 'ssh2';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import { MSG } from './messages.js';
+import { gcmPacket } from './packets.js';
 import { clientOffer, knowsGcm, PATIENCE_MS, serverOffer } from './offer.js';
 import { HIGH_WATER } from './wire.js';
 import type { Wire } from './wire.js';
@@ -43,6 +44,8 @@ export type Hold = (typeof HOLD)[keyof typeof HOLD];
 /** Resolves when ciphers can be used. */
 export const cryptoReady: Promise<void> = ssh2Crypto.init;
 const IDENT = 'Steno';
+/** The compiled ones; without them ssh2 splits packets differently. */
+const gcmClasses: ReadonlySet<string> = new Set(['AESGCMCipherBinding', 'AESGCMDecipherBinding']);
 
 export class Transport {
   readonly #wire: Wire;
@@ -74,6 +77,7 @@ export class Transport {
         this.software = versions.software.replace(/[^!-~]/g, '').slice(0, 64);
       },
       onHandshakeComplete: () => {
+        this.#packInPlace();
         if (this.#secured) return this.events.drained();
         this.#secured = true;
         this.events.secured();
@@ -88,9 +92,9 @@ export class Transport {
     const transportMessage = this.#protocol._onPayload;
     this.#protocol._onPayload = (payload) => {
       const type = payload[0] ?? 0;
-      if (type < 50 && type !== MSG.serviceRequest && type !== MSG.serviceAccept) return transportMessage(payload);
+      if (type < 50 && type !== MSG.serviceRequest && type !== MSG.serviceAccept) return transportMessage(Buffer.from(payload));
       if (this.#holds === 0 && !this.#delivering) this.#deliver(payload);
-      else this.#held.push(payload);
+      else this.#held.push(Buffer.from(payload));
       return undefined;
     };
     wire.attach({
@@ -189,10 +193,23 @@ export class Transport {
   #parse(chunk: Buffer): void {
     if (!this.#protocol._destruct) return;
     try {
-      this.#protocol.parse(chunk, 0, chunk.length);
+      // Other ciphers, and none, may keep views of what they are given; so does a key exchange, to its end.
+      const inPlace = isGcm(this.#protocol._decipher) && this.#protocol._kexinit === undefined;
+      this.#protocol.parse(inPlace ? chunk : Buffer.from(chunk), 0, chunk.length);
+      // AES-GCM does so too, with a packet whose tag has not come.
+      const { _decipher: decipher } = this.#protocol;
+      if (decipher?._packet?.buffer === chunk.buffer) decipher._packet = Buffer.from(decipher._packet);
     } catch (error) {
       this.#fail(error);
     }
+  }
+
+  /** From now on packets are made where they leave from. */
+  #packInPlace(): void {
+    const cipher = this.#protocol._cipher;
+    if (!isGcm(cipher)) return;
+    const reserve = (length: number): Buffer => this.#wire.reserve(length);
+    cipher.allocPacket = (length) => gcmPacket(length, reserve);
   }
 
   #deliver(payload: Buffer): void {
@@ -227,4 +244,8 @@ export class Transport {
     this.#protocol.cleanup();
     this.events.closed(this.#reason);
   }
+}
+
+function isGcm(cipher: object | undefined): boolean {
+  return cipher !== undefined && gcmClasses.has(cipher.constructor.name);
 }

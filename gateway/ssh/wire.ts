@@ -4,7 +4,8 @@
  * A wire never refuses bytes; who sends looks at `queued` and stops reading elsewhere until `drained` (relay.ts). That
  * is how a client that stops reading stops the node, with no more than `HIGH_WATER` and one read between them.
  */
-import type { Socket } from 'node:net';
+import { Socket } from 'node:net';
+import { Outbox } from './outbox.js';
 
 /** Bytes: beyond this nothing more is read for this wire. */
 export const HIGH_WATER = 256 * 1024;
@@ -20,7 +21,10 @@ export interface WireEvents {
 export interface Wire {
   /** Bytes taken by `send` that have not left. */
   readonly queued: number;
+  /** Begins to read. Chunks are good until the callback returns. */
   attach(events: WireEvents): void;
+  /** Memory for `length` bytes that are given to `send` next: they need not be copied then. */
+  reserve(length: number): Buffer;
   send(bytes: Buffer): void;
   pause(): void;
   resume(): void;
@@ -31,44 +35,59 @@ export interface Wire {
 
 /** A peer that takes nothing of our last words is cut off after this many milliseconds. */
 const LINGER_MS = 3_000;
+/** All sockets are read into the same memory, one after the other. */
+const readBuffer = Buffer.allocUnsafeSlow(128 * 1024);
 
 export class SocketWire implements Wire {
   readonly #socket: Socket;
-  #corked = false;
+  readonly #out = new Outbox();
+  #events: WireEvents | undefined;
+  #scheduled = false;
 
+  /** Takes over a connected socket that nothing was read from. */
   constructor(socket: Socket) {
-    this.#socket = socket;
+    this.#socket = readingInto(readBuffer, socket, (chunk) => this.#events?.bytes(chunk));
     // Keystrokes are small: Nagle's algorithm would hold them back.
-    socket.setNoDelay(true);
-    socket.setKeepAlive(true, 60_000);
+    this.#socket.setNoDelay(true);
+    this.#socket.setKeepAlive(true, 60_000);
+    this.#socket.on('error', () => this.#socket.destroy());
   }
 
   get queued(): number {
-    return this.#socket.writableLength;
+    return this.#socket.writableLength + this.#out.length;
   }
 
   attach(events: WireEvents): void {
-    this.#socket.on('data', events.bytes);
+    this.#events = events;
     this.#socket.on('drain', events.drained);
-    this.#socket.on('error', () => this.#socket.destroy());
     this.#socket.on('end', () => this.end());
-    this.#socket.once('close', events.closed);
+    this.#socket.once('close', () => {
+      this.#out.clear();
+      events.closed();
+    });
+    this.#socket.resume();
+  }
+
+  reserve(length: number): Buffer {
+    return this.#out.reserve(length);
   }
 
   send(bytes: Buffer): void {
     if (!this.#socket.writable) return;
+    this.#out.put(bytes);
+    if (this.#scheduled) return;
     // All packets made from one read leave in one system call.
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      process.nextTick(this.#uncork);
-    }
-    this.#socket.write(bytes);
+    this.#scheduled = true;
+    process.nextTick(this.#flush);
   }
 
-  readonly #uncork = (): void => {
-    this.#corked = false;
-    this.#socket.uncork();
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    if (!this.#socket.writable) return this.#out.clear();
+    for (let slab = this.#out.takeSlab(); slab !== undefined; slab = this.#out.takeSlab()) {
+      const { bytes } = slab;
+      this.#socket.write(bytes, slab.giveBack.bind(slab));
+    }
   };
 
   pause(): void {
@@ -81,6 +100,7 @@ export class SocketWire implements Wire {
 
   end(): void {
     if (this.#socket.destroyed) return;
+    this.#flush();
     this.#socket.end();
     const linger = setTimeout(() => this.#socket.destroy(), LINGER_MS);
     this.#socket.once('close', () => clearTimeout(linger));
@@ -91,4 +111,27 @@ export class SocketWire implements Wire {
   destroy(): void {
     this.#socket.destroy();
   }
+}
+
+/**
+ * The same connection as a socket that reads into `buffer`, without which each read takes 64 KiB of new memory. Node
+ * offers this to sockets that dial (`onread`), and keeps it from those that a server accepts: hence the handle changes
+ * hands, as node:tls does it.
+ */
+function readingInto(buffer: Buffer, socket: Socket, read: (chunk: Buffer) => void): Socket {
+  const old = socket as unknown as { _handle: object | null };
+  const options = {
+    handle: old._handle,
+    pauseOnCreate: true,
+    onread: {
+      buffer,
+      callback: (length: number): boolean => {
+        read(buffer.subarray(0, length));
+        return true;
+      },
+    },
+  };
+  old._handle = null;
+  socket.destroy();
+  return new Socket(options as ConstructorParameters<typeof Socket>[0]);
 }

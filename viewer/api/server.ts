@@ -60,6 +60,9 @@ const EXPORTS_AT_A_TIME = 8;
 const SEGMENT_START = 'x-steno-segment-start';
 const sessionPath = '/api/sessions/:id';
 
+/** For a whole request to arrive, which is at most 4 KiB of body. */
+const REQUEST_TIMEOUT_MS = 10_000;
+
 export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<Running> {
   const { objects, events, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
@@ -73,7 +76,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   let hosts: ReadonlySet<string> = new Set();
   let exporting = 0;
 
-  const app = fastify({ bodyLimit: 4096, routerOptions: { maxParamLength: 64 }, requestTimeout: 30_000, keepAliveTimeout: 10_000, connectionTimeout: 0, trustProxy: false, exposeHeadRoutes: false });
+  const app = fastify({
+    bodyLimit: 4096, routerOptions: { maxParamLength: 64 }, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: 0,
+    // Strangers that say nothing or too slowly are gone within twelve seconds; answers and sockets take what they take.
+    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
+    trustProxy: false, exposeHeadRoutes: false,
+  });
   // Only JSON is understood, so no form of another site can be posted here.
   app.removeContentTypeParser('text/plain');
 

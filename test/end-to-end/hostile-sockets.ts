@@ -1,0 +1,48 @@
+/** Strangers that send nothing, noise, or a beginning without an end, from loopback addresses of their own. */
+import { randomBytes } from 'node:crypto';
+import { connect } from 'node:net';
+import type { Socket } from 'node:net';
+
+/** Milliseconds between the bytes of a slow stranger. */
+const DRIP_MS = 400;
+
+export interface Stranger {
+  readonly socket: Socket;
+  /** Milliseconds from the connection to its end. */
+  readonly closed: Promise<number>;
+}
+
+/** `say` gets the socket once it is connected. `from` is an address of 127.0.0.0/8. */
+export function stranger(address: string, from: string, say: (socket: Socket) => void): Stranger {
+  const colon = address.lastIndexOf(':');
+  const socket = connect({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)), localAddress: from, allowHalfOpen: true });
+  const begun = Date.now();
+  socket.on('error', () => undefined);
+  // Read and forget: a full buffer must not be what keeps the connection open.
+  socket.resume();
+  socket.once('connect', () => say(socket));
+  const closed = new Promise<number>((resolve) => {
+    const done = (): void => {
+      socket.destroy();
+      resolve(Date.now() - begun);
+    };
+    socket.once('end', done);
+    socket.once('close', done);
+  });
+  return { socket, closed };
+}
+
+export const silent = (): void => undefined;
+
+export function noise(bytes: number): (socket: Socket) => void {
+  return (socket) => void socket.write(randomBytes(bytes));
+}
+
+/** Says `first` at once and the rest byte by byte, for ever. */
+export function slowly(first: string | Buffer): (socket: Socket) => void {
+  return (socket) => {
+    socket.write(first);
+    const timer = setInterval(() => socket.write('a'), DRIP_MS);
+    socket.once('close', () => clearInterval(timer));
+  };
+}

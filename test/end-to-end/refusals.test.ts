@@ -1,0 +1,280 @@
+/** What bad input gets: certificates that do not admit, nodes that cannot be reached, strangers on every port. */
+import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import Database from 'better-sqlite3';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditRow } from '#schemas/rows.js';
+import { EXTENSION_ROLES, EXTENSION_USER } from '#schemas/identity.js';
+import type { NodeRecord } from '#schemas/role.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { issueCertificate } from '#runtime/ssh/issue.js';
+import type { IssueFields } from '#runtime/ssh/issue.js';
+import { generateKey } from '#runtime/ssh/keys.js';
+import { openCas } from '../../authority/ca.js';
+import type { Ca, StoredCa } from '../../authority/ca.js';
+import { createSealer, openSealKey } from '../../authority/seal.js';
+import { gatewayOf, must, residentBytes, sessionsOf, viewerOf } from './client-tools.js';
+import type { Viewer } from './client-tools.js';
+import { noise, silent, slowly, stranger } from './hostile-sockets.js';
+import { Steno, eventually } from './machine.js';
+import type { Result } from './machine.js';
+import { freePort, startStockNode } from './stock-node.js';
+import type { StockNode } from './stock-node.js';
+
+const steno = new Steno();
+const nodes: StockNode[] = [];
+let gateway: Awaited<ReturnType<typeof gatewayOf>>;
+let viewer: Viewer;
+let ca: Ca;
+
+const path = (name: string): string => join(steno.folder, name);
+const seconds = (): bigint => BigInt(Math.floor(Date.now() / 1000));
+
+/** The CAs of this Steno, opened as the authority opens them: some certificates nobody would issue. */
+function openAuthorities(): Ca {
+  const folder = join(steno.data, 'authority');
+  const state = new Database(join(folder, 'state.sqlite'), { readonly: true });
+  try {
+    const rows = state.prepare('SELECT name, public, private_sealed AS sealed FROM authorities').all() as StoredCa[];
+    return openCas(rows, createSealer(openSealKey(join(folder, 'seal.key'), { mayCreate: false })));
+  } finally {
+    state.close();
+  }
+}
+
+type Change = Partial<IssueFields>;
+
+/** A fresh key with a certificate like that of `steno login`, but for `change`. `sign` is the CA. */
+async function identity(name: string, change: Change, sign: (fields: IssueFields) => Promise<Uint8Array> | Uint8Array = (fields) => ca.issueSsh('ssh-user', fields)): Promise<string> {
+  const key = generateKey();
+  const certificate = await sign({
+    publicKey: key.publicBlob, serial: 1n, kind: 'user', keyId: `user=${steno.login}`, principals: [steno.login, 'root'], validAfter: seconds() - 60n, validBefore: seconds() + 600n,
+    criticalOptions: new Map([['gateway-only@steno', '']]), extensions: new Map([['permit-pty', ''], [EXTENSION_ROLES, 'admin'], [EXTENSION_USER, steno.login]]), ...change,
+  });
+  writeFileSync(path(name), key.toOpenSsh(name), { mode: 0o600 });
+  writeFileSync(path(`${name}.pub`), `${formatPublicLine(key.publicBlob)}\n`);
+  writeFileSync(path(`${name}-cert.pub`), `${formatPublicLine(certificate)}\n`);
+  return path(name);
+}
+
+function ssh(key: string, ...args: readonly string[]): Promise<Result> {
+  return steno.exec('ssh', [
+    '-F', 'none', '-i', key, ...(existsSync(`${key}-cert.pub`) ? ['-o', `CertificateFile=${key}-cert.pub`] : []), '-o', 'IdentitiesOnly=yes', '-o', 'IdentityAgent=none', '-o', 'BatchMode=yes', '-o', `UserKnownHostsFile=${path('home/known_hosts')}`,
+    '-p', gateway.port, ...args,
+  ]);
+}
+
+/** Shows whatever it is told to, as stock `ssh` would not. Prints what the gateway says to standard error. */
+const offer = `
+import base64, paramiko, sys
+host, port, user, method, key_file = sys.argv[1:]
+transport = paramiko.Transport((host, int(port)))
+transport.start_client()
+try:
+    if method == 'password':
+        transport.auth_password(user, 'correct horse', fallback=False)
+    else:
+        key = paramiko.Ed25519Key(filename=key_file)
+        class Blob: pass
+        key.public_blob = Blob()
+        key.public_blob.key_type = 'ssh-ed25519-cert-v01@openssh.com'
+        key.public_blob.key_blob = base64.b64decode(open(key_file + '-cert.pub').read().split()[1])
+        transport.auth_publickey(user, key)
+    transport.open_session()
+    print('a channel is open')
+except paramiko.SSHException as error:
+    sys.stderr.write((transport.get_banner() or b'').decode())
+finally:
+    transport.close()
+sys.exit(255)
+`;
+const offering = (method: 'password' | 'certificate', key: string): Promise<Result> =>
+  steno.exec('/usr/bin/python3', ['-c', offer, gateway.host, gateway.port, `${steno.login}@local`, method, key]);
+
+/** Runs `act`, and answers with what it did and with the audit rows of refusals that it left. */
+async function refused(act: () => Promise<Result>): Promise<Result & { readonly rows: readonly AuditRow[] }> {
+  const refusals = async (): Promise<readonly AuditRow[]> => (await viewer.audit()).filter(({ event }) => event === 'auth.refused' || event === 'session.refused');
+  const before = new Set((await refusals()).map(({ id }) => id));
+  const result = await act();
+  const rows = await eventually(async () => (await refusals()).filter(({ id }) => !before.has(id)), (fresh) => fresh.length > 0);
+  return { ...result, rows };
+}
+
+beforeAll(async () => {
+  await steno.start();
+  await steno.json('login', '--data', steno.data);
+  gateway = await gatewayOf(steno);
+  viewer = viewerOf(steno);
+  ca = openAuthorities();
+});
+afterAll(async () => {
+  for (const node of nodes) await node.stop();
+  await steno.dispose();
+});
+
+describe('who is not admitted', () => {
+  const bare = async (): Promise<string> => {
+    const key = await identity('bare', {});
+    rmSync(`${key}-cert.pub`);
+    return key;
+  };
+  const direct = (key: string): Promise<Result> => ssh(key, `${steno.login}@local@${gateway.host}`, 'echo admitted');
+  const garbled = async (): Promise<string> => {
+    const key = await identity('garbled', {});
+    const { stdout } = await must(steno.exec('cat', [`${key}-cert.pub`]));
+    const [type, base64] = stdout.split(' ') as [string, string];
+    const blob = Buffer.from(base64, 'base64');
+    writeFileSync(`${key}-cert.pub`, `${type} ${blob.subarray(0, blob.length - 7).toString('base64')}\n`);
+    return key;
+  };
+
+  it('but the certificate of these tests is, unchanged: what is refused below is refused for its change', async () => {
+    const key = await identity('good', {});
+    const rows = await sessionsOf(viewer, 1, async () => expect(await direct(key)).toMatchObject({ status: 0, stdout: 'admitted\n' }));
+    expect(rows).toEqual([expect.objectContaining({ kind: 'exec', node: 'local', exit_code: 0 })]);
+  });
+
+  it.each([
+    ['an expired certificate', 'CERT_EXPIRED', async () => direct(await identity('expired', { validAfter: seconds() - 600n, validBefore: seconds() - 5n }))],
+    ['one that is not valid yet', 'CERT_NOT_YET_VALID', async () => direct(await identity('early', { validAfter: seconds() + 3600n, validBefore: seconds() + 7200n }))],
+    ['one of another CA', 'CERT_UNKNOWN_CA', async () => direct(await identity('foreign', {}, (fields) => issueCertificate(generateKey(), fields)))],
+    ['one of the host CA of this Steno', 'CERT_UNKNOWN_CA', async () => direct(await identity('crossed', {}, (fields) => ca.issueSsh('ssh-host', fields)))],
+    ['one for other logins', 'CERT_WRONG_PRINCIPAL', async () => direct(await identity('other', { principals: ['someone-else'] }))],
+    ['one for another address', 'CERT_WRONG_SOURCE', async () => direct(await identity('elsewhere', { criticalOptions: new Map([['gateway-only@steno', ''], ['source-address', '192.0.2.0/24']]) }))],
+    ['one with an option that nobody enforces', 'CERT_UNKNOWN_OPTION', async () => direct(await identity('optional', { criticalOptions: new Map([['force-command', 'true'], ['gateway-only@steno', '']]) }))],
+    ['one of a host', 'CERT_WRONG_KIND', async () => offering('certificate', await identity('hostly', { kind: 'host', criticalOptions: new Map(), extensions: new Map() }, (fields) => ca.issueSsh('ssh-host', fields)))],
+    ['a garbled one', 'CERT_GARBLED', async () => offering('certificate', await garbled())],
+    ['a bare key', 'CERT_REQUIRED', async () => direct(await bare())],
+    ['a password', 'CERT_REQUIRED', async () => offering('password', '')],
+  ] as const)('%s', async (_what, code, act) => {
+    const sessions = (await viewer.sessions()).length;
+    const { status, stdout, stderr, rows } = await refused(act);
+    expect({ status, stdout }).toEqual({ status: 255, stdout: '' });
+    // The reason with its code, and what to do about it.
+    expect(stderr).toMatch(new RegExp(`steno: [a-z][^\\r\\n]+ \\[${code}\\]\\r?\\nsteno: [A-Z][^\\r\\n]+`));
+    expect(rows).toEqual([expect.objectContaining({ event: 'auth.refused', outcome: 'failure', code, source_address: '127.0.0.1', actor: `${steno.login}@local` })]);
+    expect((await viewer.sessions()).length).toBe(sessions);
+  });
+
+  it('through a jump no more than directly', async () => {
+    const key = await identity('jumper', { principals: ['someone-else'] });
+    writeFileSync(path('jump_config'), [
+      `IdentityFile ${key}`, `CertificateFile ${key}-cert.pub`, 'IdentitiesOnly yes', 'IdentityAgent none', 'BatchMode yes', `UserKnownHostsFile ${path('home/known_hosts')}`, '',
+    ].join('\n'));
+    const { status, stderr } = await refused(() => steno.exec('ssh', ['-F', path('jump_config'), '-J', `nobody@${steno.run.ssh}`, `${steno.login}@local`, 'echo admitted']));
+    expect(status).toBe(255);
+    expect(stderr).toContain('[CERT_WRONG_PRINCIPAL]');
+  });
+
+  it('and `steno audit` lists why', async () => {
+    const rows = await steno.json<AuditRow[]>('audit', '--event', 'auth.refused', '--outcome', 'failure');
+    for (const code of ['CERT_EXPIRED', 'CERT_NOT_YET_VALID', 'CERT_UNKNOWN_CA', 'CERT_WRONG_PRINCIPAL', 'CERT_WRONG_SOURCE', 'CERT_WRONG_KIND', 'CERT_GARBLED', 'CERT_REQUIRED']) {
+      expect(rows.map((row) => row.code)).toContain(code);
+    }
+    const { status, stdout } = await steno.steno('audit', '--event', 'auth.', '--limit', '5');
+    expect(status).toBe(0);
+    expect(stdout).toMatch(/^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d +auth\.refused +failure /);
+  });
+});
+
+describe('nodes that cannot be reached', () => {
+  it.each([
+    ['unknown', 'NODE_UNKNOWN', async (): Promise<string> => 'nowhere'],
+    ['unreachable', 'NODE_UNREACHABLE', async (): Promise<string> => {
+      await must(steno.steno('nodes', 'add', 'gone', `127.0.0.1:${await freePort()}`));
+      return 'gone';
+    }],
+    ['with a host key that Steno did not certify', 'NODE_HOST_KEY', async (): Promise<string> => {
+      nodes.push(await startStockNode(steno, 'stranger', { certified: false }));
+      return 'stranger';
+    }],
+    ['with another host key than the one registered', 'NODE_HOST_KEY', async (): Promise<string> => {
+      nodes.push(await startStockNode(steno, 'changed', { certified: false }));
+      await must(steno.exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path('former')]));
+      await must(steno.steno('nodes', 'add', 'changed', `127.0.0.1:${nodes.at(-1)!.port}`, '--host-key', path('former.pub')));
+      return 'changed';
+    }],
+  ] as const)('%s: a clear line and exit 255, by both ways in', async (_what, code, make) => {
+    const node = await make();
+    const line = new RegExp(`steno: [a-z][^\\r\\n]* \\[${code}\\]`);
+    // What was registered reaches the gateway a moment after the command line.
+    const direct = await eventually(() => ssh(path('home/id_ed25519'), `${steno.login}@${node}@${gateway.host}`, 'echo reached'), ({ stderr }) => line.test(stderr));
+    expect(direct).toMatchObject({ status: 255, stdout: '' });
+    const jumped = await steno.ssh(`${steno.login}@${node}.steno`, 'echo reached');
+    expect(jumped).toMatchObject({ status: 255, stdout: '', stderr: expect.stringMatching(line) });
+    // In a terminal the line is on the screen.
+    const shell = steno.terminal('ssh', ['-F', steno.config, `${steno.login}@${node}.steno`]);
+    expect(await shell.ended).toBe(255);
+    expect(shell.text()).toMatch(line);
+  });
+
+  it('and the audit says which, and why', async () => {
+    const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'session.refused'), (list) => list.some(({ node }) => node === 'changed'));
+    for (const [node, code] of [['nowhere', 'NODE_UNKNOWN'], ['gone', 'NODE_UNREACHABLE'], ['stranger', 'NODE_HOST_KEY'], ['changed', 'NODE_HOST_KEY']]) {
+      expect(rows).toContainEqual(expect.objectContaining({ node, code, outcome: 'failure', actor: steno.login, login: steno.login }));
+    }
+  });
+});
+
+describe('strangers on every port', () => {
+  /** What each stage states as its limit, in ms; the slack is for a loaded machine. */
+  const LIMIT_MS = 20_000;
+  const SLACK_MS = 8_000;
+  const MEBIBYTE = 1 << 20;
+
+  async function doors(): Promise<Readonly<Record<string, string>>> {
+    const run = steno.run as unknown as Readonly<Record<'ssh' | 'web' | 'authority' | 'ingest', string>>;
+    const agent = (await steno.json<NodeRecord[]>('nodes')).find(({ name }) => name === 'local')!.address;
+    const plain = (url: string): string => url.replace(/^[a-z]+:\/\//, '');
+    return { ssh: run.ssh, web: plain(run.web), authority: plain(run.authority), ingest: plain(run.ingest), agent };
+  }
+  const processes = (): [string, number][] => Object.entries(steno.run.processes);
+
+  it('who say nothing, too little or too slowly are gone within 20 s, and meanwhile the gateway serves', async () => {
+    const beginnings: Readonly<Record<string, Buffer>> = {
+      ssh: Buffer.from('SSH-2.0-slow\r\n'), agent: Buffer.from('SSH-2.0-slow\r\n'), web: Buffer.from('GET /api/me HTTP/1.1\r\nHost: localhost\r\nX: '),
+      authority: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]), ingest: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
+    };
+    const all = Object.entries(await doors()).flatMap(([door, address], at) => {
+      const from = (kind: number): string => `127.0.${kind}.${10 + at}`;
+      return [
+        { who: `${door}: silent`, ...stranger(address, from(1), silent) },
+        { who: `${door}: slow`, ...stranger(address, from(2), slowly(beginnings[door]!)) },
+        { who: `${door}: slow from the first byte`, ...stranger(address, from(3), slowly('S')) },
+        { who: `${door}: half closed`, ...stranger(address, from(4), (socket) => socket.end(beginnings[door]!)) },
+        { who: `${door}: a little noise`, ...stranger(address, from(6), noise(64)) },
+        { who: `${door}: much noise`, ...stranger(address, from(7), noise(65_536)) },
+      ];
+    });
+    // As many as one address may have, and one more, which is not even listened to.
+    const crowd = Array.from({ length: 20 }, () => stranger(steno.run.ssh, '127.0.5.1', silent));
+    await Promise.all(crowd.map(({ socket }) => new Promise((resolve) => socket.once('data', resolve))));
+    await stranger(steno.run.ssh, '127.0.5.1', silent).closed;
+
+    const served = await steno.ssh(`${steno.login}@local.steno`, 'echo served');
+    expect(served).toMatchObject({ status: 0, stdout: 'served\n' });
+    expect(crowd.every(({ socket }) => !socket.destroyed)).toBe(true);
+
+    const lasted = await Promise.all([...all, ...crowd.map((each) => ({ who: 'ssh: crowd', ...each }))].map(async ({ who, closed }) => ({ who, ms: await closed })));
+    expect(lasted.filter(({ ms }) => ms > LIMIT_MS + SLACK_MS)).toEqual([]);
+  }, 120_000);
+
+  it('who send noise are gone at once, and leave no memory behind', async () => {
+    const addresses = await doors();
+    const volley = async (times: number): Promise<void> => {
+      for (let round = 0; round < times; round++) {
+        await Promise.all(Object.values(addresses).flatMap((address, at) => [64, 4096, 65_536, 300_000].map((bytes, kind) => {
+          const noisy = stranger(address, `127.0.8.${1 + at * 4 + kind}`, noise(bytes));
+          noisy.socket.once('connect', () => noisy.socket.end());
+          return noisy.closed;
+        })));
+      }
+    };
+    await volley(10);
+    const before = new Map(processes().map(([name, pid]) => [name, residentBytes(pid)]));
+    await volley(60);
+    const grown = processes().map(([name, pid]) => ({ name, grown: residentBytes(pid) - before.get(name)! }));
+    expect(grown.filter((each) => each.grown > 64 * MEBIBYTE)).toEqual([]);
+    expect(await steno.ssh(`${steno.login}@local.steno`, 'echo served')).toMatchObject({ status: 0, stdout: 'served\n' });
+  }, 120_000);
+});
