@@ -121,7 +121,6 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
     at: [
       ['a recording begins: its header is written', ends],
       ['lines are printed: shown, not yet all sent', ends],
-      ['lines are printed: all in the index, nothing acknowledged', ends],
     ],
   },
   {
@@ -129,7 +128,6 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
     at: [
       ['lines are printed: shown, not yet all sent', ends],
       ['a part closes: its object is there, not yet acknowledged', ends],
-      ['a session closes: its exit is written', ends],
     ],
   },
   {
