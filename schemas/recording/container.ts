@@ -20,7 +20,7 @@ export const SEEK_TABLE_MAGIC = 0x184d2a5e;
 const SEEKABLE_FOOTER_MAGIC = 0x8f92eab1;
 const MAX_PROOF_BYTES = 1 << 22;
 /** Larger frames are no recording: a bound on what a reader must hold. Decompressed bytes. */
-export const MAX_FRAME_BYTES = 1 << 20;
+export const MAX_FRAME_BYTES = 4 << 20;
 
 export type Proof =
   /** Closes a part: the checkpoint covers the blocks of this part and all before it. */
