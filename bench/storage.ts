@@ -98,7 +98,7 @@ for (;;) {
   await new Promise((resolve) => setTimeout(resolve, 200));
 }
 const sealed = await total();
-const share = { manifests: 0, proofs: 0, keyframes: 0, frames: 0 };
+const share = { manifests: 0, proofs: 0, indexes: 0, tables: 0, headers: 0, keyframes: 0, frames: 0 };
 const zstd = await openZstd();
 for await (const { key, size } of objects.list('recordings/')) {
   if (key.endsWith('manifest.json')) {
@@ -107,20 +107,23 @@ for await (const { key, size } of objects.list('recordings/')) {
   }
   for (const segment of readContainer(await objects.get(key))) {
     if (segment.kind !== 'data') {
-      share.proofs += segment.length;
+      share[segment.kind === 'proof' ? 'proofs' : segment.kind === 'index' ? 'indexes' : 'tables'] += segment.length;
       continue;
     }
     share.frames += 1;
     const lines = Buffer.from(zstd.decompress(segment.bytes)).toString('utf8').split('\n').slice(0, -1);
     const without = lines.filter((line) => !line.startsWith('[0,"k"'));
-    if (without.length < lines.length) share.keyframes += segment.bytes.length - zstd.compress(Buffer.from(`${without.join('\n')}\n`), 19).length;
+    if (without[0]?.startsWith('{') === true) share.headers += segment.bytes.length - zstd.compress(Buffer.from(`${lines.filter((line) => !line.startsWith('{')).join('\n')}\n`), 22).length;
+    if (without.length < lines.length) share.keyframes += segment.bytes.length - zstd.compress(Buffer.from(`${without.join('\n')}\n`), 22).length;
   }
 }
 const { rows: [lines] } = await events.readOnlySql('SELECT count(), sum(length(text)) FROM screen', { maxRows: 1, maxSeconds: 60 });
 const mb = (bytes: number): string => (bytes / 1e6).toFixed(2);
 console.log(`casts ${casts.length}, ${mb(casts.reduce((sum, cast) => sum + Buffer.byteLength(cast), 0))} MB; gzip -9 ${mb(gzip)} MB`);
 console.log(`recorded ${mb(raw)} MB of lines in ${blocks.length} blocks, ${seconds.toFixed(2)} s: ${(blocks.length / seconds).toFixed(0)} blocks/s, ${(raw / 1e6 / seconds).toFixed(1)} MB/s, cpu ${((used.user + used.system) / 1e6).toFixed(2)} s`);
-console.log(`stored live ${mb(live)} MB (${(live / gzip).toFixed(3)} of gzip), sealed ${mb(sealed)} MB (${(sealed / gzip).toFixed(3)}), of it manifests ${mb(share.manifests)}, proofs ${mb(share.proofs)}, keyframes ${mb(share.keyframes)} MB, ${share.frames} frames; sealing waited for ${((performance.now() - sealing) / 1000).toFixed(1)} s`);
+const of = (bytes: number): string => (bytes / gzip).toFixed(4);
+console.log(`stored live ${mb(live)} MB (${of(live)} of gzip), sealed ${mb(sealed)} MB (${of(sealed)}) in ${share.frames} frames; sealing waited for ${((performance.now() - sealing) / 1000).toFixed(1)} s`);
+console.log(`of gzip: ${(['manifests', 'proofs', 'indexes', 'tables', 'headers', 'keyframes'] as const).map((name) => `${name} ${of(share[name])}`).join(', ')}`);
 console.log(`screen rows ${String(lines?.[0])}, text ${mb(Number(lines?.[1]))} MB`);
 
 /** From the block leaving the gateway to its text being found. */

@@ -37,9 +37,9 @@ def segments(data):
             except IndexError:
                 raise Bad(11, "cut off")
             kind = "data"
-        elif magic in (0x184D2A5B, 0x184D2A5E):
+        elif magic in (0x184D2A5B, 0x184D2A5C, 0x184D2A5E):
             size += 8
-            kind = "proof" if magic == 0x184D2A5B else "seek"
+            kind = {0x184D2A5B: "proof", 0x184D2A5C: "index", 0x184D2A5E: "seek"}[magic]
         else:
             raise Bad(65 if at == 0 else 10, f"unknown frame at byte {at}")
         if at + size > len(data):
@@ -48,12 +48,22 @@ def segments(data):
         at += size
 
 
-def check_signature(checkpoint, certificate, ca_line, folder):
+def read_proof(raw):
+    """docs/format.md, "Proof"."""
+    number = lambda at, size: int.from_bytes(raw[at:at + size], "little")
+    if len(raw) < 140 or raw[0] != 1 or raw[1] > 2:
+        raise Bad(10, "unreadable proof")
+    end = ("open", "complete", "interrupted")[raw[1]]
+    checkpoint = {"block": number(6, 4), "bytes": number(10, 6), "at": number(16, 6), "time": number(22, 6), "head": raw[28:60].hex(), "end": end}
+    return {"part": number(2, 4), "checkpoint": checkpoint, "certificate": raw[60:76], "signature": raw[76:140], "tags": raw[140:]}
+
+
+def check_signature(checkpoint, signature, certificate, ca_line, folder):
     order = ("session", "gateway", "counter", "block", "bytes", "at", "time", "head", "end")
     text = "steno-checkpoint/1\n" + "".join(f"{name} {checkpoint[name]}\n" for name in order)
     string = lambda raw: struct.pack(">I", len(raw)) + raw
     blob = (b"SSHSIG" + struct.pack(">I", 1) + string(certificate) + string(b"steno-checkpoint") + string(b"")
-            + string(b"sha512") + string(base64.b64decode(checkpoint["signature"])))
+            + string(b"sha512") + string(string(b"ssh-ed25519") + string(signature)))
     armor = base64.b64encode(blob).decode()
     with open(f"{folder}/checkpoint.sig", "w") as out:
         lines = [armor[i:i + 70] for i in range(0, len(armor), 70)]
@@ -75,36 +85,32 @@ def verify(data, ca_line, folder):
         for kind, raw in segments(data):
             if kind == "data":
                 frames.append(raw)
+            elif kind == "proof" and raw[8:9] == b"\x02":
+                certificates[hashlib.sha256(raw[9:]).digest()[:16]] = raw[9:]
             elif kind == "proof":
-                proof = json.loads(raw[8:])
-                if proof["kind"] == "part":
-                    parts.append((proof, frames))
-                    frames = []
-                else:
-                    blob = base64.b64decode(proof["certificate"])
-                    name = "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-                    certificates[name] = blob
+                parts.append((read_proof(raw[8:]), frames))
+                frames = []
     except Bad as bad:
         broken = bad
     if not parts:
-        raise broken or Bad(14 if frames else 65, "no checkpoint")
+        raise broken or Bad(11 if certificates else 14 if frames else 65, "no checkpoint")
     numbers = [proof["part"] for proof, _ in parts]
     if numbers != list(range(1, len(numbers) + 1)):
         whole = sorted(numbers) == list(range(1, len(numbers) + 1))
         raise Bad(12 if whole else 13, f"parts are {numbers}")
-    head, n, at, total, session = b"", 0, 0, 0, None
+    head, n, at, total, session, uncertified = b"", 0, 0, 0, None, False
     for proof, frames in parts:
         done = subprocess.run(["zstd", "-dc"], input=b"".join(frames), capture_output=True)
         if done.returncode != 0:
             raise Bad(10, f"a zstd frame of part {proof['part']} is damaged")
-        tags = base64.b64decode(proof["tags"])
-        block, start, first = b"", 0, proof["first_block"]
+        c, tags = proof["checkpoint"], proof["tags"]
+        block, start, first = b"", 0, c["block"] - len(tags) + 1
 
         def close():
             nonlocal head, total
             head = hashlib.sha256(head + struct.pack(">Q", len(block)) + block).digest()
             total += len(block)
-            if tags[(n - first) * 2:(n - first) * 2 + 2] != head[:2]:
+            if tags[n - first:n - first + 1] != head[:1]:
                 raise Bad(10, f"block {n} is not what was signed")
 
         for line in done.stdout.splitlines(keepends=True):
@@ -122,15 +128,17 @@ def verify(data, ca_line, folder):
                 n, block, start = n + 1, b"", at
             block += line
         close()
-        c = proof["checkpoint"]
-        said = (c["session"], c["gateway"], c["counter"], c["block"], c["bytes"], c["at"], c["head"])
-        if said != (session["session"], session["gateway"], session["counter"], n, total, at, head.hex()):
+        if (c["block"], c["bytes"], c["at"], c["head"]) != (n, total, at, head.hex()):
             raise Bad(10, f"the checkpoint of part {proof['part']} does not match")
-        if proof["certificate"] not in certificates:
-            raise Bad(14, "no certificate")
-        check_signature(c, certificates[proof["certificate"]], ca_line, folder)
+        signed = {"session": session["session"], "gateway": session["gateway"], "counter": session["counter"], **c}
+        if proof["certificate"] in certificates:
+            check_signature(signed, proof["signature"], certificates[proof["certificate"]], ca_line, folder)
+        else:
+            uncertified = True
     if broken or parts[-1][0]["checkpoint"]["end"] == "open":
         raise Bad(11, "nothing closes the recording")
+    if uncertified:
+        raise Bad(14, "no certificate")
     return session["session"], n
 
 

@@ -15,6 +15,7 @@
  * the same when it is done twice. Tested as a table in faults.test.ts.
  */
 import { certificateKey } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
 import type { SessionRow } from '#schemas/rows.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { RowBatch } from './row-batch.js';
@@ -43,7 +44,7 @@ export async function commitPart(parts: CommitParts, commit: Commit): Promise<vo
   const { objects, objectRetry } = parts;
   const { certificate, stopped } = commit;
   await commit.rows;
-  await objectRetry.run(() => objects.put(certificateKey(certificate.fingerprint), certificate.blob, { ifAbsent: true }), stopped);
+  await objectRetry.run(() => objects.put(certificateKey(certificateId(certificate.fingerprint)), certificate.blob, { ifAbsent: true }), stopped);
   await objectRetry.run(() => objects.put(commit.key, commit.object, { ifAbsent: true }), stopped);
   await commitSession(parts, commit.row);
 }

@@ -1,5 +1,5 @@
 /**
- * Compresses in a thread of its own: level 19 takes 150 ms a frame, and what was printed must be searchable meanwhile.
+ * Compresses in a thread of its own: level 22 takes up to 3 s a frame, and what was printed must be searchable meanwhile.
  * One thread, asked one frame at a time; it starts with the first frame and ends when idle for a minute.
  */
 import { Worker } from 'node:worker_threads';

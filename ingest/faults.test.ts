@@ -123,7 +123,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
 
   test('sealing that is cut off anywhere leaves a whole recording, and is finished at the next start', async () => {
     const cuts: readonly { readonly operation: ObjectOperation; readonly call: number }[] = [
-      { operation: 'put', call: 1 }, { operation: 'put', call: 2 }, { operation: 'delete', call: 1 }, { operation: 'delete', call: 2 },
+      { operation: 'put', call: 1 }, { operation: 'delete', call: 1 }, { operation: 'delete', call: 2 },
     ];
     const recorder = session();
     let ingest = await start(realObjects, realEvents);

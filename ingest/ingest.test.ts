@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { certificateKey, manifestKey, partKey, recordingPrefix } from '#schemas/recording/layout.js';
+import { certificateKey, partKey, recordingPrefix, sealedKey } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
 import { encodeUplink } from '#schemas/uplink.js';
 import { openZstd } from '#runtime/zstd.js';
 import type { Zstd } from '#runtime/zstd.js';
@@ -70,9 +71,9 @@ describe('a gateway, ingest and real stores', () => {
 
     await untilSealed(recorder.session);
     const sealed = await keys(prefix);
-    expect(sealed).toEqual([manifestKey(prefix), `${prefix}recording.cast.zst`].sort());
+    expect(sealed).toEqual([sealedKey(prefix)]);
     const object = await objects.get(`${prefix}recording.cast.zst`);
-    const certificate = await objects.get(certificateKey(identity.fingerprint));
+    const certificate = await objects.get(certificateKey(certificateId(identity.fingerprint)));
     expect(verifyFile([object], [certificate], [recording.line], zstd)).toMatchObject({ ok: true, parts: 1 });
     const lines = execFileSync('zstd', ['-dc'], { input: object, maxBuffer: 1 << 26 }).toString('utf8');
     expect(lines.split('\n').filter((line) => line !== '' && !line.startsWith('[0,"k"')).join('\n')).toBe(

@@ -50,7 +50,7 @@ export interface IngestParts {
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
-  /** For sealing; without it frames are compressed in this thread, 150 ms each. */
+  /** For sealing; without it frames are compressed in this thread, up to 3 s each. */
   readonly compress?: Compress;
   /** Waits between two tries of a store, in ms. */
   readonly retry?: { readonly firstWait: number; readonly longestWait: number };

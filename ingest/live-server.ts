@@ -32,7 +32,7 @@ export async function follow(socket: WebSocket, parts: WriterParts, writer: Sess
     // Asked for first: what happens while blocks are read is not missed.
     const change = writer.change();
     const { storedParts, stored } = writer;
-    const blocks = last < stored ? await storedAfter(parts, [...storedParts], last) : writer.held(last);
+    const blocks = last < stored ? await storedAfter(parts, writer.session, [...storedParts], last) : writer.held(last);
     for (const { n, head, content } of blocks) {
       if (n !== last + 1) break;
       if (!open()) return;
@@ -58,7 +58,7 @@ function send(socket: WebSocket, frame: Uint8Array): Promise<void> {
 }
 
 /** The rest of the part in which block `after + 1` is. */
-async function storedAfter(parts: WriterParts, stored: readonly StoredPart[], after: number): Promise<Sent[]> {
+async function storedAfter(parts: WriterParts, session: string, stored: readonly StoredPart[], after: number): Promise<Sent[]> {
   const tail = new StoredTail(parts, stored);
   for (let part = stored.length; part >= 1; part--) {
     const { proof } = await tail.part(part);
@@ -66,7 +66,7 @@ async function storedAfter(parts: WriterParts, stored: readonly StoredPart[], af
     let head = part === 1 ? null : Buffer.from((await tail.part(part - 1)).proof.checkpoint.head, 'hex');
     const sent: Sent[] = [];
     for (const { n, content } of await tail.blocks(part)) {
-      head = Buffer.from(chainNext(sha256, head ?? chainStart(sha256, proof.checkpoint.session), content));
+      head = Buffer.from(chainNext(sha256, head ?? chainStart(sha256, session), content));
       if (n > after) sent.push({ n, head, content });
     }
     return sent;

@@ -2,7 +2,7 @@
  * Builds the object of one part: zstd frames headed by keyframes, the proof, the seek table.
  *
  *     [keyframe] block+   one frame; a new one begins with each epoch
- *     proof               tags, checkpoint, fingerprint of the certificate
+ *     proof               tags, checkpoint, id of the certificate
  *     seek table          of the data frames
  *
  * The same blocks and the same checkpoint give the same bytes. Tested in ingest.test.ts with the verifier and
@@ -10,9 +10,10 @@
  */
 import { TAG_BYTES } from '#schemas/recording/chain.js';
 import { encodeProof, encodeSeekTable } from '#schemas/recording/container.js';
+import type { PartProof } from '#schemas/recording/proof.js';
 import { encodeLine } from '#schemas/recording/line.js';
 import type { Keyframe } from '#schemas/recording/line.js';
-import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import type { StoredCheckpoint } from '#schemas/recording/checkpoint.js';
 
 export const LIVE_LEVEL = 3;
 
@@ -53,13 +54,14 @@ export class PartBuilder {
     return this.frames.flatMap((frame) => frame.blocks);
   }
 
-  object(checkpoint: SignedCheckpoint, fingerprint: string, compress: (content: Uint8Array, level: number) => Uint8Array): Uint8Array {
+  /** `certificate`: its id. */
+  object(checkpoint: StoredCheckpoint, certificate: string, compress: (content: Uint8Array, level: number) => Uint8Array): Uint8Array {
     const raw = this.frames.map(({ keyframe, blocks }) =>
       Buffer.concat([...(keyframe === null ? [] : [keyframeLine(keyframe)]), ...blocks.map(({ content }) => content)]),
     );
     const frames = raw.map((content) => compress(content, LIVE_LEVEL));
     return closeObject(frames, raw.map(({ length }) => length), {
-      kind: 'part', part: this.part, first_block: this.firstBlock, tags: tagsOf(this.blocks.map(({ head }) => head)), checkpoint, certificate: fingerprint,
+      kind: 'part', part: this.part, first_block: this.firstBlock, tags: tagsOf(this.blocks.map(({ head }) => head)), checkpoint, certificate,
     });
   }
 }
@@ -68,12 +70,13 @@ export function keyframeLine(keyframe: Keyframe): Uint8Array {
   return Buffer.from(encodeLine(0, { code: 'k', data: keyframe }));
 }
 
-/** base64 of the first bytes of each head. */
-export function tagsOf(heads: readonly Uint8Array[]): string {
-  return Buffer.concat(heads.map((head) => head.subarray(0, TAG_BYTES))).toString('base64');
+/** The first bytes of each head. */
+export function tagsOf(heads: readonly Uint8Array[]): Uint8Array {
+  return Buffer.concat(heads.map((head) => head.subarray(0, TAG_BYTES)));
 }
 
-export function closeObject(frames: readonly Uint8Array[], sizes: readonly number[], proof: Parameters<typeof encodeProof>[0]): Uint8Array {
+/** `index`: the frame of a sealed recording's index. */
+export function closeObject(frames: readonly Uint8Array[], sizes: readonly number[], proof: PartProof, index: Uint8Array = new Uint8Array(0)): Uint8Array {
   const entries = frames.map((frame, i) => ({ compressed: frame.length, decompressed: sizes[i]! }));
-  return Buffer.concat([...frames, encodeProof(proof), encodeSeekTable(entries)]);
+  return Buffer.concat([...frames, encodeProof(proof), index, encodeSeekTable(entries)]);
 }

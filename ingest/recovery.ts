@@ -7,8 +7,10 @@
  * session-writer.test.ts and faults.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
-import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import type { StoredCheckpoint } from '#schemas/recording/checkpoint.js';
 import { recordingPrefix } from '#schemas/recording/layout.js';
+import type { PartProof } from '#schemas/recording/proof.js';
+import { sessionTime } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import type { SessionRow } from '#schemas/rows.js';
 import type { Zstd } from '#runtime/zstd.js';
@@ -18,7 +20,7 @@ import { BlockReader } from './block-reader.js';
 import { SessionSummary } from './event-rows.js';
 import { Projection } from './projection.js';
 import { FrameReader, listParts, openPart, readManifest } from './stored-recording.js';
-import type { PartProof, StoredBlock, StoredPart } from './stored-recording.js';
+import type { StoredBlock, StoredPart } from './stored-recording.js';
 
 export interface RecoveryParts {
   readonly objects: ObjectStore;
@@ -42,23 +44,16 @@ export type Recovered =
   | { readonly kind: 'closed'; readonly blocks: number; readonly gateway: string | null; readonly sealed: boolean; readonly row: SessionRow | null; readonly startedAt: number }
   | { readonly kind: 'open'; readonly state: OpenState; readonly row: SessionRow | null };
 
-/** The time in a session id, in ms since 1970. */
-export function timeOf(session: string): number {
-  let time = 0;
-  for (const digit of session.slice(0, 10)) time = time * 32 + '0123456789abcdefghjkmnpqrstvwxyz'.indexOf(digit);
-  return time;
-}
-
 /** Where the recording lies: by the start in its row, else by the id, which is made at the start. */
 export async function prefixOf({ events }: Pick<RecoveryParts, 'events'>, session: string): Promise<{ readonly prefix: string; readonly startedAt: number; readonly row: SessionRow | undefined }> {
   const row = await events.session(session);
-  const startedAt = row?.started_at ?? timeOf(session);
+  const startedAt = row?.started_at ?? sessionTime(session);
   return { prefix: recordingPrefix(session, startedAt), startedAt, row };
 }
 
 export async function recover(parts: RecoveryParts, session: string): Promise<Recovered> {
   const { prefix, startedAt, row } = await prefixOf(parts, session);
-  const manifest = await readManifest(parts.objects, prefix);
+  const manifest = await readManifest(parts.objects, prefix, { session, startedAt });
   if (manifest !== null) return { kind: 'closed', blocks: manifest.blocks, gateway: row?.gateway ?? null, sealed: true, row: null, startedAt };
   const stored = await listParts(parts.objects, prefix);
   const last = stored.at(-1);
@@ -70,13 +65,13 @@ export async function recover(parts: RecoveryParts, session: string): Promise<Re
   const summary = await tail.summary(header, row);
   const fresh = rowOf(summary, checkpoint, last.part, stored);
   const missing = row === undefined || row.version < last.part ? fresh : null;
-  if (checkpoint.end !== 'open') return { kind: 'closed', blocks: checkpoint.block, gateway: checkpoint.gateway, sealed: false, row: missing, startedAt };
+  if (checkpoint.end !== 'open') return { kind: 'closed', blocks: checkpoint.block, gateway: header.steno.gateway, sealed: false, row: missing, startedAt };
   const projection = await tail.projection(header, last.part, []);
   return { kind: 'open', state: { header, prefix, parts: stored, proof, summary, ...projection }, row: missing };
 }
 
 /** The session's row after part `part`. */
-export function rowOf(summary: SessionSummary, checkpoint: SignedCheckpoint, part: number, stored: readonly { readonly bytes: number }[]): SessionRow {
+export function rowOf(summary: SessionSummary, checkpoint: StoredCheckpoint, part: number, stored: readonly { readonly bytes: number }[]): SessionRow {
   const state = checkpoint.end === 'open' ? 'live' : checkpoint.end === 'complete' ? 'ended' : 'interrupted';
   return summary.row(part, state, checkpoint.head, stored.reduce((sum, { bytes }) => sum + bytes, 0));
 }

@@ -15,7 +15,7 @@ import { Projection } from './projection.js';
 import type { Rows } from './projection.js';
 import { rowOf } from './recovery.js';
 import { SEALED_VERSION } from './seal.js';
-import { listParts, openPart, readBlocks, readManifest } from './stored-recording.js';
+import { listParts, openPart, placeOf, readBlocks, readManifest } from './stored-recording.js';
 
 export interface ReindexParts {
   readonly objects: ObjectStore;
@@ -35,7 +35,7 @@ export async function* recordingPrefixes(objects: ObjectStore): AsyncGenerator<s
 
 /** Rows of each block in order, at last those that were pending at the end, and the row of the session. */
 export async function* deriveRows({ objects, zstd }: Pick<ReindexParts, 'objects' | 'zstd'>, prefix: string): AsyncGenerator<Rows & { readonly session: SessionRow | null }> {
-  const manifest = await readManifest(objects, prefix);
+  const manifest = await readManifest(objects, prefix, placeOf(prefix));
   const reader = new BlockReader();
   let projection: Projection | null = null;
   let summary: SessionSummary | null = null;

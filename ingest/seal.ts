@@ -1,25 +1,27 @@
 /**
- * Sealing: a recording that is over is checked once more, packed tighter, and given its manifest.
+ * Sealing: a recording that is over is checked once more and packed tighter.
  *
  *   1. check      every block of every part is hashed again and compared with what was signed
- *        damage: the parts stay as they are, without manifest, and the audit says so
- *   2. object     `recording.cast.zst`: frames of up to 512 KiB (the codec's bound), level 19, one proof
- *        crash here: an object that nobody reads; it is made again, byte for byte
- *   3. manifest   from here on readers take the new object
+ *        damage: the parts stay as they are, not sealed, and the audit says so
+ *   2. object     `recording.cast.zst`: frames of up to 4 MiB, level 22, one proof, and the index. It is put whole, and
+ *                 from here on readers take it
  *        crash here: parts that nobody reads; sealing again deletes them
- *   4. parts      are deleted
- *   5. row        the session is `sealed`. It comes last, so that a session whose sealing was cut off is still `ended`
+ *   3. parts      are deleted
+ *   4. row        the session is `sealed`. It comes last, so that a session whose sealing was cut off is still `ended`
  *                 and is found at the next start.
  *
  * Keyframes are taken from the parts: every anchor is kept, keyframes at the head of parts are not. Sessions too large
- * for one put in memory, and all when `repack` is off (Object Lock), get a manifest over their parts. One session at a
+ * for one put in memory, and all when `repack` is off (Object Lock), get a manifest over their parts in step 2 instead. One session at a
  * time, a frame at a time. Tested in faults.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
+import { MAX_FRAME_BYTES } from '#schemas/recording/container.js';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
-import type { Proof } from '#schemas/recording/container.js';
 import { MANIFEST_VERSION, certificateKey, encodeManifest, manifestKey, sealedKey } from '#schemas/recording/layout.js';
 import type { Manifest, ManifestFrame, ManifestSegment } from '#schemas/recording/layout.js';
+import { encodeIndex } from '#schemas/recording/sealed.js';
+import { withHeader } from '#schemas/recording/checkpoint.js';
+import type { PartProof } from '#schemas/recording/proof.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import type { SessionRow } from '#schemas/rows.js';
 import type { Log } from '#runtime/log.js';
@@ -32,7 +34,7 @@ import { sha256 } from './session-writer.js';
 import type { WriterParts } from './session-writer.js';
 import { checkpointFault } from './signature.js';
 import { FrameReader, listParts, openPart, readManifest } from './stored-recording.js';
-import type { PartProof, StoredBlock, StoredPart } from './stored-recording.js';
+import type { Place, StoredBlock, StoredPart } from './stored-recording.js';
 
 export type Compress = (content: Uint8Array, level: number) => Promise<Uint8Array>;
 
@@ -43,8 +45,8 @@ export interface SealParts extends WriterParts {
   readonly clock: () => number;
 }
 
-const SEALED_LEVEL = 19;
-const MAX_SEALED_FRAME = 512 << 10;
+const SEALED_LEVEL = 22;
+const MAX_SEALED_FRAME = MAX_FRAME_BYTES;
 /** Beyond, in bytes of parts and in blocks, the parts stay. */
 const MAX_REPACKED_BYTES = 128 << 20;
 const MAX_REPACKED_BLOCKS = 1_000_000;
@@ -128,12 +130,12 @@ export class Sealer {
   }
 }
 
-/** Takes the five steps, or those that are left. Throws VERIFY_ALTERED when the parts are not what was signed. */
+/** Takes the four steps, or those that are left. Throws VERIFY_ALTERED when the parts are not what was signed. */
 export async function seal(parts: SealParts, session: string, stopped: () => boolean = () => false): Promise<void> {
   const { objects, objectRetry } = parts;
   const retry = <T>(act: () => Promise<T>): Promise<T> => objectRetry.run(act, stopped);
-  const { prefix, row } = await retry(() => prefixOf(parts, session));
-  let manifest = await retry(() => readManifest(objects, prefix));
+  const { prefix, startedAt, row } = await retry(() => prefixOf(parts, session));
+  let manifest = await retry(() => readManifest(objects, prefix, { session, startedAt }));
   const stored = await retry(() => listParts(objects, prefix).catch((error: unknown) => {
     // Some of the parts were deleted already.
     if (manifest !== null && error instanceof StenoError && error.code === 'RECORDING_MALFORMED') return remaining(objects, prefix);
@@ -142,11 +144,11 @@ export async function seal(parts: SealParts, session: string, stopped: () => boo
   let summary: SessionSummary | null = null;
   if (manifest === null) {
     if (stored.length === 0) return;
-    const made = await pack(parts, prefix, stored, retry);
+    const made = await pack(parts, prefix, { session, startedAt }, stored, retry);
     summary = made.summary;
-    if (made.object !== null) await retry(() => objects.put(sealedKey(prefix), made.object!));
     manifest = made.manifest;
-    await retry(() => objects.put(manifestKey(prefix), encodeManifest(made.manifest)));
+    const [key, object] = made.object === null ? [manifestKey(prefix), encodeManifest(made.manifest)] : [sealedKey(prefix), made.object];
+    await retry(() => objects.put(key, object));
   }
   const named = new Set(manifest.objects.map(({ key }) => key));
   for (const { key } of stored) if (!named.has(key)) await retry(() => objects.delete(key));
@@ -173,7 +175,7 @@ interface Packed {
   readonly summary: SessionSummary;
 }
 
-async function pack(parts: SealParts, prefix: string, stored: readonly StoredPart[], retry: <T>(act: () => Promise<T>) => Promise<T>): Promise<Packed> {
+async function pack(parts: SealParts, prefix: string, { session, startedAt }: Place, stored: readonly StoredPart[], retry: <T>(act: () => Promise<T>) => Promise<T>): Promise<Packed> {
   const { objects, zstd } = parts;
   const check = new ChainCheck(parts.trusted());
   const total = stored.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -207,16 +209,16 @@ async function pack(parts: SealParts, prefix: string, stored: readonly StoredPar
   const { header, summary } = check;
   const { checkpoint } = last;
   const manifest: Omit<Manifest, 'frames' | 'objects'> = {
-    version: MANIFEST_VERSION, session: checkpoint.session, started_at: header.steno.started_at, duration: checkpoint.at,
+    version: MANIFEST_VERSION, session, started_at: startedAt, duration: checkpoint.at,
     cols: header.term.cols, rows: header.term.rows, blocks: checkpoint.block, bytes: checkpoint.bytes, head: checkpoint.head,
     end: checkpoint.end === 'complete' ? 'complete' : 'interrupted', certificates: [...certificates],
   };
   if (!repack) {
     return { manifest: { ...manifest, objects: stored.map(({ key, bytes }) => ({ key, bytes })), frames: kept }, object: null, summary };
   }
-  const proof: Proof = { kind: 'part', part: 1, first_block: 1, tags: tagsOf(check.heads), checkpoint, certificate: last.certificate };
+  const proof: PartProof = { kind: 'part', part: 1, first_block: 1, tags: tagsOf(check.heads), checkpoint, certificate: last.certificate };
   const { frames, entries } = await packer.end();
-  const object = closeObject(frames, entries.map(({ decompressed }) => decompressed), proof);
+  const object = closeObject(frames, entries.map(({ decompressed }) => decompressed), proof, encodeIndex(header.term, entries));
   return { manifest: { ...manifest, certificates: [last.certificate], objects: [{ key: sealedKey(prefix), bytes: object.length }], frames: entries }, object, summary };
 }
 
@@ -254,13 +256,11 @@ class ChainCheck {
   }
 
   end({ checkpoint, tags, first_block: first, part }: PartProof, certificate: Uint8Array): void {
-    const { steno } = this.header;
     const good =
-      checkpoint.session === steno.session && checkpoint.gateway === steno.gateway && checkpoint.counter === steno.counter &&
       checkpoint.block === this.heads.length && checkpoint.at === this.#reader.at && checkpoint.bytes === this.summary.bytes &&
-      checkpoint.head === toHex(this.#head!) && tags === tagsOf(this.heads.slice(first - 1));
+      checkpoint.head === toHex(this.#head!) && Buffer.compare(tags, tagsOf(this.heads.slice(first - 1))) === 0;
     if (!good) throw new StenoError('VERIFY_ALTERED', `part ${part} is not what was signed`);
-    const fault = checkpointFault(checkpoint, certificate, this.#trusted);
+    const fault = checkpointFault(withHeader(this.header.steno, checkpoint), certificate, this.#trusted);
     if (fault !== null) throw new StenoError('VERIFY_UNSIGNED', `part ${part}: ${fault}`);
   }
 }

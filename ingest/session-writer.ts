@@ -16,6 +16,7 @@ import { StenoError } from '#schemas/errors.js';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import { BlockReader } from './block-reader.js';
 import { commitPart, commitSession } from './commit.js';
@@ -273,7 +274,7 @@ export class SessionWriter {
   #commit(checkpoint: SignedCheckpoint): Promise<void> {
     const building = this.#building;
     const { certificate } = this.#owner;
-    const object = building.object(checkpoint, certificate.fingerprint, (content, level) => this.#parts.zstd.compress(content, level));
+    const object = building.object(checkpoint, certificateId(certificate.fingerprint), (content, level) => this.#parts.zstd.compress(content, level));
     const stored: StoredPart = { part: building.part, key: partKey(this.#prefix, building.part), bytes: object.length };
     const before = [...this.#stored, ...this.#pendingParts];
     const row = rowOf(this.#summary!, checkpoint, building.part, [...before, stored]);

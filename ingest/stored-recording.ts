@@ -8,9 +8,10 @@ import { StenoError } from '#schemas/errors.js';
 import { cutBlocks } from '#schemas/recording/block.js';
 import type { Block, BlockPosition } from '#schemas/recording/block.js';
 import { readContainer } from '#schemas/recording/container.js';
-import type { Proof } from '#schemas/recording/container.js';
-import { manifestKey, parseManifest, partKey, partNumber } from '#schemas/recording/layout.js';
+import { manifestKey, parseManifest, partKey, partNumber, sealedKey } from '#schemas/recording/layout.js';
 import type { Manifest } from '#schemas/recording/layout.js';
+import type { PartProof } from '#schemas/recording/proof.js';
+import { readSealed } from '#schemas/recording/sealed.js';
 import { parseLine } from '#schemas/recording/line.js';
 import type { Keyframe } from '#schemas/recording/line.js';
 import type { Zstd } from '#runtime/zstd.js';
@@ -22,8 +23,6 @@ export interface StoredPart {
   /** Of the object. */
   readonly bytes: number;
 }
-
-export type PartProof = Extract<Proof, { kind: 'part' }>;
 
 export interface StoredFrame {
   /** Where the zstd frame lies in its object. */
@@ -44,9 +43,28 @@ export async function listParts(objects: ObjectStore, prefix: string): Promise<S
   return parts;
 }
 
-export async function readManifest(objects: ObjectStore, prefix: string): Promise<Manifest | null> {
+/** What the sealed object says of itself, or the manifest over parts; null while the session is not sealed. */
+export async function readManifest(objects: ObjectStore, prefix: string, { session, startedAt }: Place): Promise<Manifest | null> {
+  const key = sealedKey(prefix);
+  const sealed = await unlessMissing(async () => readSealed({ session, startedAt, size: await objects.size(key) }, (offset, length) => objects.get(key, { offset, length })));
+  return sealed ?? (await unlessMissing(async () => parseManifest(await objects.get(manifestKey(prefix)))));
+}
+
+export interface Place {
+  readonly session: string;
+  /** Ms since 1970; the folder has the day. */
+  readonly startedAt: number;
+}
+
+/** Of a folder of recordings; the time is the day's. */
+export function placeOf(prefix: string): Place {
+  const [, year, month, day, session = ''] = prefix.split('/');
+  return { session, startedAt: Date.UTC(Number(year), Number(month) - 1, Number(day)) };
+}
+
+async function unlessMissing<T>(read: () => Promise<T>): Promise<T | null> {
   try {
-    return parseManifest(await objects.get(manifestKey(prefix)));
+    return await read();
   } catch (error) {
     if (error instanceof StenoError && error.code === 'STORE_NOT_FOUND') return null;
     throw error;

@@ -181,11 +181,10 @@ export function encodeMade(session: string, made: Made): Uint8Array {
 
 /** Verifies objects in order as the file that they make, with the certificates given. */
 export function verifyFile(objects: readonly Uint8Array[], certificates: readonly Uint8Array[], trusted: readonly string[], zstd: Zstd): Verdict {
-  const proofs = certificates.map((blob) => encodeProof({ kind: 'certificate', certificate: Buffer.from(blob).toString('base64') }));
-  return verifyRecording(Buffer.concat([...objects, ...proofs]), {
+  const proofs = certificates.map((certificate) => encodeProof({ kind: 'certificate', certificate }));
+  return verifyRecording(Buffer.concat([...proofs, ...objects]), {
     sha256, decompress: (frame) => zstd.decompress(frame), fingerprint,
     checkSignature: (checkpoint, certificate) => checkpointFault(checkpoint, certificate, trusted),
-    decodeBase64: (text) => Buffer.from(text, 'base64'),
   });
 }
 

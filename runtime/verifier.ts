@@ -53,6 +53,5 @@ export async function openVerifier(caLines: readonly string[]): Promise<(file: U
       decompress: (frame) => zstd.decompress(frame),
       checkSignature: (checkpoint, certificate) => checkCheckpointSignature(checkpoint, certificate, cas),
       fingerprint,
-      decodeBase64: (text) => Buffer.from(text, 'base64'),
     });
 }

@@ -10,12 +10,12 @@ const cases: readonly [string, Uint8Array][] = [
   ['256 bytes', randomBytes(256)],
   ['text of 300 KiB', Buffer.from('the quick brown fox\r\n'.repeat(15_000))],
   ['random bytes of 512 KiB', randomBytes(512 << 10)],
-  ['512 KiB of one word', Buffer.alloc(512 << 10, 'steno ')],
+  ['4 MiB of one word', Buffer.alloc(4 << 20, 'steno ')],
 ];
 
 describe('zstd frames', () => {
   for (const [name, content] of cases) {
-    for (const level of [1, 3, 19]) {
+    for (const level of [1, 3, 22]) {
       it(`stock zstd reads ${name} at level ${level}, checksum included`, async () => {
         const zstd = await openZstd();
         const frame = zstd.compress(content, level);
@@ -52,9 +52,9 @@ describe('zstd frames', () => {
     }
   });
 
-  it('refuses to compress more than every level can hold', async () => {
+  it('refuses to compress more than a reader need hold', async () => {
     const zstd = await openZstd();
-    expect(() => zstd.compress(new Uint8Array((512 << 10) + 1), 1)).toThrow(/512 KiB/);
+    expect(() => zstd.compress(new Uint8Array((4 << 20) + 1), 1)).toThrow(/4194304 bytes/);
   });
 
   it('refuses a frame that claims more than the bound', async () => {

@@ -1,12 +1,13 @@
 /**
- * zstd frames (RFC 8878) through the WebAssembly build of `zstd-codec`.
+ * zstd frames (RFC 8878) through the WebAssembly build of `@bokuweb/zstd-wasm`.
  *
- * The codec's one-shot call writes the content size but no checksum; recordings promise one per frame. So `compress`
- * adds it: bit 2 of the frame header descriptor and the low four bytes of XXH64 of the content after the last block
- * (RFC 8878, 3.1.1). Decompression checks it, as stock `zstd` does. The codec's memory is 16 MiB for good: level 19 on
- * 768 KiB aborts it, so a frame holds at most 512 KiB (docs/decisions/0003-zstd-frames.md). Tested in zstd.test.ts.
+ * The one-shot call writes the content size but no checksum; recordings promise one per frame. So `compress` adds it:
+ * bit 2 of the frame header descriptor and the low four bytes of XXH64 of the content after the last block (RFC 8878,
+ * 3.1.1). Decompression checks it, as stock `zstd` does. The codec's memory grows to what the largest frame needed
+ * (some 90 MB for 4 MiB at level 22) and stays: such levels belong in a thread that ends
+ * (docs/decisions/0003-zstd-frames.md). Tested in zstd.test.ts.
  */
-import { ZstdCodec } from 'zstd-codec';
+import { compress as compressBare, decompress as decompressBare, init } from '@bokuweb/zstd-wasm';
 import xxhash from 'xxhash-wasm';
 import { StenoError } from '#schemas/errors.js';
 import { MAX_FRAME_BYTES, ZSTD_MAGIC, dataFrameLength } from '#schemas/recording/container.js';
@@ -18,8 +19,8 @@ export interface Zstd {
   decompress(frame: Uint8Array, maxBytes?: number): Uint8Array;
 }
 
-/** What every level can compress within the codec's memory. */
-export const MAX_COMPRESS_BYTES = 512 << 10;
+/** No reader need hold more than this of a frame. */
+export const MAX_COMPRESS_BYTES = MAX_FRAME_BYTES;
 let opened: Promise<Zstd> | undefined;
 
 /** Loads the codec once a process. */
@@ -29,20 +30,12 @@ export function openZstd(): Promise<Zstd> {
 }
 
 async function open(): Promise<Zstd> {
-  const [hash, codec] = await Promise.all([
-    xxhash(),
-    new Promise<ZstdCodec.Module>((resolve) => {
-      ZstdCodec.run(resolve);
-    }),
-  ]);
-  const simple = new codec.Simple();
+  const [hash] = await Promise.all([xxhash(), init()]);
   const checksum = (content: Uint8Array): number => Number(hash.h64Raw(content) & 0xffff_ffffn);
   return {
     compress(content, level) {
-      if (content.length > MAX_COMPRESS_BYTES) throw new StenoError('TOO_LARGE', 'a zstd frame of more than 512 KiB');
-      // The codec answers null for empty content: an empty raw block is a whole frame of its own.
-      const bare = content.length === 0 ? emptyFrame : simple.compress(content, level);
-      if (bare === null) throw new StenoError('INTERNAL', 'zstd cannot compress');
+      if (content.length > MAX_COMPRESS_BYTES) throw new StenoError('TOO_LARGE', `a zstd frame of more than ${MAX_COMPRESS_BYTES} bytes`);
+      const bare = content.length === 0 ? emptyFrame : compressBare(bytesOf(content), level);
       const frame = new Uint8Array(bare.length + 4);
       frame.set(bare);
       frame[4] = frame[4]! | 0x04;
@@ -56,8 +49,13 @@ async function open(): Promise<Zstd> {
       const size = contentSize(frame);
       if (size === null || size > maxBytes) throw damaged('a zstd frame of unknown or excessive size');
       if (size === 0) return new Uint8Array(0);
-      const content = simple.decompress(frame);
-      if (content === null) throw damaged('a zstd frame is damaged');
+      let content: Uint8Array;
+      try {
+        content = decompressBare(bytesOf(frame));
+      } catch {
+        throw damaged('a zstd frame is damaged');
+      }
+      if (content.length !== size) throw damaged('a zstd frame is damaged');
       if ((frame[4]! & 0x04) === 0) throw damaged('a zstd frame without checksum');
       const stored = new DataView(frame.buffer, frame.byteOffset + frame.length - 4).getUint32(0, true);
       if (stored !== checksum(content)) throw damaged('the checksum of a zstd frame does not match');
@@ -66,7 +64,12 @@ async function open(): Promise<Zstd> {
   };
 }
 
-/** Magic, descriptor "single segment, one byte of content size", size 0, last raw block of length 0. */
+/** The codec's types want a plain array over a plain buffer, which the bytes of a Node Buffer are as well. */
+function bytesOf(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  return bytes as Uint8Array<ArrayBuffer>;
+}
+
+/** An empty raw block is a whole frame of its own. Magic, descriptor "single segment, one byte of content size", size 0, last raw block of length 0. */
 const emptyFrame = Uint8Array.of(0x28, 0xb5, 0x2f, 0xfd, 0x20, 0x00, 0x01, 0x00, 0x00);
 
 /** Frame_Content_Size (RFC 8878, 3.1.1.1.4), or null when the frame does not say. */

@@ -9,8 +9,11 @@ export type Sha256 = (...parts: readonly Uint8Array[]) => Uint8Array;
 
 const encoder = new TextEncoder();
 
-/** Bytes of each block's chain value that the proof keeps, to name the first bad block between two checkpoints. */
-export const TAG_BYTES = 2;
+/**
+ * Bytes of each block's chain value that the proof keeps, to name the first bad block between two checkpoints. One
+ * names a later block than the first bad one in 1 of 256 cases, and never calls a bad recording good.
+ */
+export const TAG_BYTES = 1;
 
 export function chainStart(sha256: Sha256, session: string): Uint8Array {
   return sha256(encoder.encode(`steno-recording/1\n${session}`));

@@ -39,6 +39,14 @@ export interface SignedCheckpoint extends Checkpoint {
   readonly signature: string;
 }
 
+/** What a proof holds of it: session, gateway and counter are the header's. */
+export type StoredCheckpoint = Omit<SignedCheckpoint, 'session' | 'gateway' | 'counter'>;
+
+/** The checkpoint that was signed, with what the header of the recording says. */
+export function withHeader({ session, gateway, counter }: Pick<Checkpoint, 'session' | 'gateway' | 'counter'>, checkpoint: StoredCheckpoint): SignedCheckpoint {
+  return { session, gateway, counter, ...checkpoint };
+}
+
 /** The message that is signed. */
 export function checkpointText(c: Checkpoint): string {
   return (

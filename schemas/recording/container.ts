@@ -1,42 +1,27 @@
 /**
- * The container of a recording: zstd frames (RFC 8878), each followed by its proof in a skippable frame, and at the
- * end the seek table of the zstd seekable format (zstd contrib/seekable_format, version 0.1.0).
+ * The container of a recording: zstd frames (RFC 8878), followed by their proof in a skippable frame (proof.ts), and
+ * at the end the seek table of the zstd seekable format (zstd contrib/seekable_format, version 0.1.0).
  *
- *     object  = part seek-table
- *     part    = data-frame+ proof
- *     file    = (data-frame+ proof)+ [certificate] seek-table      what `steno export` writes
+ *     part   = data-frame+ proof seek-table                     an object of a session that is not sealed
+ *     sealed = data-frame+ proof index seek-table               the object of one that is (sealed.ts)
+ *     file   = certificate (data-frame+ proof)+ seek-table      what `steno export` writes
  *
- * `zstd -d` skips all but the data frames. Objects concatenated in order are a file as well: readers skip seek tables
- * in the middle. Reading here is strict about structure and never decompresses. Tested in verify.test.ts.
+ * `zstd -d` skips all but the data frames. Objects concatenated in order are a file as well: readers skip indexes and
+ * seek tables in the middle. Reading here is strict about structure and never decompresses. Tested in verify.test.ts.
  */
 import { StenoError } from '../errors.js';
-import { isSignedCheckpoint } from './checkpoint.js';
-import type { SignedCheckpoint } from './checkpoint.js';
+import { parseProof, proofContent } from './proof.js';
+import type { Proof } from './proof.js';
 
 export const ZSTD_MAGIC = 0xfd2fb528;
 /** One of the sixteen skippable magics that zstd leaves to applications. */
 export const PROOF_MAGIC = 0x184d2a5b;
+export const INDEX_MAGIC = 0x184d2a5c;
 export const SEEK_TABLE_MAGIC = 0x184d2a5e;
 const SEEKABLE_FOOTER_MAGIC = 0x8f92eab1;
 const MAX_PROOF_BYTES = 1 << 22;
 /** Larger frames are no recording: a bound on what a reader must hold. Decompressed bytes. */
-export const MAX_FRAME_BYTES = 1 << 20;
-
-export type Proof =
-  /** Closes a part: the checkpoint covers the blocks of this part and all before it. */
-  | {
-      readonly kind: 'part';
-      /** Counts from 1. */
-      readonly part: number;
-      readonly first_block: number;
-      /** base64 of the first `TAG_BYTES` of h[n] for each block of the part. */
-      readonly tags: string;
-      readonly checkpoint: SignedCheckpoint;
-      /** Fingerprint (`SHA256:…`) of the gateway's recording certificate. */
-      readonly certificate: string;
-    }
-  /** The gateway's recording certificate, base64 of the SSH blob. */
-  | { readonly kind: 'certificate'; readonly certificate: string };
+export const MAX_FRAME_BYTES = 4 << 20;
 
 export interface SeekEntry {
   readonly compressed: number;
@@ -46,13 +31,11 @@ export interface SeekEntry {
 export type Segment =
   | { readonly kind: 'data'; readonly offset: number; readonly bytes: Uint8Array }
   | { readonly kind: 'proof'; readonly offset: number; readonly length: number; readonly proof: Proof }
+  | { readonly kind: 'index'; readonly offset: number; readonly length: number; readonly content: Uint8Array }
   | { readonly kind: 'seek-table'; readonly offset: number; readonly entries: readonly SeekEntry[]; readonly length: number };
 
-const encoder = new TextEncoder();
-const decoder = new TextDecoder('utf-8', { fatal: true });
-
 export function encodeProof(proof: Proof): Uint8Array {
-  return skippable(PROOF_MAGIC, encoder.encode(JSON.stringify(proof)));
+  return skippable(PROOF_MAGIC, proofContent(proof));
 }
 
 /** A seek table without checksums: every data frame carries its own. */
@@ -69,7 +52,7 @@ export function encodeSeekTable(entries: readonly SeekEntry[]): Uint8Array {
   return skippable(SEEK_TABLE_MAGIC, body);
 }
 
-function skippable(magic: number, content: Uint8Array): Uint8Array {
+export function skippable(magic: number, content: Uint8Array): Uint8Array {
   const frame = new Uint8Array(8 + content.length);
   const view = new DataView(frame.buffer);
   view.setUint32(0, magic, true);
@@ -94,7 +77,7 @@ export function* readContainer(file: Uint8Array): Generator<Segment> {
       offset += length;
       continue;
     }
-    if (magic !== PROOF_MAGIC && magic !== SEEK_TABLE_MAGIC) {
+    if (magic !== PROOF_MAGIC && magic !== INDEX_MAGIC && magic !== SEEK_TABLE_MAGIC) {
       throw new StenoError('RECORDING_MALFORMED', `unknown frame at byte ${offset}`);
     }
     const size = view.getUint32(4, true);
@@ -102,38 +85,15 @@ export function* readContainer(file: Uint8Array): Generator<Segment> {
     const length = 8 + size;
     if (view.byteLength < length) throw cutOff();
     const content = file.subarray(offset + 8, offset + length);
-    yield magic === PROOF_MAGIC
-      ? { kind: 'proof', offset, length, proof: parseProof(content, offset) }
-      : { kind: 'seek-table', offset, length, entries: parseSeekTable(content, offset) };
+    if (magic === PROOF_MAGIC) yield { kind: 'proof', offset, length, proof: parseProof(content, offset) };
+    else if (magic === INDEX_MAGIC) yield { kind: 'index', offset, length, content };
+    else yield { kind: 'seek-table', offset, length, entries: parseSeekTable(content, offset) };
     offset += length;
   }
 }
 
 function cutOff(): StenoError {
   return new StenoError('RECORDING_MALFORMED', 'cut off');
-}
-
-function parseProof(content: Uint8Array, offset: number): Proof {
-  const bad = (): StenoError => new StenoError('RECORDING_MALFORMED', `unreadable proof at byte ${offset}`);
-  let value: unknown;
-  try {
-    value = JSON.parse(decoder.decode(content));
-  } catch {
-    throw bad();
-  }
-  if (typeof value !== 'object' || value === null) throw bad();
-  const proof = value as Record<string, unknown>;
-  if (proof['kind'] === 'certificate' && typeof proof['certificate'] === 'string') {
-    return { kind: 'certificate', certificate: proof['certificate'] };
-  }
-  const { part, first_block, tags, checkpoint, certificate } = proof;
-  if (
-    proof['kind'] === 'part' && Number.isSafeInteger(part) && Number.isSafeInteger(first_block) && typeof tags === 'string' &&
-    typeof certificate === 'string' && isSignedCheckpoint(checkpoint)
-  ) {
-    return { kind: 'part', part: part as number, first_block: first_block as number, tags, checkpoint, certificate };
-  }
-  throw bad();
 }
 
 function parseSeekTable(content: Uint8Array, offset: number): SeekEntry[] {

@@ -2,15 +2,15 @@
  * Where a recording lies in the object store, and the manifest that maps time to bytes.
  *
  *     recordings/<yyyy>/<mm>/<dd>/<session>/part-000001.cast.zst   one object for each checkpoint, while it is live
- *     recordings/<yyyy>/<mm>/<dd>/<session>/recording.cast.zst     the whole, once it is repacked
- *     recordings/<yyyy>/<mm>/<dd>/<session>/manifest.json          once it is sealed: which objects, in which order
- *     gateways/<sha-256 in hex>.cert                               recording certificates of gateways (SSH blobs)
+ *     recordings/<yyyy>/<mm>/<dd>/<session>/recording.cast.zst     the whole, once it is sealed: its own manifest
+ *     recordings/<yyyy>/<mm>/<dd>/<session>/manifest.json          sealed, but not repacked: which parts, in which order
+ *     gateways/<32 hex digits>.cert                                recording certificates of gateways (SSH blobs)
  *
- * The date is that of the session's start, in UTC. A reader asks for the manifest first. Where there is one, the
- * objects that it names are the recording, and what else lies beside them is left over or not yet deleted. Where there
- * is none, the parts in the order of their numbers are the recording, so far. A reader that finds an object gone that
- * it knew begins again at the manifest. The objects concatenated in order, with the certificate's frame, are the file
- * that `steno export` writes. The manifest is derived data and proves nothing. Tested in ingest/layout.test.ts.
+ * The date is that of the session's start, in UTC. A reader asks for `recording.cast.zst` (sealed.ts), then for
+ * `manifest.json`. Where one of them is, it is the recording, and what else lies beside it is left over or not yet
+ * deleted. Where none is, the parts in the order of their numbers are the recording, so far. A reader that finds an
+ * object gone that it knew begins again. The objects concatenated in order, after the certificate's frame, are the
+ * file that `steno export` writes. A manifest is derived data and proves nothing. Tested in ingest/layout.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from '../errors.js';
@@ -45,20 +45,12 @@ export function manifestKey(prefix: string): string {
   return `${prefix}manifest.json`;
 }
 
-/** `fingerprint`: `SHA256:…` as in proofs; keys know no capitals, so it is written in hex. */
-export function certificateKey(fingerprint: string): string {
-  if (!/^SHA256:[A-Za-z0-9+/]{43}$/.test(fingerprint)) throw new StenoError('RECORDING_MALFORMED', 'not a fingerprint');
-  let hex = '';
-  let bits = 0;
-  let value = 0;
-  for (const digit of fingerprint.slice(7)) {
-    value = ((value << 6) | base64Digits.indexOf(digit)) & 0xfff;
-    bits += 6;
-    while (bits >= 4) hex += ((value >> (bits -= 4)) & 15).toString(16);
-  }
-  return `gateways/${hex}.cert`;
+/** `id`: as in proofs (`certificateId`). Throws RECORDING_MALFORMED. */
+export function certificateKey(id: string): string {
+  if (!idPattern.test(id)) throw new StenoError('RECORDING_MALFORMED', 'not the id of a certificate');
+  return `gateways/${id}.cert`;
 }
-const base64Digits = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/';
+const idPattern = /^[0-9a-f]{32}$/;
 
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 
@@ -98,8 +90,8 @@ const manifest = z.strictObject({
   /** h[blocks] in hex. */
   head: z.string().regex(/^[0-9a-f]{64}$/),
   end: z.enum(['complete', 'interrupted']),
-  /** Fingerprints of the gateway's recording certificates that the proofs name. */
-  certificates: z.array(z.string().regex(/^SHA256:[A-Za-z0-9+/]{43}$/)).min(1).max(1024),
+  /** Ids of the gateway's recording certificates, as the proofs name them. */
+  certificates: z.array(z.string().regex(idPattern)).min(1).max(1024),
   /** In the order of the recording. */
   objects: z.array(z.strictObject({ key: z.string().min(1).max(512), bytes: count })).min(1),
   frames: z.array(frame).min(1),
@@ -137,7 +129,13 @@ export function parseManifest(bytes: Uint8Array): Manifest {
   if (typeof version === 'number' && version > MANIFEST_VERSION) throw new StenoError('RECORDING_VERSION', `manifest version ${version}`);
   const parsed = manifest.safeParse(value);
   if (!parsed.success) throw bad(parsed.error.issues[0]?.path.join('.') ?? 'fields');
-  const { session, started_at, objects, frames, blocks, duration } = parsed.data;
+  return checkManifest(parsed.data);
+}
+
+/** Throws RECORDING_MALFORMED unless frames lie in the session's objects in order, and segments in frames. */
+export function checkManifest(value: Manifest): Manifest {
+  const bad = (detail: string): StenoError => new StenoError('RECORDING_MALFORMED', `manifest: ${detail}`);
+  const { session, started_at, objects, frames, blocks, duration } = value;
   if (started_at > 8.64e15) throw bad('started_at');
   const prefix = recordingPrefix(session, started_at);
   if (!objects.every(({ key }) => key === sealedKey(prefix) || (partNumber(key) !== null && key === partKey(prefix, partNumber(key)!)))) throw bad('objects');
@@ -154,5 +152,5 @@ export function parseManifest(bytes: Uint8Array): Manifest {
     }
     last = { ...last, object, end: offset + compressed };
   }
-  return parsed.data;
+  return value;
 }

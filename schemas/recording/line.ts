@@ -169,8 +169,16 @@ export function formatInterval(ms: number): string {
   return String(ms / 1000);
 }
 
+/** What a role says unless it says otherwise: a header leaves it out. */
+const DEFAULT_RECORDING: RecordingMode = { mode: 'strict', streams: 'limited', limit: 1 << 20 };
+
+/** Leaves out what `parseHeader` puts in: the usual recording mode, a key id that is the user's name, the start that the id says. */
 export function encodeHeader(header: RecordingHeader): string {
-  return `${JSON.stringify(header)}\n`;
+  const { recording, certificate_key_id: keyId, started_at: startedAt, ...steno } = header.steno;
+  const usual = recording.mode === DEFAULT_RECORDING.mode && recording.streams === DEFAULT_RECORDING.streams && recording.limit === DEFAULT_RECORDING.limit;
+  const start = startedAt === sessionTime(steno.session) ? {} : { started_at: startedAt };
+  const written = { ...steno, ...start, ...(keyId === steno.user ? {} : { certificate_key_id: keyId }), ...(usual ? {} : { recording }) };
+  return `${JSON.stringify({ ...header, steno: written })}\n`;
 }
 
 export function encodeLine(interval: number, body: LineBody): string {
@@ -199,10 +207,12 @@ export function parseHeader(line: string): RecordingHeader {
   if (typeof steno.format !== 'number') throw malformed('the header has no format version');
   if (steno.format > RECORDING_FORMAT) throw new StenoError('RECORDING_VERSION', `format ${steno.format}`);
   if (typeof steno.session !== 'string' || !isSessionId(steno.session)) throw malformed('the header has no session id');
-  if (typeof steno.started_at !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
+  const startedAt: unknown = steno.started_at ?? sessionTime(steno.session);
+  if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
     throw malformed('the header lacks gateway, counter or start');
   }
-  return header as RecordingHeader;
+  const whole = { ...steno, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? steno.user, recording: steno.recording ?? DEFAULT_RECORDING };
+  return { ...(header as RecordingHeader), steno: whole };
 }
 
 /** Parses one event line. Unknown codes of later versions come back as `null`: to skip, as players do. */
@@ -274,6 +284,13 @@ export function sessionId(now: number, random: Uint8Array): string {
     value &= (1 << bits) - 1;
   }
   return id;
+}
+
+/** The time that `sessionId` put into an id, in ms since 1970. */
+export function sessionTime(session: string): number {
+  let time = 0;
+  for (const digit of session.slice(0, 10)) time = time * 32 + alphabet.indexOf(digit);
+  return time;
 }
 
 function parseJson(line: string): unknown {

@@ -5,6 +5,7 @@ import { TAG_BYTES, chainNext, chainStart, fromHex, toHex } from './chain.js';
 import { checkpointText, isSignedCheckpoint } from './checkpoint.js';
 import type { Checkpoint, SignedCheckpoint } from './checkpoint.js';
 import { dataFrameLength, encodeProof, encodeSeekTable, readContainer } from './container.js';
+import { certificateId } from './proof.js';
 import { encodeHeader, encodeLine } from './line.js';
 import type { RecordingHeader } from './line.js';
 import { verifyRecording } from './verify.js';
@@ -21,7 +22,6 @@ const header: RecordingHeader = {
 
 // What Node and browsers both have; their types are not loaded here.
 declare function btoa(text: string): string;
-declare function atob(text: string): string;
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8');
@@ -54,16 +54,19 @@ function unframe(bytes: Uint8Array): Uint8Array {
   return content;
 }
 
-const signatureOf = (checkpoint: Checkpoint): string => toHex(sha256(encoder.encode(`key ${checkpointText(checkpoint)}`)));
+/** In the form of an Ed25519 signature: string "ssh-ed25519", string of 64 bytes. */
+const signatureOf = (checkpoint: Checkpoint): string => {
+  const digest = sha256(encoder.encode(`key ${checkpointText(checkpoint)}`));
+  return base64(join(Uint8Array.of(0, 0, 0, 11), encoder.encode('ssh-ed25519'), Uint8Array.of(0, 0, 0, 64), digest, digest));
+};
 const certificate = encoder.encode('certificate of gw-1');
 const parts: VerifierParts = {
   sha256,
   decompress: unframe,
   checkSignature: (checkpoint, blob) => (decoder.decode(blob) !== decoder.decode(certificate) ? 'unknown issuer' : checkpoint.signature === signatureOf(checkpoint) ? null : 'bad signature'),
-  fingerprint: (blob) => `SHA256:${toHex(sha256(blob))}`,
-  decodeBase64: (text) => Uint8Array.from(atob(text), (char: string) => char.charCodeAt(0)),
+  fingerprint: (blob) => `SHA256:${base64(sha256(blob)).slice(0, 43)}`,
 };
-const certificateProof = encodeProof({ kind: 'certificate', certificate: base64(certificate) });
+const certificateProof = encodeProof({ kind: 'certificate', certificate });
 
 interface Part {
   readonly lines: string;
@@ -95,14 +98,14 @@ function record(change: (checkpoint: Checkpoint) => Checkpoint = (same) => same,
       session: header.steno.session, gateway: 'gw-1', counter: 7, block: n, bytes, at, time: 1_763_800_000_000 + at, head: toHex(head), end: i === 2 ? 'complete' : 'open',
     });
     const signed: SignedCheckpoint = { ...checkpoint, signature: signatureOf(checkpoint) };
-    const proof = encodeProof({ kind: 'part', part: i + 1, first_block: firstBlock, tags: base64(Uint8Array.from(tags)), checkpoint: signed, certificate: parts.fingerprint(certificate) });
+    const proof = encodeProof({ kind: 'part', part: i + 1, first_block: firstBlock, tags: Uint8Array.from(tags), checkpoint: signed, certificate: certificateId(parts.fingerprint(certificate)) });
     // Each part is headed by a keyframe, as stored ones are.
     const keyframe = encoder.encode(encodeLine(0, { code: 'k', data: { cols: 80, rows: 24, screen: '' } }));
     return { lines, bytes: join(frame(i === 0 ? encoder.encode(lines) : join(keyframe, encoder.encode(lines))), proof) };
   });
 }
 const [one, two, three] = record().map(({ bytes }) => bytes) as [Uint8Array, Uint8Array, Uint8Array];
-const whole = join(one, two, three, certificateProof, encodeSeekTable([{ compressed: 1, decompressed: 2 }]));
+const whole = join(certificateProof, one, two, three, encodeSeekTable([{ compressed: 1, decompressed: 2 }]));
 const replaced = (file: Uint8Array, from: string, to: string): Uint8Array => {
   const text = [...file].map((byte) => String.fromCharCode(byte)).join('');
   const place = text.indexOf(from);
@@ -111,6 +114,11 @@ const replaced = (file: Uint8Array, from: string, to: string): Uint8Array => {
   bytes.set(encoder.encode(to), place);
   return bytes;
 };
+function flipped(file: Uint8Array, place: number): Uint8Array {
+  const bytes = Uint8Array.from(file);
+  bytes[place] = bytes[place]! ^ 1;
+  return bytes;
+}
 
 describe('a verdict', () => {
   test('on a whole recording says how far it goes', () => {
@@ -121,21 +129,25 @@ describe('a verdict', () => {
     ['a changed character, its frame check repaired', join(one, replaced(two, 'four', 'fuor'), three, certificateProof), 'VERIFY_ALTERED', 4],
     ['a changed character', join(one, replaced(two, 'three', 'thrEe'), three, certificateProof), 'VERIFY_ALTERED', 3],
     ['the last part missing', join(one, two, certificateProof), 'VERIFY_TRUNCATED', 6],
-    ['its end cut off inside a part', whole.subarray(0, one.length + two.length + 40), 'VERIFY_TRUNCATED', 6],
+    ['its end cut off inside a part', whole.subarray(0, certificateProof.length + one.length + two.length + 40), 'VERIFY_TRUNCATED', 6],
     ['lines without a checkpoint at the end', join(one, two, frame(encoder.encode(encodeLine(0, { code: 'o', data: 'x' }))), certificateProof), 'VERIFY_TRUNCATED', 6],
     ['parts in another order', join(one, three, two, certificateProof), 'VERIFY_REORDERED', 6],
     ['a part twice', join(one, two, two, three, certificateProof), 'VERIFY_REORDERED', 3],
     ['a part missing in the middle', join(one, three, certificateProof), 'VERIFY_MISSING_PART', 3],
     ['the first part missing', join(two, three, certificateProof), 'VERIFY_MISSING_PART', 1],
     ['no certificate', join(one, two, three), 'VERIFY_UNSIGNED', null],
-    ['a certificate of somebody else', join(one, two, three, encodeProof({ kind: 'certificate', certificate: base64(encoder.encode('mallory')) })), 'VERIFY_UNSIGNED', null],
+    ['a certificate of somebody else', join(one, two, three, encodeProof({ kind: 'certificate', certificate: encoder.encode('mallory') })), 'VERIFY_UNSIGNED', null],
     ['no checkpoint at all', frame(encoder.encode(encodeHeader(header))), 'VERIFY_UNSIGNED', null],
-    ['a signature that is wrong', join(one, two, replaced(three, '"signature":"', '"signature":"x'), certificateProof), 'VERIFY_UNSIGNED', 6],
+    // The last bytes of a proof are its tags, here two; before them stands the signature.
+    ['a signature that is wrong', join(one, two, flipped(three, three.length - 10), certificateProof), 'VERIFY_UNSIGNED', 6],
+    ['a tag that is wrong', join(one, flipped(two, two.length - 1), three, certificateProof), 'VERIFY_ALTERED', 5],
+    ['nothing after its certificate', certificateProof, 'VERIFY_TRUNCATED', 1],
+    ['its first part cut off before the proof', join(certificateProof, frame(encoder.encode(encodeHeader(header)))), 'VERIFY_TRUNCATED', 1],
     ['nothing in it', new Uint8Array(0), 'RECORDING_MALFORMED', null],
     ['random bytes', Uint8Array.from({ length: 100 }, (_, i) => (i * 37) & 0xff), 'RECORDING_MALFORMED', null],
     ['an unknown frame after its end', join(whole, Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8])), 'VERIFY_ALTERED', 8],
     ['a checkpoint that covers fewer bytes', join(...record((c) => ({ ...c, bytes: c.bytes - 1 })).map(({ bytes }) => bytes), certificateProof), 'VERIFY_ALTERED', 1],
-    ['a checkpoint of another session', join(...record((c) => ({ ...c, session: '01kanar9g0dtjvf0yq516zc20m' })).map(({ bytes }) => bytes), certificateProof), 'VERIFY_ALTERED', 1],
+    ['a checkpoint of another session', join(...record((c) => ({ ...c, session: '01kanar9g0dtjvf0yq516zc20m' })).map(({ bytes }) => bytes), certificateProof), 'VERIFY_UNSIGNED', 1],
     ['a newer format', join(...record((c) => c, encodeHeader({ ...header, steno: { ...header.steno, format: 2 as 1 } })).map(({ bytes }) => bytes), certificateProof), 'RECORDING_VERSION', null],
   ];
   for (const [name, file, code, block] of table) {
@@ -148,14 +160,12 @@ describe('a verdict', () => {
   test('is never good when any one byte of signed lines was changed', () => {
     const length = one.length - 4;
     for (let place = 12; place < Math.min(length, 200); place += 7) {
-      const bytes = Uint8Array.from(whole);
-      bytes[place] = bytes[place]! ^ 1;
-      expect(verifyRecording(repaired(bytes), parts).ok).toBe(false);
+      expect(verifyRecording(repaired(flipped(whole, certificateProof.length + place)), parts).ok).toBe(false);
     }
   });
 
   test('is never good on a file cut anywhere before its last checkpoint', () => {
-    for (let length = 0; length < one.length + two.length + three.length; length += 13) expect(verifyRecording(whole.subarray(0, length), parts).ok).toBe(false);
+    for (let length = 0; length < certificateProof.length + one.length + two.length + three.length; length += 13) expect(verifyRecording(whole.subarray(0, length), parts).ok).toBe(false);
   });
 });
 
@@ -171,7 +181,7 @@ function repaired(file: Uint8Array): Uint8Array {
 describe('the container', () => {
   test('is read back frame by frame', () => {
     expect([...readContainer(whole)].map((segment) => (segment.kind === 'proof' ? segment.proof.kind : segment.kind))).toEqual([
-      'data', 'part', 'data', 'part', 'data', 'part', 'certificate', 'seek-table',
+      'certificate', 'data', 'part', 'data', 'part', 'data', 'part', 'seek-table',
     ]);
     const table = [...readContainer(whole)].at(-1)!;
     expect(table).toMatchObject({ entries: [{ compressed: 1, decompressed: 2 }] });
@@ -186,6 +196,17 @@ describe('the container', () => {
         for (const segment of readContainer(whole.subarray(0, length))) seen.push(segment.offset);
       }).toThrow(expect.objectContaining({ detail: 'cut off' }) as Error);
       expect(seen).toEqual(ends.slice(0, seen.length));
+    }
+  });
+
+  test('reads a proof as it was written, and writes none that does not fit', () => {
+    const [, , found] = [...readContainer(whole)];
+    if (found?.kind !== 'proof' || found.proof.kind !== 'part') throw new Error('no proof');
+    const { proof } = found;
+    expect(encodeProof(proof)).toEqual(whole.subarray(found.offset, found.offset + found.length));
+    expect(proof).toMatchObject({ part: 1, first_block: 1, certificate: certificateId(parts.fingerprint(certificate)), checkpoint: { block: 2, at: 1510, end: 'open' } });
+    for (const bad of [{ part: 2 ** 32 }, { first_block: 2 }, { certificate: 'SHA256:x' }, { checkpoint: { ...proof.checkpoint, signature: base64(encoder.encode('ecdsa')) } }]) {
+      expect(() => encodeProof({ ...proof, ...bad })).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
     }
   });
 

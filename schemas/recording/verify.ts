@@ -11,9 +11,12 @@ import { cutBlocks } from './block.js';
 import { TAG_BYTES, chainNext, chainStart, toHex } from './chain.js';
 import type { Sha256 } from './chain.js';
 import { readContainer } from './container.js';
-import type { Proof, Segment } from './container.js';
+import type { Segment } from './container.js';
+import { certificateId } from './proof.js';
+import type { PartProof } from './proof.js';
 import { parseHeader } from './line.js';
 import type { RecordingHeader } from './line.js';
+import { withHeader } from './checkpoint.js';
 import type { SignedCheckpoint } from './checkpoint.js';
 
 export interface VerifierParts {
@@ -25,8 +28,8 @@ export interface VerifierParts {
    * `checkpoint.time`, and made the signature. Returns what is wrong, or null.
    */
   readonly checkSignature: (checkpoint: SignedCheckpoint, certificate: Uint8Array) => string | null;
+  /** `SHA256:...`, as OpenSSH prints it. */
   readonly fingerprint: (certificate: Uint8Array) => string;
-  readonly decodeBase64: (text: string) => Uint8Array;
 }
 
 export type Verdict =
@@ -53,7 +56,7 @@ export type Verdict =
     };
 
 interface Part {
-  readonly proof: Extract<Proof, { kind: 'part' }>;
+  readonly proof: PartProof;
   readonly frames: readonly Uint8Array[];
 }
 
@@ -65,7 +68,7 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
   const { list, certificates, trailing, end } = collect(file, parts);
   if (list.length === 0) {
     if (end.kind === 'bad') return fail('RECORDING_MALFORMED', end.detail, null);
-    if (end.kind === 'cut-off') return fail('VERIFY_TRUNCATED', 'the file ends inside its first part', 1);
+    if (end.kind === 'cut-off' || certificates.size > 0) return fail('VERIFY_TRUNCATED', 'the file ends inside its first part', 1);
     return trailing ? fail('VERIFY_UNSIGNED', 'the file carries no checkpoint', null) : fail('RECORDING_MALFORMED', 'the file is empty', null);
   }
   const sequence = sequenceFault(list);
@@ -77,7 +80,6 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
   let bytes = 0;
   let uncertified = false;
   for (const { proof, frames } of list) {
-    const { checkpoint } = proof;
     if (proof.first_block !== n + 1) return fail('VERIFY_ALTERED', `part ${proof.part} says it starts at block ${proof.first_block}`, n + 1);
     let lines: Uint8Array;
     try {
@@ -85,7 +87,6 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
     } catch {
       return fail('VERIFY_ALTERED', `a zstd frame of part ${proof.part} is damaged`, n + 1);
     }
-    const tags = parts.decodeBase64(proof.tags);
     try {
       if (header === null) {
         header = parseHeader(new TextDecoder().decode(lines.subarray(firstSigned(lines), lines.indexOf(0x0a, firstSigned(lines)))));
@@ -96,7 +97,7 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
         bytes += block.content.length;
         const i = (block.n - proof.first_block) * TAG_BYTES;
         for (let k = 0; k < TAG_BYTES; k++) {
-          if (tags[i + k] !== head[k]) return fail('VERIFY_ALTERED', `block ${block.n} is not what was signed`, block.n);
+          if (proof.tags[i + k] !== head[k]) return fail('VERIFY_ALTERED', `block ${block.n} is not what was signed`, block.n);
         }
         n = block.n;
         at = block.until;
@@ -106,9 +107,8 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
       if (error instanceof StenoError && error.code === 'RECORDING_VERSION') return fail('RECORDING_VERSION', error.detail ?? '', null);
       return fail('VERIFY_ALTERED', `part ${proof.part} is not made of recording lines`, n + 1);
     }
-    if (checkpoint.session !== header.steno.session || checkpoint.gateway !== header.steno.gateway || checkpoint.counter !== header.steno.counter) {
-      return fail('VERIFY_ALTERED', `part ${proof.part} belongs to another recording`, proof.first_block);
-    }
+    // Session, gateway and counter of the signed text are the header's: a checkpoint of another recording has another head.
+    const checkpoint = withHeader(header.steno, proof.checkpoint);
     if (checkpoint.block !== n || checkpoint.bytes !== bytes || checkpoint.at !== at || checkpoint.head !== toHex(head!)) {
       return fail('VERIFY_ALTERED', `the checkpoint of part ${proof.part} does not match its blocks`, proof.first_block);
     }
@@ -121,7 +121,7 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
     const fault = parts.checkSignature(checkpoint, certificate);
     if (fault !== null) return fail('VERIFY_UNSIGNED', `part ${proof.part}: ${fault}`, proof.first_block);
   }
-  const last = list.at(-1)!.proof.checkpoint;
+  const last = withHeader(header!.steno, list.at(-1)!.proof.checkpoint);
   const unclosed = last.end === 'open' || end.kind === 'cut-off' || (trailing && end.kind === 'whole');
   if (uncertified && !unclosed) return fail('VERIFY_UNSIGNED', 'the certificate of the recording key is not in the file', null);
   if (unclosed) {
@@ -147,8 +147,7 @@ function collect(file: Uint8Array, parts: VerifierParts): {
       list.push({ proof: segment.proof, frames });
       frames = [];
     } else {
-      const blob = parts.decodeBase64(segment.proof.certificate);
-      certificates.set(parts.fingerprint(blob), blob);
+      certificates.set(certificateId(parts.fingerprint(segment.proof.certificate)), segment.proof.certificate);
     }
   };
   try {

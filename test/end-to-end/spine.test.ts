@@ -123,10 +123,14 @@ describe('from ssh to replay', () => {
     const other = join(steno.folder, 'other-ca.pub');
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(steno.folder, 'other-ca')]);
     const flipped = Buffer.from(whole);
-    flipped[40] = flipped[40]! ^ 1;
+    // The certificate's frame stands first: 8 bytes of magic and length, then its content.
+    const lines = 8 + whole.readUInt32LE(4);
+    flipped[lines + 40] = flipped[lines + 40]! ^ 1;
     const cases: readonly [string, Buffer, string, number][] = [
       ['altered', flipped, ca, 10],
       ['truncated', whole.subarray(0, 60), ca, 11],
+      ['truncated-lines', whole.subarray(0, lines + 60), ca, 11],
+      ['truncated-proof', whole.subarray(0, whole.length - 100), ca, 11],
       ['unsigned', whole, other, 14],
       ['no recording', Buffer.from('hello, this is not a recording'), ca, 65],
     ];

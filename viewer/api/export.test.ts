@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { readContainer } from '#schemas/recording/container.js';
 import { certificateKey } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { fingerprint } from '#runtime/ssh/keys.js';
@@ -51,6 +52,14 @@ describe.each(states)('a recording stored as %s', (state) => {
     expect(verify(file)).toMatchObject({ ok: true, header: { steno: { session: made.get(state)!.id } }, duration: 17_000 });
     const other = await openVerifier([formatPublicLine(stand.recorder.key.publicBlob)]);
     expect(other(file)).toMatchObject({ ok: false, code: 'VERIFY_UNSIGNED' });
+  });
+
+  test('cut off anywhere is truncated, not unsigned', async () => {
+    const file = await download(made.get(state)!.id, 'cast.zst');
+    const verify = await openVerifier([formatPublicLine(stand.recorder.ca.publicBlob)]);
+    const last = [...readContainer(file)].findLast(({ kind }) => kind === 'proof')!;
+    for (let length = 1; length < last.offset; length += 501) expect(verify(file.subarray(0, length)), String(length)).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
+    for (const { offset } of readContainer(file)) if (offset > 0 && offset <= last.offset) expect(verify(file.subarray(0, offset)), String(offset)).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
   });
 
   test('opens with stock zstd and reads as its asciicast', async () => {
@@ -110,8 +119,8 @@ test('frames are read whole however the object is cut', async () => {
   await expect((async () => {
     for await (const { kind } of readFrames(stand.objects, 'gateways/cut.bin')) kinds.push(kind);
   })()).rejects.toMatchObject({ code: 'RECORDING_MALFORMED' });
-  expect(kinds.at(0)).toBe('data');
-  expect(await stand.objects.get(certificateKey(fingerprint(stand.recorder.certificate)))).toEqual(new Uint8Array(stand.recorder.certificate));
+  expect(kinds.slice(0, 2)).toEqual(['proof', 'data']);
+  expect(await stand.objects.get(certificateKey(certificateId(fingerprint(stand.recorder.certificate))))).toEqual(new Uint8Array(stand.recorder.certificate));
 });
 
 test('rendered text keeps long output whole, in order, and joins wrapped lines', async () => {

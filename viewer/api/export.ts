@@ -1,8 +1,9 @@
 /**
  * Exports, streamed: at no time is more held than one frame and one page of rows.
  *
- *   cast.zst   the objects' data frames and proofs in order, the gateways' certificates, one seek table over all:
- *              verifies offline with the recording CA's public key
+ *   cast.zst   the gateways' certificates, the objects' data frames and proofs in order, one seek table over all:
+ *              verifies offline with the recording CA's public key. Certificates come first, so that a file that was
+ *              cut off is called truncated and not unsigned
  *   cast       the lines, as `zstd -dc` prints them
  *   txt        what scrolled over the screen, as text without control characters
  *   json       session, header, facts and rendered lines
@@ -11,7 +12,7 @@
  * format 0.1.0, "Seek_Table_Entries"). Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
 import { StenoError } from '#schemas/errors.js';
-import { PROOF_MAGIC, SEEK_TABLE_MAGIC, ZSTD_MAGIC, dataFrameLength, encodeProof, encodeSeekTable } from '#schemas/recording/container.js';
+import { INDEX_MAGIC, PROOF_MAGIC, SEEK_TABLE_MAGIC, ZSTD_MAGIC, dataFrameLength, encodeProof, encodeSeekTable } from '#schemas/recording/container.js';
 import type { SeekEntry } from '#schemas/recording/container.js';
 import { certificateKey } from '#schemas/recording/layout.js';
 import type { SessionRow } from '#schemas/rows.js';
@@ -57,18 +58,17 @@ export function exportRecording(parts: ExportParts, row: SessionRow, index: Reco
 
 async function* castZst({ objects }: ExportParts, index: RecordingIndex): AsyncGenerator<Uint8Array> {
   const entries: SeekEntry[] = [];
+  for (const fingerprint of index.certificates) {
+    const frame = encodeProof({ kind: 'certificate', certificate: await objects.get(certificateKey(fingerprint)) });
+    entries.push({ compressed: frame.length, decompressed: 0 });
+    yield frame;
+  }
   for (const key of index.objects) {
     for await (const { kind, bytes } of readFrames(objects, key)) {
-      if (kind === 'seek-table') continue;
+      if (kind === 'index' || kind === 'seek-table') continue;
       entries.push({ compressed: bytes.length, decompressed: kind === 'data' ? (contentSize(bytes) ?? 0) : 0 });
       yield bytes;
     }
-  }
-  for (const fingerprint of index.certificates) {
-    const blob = await objects.get(certificateKey(fingerprint));
-    const frame = encodeProof({ kind: 'certificate', certificate: Buffer.from(blob).toString('base64') });
-    entries.push({ compressed: frame.length, decompressed: 0 });
-    yield frame;
   }
   yield encodeSeekTable(entries);
 }
@@ -79,8 +79,11 @@ async function* lines({ objects, zstd }: ExportParts, index: RecordingIndex): As
   }
 }
 
+export type FrameKind = 'data' | 'proof' | 'index' | 'seek-table';
+const skippableKinds = new Map<number, FrameKind>([[PROOF_MAGIC, 'proof'], [INDEX_MAGIC, 'index'], [SEEK_TABLE_MAGIC, 'seek-table']]);
+
 /** Every frame of an object, whole, reading `READ_BYTES` at a time. */
-export async function* readFrames(objects: ObjectStore, key: string): AsyncGenerator<{ kind: 'data' | 'proof' | 'seek-table'; bytes: Uint8Array }> {
+export async function* readFrames(objects: ObjectStore, key: string): AsyncGenerator<{ kind: FrameKind; bytes: Uint8Array }> {
   const size = await objects.size(key);
   let offset = 0;
   let buffer: Uint8Array = new Uint8Array(0);
@@ -100,13 +103,14 @@ export async function* readFrames(objects: ObjectStore, key: string): AsyncGener
 }
 
 /** The frame at the start of `buffer`, or null while it is not whole. */
-function firstFrame(buffer: Uint8Array): { readonly kind: 'data' | 'proof' | 'seek-table'; readonly length: number } | null {
+function firstFrame(buffer: Uint8Array): { readonly kind: FrameKind; readonly length: number } | null {
   if (buffer.length < 8) return null;
   const view = new DataView(buffer.buffer, buffer.byteOffset, buffer.length);
   const magic = view.getUint32(0, true);
-  if (magic === PROOF_MAGIC || magic === SEEK_TABLE_MAGIC) {
+  const kind = skippableKinds.get(magic);
+  if (kind !== undefined) {
     const length = 8 + view.getUint32(4, true);
-    return buffer.length < length ? null : { kind: magic === PROOF_MAGIC ? 'proof' : 'seek-table', length };
+    return buffer.length < length ? null : { kind, length };
   }
   if (magic !== ZSTD_MAGIC) throw new StenoError('RECORDING_MALFORMED', 'unknown frame');
   try {

@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { encodeManifest, manifestKey, parseManifest, partKey, recordingPrefix, sealedKey } from '#schemas/recording/layout.js';
+import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/container.js';
+import { manifestKey, parseManifest, partKey, recordingPrefix, sealedKey } from '#schemas/recording/layout.js';
+import type { PartProof } from '#schemas/recording/proof.js';
+import { encodeIndex } from '#schemas/recording/sealed.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { RecordingReader, scanFrame } from './recording.js';
 import { record } from './testing/recorded.js';
@@ -16,11 +19,11 @@ function* ticks(): Generator<readonly [number, LineBody]> {
   for (let i = 0; i < 9; i++) yield [i * 1100, { code: 'o', data: `tick ${i}\r\n` }];
 }
 
-test('the index of parts and the index of a manifest say the same', async () => {
+test.each(['sealed', 'repacked'] as const)('the index of parts and the index of what is %s say the same', async (state) => {
   const reader = new RecordingReader(stand.objects, stand.zstd);
   const made = await record(stand, { state: 'parts', blocksPerPart: 2, lines: ticks() });
   const walked = (await reader.index(made.id, made.startedAt))!;
-  const sealed = await record(stand, { state: 'sealed', blocksPerPart: 2, lines: ticks() });
+  const sealed = await record(stand, { state, blocksPerPart: 2, lines: ticks() });
   const read = (await reader.index(sealed.id, sealed.startedAt))!;
   const shape = (index: typeof walked) => [index.cols, index.rows, index.duration, index.block, index.segments.map(({ start, firstBlock, begin }) => [start, firstBlock, begin])];
   expect(shape(walked)).toEqual(shape(read));
@@ -54,13 +57,17 @@ test('a recording that was repacked under a reader is read anew', async () => {
   const before = await reader.index(made.id, made.startedAt);
   const prefix = recordingPrefix(made.id, made.startedAt);
   const manifest = parseManifest(await stand.objects.get(manifestKey(prefix)));
-  const parts = await Promise.all(manifest.objects.map(({ key }) => stand.objects.get(key)));
-  const starts = parts.map((_, i) => parts.slice(0, i).reduce((sum, { length }) => sum + length, 0));
-  const whole = Buffer.concat(parts);
-  await stand.objects.put(sealedKey(prefix), whole);
-  await stand.objects.put(manifestKey(prefix), encodeManifest({
-    ...manifest, objects: [{ key: sealedKey(prefix), bytes: whole.length }], frames: manifest.frames.map((frame) => ({ ...frame, object: 0, offset: starts[frame.object]! + frame.offset })),
-  }));
+  const frames: Uint8Array[] = [];
+  const proofs: PartProof[] = [];
+  for (const { key } of manifest.objects) {
+    for (const segment of readContainer(await stand.objects.get(key))) {
+      if (segment.kind === 'data') frames.push(segment.bytes);
+      if (segment.kind === 'proof' && segment.proof.kind === 'part') proofs.push(segment.proof);
+    }
+  }
+  const proof = encodeProof({ ...proofs.at(-1)!, part: 1, first_block: 1, tags: Buffer.concat(proofs.map(({ tags }) => tags)) });
+  const table = encodeSeekTable(manifest.frames.map(({ compressed, decompressed }) => ({ compressed, decompressed })));
+  await stand.objects.put(sealedKey(prefix), Buffer.concat([...frames, proof, encodeIndex(manifest, manifest.frames), table]));
   for (const { key } of manifest.objects) await stand.objects.delete(key);
   const { start, lines } = await reader.segment(made.id, made.startedAt, 1);
   expect([start, Buffer.from(lines).toString().includes('tick 2')]).toEqual([before!.segments[1]!.start, true]);

@@ -1,7 +1,7 @@
 /**
  * Reads recordings from the object store: an index of segments, and the lines of one segment.
  *
- * A sealed session has a manifest, which maps time to bytes; an unsealed one has parts, each read once, scanned and
+ * A sealed session says at the end of its object, or in a manifest, which time lies in which bytes; an unsealed one has parts, each read once, scanned and
  * remembered by key (objects are immutable). Memory is bounded: `FRAME_CACHE_BYTES` of decompressed frames and
  * `INDEX_CACHE_WEIGHT` segments of indexes. An object that is gone was repacked meanwhile: the reader begins again at
  * the manifest, once. Tested in recording.test.ts.
@@ -9,7 +9,9 @@
 import { StenoError } from '#schemas/errors.js';
 import { BlockCutter } from '#schemas/recording/block.js';
 import { readContainer } from '#schemas/recording/container.js';
-import { manifestKey, parseManifest, partNumber, recordingPrefix } from '#schemas/recording/layout.js';
+import { manifestKey, parseManifest, partNumber, recordingPrefix, sealedKey } from '#schemas/recording/layout.js';
+import type { Manifest } from '#schemas/recording/layout.js';
+import { readSealed } from '#schemas/recording/sealed.js';
 import { parseHeader, peekLine } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
@@ -76,14 +78,14 @@ export class RecordingReader {
     const known = this.#sealed.get(session);
     if (known !== undefined) return known;
     const prefix = recordingPrefix(session, startedAt);
-    const manifest = await this.#manifest(session, prefix);
-    if (manifest !== null) return manifest;
+    const whole = await this.#whole(session, startedAt, prefix);
+    if (whole !== null) return whole;
     try {
       return await this.#walkParts(prefix);
     } catch (error) {
       // A part went between listing and reading it: the session was sealed and repacked.
       if (!(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
-      return this.#manifest(session, prefix);
+      return this.#whole(session, startedAt, prefix);
     }
   }
 
@@ -122,15 +124,13 @@ export class RecordingReader {
     return parseHeader(decoder.decode(lines.subarray(at, lines.indexOf(NEWLINE, at))));
   }
 
-  async #manifest(session: string, prefix: string): Promise<RecordingIndex | null> {
-    let bytes: Uint8Array;
-    try {
-      bytes = await this.#objects.get(manifestKey(prefix));
-    } catch (error) {
-      if (error instanceof StenoError && error.code === 'STORE_NOT_FOUND') return null;
-      throw error;
-    }
-    const manifest = parseManifest(bytes);
+  /** A sealed session; null while it is not. */
+  async #whole(session: string, startedAt: number, prefix: string): Promise<RecordingIndex | null> {
+    const key = sealedKey(prefix);
+    const manifest =
+      (await unlessMissing(async (): Promise<Manifest> => readSealed({ session, startedAt, size: await this.#objects.size(key) }, (offset, length) => this.#objects.get(key, { offset, length })))) ??
+      (await unlessMissing(async () => parseManifest(await this.#objects.get(manifestKey(prefix)))));
+    if (manifest === null) return null;
     if (manifest.session !== session) throw new StenoError('RECORDING_MALFORMED', 'the manifest belongs to another session');
     const index: RecordingIndex = {
       sealed: true, cols: manifest.cols, rows: manifest.rows, duration: manifest.duration, block: manifest.blocks,
@@ -192,6 +192,15 @@ export class RecordingReader {
     const part = { segments, header, until, block, certificate };
     this.#parts.set(key, part, segments.length + 1);
     return part;
+  }
+}
+
+async function unlessMissing<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof StenoError && error.code === 'STORE_NOT_FOUND') return null;
+    throw error;
   }
 }
 

@@ -11,7 +11,10 @@ import { CHECKPOINT_NAMESPACE, checkpointText } from '#schemas/recording/checkpo
 import type { Checkpoint } from '#schemas/recording/checkpoint.js';
 import { encodeProof, encodeSeekTable } from '#schemas/recording/container.js';
 import { certificateKey, encodeManifest, manifestKey, partKey, recordingPrefix, sealedKey } from '#schemas/recording/layout.js';
-import type { ManifestFrame } from '#schemas/recording/layout.js';
+import type { ManifestSegment } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
+import type { PartProof } from '#schemas/recording/proof.js';
+import { encodeIndex } from '#schemas/recording/sealed.js';
 import { encodeHeader, encodeLine, parseSize, sessionId } from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader, SessionKind } from '#schemas/recording/line.js';
 import type { EventRow, ScreenRow, SessionRow } from '#schemas/rows.js';
@@ -143,10 +146,10 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
 
   // Parts: frame, proof, seek table.
   const prefix = recordingPrefix(id, startedAt);
-  const certificate = fingerprint(recorder.certificate);
+  const certificate = certificateId(fingerprint(recorder.certificate));
   await objects.put(certificateKey(certificate), recorder.certificate);
   const perPart = options.blocksPerPart ?? blocks.length;
-  const parts: { bytes: Uint8Array; frame: Uint8Array; raw: number; first: (typeof blocks)[number] }[] = [];
+  const parts: { bytes: Uint8Array; frame: Uint8Array; raw: number; first: (typeof blocks)[number]; proof: PartProof }[] = [];
   let head = chainStart(sha256, id);
   let signedBytes = 0;
   let storedBytes = 0;
@@ -168,27 +171,28 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     };
     const digest = createHash('sha512').update(checkpointText(checkpoint)).digest();
     const signature = recorder.key.sign(sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', digest)).toString('base64');
-    const proof = encodeProof({ kind: 'part', part: parts.length + 1, first_block: mine[0]!.n, tags: Buffer.concat(tags).toString('base64'), checkpoint: { ...checkpoint, signature }, certificate });
-    const table = encodeSeekTable([{ compressed: frame.length, decompressed: lines.length }, { compressed: proof.length, decompressed: 0 }]);
-    parts.push({ bytes: Buffer.concat([frame, proof, ...(options.state === 'repacked' ? [] : [table])]), frame, raw: lines.length, first: mine[0]! });
+    const proof: PartProof = { kind: 'part', part: parts.length + 1, first_block: mine[0]!.n, tags: Buffer.concat(tags), checkpoint: { ...checkpoint, signature }, certificate };
+    const framed = encodeProof(proof);
+    const table = encodeSeekTable([{ compressed: frame.length, decompressed: lines.length }, { compressed: framed.length, decompressed: 0 }]);
+    parts.push({ bytes: Buffer.concat([frame, framed, table]), frame, raw: lines.length, first: mine[0]!, proof });
     storedBytes += parts.at(-1)!.bytes.length;
   }
   const stored = open ? (options.storedParts ?? 0) : parts.length;
   const repacked = options.state === 'repacked';
   if (!repacked) for (let i = 0; i < stored; i++) await objects.put(partKey(prefix, i + 1), parts[i]!.bytes);
-  if (repacked || options.state === 'sealed') {
-    const table = encodeSeekTable(parts.flatMap(({ frame, bytes, raw }) => [{ compressed: frame.length, decompressed: raw }, { compressed: bytes.length - frame.length, decompressed: 0 }]));
-    const whole = repacked ? Buffer.concat([...parts.map(({ bytes }) => bytes), table]) : null;
-    if (whole !== null) await objects.put(sealedKey(prefix), whole);
-    let offset = 0;
-    const frames: ManifestFrame[] = parts.map(({ bytes, frame, raw, first }, i) => {
-      const place = { object: repacked ? 0 : i, offset: repacked ? offset : 0, compressed: frame.length, decompressed: raw, segments: [{ offset: 0, start: first.before, first_block: first.n }] };
-      offset += bytes.length;
-      return place;
-    });
+  const segmentOf = ({ first }: (typeof parts)[number]): ManifestSegment => ({ offset: 0, start: first.before, first_block: first.n });
+  if (repacked) {
+    const proof: PartProof = { ...parts.at(-1)!.proof, part: 1, first_block: 1, tags: Buffer.concat(parts.map(({ proof: { tags } }) => tags)) };
+    const table = encodeSeekTable(parts.map(({ frame, raw }) => ({ compressed: frame.length, decompressed: raw })));
+    const index = encodeIndex({ cols, rows }, parts.map((part) => ({ segments: [segmentOf(part)] })));
+    const whole = Buffer.concat([...parts.map(({ frame }) => frame), encodeProof(proof), index, table]);
+    await objects.put(sealedKey(prefix), whole);
+    storedBytes = whole.length;
+  } else if (options.state === 'sealed') {
     await objects.put(manifestKey(prefix), encodeManifest({
       version: 1, session: id, started_at: startedAt, duration: last, cols, rows, blocks: blocks.length, bytes: signedBytes, head: toHex(head), end: 'complete', certificates: [certificate],
-      objects: whole === null ? parts.map(({ bytes }, i) => ({ key: partKey(prefix, i + 1), bytes: bytes.length })) : [{ key: sealedKey(prefix), bytes: whole.length }], frames,
+      objects: parts.map(({ bytes }, i) => ({ key: partKey(prefix, i + 1), bytes: bytes.length })),
+      frames: parts.map((part, i) => ({ object: i, offset: 0, compressed: part.frame.length, decompressed: part.raw, segments: [segmentOf(part)] })),
     }));
   }
   const row: SessionRow = {
