@@ -1,14 +1,18 @@
 /**
- * zstd frames (RFC 8878) through the WebAssembly build of `@bokuweb/zstd-wasm`.
+ * zstd frames (RFC 8878) through two WebAssembly builds of the reference library.
  *
- * The one-shot call writes the content size but no checksum; recordings promise one per frame. So `compress` adds it:
- * bit 2 of the frame header descriptor and the low four bytes of XXH64 of the content after the last block (RFC 8878,
- * 3.1.1). Decompression checks it, as stock `zstd` does. The codec's memory grows to what the largest frame needed
- * (some 90 MB for 4 MiB at level 22) and stays: such levels belong in a thread that ends
- * (docs/decisions/0003-zstd-frames.md). Tested in zstd.test.ts.
+ * `zstd-codec` does what is live: frames of up to 512 KiB below level 19, in 16 MiB of memory that never grows.
+ * `@bokuweb/zstd-wasm` does what is sealed, larger or at higher levels: its memory grows to what the largest frame needed
+ * (some 90 MB for 4 MiB at level 22) and stays, so such levels belong in a thread that ends. Frames of both are alike
+ * to every reader (docs/decisions/0003-zstd-frames.md).
+ *
+ * Neither writes a checksum in its one-shot call; recordings promise one per frame. So `compress` adds it: bit 2 of the
+ * frame header descriptor and the low four bytes of XXH64 of the content after the last block (RFC 8878, 3.1.1).
+ * Decompression checks it, as stock `zstd` does. Tested in zstd.test.ts.
  */
-import { compress as compressBare, decompress as decompressBare, init } from '@bokuweb/zstd-wasm';
+import { compress as compressLarge, decompress as decompressLarge, init } from '@bokuweb/zstd-wasm';
 import xxhash from 'xxhash-wasm';
+import { ZstdCodec } from 'zstd-codec';
 import { StenoError } from '#schemas/errors.js';
 import { MAX_FRAME_BYTES, ZSTD_MAGIC, dataFrameLength } from '#schemas/recording/container.js';
 
@@ -29,13 +33,27 @@ export function openZstd(): Promise<Zstd> {
   return opened;
 }
 
+/** What `zstd-codec` holds in its memory: content bytes, and the first level that needs more. */
+const SMALL_BYTES = 512 << 10;
+const SMALL_LEVELS = 19;
+
 async function open(): Promise<Zstd> {
-  const [hash] = await Promise.all([xxhash(), init()]);
+  const [hash, codec] = await Promise.all([
+    xxhash(),
+    new Promise<ZstdCodec.Module>((resolve) => {
+      ZstdCodec.run(resolve);
+    }),
+    init(),
+  ]);
+  const small = new codec.Simple();
   const checksum = (content: Uint8Array): number => Number(hash.h64Raw(content) & 0xffff_ffffn);
   return {
     compress(content, level) {
       if (content.length > MAX_COMPRESS_BYTES) throw new StenoError('TOO_LARGE', `a zstd frame of more than ${MAX_COMPRESS_BYTES} bytes`);
-      const bare = content.length === 0 ? emptyFrame : compressBare(bytesOf(content), level);
+      const bare = content.length === 0
+        ? emptyFrame
+        : content.length <= SMALL_BYTES && level < SMALL_LEVELS ? small.compress(content, level) : compressLarge(bytesOf(content), level);
+      if (bare === null) throw new StenoError('INTERNAL', 'zstd cannot compress');
       const frame = new Uint8Array(bare.length + 4);
       frame.set(bare);
       frame[4] = frame[4]! | 0x04;
@@ -49,13 +67,13 @@ async function open(): Promise<Zstd> {
       const size = contentSize(frame);
       if (size === null || size > maxBytes) throw damaged('a zstd frame of unknown or excessive size');
       if (size === 0) return new Uint8Array(0);
-      let content: Uint8Array;
+      let content: Uint8Array | null;
       try {
-        content = decompressBare(bytesOf(frame));
+        content = size <= SMALL_BYTES ? small.decompress(frame) : decompressLarge(bytesOf(frame));
       } catch {
         throw damaged('a zstd frame is damaged');
       }
-      if (content.length !== size) throw damaged('a zstd frame is damaged');
+      if (content?.length !== size) throw damaged('a zstd frame is damaged');
       if ((frame[4]! & 0x04) === 0) throw damaged('a zstd frame without checksum');
       const stored = new DataView(frame.buffer, frame.byteOffset + frame.length - 4).getUint32(0, true);
       if (stored !== checksum(content)) throw damaged('the checksum of a zstd frame does not match');
