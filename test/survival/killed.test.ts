@@ -48,13 +48,9 @@ const moments = {
     await leaving(scene, A_PART);
     await seen(() => scene.forgotten);
   },
-  'a session is sealed: the object is there, no manifest': async (scene) => {
+  'a session is sealed: the object is there, parts not deleted': async (scene) => {
     await leaving(scene, A_PART);
     await seen(() => scene.hasObject('recording.cast.zst'));
-  },
-  'a session is sealed: the manifest is there, parts not deleted': async (scene) => {
-    await leaving(scene, A_PART);
-    await seen(() => scene.hasObject('manifest.json'));
   },
 } satisfies Record<string, (scene: Scene) => Promise<void>>;
 
@@ -109,8 +105,7 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
       ['a session closes: its exit is written', ends],
       ['a session closes: its end is signed', ends],
       ['a session is sealed: everything acknowledged, no object yet', ends],
-      ['a session is sealed: the object is there, no manifest', ends],
-      ['a session is sealed: the manifest is there, parts not deleted', ends],
+      ['a session is sealed: the object is there, parts not deleted', ends],
     ],
   },
   {
@@ -139,7 +134,7 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
     at: [
       ['lines are printed: shown, not yet all sent', interrupted],
       ['a part closes: its object is there, not yet acknowledged', interrupted],
-      ['a session is sealed: the object is there, no manifest', ends],
+      ['a session is sealed: the object is there, parts not deleted', ends],
     ],
   },
 ];
@@ -191,7 +186,7 @@ describe.each(table)('kill -9 of $victim', ({ victim, at }) => {
       await scene.leave();
     }
     expect(end).toContain(await scene.check());
-    expect([...scene.objects].sort()).toEqual(['manifest.json', 'recording.cast.zst']);
+    expect([...scene.objects].sort()).toEqual(['recording.cast.zst']);
   });
 });
 
