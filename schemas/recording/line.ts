@@ -172,12 +172,17 @@ export function formatInterval(ms: number): string {
 /** What a role says unless it says otherwise: a header leaves it out. */
 const DEFAULT_RECORDING: RecordingMode = { mode: 'strict', streams: 'limited', limit: 1 << 20 };
 
-/** Leaves out what `parseHeader` puts in: the usual recording mode, a key id that is the user's name, the start that the id says. */
+/** The key id that the authority writes into a user's certificate. */
+function usualKeyId(user: string): string {
+  return `user=${user}`;
+}
+
+/** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says. */
 export function encodeHeader(header: RecordingHeader): string {
   const { recording, certificate_key_id: keyId, started_at: startedAt, ...steno } = header.steno;
   const usual = recording.mode === DEFAULT_RECORDING.mode && recording.streams === DEFAULT_RECORDING.streams && recording.limit === DEFAULT_RECORDING.limit;
   const start = startedAt === sessionTime(steno.session) ? {} : { started_at: startedAt };
-  const written = { ...steno, ...start, ...(keyId === steno.user ? {} : { certificate_key_id: keyId }), ...(usual ? {} : { recording }) };
+  const written = { ...steno, ...start, ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }), ...(usual ? {} : { recording }) };
   return `${JSON.stringify({ ...header, steno: written })}\n`;
 }
 
@@ -211,7 +216,7 @@ export function parseHeader(line: string): RecordingHeader {
   if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
     throw malformed('the header lacks gateway, counter or start');
   }
-  const whole = { ...steno, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? steno.user, recording: steno.recording ?? DEFAULT_RECORDING };
+  const whole = { ...steno, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user), recording: steno.recording ?? DEFAULT_RECORDING };
   return { ...(header as RecordingHeader), steno: whole };
 }
 

@@ -100,7 +100,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     version: 3, term: { cols, rows, type: 'xterm-256color' }, timestamp: Math.floor(startedAt / 1000), ...(command === '' ? {} : { command }),
     steno: {
       format: 1, session: id, kind, gateway: 'gw-1', counter, user, roles: ['operator'], node, login, source_address: '192.0.2.7',
-      client_version: 'SSH-2.0-OpenSSH_9.9', certificate_serial: '7', certificate_key_id: user, tty, started_at: startedAt,
+      client_version: 'SSH-2.0-OpenSSH_9.9', certificate_serial: '7', certificate_key_id: `user=${user}`, tty, started_at: startedAt,
       recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
     },
   };
@@ -197,7 +197,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
   }
   const row: SessionRow = {
     session: id, version: 1, kind, user, roles: ['operator'], node, login, gateway: 'gw-1', counter, source_address: '192.0.2.7', client_version: 'SSH-2.0-OpenSSH_9.9',
-    certificate_serial: '7', certificate_key_id: user, command, tty, cols, rows, started_at: startedAt, ended_at: open ? null : startedAt + last,
+    certificate_serial: '7', certificate_key_id: `user=${user}`, command, tty, cols, rows, started_at: startedAt, ended_at: open ? null : startedAt + last,
     state: open ? 'live' : options.state === 'parts' ? 'ended' : 'sealed', exit_code: open ? null : (options.exitCode ?? 0), exit_signal: null, bytes_in: 512, bytes_out: signedBytes,
     blocks: blocks.length, recording_bytes: signedBytes, stored_bytes: storedBytes, chain_head: toHex(head), request_id: '',
   };
