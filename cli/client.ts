@@ -114,10 +114,14 @@ async function succeeded(answer: IncomingMessage): Promise<IncomingMessage> {
 async function collect(stream: Readable): Promise<Buffer> {
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of stream as AsyncIterable<Buffer>) {
-    length += chunk.length;
-    if (length > MAX_ANSWER_BYTES) throw new StenoError('TOO_LARGE', 'the answer');
-    chunks.push(chunk);
+  try {
+    for await (const chunk of stream as AsyncIterable<Buffer>) {
+      length += chunk.length;
+      if (length > MAX_ANSWER_BYTES) throw new StenoError('TOO_LARGE', 'the answer');
+      chunks.push(chunk);
+    }
+  } catch (cause) {
+    throw cause instanceof StenoError ? cause : new StenoError('NOT_RUNNING', 'the answer was cut off', { cause });
   }
   return Buffer.concat(chunks);
 }

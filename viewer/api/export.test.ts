@@ -10,7 +10,8 @@ import type { LineBody } from '#schemas/recording/line.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { fingerprint } from '#runtime/ssh/keys.js';
 import { openVerifier } from '#runtime/verifier.js';
-import { readFrames } from './export.js';
+import { StenoError } from '#schemas/errors.js';
+import { beginExport, readFrames } from './export.js';
 import { renderText } from './rendered-text.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -136,4 +137,30 @@ test('rendered text keeps long output whole, in order, and joins wrapped lines',
   for await (const chunk of renderText(lines(), { cols: 80, rows: 24, tty: true })) text += new TextDecoder().decode(chunk);
   const expected = Array.from({ length: 18_000 }, (_, n) => `${Math.floor(n / 60)}:${n % 60} ${'w'.repeat(n % 60 === 0 ? 200 : 3)}`);
   expect(text.trimEnd().split('\n')).toEqual(expected);
+});
+
+test('an export begins again when a part goes while it is read, and not once bytes are on their way', async () => {
+  const gone = new StenoError('STORE_NOT_FOUND', 'part');
+  const collect = async (make: (attempt: number) => AsyncGenerator<Uint8Array>): Promise<number> => {
+    let attempts = 0;
+    let length = 0;
+    for await (const bytes of await beginExport(async () => make(attempts++))) length += bytes.length;
+    return length;
+  };
+  const sealedMeanwhile = async function* (attempt: number): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(10);
+    if (attempt === 0) throw gone;
+    yield new Uint8Array(7);
+  };
+  expect(await collect(sealedMeanwhile)).toBe(17);
+  const goneForGood = async function* (): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(10);
+    throw gone;
+  };
+  await expect(collect(goneForGood)).rejects.toBe(gone);
+  const tooLate = async function* (): AsyncGenerator<Uint8Array> {
+    yield new Uint8Array(9 << 20);
+    throw gone;
+  };
+  await expect(collect(tooLate)).rejects.toBe(gone);
 });

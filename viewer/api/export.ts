@@ -56,6 +56,37 @@ export function exportRecording(parts: ExportParts, row: SessionRow, index: Reco
   }
 }
 
+/** Read before the first byte is sent: nearly every recording that is not sealed yet, whole. */
+const HEAD_START_BYTES = 8 << 20;
+
+/**
+ * Begins an export. When a part goes while it is read, because the session is being sealed, it begins again at the
+ * sealed object; once bytes are on their way that is too late, hence the head start. `make` reads the index anew.
+ */
+export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array>>): Promise<AsyncGenerator<Uint8Array>> {
+  for (let attempt = 0; ; attempt++) {
+    const source = await make();
+    const held: Uint8Array[] = [];
+    let length = 0;
+    try {
+      while (length < HEAD_START_BYTES) {
+        const { done, value } = await source.next();
+        if (done === true) break;
+        held.push(value);
+        length += value.length;
+      }
+      return chain(held, source);
+    } catch (error) {
+      if (attempt > 0 || !(error instanceof StenoError) || error.code !== 'STORE_NOT_FOUND') throw error;
+    }
+  }
+}
+
+async function* chain(held: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+  yield* held;
+  yield* rest;
+}
+
 async function* castZst({ objects }: ExportParts, index: RecordingIndex): AsyncGenerator<Uint8Array> {
   const entries: SeekEntry[] = [];
   for (const fingerprint of index.certificates) {

@@ -20,7 +20,7 @@ import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { openZstd } from '#runtime/zstd.js';
-import { exportRecording, exportTypes } from './export.js';
+import { beginExport, exportRecording, exportTypes } from './export.js';
 import { Limiter, checkHost, checkOrigin, ownHosts, securityHeaders } from './guard.js';
 import { Identities, clearedCookie } from './identity.js';
 import type { Identified, RequestVerifying, ViewerAuthority } from './identity.js';
@@ -145,12 +145,19 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get(`${sessionPath}/export`, async (request, reply) => {
     const row = await visible(request);
     const { format } = parseInput(exportQuery, request.query);
-    const index = await reader.index(row.session, row.started_at);
-    if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
     if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
     exporting += 1;
-    const stream = Readable.from(exportRecording({ objects, events, zstd, reader, sessions }, row, index, format), { objectMode: false });
-    stream.once('close', () => (exporting -= 1));
+    const ended = (): void => void (exporting -= 1);
+    const source = await beginExport(async () => {
+      const index = await reader.index(row.session, row.started_at);
+      if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
+      return exportRecording({ objects, events, zstd, reader, sessions }, row, index, format);
+    }).catch((error: unknown) => {
+      ended();
+      throw error;
+    });
+    const stream = Readable.from(source, { objectMode: false });
+    stream.once('close', ended);
     stream.once('error', (error) => log.error({ err: error, session: row.session }, 'export failed'));
     return reply
       .header('content-disposition', `attachment; filename="${row.session}.${format}"`)
