@@ -24,9 +24,9 @@ const rounds = quick ? 2 : 5;
 const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['connect', (field) => connecting(field, quick ? 3 : 15)],
   ['keystrokes', (field) => keystrokes(field, quick ? 1 : 5, 'nothing else going on')],
-  ['bulk', (field) => bulk(field, rounds, quick ? 64 : 1024)],
+  ['bulk', (field) => bulk(field, rounds, quick ? 64 : 256)],
   ['terminal', (field) => terminal(field, rounds)],
-  ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
+  ['files', (field) => files(field, rounds, quick ? 32 : 256, quick ? 200 : 2_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
   ['idle', (field) => idle(field, quick ? 100 : 2_000)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
