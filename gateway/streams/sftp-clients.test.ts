@@ -25,7 +25,10 @@ const server = new ssh2.Server({ hostKeys: [privateKey] }, (connection) => {
       })!;
       channel.on('data', (bytes: Buffer) => {
         observer.input(bytes);
-        child.stdin.write(bytes);
+        // As sshd does: psftp sends as much as it may, however many replies are outstanding.
+        if (child.stdin.write(bytes)) return;
+        channel.pause();
+        child.stdin.once('drain', () => channel.resume());
       });
       child.stdout.on('data', (bytes: Buffer) => {
         observer.output(bytes);
@@ -75,9 +78,9 @@ test.skipIf(spawnSync('psftp', ['-V']).error !== undefined)('psftp', async () =>
   expectBothWays(await run('psftp', ['-batch', '-P', String(port), '-hostkey', fingerprint, 'x@127.0.0.1'], `put ${big} ${bench.path('up')}\nget ${bench.path('up')} ${bench.path('down')}\nquit\n`));
 });
 
-test.skipIf(spawnSync('python3', ['-c', 'import paramiko']).status !== 0)('paramiko', async () => {
+test('paramiko', async () => {
   facts = [];
-  expectBothWays(await run('python3', ['-'], `
+  expectBothWays(await run('/usr/bin/python3', ['-'], `
 import paramiko
 t = paramiko.Transport(('127.0.0.1', ${port}))
 t.connect()
