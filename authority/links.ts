@@ -4,7 +4,7 @@
  *     (none) ──create──► link, 10 min, once ──sign in──► web session, 12 h ──sign out or time──► (gone)
  *
  * Taking a link and beginning the session is one transaction, so of many who try at once one succeeds. A lock on the
- * user or a role ends every web session at its next use. Tested in links.test.ts.
+ * user or a role ends every web session at its next use. Tested in http.test.ts.
  */
 import { createHash, randomBytes } from 'node:crypto';
 import type { WebIdentity } from '#schemas/api.js';

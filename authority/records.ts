@@ -4,7 +4,7 @@
  * Every act goes through `act`, which writes what changes and the audit rows that tell of it in one transaction: there
  * is no act without its row, and no row of an act that did not happen. A crash before the commit means that neither
  * happened; after it, both did, though the caller may not have heard. Secrets given to people (links, web sessions) are
- * stored as SHA-256 only. Tested in records.test.ts.
+ * stored as SHA-256 only. Tested in authority.test.ts.
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock } from '#schemas/api.js';

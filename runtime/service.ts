@@ -5,7 +5,7 @@
  *         └──── failure: 'failed' with the catalogue code to parent, exit with the code's exit status ────────────►
  *
  * The configuration comes over the IPC channel, never in argv, which every user of the machine can read. When the
- * parent dies the channel closes and the stage drains: nothing is left running. Tested in service.test.ts.
+ * parent dies the channel closes and the stage drains: nothing is left running. Tested in test/end-to-end/spine.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';

@@ -1,6 +1,6 @@
 /**
  * `verifyRecording` with Node's SHA-256, zstd and SSH signatures: all that a verifier needs beside the public key of
- * the recording CA. Tested in verifier.test.ts.
+ * the recording CA. Tested in test/vectors/vectors.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { checkCertificate } from '#schemas/ssh/admission.js';

@@ -1,6 +1,6 @@
 /**
  * Addresses to listen on. A taken port is found out before anything starts, so that the message names the option and
- * not a stage; port 0 becomes a free port that stays the same when a stage is restarted. Tested in ports.test.ts.
+ * not a stage; port 0 becomes a free port that stays the same when a stage is restarted. Tested in cli/data-dir.test.ts.
  */
 import { createServer } from 'node:net';
 import { StenoError } from '#schemas/errors.js';

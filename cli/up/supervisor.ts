@@ -5,7 +5,7 @@
  *                 └──failed, the first time──► the whole start fails with the child's error
  *
  * A child is told its configuration over IPC and gets the same one again when it is restarted, so addresses stay.
- * When this process dies, the IPC channels close and the children drain by themselves. Tested in supervisor.test.ts.
+ * When this process dies, the IPC channels close and the children drain by themselves. Tested in test/survival/killed.test.ts.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';

@@ -9,7 +9,7 @@
  *   3. every node is of a kind listed here, every table one of ours, every function of an allowed category
  *   4. what was printed, not what was typed, runs, again as a subquery, read-only and within the limits
  *
- * Tested in `sql.test.ts`.
+ * Tested in `conformance.ts`.
  */
 import { StenoError } from '#schemas/errors.js';
 import type { SqlLimits, SqlResult } from './contract.js';

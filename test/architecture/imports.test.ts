@@ -68,6 +68,16 @@ describe('architecture', () => {
     expect(cycles).toEqual([]);
   });
 
+  it('where a header says a file is tested, there is such a test', () => {
+    const exists = (path: string): boolean => sources.has(path);
+    const stale = tracked.flatMap((file) =>
+      [...sources.get(file)!.matchAll(/[Tt]ested (?:in|by|as a table in) `?([\w./-]+\.ts)/g)]
+        .map(([, test]) => test!)
+        .filter((test) => ![normalize(join(dirname(file), test)), test, `test/${test}`].some(exists))
+        .map((test) => `${file} → ${test}`));
+    expect(stale).toEqual([]);
+  });
+
   it('no file is over 800 lines', () => {
     const long = tracked.filter((file) => sources.get(file)!.split('\n').length > 800);
     expect(long).toEqual([]);
