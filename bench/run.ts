@@ -44,8 +44,9 @@ try {
   for (const [name, run] of chosen) {
     sections.push(`<!-- ${name} -->\n${markdown(await run(field))}`);
     process.stdout.write(`${sections.at(-1)!}\n`);
+    // After each one: a long run that is cut short has not measured for nothing.
+    if (!quick) writeFileSync(file, merge(file, sections));
   }
-  if (!quick) writeFileSync(file, merge(file, sections));
 } finally {
   await field.close();
 }

@@ -72,7 +72,8 @@ export async function searchable(field: Field, count: number): Promise<Section> 
   for (let i = 0; i < count; i++) {
     const word = `w${process.pid}x${i}y`;
     shell.write(`echo ${word.slice(0, 3)}''${word.slice(3)}\r`);
-    await until(`\n${word}`);
+    // The command itself has two quotes inside: only what it prints matches.
+    await until(word);
     const printed = performance.now();
     for (;;) {
       const { stdout } = await steno.steno('search', word, '--json');
