@@ -7,12 +7,14 @@
  */
 import { request as httpRequest } from 'node:http';
 import type { IncomingMessage, RequestOptions } from 'node:http';
-import { request as httpsRequest } from 'node:https';
+import { Agent, request as httpsRequest } from 'node:https';
 import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { PeerCertificate } from 'node:tls';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
 import type { ApiError } from '#schemas/api.js';
+import { parseServiceName } from '#schemas/identity.js';
+import { callAuthority } from '#runtime/authority-http.js';
 import { signRequest } from '#runtime/request-auth.js';
 import { loadPrivateKey } from '#runtime/ssh/keys.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -36,57 +38,41 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
   const key = loadPrivateKey(readFileSync(home.key, 'utf8'));
   const certificate = parseAuthorizedLine(readFileSync(home.certificate, 'utf8')).blob;
   const signed = (method: string, path: string, body: string): string => signRequest(key, certificate, method, path, Buffer.from(body), now());
+  // The service CA issues for Steno's services only: what counts is which service this is, not which host.
+  const agent = new Agent({
+    ca: profile.service_ca,
+    checkServerIdentity: (_host: string, { subject }: PeerCertificate) =>
+      typeof subject.CN === 'string' && parseServiceName(subject.CN)?.kind === 'authority' ? undefined : new Error('not an authority'),
+  });
   return {
     profile,
     get: async (path) => parse(await collect(await viewer(profile, path, signed('GET', path, '')))),
     stream: (path) => viewer(profile, path, signed('GET', path, '')),
-    async authority(method, path, value) {
-      const body = value === undefined ? '' : JSON.stringify(value);
-      const url = new URL(path, profile.authority);
-      const answer = await send(
-        httpsRequest,
-        {
-          host: url.hostname.replace(/^\[|\]$/g, ''),
-          port: url.port,
-          path,
-          method,
-          ca: profile.service_ca,
-          // The service CA issues for Steno's services only: what counts is which service this is.
-          checkServerIdentity: (_host: string, { subject }: PeerCertificate) =>
-            typeof subject.CN === 'string' && subject.CN.startsWith('authority/') ? undefined : new Error('not an authority'),
-          headers: headers(signed(method, path, body), body),
-        } as RequestOptions,
-        body,
-        profile.authority,
+    async authority(method, target, body) {
+      const authorization = signed(method, target, body === undefined ? '' : JSON.stringify(body));
+      const answer = await callAuthority(
+        { kind: 'tls', url: profile.authority, agent },
+        { method, target, headers: { authorization }, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) },
       );
-      return parse(await collect(await succeeded(answer)));
+      return answer as never;
     },
   };
 }
 
 /** A call to the authority over the owner's socket, which needs no certificate. Throws NOT_RUNNING. */
-export async function callSocket<T>(socketPath: string, method: 'GET' | 'POST', path: string, value?: unknown): Promise<T> {
-  const body = value === undefined ? '' : JSON.stringify(value);
-  const answer = await send(httpRequest, { socketPath, path, method, headers: headers(undefined, body) }, body, socketPath);
-  return parse(await collect(await succeeded(answer)));
+export async function callSocket<T>(path: string, method: 'GET' | 'POST', target: string, body?: unknown): Promise<T> {
+  return (await callAuthority({ kind: 'socket', path }, { method, target, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) })) as T;
 }
 
 async function viewer(profile: Profile, path: string, authorization: string): Promise<Readable> {
   const url = new URL(path, profile.web);
   const options: RequestOptions = {
-    host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port, path, method: 'GET', headers: headers(authorization, ''),
+    host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port, path, method: 'GET', headers: { authorization },
   };
-  return succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, '', profile.web));
+  return succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, profile.web));
 }
 
-function headers(authorization: string | undefined, body: string): Record<string, string> {
-  return {
-    ...(authorization === undefined ? {} : { authorization }),
-    ...(body === '' ? {} : { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) }),
-  };
-}
-
-function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOptions, body: string, where: string): Promise<IncomingMessage> {
+function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOptions, where: string): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = make({ ...options, timeout: TIMEOUT_MS }, resolve);
     request.on('timeout', () => request.destroy(new Error('no answer')));
@@ -94,7 +80,7 @@ function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOp
       const away = error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
       reject(new StenoError('NOT_RUNNING', away ? `nothing answers at ${where}` : `${where}: ${error.message}`, { cause: error }));
     });
-    request.end(body);
+    request.end();
   });
 }
 
