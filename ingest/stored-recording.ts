@@ -15,6 +15,7 @@ import { readSealed } from '#schemas/recording/sealed.js';
 import { parseLine } from '#schemas/recording/line.js';
 import type { Keyframe } from '#schemas/recording/line.js';
 import type { Zstd } from '#runtime/zstd.js';
+import { unlessMissing } from '#stores/objects/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 
 export interface StoredPart {
@@ -60,15 +61,6 @@ export interface Place {
 export function placeOf(prefix: string): Place {
   const [, year, month, day, session = ''] = prefix.split('/');
   return { session, startedAt: Date.UTC(Number(year), Number(month) - 1, Number(day)) };
-}
-
-async function unlessMissing<T>(read: () => Promise<T>): Promise<T | null> {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof StenoError && error.code === 'STORE_NOT_FOUND') return null;
-    throw error;
-  }
 }
 
 /** The frames of an object of one part, with its proof. */

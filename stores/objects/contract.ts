@@ -94,3 +94,13 @@ export function checkRange(range: ByteRange): ByteRange {
   }
   return range;
 }
+
+/** What `read` answers, or null where there is no such object. Every other failure is thrown. */
+export async function unlessMissing<T>(read: () => Promise<T>): Promise<T | null> {
+  try {
+    return await read();
+  } catch (error) {
+    if (error instanceof StenoError && error.code === 'STORE_NOT_FOUND') return null;
+    throw error;
+  }
+}

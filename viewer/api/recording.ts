@@ -14,6 +14,7 @@ import type { Manifest } from '#schemas/recording/layout.js';
 import { readSealed } from '#schemas/recording/sealed.js';
 import { parseHeader, peekLine } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
+import { unlessMissing } from '#stores/objects/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Zstd } from '#runtime/zstd.js';
 import { Lru } from './lru.js';
@@ -192,15 +193,6 @@ export class RecordingReader {
     const part = { segments, header, until, block, certificate };
     this.#parts.set(key, part, segments.length + 1);
     return part;
-  }
-}
-
-async function unlessMissing<T>(read: () => Promise<T>): Promise<T | null> {
-  try {
-    return await read();
-  } catch (error) {
-    if (error instanceof StenoError && error.code === 'STORE_NOT_FOUND') return null;
-    throw error;
   }
 }
 
