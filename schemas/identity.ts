@@ -6,7 +6,6 @@
  */
 export const EXTENSION_ROLES = 'roles@steno';
 export const EXTENSION_USER = 'user@steno';
-export const EXTENSION_REQUEST = 'request@steno';
 /** Set on the certificates that a gateway shows to nodes: names the session's user for the node's own log. */
 export const EXTENSION_VIA = 'via@steno';
 /**
