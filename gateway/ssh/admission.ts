@@ -19,7 +19,7 @@ import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
-import { verify } from '#runtime/ssh/keys.js';
+import { verifyRepeated } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { assertUnlocked } from './authorization.js';
 import { message, MSG } from './messages.js';
@@ -149,7 +149,7 @@ export class Admission {
       // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
       trusted: (certificate.kind === 'host' ? snapshot.ssh_host_ca : snapshot.ssh_user_ca).map((line) => parseAuthorizedLine(line).blob),
       sourceAddress: this.#source,
-      verify,
+      verify: verifyRepeated,
       knownCriticalOptions,
     });
     if (!admission.ok) throw new StenoError(admission.code, admission.detail);
