@@ -103,6 +103,13 @@ export interface LockTable {
   expires_at: Moment | null;
 }
 
+/** Nonces of signed requests that were taken; only kept where several authorities share the store. */
+export interface RequestNonceTable {
+  /** `serial of the certificate:nonce`. */
+  nonce: string;
+  expires_at: Moment;
+}
+
 export interface StateSchema {
   users: UserTable;
   roles: RoleTable;
@@ -114,6 +121,7 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  request_nonces: RequestNonceTable;
 }
 
 export type Row<T extends keyof StateSchema> = Selectable<StateSchema[T]>;
