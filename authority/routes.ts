@@ -18,11 +18,11 @@ import { lockOn, rolesNamed } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
-import type { Ca, SshCaName } from './ca.js';
+import type { Ca, SshCaName } from './ca/ca.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, loginsOf, recordingShape, userShape,
-} from './certificates.js';
-import type { CertificateShape } from './certificates.js';
+} from './ca/certificates.js';
+import type { CertificateShape } from './ca/certificates.js';
 import type { Directory } from './directory.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';

@@ -8,7 +8,7 @@ import type { Role } from '#schemas/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import { certifiableKey, hostPrincipals, isHostName, loginsOf, userShape } from './certificates.js';
-import { Cleanup, temporaryFolder } from './testkit.js';
+import { Cleanup, temporaryFolder } from '../testkit.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
