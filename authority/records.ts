@@ -96,8 +96,7 @@ export class Records {
     const rows = await this.#db.selectFrom('locks').selectAll().orderBy('id').execute();
     return rows
       .filter((row) => row.expires_at === null || row.expires_at > now)
-      .flatMap(({ id, target_kind, target, reason, expires_at }) =>
-        target_kind === 'request' || target_kind === 'mfa-device' ? [] : [{ id, target_kind, target, reason, expires_at }]);
+      .map(({ id, target_kind, target, reason, expires_at }) => ({ id, target_kind, target, reason, expires_at }));
   }
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {

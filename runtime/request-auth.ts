@@ -125,7 +125,7 @@ export function checkUserCertificate(
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
   if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
   const roles = rolesNamed(identity.roles, trust.roles);
-  const lock = lockOn(trust.locks, [['user', identity.user], ...identity.roles.map((role) => ['role', role] as const)], context.now);
+  const lock = lockOn(trust.locks, lockTargets(identity), context.now);
   if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
   return { certificate, identity, roles };
 }
@@ -137,6 +137,14 @@ export function rolesNamed(names: readonly string[], known: readonly Role[]): re
     if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
     return role;
   });
+}
+
+/** What a lock can name to put this user out, wherever they go. */
+export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>): readonly (readonly [Lock['target_kind'], string])[] {
+  return [
+    ['user', user], ...roles.map((role) => ['role', role] as const), ...requests.map((request) => ['request', request] as const),
+    ...(mfa === null ? [] : [['mfa-device', mfa] as const]),
+  ];
 }
 
 /** The first lock in force on any of the targets, or null. */

@@ -201,7 +201,7 @@ export interface Snapshot {
 
 export interface Lock {
   readonly id: string;
-  readonly target_kind: 'user' | 'role' | 'login' | 'node' | 'session';
+  readonly target_kind: 'user' | 'role' | 'login' | 'node' | 'session' | 'request' | 'mfa-device';
   readonly target: string;
   readonly reason: string;
   readonly expires_at: number | null;

@@ -13,9 +13,9 @@
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
-  EXTENSION_ROLES, EXTENSION_USER, EXTENSION_VIA, NODE_DOMAIN, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, isLogin,
+  EXTENSION_VIA, NODE_DOMAIN, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, identityExtensions, isLogin,
 } from '#schemas/identity.js';
-import type { ServiceName } from '#schemas/identity.js';
+import type { ServiceName, UserIdentity } from '#schemas/identity.js';
 import type { Decision, Role } from '#schemas/role.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
@@ -47,10 +47,20 @@ export function loginsOf(user: string, roles: readonly Role[]): readonly string[
   return [...logins].filter((login) => login === '*' || isLogin(login)).sort();
 }
 
-export function userShape(user: string, roles: readonly Role[], publicKey: Uint8Array, now: number): CertificateShape {
+/** Whom a user certificate is for, and by what right: what every way of logging in comes down to. */
+export interface UserGrant extends Pick<UserIdentity, 'user' | 'traits' | 'mfa' | 'requests'> {
+  readonly roles: readonly Role[];
+  /** Unix seconds; the certificate ends then, if the roles do not end it before. */
+  readonly notAfter?: number;
+}
+
+export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number): CertificateShape {
+  const { user, roles } = grant;
   const seconds = Math.floor(now / 1000);
   const ttl = Math.min(...roles.map((role) => role.max_ttl));
   if (!Number.isFinite(ttl)) throw new StenoError('ACCESS_DENIED', `the user ${user} has no role`);
+  const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
+  if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
   const principals = loginsOf(user, roles).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
   if (principals.length === 0) throw new StenoError('ACCESS_DENIED', `no role of ${user} allows any login`);
   return {
@@ -59,11 +69,10 @@ export function userShape(user: string, roles: readonly Role[], publicKey: Uint8
     keyId: `user=${user}`,
     principals,
     validAfter: BigInt(seconds - BACKDATE_S),
-    validBefore: BigInt(seconds + ttl),
+    validBefore: BigInt(validBefore),
     criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
     extensions: new Map([
-      [EXTENSION_USER, user],
-      [EXTENSION_ROLES, roles.map((role) => role.name).join(',')],
+      ...identityExtensions({ ...grant, roles: roles.map((role) => role.name) }),
       ...permissions(roles.some((role) => role.port_forwarding), roles.some((role) => role.agent_forwarding)),
     ]),
   };

@@ -7,7 +7,7 @@ import { StenoError } from '#schemas/errors.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
 import { decide } from '#schemas/role.js';
 import type { Decision, NodeRecord } from '#schemas/role.js';
-import { lockOn, rolesNamed } from '#runtime/request-auth.js';
+import { lockOn, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 
 export type Allowed = Extract<Decision, { readonly allowed: true }>;
 
@@ -21,10 +21,10 @@ export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Ta
   return { node, decision };
 }
 
-/** Throws LOCKED for a lock on the user, a role, or the target if there is one. */
-export function assertUnlocked(snapshot: Snapshot, { user, roles }: UserIdentity, target: Target | undefined, now: number): void {
+/** Throws LOCKED for a lock on the user, a role, request or device of the certificate, or the target if there is one. */
+export function assertUnlocked(snapshot: Snapshot, identity: UserIdentity, target: Target | undefined, now: number): void {
   throwLock(lockOn(snapshot.locks, [
-    ['user', user], ...roles.map((role) => ['role', role] as const),
+    ...lockTargets(identity),
     ...(target === undefined ? [] : [['login', target.login] as const, ['node', target.node] as const]),
   ], now));
 }

@@ -120,7 +120,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
         verify({ authorization }: ReceivedRequest): Caller {
           if (authorization !== 'Steno by alice') throw new StenoError('CERT_BAD_SIGNATURE');
           const role = roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' });
-          return { identity: { user: 'alice', roles: ['all-viewer'], serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
+          return { identity: { user: 'alice', roles: ['all-viewer'], traits: {}, mfa: null, requests: [], serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
         },
       },
       live: { url: live.url, tls: {} }, log: pino({ level: 'silent' }), clock: Date.now,
