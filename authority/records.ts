@@ -14,8 +14,8 @@ import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { caNames } from './ca.js';
-import type { StoredCa } from './ca.js';
+import { caNames } from './ca/ca.js';
+import type { StoredCa } from './ca/ca.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
