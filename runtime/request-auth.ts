@@ -125,8 +125,7 @@ export function checkUserCertificate(
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
   if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
   const roles = rolesNamed(identity.roles, trust.roles);
-  const lock = lockOn(trust.locks, lockTargets(identity), context.now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+  assertUnlocked(trust.locks, lockTargets(identity), context.now);
   return { certificate, identity, roles };
 }
 
@@ -151,6 +150,14 @@ export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, '
 export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): Lock | null {
   const inForce = (lock: Lock): boolean => lock.expires_at === null || lock.expires_at > now;
   return locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null;
+}
+
+/** Throws LOCKED, with who or what is locked and why; the lock is its cause. */
+export function assertUnlocked(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): void {
+  const lock = lockOn(locks, targets, now);
+  if (lock === null) return;
+  const until = lock.expires_at === null ? '' : ` (until ${new Date(lock.expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC)`;
+  throw new StenoError('LOCKED', `on ${lock.target_kind} ${lock.target}${until}${lock.reason === '' ? '' : `: ${lock.reason}`}`, { cause: lock });
 }
 
 function signedData(text: string): Uint8Array {
