@@ -86,6 +86,11 @@ export class RequestVerifier {
     return { identity: caller.identity, roles: caller.roles };
   }
 
+  /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */
+  recheck(identity: UserIdentity): void {
+    assertCounts(identity, this.#trust(), this.#clock());
+  }
+
   #use(nonce: string, until: number, now: number): void {
     if (this.#nonces.has(nonce)) throw new StenoError('REQUEST_REPLAYED');
     if (this.#nonces.size >= this.#maxNonces) {
@@ -124,9 +129,14 @@ export function checkUserCertificate(
   const identity = identityOf(certificate);
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
   if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
+  return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
+}
+
+/** The roles of an identity that counts now, by roles and locks. */
+function assertCounts(identity: UserIdentity, trust: TrustSource, now: number): readonly Role[] {
   const roles = rolesNamed(identity.roles, trust.roles);
-  assertUnlocked(trust.locks, lockTargets(identity), context.now);
-  return { certificate, identity, roles };
+  assertUnlocked(trust.locks, lockTargets(identity), now);
+  return roles;
 }
 
 /** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
