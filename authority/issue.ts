@@ -6,7 +6,7 @@
 import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { lockOn, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
@@ -34,8 +34,7 @@ export async function issueUserCertificate(
   const record = await records.user(user);
   if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
   const { roles: known, locks } = directory.current();
-  const lock = lockOn(locks, lockTargets({ ...login, roles: record.roles }), now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
   const roles = rolesNamed(record.roles, known);
   const shape = userShape({ ...login, traits: {}, roles }, key, now);
   const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);

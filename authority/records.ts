@@ -7,7 +7,7 @@
  * stored as SHA-256 only. Tested in authority.test.ts.
  */
 import type { Kysely, Transaction } from 'kysely';
-import type { Lock } from '#schemas/api.js';
+import type { Lock, LockRecord } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
@@ -93,11 +93,11 @@ export class Records {
   }
 
   /** Those in force at `now`. */
-  async locks(now: number): Promise<readonly Lock[]> {
+  async locks(now: number): Promise<readonly LockRecord[]> {
     const rows = await this.#db.selectFrom('locks').selectAll().orderBy('id').execute();
     return rows
       .filter((row) => row.expires_at === null || row.expires_at > now)
-      .map(({ id, target_kind, target, reason, expires_at }) => ({ id, target_kind, target, reason, expires_at }));
+      .map(({ id, target_kind, target, reason, expires_at, created_by, created_at }) => ({ id, target_kind, target, reason, expires_at, created_by, created_at }));
   }
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {

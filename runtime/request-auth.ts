@@ -105,6 +105,11 @@ export class RequestVerifier {
     return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
   }
 
+  /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */
+  recheck(identity: UserIdentity): void {
+    assertCounts(identity, this.#trust(), this.#clock());
+  }
+
   #use(nonce: string, until: number, now: number): void {
     if (this.#nonces.has(nonce)) throw new StenoError('REQUEST_REPLAYED');
     if (this.#nonces.size >= this.#maxNonces) {
@@ -143,10 +148,14 @@ export function checkUserCertificate(
   const identity = identityOf(certificate);
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
   if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
+  return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
+}
+
+/** The roles of an identity that counts now, by roles and locks. */
+function assertCounts(identity: UserIdentity, trust: TrustSource, now: number): readonly Role[] {
   const roles = rolesNamed(identity.roles, trust.roles);
-  const lock = lockOn(trust.locks, lockTargets(identity), context.now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
-  return { certificate, identity, roles };
+  assertUnlocked(trust.locks, lockTargets(identity), now);
+  return roles;
 }
 
 /** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
@@ -170,6 +179,14 @@ export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, '
 export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): Lock | null {
   const inForce = (lock: Lock): boolean => lock.expires_at === null || lock.expires_at > now;
   return locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null;
+}
+
+/** Throws LOCKED, with who or what is locked and why; the lock is its cause. */
+export function assertUnlocked(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): void {
+  const lock = lockOn(locks, targets, now);
+  if (lock === null) return;
+  const until = lock.expires_at === null ? '' : ` (until ${new Date(lock.expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC)`;
+  throw new StenoError('LOCKED', `on ${lock.target_kind} ${lock.target}${until}${lock.reason === '' ? '' : `: ${lock.reason}`}`, { cause: lock });
 }
 
 function signedData(text: string): Uint8Array {

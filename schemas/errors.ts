@@ -33,7 +33,7 @@ export const errorCatalogue = {
   CERT_BAD_SIGNATURE: entry(401, 77, false, 'the proof of possession does not match the certificate', 'Check that key and certificate belong together.'),
   KEY_GARBLED: entry(400, 65, false, 'the key cannot be read', 'Check that it is an unencrypted OpenSSH or PKCS#8 key of type Ed25519, ECDSA or RSA (2048 bits or more).'),
   SIGNATURE_GARBLED: entry(400, 65, false, 'the signature cannot be parsed', 'Sign again; `ssh-keygen -Y sign` writes the right form.'),
-  LOCKED: entry(403, 77, false, 'a lock is in force', 'Ask whoever set the lock; `steno status` names it.'),
+  LOCKED: entry(403, 77, false, 'a lock is in force', 'Ask an administrator, who sees it with `steno locks`.'),
   ACCESS_DENIED: entry(403, 77, false, 'no role allows this', 'Ask for a role that allows it.'),
   // Reaching a node.
   NODE_UNKNOWN: entry(404, 69, false, 'no such node', 'Run `steno nodes` to see the nodes there are.'),
