@@ -9,6 +9,7 @@
 import { userInfo } from 'node:os';
 import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
+import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
@@ -24,6 +25,7 @@ import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
 import { createCas, openCas } from './ca/ca.js';
 import type { Ca } from './ca/ca.js';
+import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
@@ -43,6 +45,8 @@ export interface AuthorityConfig {
   /** Of the Unix socket; `DIR/authority.sock` unless given. */
   readonly socket?: string;
   readonly name: string;
+  /** What this Steno is called among clusters that trust each other; `main` unless given. */
+  readonly cluster?: string;
   /** Where the state is; SQLite in the data directory unless given. Authorities that share PostgreSQL share the seal key. */
   readonly state?: StateOptions;
   /** File of the seal key; `DIR/authority/seal.key` unless given. */
@@ -91,11 +95,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await createFirstAdministrator(records, owner, clock());
     await records.purge(clock());
 
-    const directory = await Directory.open(records, ca, clock);
+    const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const clusters = new Clusters({ ca, records, directory, clock, log });
+    owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
     const budget = new RefusalBudget();
     owned.push(() => records.audit(budget.rest(clock())));
@@ -112,7 +118,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ingest = url;
       sender?.setIngest(url);
     };
-    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest });
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -160,6 +166,11 @@ async function openOrCreateCas(records: Records, keyPath: string, now: number): 
   const created = await createCas(sealer, now);
   await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
   return openCas(created, sealer);
+}
+
+function ownName(name: string): string {
+  if (!clusterName.safeParse(name).success) throw new StenoError('USAGE', `${JSON.stringify(name)} is not the name of a cluster: lower-case letters, digits and dashes`);
+  return name;
 }
 
 /** The role of the first administrator. Any login, root too, on every node. */

@@ -8,6 +8,7 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
+import type { TrustedCluster } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
@@ -16,6 +17,8 @@ import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
 import { caNames } from './ca/ca.js';
 import type { StoredCa } from './ca/ca.js';
+import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
+import type { OwnCluster } from './clusters/cluster-records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -90,6 +93,14 @@ export class Records {
   async nodes(): Promise<readonly NodeRecord[]> {
     const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
     return rows.map(nodeOf);
+  }
+
+  clusters(): Promise<readonly TrustedCluster[]> {
+    return trustedClusters(this.#db);
+  }
+
+  ownCluster(): Promise<OwnCluster | undefined> {
+    return ownCluster(this.#db);
   }
 
   /** Those in force at `now`. */

@@ -6,6 +6,7 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import type { Enrolment, LoginResult, SessionCertificateRequest } from '#schemas/api.js';
+import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
@@ -23,6 +24,8 @@ import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
 } from './ca/certificates.js';
 import type { CertificateShape } from './ca/certificates.js';
+import { clusterRoutes } from './clusters/cluster-routes.js';
+import type { Clusters } from './clusters/clusters.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
 import { issueUserCertificate, register } from './issue.js';
@@ -33,6 +36,7 @@ import { deleteLock, deleteNode, putGateway, putLock, putNode, putRole } from '.
 import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts extends IssueParts {
+  readonly clusters: Clusters;
   readonly links: Links;
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
@@ -71,6 +75,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
+    ...clusterRoutes(parts.clusters, directory),
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
@@ -170,7 +175,7 @@ async function hostCertificate(
   const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
-    if (directory.node(body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
+    if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
   }
   const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock());
   const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name }, [{ ...shape, subject: body.name }]);

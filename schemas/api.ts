@@ -30,6 +30,7 @@
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
  */
+import type { TrustedCluster } from './cluster.js';
 import type { ServiceKind } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
@@ -197,6 +198,9 @@ export interface Snapshot {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
+  /** Our own name among clusters, and those we trust. */
+  readonly cluster: string;
+  readonly clusters: readonly TrustedCluster[];
 }
 
 export interface Lock {

@@ -16,6 +16,7 @@ interface UpOptions {
   readonly webListen: string;
   readonly objects?: string;
   readonly state?: string;
+  readonly clusterName?: string;
   readonly sealKey?: string;
   readonly node: boolean;
   readonly nodeName?: string;
@@ -30,6 +31,7 @@ export function upCommand(): Command {
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
+    .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
     .addHelpText('after', `
@@ -53,7 +55,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const machine = await startMachine(
         {
           dir, version, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
-          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey,
+          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },

@@ -35,6 +35,8 @@ export interface MachineOptions {
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
   readonly sealKey: string | undefined;
+  /** `main` when left out. */
+  readonly cluster: string | undefined;
   /** Name of this machine as a node; null: its host name; false: no node. */
   readonly node: string | null | false;
 }
@@ -84,6 +86,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     await start('authority', '../../authority/main.js', {
       dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`,
       ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
+      ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
     });
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)) });
