@@ -6,6 +6,7 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import type { Enrolment, LoginResult, SessionCertificateRequest } from '#schemas/api.js';
+import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
@@ -14,31 +15,30 @@ import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
-import { lockOn, rolesNamed } from '#runtime/request-auth.js';
+import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
-import type { Act, Caller } from './audit.js';
-import type { Ca, SshCaName } from './ca.js';
+import type { Caller } from './audit.js';
+import type { SshCaName } from './ca/ca.js';
 import {
-  SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, loginsOf, recordingShape, userShape,
-} from './certificates.js';
-import type { CertificateShape } from './certificates.js';
-import type { Directory } from './directory.js';
+  SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
+} from './ca/certificates.js';
+import type { CertificateShape } from './ca/certificates.js';
+import { clusterRoutes } from './clusters/cluster-routes.js';
+import type { Clusters } from './clusters/clusters.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
+import { issueUserCertificate, register } from './issue.js';
+import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
-import { deleteLock, deleteNode, insertCertificates, putGateway, putLock, putNode, putRole } from './records.js';
-import type { NewCertificate, Records, Tx } from './records.js';
+import { deleteLock, deleteNode, putGateway, putLock, putNode, putRole } from './records.js';
 import type { SessionCertificates } from './session-certificates.js';
 
-export interface RouteParts {
-  readonly ca: Ca;
-  readonly records: Records;
-  readonly directory: Directory;
+export interface RouteParts extends IssueParts {
+  readonly clusters: Clusters;
   readonly links: Links;
   readonly sessions: SessionCertificates;
-  readonly clock: () => number;
   readonly setIngest: (url: string) => void;
 }
 
@@ -61,7 +61,7 @@ const nodeBody = z.strictObject({
 });
 const selfBody = z.strictObject({ address, labels, host_keys: hostKeys });
 const lockBody = z.strictObject({
-  id: name, target_kind: z.enum(['user', 'role', 'login', 'node', 'session']), target: z.string().min(1).max(255), reason: z.string().max(1024),
+  id: name, target_kind: z.enum(['user', 'role', 'login', 'node', 'session', 'request', 'mfa-device']), target: z.string().min(1).max(255), reason: z.string().max(1024),
   expires_at: z.number().int().positive().max(8_640_000_000_000_000).nullable(),
 });
 const sessionBody = z.strictObject({
@@ -75,6 +75,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
+    ...clusterRoutes(parts.clusters, directory),
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
@@ -120,7 +121,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
-      const own = principal.kind === 'user' && (body.target_kind === 'user' ? body.target === caller.actor : body.target_kind === 'role' && principal.identity.roles.includes(body.target));
+      const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
       if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out whoever sets it');
       if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
@@ -135,37 +136,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
 }
 
 async function logIn(parts: RouteParts, { caller, body }: Context<{ readonly public_key: string }>): Promise<LoginResult> {
-  const { ca, records, directory, clock } = parts;
-  const now = clock();
-  const user = caller.actor;
-  const key = certifiableKey(body.public_key);
-  const record = await records.user(user);
-  if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
-  const { roles: known, locks } = directory.current();
-  const lock = lockOn(locks, [['user', user], ...record.roles.map((role) => ['role', role] as const)], now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
-  const roles = rolesNamed(record.roles, known);
-  const shape = userShape(user, roles, key, now);
-  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
-  const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
-  return {
-    user, roles: record.roles, logins: loginsOf(user, roles), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
-    ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
-  };
-}
-
-/**
- * The rows of certificates to come and the audit row that tells of them; signing follows. A crash between the two
- * leaves rows of certificates that nobody has: the audit may say too much, never too little.
- */
-async function register(
-  { records, clock }: RouteParts, caller: Caller, act: Act, certificates: readonly NewCertificate[], more: (tx: Tx) => Promise<void> = async () => undefined,
-): Promise<readonly bigint[]> {
-  return records.actOn(async (tx) => {
-    const serials = await insertCertificates(tx, certificates, caller.source, clock());
-    await more(tx);
-    return { result: serials, rows: [auditRow(clock(), caller, { ...act, data: { ...act.data, serials: serials.map(String) } })] };
-  });
+  return issueUserCertificate(parts, caller, { user: caller.actor, mfa: null, requests: [] }, body.public_key);
 }
 
 async function certifyService(
@@ -204,7 +175,7 @@ async function hostCertificate(
   const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
-    if (directory.node(body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
+    if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
   }
   const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock());
   const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name }, [{ ...shape, subject: body.name }]);

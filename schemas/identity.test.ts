@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { EXTENSION_ROLES, EXTENSION_USER, PRINCIPAL_ANY, formatServiceName, identityOf, isLogin, isName, parseServiceName, parseTarget, serviceKinds, stripDomain } from './identity.js';
+import { EXTENSION_MFA, EXTENSION_REQUESTS, EXTENSION_ROLES, EXTENSION_TRAITS, EXTENSION_USER, PRINCIPAL_ANY, formatServiceName, identityExtensions, identityOf, isLogin, isName, parseServiceName, parseTarget, serviceKinds, stripDomain } from './identity.js';
 
 describe('names', () => {
   test.each(['web-1', 'a', '0', 'gw_1.example', 'x'.repeat(63)])('%s is one', (name) => expect(isName(name)).toBe(true));
@@ -30,8 +30,18 @@ describe('the identity in a certificate', () => {
   const certificate = (extensions: Record<string, string>) => ({ serial: 2n ** 63n, keyId: 'k', validBefore: 10n, extensions: new Map(Object.entries(extensions)) });
   test('is user and roles', () => {
     expect(identityOf(certificate({ [EXTENSION_USER]: 'ann', [EXTENSION_ROLES]: 'dev,ops' })))
-      .toEqual({ user: 'ann', roles: ['dev', 'ops'], serial: '9223372036854775808', keyId: 'k', validBefore: 10 });
+      .toEqual({ user: 'ann', roles: ['dev', 'ops'], traits: {}, mfa: null, requests: [], cluster: null, serial: '9223372036854775808', keyId: 'k', validBefore: 10 });
   });
+  test.each([
+    { user: 'ann', roles: ['dev'], traits: {}, mfa: null, requests: [] },
+    { user: 'ann', roles: ['dev', 'ops'], traits: { logins: ['ann', 'é,"'], 'https://x/y': [] }, mfa: 'totp-1', requests: ['r-1', 'r-2'] },
+  ])('goes there and back: %j', (identity) => {
+    expect(identityOf({ serial: 1n, keyId: 'k', validBefore: 10n, extensions: identityExtensions(identity) })).toEqual({ ...identity, cluster: null, serial: '1', keyId: 'k', validBefore: 10 });
+  });
+  test.each([
+    ['traits that are no JSON', { [EXTENSION_TRAITS]: '{' }], ['traits of another shape', { [EXTENSION_TRAITS]: '{"a":"b"}' }], ['too many values', { [EXTENSION_TRAITS]: JSON.stringify({ a: Array(65).fill('x') }) }],
+    ['a device that is no name', { [EXTENSION_MFA]: '' }], ['a request that is no name', { [EXTENSION_REQUESTS]: 'r-1,' }],
+  ])('is null with %s', (_name, more) => expect(identityOf(certificate({ [EXTENSION_USER]: 'ann', [EXTENSION_ROLES]: 'dev', ...more } as Record<string, string>))).toBeNull());
   test('is null without a user, and with a name that is none', () => {
     expect(identityOf(certificate({ [EXTENSION_ROLES]: 'dev' }))).toBeNull();
     expect(identityOf(certificate({ [EXTENSION_USER]: '../ann', [EXTENSION_ROLES]: 'dev' }))).toBeNull();

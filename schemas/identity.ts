@@ -4,8 +4,16 @@
  * User certificates carry Steno's facts in extensions, which OpenSSH servers ignore (PROTOCOL.certkeys: unknown
  * extensions are ignored, unknown critical options refuse). Tested in identity.test.ts.
  */
+import { z } from 'zod';
+
 export const EXTENSION_ROLES = 'roles@steno';
 export const EXTENSION_USER = 'user@steno';
+/** What single sign-on or an administrator says of the user, for templates in roles: JSON of `Traits`. Left out when empty. */
+export const EXTENSION_TRAITS = 'traits@steno';
+/** Id of the device that confirmed the login as a second factor. Left out when none did. */
+export const EXTENSION_MFA = 'mfa@steno';
+/** Ids of the approved access requests whose grants the certificate carries, with commas. Left out when none. */
+export const EXTENSION_REQUESTS = 'requests@steno';
 /** Set on the certificates that a gateway shows to nodes: names the session's user for the node's own log. */
 export const EXTENSION_VIA = 'via@steno';
 /**
@@ -14,6 +22,11 @@ export const EXTENSION_VIA = 'via@steno';
  * does not let a user past the gateway, unrecorded. Session certificates, which gateways show to nodes, lack it.
  */
 export const OPTION_GATEWAY_ONLY = 'gateway-only@steno';
+/**
+ * Critical option of the certificates that gateways show to the gateways of a trusted cluster; its value is the name of
+ * that cluster, and only there it counts. No other server knows it, so none takes it.
+ */
+export const OPTION_CLUSTER_ONLY = 'cluster-only@steno';
 /** What a server of Steno passes to `checkCertificate` as options that it enforces itself. */
 export const userCriticalOptions: ReadonlySet<string> = new Set([OPTION_GATEWAY_ONLY]);
 /**
@@ -24,9 +37,18 @@ export const PRINCIPAL_ANY = '-steno-any';
 /** OpenSSH extensions that a certificate of Steno carries where the role allows. */
 export const OPENSSH_EXTENSIONS = ['permit-X11-forwarding', 'permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc'] as const;
 
+/** Trait to values: at most 64 traits of 64 values of 255 characters. */
+export type Traits = Readonly<Record<string, readonly string[]>>;
+
 export interface UserIdentity {
   readonly user: string;
   readonly roles: readonly string[];
+  readonly traits: Traits;
+  /** The device of the second factor, or null. */
+  readonly mfa: string | null;
+  readonly requests: readonly string[];
+  /** The trusted cluster whose user this is; null: one of our own. */
+  readonly cluster: string | null;
   readonly serial: string;
   readonly keyId: string;
   /** Unix seconds. */
@@ -57,8 +79,35 @@ export function identityOf(certificate: {
 }): UserIdentity | null {
   const user = certificate.extensions.get(EXTENSION_USER);
   const roles = certificate.extensions.get(EXTENSION_ROLES)?.split(',') ?? [];
+  const requests = certificate.extensions.get(EXTENSION_REQUESTS)?.split(',') ?? [];
+  const mfa = certificate.extensions.get(EXTENSION_MFA) ?? null;
+  const traits = parseTraits(certificate.extensions.get(EXTENSION_TRAITS) ?? '{}');
   if (user === undefined || !isName(user) || !roles.every(isName) || roles.length > 256) return null;
-  return { user, roles, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
+  if (!requests.every(isName) || requests.length > 64 || (mfa !== null && !isName(mfa)) || traits === null) return null;
+  return { user, roles, traits, mfa, requests, cluster: null, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
+}
+
+const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);
+
+/** Null unless the text is JSON of traits within their bounds. */
+export function parseTraits(text: string): Traits | null {
+  try {
+    const parsed = traitsSchema.safeParse(JSON.parse(text));
+    return parsed.success ? parsed.data : null;
+  } catch {
+    return null;
+  }
+}
+
+/** The extensions that say who the user is; `identityOf` reads them back. */
+export function identityExtensions(identity: Pick<UserIdentity, 'user' | 'roles' | 'traits' | 'mfa' | 'requests'>): ReadonlyMap<string, string> {
+  return new Map([
+    [EXTENSION_USER, identity.user],
+    [EXTENSION_ROLES, identity.roles.join(',')],
+    ...(Object.keys(identity.traits).length === 0 ? [] : [[EXTENSION_TRAITS, JSON.stringify(identity.traits)] as const]),
+    ...(identity.mfa === null ? [] : [[EXTENSION_MFA, identity.mfa] as const]),
+    ...(identity.requests.length === 0 ? [] : [[EXTENSION_REQUESTS, identity.requests.join(',')] as const]),
+  ]);
 }
 
 export type Target = { readonly login: string; readonly node: string };

@@ -3,12 +3,14 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { loginsOf } from '#schemas/policy/node.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
-import { certifiableKey, hostPrincipals, isHostName, loginsOf, userShape } from './certificates.js';
-import { Cleanup, temporaryFolder } from './testkit.js';
+import type { UserGrant } from './certificates.js';
+import { certifiableKey, hostPrincipals, isHostName, userShape } from './certificates.js';
+import { Cleanup, temporaryFolder } from '../testkit.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -45,21 +47,22 @@ describe('a key to be certified', () => {
 
 describe('a user certificate', () => {
   const key = new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(32)).bytes();
+  const grant = (roles: readonly Role[]): UserGrant => ({ user: 'ann', roles, traits: {}, mfa: null, requests: [] });
 
   test('lives as long as the shortest role allows', () => {
-    const shape = userShape('ann', [role({ max_ttl: 3600, allow: { nodes: {}, logins: ['www'] } }), role({ name: 's', max_ttl: 600 })], key, now);
+    const shape = userShape(grant([role({ max_ttl: 3600, allow: { nodes: {}, logins: ['www'] } }), role({ name: 's', max_ttl: 600 })]), key, now);
     expect(shape.validBefore).toBe(BigInt(now / 1000 + 600));
   });
   test('names the logins of all roles once, the own name filled in, and the pseudo principal for any', () => {
     const roles = [role({ allow: { nodes: {}, logins: ['www', '{user}', '*'] } }), role({ allow: { nodes: {}, logins: ['www', 'root'] } })];
-    expect(loginsOf('ann', roles)).toEqual(['*', 'ann', 'root', 'www']);
-    expect(userShape('ann', roles, key, now).principals).toEqual(['-steno-any', 'ann', 'root', 'www']);
+    expect(loginsOf({ user: 'ann', traits: {}, roles })).toEqual(['*', 'ann', 'root', 'www']);
+    expect(userShape(grant(roles), key, now).principals).toEqual(['-steno-any', 'ann', 'root', 'www']);
   });
   test('is not made of no roles, or of roles without a login', () => {
-    for (const roles of [[], [role({})]]) expect(() => userShape('ann', roles, key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' }));
+    for (const roles of [[], [role({})]]) expect(() => userShape(grant(roles), key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' }));
   });
   test('does not permit the forwarding that no role gives', () => {
-    const shape = userShape('ann', [role({ allow: { nodes: {}, logins: ['www'] }, port_forwarding: false, agent_forwarding: false })], key, now);
+    const shape = userShape(grant([role({ allow: { nodes: {}, logins: ['www'] }, port_forwarding: false, agent_forwarding: false })]), key, now);
     expect([...shape.extensions.keys()]).not.toContain('permit-port-forwarding');
     expect([...shape.extensions.keys()]).not.toContain('permit-agent-forwarding');
   });

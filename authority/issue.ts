@@ -1,0 +1,62 @@
+/**
+ * Issuing: the rows of certificates to come, and the one end of every way of logging in.
+ *
+ * Tested in authority.test.ts.
+ */
+import type { LoginResult } from '#schemas/api.js';
+import { StenoError } from '#schemas/errors.js';
+import { loginsOf } from '#schemas/policy/node.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { auditRow } from './audit.js';
+import type { Act, Caller } from './audit.js';
+import type { Ca } from './ca/ca.js';
+import { certifiableKey, userShape } from './ca/certificates.js';
+import type { UserGrant } from './ca/certificates.js';
+import type { Directory } from './directory.js';
+import { insertCertificates } from './records.js';
+import type { NewCertificate, Records, Tx } from './records.js';
+
+export interface IssueParts {
+  readonly ca: Ca;
+  readonly records: Records;
+  readonly directory: Directory;
+  readonly clock: () => number;
+}
+
+/** The end of every way of logging in. Refuses users that are unknown, disabled or locked, by whatever it was granted. */
+export async function issueUserCertificate(
+  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string,
+): Promise<LoginResult> {
+  const { ca, records, directory, clock } = parts;
+  const now = clock();
+  const { user } = login;
+  const key = certifiableKey(publicKey);
+  const record = await records.user(user);
+  if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
+  const { roles: known, locks } = directory.current();
+  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
+  const roles = rolesNamed(record.roles, known);
+  const grant: UserGrant = { ...login, traits: {}, roles };
+  const shape = userShape(grant, key, now);
+  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
+  const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
+  return {
+    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
+  };
+}
+
+/**
+ * The rows of certificates to come and the audit row that tells of them; signing follows. A crash between the two
+ * leaves rows of certificates that nobody has: the audit may say too much, never too little.
+ */
+export async function register(
+  { records, clock }: Pick<IssueParts, 'records' | 'clock'>, caller: Caller, act: Act, certificates: readonly NewCertificate[], more: (tx: Tx) => Promise<void> = async () => undefined,
+): Promise<readonly bigint[]> {
+  return records.actOn(async (tx) => {
+    const serials = await insertCertificates(tx, certificates, caller.source, clock());
+    await more(tx);
+    return { result: serials, rows: [auditRow(clock(), caller, { ...act, data: { ...act.data, serials: serials.map(String) } })] };
+  });
+}
