@@ -22,6 +22,8 @@ export interface Channel {
   state: 'opening' | 'open' | 'ended';
   /** Bytes the client takes at present. */
   clientWindow: number;
+  /** Bytes of data that it takes in one message. */
+  clientPacket: number;
   /** Requests of the client that the node has not answered. */
   unanswered: number;
   clientClosed: boolean;
@@ -35,6 +37,11 @@ export function newSession(): SessionRequest {
 
 export function addEnvironment(request: SessionRequest, name: string, value: string): void {
   if (request.environment.length < maxEnvironment) request.environment.push([name.slice(0, 256), value.slice(0, 1024)]);
+}
+
+/** What one message carries at most, by what the other side says it takes: RFC 4253 has everybody take 32 KiB. */
+export function packetOf(size: number): number {
+  return Math.min(32 * 1024, Math.max(1, size));
 }
 
 export class ChannelTable {
@@ -54,9 +61,10 @@ export class ChannelTable {
     return this.#byNode.get(id);
   }
 
-  add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number): Channel {
+  add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number, clientPacket = 0): Channel {
     const channel: Channel = {
-      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null,
+      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, clientPacket: packetOf(clientPacket), unanswered: 0,
+      clientClosed: false, nodeClosed: false, tap: null,
     };
     this.identify(channel, openedBy, id);
     this.#all.add(channel);

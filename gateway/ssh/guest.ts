@@ -21,10 +21,11 @@ import type { Admitted, Entry } from './admission.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
 import { dial } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
+import type { Expiry } from './expiry.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
-import { asStenoError, explainError, printable } from './refusal.js';
+import { asStenoError, explainError, printable, terminalText } from './refusal.js';
 import { Relay } from './relay.js';
 import type { SessionCertificates } from './session-certificates.js';
 import type { Observe } from './session-recording.js';
@@ -39,6 +40,7 @@ export interface GuestDeps {
   readonly certificates: SessionCertificates;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  readonly expiry: Expiry;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -70,6 +72,7 @@ export class Guest {
   /** Of those whose connection goes on. */
   readonly #endedSessions = new Set<string>();
   #stage: Stage;
+  #forgetExpiry: () => void = () => undefined;
 
   constructor(
     wire: Wire, entry: Entry, source: string, hostKeys: Readonly<Record<string, ParsedKey>>, deps: GuestDeps,
@@ -116,8 +119,10 @@ export class Guest {
     const now = this.#deps.now();
     try {
       const identity = identityNow(stage.admitted.identity, stage.admitted.certificate, snapshot);
-      if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
-      else assertAdmitted(snapshot, identity, undefined, now);
+      if (stage.kind === 'relaying') {
+        const { limits } = authorize(snapshot, identity, stage.target, now).decision;
+        if (limits.disconnectExpiredCert && this.#expired(stage.admitted)) throw new StenoError('CERT_EXPIRED', 'this connection ends with it');
+      } else assertAdmitted(snapshot, identity, undefined, now);
     } catch (error) {
       const known = asStenoError(error);
       const sessions = stage.kind === 'relaying' ? stage.relay.sessions : [];
@@ -142,11 +147,24 @@ export class Guest {
     });
   }
 
+  #expired({ identity }: Admitted): boolean {
+    return this.#deps.now() >= identity.validBefore * 1000;
+  }
+
+  /** The certificate is over: what was begun ends where the role says so, and nothing begins any more. */
+  #expire(): void {
+    const stage = this.#stage;
+    const snapshot = this.#deps.snapshot();
+    if (snapshot !== null) this.recheck(snapshot);
+    if (stage.kind === 'jump') stage.jump.retire(() => this.end(new StenoError('CERT_EXPIRED')));
+  }
+
   #admit(admitted: Admitted): void {
     if (this.#stage.kind !== 'stranger') return;
     clearTimeout(this.#stage.timer);
     this.#onAdmitted();
     const { destination } = admitted;
+    this.#forgetExpiry = this.#deps.expiry.at(admitted.identity.validBefore, () => this.#expire());
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
     const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
     this.#stage = { kind: 'jump', jump, admitted };
@@ -209,6 +227,8 @@ export class Guest {
         user: identity.user, roles: identity.roles, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
       },
+      banner: terminalText(node.banner),
+      expired: () => this.#expired(admitted),
       track: (closing) => this.#deps.track(closing),
     }, () => this.#gone());
     this.#stage = { kind: 'relaying', relay, admitted, target };
@@ -242,6 +262,7 @@ export class Guest {
     if (this.#stage.kind === 'gone') return;
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
     this.#stage = { kind: 'gone' };
+    this.#forgetExpiry();
     this.#onGone();
   }
 }
