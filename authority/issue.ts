@@ -12,6 +12,8 @@ import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
 import { certifiableKey, loginsOf, userShape } from './ca/certificates.js';
 import type { UserGrant } from './ca/certificates.js';
+import { trustReport } from './ca/trust.js';
+import { p256Key } from './ca/x509.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
 import type { NewCertificate, Records, Tx } from './records.js';
@@ -25,7 +27,7 @@ export interface IssueParts {
 
 /** The end of every way of logging in. Refuses users that are unknown, disabled or locked, by whatever it was granted. */
 export async function issueUserCertificate(
-  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string,
+  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string, tlsKey?: string,
 ): Promise<LoginResult> {
   const { ca, records, directory, clock } = parts;
   const now = clock();
@@ -38,11 +40,16 @@ export async function issueUserCertificate(
   if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
   const roles = rolesNamed(record.roles, known);
   const shape = userShape({ ...login, traits: {}, roles }, key, now);
-  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
+  const spki = tlsKey === undefined ? undefined : p256Key(tlsKey, 'tls_key');
+  const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user }, [
+    { ...shape, kind: 'user', subject: user }, ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
+  ]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
+  const validity = { from: Number(shape.validAfter) * 1000, until: Number(shape.validBefore) * 1000 };
   return {
     user, roles: record.roles, logins: loginsOf(user, roles), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
-    ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
+    ...trustReport(ca.trust),
+    ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles }, spki, { ...validity, serial: x509Serial! }) }),
   };
 }
 

@@ -50,6 +50,7 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const client = connectAuthority({ url: config.authority, identity }, { log });
   await client.ready();
   const recorder = await recorderOf(config, folder('spool'), identity, log);
+  const stopRenewed = identity.onRenewed(() => recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
     { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, now: Date.now },
@@ -57,6 +58,7 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   return {
     addresses: gateway.addresses,
     async close() {
+      stopRenewed();
       await gateway.close();
       client.close();
       identity.close();
