@@ -124,11 +124,6 @@ class TokenSession {
 
   close(): void {
     this.#drop();
-    try {
-      this.#api?.close();
-    } catch {
-      // Nothing more is asked of it.
-    }
   }
 
   #connect(): Session {
@@ -163,13 +158,17 @@ class TokenSession {
     return api;
   }
 
+  /** The library too: some find a token that came back only when they begin anew. */
   #drop(): void {
-    const session = this.#session;
+    const api = this.#api;
     this.#session = undefined;
-    try {
-      session?.api.C_CloseSession(session.handle);
-    } catch {
-      // It was broken already.
+    this.#api = undefined;
+    for (const step of [() => api?.C_Finalize(), () => api?.close()]) {
+      try {
+        step();
+      } catch {
+        // It was broken already.
+      }
     }
   }
 }
