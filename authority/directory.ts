@@ -64,7 +64,7 @@ export class Directory {
   async #read(): Promise<void> {
     const now = this.#clock();
     await this.#ca.refresh();
-    const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), await this.#records.locks(now)];
+    const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),

@@ -5,12 +5,13 @@
  */
 import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { lockOn, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
-import { certifiableKey, loginsOf, userShape } from './ca/certificates.js';
+import { certifiableKey, userShape } from './ca/certificates.js';
 import type { UserGrant } from './ca/certificates.js';
 import { trustReport } from './ca/trust.js';
 import { p256Key } from './ca/x509.js';
@@ -36,10 +37,10 @@ export async function issueUserCertificate(
   const record = await records.user(user);
   if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
   const { roles: known, locks } = directory.current();
-  const lock = lockOn(locks, lockTargets({ ...login, roles: record.roles }), now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
   const roles = rolesNamed(record.roles, known);
-  const shape = userShape({ ...login, traits: {}, roles }, key, now);
+  const grant: UserGrant = { ...login, traits: {}, roles };
+  const shape = userShape(grant, key, now);
   const spki = tlsKey === undefined ? undefined : p256Key(tlsKey, 'tls_key');
   const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user }, [
     { ...shape, kind: 'user', subject: user }, ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
@@ -47,7 +48,7 @@ export async function issueUserCertificate(
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   const validity = { from: Number(shape.validAfter) * 1000, until: Number(shape.validBefore) * 1000 };
   return {
-    user, roles: record.roles, logins: loginsOf(user, roles), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ...trustReport(ca.trust),
     ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles }, spki, { ...validity, serial: x509Serial! }) }),
   };

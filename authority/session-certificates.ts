@@ -17,13 +17,13 @@ import type { SessionCertificateRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { PRINCIPAL_ANY, formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
-import { decide } from '#schemas/role.js';
+import { decide } from '#schemas/policy/node.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { AuditRow } from '#schemas/rows.js';
-import { checkUserCertificate, lockOn } from '#runtime/request-auth.js';
+import { assertUnlocked, checkUserCertificate } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
@@ -89,9 +89,8 @@ export class SessionCertificates {
     if (!named) throw new StenoError('CERT_WRONG_PRINCIPAL', login);
     const node = this.#directory.node(request.node);
     if (node === undefined) throw new StenoError('NODE_UNKNOWN', request.node);
-    const lock = lockOn(snapshot.locks, [['login', login], ['node', node.name]], now);
-    if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
-    const decision = decide(identity.user, roles, node, login);
+    assertUnlocked(snapshot.locks, [['login', login], ['node', node.name]], now);
+    const decision = decide({ ...identity, roles }, node, login);
     if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
     return sessionShape({ user: identity.user, login, gateway: formatServiceName(gateway), decision }, certifiableKey(request.public_key), now);
   }

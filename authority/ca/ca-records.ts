@@ -2,6 +2,7 @@
 import type { Kysely } from 'kysely';
 import type { CaPhase } from '#schemas/api.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
+import { transact } from '#stores/state/transaction.js';
 import type { Tx } from '../records.js';
 import { caNames } from './ca.js';
 import type { CaKey, CaName, CaState } from './ca.js';
@@ -37,7 +38,7 @@ export async function caRotations(db: Kysely<StateSchema>): Promise<ReadonlyMap<
 
 export async function caState(db: Kysely<StateSchema>): Promise<CaState> {
   // In one transaction: a phase read before a change and keys read after it would fit nothing.
-  return db.transaction().execute(async (tx) => {
+  return transact(db, async (tx) => {
     const rotations = await caRotations(tx);
     return { keys: await caKeys(tx), phases: new Map([...rotations.values()].map(({ name, phase }) => [name, phase])) };
   });

@@ -87,7 +87,7 @@ describe('a state store of before there was a data key', () => {
     const folder = join(dir, 'authority');
     const state = await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') });
     const records = new Records(state);
-    const { sealer } = await SealStore.open(records, { folder, now: 1 });
+    const { sealer } = await SealStore.open(records, { file: keyFile(dir), now: 1 });
     const file = createSealer(openSealKey(keyFile(dir), { mayCreate: false }));
     const keys = await state.selectFrom('ca_keys').selectAll().execute();
     for (const { name, private_sealed } of keys) {

@@ -13,7 +13,6 @@
  */
 import { pbkdf2, randomBytes } from 'node:crypto';
 import { existsSync, renameSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { z } from 'zod';
 import { StenoError } from '#schemas/errors.js';
@@ -30,8 +29,8 @@ import type { Sealer } from './seal.js';
 export type SealSecret = { readonly kind: 'file' } | { readonly kind: 'passphrase'; readonly passphrase: string };
 
 export interface SealOptions {
-  /** Holds `seal.key`. */
-  readonly folder: string;
+  /** The key file. */
+  readonly file: string;
   /** Opens a seal of that kind, and makes one at the first start. */
   readonly passphrase?: string | undefined;
   readonly now: number;
@@ -54,26 +53,26 @@ export function assertPassphrase(passphrase: string): void {
 
 export class SealStore {
   readonly #records: Records;
-  readonly #folder: string;
+  readonly #file: string;
   readonly #dataKey: Buffer;
   readonly sealer: Sealer;
 
   /** Throws SEAL_KEY_MISSING, SEAL_KEY_WRONG, SEAL_PASSPHRASE_NEEDED. Makes nothing new over what is sealed already. */
   static async open(records: Records, options: SealOptions): Promise<SealStore> {
     const row = (await records.read(sealRow)) ?? (await begin(records, options));
-    return new SealStore(records, options.folder, await unwrap(row, options));
+    return new SealStore(records, options.file, await unwrap(row, options));
   }
 
-  private constructor(records: Records, folder: string, dataKey: Buffer) {
+  private constructor(records: Records, file: string, dataKey: Buffer) {
     this.#records = records;
-    this.#folder = folder;
+    this.#file = file;
     this.#dataKey = dataKey;
     this.sealer = createSealer(dataKey);
   }
 
   /** What opens the keys from the next start on. Throws SEAL_PASSPHRASE_WEAK. */
   async reseal(to: SealSecret, caller: Caller, now: number): Promise<void> {
-    const [file, next] = [join(this.#folder, 'seal.key'), join(this.#folder, 'seal.key.next')];
+    const [file, next] = [this.#file, `${this.#file}.next`];
     rmSync(next, { force: true });
     const row = await wrap(this.#dataKey, to, () => openSealKey(next, { mayCreate: true }));
     await this.#records.act([auditRow(now, caller, { event: 'ca.reseal', target: to.kind })], (tx) => replaceSeal(tx, row, now));
@@ -83,9 +82,9 @@ export class SealStore {
 }
 
 /** The first start, or the first with a data key. */
-async function begin(records: Records, { folder, passphrase, now }: SealOptions): Promise<SealRow> {
+async function begin(records: Records, { file: path, passphrase, now }: SealOptions): Promise<SealRow> {
   const keys = (await records.read(caKeys)).filter(({ sealed }) => sealed !== null);
-  const file = (): Buffer => openSealKey(join(folder, 'seal.key'), { mayCreate: keys.length === 0 });
+  const file = (): Buffer => openSealKey(path, { mayCreate: keys.length === 0 });
   // Opened with the file alone, as they were sealed.
   const before = keys.length === 0 ? undefined : createSealer(file());
   const dataKey = randomBytes(SEAL_KEY_BYTES);
@@ -109,12 +108,12 @@ async function wrap(dataKey: Buffer, secret: SealSecret, file: () => Buffer): Pr
   return { kind: 'passphrase', kdf: JSON.stringify(kdf), wrapped: createSealer(await keyOf(secret.passphrase, kdf)).seal(DATA_KEY, dataKey) };
 }
 
-async function unwrap(row: SealRow, { folder, passphrase }: SealOptions): Promise<Buffer> {
+async function unwrap(row: SealRow, { file, passphrase }: SealOptions): Promise<Buffer> {
   if (row.kind === 'passphrase') {
     if (passphrase === undefined) throw new StenoError('SEAL_PASSPHRASE_NEEDED');
     return open(row, await keyOf(passphrase, kdfSchema.parse(JSON.parse(row.kdf))), 'this passphrase');
   }
-  const [file, next] = [join(folder, 'seal.key'), join(folder, 'seal.key.next')];
+  const next = `${file}.next`;
   if (existsSync(next)) {
     // A change of seal that was cut short after its commit.
     try {

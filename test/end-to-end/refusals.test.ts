@@ -38,7 +38,7 @@ async function openAuthorities(): Promise<Ca> {
   const folder = join(steno.data, 'authority');
   const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
   try {
-    const { sealer } = await SealStore.open(records, { folder, now: Date.now() });
+    const { sealer } = await SealStore.open(records, { file: join(folder, 'seal.key'), now: Date.now() });
     return await LiveCa.open(() => records.read(caState), keyPlaces(sealedPlace(sealer)));
   } finally {
     await records.close();
