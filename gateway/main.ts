@@ -53,7 +53,7 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const stopRenewed = identity.onRenewed(() => recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
-    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, now: Date.now },
+    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), onHostCertificate: (callback) => identity.onRenewed(callback), log, now: Date.now },
   );
   return {
     addresses: gateway.addresses,

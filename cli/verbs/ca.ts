@@ -142,7 +142,7 @@ export function drawStatus(reports: readonly CaReport[], all: boolean, paint: Pa
     for (const key of all ? keys : keys.filter(({ state }) => state !== 'retired')) {
       const role = key.signs.length > 0 ? `signs for ${key.signs.join(' and ')}` : key.state === 'retired' ? `retired ${moment(key.retired_at ?? 0)}` : 'trusted';
       const mark = key.signs.length > 0 ? paint('green', '●') : key.state === 'retired' ? paint('dim', '·') : '○';
-      lines.push(`  ${mark} ${String(key.generation).padStart(2)}  ${role.padEnd(29)} ${key.algorithm}${key.signer === 'sealed' ? '' : ', in the token'}  ${paint('dim', key.fingerprint)}`);
+      lines.push(`  ${mark} ${String(key.generation).padStart(2)}  ${role.padEnd(29)} ${`${key.algorithm}${key.signer === 'sealed' ? '' : ', in the token'}`.padEnd(11)}  ${paint('dim', key.fingerprint)}`);
     }
     if (!all && retired.length > 0) lines.push(paint('dim', `      ${retired.length} retired`));
     if (report.waits_for.length > 0) lines.push(`  ${paint('yellow', '!')} still with a certificate of the other key: ${report.waits_for.map(visible).join(', ')}`);
