@@ -77,6 +77,11 @@ export class Records {
     });
   }
 
+  /** Reads what belongs together, for modules with tables of their own. */
+  read<T>(query: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
+    return query(this.#db);
+  }
+
   async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
     const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
     return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
@@ -172,12 +177,6 @@ export async function insertCertificates(tx: Tx, certificates: readonly NewCerti
 export async function putGateway(tx: Tx, name: string, recordingKey: string, now: number): Promise<void> {
   await tx.insertInto('gateways').values({ name, recording_key: recordingKey, created_at: now, last_counter: 0 })
     .onConflict((on) => on.column('name').doUpdateSet({ recording_key: recordingKey })).execute();
-}
-
-export async function putRole(tx: Tx, role: Role, now: number): Promise<void> {
-  const document = JSON.stringify(role);
-  await tx.insertInto('roles').values({ name: role.name, document, updated_at: now })
-    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
 }
 
 export async function ensureRole(tx: Tx, role: Role, now: number): Promise<void> {

@@ -12,12 +12,14 @@ import type { StateEngine, StateMigration } from './dialect.js';
 import { tables } from './migrations/0001_tables.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
 import { users } from './migrations/0003_users.js';
+import { roleDocuments } from './migrations/0004_role_documents.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
   '0001_tables': tables,
   '0009_request_nonces': requestNonces,
   '0003_users': users,
+  '0004_role_documents': roleDocuments,
 };
 
 export async function migrateState<Schema>(
