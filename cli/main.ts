@@ -6,10 +6,12 @@ import { version } from './version.js';
 import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
 import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
-import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
+import { accessCommand } from './verbs/access.js';
+import { caCommand, nodesCommand } from './verbs/cluster.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
@@ -35,7 +37,7 @@ Exit codes:
 `);
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
     lockCommand(), locksCommand(), unlockCommand(),
   ]) {
     program.addCommand(inheriting(command));
