@@ -7,6 +7,7 @@
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
 import type { LiveCa } from './ca/ca.js';
+import { trustedClusters } from './clusters/cluster-records.js';
 import type { Records } from './records.js';
 
 /** Timers beyond this overflow. */
@@ -72,7 +73,7 @@ export class Directory {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
       ...this.#ca.trust,
-      roles, nodes, locks, cluster: this.#cluster, clusters: await this.#records.clusters(),
+      roles, nodes, locks, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);
