@@ -17,6 +17,8 @@ import type { ApiError } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName } from '#schemas/identity.js';
 import type { ServiceKind, ServiceName } from '#schemas/identity.js';
+import { administersEverything, mayAdminister } from '#schemas/policy/administration.js';
+import type { ResourceKind, ResourceVerb } from '#schemas/role.js';
 import type { Log } from '#runtime/log.js';
 import type { Caller as UserCaller, RequestVerifier } from '#runtime/request-auth.js';
 import { peerService } from '#runtime/service-identity.js';
@@ -31,8 +33,11 @@ export type Principal =
   | { readonly kind: 'service'; readonly service: ServiceName }
   | ({ readonly kind: 'user' } & UserCaller);
 
-/** Who may call: the owner of the machine, any user, users whose roles administer, or services of a kind. */
-export type Admits = 'owner' | 'user' | 'administer' | 'service' | ServiceKind;
+/**
+ * Who may call: the owner of the machine, any user, users whose roles administer everything or let them do this to that
+ * (`role:update`), or services of a kind.
+ */
+export type Admits = 'owner' | 'user' | 'administer' | `${ResourceKind}:${ResourceVerb}` | 'service' | ServiceKind;
 
 export interface Context<Body> {
   readonly principal: Principal;
@@ -164,7 +169,12 @@ function admitted(admits: readonly Admits[], principal: Principal): boolean {
   switch (principal.kind) {
     case 'owner': return admits.includes('owner');
     case 'service': return admits.includes('service') || admits.includes(principal.service.kind);
-    case 'user': return admits.includes('user') || (admits.includes('administer') && principal.roles.some((role) => role.administer));
+    case 'user': return admits.some((who) => {
+      if (who === 'user') return true;
+      if (who === 'administer') return administersEverything(principal.roles);
+      const [kind, verb] = who.split(':') as [ResourceKind, ResourceVerb | undefined];
+      return verb !== undefined && mayAdminister(principal.roles, kind, verb);
+    });
   }
 }
 

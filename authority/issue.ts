@@ -5,12 +5,13 @@
  */
 import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca.js';
-import { certifiableKey, loginsOf, userShape } from './certificates.js';
+import { certifiableKey, userShape } from './certificates.js';
 import type { UserGrant } from './certificates.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
@@ -36,11 +37,12 @@ export async function issueUserCertificate(
   const { roles: known, locks } = directory.current();
   assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
   const roles = rolesNamed(record.roles, known);
-  const shape = userShape({ ...login, traits: {}, roles }, key, now);
+  const grant: UserGrant = { ...login, traits: {}, roles };
+  const shape = userShape(grant, key, now);
   const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   return {
-    user, roles: record.roles, logins: loginsOf(user, roles), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
   };
 }

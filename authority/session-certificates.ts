@@ -17,7 +17,7 @@ import type { SessionCertificateRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { PRINCIPAL_ANY, formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
-import { decide } from '#schemas/role.js';
+import { decide } from '#schemas/policy/node.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
@@ -90,7 +90,7 @@ export class SessionCertificates {
     const node = this.#directory.node(request.node);
     if (node === undefined) throw new StenoError('NODE_UNKNOWN', request.node);
     assertUnlocked(snapshot.locks, [['login', login], ['node', node.name]], now);
-    const decision = decide(identity.user, roles, node, login);
+    const decision = decide({ ...identity, roles }, node, login);
     if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
     return sessionShape({ user: identity.user, login, gateway: formatServiceName(gateway), decision }, certifiableKey(request.public_key), now);
   }

@@ -14,6 +14,7 @@ import { StenoError } from '#schemas/errors.js';
 import { identityOf, userCriticalOptions } from '#schemas/identity.js';
 import type { UserIdentity } from '#schemas/identity.js';
 import { REQUEST_NAMESPACE, REQUEST_WINDOW_MS, formatAuthorization, parseAuthorization, requestText } from '#schemas/request.js';
+import type { Subject } from '#schemas/policy/subject.js';
 import type { Role } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { decodeBase64, encodeBase64 } from '#schemas/ssh/base64.js';
@@ -139,13 +140,28 @@ function assertCounts(identity: UserIdentity, trust: TrustSource, now: number): 
   return roles;
 }
 
+/** Lists by the names they were asked for with, for each list of known roles: the policy's index belongs to a list. */
+const namedRoles = new WeakMap<readonly Role[], { readonly byName: ReadonlyMap<string, Role>; readonly lists: Map<string, readonly Role[]> }>();
+const MAX_LISTS = 10_000;
+
 /** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
 export function rolesNamed(names: readonly string[], known: readonly Role[]): readonly Role[] {
-  return names.map((name) => {
-    const role = known.find((candidate) => candidate.name === name);
+  const { byName, lists } = namedRoles.get(known) ?? { byName: new Map(known.map((role) => [role.name, role])), lists: new Map<string, readonly Role[]>() };
+  namedRoles.set(known, { byName, lists });
+  const key = names.join(',');
+  const list = lists.get(key) ?? names.map((name) => {
+    const role = byName.get(name);
     if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
     return role;
   });
+  if (lists.size >= MAX_LISTS) lists.clear();
+  lists.set(key, list);
+  return list;
+}
+
+/** The holder of an identity, as the policy asks. Throws ACCESS_DENIED for a role that is gone. */
+export function subjectOf({ user, traits, roles }: Pick<UserIdentity, 'user' | 'traits' | 'roles'>, known: readonly Role[]): Subject {
+  return { user, traits, roles: rolesNamed(roles, known) };
 }
 
 /** What a lock can name to put this user out, wherever they go. */

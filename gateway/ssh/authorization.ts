@@ -1,22 +1,21 @@
 /**
  * What an admitted user may do on a node, by one snapshot: asked when a connection is made, and again of live ones when
- * the snapshot changes. Tested in gateway.test.ts; the rules themselves in schemas/role.test.ts.
+ * the snapshot changes. Tested in gateway.test.ts; the rules themselves in schemas/policy/node.test.ts.
  */
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
-import { decide } from '#schemas/role.js';
-import type { Decision, NodeRecord } from '#schemas/role.js';
-import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
-
-export type Allowed = Extract<Decision, { readonly allowed: true }>;
+import { decide } from '#schemas/policy/node.js';
+import type { Allowed } from '#schemas/policy/node.js';
+import type { NodeRecord } from '#schemas/role.js';
+import { assertUnlocked, lockTargets, subjectOf } from '#runtime/request-auth.js';
 
 /** Throws NODE_UNKNOWN, LOCKED or ACCESS_DENIED. `now`: ms since 1970. */
 export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): { readonly node: NodeRecord; readonly decision: Allowed } {
   const node = snapshot.nodes.find(({ name }) => name === target.node);
   if (node === undefined) throw new StenoError('NODE_UNKNOWN', target.node);
   assertAdmitted(snapshot, identity, target, now);
-  const decision = decide(identity.user, rolesNamed(identity.roles, snapshot.roles), node, target.login);
+  const decision = decide(subjectOf(identity, snapshot.roles), node, target.login);
   if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
   return { node, decision };
 }

@@ -11,13 +11,13 @@
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target } from '#schemas/identity.js';
+import type { Allowed } from '#schemas/policy/node.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { ParsedKey } from 'ssh2';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
-import type { Allowed } from './authorization.js';
 import { dial } from './dial.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';

@@ -10,10 +10,11 @@ import { parse, serialize } from 'cookie';
 import type { WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { UserIdentity } from '#schemas/identity.js';
-import { visibility } from '#schemas/role.js';
+import { sessionScope } from '#schemas/policy/session.js';
+import type { SessionScope } from '#schemas/policy/session.js';
 import type { Role } from '#schemas/role.js';
 import type { Caller, ReceivedRequest } from '#runtime/request-auth.js';
-import type { Viewer } from './access.js';
+import type { View, Viewer } from './access.js';
 import { Lru } from './lru.js';
 
 export interface ViewerAuthority {
@@ -121,7 +122,12 @@ function fromWeb(web: WebIdentity): Identified {
 }
 
 function viewerOf(user: string, roles: readonly Role[]): Viewer {
-  return { user, roles: roles.map(({ name }) => name), view: visibility(roles) };
+  return { user, roles: roles.map(({ name }) => name), view: viewOf(sessionScope({ user, traits: {}, roles }, 'view')) };
+}
+
+/** What has to be asked for each session is shown to nobody here. */
+function viewOf(scope: SessionScope): View {
+  return scope === 'some' ? 'none' : scope;
 }
 
 function keyOf(token: string): string {
