@@ -28,10 +28,13 @@ import type { HttpParts } from './http.js';
 import { Links } from './links.js';
 import { Records, ensureRole, ensureUser, insertCas } from './records.js';
 import { routeTable } from './routes.js';
+import { Requests } from './requests/requests.js';
 import { createSealer, openSealKey } from './seal.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
+import { secretsIn } from './webhooks/secrets.js';
+import { WebhookSender } from './webhooks/sender.js';
 
 export interface AuthorityConfig {
   /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
@@ -59,6 +62,7 @@ export interface RunningAuthority extends Running {
 }
 
 const PURGE_MS = 600_000;
+const SWEEP_MS = 10_000;
 
 export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
   const { log, clock } = context;
@@ -100,7 +104,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ingest = url;
       sender?.setIngest(url);
     };
-    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest });
+    preparePrivateFolder(join(folder, 'secrets'));
+    const secrets = secretsIn(join(folder, 'secrets'));
+    const webhooks = new WebhookSender({ records, secrets, log, clock });
+    owned.push(() => webhooks.close());
+    const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
+    await requests.sweep();
+    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest, requests, secrets });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -130,6 +140,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));
+    const sweep = setInterval(() => {
+      requests.sweep().catch((error: unknown) => log.warn({ err: error }, 'requests whose time is over could not be settled'));
+    }, SWEEP_MS);
+    sweep.unref();
+    owned.push(() => clearInterval(sweep));
     return { addresses: { tls, socket: socketPath }, close, setIngest };
   } catch (error) {
     await close();

@@ -8,6 +8,7 @@ import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
 import type { Ca } from './ca.js';
 import type { Records } from './records.js';
+import { grantsInForce } from './requests/records.js';
 
 /** Timers beyond this overflow. */
 const LONGEST_TIMER_MS = 3_600_000;
@@ -32,7 +33,7 @@ export class Directory {
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ssh_user_ca: [ca.sshUser], ssh_host_ca: [ca.sshHost], recording_ca: [ca.recording], roles: [], nodes: [], locks: [],
+      version: 0, ssh_user_ca: [ca.sshUser], ssh_host_ca: [ca.sshHost], recording_ca: [ca.recording], roles: [], nodes: [], locks: [], grants: [],
     };
   }
 
@@ -64,20 +65,21 @@ export class Directory {
   async #read(): Promise<void> {
     const now = this.#clock();
     const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
+    const grants = await this.#records.read((db) => grantsInForce(db, now));
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
       ssh_user_ca: [this.#ca.sshUser], ssh_host_ca: [this.#ca.sshHost], recording_ca: [this.#ca.recording],
-      roles, nodes, locks,
+      roles, nodes, locks, grants,
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);
   }
 
-  /** A lock that ends is a change too. */
+  /** A lock or a grant that ends is a change too. */
   #watchExpiry(now: number): void {
     clearTimeout(this.#timer);
-    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity));
+    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity), ...this.#snapshot.grants.map(({ ends_at }) => ends_at));
     if (next === Infinity) return;
     const timer = setTimeout(() => void this.changed().catch(() => undefined), Math.min(Math.max(next - now, 10), LONGEST_TIMER_MS));
     timer.unref();

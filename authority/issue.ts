@@ -7,7 +7,7 @@ import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertCounts, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca.js';
@@ -34,15 +34,15 @@ export async function issueUserCertificate(
   const key = certifiableKey(publicKey);
   const record = await records.user(user);
   if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
-  const { roles: known, locks } = directory.current();
-  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
-  const roles = rolesNamed(record.roles, known);
-  const grant: UserGrant = { ...login, traits: {}, roles };
+  const snapshot = directory.current();
+  const all = assertCounts({ ...login, roles: record.roles }, snapshot, now);
+  const roles = rolesNamed(record.roles, snapshot.roles);
+  const grant: UserGrant = { ...login, traits: {}, roles, granted: all.slice(roles.length) };
   const shape = userShape(grant, key, now);
-  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
+  const [serial] = await register(parts, caller, { event: 'user.login', target: user, ...(login.requests.length === 0 ? {} : { data: { requests: login.requests } }) }, [{ ...shape, kind: 'user', subject: user }]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   return {
-    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    user, roles: record.roles, logins: loginsOf({ ...grant, roles: all }), requests: login.requests, certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
   };
 }

@@ -68,6 +68,11 @@ export class Records {
     if (rows.length > 0) await this.act(rows, async () => undefined);
   }
 
+  /** For what has records of its own: reads, outside any transaction. */
+  read<T>(ask: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
+    return ask(this.#db);
+  }
+
   async cas(): Promise<readonly StoredCa[]> {
     const rows = await this.#db.selectFrom('authorities').selectAll().execute();
     return rows.flatMap((row) => {

@@ -30,12 +30,18 @@ import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
 import { deleteLock, deleteNode, putGateway, putLock, putNode, putRole } from './records.js';
+import { requestRoutes } from './requests/routes.js';
+import type { Requests } from './requests/requests.js';
 import type { SessionCertificates } from './session-certificates.js';
+import { webhookRoutes } from './webhooks/routes.js';
+import type { ReadSecret } from './webhooks/secrets.js';
 
 export interface RouteParts extends IssueParts {
   readonly links: Links;
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
+  readonly requests: Requests;
+  readonly secrets: ReadSecret;
 }
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
@@ -127,6 +133,8 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'lock.delete', target: id })], (tx) => deleteLock(tx, id));
       return changed(undefined);
     }),
+    ...requestRoutes(parts),
+    ...webhookRoutes(parts),
   ];
 }
 

@@ -30,6 +30,7 @@
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
  */
+import type { Grant } from './access-request.js';
 import type { ServiceKind } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
@@ -132,6 +133,8 @@ export interface LoginResult {
   readonly user: string;
   readonly roles: readonly string[];
   readonly logins: readonly string[];
+  /** Access requests whose grants the certificate carries. */
+  readonly requests: readonly string[];
   /** One public key line: the user certificate. */
   readonly certificate: string;
   readonly valid_before: number;
@@ -197,6 +200,8 @@ export interface Snapshot {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
+  /** Of approved access requests, as long as they last. */
+  readonly grants: readonly Grant[];
 }
 
 export interface Lock {

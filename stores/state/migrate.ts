@@ -10,9 +10,13 @@ import { StenoError } from '#schemas/errors.js';
 import { columnTypes } from './dialect.js';
 import type { StateEngine, StateMigration } from './dialect.js';
 import { tables } from './migrations/0001_tables.js';
+import { requests } from './migrations/0005_requests.js';
 
 /** By number; the names are the order. */
-export const migrations: Readonly<Record<string, StateMigration>> = { '0001_tables': tables };
+export const migrations: Readonly<Record<string, StateMigration>> = {
+  '0001_tables': tables,
+  '0005_requests': requests,
+};
 
 export async function migrateState<Schema>(
   database: Kysely<Schema>, engine: StateEngine, steps: Readonly<Record<string, StateMigration>> = migrations,
