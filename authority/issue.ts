@@ -37,7 +37,7 @@ export async function issueUserCertificate(
   const lock = lockOn(locks, lockTargets({ ...login, roles: record.roles }), now);
   if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
   const roles = rolesNamed(record.roles, known);
-  const shape = userShape({ ...login, traits: {}, roles }, key, now);
+  const shape = userShape({ ...login, traits: record.traits, roles }, key, now);
   const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   return {

@@ -33,6 +33,8 @@ import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts extends IssueParts {
   readonly links: Links;
+  /** Tables of topics that have a folder of their own. */
+  readonly more: readonly Route[];
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
 }
@@ -70,6 +72,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
+    ...parts.more,
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
