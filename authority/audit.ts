@@ -5,7 +5,6 @@
  * thereby told. Tested in audit.test.ts.
  */
 import { randomBytes } from 'node:crypto';
-import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import type { AuditRow } from '#schemas/rows.js';
 
@@ -36,11 +35,6 @@ export function auditRow(now: number, { actor, source }: Caller, act: Act, error
     login: bounded(act.login ?? '', 255),
     data: JSON.stringify(act.data ?? {}),
   };
-}
-
-/** An IP address that a service says a caller came from; undefined for what is none. */
-export function checkedAddress(text: string | undefined): string | undefined {
-  return text !== undefined && isIP(text) !== 0 ? text : undefined;
 }
 
 /** Refusals a minute that are written one by one; more than a person reads, less than fills a disk. */

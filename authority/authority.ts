@@ -26,13 +26,19 @@ import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
+import type { Connectors } from './login/connector.js';
+import { noConnectors } from './login/single-sign-on.js';
+import { peopleRoutes } from './people.js';
 import { Records, ensureRole, ensureUser, insertCas } from './records.js';
 import { routeTable } from './routes.js';
 import { Requests } from './requests/requests.js';
+import { requestRoutes } from './requests/routes.js';
 import { createSealer, openSealKey } from './seal.js';
+import type { Sealer } from './seal.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
+import { webhookRoutes } from './webhooks/routes.js';
 import { secretsIn } from './webhooks/secrets.js';
 import { WebhookSender } from './webhooks/sender.js';
 
@@ -46,6 +52,8 @@ export interface AuthorityConfig {
   readonly name: string;
   /** `wss://host:port` of ingest, when it is known already. */
   readonly ingest?: string;
+  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
+  readonly web?: string;
 }
 
 export interface AuthorityContext {
@@ -63,6 +71,8 @@ export interface RunningAuthority extends Running {
 
 const PURGE_MS = 600_000;
 const SWEEP_MS = 10_000;
+/** Where `steno up` serves the page unless told. */
+const DEFAULT_WEB = 'http://localhost:8090';
 
 export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
   const { log, clock } = context;
@@ -81,7 +91,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
   try {
     const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
     owned.push(() => records.close());
-    const ca = await openOrCreateCas(records, join(folder, 'seal.key'), clock());
+    const { ca, sealer } = await openOrCreateCas(records, join(folder, 'seal.key'), clock());
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
     await records.purge(clock());
@@ -110,7 +120,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => webhooks.close());
     const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
     await requests.sweep();
-    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest, requests, secrets });
+    const connectors: Connectors = noConnectors;
+    const more = [
+      ...peopleRoutes({ ca, records, directory, links, sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...requestRoutes({ requests, links }),
+      ...webhookRoutes({ records, requests, secrets, clock }),
+    ];
+    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest, more });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -153,13 +169,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 }
 
 /** The CAs of the state, or new ones at the very first start. A crash between key and CAs leaves a key that is then used. */
-async function openOrCreateCas(records: Records, keyPath: string, now: number): Promise<Ca> {
+async function openOrCreateCas(records: Records, keyPath: string, now: number): Promise<{ readonly ca: Ca; readonly sealer: Sealer }> {
   const stored = await records.cas();
   const sealer = createSealer(openSealKey(keyPath, { mayCreate: stored.length === 0 }));
-  if (stored.length > 0) return openCas(stored, sealer);
+  if (stored.length > 0) return { ca: await openCas(stored, sealer), sealer };
   const created = await createCas(sealer, now);
   await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
-  return openCas(created, sealer);
+  return { ca: await openCas(created, sealer), sealer };
 }
 
 /** The role of the first administrator. Any login, root too, on every node. */

@@ -37,7 +37,7 @@ export async function issueUserCertificate(
   const snapshot = directory.current();
   const all = assertCounts({ ...login, roles: record.roles }, snapshot, now);
   const roles = rolesNamed(record.roles, snapshot.roles);
-  const grant: UserGrant = { ...login, traits: {}, roles, granted: all.slice(roles.length) };
+  const grant: UserGrant = { ...login, traits: record.traits, roles, granted: all.slice(roles.length) };
   const shape = userShape(grant, key, now);
   const [serial] = await register(parts, caller, { event: 'user.login', target: user, ...(login.requests.length === 0 ? {} : { data: { requests: login.requests } }) }, [{ ...shape, kind: 'user', subject: user }]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });

@@ -1,11 +1,9 @@
 /**
  * The person behind a call: who signed it, or whose web session the viewer relays it for.
  *
- * A viewer names the session's token and the address its browser came from; the token is what counts, the address is
- * the viewer's word. Tested in requests/requests.test.ts.
+ * Tested in requests/requests.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
-import { checkedAddress } from './audit.js';
 import type { Caller } from './audit.js';
 import type { Context } from './http.js';
 import type { Links } from './links.js';
@@ -17,7 +15,6 @@ export interface Person {
 }
 
 export const WEB_SESSION_HEADER = 'x-steno-web-session';
-export const WEB_SOURCE_HEADER = 'x-steno-source-address';
 
 /** Throws NOT_SIGNED_IN, LOCKED. */
 export async function personOf(links: Links, { principal, caller, headers, behalf }: Context<unknown>): Promise<Person> {
@@ -26,7 +23,7 @@ export async function personOf(links: Links, { principal, caller, headers, behal
       return { user: principal.identity.user, caller, via: 'steno' };
     case 'service': {
       const { user } = await links.introspect(headers[WEB_SESSION_HEADER] ?? '');
-      return { user, caller: behalf({ actor: user, source: checkedAddress(headers[WEB_SOURCE_HEADER]) ?? caller.source }), via: 'web' };
+      return { user, caller: behalf({ actor: user, source: caller.source }), via: 'web' };
     }
     case 'owner':
       throw new StenoError('ACCESS_DENIED', 'sign in first: `steno login`');

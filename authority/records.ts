@@ -9,11 +9,14 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { parseTraits } from '#schemas/identity.js';
+import type { Traits } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { caNames } from './ca.js';
+import { purgeLogins } from './login/records.js';
 import type { StoredCa } from './ca.js';
 
 
@@ -31,7 +34,10 @@ export interface NewCertificate {
 
 export interface WebSession {
   readonly user: string;
+  readonly since: number;
   readonly expiresAt: number;
+  readonly via: string;
+  readonly mfa: string | null;
 }
 
 export type Tx = Transaction<StateSchema>;
@@ -68,11 +74,6 @@ export class Records {
     if (rows.length > 0) await this.act(rows, async () => undefined);
   }
 
-  /** For what has records of its own: reads, outside any transaction. */
-  read<T>(ask: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
-    return ask(this.#db);
-  }
-
   async cas(): Promise<readonly StoredCa[]> {
     const rows = await this.#db.selectFrom('authorities').selectAll().execute();
     return rows.flatMap((row) => {
@@ -81,9 +82,14 @@ export class Records {
     });
   }
 
-  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
-    const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
-    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
+  /** Reads what belongs together, for modules with tables of their own. */
+  read<T>(query: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
+    return query(this.#db);
+  }
+
+  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
+    const row = await this.#db.selectFrom('users').select(['roles', 'traits', 'disabled_at']).where('name', '=', name).executeTakeFirst();
+    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
   }
 
   async roles(): Promise<readonly Role[]> {
@@ -106,7 +112,7 @@ export class Records {
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
     const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
-    return row === undefined ? undefined : { user: row.user, expiresAt: row.expires_at };
+    return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
   async touchNodes(names: readonly string[], now: number): Promise<void> {
@@ -129,6 +135,7 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
+    await purgeLogins(this.#db, now);
   }
 
   close(): Promise<void> {
@@ -213,8 +220,9 @@ export async function takeLink(tx: Tx, hash: string, now: number): Promise<strin
   return row?.user;
 }
 
-export async function insertWebSession(tx: Tx, hash: string, session: WebSession, now: number): Promise<void> {
-  await tx.insertInto('web_sessions').values({ hash, user: session.user, created_at: now, expires_at: session.expiresAt }).execute();
+export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
+  await tx.insertInto('web_sessions')
+    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa }).execute();
 }
 
 export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {

@@ -30,18 +30,14 @@ import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
 import { deleteLock, deleteNode, putGateway, putLock, putNode, putRole } from './records.js';
-import { requestRoutes } from './requests/routes.js';
-import type { Requests } from './requests/requests.js';
 import type { SessionCertificates } from './session-certificates.js';
-import { webhookRoutes } from './webhooks/routes.js';
-import type { ReadSecret } from './webhooks/secrets.js';
 
 export interface RouteParts extends IssueParts {
   readonly links: Links;
+  /** Tables of topics that have a folder of their own. */
+  readonly more: readonly Route[];
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
-  readonly requests: Requests;
-  readonly secrets: ReadSecret;
 }
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
@@ -77,6 +73,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
+    ...parts.more,
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
@@ -133,8 +130,6 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'lock.delete', target: id })], (tx) => deleteLock(tx, id));
       return changed(undefined);
     }),
-    ...requestRoutes(parts),
-    ...webhookRoutes(parts),
   ];
 }
 

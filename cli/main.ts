@@ -5,7 +5,9 @@ import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
 import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
-import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
+import { loginCommand } from './verbs/login.js';
+import { configCommand, sshCommand } from './verbs/ssh.js';
+import { usersCommand } from './verbs/users.js';
 import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
@@ -34,7 +36,7 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
+    upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
     lockCommand(), locksCommand(), unlockCommand(),
   ]) {

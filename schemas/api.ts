@@ -31,9 +31,12 @@
  *   WS   /v1/watch                       Snapshot on every change, to services
  */
 import type { Grant } from './access-request.js';
-import type { ServiceKind } from './identity.js';
+import type { ServiceKind, Traits } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
+
+/** In which a viewer tells the authority whose request it passes on; believed of viewers only. */
+export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
 
 export interface ApiError {
   readonly error: { readonly code: string; readonly message: string; readonly fix: string; readonly detail?: string };
@@ -218,9 +221,108 @@ export interface LockRecord extends Lock {
   readonly created_at: number;
 }
 
+export interface MfaDevice {
+  readonly id: string;
+  readonly kind: 'totp' | 'passkey';
+  readonly label: string;
+  readonly created_at: number;
+  readonly last_used_at: number | null;
+}
+
+export interface UserInfo {
+  readonly name: string;
+  readonly kind: 'local' | 'sso' | 'bot';
+  /** The connector of single sign-on. */
+  readonly connector: string | null;
+  readonly roles: readonly string[];
+  readonly traits: Traits;
+  readonly created_at: number;
+  readonly created_by: string;
+  readonly disabled_at: number | null;
+  readonly password: boolean;
+  readonly devices: readonly MfaDevice[];
+  readonly recovery_codes_left: number;
+  /** An invitation that is open; null when there is none. */
+  readonly invited_until: number | null;
+  /** When a certificate was last issued to them. */
+  readonly last_login_at: number | null;
+}
+
+/** `link` is shown to the administrator once, and stored nowhere. */
+export interface Invitation {
+  readonly user: string;
+  readonly link: string;
+  readonly expires_at: number;
+}
+
+/** What an invitation's page shows, to whoever holds its token. */
+export interface InvitationFacts {
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly expires_at: number;
+  /** Whether passkeys work at the web address: they need a name, not an IP address, and TLS but on localhost. */
+  readonly passkeys: boolean;
+}
+
+export interface TotpEnrolment {
+  /** To send back with the first code. */
+  readonly ceremony: string;
+  /** `otpauth://`, for the QR code. */
+  readonly uri: string;
+  /** Base32, to type. */
+  readonly secret: string;
+}
+
+/** How a command begins to log in through a browser; the codes of RFC 8628. Seconds. */
+export interface DeviceLogin {
+  readonly device_code: string;
+  readonly user_code: string;
+  readonly expires_in: number;
+  readonly interval: number;
+}
+
+/** As the command gets it: with the addresses to open. */
+export interface DeviceLoginStart extends DeviceLogin {
+  readonly verification_uri: string;
+  readonly verification_uri_complete: string;
+}
+
+/** What the approving user is shown. `client` is what the command says of itself. */
+export interface DeviceLoginFacts {
+  readonly user_code: string;
+  readonly client: string;
+  readonly source_address: string;
+  readonly wanted_user: string | null;
+  readonly created_at: number;
+  readonly expires_at: number;
+  /** Who would be logged in, and what that grants; `max_ttl` in seconds. */
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly logins: readonly string[];
+  readonly max_ttl: number;
+  /** Whether the sign-in of the browser is fresh enough to approve. */
+  readonly fresh: boolean;
+}
+
+export type DeviceLoginAnswer = { readonly state: 'waiting'; readonly interval: number } | { readonly state: 'approved'; readonly login: LoginResult };
+
+/** Where this Steno is reached, told with a login that came through the viewer. */
+export interface PublicAddresses {
+  /** `host:port` of the SSH gateway. */
+  readonly ssh: string;
+  readonly web: string;
+  readonly authority: string;
+}
+
 export interface WebIdentity {
   readonly token: string;
   readonly user: string;
   readonly roles: readonly Role[];
   readonly expires_at: number;
+  /** How it began: `link` (a one-time link), `local` (password or passkey) or the name of a connector. */
+  readonly via: string;
+  /** The device of the second factor. */
+  readonly mfa: string | null;
+  /** When it began: what is delicate needs a fresh one. */
+  readonly since: number;
 }

@@ -82,7 +82,8 @@ export function identityOf(certificate: {
   return { user, roles, traits, mfa, requests, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
 }
 
-const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);
+/** Refuses what is beyond the bounds of `Traits`. */
+export const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);
 
 /** Null unless the text is JSON of traits within their bounds. */
 export function parseTraits(text: string): Traits | null {

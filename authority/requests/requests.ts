@@ -27,6 +27,7 @@ import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import { issueUserCertificate } from '../issue.js';
 import type { IssueParts } from '../issue.js';
+import { findUser } from '../users/records.js';
 import { enqueue } from '../webhooks/records.js';
 import { holdRequest, insertRequest, insertReview, pendingCount, requestById, requestsOf, reviewsOf, settleByTime, settleRequest } from './records.js';
 import type { StoredRequest } from './records.js';
@@ -286,11 +287,13 @@ export class Requests {
     if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
     const { roles, locks } = directory.current();
     assertUnlocked(locks, lockTargets({ user, roles: record.roles, requests: [], mfa: null }), clock());
-    return { user, traits: {}, roles: rolesNamed(record.roles, roles) };
+    return { user, traits: record.traits, roles: rolesNamed(record.roles, roles) };
   }
 
   /** A person: what a machine holds is known to whoever can read its files, the requester perhaps. */
   async #reviewer(user: string): Promise<Subject> {
+    const record = await this.#parts.records.read((db) => findUser(db, user));
+    if (record?.kind === 'bot') throw new StenoError('ACCESS_DENIED', `${user} is a bot, and reviews nothing`);
     return this.#subject(user);
   }
 }

@@ -4,10 +4,9 @@ import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';
 import { webhookSchema } from '#schemas/webhook.js';
-import { auditRow, checkedAddress } from '../audit.js';
+import { auditRow } from '../audit.js';
 import { noBody, route } from '../http.js';
 import type { Route } from '../http.js';
-import { WEB_SOURCE_HEADER } from '../person.js';
 import { takeAnswer } from './callbacks.js';
 import type { CallbackParts } from './callbacks.js';
 import { deleteWebhook, putWebhook, webhooksOf } from './records.js';
@@ -33,10 +32,10 @@ export function webhookRoutes(parts: CallbackParts): readonly Route[] {
       if (!isName(name)) throw new StenoError('BAD_REQUEST', 'name: is not a valid name');
       await records.act([auditRow(clock(), caller, { event: 'webhook.delete', target: name })], (tx) => deleteWebhook(tx, name));
     }),
-    route('POST /v1/webhooks/:name/answer', ['viewer'], 'webhook.answer', answerBody, async ({ caller, behalf, headers, params, body }) => {
+    route('POST /v1/webhooks/:name/answer', ['viewer'], 'webhook.answer', answerBody, async ({ caller, behalf, params, body }) => {
       const bytes = decodeBase64(body.body);
       if (bytes === undefined) throw new StenoError('BAD_REQUEST', 'body: is not base64');
-      const from = behalf({ actor: `webhook/${isName(params['name'] ?? '') ? params['name']! : '?'}`, source: checkedAddress(headers[WEB_SOURCE_HEADER]) ?? caller.source });
+      const from = behalf({ actor: `webhook/${isName(params['name'] ?? '') ? params['name']! : '?'}`, source: caller.source });
       return takeAnswer(parts, params['name'] ?? '', { body: bytes, headers: body.headers }, from, behalf);
     }),
   ];

@@ -1,5 +1,5 @@
 /** `steno up`: every stage on this machine, in the foreground. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { once } from 'node:events';
 import { StenoError } from '#schemas/errors.js';
 import { openLog } from '#runtime/log.js';
@@ -14,6 +14,8 @@ interface UpOptions {
   readonly data?: string;
   readonly sshListen: string;
   readonly webListen: string;
+  readonly webAddress?: string;
+  readonly webProxy: readonly string[];
   readonly objects?: string;
   readonly node: boolean;
   readonly nodeName?: string;
@@ -25,6 +27,8 @@ export function upCommand(): Command {
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
+    .option('--web-address <url>', 'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT', webAddress)
+    .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
@@ -47,7 +51,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       };
       const machine = await startMachine(
         {
-          dir, version, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
+          dir, version, sshListen: options.sshListen, webListen: options.webListen, webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },
@@ -60,6 +64,14 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       }
       out.write('Stopped.\n');
     });
+}
+
+/** The origin of the address, which is all of it. */
+function webAddress(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
+  return url.origin;
 }
 
 async function announce({ run, data }: Machine): Promise<void> {
