@@ -6,7 +6,7 @@
  */
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
-import type { Ca } from './ca.js';
+import type { Ca } from './ca/ca.js';
 import type { Records } from './records.js';
 import { grantsInForce } from './requests/records.js';
 

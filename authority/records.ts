@@ -15,9 +15,10 @@ import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
-import { caNames } from './ca.js';
+import { transact } from '#stores/state/transaction.js';
+import { caNames } from './ca/ca.js';
+import type { StoredCa } from './ca/ca.js';
 import { purgeLogins } from './login/records.js';
-import type { StoredCa } from './ca.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -59,9 +60,9 @@ export class Records {
     return this.actOn(async (tx) => ({ result: await change(tx), rows }));
   }
 
-  /** As `act`, for an act that knows only while it happens what there is to tell. */
+  /** As `act`, for an act that knows only while it happens what there is to tell. `change` may run more than once (`transact`). */
   async actOn<T>(change: (tx: Tx) => Promise<{ readonly result: T; readonly rows: readonly AuditRow[] }>): Promise<T> {
-    const result = await this.#db.transaction().execute(async (tx) => {
+    const result = await transact(this.#db, async (tx) => {
       const changed = await change(tx);
       await insertAudit(tx, changed.rows);
       return changed.result;
@@ -115,6 +116,13 @@ export class Records {
     return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
+  /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
+  async claimNonce(nonce: string, expiresAt: number): Promise<boolean> {
+    const { numInsertedOrUpdatedRows } = await this.#db.insertInto('request_nonces').values({ nonce, expires_at: expiresAt })
+      .onConflict((on) => on.column('nonce').doNothing()).executeTakeFirst();
+    return numInsertedOrUpdatedRows === 1n;
+  }
+
   async touchNodes(names: readonly string[], now: number): Promise<void> {
     if (names.length === 0) return;
     await this.#db.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', names).execute();
@@ -136,6 +144,7 @@ export class Records {
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
     await purgeLogins(this.#db, now);
+    await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
   close(): Promise<void> {

@@ -18,11 +18,11 @@ import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
-import type { SshCaName } from './ca.js';
+import type { SshCaName } from './ca/ca.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
-} from './certificates.js';
-import type { CertificateShape } from './certificates.js';
+} from './ca/certificates.js';
+import type { CertificateShape } from './ca/certificates.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
 import { issueUserCertificate, register } from './issue.js';

@@ -61,19 +61,37 @@ export class RequestVerifier {
   readonly #clock: () => number;
   readonly #startedAt: number;
   readonly #maxNonces: number;
+  readonly #claim: ((nonce: string, until: number) => Promise<boolean>) | undefined;
   /** Nonce to the moment from which the window alone refuses it; in order of arrival. */
   readonly #nonces = new Map<string, number>();
 
-  /** `trust` is asked for each request and throws when nothing is known yet. */
-  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000 }: { readonly clock: () => number; readonly maxNonces?: number }) {
+  /**
+   * `trust` is asked for each request and throws when nothing is known yet. `claim` remembers nonces for all verifiers
+   * that stand for one service, and says whether this one is the first to see it; left out where there is one only.
+   */
+  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000, claim }: {
+    readonly clock: () => number; readonly maxNonces?: number; readonly claim?: ((nonce: string, until: number) => Promise<boolean>) | undefined;
+  }) {
+    this.#claim = claim;
     this.#trust = trust;
     this.#clock = clock;
     this.#startedAt = clock();
     this.#maxNonces = maxNonces;
   }
 
-  /** Who sent the request; throws the refusal. A request passes once. */
+  /** Who sent the request; throws the refusal. A request passes once, over all verifiers that share their nonces. */
+  async admit(request: ReceivedRequest): Promise<Caller> {
+    const { nonce, until, caller } = this.#verify(request);
+    if (this.#claim !== undefined && !(await this.#claim(nonce, until))) throw new StenoError('REQUEST_REPLAYED');
+    return caller;
+  }
+
+  /** As `admit`, where there is one verifier only. */
   verify(request: ReceivedRequest): Caller {
+    return this.#verify(request).caller;
+  }
+
+  #verify(request: ReceivedRequest): { readonly nonce: string; readonly until: number; readonly caller: Caller } {
     const signed = parseAuthorization(request.authorization ?? '');
     if (signed === null) throw new StenoError('NOT_SIGNED_IN');
     const now = this.#clock();
@@ -84,8 +102,9 @@ export class RequestVerifier {
     const caller = checkUserCertificate(parseCertificate(blob), this.#trust(), { now, sourceAddress: request.sourceAddress });
     const text = requestText(request.method, request.target, sha256Hex(request.body), signed.time, signed.nonce);
     if (!verify(caller.certificate.publicKey, signature, signedData(text))) throw new StenoError('CERT_BAD_SIGNATURE');
-    this.#use(`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS, now);
-    return { identity: caller.identity, roles: caller.roles };
+    const [nonce, until] = [`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS];
+    this.#use(nonce, until, now);
+    return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
   }
 
   /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */

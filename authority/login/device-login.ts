@@ -16,7 +16,7 @@ import { StenoError } from '#schemas/errors.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import { loginsOf } from '#schemas/policy/node.js';
-import { certifiableKey } from '../certificates.js';
+import { certifiableKey } from '../ca/certificates.js';
 import { issueUserCertificate } from '../issue.js';
 import type { IssueParts } from '../issue.js';
 import { hashOf, newToken } from '../links.js';

@@ -13,6 +13,7 @@ import { Guest } from './guest.js';
 import type { GuestDeps } from './guest.js';
 import type { HostKeys } from './host-keys.js';
 import { printable } from './refusal.js';
+import { knock } from './knock.js';
 import { SocketWire } from './wire.js';
 import type { Wire } from './wire.js';
 
@@ -103,7 +104,12 @@ export class Door {
     try {
       const hostKeys = await this.#deps.hostKeys.of(this.#deps.name);
       if (socket.destroyed) return known();
-      this.#welcome(new SocketWire(socket), { kind: 'gateway' }, source, hostKeys, known);
+      const wire = new SocketWire(socket);
+      knock(wire, this.#deps.limits.admissionMs, {
+        // Unknown nodes too: only who is admitted learns which there are.
+        opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, source, hostKeys, known),
+        gone: known,
+      });
     } catch (error) {
       this.#deps.log.error({ err: error }, 'no host certificate');
       known();

@@ -11,11 +11,13 @@ import { columnTypes } from './dialect.js';
 import type { StateEngine, StateMigration } from './dialect.js';
 import { tables } from './migrations/0001_tables.js';
 import { requests } from './migrations/0005_requests.js';
+import { requestNonces } from './migrations/0009_request_nonces.js';
 import { users } from './migrations/0003_users.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
   '0001_tables': tables,
+  '0009_request_nonces': requestNonces,
   '0003_users': users,
   '0005_requests': requests,
 };

@@ -186,6 +186,13 @@ export interface AccessDecisionTable {
   at: Moment;
 }
 
+/** Nonces of signed requests that were taken; only kept where several authorities share the store. */
+export interface RequestNonceTable {
+  /** `serial of the certificate:nonce`. */
+  nonce: string;
+  expires_at: Moment;
+}
+
 export interface MfaDeviceTable {
   id: string;
   user: string;
@@ -324,6 +331,7 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  request_nonces: RequestNonceTable;
   mfa_devices: MfaDeviceTable;
   recovery_codes: RecoveryCodeTable;
   invitations: InvitationTable;

@@ -10,7 +10,7 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { UserGrant } from './certificates.js';
 import { certifiableKey, hostPrincipals, isHostName, userShape } from './certificates.js';
-import { Cleanup, temporaryFolder } from './testkit.js';
+import { Cleanup, temporaryFolder } from '../testkit.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
