@@ -17,9 +17,9 @@ import { users } from './migrations/0003_users.js';
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
   '0001_tables': tables,
-  '0009_request_nonces': requestNonces,
   '0003_users': users,
   '0005_requests': requests,
+  '0009_request_nonces': requestNonces,
 };
 
 export async function migrateState<Schema>(
