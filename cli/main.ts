@@ -12,6 +12,7 @@ import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/clu
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
+import { requestCommand, requestsCommand } from './verbs/requests.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
@@ -38,7 +39,7 @@ Exit codes:
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(),
+    lockCommand(), locksCommand(), unlockCommand(), requestCommand(), requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

@@ -6,7 +6,7 @@
  * viewer/api (cookie of a web session, or a signed request):
  *   POST /api/sign-in {token}            one-time link → cookie           POST /api/sign-out
  *   GET  /api/me                         Me
- *   GET  /api/sessions?user&node&login&kind&state&from&to&before&limit    SessionList, newest first
+ *   GET  /api/sessions?user&node&login&kind&state&request&from&to&before&limit    SessionList, newest first
  *   GET  /api/sessions/:id               SessionInfo
  *   GET  /api/sessions/:id/segments      SegmentIndex
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
@@ -16,11 +16,19 @@
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
  *   GET  /api/status                     StatusReport
+ *   …    /api/requests…                  as /v1/requests… of the authority, for the cookie's user
+ *   POST /hooks/:name                    what a webhook answers, as it was signed
  * authority (mutual TLS for services, signed request for the command, Unix socket for the owner of the machine):
  *   POST /v1/login {public_key}          socket only → LoginResult        POST /v1/enroll  socket only → Enrolment
  *   POST /v1/sign-in-link                socket or signed → {url_token, expires_at}
  *   GET  /v1/nodes                       NodeRecord[]       PUT /v1/nodes/:name   DELETE /v1/nodes/:name   (administer)
  *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
+ *   POST /v1/requests NewAccessRequest   signed, or a viewer for a web session → AccessRequest   GET → RequestView[]
+ *   GET  /v1/requests/:id                RequestView   POST /v1/requests/:id/review {decision, reason}   POST …/cancel {reason}
+ *   GET  /v1/request-options             RequestOptions
+ *   POST /v1/request-certificate {public_key, requests}   signed → LoginResult
+ *   GET  /v1/webhooks                    Webhook[]          PUT, DELETE /v1/webhooks/:name   (administer)
+ *   POST /v1/webhooks/:name/answer       viewer: an answer as it came
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
  *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
@@ -74,6 +82,8 @@ export interface SessionInfo {
   readonly bytes_out: number;
   readonly recording_bytes: number;
   readonly stored_bytes: number;
+  /** Access requests that it was under. */
+  readonly requests: readonly string[];
 }
 
 export interface SessionList {
