@@ -7,7 +7,9 @@ import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
 import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { accessCommand } from './verbs/access.js';
-import { caCommand, nodesCommand } from './verbs/cluster.js';
+import { caCommand } from './verbs/ca.js';
+import { nodesCommand } from './verbs/cluster.js';
+import { clustersCommand } from './verbs/clusters.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
@@ -38,7 +40,7 @@ Exit codes:
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(),
+    lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }
