@@ -35,6 +35,9 @@ export const errorCatalogue = {
   SIGNATURE_GARBLED: entry(400, 65, false, 'the signature cannot be parsed', 'Sign again; `ssh-keygen -Y sign` writes the right form.'),
   LOCKED: entry(403, 77, false, 'a lock is in force', 'Ask an administrator, who sees it with `steno locks`.'),
   ACCESS_DENIED: entry(403, 77, false, 'no role allows this', 'Ask for a role that allows it.'),
+  SESSION_TOO_LONG: entry(403, 77, true, 'the session lasted as long as your roles allow', 'Connect again.'),
+  SESSION_IDLE: entry(403, 77, true, 'the session was idle for as long as your roles allow', 'Connect again.'),
+  SESSIONS_TOO_MANY: entry(429, 75, true, 'you have as many connections to nodes as your roles allow', 'End one of them, or ask for a role that allows more.'),
   // Reaching a node.
   NODE_UNKNOWN: entry(404, 69, false, 'no such node', 'Run `steno nodes` to see the nodes there are.'),
   NODE_UNREACHABLE: entry(502, 69, true, 'the node cannot be reached', 'Check that the node is up and its address is right (`steno nodes`).'),
