@@ -8,15 +8,15 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
-import type { TrustedCluster } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
+import { parseTraits } from '#schemas/identity.js';
+import type { Traits } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
-import type { OwnCluster } from './clusters/cluster-records.js';
+import { purgeLogins } from './login/records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -33,7 +33,10 @@ export interface NewCertificate {
 
 export interface WebSession {
   readonly user: string;
+  readonly since: number;
   readonly expiresAt: number;
+  readonly via: string;
+  readonly mfa: string | null;
 }
 
 export type Tx = Transaction<StateSchema>;
@@ -75,9 +78,9 @@ export class Records {
     return ask(this.#db);
   }
 
-  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
-    const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
-    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
+  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
+    const row = await this.#db.selectFrom('users').select(['roles', 'traits', 'disabled_at']).where('name', '=', name).executeTakeFirst();
+    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
   }
 
   async roles(): Promise<readonly Role[]> {
@@ -90,14 +93,6 @@ export class Records {
     return rows.map(nodeOf);
   }
 
-  clusters(): Promise<readonly TrustedCluster[]> {
-    return trustedClusters(this.#db);
-  }
-
-  ownCluster(): Promise<OwnCluster | undefined> {
-    return ownCluster(this.#db);
-  }
-
   /** Those in force at `now`. */
   async locks(now: number): Promise<readonly LockRecord[]> {
     const rows = await this.#db.selectFrom('locks').selectAll().orderBy('id').execute();
@@ -108,7 +103,7 @@ export class Records {
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
     const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
-    return row === undefined ? undefined : { user: row.user, expiresAt: row.expires_at };
+    return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
   /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
@@ -138,6 +133,7 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
+    await purgeLogins(this.#db, now);
     await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
@@ -222,8 +218,9 @@ export async function takeLink(tx: Tx, hash: string, now: number): Promise<strin
   return row?.user;
 }
 
-export async function insertWebSession(tx: Tx, hash: string, session: WebSession, now: number): Promise<void> {
-  await tx.insertInto('web_sessions').values({ hash, user: session.user, created_at: now, expires_at: session.expiresAt }).execute();
+export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
+  await tx.insertInto('web_sessions')
+    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa }).execute();
 }
 
 export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {

@@ -33,13 +33,15 @@ import { issueUserCertificate, register } from './issue.js';
 import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
-import { roleRoutes } from './roles/routes.js';
 import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode } from './records.js';
+import { roleRoutes } from './roles/routes.js';
 import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts extends IssueParts, CaRouteParts {
   readonly clusters: Clusters;
   readonly links: Links;
+  /** Tables of topics that have a folder of their own. */
+  readonly more: readonly Route[];
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
 }
@@ -77,8 +79,9 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
-    ...roleRoutes(parts),
     ...clusterRoutes(parts.clusters, directory),
+    ...roleRoutes(parts),
+    ...parts.more,
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),

@@ -3,20 +3,23 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
-import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
-import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { accessCommand } from './verbs/access.js';
+import { auditCommand } from './verbs/audit.js';
 import { caCommand } from './verbs/ca.js';
 import { nodesCommand } from './verbs/cluster.js';
 import { clustersCommand } from './verbs/clusters.js';
-import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
+import { loginCommand } from './verbs/login.js';
 import { playCommand } from './verbs/play.js';
-import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
+import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
+import { requestCommand, requestsCommand } from './verbs/requests.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
+import { configCommand, sshCommand } from './verbs/ssh.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
+import { usersCommand } from './verbs/users.js';
 
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command('steno')
@@ -41,6 +44,34 @@ Exit codes:
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
     lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
+    upCommand(),
+    loginCommand(),
+    statusCommand(),
+    nodesCommand(),
+    sshCommand(),
+    configCommand(),
+    sessionsCommand(),
+    playCommand(),
+    searchCommand(),
+    exportCommand(),
+    verifyCommand(),
+    auditCommand(),
+    rolesCommand(),
+    applyCommand(),
+    caCommand(),
+    doctorCommand(),
+    reindexCommand(),
+    lockCommand(),
+    locksCommand(),
+    unlockCommand(),
+    clustersCommand(),
+    getCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
+    usersCommand(),
+    requestCommand(),
+    requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

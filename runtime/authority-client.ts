@@ -11,6 +11,7 @@ import { Agent } from 'node:https';
 import { WebSocket } from 'ws';
 import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -39,10 +40,12 @@ export interface AuthorityClient {
   /** Agents only: says where the caller's own node is. */
   registerNode(node: NodeRegistration): Promise<NodeRecord>;
   /** Viewers only. */
-  signIn(token: string): Promise<WebIdentity>;
+  signIn(token: string, client?: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
-  signOut(token: string): Promise<void>;
   clusterStatement(): Promise<SignedStatement>;
+  signOut(token: string, client?: string): Promise<void>;
+  /** Viewers only: a call that somebody else makes, whose address and web session go along. */
+  relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
   close(): void;
 }
 
@@ -83,6 +86,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   const certificate = async (target: string, body: unknown): Promise<Buffer> =>
     Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
   const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
+  const from = (client: string | undefined): Readonly<Record<string, string>> => (client === undefined ? {} : { [CLIENT_ADDRESS_HEADER]: client });
   return {
     current: () => watch.current(),
     ready: () => watch.ready,
@@ -90,10 +94,11 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     sessionCertificate: (request) => certificate('/v1/session-certificate', request),
     hostCertificate: (request) => certificate('/v1/host-certificate', request),
     registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
-    signIn: async (token) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token } })) as WebIdentity,
+    signIn: async (token, client) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
-    signOut: async (token) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: session(token) }); },
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
+    signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },
+    relay: ({ session: token, client, ...what }) => call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
     close() {
       stopRenewed();
       identity.renewWith(undefined);

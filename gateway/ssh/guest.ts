@@ -12,6 +12,7 @@ import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target } from '#schemas/identity.js';
 import type { Allowed } from '#schemas/policy/node.js';
+import type { Role } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { ParsedKey } from 'ssh2';
 import { identityNow } from '#runtime/request-auth.js';
@@ -193,7 +194,7 @@ export class Guest {
       try {
         const latest = this.#deps.snapshot() ?? snapshot;
         const identity = identityNow(admitted.identity, admitted.certificate, latest);
-        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()).decision, transport);
+        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()), transport);
       } catch (error) {
         transport.end();
         throw error;
@@ -204,7 +205,7 @@ export class Guest {
     client.release(HOLD.dial);
   }
 
-  #relay(admitted: Admitted, target: Target, decision: Allowed, node: Transport): void {
+  #relay(admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport): void {
     const { identity } = admitted;
     const limits: LimitTimer = new LimitTimer(Number(admitted.certificate.validBefore) * 1000, realTimers(this.#deps.now), {
       warn: (line) => relay.notice(line),
@@ -219,7 +220,7 @@ export class Guest {
       permissions: permissionsOf(admitted, decision),
       active: () => limits.active(),
       facts: {
-        user: identity.user, roles: identity.roles, node: target.node, login: target.login, source_address: this.#source,
+        user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
       },
       track: (closing) => this.#deps.track(closing),
@@ -256,6 +257,7 @@ export class Guest {
     this.#deps.recorder.audit({
       event, session, outcome: 'failure', code: error.code, reason: printable(error.detail ?? '', 256), actor: identity.user, source_address: this.#source,
       ...(target === undefined ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...(identity.requests.length === 0 ? {} : { data: JSON.stringify({ requests: identity.requests }) }),
     });
   }
 

@@ -20,13 +20,13 @@ import { Lru } from './lru.js';
 
 export interface ViewerAuthority {
   /** Turns a one-time token into a web session. Throws LINK_USED. */
-  signIn(token: string): Promise<WebIdentity>;
+  signIn(token: string, client?: string): Promise<WebIdentity>;
   /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
   webSession(token: string): Promise<WebIdentity>;
   /** Ends a web session; free for one that is over. */
-  signOut(token: string): Promise<void>;
   /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
   clusterStatement(): Promise<SignedStatement>;
+  signOut(token: string, client?: string): Promise<void>;
   /** Called when roles, locks or grants have changed; returns how to stop. */
   onChange(callback: () => void): () => void;
 }
@@ -61,18 +61,19 @@ export class Identities {
   readonly #authority: ViewerAuthority;
   readonly #requests: RequestVerifying;
   readonly #clock: () => number;
+  readonly secure: boolean;
   readonly #known = new Lru<{ readonly identity: Identified; readonly until: number }>(REMEMBER_MAX);
 
-  constructor(authority: ViewerAuthority, requests: RequestVerifying, clock: () => number) {
+  /** `secure`: the page is served over TLS, so the cookie never goes without. */
+  constructor(authority: ViewerAuthority, requests: RequestVerifying, clock: () => number, secure = false) {
+    this.secure = secure;
     this.#authority = authority;
     this.#requests = requests;
     this.#clock = clock;
   }
 
-  async signIn(token: string): Promise<{ readonly identity: Identified; readonly cookie: string }> {
-    const web = await this.#authority.signIn(token);
-    const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
-    return { identity: fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge }) };
+  async signIn(token: string, client: string): Promise<{ readonly identity: Identified; readonly cookie: string }> {
+    return this.begin(await this.#authority.signIn(token, client));
   }
 
   /** What the authority said before no longer counts. */
@@ -80,11 +81,17 @@ export class Identities {
     this.#known.clear();
   }
 
-  async signOut(cookieHeader: string | undefined): Promise<void> {
+  /** A web session that the authority has just begun. */
+  begin(web: WebIdentity): { readonly identity: Identified; readonly cookie: string } {
+    const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
+    return { identity: fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }) };
+  }
+
+  async signOut(cookieHeader: string | undefined, client: string): Promise<void> {
     const token = cookieToken(cookieHeader);
     if (token === null) return;
     this.#known.delete(keyOf(token));
-    await this.#authority.signOut(token);
+    await this.#authority.signOut(token, client);
   }
 
   /** Throws NOT_SIGNED_IN, or why a signed request is refused. */

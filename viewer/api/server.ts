@@ -12,8 +12,8 @@ import type { Duplex } from 'node:stream';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
-import type { ApiError, Me, SegmentIndex } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
+import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -22,10 +22,13 @@ import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { openZstd } from '#runtime/zstd.js';
 import { beginExport, exportRecording, exportTypes } from './export.js';
-import { Limiter, checkHost, checkOrigin, ownHosts, securityHeaders } from './guard.js';
+import { Limiter, checkHost, checkOrigin, clientAddress, ownHosts, securityHeaders } from './guard.js';
 import { Identities, clearedCookie } from './identity.js';
-import type { Identified, RequestVerifying, ViewerAuthority } from './identity.js';
+import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
+import { loginRoutes } from './login/routes.js';
+import { HOOK_PATH, requestRoutes } from './requests.js';
+import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
 import { auditQuery, exportQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
 import { RecordingReader } from './recording.js';
@@ -42,12 +45,16 @@ export interface ViewerConfig {
   readonly version: string;
   /** Other `host:port` values of the Host header this server is reached by, behind a proxy for instance. */
   readonly hosts?: readonly string[];
+  /** How people and commands reach this Steno; `web` is the base URL of this server as they type it. */
+  readonly addresses?: PublicAddresses;
+  /** Addresses of proxies whose X-Forwarded-For counts. */
+  readonly proxies?: readonly string[];
 }
 
 export interface ViewerDeps {
   readonly objects: ObjectStore;
   readonly events: EventStore;
-  readonly authority: ViewerAuthority;
+  readonly authority: ViewerAuthority & LoginRelay;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
   readonly log: Log;
@@ -68,7 +75,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const { objects, events, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
-  const identities = new Identities(deps.authority, deps.requests, clock);
+  const identities = new Identities(deps.authority, deps.requests, clock, config.addresses?.web.startsWith('https:') ?? false);
+  const proxies = new Set(config.proxies ?? []);
+  const factsOf = (request: IncomingMessage): IncomingFacts => requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
   const sessions = new Sessions(events, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
@@ -93,7 +102,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders);
     checkHost(hosts, request.headers.host);
-    if (request.method !== 'GET' && request.method !== 'HEAD') checkOrigin(request.headers.host, request.headers.origin);
+    // A provider of single sign-on sends its answer by a form of its own; what it may do is in login/routes.ts.
+    const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
+    // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
+    const fromWebhook = request.routeOptions.url === HOOK_PATH;
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook) checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
@@ -109,16 +122,25 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
-    perAddress.take(request.ip, clock());
+    const { sourceAddress } = factsOf(request.raw);
+    perAddress.take(sourceAddress, clock());
     altogether.take('', clock());
-    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token);
+    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress);
     void reply.header('set-cookie', cookie);
     return { user: identity.user, roles: identity.roles, view: identity.view };
   });
   app.post('/api/sign-out', async (request, reply) => {
-    await identities.signOut(request.headers.cookie);
+    await identities.signOut(request.headers.cookie, factsOf(request.raw).sourceAddress);
     void reply.header('set-cookie', clearedCookie());
     return {};
+  });
+  requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
+  loginRoutes(app, {
+    authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
+    addresses: () => {
+      if (config.addresses === undefined) throw new StenoError('NOT_FOUND', 'this server was not told where Steno is reached');
+      return config.addresses;
+    },
   });
   app.get('/api/me', async (request): Promise<Me> => {
     const { user, roles, view } = await identify(request);
@@ -214,7 +236,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   await listen(app, host, port);
   const address = app.server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
-  hosts = ownHosts(host, actual, config.hosts ?? []);
+  hosts = ownHosts(host, actual, [...(config.hosts ?? []), ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host])]);
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
     async close() {
@@ -236,10 +258,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   }
 }
 
-function factsOf(request: IncomingMessage) {
+function requestFacts(request: IncomingMessage, sourceAddress: string): IncomingFacts {
   return {
-    method: request.method ?? 'GET', target: request.url ?? '/', authorization: request.headers.authorization, cookie: request.headers.cookie,
-    sourceAddress: request.socket.remoteAddress ?? '',
+    method: request.method ?? 'GET', target: request.url ?? '/', authorization: request.headers.authorization, cookie: request.headers.cookie, sourceAddress,
   };
 }
 

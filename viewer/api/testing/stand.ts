@@ -98,7 +98,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     const [found, user, view] = text.split('.');
     if (found !== kind || over.has(text)) throw new StenoError(kind === 'link' ? 'LINK_USED' : 'NOT_SIGNED_IN');
     const role = roleSchema.parse({ kind: 'role', name: `${view}-viewer`, view });
-    return { token: token(user!, view as View, 'web'), user: user!, roles: [role], expires_at: Date.now() + 3_600_000 };
+    return { token: token(user!, view as View, 'web'), user: user!, roles: [role], expires_at: Date.now() + 3_600_000, via: 'link', mfa: null, since: Date.now() };
   };
   const running = await startViewer(
     { listen: '127.0.0.1:0', webRoot: webRoot ?? join(folder, 'no-page'), version: '0.0.0' },
@@ -117,6 +117,10 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           over.add(text);
         },
         onChange: () => () => undefined,
+        relay: async ({ target }) => {
+          if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
+          return { local: true, passkeys: false, origin: 'http://localhost', connectors: [] };
+        },
       },
       requests: {
         recheck: () => undefined,
