@@ -50,6 +50,7 @@ export const errorCatalogue = {
   CHANNEL_UNSUPPORTED: entry(400, 64, false, 'this kind of channel is not supported', 'Use a shell, a command, a subsystem or a forwarding.'),
   // Recording.
   RECORDING_IMPOSSIBLE: entry(503, 74, true, 'the session cannot be recorded, so it cannot take place', 'Ask the operator to look at `steno doctor`.'),
+  KERNEL_RECORDING_IMPOSSIBLE: entry(503, 74, false, 'what the session does in the kernel cannot be recorded, and its role demands it', 'Run `steno doctor` on the node: it says what is missing there.'),
   SPOOL_FULL: entry(503, 74, true, 'the spool of the gateway has no room', 'Free space under the data directory, or restore the connection to ingest.'),
   AUTHORITY_UNREACHABLE: entry(503, 75, true, 'the authority cannot be reached, so nobody can be admitted', 'Ask the operator to look at `steno doctor`.'),
   DRAINING: entry(503, 75, true, 'this Steno is shutting down', 'Connect again in a moment.'),
