@@ -59,6 +59,7 @@ export const errorCatalogue = {
   UPLINK_VERSION: entry(400, 65, false, 'the two sides speak different uplink versions', 'Upgrade the older side.'),
   UPLINK_UNAUTHENTICATED: entry(401, 77, false, 'the uplink certificate is not trusted', 'Join the gateway to this Steno again.'),
   UPLINK_CHAIN_BROKEN: entry(409, 65, false, 'a block does not continue its hash chain', 'Keep the spool for examination; see docs/errors.md.'),
+  UPLINK_EARLY: entry(409, 75, true, 'events came before the recording of their session', 'Nothing: they are kept and sent again.'),
   UPLINK_SIGNATURE: entry(409, 65, false, 'a checkpoint is not signed by the key of its gateway', 'Keep the spool for examination; see docs/errors.md.'),
   STORE_UNAVAILABLE: entry(503, 75, true, 'a store does not answer or refuses writes', 'Look at `steno doctor`; nothing acknowledged is lost meanwhile.'),
   STORE_NOT_FOUND: entry(404, 66, false, 'no such object', 'Check the name.'),

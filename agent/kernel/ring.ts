@@ -46,13 +46,18 @@ export class Ring {
     return Number(Atomics.load(this.#memory.producer, 0) - Atomics.load(this.#memory.consumer, 0));
   }
 
+  /** Where the writer is now: what came before it is read by `read(…, upTo)`, and nothing after. */
+  mark(): bigint {
+    return Atomics.load(this.#memory.producer, 0);
+  }
+
   /**
    * Hands over whole records that wait, as they lie there with their headers, at most about `limit` bytes, and frees
    * their place when `take` returns. `take` must not keep the bytes. Answers how many bytes it were.
    */
-  read(limit: number, take: (records: Uint8Array) => void): number {
+  read(limit: number, take: (records: Uint8Array) => void, upTo = this.mark()): number {
     const consumed = Atomics.load(this.#memory.consumer, 0);
-    const available = Math.min(limit, Number(Atomics.load(this.#memory.producer, 0) - consumed));
+    const available = Math.min(limit, Number(upTo - consumed));
     const start = Number(consumed & BigInt(this.#mask));
     let length = 0;
     while (length < available) {
