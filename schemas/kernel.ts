@@ -9,27 +9,9 @@
  * kernel.test.ts.
  */
 import { z } from 'zod';
+import { kernelEventClasses } from './role.js';
 import { eventRow } from './rows.js';
 import type { EventRow, SessionRow } from './rows.js';
-
-/** Which events are recorded: processes; files; connections, sends and names asked; privileges, mounts, tracing, modules. */
-export const eventClasses = ['process', 'file', 'network', 'system'] as const;
-export type EventClass = (typeof eventClasses)[number];
-
-/** Member `enhanced` of a role's `recording`. strict: a session whose events cannot be recorded is refused. */
-export const enhancedSchema = z.strictObject({
-  mode: z.enum(['off', 'best_effort', 'strict']).default('best_effort'),
-  classes: z.array(z.enum(eventClasses)).max(eventClasses.length).default([...eventClasses]),
-});
-export type Enhanced = z.infer<typeof enhancedSchema>;
-export const DEFAULT_ENHANCED: Enhanced = { mode: 'best_effort', classes: [...eventClasses] };
-
-/** The strictest mode of several roles, and every class that one of them wants. */
-export function strictestEnhanced(all: readonly Enhanced[]): Enhanced {
-  const mode = (['strict', 'best_effort', 'off'] as const).find((wanted) => all.some((one) => one.mode === wanted)) ?? 'off';
-  const wanting = all.filter((one) => one.mode !== 'off');
-  return { mode, classes: eventClasses.filter((name) => wanting.some(({ classes }) => classes.includes(name))) };
-}
 
 /**
  * Name of the `env` request (RFC 4254, 6.4) by which a gateway gives a node the order for a session channel; its value
@@ -40,7 +22,7 @@ export const ORDER_VARIABLE = 'session@steno';
 export const kernelOrder = z.strictObject({
   session: z.string().regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/),
   mode: z.enum(['best_effort', 'strict']),
-  classes: z.array(z.enum(eventClasses)).min(1).max(eventClasses.length),
+  classes: z.array(z.enum(kernelEventClasses)).min(1).max(kernelEventClasses.length),
   /** Session time at which the gateway sent this, in ms, and how much later at most it arrives. */
   offset_ms: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   error_ms: z.number().int().min(0).max(60_000),
@@ -48,13 +30,14 @@ export const kernelOrder = z.strictObject({
 export type KernelOrder = z.infer<typeof kernelOrder>;
 
 /**
- * Name of the signal of an `exit-signal` (RFC 4254, 6.10, which allows names of the form NAME@DOMAIN) by which a node
- * reports on a session channel that goes on; its message is the JSON of `KernelReport`. Gateways pass none of it on.
+ * A node reports on a session channel that goes on by an `exit-signal` (RFC 4254, 6.10) of this signal whose message is
+ * this prefix and the JSON of `KernelReport`. Gateways pass none of them on; programs have no say in such a message.
  */
-export const REPORT_SIGNAL = 'kernel@steno';
+export const REPORT_SIGNAL = 'USR1';
+export const REPORT_PREFIX = 'kernel@steno ';
 
 export const kernelReport = z.union([
-  z.strictObject({ state: z.literal('on'), classes: z.array(z.enum(eventClasses)).max(eventClasses.length) }),
+  z.strictObject({ state: z.literal('on'), classes: z.array(z.enum(kernelEventClasses)).max(kernelEventClasses.length) }),
   z.strictObject({ state: z.literal('off'), reason: z.string().max(1024) }),
   /** `count` events from `first_ms` to `last_ms` of session time happened and are not in the event log. */
   z.strictObject({

@@ -21,6 +21,7 @@ enum classes {
 	CLASS_FILE = 2,
 	CLASS_NETWORK = 4,
 	CLASS_SYSTEM = 8,
+	CLASS_DNS = 16,
 };
 
 /* `op` of a record, and what the table of system calls says to do at the return of each. */

@@ -527,7 +527,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 
 static __always_inline u32 class_of(u8 op)
 {
-	return op < 64 ? CLASS_FILE : op < 80 ? CLASS_NETWORK : CLASS_SYSTEM;
+	return op < 64 ? CLASS_FILE : op < 80 ? CLASS_NETWORK | CLASS_DNS : CLASS_SYSTEM;
 }
 
 static __always_inline int is_socket(struct file *file, struct sock **sk)
@@ -605,6 +605,9 @@ static __always_inline void net_send(const struct membership *m, struct sock *sk
 	if ((e.type & 0xf) == 1 || (e.family != 2 && e.family != 10))
 		return;
 	name_remote(&e, to);
+	int asks = (m->classes & CLASS_DNS) && (e.remote_port == 53 || e.remote_port == 5353);
+	if (!asks && !(m->classes & CLASS_NETWORK))
+		return;
 	struct scratch *s = begin(m, KIND_NET, op, flags, ret);
 	if (!s)
 		return;
@@ -612,7 +615,7 @@ static __always_inline void net_send(const struct membership *m, struct sock *sk
 	__builtin_memcpy(s->text, &e, sizeof(e));
 	s->record.len[0] = sizeof(e);
 	u32 off = sizeof(e);
-	if (e.remote_port == 53 || e.remote_port == 5353) {
+	if (asks) {
 		off = put_user_bytes(payload, off, length > 512 ? 512 : length);
 		s->record.len[1] = (off - sizeof(e)) & OFF_MASK;
 	}
@@ -694,6 +697,8 @@ static __always_inline void net_call(const struct membership *m, struct call *ca
 			}
 		return;
 	}
+	if (!(m->classes & CLASS_NETWORK))
+		return;
 	struct endpoints e = {};
 	read_endpoints(&e, sk);
 	u64 unix_path = 0;

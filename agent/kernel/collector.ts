@@ -33,6 +33,7 @@ const GATHER_MS = 100;
 const AHEAD = 6;
 export const FLOOD_BYTES = 16 << 20;
 const DIGEST_MS = 10_000;
+const CLOSE_MS = 1_500;
 
 export interface CollectorDeps {
   readonly post: (message: FromCollector, transfer?: readonly ArrayBuffer[]) => void;
@@ -81,6 +82,7 @@ export class Collector {
   #gatherUntil = 0;
   #timer: NodeJS.Timeout | null = null;
   #closing = false;
+  #closeBy = 0;
 
   constructor(config: CollectorConfig, deps: CollectorDeps) {
     this.#deps = deps;
@@ -100,8 +102,8 @@ export class Collector {
   #turn(): void {
     this.#poll();
     void this.#send();
-    if (this.#closing) return;
-    const busy = this.#sessions.size > 0;
+    if (this.#closing && (this.#drained || this.#deps.now() >= this.#closeBy)) return this.#close();
+    const busy = this.#sessions.size > 0 || this.#closing;
     this.#timer = setTimeout(() => this.#turn(), busy ? BUSY_MS : IDLE_MS);
   }
 
@@ -137,7 +139,10 @@ export class Collector {
       case 'stored':
         return this.#stored(message.batch, message.refused);
       case 'close':
-        return this.#close();
+        // Time for what is on its way to ingest; the rest is sent at the next start.
+        this.#closing = true;
+        this.#closeBy = this.#deps.now() + CLOSE_MS;
+        return;
     }
   }
 
@@ -359,10 +364,13 @@ export class Collector {
     return found;
   }
 
+  get #drained(): boolean {
+    const { file, offset } = this.#position;
+    return this.#batches.size === 0 && this.#ring.waiting === 0 && (file === 0 || (file === this.#log.files.at(-1) && offset >= this.#log.size(file)));
+  }
+
   #close(): void {
-    this.#closing = true;
     if (this.#timer !== null) clearTimeout(this.#timer);
-    while (this.#ring.read(1 << 20, (records) => this.#keep(records)) > 0);
     this.#watchLosses(true);
     this.#log.close();
     this.#deps.post({ kind: 'closed' });

@@ -1,5 +1,6 @@
 /** What the node service and the thread that collects kernel events say to each other. */
-import type { EventClass, KernelGap } from '#schemas/kernel.js';
+import type { KernelGap } from '#schemas/kernel.js';
+import type { KernelEventClass } from '#schemas/role.js';
 import type { RingPlace } from './programs.js';
 import type { SessionClock } from './rows.js';
 
@@ -12,7 +13,7 @@ export interface CollectorConfig {
 
 export interface BeginSession extends SessionClock {
   readonly number: number;
-  readonly classes: readonly EventClass[];
+  readonly classes: readonly KernelEventClass[];
   readonly mode: 'best_effort' | 'strict';
 }
 

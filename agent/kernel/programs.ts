@@ -11,13 +11,13 @@ import { existsSync, readFileSync } from 'node:fs';
 import { arch, cpus, release } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { StenoError } from '#schemas/errors.js';
+import type { KernelEventClass } from '#schemas/role.js';
 import { mapMemory, openLibbpf } from './libbpf.js';
 import type { Libbpf, Pointer } from './libbpf.js';
 import { SYSCALLS, operationTable } from './syscalls.js';
 
 /** Bits of `enum classes` in agent/bpf/events.h. */
-export const classBits = { process: 1, file: 2, network: 4, system: 8 } as const;
-export type EventClass = keyof typeof classBits;
+export const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
 
 /** Slots for counters: session n uses slot n mod `SLOTS`. */
 export const SLOTS = 4096;
@@ -177,7 +177,7 @@ export class KernelPrograms {
   }
 
   /** Makes the next child of this thread the first process of session `number`; `spawn` makes it, synchronously. */
-  begin<T>(number: number, classes: readonly EventClass[], spawn: () => T): T {
+  begin<T>(number: number, classes: readonly KernelEventClass[], spawn: () => T): T {
     this.attach();
     this.#counters.fill(0n, ...slotRange(number));
     const context = Buffer.alloc(8);
