@@ -3,6 +3,8 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
+import { auditCommand } from './verbs/audit.js';
+import { eventsCommand } from './verbs/events.js';
 import { upCommand } from './up/command.js';
 import { accessCommand } from './verbs/access.js';
 import { auditCommand } from './verbs/audit.js';
@@ -69,6 +71,9 @@ Exit codes:
     usersCommand(),
     requestCommand(),
     requestsCommand(),
+    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
+    searchCommand(), eventsCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    lockCommand(), locksCommand(), unlockCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }
