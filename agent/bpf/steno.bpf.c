@@ -720,6 +720,11 @@ static __always_inline void net_call(const struct membership *m, struct call *ca
 		who.uid = task->cred->uid.val;
 		who.euid = task->cred->euid.val;
 		bpf_map_update_elem(&dialling, &key, &who, BPF_ANY);
+		/* On the same machine it may have come about before the call returned: whoever takes the entry out tells. */
+		u8 state = 0;
+		bpf_core_read(&state, sizeof(state), &sk->__sk_common.skc_state);
+		if ((state == 1 || state == 7) && bpf_map_delete_elem(&dialling, &key) == 0)
+			call->ret = state == 1 ? 0 : -111;
 	}
 	struct scratch *s = begin(m, KIND_NET, call->op, flags, call->ret);
 	if (!s)
@@ -975,14 +980,17 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int old, int new)
 		struct record r;
 		struct endpoints e;
 	} out = {};
+	struct connecting who = *found;
+	if (bpf_map_delete_elem(&dialling, &key))
+		return 0;
 	out.r.time = bpf_ktime_get_boot_ns();
-	out.r.session = found->member.session;
+	out.r.session = who.member.session;
 	out.r.kind = KIND_NET;
 	out.r.op = OP_TCP_STATE;
-	out.r.pid = found->pid;
-	out.r.tid = found->tid;
-	out.r.uid = found->uid;
-	out.r.euid = found->euid;
+	out.r.pid = who.pid;
+	out.r.tid = who.tid;
+	out.r.uid = who.uid;
+	out.r.euid = who.euid;
 	out.r.result = new == 1 ? 0 : -111;
 	out.r.len[0] = sizeof(out.e);
 	read_endpoints(&out.e, (struct sock *)sk);
@@ -991,7 +999,6 @@ int BPF_PROG(on_tcp_state, const struct sock *sk, int old, int new)
 		__sync_fetch_and_add(&c->seen, 1);
 	if (bpf_ringbuf_output(&ring, &out, sizeof(out), BPF_RB_NO_WAKEUP))
 		count_lost(out.r.session, out.r.time);
-	bpf_map_delete_elem(&dialling, &key);
 	return 0;
 }
 
