@@ -45,6 +45,9 @@ struct {
 	__type(value, struct membership);
 } followed SEC(".maps");
 
+/* How many followed processes have an id with these low bits: nought, as nearly always, saves the look-up. */
+u32 present[1 << 16] = {};
+
 /* Thread of the agent → the session that its next child begins. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -359,6 +362,7 @@ int BPF_PROG(on_fork, struct task_struct *parent, struct task_struct *child)
 	}
 	if (c)
 		__sync_fetch_and_add(&c->processes, 1);
+	__sync_fetch_and_add(&present[of & 0xffff], 1);
 	if (!(m.classes & CLASS_PROCESS))
 		return 0;
 	struct scratch *s = begin(&m, KIND_FORK, 0, 0, 0);
@@ -389,6 +393,7 @@ int BPF_PROG(on_exit, struct task_struct *task)
 		}
 	}
 	bpf_map_delete_elem(&followed, &tgid);
+	__sync_fetch_and_add(&present[tgid & 0xffff], -1);
 	/* Last: who sees no process left finds every record in the ring. */
 	if (c)
 		__sync_fetch_and_add(&c->processes, -1);
@@ -913,24 +918,23 @@ SEC("tp_btf/sys_exit")
 int BPF_PROG(on_syscall, struct pt_regs *regs, long ret)
 {
 	struct task_struct *task = bpf_get_current_task_btf();
-	struct call call = { .ret = ret };
 	struct pt_regs___x86 *x86 = (void *)regs;
 	struct pt_regs___arm64 *arm64 = (void *)regs;
-	u32 nr;
+	u32 nr, compat;
 	if (bpf_core_field_exists(x86->orig_ax)) {
 		nr = x86->orig_ax;
-		call.compat = (task->thread_info.status & 2) != 0;
+		compat = (task->thread_info.status & 2) != 0;
 	} else {
 		nr = arm64->syscallno;
 		/* TIF_32BIT */
-		call.compat = (task->thread_info.flags & (1 << 22)) != 0;
+		compat = (task->thread_info.flags & (1 << 22)) != 0;
 	}
-	if (nr >= SYSCALLS)
-		return 0;
-	call.op = ops[call.compat & 1][nr];
-	if (call.op == OP_NONE)
+	if (nr >= SYSCALLS || ops[compat & 1][nr] == OP_NONE)
 		return 0;
 	u32 tgid = task->tgid;
+	if (present[tgid & 0xffff] == 0)
+		return 0;
+	struct call call = { .ret = ret, .op = ops[compat & 1][nr], .compat = compat };
 	struct membership *m = bpf_map_lookup_elem(&followed, &tgid);
 	if (!m || !(m->classes & class_of(call.op)))
 		return 0;
