@@ -42,6 +42,9 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
+    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
     upCommand(),
     loginCommand(),
     statusCommand(),
@@ -51,6 +54,7 @@ Exit codes:
     sessionsCommand(),
     playCommand(),
     searchCommand(),
+    eventsCommand(),
     exportCommand(),
     verifyCommand(),
     auditCommand(),
@@ -70,9 +74,6 @@ Exit codes:
     usersCommand(),
     requestCommand(),
     requestsCommand(),
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), eventsCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }
