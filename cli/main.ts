@@ -9,6 +9,7 @@ import { auditCommand } from './verbs/audit.js';
 import { caCommand } from './verbs/ca.js';
 import { nodesCommand } from './verbs/cluster.js';
 import { clustersCommand } from './verbs/clusters.js';
+import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { loginCommand } from './verbs/login.js';
 import { playCommand } from './verbs/play.js';
@@ -66,6 +67,7 @@ Exit codes:
     locksCommand(),
     unlockCommand(),
     clustersCommand(),
+    eventsCommand(),
     usersCommand(),
     requestCommand(),
     requestsCommand(),
