@@ -86,6 +86,14 @@ export const errorCatalogue = {
   SEAL_KEY_MISSING: entry(500, 78, false, 'the key that seals the CA keys is missing', 'Put seal.key back from your backup. Without it the CA keys cannot be opened, and Steno makes no new ones over the old.'),
   SEAL_KEY_WRONG: entry(500, 78, false, 'the CA keys cannot be opened with this seal.key', 'Put back the seal.key that belongs to this data directory, with mode 0600.'),
   SOCKET_UNSAFE: entry(500, 78, false, 'the socket of the authority cannot be placed safely', 'Give Steno a data directory of its own, owned by the user that runs it, with mode 0700.'),
+  // Joining and the tunnel.
+  JOIN_REFUSED: entry(401, 77, false, 'the gateway does not let this machine join', 'Ask for a fresh token (`steno tokens add --type node`), and check the clock of this machine.'),
+  NODE_NAME_TAKEN: entry(409, 77, false, 'another machine has joined under this name', 'Choose another --name, or have the old node removed with `steno nodes rm`.'),
+  LABEL_NOT_ALLOWED: entry(403, 77, false, 'the token does not let this node choose these labels', 'Put them under `node/`, or have them set by the token (`steno tokens add --labels` or `--node-labels`).'),
+  GATEWAY_UNTRUSTED: entry(502, 77, false, 'this gateway is not the one to be joined', 'Compare --gateway and --ca-pin with what `steno tokens add` printed. Somebody may be in between.'),
+  AGENT_NOT_JOINED: entry(409, 64, false, 'this machine has not joined yet', 'Start the agent with --gateway, --ca-pin and --token-file; `steno tokens add --type node` prints them.'),
+  TUNNEL_MALFORMED: entry(400, 65, false, 'the tunnel carried something that is none of its frames', 'Upgrade the older side; if both are the same, something else speaks on this port.'),
+  SSHD_CONFIG: entry(409, 78, false, 'the configuration of sshd cannot be changed', 'See the detail; nothing was left changed.'),
   NODE_VERSION: entry(500, 78, false, 'this Node.js is too old', 'Use Node.js 20.19 or newer.'),
   INTERNAL: entry(500, 70, false, 'something went wrong inside Steno', 'Look at the log, and report it.'),
 } as const satisfies Record<string, ErrorEntry>;
