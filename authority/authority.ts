@@ -18,17 +18,19 @@ import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
 import { openState } from '#stores/state/open.js';
+import type { StateOptions } from '#stores/state/open.js';
+import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { createCas, openCas } from './ca.js';
-import type { Ca } from './ca.js';
+import { createCas, openCas } from './ca/ca.js';
+import type { Ca } from './ca/ca.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
 import { Records, ensureRole, ensureUser, insertCas } from './records.js';
 import { routeTable } from './routes.js';
-import { createSealer, openSealKey } from './seal.js';
+import { createSealer, openSealKey } from './ca/seal.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -41,6 +43,10 @@ export interface AuthorityConfig {
   /** Of the Unix socket; `DIR/authority.sock` unless given. */
   readonly socket?: string;
   readonly name: string;
+  /** Where the state is; SQLite in the data directory unless given. Authorities that share PostgreSQL share the seal key. */
+  readonly state?: StateOptions;
+  /** File of the seal key; `DIR/authority/seal.key` unless given. */
+  readonly sealKey?: string;
   /** `wss://host:port` of ingest, when it is known already. */
   readonly ingest?: string;
 }
@@ -75,15 +81,19 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     for (const release of owned.splice(0).reverse()) await release();
   };
   try {
-    const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
+    const state: StateOptions = config.state ?? { kind: 'sqlite', file: join(folder, 'state.sqlite') };
+    const records = new Records(await openState(state));
     owned.push(() => records.close());
-    const ca = await openOrCreateCas(records, join(folder, 'seal.key'), clock());
+    const shared = watchState(state);
+    owned.push(() => shared.close());
+    const ca = await openOrCreateCas(records, config.sealKey ?? join(folder, 'seal.key'), clock());
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
     await records.purge(clock());
 
     const directory = await Directory.open(records, ca, clock);
     owned.push(() => directory.close());
+    shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
     const links = new Links(records, directory, clock);
@@ -91,7 +101,9 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => records.audit(budget.rest(clock())));
     const parts: HttpParts = {
       log,
-      verifier: new RequestVerifier(() => directory.current(), { clock }),
+      verifier: new RequestVerifier(() => directory.current(), {
+        clock, claim: state.kind === 'sqlite' ? undefined : (nonce, until) => records.claimNonce(nonce, until),
+      }),
       refused: (caller, event, target, error) => records.audit(budget.rows(auditRow(clock(), caller, { event, target }, error))),
     };
     let sender: AuditSender | undefined;
@@ -109,8 +121,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
     owned.push(() => identity.close());
-    sender = new AuditSender(records, identity, context);
+    sender = new AuditSender(records, identity, { log, leads: () => shared.leads() });
     const auditSender = sender;
+    // An authority that does not lead leaves its rows to the one that does.
+    shared.onLead(() => auditSender.poke());
+    shared.onAudit(() => auditSender.poke());
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);

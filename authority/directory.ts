@@ -6,7 +6,7 @@
  */
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
-import type { Ca } from './ca.js';
+import type { Ca } from './ca/ca.js';
 import type { Records } from './records.js';
 
 /** Timers beyond this overflow. */
@@ -63,7 +63,7 @@ export class Directory {
 
   async #read(): Promise<void> {
     const now = this.#clock();
-    const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), await this.#records.locks(now)];
+    const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),

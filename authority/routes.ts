@@ -14,14 +14,15 @@ import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
+import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
-import type { SshCaName } from './ca.js';
+import type { SshCaName } from './ca/ca.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
-} from './certificates.js';
-import type { CertificateShape } from './certificates.js';
+} from './ca/certificates.js';
+import type { CertificateShape } from './ca/certificates.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
 import { issueUserCertificate, register } from './issue.js';
@@ -115,7 +116,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
-      const own = principal.kind === 'user' && (body.target_kind === 'user' ? body.target === caller.actor : body.target_kind === 'role' && principal.identity.roles.includes(body.target));
+      const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
       if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out whoever sets it');
       if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));

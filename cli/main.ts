@@ -8,6 +8,7 @@ import { upCommand } from './up/command.js';
 import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
@@ -35,6 +36,7 @@ Exit codes:
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    lockCommand(), locksCommand(), unlockCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

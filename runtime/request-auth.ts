@@ -14,6 +14,7 @@ import { StenoError } from '#schemas/errors.js';
 import { identityOf, userCriticalOptions } from '#schemas/identity.js';
 import type { UserIdentity } from '#schemas/identity.js';
 import { REQUEST_NAMESPACE, REQUEST_WINDOW_MS, formatAuthorization, parseAuthorization, requestText } from '#schemas/request.js';
+import type { Subject } from '#schemas/policy/subject.js';
 import type { Role } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { decodeBase64, encodeBase64 } from '#schemas/ssh/base64.js';
@@ -59,19 +60,37 @@ export class RequestVerifier {
   readonly #clock: () => number;
   readonly #startedAt: number;
   readonly #maxNonces: number;
+  readonly #claim: ((nonce: string, until: number) => Promise<boolean>) | undefined;
   /** Nonce to the moment from which the window alone refuses it; in order of arrival. */
   readonly #nonces = new Map<string, number>();
 
-  /** `trust` is asked for each request and throws when nothing is known yet. */
-  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000 }: { readonly clock: () => number; readonly maxNonces?: number }) {
+  /**
+   * `trust` is asked for each request and throws when nothing is known yet. `claim` remembers nonces for all verifiers
+   * that stand for one service, and says whether this one is the first to see it; left out where there is one only.
+   */
+  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000, claim }: {
+    readonly clock: () => number; readonly maxNonces?: number; readonly claim?: ((nonce: string, until: number) => Promise<boolean>) | undefined;
+  }) {
+    this.#claim = claim;
     this.#trust = trust;
     this.#clock = clock;
     this.#startedAt = clock();
     this.#maxNonces = maxNonces;
   }
 
-  /** Who sent the request; throws the refusal. A request passes once. */
+  /** Who sent the request; throws the refusal. A request passes once, over all verifiers that share their nonces. */
+  async admit(request: ReceivedRequest): Promise<Caller> {
+    const { nonce, until, caller } = this.#verify(request);
+    if (this.#claim !== undefined && !(await this.#claim(nonce, until))) throw new StenoError('REQUEST_REPLAYED');
+    return caller;
+  }
+
+  /** As `admit`, where there is one verifier only. */
   verify(request: ReceivedRequest): Caller {
+    return this.#verify(request).caller;
+  }
+
+  #verify(request: ReceivedRequest): { readonly nonce: string; readonly until: number; readonly caller: Caller } {
     const signed = parseAuthorization(request.authorization ?? '');
     if (signed === null) throw new StenoError('NOT_SIGNED_IN');
     const now = this.#clock();
@@ -82,8 +101,14 @@ export class RequestVerifier {
     const caller = checkUserCertificate(parseCertificate(blob), this.#trust(), { now, sourceAddress: request.sourceAddress });
     const text = requestText(request.method, request.target, sha256Hex(request.body), signed.time, signed.nonce);
     if (!verify(caller.certificate.publicKey, signature, signedData(text))) throw new StenoError('CERT_BAD_SIGNATURE');
-    this.#use(`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS, now);
-    return { identity: caller.identity, roles: caller.roles };
+    const [nonce, until] = [`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS];
+    this.#use(nonce, until, now);
+    return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
+  }
+
+  /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */
+  recheck(identity: UserIdentity): void {
+    assertCounts(identity, this.#trust(), this.#clock());
   }
 
   #use(nonce: string, until: number, now: number): void {
@@ -124,19 +149,38 @@ export function checkUserCertificate(
   const identity = identityOf(certificate);
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
   if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
-  const roles = rolesNamed(identity.roles, trust.roles);
-  const lock = lockOn(trust.locks, lockTargets(identity), context.now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
-  return { certificate, identity, roles };
+  return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
 }
+
+/** The roles of an identity that counts now, by roles and locks. */
+function assertCounts(identity: UserIdentity, trust: TrustSource, now: number): readonly Role[] {
+  const roles = rolesNamed(identity.roles, trust.roles);
+  assertUnlocked(trust.locks, lockTargets(identity), now);
+  return roles;
+}
+
+/** Lists by the names they were asked for with, for each list of known roles: the policy's index belongs to a list. */
+const namedRoles = new WeakMap<readonly Role[], { readonly byName: ReadonlyMap<string, Role>; readonly lists: Map<string, readonly Role[]> }>();
+const MAX_LISTS = 10_000;
 
 /** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
 export function rolesNamed(names: readonly string[], known: readonly Role[]): readonly Role[] {
-  return names.map((name) => {
-    const role = known.find((candidate) => candidate.name === name);
+  const { byName, lists } = namedRoles.get(known) ?? { byName: new Map(known.map((role) => [role.name, role])), lists: new Map<string, readonly Role[]>() };
+  namedRoles.set(known, { byName, lists });
+  const key = names.join(',');
+  const list = lists.get(key) ?? names.map((name) => {
+    const role = byName.get(name);
     if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
     return role;
   });
+  if (lists.size >= MAX_LISTS) lists.clear();
+  lists.set(key, list);
+  return list;
+}
+
+/** The holder of an identity, as the policy asks. Throws ACCESS_DENIED for a role that is gone. */
+export function subjectOf({ user, traits, roles }: Pick<UserIdentity, 'user' | 'traits' | 'roles'>, known: readonly Role[]): Subject {
+  return { user, traits, roles: rolesNamed(roles, known) };
 }
 
 /** What a lock can name to put this user out, wherever they go. */
@@ -151,6 +195,14 @@ export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, '
 export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): Lock | null {
   const inForce = (lock: Lock): boolean => lock.expires_at === null || lock.expires_at > now;
   return locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null;
+}
+
+/** Throws LOCKED, with who or what is locked and why; the lock is its cause. */
+export function assertUnlocked(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): void {
+  const lock = lockOn(locks, targets, now);
+  if (lock === null) return;
+  const until = lock.expires_at === null ? '' : ` (until ${new Date(lock.expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC)`;
+  throw new StenoError('LOCKED', `on ${lock.target_kind} ${lock.target}${until}${lock.reason === '' ? '' : `: ${lock.reason}`}`, { cause: lock });
 }
 
 function signedData(text: string): Uint8Array {

@@ -23,7 +23,7 @@
  *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
- *   GET  /v1/locks                       Lock[]             PUT, DELETE /v1/locks/:id   (administer)
+ *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
  *   POST /v1/host-certificate {public_key, name} → {certificate}   (administer, a gateway, or the node itself)
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
  *   POST /v1/sign-in {token}             viewer → WebIdentity
@@ -205,6 +205,12 @@ export interface Lock {
   readonly target: string;
   readonly reason: string;
   readonly expires_at: number | null;
+}
+
+/** As `GET /v1/locks` lists them. */
+export interface LockRecord extends Lock {
+  readonly created_by: string;
+  readonly created_at: number;
 }
 
 export interface WebIdentity {

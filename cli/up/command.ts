@@ -15,6 +15,8 @@ interface UpOptions {
   readonly sshListen: string;
   readonly webListen: string;
   readonly objects?: string;
+  readonly state?: string;
+  readonly sealKey?: string;
   readonly node: boolean;
   readonly nodeName?: string;
 }
@@ -26,10 +28,13 @@ export function upCommand(): Command {
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
+    .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
+    .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
     .addHelpText('after', `
 When all of it is ready, DIR/run.json says what is where. Ctrl-C ends live sessions cleanly and drains.
+A password for --state goes into $STENO_STATE (the whole URL), $PGPASSWORD or a pgpass file, never into the command line.
 Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/steno.`)
     .action(async (options: UpOptions) => {
       const { out, env } = standardOutput;
@@ -48,6 +53,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const machine = await startMachine(
         {
           dir, version, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
+          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },
@@ -60,6 +66,17 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       }
       out.write('Stopped.\n');
     });
+}
+
+/** The option, which everybody on the machine can read, may hold no password; the environment may. */
+function stateUrl(option: string | undefined, environment: string | undefined): string | undefined {
+  const url = option ?? (environment === '' ? undefined : environment);
+  if (url === undefined) return undefined;
+  if (!/^postgres(ql)?:\/\//.test(url)) throw new StenoError('USAGE', 'the state is postgres://USER@HOST/DATABASE');
+  if (option !== undefined && /^[^/]*\/\/[^/@]*:[^/@]*@|[?&]password=/.test(option)) {
+    throw new StenoError('USAGE', 'a password in the command line is seen by every user of this machine; put the URL into STENO_STATE');
+  }
+  return url;
 }
 
 async function announce({ run, data }: Machine): Promise<void> {

@@ -21,7 +21,7 @@ import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
-import { assertUnlocked } from './authorization.js';
+import { assertAdmitted } from './authorization.js';
 import { message, MSG } from './messages.js';
 import { explain } from './refusal.js';
 import type { Transport } from './transport.js';
@@ -159,7 +159,7 @@ export class Admission {
     const wanted = destination.kind === 'node' ? destination.login : userName;
     const isOwnName = destination.kind === 'jump' && userName === identity.user;
     if (!isOwnName && !allowsLogin(certificate, wanted)) throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
-    assertUnlocked(snapshot, identity, undefined, this.#deps.now());
+    assertAdmitted(snapshot, identity, undefined, this.#deps.now());
     return { identity, certificate, blob, source: this.#source, destination };
   }
 

@@ -10,9 +10,15 @@ import { StenoError } from '#schemas/errors.js';
 import { columnTypes } from './dialect.js';
 import type { StateEngine, StateMigration } from './dialect.js';
 import { tables } from './migrations/0001_tables.js';
+import { requestNonces } from './migrations/0009_request_nonces.js';
+import { users } from './migrations/0003_users.js';
 
 /** By number; the names are the order. */
-export const migrations: Readonly<Record<string, StateMigration>> = { '0001_tables': tables };
+export const migrations: Readonly<Record<string, StateMigration>> = {
+  '0001_tables': tables,
+  '0009_request_nonces': requestNonces,
+  '0003_users': users,
+};
 
 export async function migrateState<Schema>(
   database: Kysely<Schema>, engine: StateEngine, steps: Readonly<Record<string, StateMigration>> = migrations,

@@ -17,6 +17,16 @@ export interface UserTable {
   roles: Json;
   created_at: Moment;
   disabled_at: Moment | null;
+  /** How the user proves who they are: a password and more, single sign-on, or, for machines, a renewable key. */
+  kind: Generated<'local' | 'sso' | 'bot'>;
+  /** The connector of single sign-on that the user comes by; null otherwise. */
+  connector: Generated<string | null>;
+  /** `Traits`. */
+  traits: Generated<Json>;
+  created_by: Generated<string>;
+  /** Argon2id in PHC form; null: none was set. */
+  password_hash: Generated<string | null>;
+  password_changed_at: Generated<Moment | null>;
 }
 
 export interface RoleTable {
@@ -75,6 +85,10 @@ export interface WebSessionTable {
   user: string;
   created_at: Moment;
   expires_at: Moment;
+  /** `link`, `local`, or the connector. */
+  via: Generated<string>;
+  /** The device that confirmed the login as a second factor. */
+  mfa: Generated<string | null>;
 }
 
 export interface GatewayTable {
@@ -103,6 +117,133 @@ export interface LockTable {
   expires_at: Moment | null;
 }
 
+/** Nonces of signed requests that were taken; only kept where several authorities share the store. */
+export interface RequestNonceTable {
+  /** `serial of the certificate:nonce`. */
+  nonce: string;
+  expires_at: Moment;
+}
+
+export interface MfaDeviceTable {
+  id: string;
+  user: string;
+  kind: 'totp' | 'passkey';
+  label: string;
+  /** Of a TOTP device: its secret, encrypted by the authority. */
+  secret_sealed: Uint8Array | null;
+  /** Of a passkey: base64url of the credential's id, and its public key in COSE form. */
+  credential_id: string | null;
+  public_key: Uint8Array | null;
+  /** Of a passkey its signature counter; of a TOTP device the last time step of which a code was taken. */
+  counter: number;
+  transports: Json;
+  created_at: Moment;
+  last_used_at: Moment | null;
+}
+
+export interface RecoveryCodeTable {
+  /** SHA-256 of the code, lower-case hex. */
+  hash: string;
+  user: string;
+  used_at: Moment | null;
+}
+
+export interface InvitationTable {
+  hash: string;
+  user: string;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+  used_at: Moment | null;
+}
+
+export interface CeremonyTable {
+  hash: string;
+  kind: 'totp' | 'passkey' | 'passkey-login';
+  user: string | null;
+  /** What must come back: a secret or a challenge, encrypted by the authority. */
+  secret_sealed: Uint8Array;
+  expires_at: Moment;
+}
+
+export interface GuessTable {
+  /** `user:NAME`, `source:ADDRESS` and the like. */
+  key: string;
+  failures: number;
+  last_at: Moment;
+  blocked_until: Moment;
+}
+
+export interface LoginAttemptTable {
+  /** SHA-256 of the state that goes to the provider and comes back. */
+  hash: string;
+  connector: string;
+  /** SHA-256 of the cookie of the browser that began. */
+  binding: string;
+  /** What the connector wants back, encrypted by the authority. */
+  kept_sealed: Uint8Array;
+  /** The provider's answer, where it came without the cookie. */
+  parked: Json | null;
+  /** Path of our own to go on to. */
+  next: string;
+  expires_at: Moment;
+  used_at: Moment | null;
+}
+
+export interface DeviceLoginTable {
+  /** SHA-256 of the device code. */
+  hash: string;
+  user_code: string;
+  public_key: string;
+  /** What the client says of itself: shown, never believed. */
+  client: string;
+  source: string;
+  wanted_user: string | null;
+  created_at: Moment;
+  expires_at: Moment;
+  polled_at: Moment | null;
+  state: 'waiting' | 'approved' | 'denied' | 'taken';
+  user: string | null;
+  mfa: string | null;
+}
+
+export interface SessionConfirmationTable {
+  /** SHA-256 of the code in the address that the user opens. */
+  hash: string;
+  user: string;
+  node: string;
+  login: string;
+  gateway: string;
+  source: string;
+  created_at: Moment;
+  expires_at: Moment;
+  state: 'waiting' | 'approved' | 'denied' | 'taken';
+  mfa: string | null;
+}
+
+export interface BotTokenTable {
+  hash: string;
+  bot: string;
+  created_by: string;
+  expires_at: Moment;
+  used_at: Moment | null;
+}
+
+export interface BotInstanceTable {
+  id: string;
+  bot: string;
+  /** `type base64` of the key that renews next. */
+  public_key: string;
+  /** Counts renewals; a copy that renews makes two of one generation. */
+  generation: number;
+  joined_at: Moment;
+  renewed_at: Moment;
+  /** End of the last certificate: later nothing can be renewed. */
+  expires_at: Moment;
+  source: string;
+  stopped_at: Moment | null;
+}
+
 export interface StateSchema {
   users: UserTable;
   roles: RoleTable;
@@ -114,6 +255,17 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  request_nonces: RequestNonceTable;
+  mfa_devices: MfaDeviceTable;
+  recovery_codes: RecoveryCodeTable;
+  invitations: InvitationTable;
+  ceremonies: CeremonyTable;
+  guesses: GuessTable;
+  login_attempts: LoginAttemptTable;
+  device_logins: DeviceLoginTable;
+  session_confirmations: SessionConfirmationTable;
+  bot_tokens: BotTokenTable;
+  bot_instances: BotInstanceTable;
 }
 
 export type Row<T extends keyof StateSchema> = Selectable<StateSchema[T]>;

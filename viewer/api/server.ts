@@ -74,6 +74,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
   const altogether = new Limiter(SIGN_INS.total, 60_000);
   let hosts: ReadonlySet<string> = new Set();
+  const stopWatching = deps.authority.onChange(() => {
+    identities.forget();
+    relay.recheck();
+  });
   let exporting = 0;
 
   const app = fastify({
@@ -192,6 +196,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       const recheck = async (): Promise<void> => {
         if (identity.by === 'cookie') await sessions.row(await identities.identify(facts), row.session);
         else if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
+        else identity.recheck();
       };
       sockets.handleUpgrade(request, socket, head, (viewer) => relay.follow(viewer, { session: row.session, after, recheck }));
     };
@@ -205,6 +210,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
     async close() {
+      stopWatching();
       relay.close();
       sockets.close();
       app.server.closeAllConnections();

@@ -115,8 +115,10 @@ export async function openStand(webRoot?: string): Promise<Stand> {
         signOut: async (text) => {
           over.add(text);
         },
+        onChange: () => () => undefined,
       },
       requests: {
+        recheck: () => undefined,
         verify({ authorization }: ReceivedRequest): Caller {
           if (authorization !== 'Steno by alice') throw new StenoError('CERT_BAD_SIGNATURE');
           const role = roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' });
