@@ -10,7 +10,7 @@ import { userInfo } from 'node:os';
 import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { formatServiceName, isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import type { Log } from '#runtime/log.js';
@@ -28,6 +28,7 @@ import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
+import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser, insertCas } from './records.js';
 import { routeTable } from './routes.js';
 import { createSealer, openSealKey } from './ca/seal.js';
@@ -96,6 +97,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const presence = new Presence(records, clock);
     const links = new Links(records, directory, clock);
     const budget = new RefusalBudget();
     owned.push(() => records.audit(budget.rest(clock())));
@@ -112,7 +114,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ingest = url;
       sender?.setIngest(url);
     };
-    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest });
+    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest, presence, refused: parts.refused });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -133,7 +135,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
       onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
     }) as () => void);
-    const watch = new Watch(directory, records, context);
+    const watch = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
     onTls.server.on('upgrade', watch.onUpgrade);
     const tls = await listen(onTls.server, config.listen);
     owned.push(() => onTls.app.close());

@@ -72,7 +72,7 @@ export interface Administrator {
   call(method: AuthorityCall['method'], target: string, body?: unknown): Promise<unknown>;
 }
 
-export async function administrator(authority: RunningAuthority, cleanup: Cleanup): Promise<Administrator> {
+export async function administrator(authority: RunningAuthority, cleanup: Cleanup, clock: () => number = Date.now): Promise<Administrator> {
   const key = generateKey();
   const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob) } })) as LoginResult;
   const certificate = parseAuthorizedLine(login.certificate).blob;
@@ -85,7 +85,7 @@ export async function administrator(authority: RunningAuthority, cleanup: Cleanu
     call: (method, target, body) =>
       callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, {
         method, target, ...(body === undefined ? {} : { body }),
-        headers: { authorization: signRequest(key, certificate, method, target, body === undefined ? undefined : Buffer.from(JSON.stringify(body))) },
+        headers: { authorization: signRequest(key, certificate, method, target, body === undefined ? undefined : Buffer.from(JSON.stringify(body)), clock()) },
       }),
   };
 }

@@ -29,6 +29,9 @@
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
+ *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
+ *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
+ *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  */
 import type { ServiceKind } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
@@ -219,3 +222,32 @@ export interface WebIdentity {
   readonly roles: readonly Role[];
   readonly expires_at: number;
 }
+
+/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+export interface NodeStatus extends NodeRecord {
+  readonly state: 'live' | 'gone' | 'agentless';
+  readonly since: number | null;
+}
+
+export interface JoinTokenInfo {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
+  readonly node_labels: readonly string[];
+  readonly uses_left: number;
+  readonly created_by: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+}
+
+export interface JoinTokenCreated extends JoinTokenInfo {
+  /** Shown this once. */
+  readonly token: string;
+  readonly ca_pins: readonly string[];
+  /** `host:port` of the tunnel listeners there are. */
+  readonly gateways: readonly string[];
+}
+
+export type JoinResult =
+  | { readonly kind: 'joined'; readonly enrolment: Enrolment; readonly labels: Readonly<Record<string, string>> }
+  | { readonly kind: 'refused'; readonly code: string; readonly detail: string };

@@ -1,0 +1,57 @@
+/**
+ * The machine's side of joining (schemas/join.ts): what it signs with the token, its service key and its host key.
+ *
+ * Tested in authority/nodes/nodes.test.ts, by an authority that takes what is signed here.
+ */
+import { createHash, createPrivateKey, sign } from 'node:crypto';
+import type { KeyObject } from 'node:crypto';
+import { StenoError } from '#schemas/errors.js';
+import { hostKeyText, joinText, nodeText, parseJoinToken } from '#schemas/join.js';
+import type { JoinRequest, NodeRequest, SignedJoin, SignedNodeRequest } from '#schemas/join.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import type { SshSigner } from './ssh/keys.js';
+
+/** RFC 8410: what stands before the 32 bytes of an Ed25519 private key in PKCS#8. */
+const ed25519Head = Buffer.from('302e020100300506032b657004220420', 'hex');
+
+export interface NodeKeys {
+  /** PEM, ECDSA P-256. */
+  readonly service: string;
+  readonly host: SshSigner;
+}
+
+/** Throws USAGE when the text is no token. */
+export function signJoin(token: string, keys: NodeKeys, request: Omit<JoinRequest, 'version' | 'token' | 'host_key'>): SignedJoin {
+  const parsed = parseJoinToken(token.trim());
+  if (parsed === null) throw new StenoError('USAGE', 'the token is not one of `steno tokens add`');
+  const whole: JoinRequest = { version: 1, token: parsed.id, ...request, host_key: formatPublicLine(keys.host.publicBlob) };
+  const text = JSON.stringify(whole);
+  const signed = Buffer.from(joinText(text));
+  return {
+    request: text,
+    token_signature: sign(null, signed, ed25519(parsed.seed)).toString('base64'),
+    service_signature: sign('sha256', signed, keys.service).toString('base64'),
+    host_signature: keys.host.sign(signed).toString('base64'),
+  };
+}
+
+export function signNodeRequest(service: string, request: NodeRequest): SignedNodeRequest {
+  const text = JSON.stringify(request);
+  return { request: text, signature: sign('sha256', Buffer.from(nodeText(text)), service).toString('base64') };
+}
+
+export function signRenewal(keys: NodeKeys, node: string, serviceKey: string, time: number): SignedNodeRequest {
+  return signNodeRequest(keys.service, {
+    kind: 'renew', node, time, service_key: serviceKey, host_key: formatPublicLine(keys.host.publicBlob),
+    host_signature: keys.host.sign(Buffer.from(hostKeyText(node, time))).toString('base64'),
+  });
+}
+
+/** How pins are written: SHA-256 over the SPKI (DER) of a CA. */
+export function pinOf(spki: Uint8Array): string {
+  return `sha256:${createHash('sha256').update(spki).digest('hex')}`;
+}
+
+function ed25519(seed: string): KeyObject {
+  return createPrivateKey({ key: Buffer.concat([ed25519Head, Buffer.from(seed, 'base64url')]), format: 'der', type: 'pkcs8' });
+}
