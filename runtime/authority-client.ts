@@ -9,8 +9,9 @@
  */
 import { Agent } from 'node:https';
 import { WebSocket } from 'ws';
-import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { SignedJoin, SignedNodeRequest } from '#schemas/join.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from './authority-http.js';
@@ -37,11 +38,22 @@ export interface AuthorityClient {
   hostCertificate(request: { readonly public_key: string; readonly name: string }): Promise<Buffer>;
   /** Agents only: says where the caller's own node is. */
   registerNode(node: NodeRegistration): Promise<NodeRecord>;
+  /** Gateways only. */
+  readonly nodes: NodeCalls;
   /** Viewers only. */
   signIn(token: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
   signOut(token: string): Promise<void>;
   close(): void;
+}
+
+/** What a gateway carries for machines that join and for nodes behind its tunnels. */
+export interface NodeCalls {
+  challenge(): Promise<unknown>;
+  join(signed: SignedJoin, source: string): Promise<JoinResult>;
+  signed(request: SignedNodeRequest): Promise<unknown>;
+  /** Which nodes hold a tunnel; false when the authority wants to hear of all. */
+  held(held: object): Promise<boolean>;
 }
 
 const FIRST_BACKOFF_MS = 100;
@@ -87,6 +99,12 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     sessionCertificate: (request) => certificate('/v1/session-certificate', request),
     hostCertificate: (request) => certificate('/v1/host-certificate', request),
     registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
+    nodes: {
+      challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
+      join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
+      signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
+      held: async (held) => ((await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean }).known,
+    },
     signIn: async (token) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token } })) as WebIdentity,
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     signOut: async (token) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: session(token) }); },
