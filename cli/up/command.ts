@@ -14,6 +14,8 @@ interface UpOptions {
   readonly data?: string;
   readonly sshListen: string;
   readonly webListen: string;
+  readonly tunnelListen?: string;
+  readonly tunnelAddress?: string;
   readonly objects?: string;
   readonly state?: string;
   readonly sealKey?: string;
@@ -27,6 +29,8 @@ export function upCommand(): Command {
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
+    .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
+    .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
@@ -52,7 +56,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       };
       const machine = await startMachine(
         {
-          dir, version, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
+          dir, version, sshListen: options.sshListen, webListen: options.webListen, tunnelListen: options.tunnelListen, tunnelAddress: options.tunnelAddress, objects: options.objects,
           state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey,
           node: options.node ? (options.nodeName ?? null) : false,
         },
@@ -94,6 +98,7 @@ ${styled(out, env, 'green', '●')} ${bold(`Steno ${run.version} is running`)}  
 
   SSH gateway  ${run.ssh}
   Viewer       ${run.web}
+  Agents       ${run.tunnel}
   Node         ${run.node ?? dim('none; register one with `steno nodes add`')}
   Data         ${data}
   Logs         ${data}/logs

@@ -19,6 +19,7 @@ import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
 import type { Log } from '#runtime/log.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
+import { splitAddress } from '../home.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../data-dir.js';
 import type { DataDir, RunFile } from '../data-dir.js';
 import { requireNodeVersion } from '../verbs/status.js';
@@ -26,11 +27,15 @@ import { reserve } from './ports.js';
 import { startStage } from './supervisor.js';
 import type { Stage } from './supervisor.js';
 
+const DEFAULT_TUNNEL_PORT = 8024;
+
 export interface MachineOptions {
   readonly dir: DataDir;
   readonly version: string;
   readonly sshListen: string;
   readonly webListen: string;
+  readonly tunnelListen: string | undefined;
+  readonly tunnelAddress: string | undefined;
   readonly objects: string | undefined;
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
@@ -62,6 +67,8 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
   try {
     await outlive(orphans, log);
     const ssh = await reserve(options.sshListen, '--ssh-listen');
+    const { host, port } = splitAddress(options.sshListen);
+    const tunnel = await reserve(options.tunnelListen ?? `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? 0 : DEFAULT_TUNNEL_PORT}`, '--tunnel-listen');
     const web = await reserve(options.webListen, '--web-listen');
     const [authority, ingest, agent] = await Promise.all(['authority', 'ingest', 'agent'].map((name) => reserve('127.0.0.1:0', name)));
     const sub = (name: string): string => {
@@ -87,10 +94,10 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     });
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)) });
-    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl });
+    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl, tunnelListen: tunnel, ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }) });
     if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node });
     const run: RunFile = {
-      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: `http://${web}`, authority: authorityUrl,
+      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: `http://${web}`, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
       ingest: ingestUrl, socket: dir.socket, node, processes: pidsOf(stages),
     };
     writeRunFile(dir, run);

@@ -19,6 +19,7 @@ import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
 import { dial } from './dial.js';
+import type { OpenTunnel } from './dial.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
@@ -37,6 +38,7 @@ export interface GuestDeps {
   readonly certificates: SessionCertificates;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  readonly openTunnel: OpenTunnel;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -174,7 +176,7 @@ export class Guest {
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
       const { node } = authorize(snapshot, admitted.identity, target, this.#deps.now());
       const transport = await dial({
-        node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        node, openTunnel: this.#deps.openTunnel, source: this.#source, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
       });
       if (client.closed) return transport.end();

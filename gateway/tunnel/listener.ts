@@ -12,7 +12,7 @@
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:https';
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { AddressInfo } from 'node:net';
+import type { AddressInfo, Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
@@ -77,8 +77,8 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   const idle = new Map<string, number>();
   let idleCount = 0;
   /** Ends the bounds of a connection that has become a tunnel. */
-  const busy = new WeakMap<object, () => void>();
-  server.on('connection', (socket) => {
+  const busy = new Map<string, () => void>();
+  server.on('connection', (socket: Socket) => {
     const source = plain(socket.remoteAddress);
     const of = idle.get(source) ?? 0;
     socket.on('error', () => socket.destroy());
@@ -96,16 +96,16 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
       if (left === 0) idle.delete(source);
       else idle.set(source, left);
     };
-    busy.set(socket, release);
-    socket.on('close', release);
+    const name = connectionName(socket);
+    busy.set(name, release);
+    socket.on('close', () => {
+      busy.delete(name);
+      release();
+    });
   });
   server.on('tlsClientError', (error, socket) => {
-    refusals.refused('tunnel.refused', plain(socket.remoteAddress), new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`));
+    refusals.refused('tunnel.refused', plain((socket as unknown as Socket).remoteAddress), new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`));
     socket.destroy();
-  });
-  server.on('secureConnection', (socket) => {
-    const release = busy.get((socket as unknown as { _parent: object | null })._parent ?? {});
-    if (release !== undefined) busy.set(socket, release);
   });
   server.on('clientError', (_error, socket) => socket.destroy());
   server.on('request', (request, response) => {
@@ -122,7 +122,7 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     socket.on('error', () => socket.destroy());
     admit(request, deps).then(
       ({ node, key }) => sockets.handleUpgrade(request, socket, head, (ws) => {
-        busy.get(request.socket)?.();
+        busy.get(connectionName(request.socket))?.();
         if (tunnels.count >= MAX_TUNNELS) return ws.terminate();
         const source = sourceOf(request);
         let pending = 0;
@@ -293,6 +293,11 @@ function issuerOf(certificate: string, bundle: string): string {
   const leaf = new X509Certificate(certificate);
   const cas = [...bundle.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(([pem]) => pem);
   return cas.find((pem) => leaf.verify(new X509Certificate(pem).publicKey)) ?? '';
+}
+
+/** The same for a connection and for the TLS over it. */
+function connectionName({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
 }
 
 function sourceOf(request: IncomingMessage): string {
