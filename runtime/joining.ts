@@ -3,7 +3,7 @@
  *
  * Tested in authority/nodes/nodes.test.ts, by an authority that takes what is signed here.
  */
-import { createHash, createPrivateKey, sign } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { StenoError } from '#schemas/errors.js';
 import { hostKeyText, joinText, nodeText, parseJoinToken } from '#schemas/join.js';
@@ -14,35 +14,49 @@ import type { SshSigner } from './ssh/keys.js';
 /** RFC 8410: what stands before the 32 bytes of an Ed25519 private key in PKCS#8. */
 const ed25519Head = Buffer.from('302e020100300506032b657004220420', 'hex');
 
+export interface ServiceSigner {
+  /** SPKI. */
+  readonly publicPem: string;
+  /** DER. */
+  sign(data: Uint8Array): Buffer;
+}
+
 export interface NodeKeys {
-  /** PEM, ECDSA P-256. */
-  readonly service: string;
+  /** ECDSA P-256. */
+  readonly service: ServiceSigner;
   readonly host: SshSigner;
 }
 
+export function serviceSigner(privatePem: string): ServiceSigner {
+  return {
+    publicPem: createPublicKey(privatePem).export({ type: 'spki', format: 'pem' }).toString(),
+    sign: (data) => sign('sha256', data, privatePem),
+  };
+}
+
 /** Throws USAGE when the text is no token. */
-export function signJoin(token: string, keys: NodeKeys, request: Omit<JoinRequest, 'version' | 'token' | 'host_key'>): SignedJoin {
+export function signJoin(token: string, keys: NodeKeys, request: Omit<JoinRequest, 'version' | 'token' | 'host_key' | 'service_key'>): SignedJoin {
   const parsed = parseJoinToken(token.trim());
   if (parsed === null) throw new StenoError('USAGE', 'the token is not one of `steno tokens add`');
-  const whole: JoinRequest = { version: 1, token: parsed.id, ...request, host_key: formatPublicLine(keys.host.publicBlob) };
+  const whole: JoinRequest = { version: 1, token: parsed.id, ...request, service_key: keys.service.publicPem, host_key: formatPublicLine(keys.host.publicBlob) };
   const text = JSON.stringify(whole);
   const signed = Buffer.from(joinText(text));
   return {
     request: text,
     token_signature: sign(null, signed, ed25519(parsed.seed)).toString('base64'),
-    service_signature: sign('sha256', signed, keys.service).toString('base64'),
+    service_signature: keys.service.sign(signed).toString('base64'),
     host_signature: keys.host.sign(signed).toString('base64'),
   };
 }
 
-export function signNodeRequest(service: string, request: NodeRequest): SignedNodeRequest {
+export function signNodeRequest(service: ServiceSigner, request: NodeRequest): SignedNodeRequest {
   const text = JSON.stringify(request);
-  return { request: text, signature: sign('sha256', Buffer.from(nodeText(text)), service).toString('base64') };
+  return { request: text, signature: service.sign(Buffer.from(nodeText(text))).toString('base64') };
 }
 
-export function signRenewal(keys: NodeKeys, node: string, serviceKey: string, time: number): SignedNodeRequest {
+export function signRenewal(keys: NodeKeys, node: string, time: number): SignedNodeRequest {
   return signNodeRequest(keys.service, {
-    kind: 'renew', node, time, service_key: serviceKey, host_key: formatPublicLine(keys.host.publicBlob),
+    kind: 'renew', node, time, service_key: keys.service.publicPem, host_key: formatPublicLine(keys.host.publicBlob),
     host_signature: keys.host.sign(Buffer.from(hostKeyText(node, time))).toString('base64'),
   });
 }

@@ -1,11 +1,11 @@
-import { createPublicKey, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JoinResult, JoinTokenCreated, JoinTokenInfo, NodeStatus } from '#schemas/api.js';
 import { formatJoinToken, parseJoinToken } from '#schemas/join.js';
 import type { JoinRequest, SignedJoin } from '#schemas/join.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { signJoin, signNodeRequest, signRenewal } from '#runtime/joining.js';
+import { serviceSigner, signJoin, signNodeRequest, signRenewal } from '#runtime/joining.js';
 import type { NodeKeys } from '#runtime/joining.js';
 import { Agent } from 'node:https';
 import { callAuthority } from '#runtime/authority-http.js';
@@ -31,15 +31,15 @@ beforeAll(async () => {
 afterAll(() => cleanup.run());
 
 const newKeys = (): NodeKeys => ({
-  service: generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), host: generateKey(),
+  service: serviceSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()), host: generateKey(),
 });
-const publicPem = (keys: NodeKeys): string => createPublicKey(keys.service).export({ type: 'spki', format: 'pem' }).toString();
+const withPublic = (keys: NodeKeys, other: NodeKeys): NodeKeys => ({ ...keys, service: { publicPem: other.service.publicPem, sign: (data) => keys.service.sign(data) } });
 const newToken = async (wish: object = {}): Promise<JoinTokenCreated> =>
   (await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [], ...wish })) as JoinTokenCreated;
 const nonce = async (): Promise<string> => ((await gateway('POST', '/v1/nodes/challenge', {})) as { nonce: string }).nonce;
 
 async function sign(token: string, keys: NodeKeys, change: Partial<JoinRequest> = {}): Promise<SignedJoin> {
-  return signJoin(token, keys, { nonce: await nonce(), channel: randomBytes(32).toString('base64'), name: 'web-1', service_key: publicPem(keys), labels: {}, ssh: 'service', ...change });
+  return signJoin(token, keys, { nonce: await nonce(), channel: randomBytes(32).toString('base64'), name: 'web-1', labels: {}, ssh: 'service', ...change });
 }
 const join = async (signed: SignedJoin): Promise<JoinResult> => (await gateway('POST', '/v1/nodes/join', { signed, source: '192.0.2.7' })) as JoinResult;
 const names = async (): Promise<readonly NodeStatus[]> => (await admin.call('GET', '/v1/nodes')) as NodeStatus[];
@@ -110,7 +110,7 @@ describe('joining', () => {
       const signed = await sign((await newToken()).token, newKeys(), { name: 'x' });
       return { ...signed, request: signed.request.replace('"name":"x"', '"name":"y"') };
     }],
-    ['a service key that it does not hold', 'JOIN_REFUSED', async () => sign((await newToken()).token, newKeys(), { name: 'x', service_key: publicPem(newKeys()) })],
+    ['a service key that it does not hold', 'JOIN_REFUSED', async () => sign((await newToken()).token, withPublic(newKeys(), newKeys()), { name: 'x' })],
     ['a host key that it does not hold', 'JOIN_REFUSED', async () => {
       const keys = newKeys();
       const other = generateKey();
@@ -166,9 +166,9 @@ describe('a node that has joined', () => {
   });
 
   it('renews for the key it joined with and for no other', async () => {
-    const renewed = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', publicPem(keys), now))) as { host_certificate: string };
+    const renewed = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as { host_certificate: string };
     expect(parseCertificate(parseAuthorizedLine(renewed.host_certificate).blob).principals).toEqual(['self', 'self.steno']);
-    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', publicPem(newKeys()), now))).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(withPublic(keys, newKeys()), 'self', now))).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   });
 
   it('is there while a gateway holds it, and gone when that falls silent or begins anew', async () => {
@@ -193,7 +193,7 @@ describe('a node that has joined', () => {
     await admin.call('DELETE', '/v1/nodes/self');
     now += 1000;
     await expect(report({})).rejects.toMatchObject({ code: 'NODE_UNKNOWN' });
-    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', publicPem(keys), now))).rejects.toMatchObject({ code: 'NODE_UNKNOWN' });
+    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))).rejects.toMatchObject({ code: 'NODE_UNKNOWN' });
   });
 
   it('users see what they may reach, reviewers what others may', async () => {

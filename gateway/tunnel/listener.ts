@@ -2,6 +2,7 @@
  * The tunnel's port: TLS 1.3, where agents bring their tunnels and machines join.
  *
  *     no certificate ──POST /v1/join/challenge, /v1/join──► relayed to the authority (schemas/join.ts)
+ *     an expired one ──POST /v1/join/renew──► relayed as well: what counts is the signature of the node's key
  *     agent/NAME     ──WebSocket /v1/tunnel──► node known, by this key? ──► held (tunnels.ts)
  *
  * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
@@ -18,7 +19,7 @@ import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ApiError, Snapshot } from '#schemas/api.js';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
-import { joinRequest, signedJoin } from '#schemas/join.js';
+import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import { MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, TUNNEL_VERSION, agentMessage, parseTunnelJson } from '#schemas/tunnel.js';
 import type { NodeCalls } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
@@ -233,10 +234,15 @@ function keyOf(socket: TLSSocket): string {
 async function serveJoin(request: IncomingMessage, response: ServerResponse, deps: TunnelListenerDeps, refusals: Refusals): Promise<void> {
   const source = sourceOf(request);
   const wanted = request.method === 'POST' ? request.url : undefined;
-  if (wanted !== '/v1/join/challenge' && wanted !== '/v1/join') throw new StenoError('NOT_FOUND', 'nothing but joining is here');
+  if (wanted !== '/v1/join/challenge' && wanted !== '/v1/join' && wanted !== '/v1/join/renew') throw new StenoError('NOT_FOUND', 'nothing but joining is here');
   if (!refusals.mayAsk(source)) throw new StenoError('TOO_MANY', 'joins');
   const body = await read(request);
   if (wanted === '/v1/join/challenge') return send(response, 200, await deps.calls.challenge());
+  if (wanted === '/v1/join/renew') {
+    const renewal = signedNodeRequest.safeParse(parse(body));
+    if (!renewal.success) throw new StenoError('BAD_REQUEST', 'the renewal is malformed');
+    return send(response, 200, await deps.calls.signed(renewal.data));
+  }
   const signed = signedJoin.safeParse(parse(body));
   if (!signed.success) throw new StenoError('BAD_REQUEST', 'the join is malformed');
   const claims = joinRequest.safeParse(parse(signed.data.request));
