@@ -18,7 +18,7 @@ import { StenoError } from '#schemas/errors.js';
 import { parseServiceName } from '#schemas/identity.js';
 import type { SshMode } from '#schemas/join.js';
 import { callAuthority } from '#runtime/authority-http.js';
-import { pinOf, signJoin, signRenewal } from '#runtime/joining.js';
+import { certificatesIn, pinOf, signJoin, signRenewal } from '#runtime/joining.js';
 import type { NodeKeys } from '#runtime/joining.js';
 
 const LOOK_LIMIT_MS = 10_000;
@@ -43,7 +43,10 @@ export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<Join
       const place = { kind: 'tls', url: `https://${gateway}`, agent: link } as const;
       const { nonce } = (await callAuthority(place, { method: 'POST', target: '/v1/join/challenge', body: {} })) as { nonce: string };
       const body = signJoin(plan.token, keys, { nonce, channel: link.channel(), name: plan.name, labels: plan.labels, ssh: plan.ssh });
-      return (await callAuthority(place, { method: 'POST', target: '/v1/join', body })) as Extract<JoinResult, { kind: 'joined' }>;
+      const result = (await callAuthority(place, { method: 'POST', target: '/v1/join', body })) as Extract<JoinResult, { kind: 'joined' }>;
+      // The gateway carries the answer: of the CAs in it those count that the pins name.
+      const pinned = certificatesIn(result.enrolment.service_ca).filter((pem) => plan.pins.includes(pinOf(new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }))));
+      return { ...result, enrolment: { ...result.enrolment, service_ca: pinned.map((pem) => `${pem}\n`).join('') } };
     } catch (error) {
       throw untrusted(error, gateway) ?? error;
     } finally {

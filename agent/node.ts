@@ -3,7 +3,7 @@
  *
  *     DIR/service.key host.key enrolment.json    who it is, 0600
  *     DIR/agent.json                             what it was told at joining: name, gateways, pins, mode
- *     DIR/trust.json                             the user CAs as last heard, so that a restart needs nobody
+ *     DIR/trust.json                             the CAs as an authority signed them last, so that a restart needs nobody
  *     DIR/sshd/                                  for OpenSSH: user CAs and host certificate, kept fresh (sshd.ts)
  *
  * Order of a start: identity (kept, renewed or joined), labels, tunnels. Nothing listens: sessions come through the
@@ -16,9 +16,10 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
-import { caPin, sshModes } from '#schemas/join.js';
+import { caPin, nodeTrust, sshModes } from '#schemas/join.js';
+import type { NodeTrust, SignedTrust } from '#schemas/join.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { signNodeRequest, signRenewal } from '#runtime/joining.js';
+import { signNodeRequest, signRenewal, verifyTrust } from '#runtime/joining.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
@@ -34,7 +35,6 @@ import type { LabelCommand } from './labels.js';
 import { createSshService } from './ssh-service.js';
 import { refreshSshd } from './sshd.js';
 import { AgentTunnel } from './tunnel.js';
-import type { Trust } from './tunnel.js';
 
 const settingsSchema = z.strictObject({
   version: z.literal(1),
@@ -84,21 +84,25 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   write(join(dataDir, 'agent.json'), `${JSON.stringify(settings, null, 2)}\n`);
 
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
-  let userCas: readonly string[] | undefined = keptTrust === undefined ? undefined : (JSON.parse(keptTrust) as { ssh_user_ca: string[] }).ssh_user_ca;
+  let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
   const service = settings.ssh === 'service' ? createSshService({
     hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock,
     userCas: () => {
-      if (userCas === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
-      return userCas;
+      if (trust === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
+      return trust.ssh_user_ca;
     },
   }) : null;
   const refresh = (): void => {
-    if (service === null && userCas !== undefined) refreshSshd(dataDir, { userCas, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
+    if (service === null && trust !== undefined) refreshSshd(dataDir, { userCas: trust.ssh_user_ca, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
   };
-  const onTrust = ({ ssh_user_ca }: Trust): void => {
-    if (ssh_user_ca.length === 0) return;
-    userCas = ssh_user_ca;
-    write(join(dataDir, 'trust.json'), JSON.stringify({ ssh_user_ca }));
+  const serviceCas = (): string => String(identity.tlsClientOptions(['gateway']).ca);
+  const onTrust = (signed: SignedTrust): void => {
+    const heard = verifyTrust(signed, serviceCas(), clock());
+    // Another gateway may be behind: what was heard last counts.
+    if (trust !== undefined && heard.time <= trust.time) return;
+    trust = heard;
+    write(join(dataDir, 'trust.json'), JSON.stringify(heard));
+    identity.follow({ service_ca: heard.service_ca, signing: { ...heard.signing, recording: '' } });
     refresh();
   };
 
@@ -116,7 +120,11 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
     }
     throw last;
   };
-  identity.renewWith(async () => (await ask(() => signRenewal({ service: identity.signer, host: identity.hostKey! }, settings.name, clock()))) as Enrolment);
+  identity.renewWith(async () => {
+    const renewed = (await ask(() => signRenewal({ service: identity.signer, host: identity.hostKey! }, settings.name, clock()))) as Enrolment;
+    // CAs are believed only where an authority has signed them (`onTrust`).
+    return { ...renewed, service_ca: serviceCas() };
+  });
   const stopRenewed = identity.onRenewed(refresh);
 
   const reporter = new Reporter(async (labels, time) => {
@@ -158,7 +166,7 @@ function openIdentity({ dataDir, settings, token, labels }: NodeConfig, hostKey:
   return openServiceIdentity({
     kind: 'agent', name: settings.name, socket: '', dir: dataDir, hostNames: [], ...(hostKey === undefined ? {} : { hostKey }),
     enrol: async (keys, expired) => {
-      if (expired !== undefined && token === undefined) return rejoin(settings.gateways, expired.service_ca, settings.name, keys, clock());
+      if (expired !== undefined && token === undefined) return { ...(await rejoin(settings.gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
       if (token === undefined) throw new StenoError('AGENT_NOT_JOINED');
       if (settings.ca_pins.length === 0) throw new StenoError('USAGE', 'joining needs --ca-pin');
       const { enrolment } = await joinThrough({ gateways: settings.gateways, pins: settings.ca_pins, token, name: settings.name, labels, ssh: settings.ssh }, keys);

@@ -7,7 +7,7 @@
  */
 import { WebSocket } from 'ws';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
-import type { SignedNodeRequest } from '#schemas/join.js';
+import type { SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import { MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, gatewayMessage, parseTunnelJson } from '#schemas/tunnel.js';
 import type { GatewayMessage } from '#schemas/tunnel.js';
 import type { Log } from '#runtime/log.js';
@@ -20,14 +20,13 @@ const LONGEST_BACKOFF_MS = 15_000;
 const HANDSHAKE_MS = 10_000;
 const ANSWER_MS = 20_000;
 
-export type Trust = Pick<Extract<GatewayMessage, { kind: 'welcome' }>, 'ssh_user_ca' | 'service_ca'>;
-
 export interface TunnelDeps {
   readonly identity: ServiceIdentity;
   readonly log: Log;
   /** A session that the gateway opens; `source` is the user's address as the gateway knows it. */
   readonly onStream: (stream: TunnelDuplex, source: string) => void;
-  readonly onTrust: (trust: Trust) => void;
+  /** What it throws ends the tunnel. */
+  readonly onTrust: (trust: SignedTrust) => void;
   /** One more is up. */
   readonly onUp: (gateway: string) => void;
 }
@@ -121,13 +120,13 @@ export class AgentTunnel {
   #control(message: GatewayMessage): void {
     switch (message.kind) {
       case 'welcome':
+        this.#deps.onTrust(message.trust);
         this.#up = true;
         this.#backoff = FIRST_BACKOFF_MS;
         this.#deps.log.info({ gateway: this.#address, name: message.gateway }, 'the tunnel is up');
-        this.#deps.onTrust(message);
         return this.#deps.onUp(this.#address);
       case 'trust':
-        return this.#deps.onTrust(message);
+        return this.#deps.onTrust(message.trust);
       case 'answer':
         return this.#settle(message.id, ({ resolve }) => resolve(message.answer));
       case 'refusal':

@@ -55,6 +55,11 @@ export class Watch {
     this.#server.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, service));
   };
 
+  /** Who holds a watch now. */
+  connected(): readonly ServiceName[] {
+    return [...this.#watchers.values()].map(({ service }) => service);
+  }
+
   async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
@@ -97,5 +102,5 @@ export class Watch {
 
 /** A node that is taken over must not learn who may go where. */
 function forAgents(snapshot: Snapshot): Snapshot {
-  return { ...snapshot, roles: [], nodes: [], locks: [] };
+  return { ...snapshot, roles: [], nodes: [], locks: [], clusters: [] };
 }

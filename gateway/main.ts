@@ -69,14 +69,19 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
     },
     onChange: (callback) => authority.onChange(callback), audit: (entry) => void (closing || recorder.audit(entry)),
   });
+  const stopRenewed = identity.onRenewed(() => recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
-    { authority, recorder, openTunnel: (node, source) => tunnel.tunnels.open(node, source), observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, now: Date.now },
+    {
+      authority, recorder, openTunnel: (node, source) => tunnel.tunnels.open(node, source), observe: observeStream, hostKey: identity.hostKey!,
+      hostCertificate: () => identity.hostCertificate(), onHostCertificate: (callback) => identity.onRenewed(callback), log, now: Date.now,
+    },
   );
   return {
     addresses: { ...gateway.addresses, tunnel: tunnel.address },
     async close() {
       closing = true;
+      stopRenewed();
       await gateway.close();
       await tunnel.close();
       client.close();

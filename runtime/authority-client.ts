@@ -10,8 +10,9 @@
 import { Agent } from 'node:https';
 import { WebSocket } from 'ws';
 import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import type { SignedJoin, SignedNodeRequest } from '#schemas/join.js';
+import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from './authority-http.js';
@@ -44,6 +45,7 @@ export interface AuthorityClient {
   signIn(token: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
   signOut(token: string): Promise<void>;
+  clusterStatement(): Promise<SignedStatement>;
   close(): void;
 }
 
@@ -52,6 +54,7 @@ export interface NodeCalls {
   challenge(): Promise<unknown>;
   join(signed: SignedJoin, source: string): Promise<JoinResult>;
   signed(request: SignedNodeRequest): Promise<unknown>;
+  trust(): Promise<SignedTrust>;
   /** Which nodes hold a tunnel; false when the authority wants to hear of all. */
   held(held: object): Promise<boolean>;
 }
@@ -89,6 +92,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
 
   const watch = new SnapshotWatch(places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`), identity, log);
+  watch.onChange((snapshot) => identity.follow({ ...snapshot, fleet: snapshot.nodes.length }));
   const certificate = async (target: string, body: unknown): Promise<Buffer> =>
     Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
   const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
@@ -103,11 +107,13 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
       join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
       signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
+      trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
       held: async (held) => ((await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean }).known,
     },
     signIn: async (token) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token } })) as WebIdentity,
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     signOut: async (token) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: session(token) }); },
+    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     close() {
       stopRenewed();
       identity.renewWith(undefined);

@@ -3,11 +3,12 @@
  *
  * Tested in authority/nodes/nodes.test.ts, by an authority that takes what is signed here.
  */
-import { createHash, createPrivateKey, createPublicKey, sign } from 'node:crypto';
+import { X509Certificate, createHash, createPrivateKey, createPublicKey, sign, verify } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { StenoError } from '#schemas/errors.js';
-import { hostKeyText, joinText, nodeText, parseJoinToken } from '#schemas/join.js';
-import type { JoinRequest, NodeRequest, SignedJoin, SignedNodeRequest } from '#schemas/join.js';
+import { parseServiceName } from '#schemas/identity.js';
+import { hostKeyText, joinText, nodeText, nodeTrust, parseJoinToken, trustText } from '#schemas/join.js';
+import type { JoinRequest, NodeRequest, NodeTrust, SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { SshSigner } from './ssh/keys.js';
 
@@ -59,6 +60,27 @@ export function signRenewal(keys: NodeKeys, node: string, time: number): SignedN
     kind: 'renew', node, time, service_key: keys.service.publicPem, host_key: formatPublicLine(keys.host.publicBlob),
     host_signature: keys.host.sign(Buffer.from(hostKeyText(node, time))).toString('base64'),
   });
+}
+
+/** By an authority. `certificate`: its own, in PEM. */
+export function signTrust(signer: ServiceSigner, certificate: string, trust: NodeTrust): SignedTrust {
+  const document = JSON.stringify(trust);
+  return { document, signature: signer.sign(Buffer.from(trustText(document))).toString('base64'), certificate };
+}
+
+/** Throws GATEWAY_UNTRUSTED unless an authority that one of these CAs (PEM, one after the other) certified has signed it. `now`: ms since 1970. */
+export function verifyTrust({ document, signature, certificate }: SignedTrust, serviceCas: string, now: number): NodeTrust {
+  const leaf = new X509Certificate(certificate);
+  const named = parseServiceName(/^CN=(.*)$/.exec(leaf.subject)?.[1] ?? '');
+  const current = Date.parse(leaf.validFrom) <= now && now < Date.parse(leaf.validTo);
+  const certified = certificatesIn(serviceCas).some((pem) => leaf.verify(new X509Certificate(pem).publicKey));
+  const good = verify('sha256', Buffer.from(trustText(document)), leaf.publicKey, Buffer.from(signature, 'base64'));
+  if (named?.kind !== 'authority' || !current || !certified || !good) throw new StenoError('GATEWAY_UNTRUSTED', 'it shows CAs that no authority has signed');
+  return nodeTrust.parse(JSON.parse(document));
+}
+
+export function certificatesIn(pem: string): readonly string[] {
+  return pem.match(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g) ?? [];
 }
 
 /** How pins are written: SHA-256 over the SPKI (DER) of a CA. */

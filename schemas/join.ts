@@ -76,6 +76,35 @@ export type NodeRequest = z.infer<typeof nodeRequest>;
 export const signedNodeRequest = z.strictObject({ request: z.string().max(MAX_REQUEST), signature: base64 });
 export type SignedNodeRequest = z.infer<typeof signedNodeRequest>;
 
+/**
+ * Whom a node may believe, signed by an authority with its service key: gateways carry it, and cannot make a node trust
+ * a CA of their own.
+ */
+export const nodeTrust = z.strictObject({
+  /** ms since 1970; an older one than is known does not count. */
+  time: z.number().int().positive(),
+  /** Public key lines. */
+  ssh_user_ca: z.array(z.string().max(16_384)).max(16),
+  /** Certificates in PEM. */
+  service_ca: z.array(z.string().max(16_384)).max(16),
+  /** Which keys sign now: what another has signed is to be renewed. */
+  signing: z.strictObject({ ssh_host: z.string().max(16_384), service: z.string().max(16_384) }),
+});
+export type NodeTrust = z.infer<typeof nodeTrust>;
+
+export const signedTrust = z.strictObject({
+  /** The text of a `NodeTrust`. */
+  document: z.string().max(65_536),
+  signature: base64,
+  /** PEM: of the authority that signed, by the service CA. */
+  certificate: z.string().max(8_192),
+});
+export type SignedTrust = z.infer<typeof signedTrust>;
+
+export function trustText(document: string): string {
+  return `steno-trust/1\n${document}`;
+}
+
 export function joinText(request: string): string {
   return `steno-join/1\n${request}`;
 }

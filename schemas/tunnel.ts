@@ -18,7 +18,7 @@
 import { z } from 'zod';
 import { StenoError } from './errors.js';
 import { isName } from './identity.js';
-import { MAX_REQUEST, signedNodeRequest } from './join.js';
+import { MAX_REQUEST, signedNodeRequest, signedTrust } from './join.js';
 
 export const TUNNEL_PATH = '/v1/tunnel';
 export const TUNNEL_PROTOCOL = 'steno-tunnel';
@@ -53,11 +53,7 @@ export const openStream = z.strictObject({
 });
 export type OpenStream = z.infer<typeof openStream>;
 
-const trust = {
-  /** Public key lines, and certificates in PEM: whom the node may believe. */
-  ssh_user_ca: z.array(z.string().max(16_384)).max(16),
-  service_ca: z.string().max(65_536),
-};
+const trust = { trust: signedTrust };
 /** What gateways say. */
 export const gatewayMessage = z.discriminatedUnion('kind', [
   z.strictObject({ kind: z.literal('welcome'), version: z.literal(TUNNEL_VERSION), gateway: name, ...trust }),

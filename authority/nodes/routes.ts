@@ -9,6 +9,7 @@ import type { NodeStatus } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isName } from '#schemas/identity.js';
 import { labelPattern, nodeLabels, signedJoin, signedNodeRequest, tokenId } from '#schemas/join.js';
+import type { SignedTrust } from '#schemas/join.js';
 import { reachableNodes } from '#schemas/policy/node.js';
 import type { Subject } from '#schemas/policy/subject.js';
 import { rolesNamed } from '#runtime/request-auth.js';
@@ -23,6 +24,8 @@ import { Tokens } from './tokens.js';
 export interface NodeRouteParts extends JoiningParts {
   readonly ca: Ca;
   readonly presence: Presence;
+  /** What nodes may believe, signed by this authority. */
+  readonly signedTrust: () => SignedTrust;
 }
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
@@ -39,7 +42,7 @@ const heldBody = z.strictObject({
 
 export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
   const { ca, records, directory, presence, clock } = parts;
-  const tokens = new Tokens(records, presence, () => ca.servicePem, clock);
+  const tokens = new Tokens(records, presence, () => ca.trust.service_ca.join(''), clock);
   const joining = new Joining(parts);
   return [
     route('GET /v1/tokens', ['token:list'], 'token.list', noBody, () => tokens.list()),
@@ -52,6 +55,7 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
     route('POST /v1/nodes/challenge', ['gateway'], 'node.challenge', z.union([noBody, z.strictObject({})]), () => joining.challenge()),
     route('POST /v1/nodes/join', ['gateway'], 'node.join', z.strictObject({ signed: signedJoin, source: z.string().max(64) }), ({ caller, body }) => joining.join(caller, body.signed, body.source)),
     route('POST /v1/nodes/signed', ['gateway'], 'node.request', signedNodeRequest, ({ caller, body }) => joining.signed(caller, body)),
+    route('GET /v1/nodes/trust', ['gateway'], 'node.trust', noBody, async () => parts.signedTrust()),
     route('PUT /v1/nodes/held', ['gateway'], 'node.held', heldBody, async ({ principal, body }) => {
       if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
       return { known: await presence.report({ holder: formatServiceName(principal.service), ...body }) };

@@ -7,7 +7,7 @@ import { X509Certificate, generateKeyPairSync, randomBytes } from 'node:crypto';
 import type { JoinTokenCreated, JoinTokenInfo } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatJoinToken } from '#schemas/join.js';
-import { pinOf } from '#runtime/joining.js';
+import { certificatesIn, pinOf } from '#runtime/joining.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Records } from '../records.js';
@@ -66,6 +66,5 @@ export class Tokens {
 
 /** Of every certificate in the PEM: while a CA is rotated, nodes may meet either. */
 export function pinsOf(pem: string): readonly string[] {
-  return [...pem.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(([one]) =>
-    pinOf(new X509Certificate(one).publicKey.export({ type: 'spki', format: 'der' })));
+  return certificatesIn(pem).map((one) => pinOf(new X509Certificate(one).publicKey.export({ type: 'spki', format: 'der' })));
 }

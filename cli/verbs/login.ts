@@ -12,6 +12,7 @@ import { callSocket } from '../client.js';
 import { dataDir, readRunFile } from '../data-dir.js';
 import { createHome, knownHosts, openHome, readProfile, sshConfig, writeWhole } from '../home.js';
 import type { Home, Profile } from '../home.js';
+import { freshTrust, tlsPublicKey, trustOf, writeTlsCertificate } from '../trust.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
 
 export function loginCommand(): Command {
@@ -29,7 +30,7 @@ directory belongs to the user who runs Steno: being able to open it is the proof
       const dir = dataDir(options.data);
       const run = readRunFile(dir);
       const key = keyOf(home);
-      const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno') });
+      const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
       const profile: Profile = {
         version: 1,
         user: result.user,
@@ -38,14 +39,12 @@ directory belongs to the user who runs Steno: being able to open it is the proof
         ssh: run.ssh,
         web: run.web,
         authority: run.authority,
-        service_ca: result.service_ca_pem,
-        ssh_host_ca: [...result.ssh_host_ca],
-        ssh_user_ca: [...result.ssh_user_ca],
-        recording_ca: [...result.recording_ca],
+        ...trustOf(result),
         valid_before: result.valid_before,
       };
       // The profile goes last: a login that is cut short leaves the old one, whose certificate still matches the key.
       writeWhole(home.certificate, `${result.certificate.trim()}\n`, 0o644);
+      writeTlsCertificate(home, result.x509_certificate);
       writeWhole(home.knownHosts, knownHosts(profile), 0o644);
       writeWhole(home.sshConfig, sshConfig(home, profile), 0o644);
       writeWhole(home.profile, `${JSON.stringify(profile, null, 2)}\n`, 0o600);
@@ -104,9 +103,10 @@ export function sshCommand(): Command {
     .argument('<[login@]node>', 'where to')
     .argument('[command...]', 'what to run there')
     .passThroughOptions()
-    .action((target: string, command: readonly string[]) => {
+    .action(async (target: string, command: readonly string[]) => {
       const home = openHome();
       readProfile(home);
+      await freshTrust(home);
       const at = target.lastIndexOf('@');
       const login = at > 0 ? target.slice(0, at) : undefined;
       const node = stripDomain(target.slice(at + 1));

@@ -33,6 +33,8 @@ export interface DialRequest {
   readonly openTunnel: OpenTunnel;
   /** The user's address. */
   readonly source: string;
+  /** What its host certificate must name; the node's name unless given. */
+  readonly hostName?: string;
   readonly login: string;
   readonly key: SshPrivateKey;
   /** Blob of the certificate for `key`. */
@@ -46,7 +48,7 @@ export interface DialRequest {
 }
 
 /** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY, NODE_REFUSED, or what `certificate` rejects with. */
-export async function dial({ node, openTunnel, source, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
+export async function dial({ node, openTunnel, source, hostName = node.name, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
   certificate.catch(() => undefined);
   return new Promise((resolve, reject) => {
     let failure: StenoError | undefined;
@@ -67,7 +69,7 @@ export async function dial({ node, openTunnel, source, login, key, certificate, 
       const transport = new Transport(wire, {
         kind: 'client',
         hostVerifier: hostVerifier({
-          hostname: node.name,
+          hostname: hostName,
           authorities: hostAuthorities,
           pinned: node.host_keys.map((line) => parseAuthorizedLine(line).blob),
           now,
@@ -126,7 +128,7 @@ function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, cert
 }
 
 const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/;
-function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
+export function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
   const match = addressPattern.exec(text);
   const port = Number(match?.[3]);
   return match === null || port < 1 || port > 65_535 ? null : { host: match[1] ?? match[2]!, port };

@@ -20,6 +20,7 @@ import { WebSocketServer } from 'ws';
 import type { ApiError, Snapshot } from '#schemas/api.js';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
 import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
+import type { SignedTrust } from '#schemas/join.js';
 import { MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, TUNNEL_VERSION, agentMessage, parseTunnelJson } from '#schemas/tunnel.js';
 import type { NodeCalls } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
@@ -63,6 +64,7 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   const { identity, log, snapshot } = deps;
   const refusals = new Refusals(deps.audit, deps.now);
   let address = listen.address ?? '';
+  const trusted = new Trusted(deps);
   const tunnels = new Tunnels({ tell: (held) => deps.calls.held(held), address: () => address, log });
   const options = (): object => {
     const { key, cert, ca } = identity.tlsServerOptions();
@@ -121,8 +123,8 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_TUNNEL_FRAME, perMessageDeflate: false, handleProtocols: () => TUNNEL_PROTOCOL });
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
-    admit(request, deps).then(
-      ({ node, key }) => sockets.handleUpgrade(request, socket, head, (ws) => {
+    Promise.all([admit(request, deps), trusted.current()]).then(
+      ([{ node, key }, trust]) => sockets.handleUpgrade(request, socket, head, (ws) => {
         busy.get(connectionName(request.socket))?.();
         if (tunnels.count >= MAX_TUNNELS) return ws.terminate();
         const source = sourceOf(request);
@@ -147,7 +149,7 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
             deps.audit({ event: 'tunnel.close', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source, reason: reason.replace(/[^ -~]/g, '?').slice(0, 256) });
           },
         });
-        mux.control({ kind: 'welcome', version: TUNNEL_VERSION, gateway: deps.name, ...trustOf(deps) });
+        mux.control({ kind: 'welcome', version: TUNNEL_VERSION, gateway: deps.name, trust });
         tunnels.add(node, key, mux);
         log.info({ node, source }, 'a tunnel is held');
         deps.audit({ event: 'tunnel.open', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source });
@@ -160,15 +162,13 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     );
   });
 
-  let trusted = JSON.stringify(trustOf(deps));
   const stopWatching = deps.onChange(() => {
     const latest = snapshot();
     if (latest === null) return;
     tunnels.recheck(latest);
-    const now = JSON.stringify(trustOf(deps));
-    if (now === trusted) return;
-    trusted = now;
-    tunnels.control({ kind: 'trust', ...trustOf(deps) });
+    trusted.changed().then((trust) => {
+      if (trust !== null) tunnels.control({ kind: 'trust', trust });
+    }, (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'));
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -196,8 +196,36 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   };
 }
 
-function trustOf({ snapshot, identity }: TunnelListenerDeps): { readonly ssh_user_ca: readonly string[]; readonly service_ca: string } {
-  return { ssh_user_ca: snapshot()?.ssh_user_ca ?? [], service_ca: String(identity.tlsServerOptions().ca) };
+/** What nodes may believe, as an authority has signed it: asked for once for each change of the CAs. */
+class Trusted {
+  readonly #deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>;
+  #of = '';
+  #signed: Promise<SignedTrust> | undefined;
+
+  constructor(deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>) {
+    this.#deps = deps;
+  }
+
+  async current(): Promise<SignedTrust> {
+    await this.changed();
+    return this.#signed!;
+  }
+
+  /** Null when it is what it was. */
+  async changed(): Promise<SignedTrust | null> {
+    const snapshot = this.#deps.snapshot();
+    const of = JSON.stringify([snapshot?.ssh_user_ca, snapshot?.service_ca, snapshot?.signing]);
+    if (this.#signed !== undefined && of === this.#of) return null;
+    this.#of = of;
+    const asked = this.#deps.calls.trust();
+    this.#signed = asked;
+    try {
+      return await asked;
+    } catch (error) {
+      if (this.#signed === asked) this.#signed = undefined;
+      throw error;
+    }
+  }
 }
 
 /** Which node brings a tunnel. A node that joined a moment ago may be in the next snapshot. */
