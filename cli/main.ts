@@ -9,7 +9,8 @@ import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { caCommand } from './verbs/ca.js';
 import { clustersCommand } from './verbs/clusters.js';
 import { accessCommand } from './verbs/access.js';
-import { nodesCommand } from './verbs/cluster.js';
+import { agentCommand } from './verbs/agent.js';
+import { nodesCommand, tokensCommand } from './verbs/nodes.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
@@ -41,7 +42,7 @@ Exit codes:
     upCommand(),
     loginCommand(),
     statusCommand(),
-    nodesCommand(),
+    nodesCommand(), tokensCommand(), agentCommand(),
     sshCommand(),
     configCommand(),
     sessionsCommand(),
