@@ -133,8 +133,12 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   }, clock, log);
   const labels = new Labels(
     { fixed: config.labels, commands: config.labelCommands, cloud: config.cloud === null ? null : () => cloudLabels(config.cloud!.kind, config.cloud!.endpoint) },
-    { log, onChange: () => reporter.say(labels.current()) },
+    { log, onChange: () => sayLabels() },
   );
+  // When the first tunnel is up, they are said anyway.
+  const sayLabels = (): void => {
+    if (tunnels.some(({ up: there }) => there)) reporter.say(labels.current());
+  };
   let announce: (gateway: string) => void = () => undefined;
   const up = new Promise<string>((resolve) => { announce = resolve; });
   for (const gateway of settings.gateways) {
@@ -143,11 +147,11 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
       onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
       onUp: (from) => {
         announce(from);
-        reporter.say(labels.current());
+        sayLabels();
       },
     }));
   }
-  void labels.start().then(() => reporter.say(labels.current()));
+  void labels.start().then(sayLabels);
   return {
     addresses: {},
     up,

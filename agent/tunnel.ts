@@ -81,15 +81,19 @@ export class AgentTunnel {
   #dial(): void {
     const { identity, log } = this.#deps;
     let reason = 'closed';
-    // A socket that fails before it is open closes without a word to the mux.
+    let refused = false;
     const socket = new WebSocket(`wss://${this.#address}${TUNNEL_PATH}`, TUNNEL_PROTOCOL, {
       ...identity.tlsClientOptions(['gateway']), minVersion: 'TLSv1.3', perMessageDeflate: false, maxPayload: MAX_TUNNEL_FRAME, handshakeTimeout: HANDSHAKE_MS,
       // Masks keep what a browser sends from looking like HTTP to a proxy in between; inside TLS to our own gateway nothing is in between.
       generateMask: (mask) => void mask.fill(0),
     });
     this.#socket = socket;
-    socket.on('error', (error) => { reason = error.message; });
+    socket.on('error', (error) => {
+      // The end of a refused one is an error too, which says less.
+      if (!refused) reason = error.message;
+    });
     socket.on('unexpected-response', (_request, response) => {
+      refused = true;
       const code = response.headers['x-steno-error'];
       reason = `refused${typeof code === 'string' && isErrorCode(code) ? ` [${code}]` : ` with status ${response.statusCode ?? 0}`}`;
       response.destroy();

@@ -31,7 +31,7 @@ function labelText(labels: Readonly<Record<string, string>>): string {
 const states = { live: { text: 'live', style: 'green' }, gone: { text: 'gone', style: 'red' }, agentless: { text: '-', style: 'dim' } } as const;
 
 export function nodesCommand(): Command {
-  const command = new Command('nodes')
+  const command = new Command('nodes').enablePositionalOptions()
     .description('list the nodes you may reach, and whether they are there')
     .option('--as <user>', 'list what another user may reach (needs access:read)')
     .option('--json', 'print JSON')
@@ -99,7 +99,7 @@ interface TokenOptions {
 }
 
 export function tokensCommand(): Command {
-  const command = new Command('tokens').description('list the tokens that machines join with, or make one').option('--json', 'print JSON');
+  const command = new Command('tokens').enablePositionalOptions().description('list the tokens that machines join with, or make one').option('--json', 'print JSON');
   command.action(async (options: { json?: boolean }) => {
     const tokens = await openClient(openHome()).authority<JoinTokenInfo[]>('GET', '/v1/tokens');
     if (options.json === true) return json(standardOutput, tokens);

@@ -81,8 +81,11 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   let idleCount = 0;
   /** Ends the bounds of a connection that has become a tunnel. */
   const busy = new Map<string, () => void>();
+  /** Where a connection came from, for when it is gone. */
+  const sources = new WeakMap<object, string>();
   server.on('connection', (socket: Socket) => {
     const source = plain(socket.remoteAddress);
+    sources.set(socket, source);
     const of = idle.get(source) ?? 0;
     socket.on('error', () => socket.destroy());
     if (idleCount >= MAX_IDLE || of >= MAX_IDLE_OF_ONE) return void socket.destroy();
@@ -107,7 +110,8 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     });
   });
   server.on('tlsClientError', (error, socket) => {
-    refusals.refused('tunnel.refused', plain((socket as unknown as Socket).remoteAddress), new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`));
+    const source = sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? plain((socket as unknown as Socket).remoteAddress);
+    refusals.refused('tunnel.refused', source, new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`));
     socket.destroy();
   });
   server.on('clientError', (_error, socket) => socket.destroy());
