@@ -8,11 +8,13 @@ import { upCommand } from './up/command.js';
 import { loginCommand } from './verbs/login.js';
 import { configCommand, sshCommand } from './verbs/ssh.js';
 import { usersCommand } from './verbs/users.js';
-import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
+import { accessCommand } from './verbs/access.js';
+import { caCommand, nodesCommand } from './verbs/cluster.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
 import { requestCommand, requestsCommand } from './verbs/requests.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
@@ -38,7 +40,7 @@ Exit codes:
 `);
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
     lockCommand(), locksCommand(), unlockCommand(), requestCommand(), requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));

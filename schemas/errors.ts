@@ -112,6 +112,10 @@ export const errorCatalogue = {
   SECRET_MISSING: entry(500, 78, false, 'a secret of a webhook cannot be read', 'Put it into a file of mode 0600 in authority/secrets of the data directory, or into the variable that the webhook names.'),
   SOCKET_UNSAFE: entry(500, 78, false, 'the socket of the authority cannot be placed safely', 'Give Steno a data directory of its own, owned by the user that runs it, with mode 0700.'),
   NODE_VERSION: entry(500, 78, false, 'this Node.js is too old', 'Use Node.js 20.19 or newer.'),
+  DOCUMENT_INVALID: entry(400, 65, false, 'the document is not valid', 'Correct the place that is shown; docs/roles.md explains the fields.'),
+  REVISION_CONFLICT: entry(409, 75, false, 'somebody else changed it meanwhile', 'Get it again and repeat your change.'),
+  ROLE_HELD: entry(409, 73, false, 'users hold this role', 'Take it from them first, or leave it and empty it.'),
+  NOBODY_ADMINISTERS: entry(409, 73, false, 'nobody would be left who may administer everything', 'Leave one user that is not disabled a role with administer: true and no deny rules.'),
   INTERNAL: entry(500, 70, false, 'something went wrong inside Steno', 'Look at the log, and report it.'),
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -13,6 +13,7 @@ import { tables } from './migrations/0001_tables.js';
 import { requests } from './migrations/0005_requests.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
 import { users } from './migrations/0003_users.js';
+import { roleDocuments } from './migrations/0004_role_documents.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
@@ -20,6 +21,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0003_users': users,
   '0005_requests': requests,
   '0009_request_nonces': requestNonces,
+  '0004_role_documents': roleDocuments,
 };
 
 export async function migrateState<Schema>(

@@ -32,9 +32,14 @@ export interface UserTable {
 
 export interface RoleTable {
   name: string;
-  /** The role's document as JSON. */
+  /** The role's document as JSON, defaults filled in. */
   document: Json;
   updated_at: Moment;
+  /** The YAML as it was written; empty for roles from before there was a text. */
+  source: Generated<string>;
+  /** Grows by one with every change. */
+  revision: Generated<number>;
+  updated_by: Generated<string>;
 }
 
 export interface NodeTable {
