@@ -6,7 +6,8 @@
  */
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
-import type { Ca } from './ca/ca.js';
+import type { LiveCa } from './ca/ca.js';
+import { trustedClusters } from './clusters/cluster-records.js';
 import type { Records } from './records.js';
 import { grantsInForce } from './requests/records.js';
 
@@ -15,25 +16,28 @@ const LONGEST_TIMER_MS = 3_600_000;
 
 export class Directory {
   readonly #records: Records;
-  readonly #ca: Ca;
+  readonly #ca: LiveCa;
+  readonly #cluster: string;
   readonly #clock: () => number;
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
   #snapshot: Snapshot;
   #timer: NodeJS.Timeout | undefined;
   #reload: Promise<void> = Promise.resolve();
 
-  static async open(records: Records, ca: Ca, clock: () => number): Promise<Directory> {
-    const directory = new Directory(records, ca, clock);
+  /** `cluster`: our own name among clusters. */
+  static async open(records: Records, ca: LiveCa, cluster: string, clock: () => number): Promise<Directory> {
+    const directory = new Directory(records, ca, cluster, clock);
     await directory.changed();
     return directory;
   }
 
-  private constructor(records: Records, ca: Ca, clock: () => number) {
+  private constructor(records: Records, ca: LiveCa, cluster: string, clock: () => number) {
+    this.#cluster = cluster;
     this.#records = records;
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ssh_user_ca: [ca.sshUser], ssh_host_ca: [ca.sshHost], recording_ca: [ca.recording], roles: [], nodes: [], locks: [], grants: [],
+      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], grants: [], cluster, clusters: [],
     };
   }
 
@@ -64,13 +68,14 @@ export class Directory {
 
   async #read(): Promise<void> {
     const now = this.#clock();
+    await this.#ca.refresh();
     const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
     const grants = await this.#records.read((db) => grantsInForce(db, now));
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
-      ssh_user_ca: [this.#ca.sshUser], ssh_host_ca: [this.#ca.sshHost], recording_ca: [this.#ca.recording],
-      roles, nodes, locks, grants,
+      ...this.#ca.trust,
+      roles, nodes, locks, grants, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);

@@ -1,4 +1,5 @@
 /** What the tests of this folder share: an authority on a temporary folder, and clients that speak to it for real. */
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -21,8 +22,11 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { openState } from '#stores/state/open.js';
 import { startAuthority } from './authority.js';
 import type { AuthorityConfig, RunningAuthority } from './authority.js';
-import { openCas } from './ca/ca.js';
-import { createSealer, openSealKey } from './ca/seal.js';
+import { LiveCa } from './ca/ca.js';
+import type { Ca } from './ca/ca.js';
+import { caState } from './ca/ca-records.js';
+import { keyPlaces, sealedPlace } from './ca/places.js';
+import { SealStore } from './ca/seal-store.js';
 import { Records } from './records.js';
 
 export const silent: Log = pino({ level: 'silent' });
@@ -84,8 +88,21 @@ export interface Administrator extends Signer {
 
 export async function administrator(authority: RunningAuthority, cleanup: Cleanup): Promise<Administrator> {
   const key = generateKey();
-  const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob) } })) as LoginResult;
+  const tlsKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob), tls_key: tlsKey } })) as LoginResult;
   return { ...signer(authority, key, parseAuthorizedLine(login.certificate).blob, login.service_ca_pem, cleanup), login };
+}
+
+/** The CAs of a data directory, opened as its authority opens them. */
+export async function casIn(dataDir: string): Promise<Ca> {
+  const folder = join(dataDir, 'authority');
+  const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
+  try {
+    const { sealer } = await SealStore.open(records, { file: join(folder, 'seal.key'), now: 0 });
+    return await LiveCa.open(() => records.read(caState), keyPlaces(sealedPlace(sealer)));
+  } finally {
+    await records.close();
+  }
 }
 
 /** Somebody with a certificate as a login would give it: from the authority's own CA, for an hour. */
@@ -93,10 +110,7 @@ export async function person(
   authority: RunningAuthority, dataDir: string, admin: Administrator, name: string, roles: readonly string[], cleanup: Cleanup, more: Partial<UserIdentity> = {},
 ): Promise<Signer> {
   const key = generateKey();
-  const state = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
-  const records = new Records(state);
-  const ca = openCas(await records.cas(), createSealer(openSealKey(join(dataDir, 'authority', 'seal.key'), { mayCreate: false })));
-  await records.close();
+  const ca = await casIn(dataDir);
   const seconds = BigInt(Math.floor(Date.now() / 1000));
   const certificate = await ca.issueSsh('ssh-user', {
     publicKey: key.publicBlob, serial: 1_000_000n, kind: 'user', keyId: `user=${name}`, principals: ['-steno-none'], validAfter: seconds - 60n, validBefore: seconds + 3600n,

@@ -3,18 +3,20 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
-import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
 import { loginCommand } from './verbs/login.js';
 import { configCommand, sshCommand } from './verbs/ssh.js';
 import { usersCommand } from './verbs/users.js';
 import { accessCommand } from './verbs/access.js';
-import { caCommand, nodesCommand } from './verbs/cluster.js';
-import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { auditCommand } from './verbs/audit.js';
+import { caCommand } from './verbs/ca.js';
+import { nodesCommand } from './verbs/cluster.js';
+import { clustersCommand } from './verbs/clusters.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
 import { requestCommand, requestsCommand } from './verbs/requests.js';
 import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
+import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
@@ -39,9 +41,34 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(), requestCommand(), requestsCommand(),
+    upCommand(),
+    loginCommand(),
+    statusCommand(),
+    nodesCommand(),
+    sshCommand(),
+    configCommand(),
+    sessionsCommand(),
+    playCommand(),
+    searchCommand(),
+    exportCommand(),
+    verifyCommand(),
+    auditCommand(),
+    rolesCommand(),
+    getCommand(),
+    applyCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
+    caCommand(),
+    doctorCommand(),
+    reindexCommand(),
+    lockCommand(),
+    locksCommand(),
+    unlockCommand(),
+    clustersCommand(),
+    usersCommand(),
+    requestCommand(),
+    requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

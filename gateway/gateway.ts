@@ -19,6 +19,7 @@ import type { Authority } from './ssh/authority.js';
 import { defaultLimits, Door } from './ssh/door.js';
 import type { DoorLimits } from './ssh/door.js';
 import { HostKeys } from './ssh/host-keys.js';
+import { ConnectionCounts } from './ssh/session-limits.js';
 import { SessionCertificates } from './ssh/session-certificates.js';
 import type { Observe } from './ssh/session-recording.js';
 import { cryptoReady } from './ssh/transport.js';
@@ -37,6 +38,8 @@ export interface GatewayDeps {
   readonly hostKey: SshPrivateKey;
   /** The gateway's own host certificate as it is now; the authority is asked for those of nodes. */
   readonly hostCertificate: () => Uint8Array;
+  /** Calls back when it is another; returns how to stop. */
+  readonly onHostCertificate?: (callback: () => void) => () => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
@@ -44,7 +47,7 @@ export interface GatewayDeps {
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
-export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
+export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, onHostCertificate, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
   const certificates = new SessionCertificates(authority, generateKey(), now);
@@ -61,15 +64,20 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
   const door = new Door({
     name, hostKeys, limits, log, now, certificates, recorder, observe,
     knownKeys: new KnownKeys(),
+    connections: new ConnectionCounts(),
     snapshot,
     track: (recording) => {
       closing.add(recording);
       void recording.catch((error: unknown) => log.error({ err: error }, 'closing a recording failed')).finally(() => closing.delete(recording));
     },
   });
+  let signing = snapshot()?.signing.ssh_host;
+  const stopRenewed = onHostCertificate?.(() => hostKeys.forget());
   const stopWatching = authority.onChange(() => {
     const latest = snapshot();
     certificates.forget();
+    if (latest !== null && latest.signing.ssh_host !== signing) hostKeys.forget();
+    signing = latest?.signing.ssh_host ?? signing;
     if (latest !== null) door.recheck(latest);
   });
   const address = await door.listen(...hostAndPort(listen));
@@ -77,6 +85,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
     addresses: { ssh: address },
     close: async () => {
       stopWatching();
+      stopRenewed?.();
       await door.close(new StenoError('DRAINING'));
       while (closing.size > 0) await Promise.allSettled([...closing]);
       await recorder.close();

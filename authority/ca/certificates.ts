@@ -4,6 +4,7 @@
  * | certificate | CA        | principals                                   | life                    | shown to          |
  * | user        | ssh-user  | logins, `-steno-any` for `*`, or `-steno-none` | least `max_ttl`         | gateways          |
  * | session     | ssh-user  | the one login                                | 5 min                   | nodes, by gateway |
+ * | cluster     | ssh-user  | the one login                                | 5 min                   | a trusted cluster's gateways |
  * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
  * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
  *
@@ -13,7 +14,7 @@
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
-  EXTENSION_VIA, NODE_DOMAIN, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, PRINCIPAL_NONE, formatServiceName, identityExtensions,
+  EXTENSION_VIA, NODE_DOMAIN, OPTION_CLUSTER_ONLY, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, PRINCIPAL_NONE, formatServiceName, identityExtensions,
 } from '#schemas/identity.js';
 import type { ServiceName, UserIdentity } from '#schemas/identity.js';
 import { loginsOf } from '#schemas/policy/node.js';
@@ -98,6 +99,22 @@ export function sessionShape(
   };
 }
 
+/**
+ * What a gateway shows to the gateways of a trusted cluster: who the user is here, for the other side to map. Counts
+ * nowhere but there, by its critical option.
+ */
+export function clusterShape(
+  session: Parameters<typeof sessionShape>[0] & { readonly identity: UserIdentity; readonly cluster: string }, publicKey: Uint8Array, now: number,
+): CertificateShape {
+  const shape = sessionShape(session, publicKey, now);
+  return {
+    ...shape,
+    keyId: `user=${session.user} to cluster ${session.cluster} via ${session.gateway}`,
+    criticalOptions: new Map([[OPTION_CLUSTER_ONLY, session.cluster]]),
+    extensions: new Map([...shape.extensions, ...identityExtensions({ ...session.identity, traits: {}, mfa: null, requests: [] })]),
+  };
+}
+
 export function hostShape(name: string, principals: readonly string[], publicKey: Uint8Array, now: number): CertificateShape {
   const seconds = Math.floor(now / 1000);
   return {
@@ -112,14 +129,19 @@ export function hostShape(name: string, principals: readonly string[], publicKey
   };
 }
 
-export function recordingShape(gateway: string, publicKey: Uint8Array, now: number): CertificateShape {
+/**
+ * `since`: when this key of the gateway was certified first, ms. A renewed certificate covers what was signed before it and
+ * waits in the spool, but not more than a certificate's life back: a stolen key shall not reach far into the past.
+ */
+export function recordingShape(gateway: string, publicKey: Uint8Array, now: number, since = now): CertificateShape {
   const seconds = Math.floor(now / 1000);
+  const from = Math.max(Math.floor(since / 1000), seconds - RECORDING_TTL_S);
   return {
     publicKey,
     kind: 'user',
     keyId: `recording ${gateway}`,
     principals: [gateway],
-    validAfter: BigInt(seconds - BACKDATE_S),
+    validAfter: BigInt(from - BACKDATE_S),
     validBefore: BigInt(seconds + RECORDING_TTL_S),
     criticalOptions: new Map(),
     // No permission at all: an sshd that trusts the wrong CA still gives nobody a terminal.

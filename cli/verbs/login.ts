@@ -14,6 +14,7 @@ import { dataDir, readRunFile } from '../data-dir.js';
 import { openHome, readProfile } from '../home.js';
 import type { Home } from '../home.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
+import { tlsPublicKey } from '../trust.js';
 import { keyOf, keepLogin, loadAgent } from '../sign-in.js';
 import { tellUse, useRequests } from './requests.js';
 
@@ -76,7 +77,7 @@ function proxyOf(options: LoginOptions, home: Home): PublicWeb | null {
 async function loginBySocket(options: LoginOptions, home: Home): Promise<void> {
   const run = readRunFile(dataDir(options.data));
   const key = keyOf(home);
-  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno') });
+  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
   const profile = keepLogin(home, result, run);
   const inAgent = options.agent && loadAgent(home, profile);
   const link = options.web === true ? await signInLink(run.socket, run.web) : undefined;

@@ -1,14 +1,12 @@
 /** Further users of a Steno under test: each with a `$STENO_HOME` of their own, as a login leaves it. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { OPTION_GATEWAY_ONLY, identityExtensions } from '#schemas/identity.js';
 import type { UserIdentity } from '#schemas/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { openCas } from '../../authority/ca/ca.js';
-import type { Ca, StoredCa } from '../../authority/ca/ca.js';
-import { createSealer, openSealKey } from '../../authority/ca/seal.js';
+import type { Ca } from '../../authority/ca/ca.js';
+import { casIn } from '../../authority/testkit.js';
 import { knownHosts, openHome, profileSchema, sshConfig } from '../../cli/home.js';
 import { bin } from './machine.js';
 import type { Result, Steno, Terminal } from './machine.js';
@@ -26,15 +24,8 @@ export interface Person {
 }
 
 /** The CAs of a Steno, opened as its authority opens them. */
-export function openAuthorities(steno: Steno): Ca {
-  const folder = join(steno.data, 'authority');
-  const state = new Database(join(folder, 'state.sqlite'), { readonly: true });
-  try {
-    const rows = state.prepare('SELECT name, public, private_sealed AS sealed FROM authorities').all() as StoredCa[];
-    return openCas(rows, createSealer(openSealKey(join(folder, 'seal.key'), { mayCreate: false })));
-  } finally {
-    state.close();
-  }
+export function openAuthorities(steno: Steno): Promise<Ca> {
+  return casIn(steno.data);
 }
 
 /** A certificate for an hour, as a login of this user would give; the administrator of `steno` has logged in before. */

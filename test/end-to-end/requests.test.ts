@@ -33,7 +33,7 @@ allow: { approve: [{ roles: [ops], nodes: { "*": "*" } }] }
 `);
   const applied = await steno.steno('apply', '-f', file);
   expect(applied.stderr + applied.stdout).toContain('lead');
-  const ca = openAuthorities(steno);
+  const ca = await openAuthorities(steno);
   await steno.steno('users', 'add', 'dan', '--roles', 'dev');
   await steno.steno('users', 'add', 'lena', '--roles', 'lead');
   dan = await person(steno, ca, 'dan', ['dev'], ['dan']);
@@ -82,7 +82,7 @@ it('takes an answer of a webhook through the viewer, from whom the webhook names
   const applied = await steno.steno('apply', '-f', file);
   expect(applied.stdout, applied.stderr).toContain('chat');
 
-  const fresh = await person(steno, openAuthorities(steno), 'dan', ['dev'], ['dan']);
+  const fresh = await person(steno, await openAuthorities(steno), 'dan', ['dev'], ['dan']);
   const asked = await fresh.json<AccessRequest>('request', 'create', '--node', 'local', '--reason', 'INC-10');
   const press = (user: string, secret = 'shhh', seconds = Math.floor(Date.now() / 1000)): Promise<Response> => {
     const payload = JSON.stringify({ type: 'block_actions', user: { id: user }, actions: [{ action_id: 'approve', block_id: 'steno-request', value: asked.id }] });
