@@ -9,6 +9,7 @@ import { auditCommand } from './verbs/audit.js';
 import { caCommand } from './verbs/ca.js';
 import { nodesCommand } from './verbs/cluster.js';
 import { clustersCommand } from './verbs/clusters.js';
+import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { loginCommand } from './verbs/login.js';
 import { playCommand } from './verbs/play.js';
@@ -41,9 +42,6 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
     upCommand(),
     loginCommand(),
     statusCommand(),
@@ -57,7 +55,11 @@ Exit codes:
     verifyCommand(),
     auditCommand(),
     rolesCommand(),
+    getCommand(),
     applyCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
     caCommand(),
     doctorCommand(),
     reindexCommand(),
@@ -65,10 +67,7 @@ Exit codes:
     locksCommand(),
     unlockCommand(),
     clustersCommand(),
-    getCommand(),
-    editCommand(),
-    rmCommand(),
-    accessCommand(),
+    eventsCommand(),
     usersCommand(),
     requestCommand(),
     requestsCommand(),

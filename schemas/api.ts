@@ -12,6 +12,7 @@
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
+ *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
  *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
@@ -138,6 +139,31 @@ export interface SessionFact {
   readonly offset: number;
   readonly kind: string;
   readonly data: unknown;
+}
+
+export interface KernelEventInfo {
+  /** Where it stands among the session's events: pass the last one as `after` to go on. */
+  readonly place: string;
+  readonly at: number;
+  /** ms of session time. */
+  readonly offset: number;
+  readonly kind: string;
+  readonly path: string;
+  readonly size: number | null;
+  readonly sha256: string;
+  readonly address: string;
+  readonly port: number | null;
+  readonly name: string;
+  readonly reason: string;
+  readonly outcome: string;
+  readonly count: number | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface KernelEventList {
+  readonly events: readonly KernelEventInfo[];
+  /** Whether there are more behind the last one, now. */
+  readonly more: boolean;
 }
 
 export interface StatusReport {

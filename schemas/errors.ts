@@ -53,6 +53,7 @@ export const errorCatalogue = {
   CHANNEL_UNSUPPORTED: entry(400, 64, false, 'this kind of channel is not supported', 'Use a shell, a command, a subsystem or a forwarding.'),
   // Recording.
   RECORDING_IMPOSSIBLE: entry(503, 74, true, 'the session cannot be recorded, so it cannot take place', 'Ask the operator to look at `steno doctor`.'),
+  KERNEL_RECORDING_IMPOSSIBLE: entry(503, 74, false, 'what the session does in the kernel cannot be recorded, and its role demands it', 'Run `steno doctor` on the node: it says what is missing there.'),
   SPOOL_FULL: entry(503, 74, true, 'the spool of the gateway has no room', 'Free space under the data directory, or restore the connection to ingest.'),
   AUTHORITY_UNREACHABLE: entry(503, 75, true, 'the authority cannot be reached, so nobody can be admitted', 'Ask the operator to look at `steno doctor`.'),
   DRAINING: entry(503, 75, true, 'this Steno is shutting down', 'Connect again in a moment.'),
@@ -61,6 +62,7 @@ export const errorCatalogue = {
   UPLINK_VERSION: entry(400, 65, false, 'the two sides speak different uplink versions', 'Upgrade the older side.'),
   UPLINK_UNAUTHENTICATED: entry(401, 77, false, 'the uplink certificate is not trusted', 'Join the gateway to this Steno again.'),
   UPLINK_CHAIN_BROKEN: entry(409, 65, false, 'a block does not continue its hash chain', 'Keep the spool for examination; see docs/errors.md.'),
+  UPLINK_EARLY: entry(409, 75, true, 'events came before the recording of their session', 'Nothing: they are kept and sent again.'),
   UPLINK_SIGNATURE: entry(409, 65, false, 'a checkpoint is not signed by the key of its gateway', 'Keep the spool for examination; see docs/errors.md.'),
   STORE_UNAVAILABLE: entry(503, 75, true, 'a store does not answer or refuses writes', 'Look at `steno doctor`; nothing acknowledged is lost meanwhile.'),
   STORE_NOT_FOUND: entry(404, 66, false, 'no such object', 'Check the name.'),

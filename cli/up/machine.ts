@@ -104,7 +104,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });
     await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl });
-    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node });
+    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
     const run: RunFile = {
       version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, authority: authorityUrl,
       ingest: ingestUrl, socket: dir.socket, node, processes: pidsOf(stages),

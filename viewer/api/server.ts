@@ -33,7 +33,7 @@ import { loginRoutes } from './login/routes.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
-import { auditQuery, exportQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
 import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
@@ -186,6 +186,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get(`${sessionPath}/facts`, async (request) => {
     parseInput(noQuery, request.query);
     return sessions.facts((await sessionOf(request, 'view')).session);
+  });
+  app.get(`${sessionPath}/events`, async (request) => {
+    const query = parseInput(kernelEventsQuery, request.query);
+    return sessions.kernelEvents((await visible(request)).session, query);
   });
   app.get(`${sessionPath}/export`, async (request, reply) => {
     const { format } = parseInput(exportQuery, request.query);

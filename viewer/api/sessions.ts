@@ -2,7 +2,7 @@
  * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the words of the HTTP
  * interface, cut down to what the asker may see. Tested in server.test.ts.
  */
-import type { SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
+import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { SessionAction } from '#schemas/role.js';
 import type { EventRow, SessionRow } from '#schemas/rows.js';
@@ -13,7 +13,7 @@ import { filtered, requireReading } from './access.js';
 import type { Access, Viewer } from './access.js';
 import type { Disclosures } from './disclosures.js';
 import { Lru } from './lru.js';
-import type { auditQuery, sessionsQuery } from './query.js';
+import type { auditQuery, kernelEventsQuery, sessionsQuery } from './query.js';
 import type { RecordingIndex } from './recording.js';
 
 /** More facts than this are cut; the export holds them all. */
@@ -113,6 +113,18 @@ export class Sessions {
     return (await this.#events_(session, limit)).map(factOf);
   }
 
+  /** What the node's kernel told, in order. */
+  async kernelEvents(session: string, { kinds, only, after, limit }: z.output<typeof kernelEventsQuery>): Promise<KernelEventList> {
+    const { rows, next } = await this.#events.events({ session, order: 'session', source: 'kernel', kinds, only, after, limit });
+    return {
+      events: rows.map((row) => ({
+        place: `${row.block}.${row.index}`, at: row.at, offset: row.offset_ms, kind: row.kind, path: row.path, size: row.size, sha256: row.sha256, address: row.address,
+        port: row.port, name: row.name, reason: row.reason, outcome: row.outcome, count: row.count, data: parsed(row.data),
+      })),
+      more: next !== null,
+    };
+  }
+
   async segmentIndex(row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
     const segments = index?.segments ?? [];
     const duration = index?.duration ?? 0;
@@ -132,7 +144,7 @@ export class Sessions {
   async #events_(session: string, limit: number): Promise<EventRow[]> {
     const all: EventRow[] = [];
     for (let cursor: string | undefined; all.length < limit; ) {
-      const page = await this.#events.events({ session, order: 'session', limit: Math.min(1000, limit - all.length), cursor });
+      const page = await this.#events.events({ session, order: 'session', source: 'recording', limit: Math.min(1000, limit - all.length), cursor });
       all.push(...page.rows);
       if (page.next === null) break;
       cursor = page.next;
