@@ -253,6 +253,35 @@ export interface InvitationFacts {
   readonly passkeys: boolean;
 }
 
+export interface LoginMethods {
+  readonly local: boolean;
+  readonly passkeys: boolean;
+  /** Where passkeys belong: a page at another address cannot use them. */
+  readonly origin: string;
+  readonly connectors: readonly { readonly name: string; readonly label: string; readonly kind: 'oidc' | 'saml' }[];
+}
+
+/** A user's own account. `fresh`: whether the sign-in is fresh enough to change it. */
+export interface AccountInfo extends UserInfo {
+  readonly via: string;
+  readonly fresh: boolean;
+  readonly passkeys: boolean;
+}
+
+/** A session that waits for its user's second factor. `by`: with what it is confirmed. */
+export interface ConfirmationFacts {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly source_address: string;
+  readonly browser_address: string;
+  readonly expires_at: number;
+  readonly by: 'device' | 'sign-in';
+  readonly totp: boolean;
+  readonly passkey: boolean;
+  readonly fresh: boolean;
+}
+
 export interface TotpEnrolment {
   /** To send back with the first code. */
   readonly ceremony: string;
@@ -289,6 +318,7 @@ export interface DeviceLoginFacts {
   readonly roles: readonly string[];
   readonly logins: readonly string[];
   readonly max_ttl: number;
+  readonly browser_address: string;
   /** Whether the sign-in of the browser is fresh enough to approve. */
   readonly fresh: boolean;
 }

@@ -60,7 +60,7 @@ export class DeviceLogins {
   }
 
   /** What a signed-in user is asked to approve. Throws LOGIN_CODE_UNKNOWN, LOGIN_BLOCKED after too many wrong codes. */
-  async facts(userCode: string, who: WebIdentity): Promise<DeviceLoginFacts> {
+  async facts(userCode: string, who: WebIdentity, caller: Caller): Promise<DeviceLoginFacts> {
     const { records, guesses, clock } = this.#parts;
     const key = `code:${who.user}` as const;
     await guesses.take([key]);
@@ -70,7 +70,7 @@ export class DeviceLogins {
     return {
       user_code: login.user_code, client: login.client, source_address: login.source, wanted_user: login.wanted_user, created_at: login.created_at, expires_at: login.expires_at,
       user: who.user, roles: who.roles.map(({ name }) => name), logins: loginsOf(who.user, who.roles), max_ttl: Math.min(...who.roles.map(({ max_ttl: ttl }) => ttl)),
-      fresh: isFresh(who, clock()),
+      browser_address: caller.source, fresh: isFresh(who, clock()),
     };
   }
 
@@ -110,7 +110,7 @@ export function requireFresh(who: WebIdentity, now: number): void {
   if (!isFresh(who, now)) throw new StenoError('LOGIN_TOO_OLD', who.via === 'link' ? 'a link is not enough for this' : undefined);
 }
 
-function isFresh(who: WebIdentity, now: number): boolean {
+export function isFresh(who: WebIdentity, now: number): boolean {
   return who.via !== 'link' && now - who.since <= FRESH_MS;
 }
 

@@ -51,7 +51,7 @@ export function loginRoutes({ local, singleSignOn, deviceLogins, connectors, lin
     route('POST /v1/login/device', ['viewer'], 'device_login.begin', z.strictObject({ public_key: z.string().min(1).max(16_384), client, user: name.optional() }), ({ body, caller }) =>
       deviceLogins.begin({ ...body, user: body.user }, caller)),
     route('POST /v1/login/device/token', ['viewer'], 'user.login', z.strictObject({ device_code: token }), ({ body, caller }) => deviceLogins.poll(body.device_code, caller)),
-    route('POST /v1/login/device/facts', ['viewer'], 'device_login.show', z.strictObject({ user_code: userCode }), async (c) => deviceLogins.facts(c.body.user_code, await who(c)), (body) => body.user_code),
+    route('POST /v1/login/device/facts', ['viewer'], 'device_login.show', z.strictObject({ user_code: userCode }), async (c) => deviceLogins.facts(c.body.user_code, await who(c), c.caller), (body) => body.user_code),
     route('POST /v1/login/device/decision', ['viewer'], 'device_login.approve', z.strictObject({ user_code: userCode, approve: z.boolean() }), async (c) =>
       deviceLogins.decide(c.body.user_code, c.body.approve, await who(c), c.caller), (body) => body.user_code),
   ];

@@ -6,7 +6,7 @@ import { noBody, route } from '../http.js';
 import type { Context, Route } from '../http.js';
 import { tokenPattern } from '../links.js';
 import type { Links } from '../links.js';
-import { requireFresh } from '../login/device-login.js';
+import { isFresh, requireFresh } from '../login/device-login.js';
 import type { Enrolment, Enrolling } from './enrolment.js';
 import { MAX_PASSWORD } from './passwords.js';
 import type { RegistrationResponseJSON } from './passkeys.js';
@@ -59,6 +59,7 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
     route('DELETE /v1/users/:name', ['administer'], 'user.delete', noBody, (c) => users.remove(target(c), c.caller)),
 
     route('POST /v1/invitation', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.facts(body.token)),
+    route('POST /v1/invitation/password', ['viewer'], 'invitation.open', z.strictObject({ token, password }), ({ body }) => enrolment.checkPassword(body.token, body.password)),
     route('POST /v1/invitation/totp', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginTotp(invited(body))),
     route('POST /v1/invitation/passkey', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginPasskey(invited(body))),
     route('POST /v1/invitation/accept', ['viewer'], 'invitation.accept', z.strictObject({ token, password: password.optional(), device }), ({ body, caller }) =>
@@ -66,7 +67,7 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
 
     route('GET /v1/account', ['viewer'], 'account.show', noBody, async (c) => {
       const who = await account(c, false);
-      return { ...(await users.show(who.user)), via: who.via, fresh: isFreshNow(() => requireFresh(who, clock())), passkeys: enrolment.allowsPasskeys() };
+      return { ...(await users.show(who.user)), via: who.via, fresh: isFresh(who, clock()), passkeys: enrolment.allowsPasskeys() };
     }),
     route('POST /v1/account/totp', ['viewer'], 'mfa_device.add', noBody, async (c) => enrolment.beginTotp({ kind: 'user', user: (await account(c, true)).user })),
     route('POST /v1/account/passkey', ['viewer'], 'mfa_device.add', noBody, async (c) => enrolment.beginPasskey({ kind: 'user', user: (await account(c, true)).user })),
@@ -81,15 +82,6 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
     }),
     route('POST /v1/account/recovery-codes', ['viewer'], 'recovery_codes.create', noBody, async (c) => enrolment.newRecoveryCodes((await account(c, true)).user, c.caller)),
   ];
-}
-
-function isFreshNow(check: () => void): boolean {
-  try {
-    check();
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 export function pathName(text: string | undefined): string {
