@@ -20,7 +20,7 @@ function takeToken(): string {
 
 export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
   useTitle('Confirm a session');
-  const given = takeToken();
+  const [given] = useState(takeToken);
   const { data: methods } = useJson<LoginMethods>('/api/login/methods');
   const [facts, setFacts] = useState<ConfirmationFacts | ApiFailure | null>(null);
   const [done, setDone] = useState<'approved' | 'denied' | null>(null);

@@ -25,7 +25,7 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
   const [facts, setFacts] = useState<InvitationFacts | ApiFailure | null>(null);
   const [step, setStep] = useState<Step>({ kind: 'choose' });
   const { busy, failure, run, clear } = useTask();
-  const given = takeToken();
+  const [given] = useState(takeToken);
   useEffect(() => {
     post<InvitationFacts>('/api/invitation', { token: given ?? '' }).then(setFacts, (error: ApiFailure) => setFacts(error));
   }, [given]);
