@@ -39,7 +39,11 @@ export class AuditSender {
   #silence: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(records: Records, identity: ServiceIdentity, { log }: { readonly log: Log }) {
+  readonly #leads: () => boolean;
+
+  /** Rows are sent only while `leads()`: of several authorities on one store, one empties the outbox of all. */
+  constructor(records: Records, identity: ServiceIdentity, { log, leads }: { readonly log: Log; readonly leads: () => boolean }) {
+    this.#leads = leads;
     this.#records = records;
     this.#identity = identity;
     this.#log = log;
@@ -53,6 +57,11 @@ export class AuditSender {
     this.#backoff = FIRST_BACKOFF_MS;
     if (this.#socket === undefined) this.#connect();
     else this.#socket.terminate();
+  }
+
+  /** There may be rows of another authority. */
+  poke(): void {
+    void this.#send();
   }
 
   /** What is not acknowledged stays in the outbox, and is sent by the next start. */
@@ -131,7 +140,7 @@ export class AuditSender {
   }
 
   async #send(): Promise<void> {
-    if (this.#closed || !this.#greeted || this.#inFlight !== undefined || this.#reading) return;
+    if (this.#closed || !this.#leads() || !this.#greeted || this.#inFlight !== undefined || this.#reading) return;
     const socket = this.#socket;
     this.#reading = true;
     try {

@@ -9,6 +9,7 @@
 import { userInfo } from 'node:os';
 import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
+import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
@@ -18,10 +19,13 @@ import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
 import { openState } from '#stores/state/open.js';
+import type { StateOptions } from '#stores/state/open.js';
+import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { createCas, openCas } from './ca.js';
-import type { Ca } from './ca.js';
+import { createCas, openCas } from './ca/ca.js';
+import type { Ca } from './ca/ca.js';
+import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
@@ -31,8 +35,8 @@ import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Records, ensureRole, ensureUser, insertCas } from './records.js';
 import { routeTable } from './routes.js';
-import { createSealer, openSealKey } from './seal.js';
-import type { Sealer } from './seal.js';
+import { createSealer, openSealKey } from './ca/seal.js';
+import type { Sealer } from './ca/seal.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -45,6 +49,12 @@ export interface AuthorityConfig {
   /** Of the Unix socket; `DIR/authority.sock` unless given. */
   readonly socket?: string;
   readonly name: string;
+  /** What this Steno is called among clusters that trust each other; `main` unless given. */
+  readonly cluster?: string;
+  /** Where the state is; SQLite in the data directory unless given. Authorities that share PostgreSQL share the seal key. */
+  readonly state?: StateOptions;
+  /** File of the seal key; `DIR/authority/seal.key` unless given. */
+  readonly sealKey?: string;
   /** `wss://host:port` of ingest, when it is known already. */
   readonly ingest?: string;
   /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
@@ -83,23 +93,31 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     for (const release of owned.splice(0).reverse()) await release();
   };
   try {
-    const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
+    const state: StateOptions = config.state ?? { kind: 'sqlite', file: join(folder, 'state.sqlite') };
+    const records = new Records(await openState(state));
     owned.push(() => records.close());
-    const { ca, sealer } = await openOrCreateCas(records, join(folder, 'seal.key'), clock());
+    const shared = watchState(state);
+    owned.push(() => shared.close());
+    const { ca, sealer } = await openOrCreateCas(records, config.sealKey ?? join(folder, 'seal.key'), clock());
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
     await records.purge(clock());
 
-    const directory = await Directory.open(records, ca, clock);
+    const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
+    shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const clusters = new Clusters({ ca, records, directory, clock, log });
+    owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
     const budget = new RefusalBudget();
     owned.push(() => records.audit(budget.rest(clock())));
     const parts: HttpParts = {
       log,
-      verifier: new RequestVerifier(() => directory.current(), { clock }),
+      verifier: new RequestVerifier(() => directory.current(), {
+        clock, claim: state.kind === 'sqlite' ? undefined : (nonce, until) => records.claimNonce(nonce, until),
+      }),
       refused: (caller, event, target, error) => records.audit(budget.rows(auditRow(clock(), caller, { event, target }, error))),
     };
     let sender: AuditSender | undefined;
@@ -110,7 +128,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     };
     const connectors: Connectors = noConnectors;
     const more = peopleRoutes({ ca, records, directory, links, sealer, connectors, clock, web: config.web ?? DEFAULT_WEB });
-    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest, more });
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, more });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -119,8 +137,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
     owned.push(() => identity.close());
-    sender = new AuditSender(records, identity, context);
+    sender = new AuditSender(records, identity, { log, leads: () => shared.leads() });
     const auditSender = sender;
+    // An authority that does not lead leaves its rows to the one that does.
+    shared.onLead(() => auditSender.poke());
+    shared.onAudit(() => auditSender.poke());
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
@@ -155,6 +176,11 @@ async function openOrCreateCas(records: Records, keyPath: string, now: number): 
   const created = await createCas(sealer, now);
   await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
   return { ca: await openCas(created, sealer), sealer };
+}
+
+function ownName(name: string): string {
+  if (!clusterName.safeParse(name).success) throw new StenoError('USAGE', `${JSON.stringify(name)} is not the name of a cluster: lower-case letters, digits and dashes`);
+  return name;
 }
 
 /** The role of the first administrator. Any login, root too, on every node. */

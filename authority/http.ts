@@ -20,9 +20,12 @@ import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
 import { formatServiceName } from '#schemas/identity.js';
 import type { ServiceKind, ServiceName } from '#schemas/identity.js';
+import { administersEverything, mayAdminister } from '#schemas/policy/administration.js';
+import type { ResourceKind, ResourceVerb } from '#schemas/role.js';
 import type { Log } from '#runtime/log.js';
 import type { Caller as UserCaller, RequestVerifier } from '#runtime/request-auth.js';
 import { peerService } from '#runtime/service-identity.js';
+import { isStoreFailure } from '#stores/state/transaction.js';
 import type { Caller as AuditCaller } from './audit.js';
 
 export const MAX_BODY = 256 * 1024;
@@ -34,8 +37,11 @@ export type Principal =
   | { readonly kind: 'service'; readonly service: ServiceName }
   | ({ readonly kind: 'user' } & UserCaller);
 
-/** Who may call: the owner of the machine, any user, users whose roles administer, or services of a kind. */
-export type Admits = 'owner' | 'user' | 'administer' | 'service' | ServiceKind;
+/**
+ * Who may call: the owner of the machine, any user, users whose roles administer everything or let them do this to that
+ * (`role:update`), or services of a kind.
+ */
+export type Admits = 'owner' | 'user' | 'administer' | `${ResourceKind}:${ResourceVerb}` | 'service' | ServiceKind;
 
 export interface Context<Body> {
   readonly principal: Principal;
@@ -79,7 +85,7 @@ export interface HttpParts {
 export async function ownerServer(routes: readonly Route[], owner: string, parts: HttpParts): Promise<{ app: FastifyInstance; server: Server }> {
   const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 });
   const own = routes.filter(({ admits }) => admits.includes('owner'));
-  return { app: await build(server, own, () => ({ kind: 'owner', user: owner }), parts), server };
+  return { app: await build(server, own, async () => ({ kind: 'owner', user: owner }), parts), server };
 }
 
 /** The server for services and signed requests: not listening yet. */
@@ -92,7 +98,7 @@ export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   const open = routes.filter(({ admits }) => admits.some((who) => who !== 'owner'));
-  const identify = (request: FastifyRequest): Principal => {
+  const identify = async (request: FastifyRequest): Promise<Principal> => {
     const { authorization } = request.headers;
     if (authorization === undefined) {
       const service = peerService(request.raw.socket as TLSSocket);
@@ -101,7 +107,7 @@ export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts
     }
     return {
       kind: 'user',
-      ...parts.verifier.verify({
+      ...await parts.verifier.admit({
         method: request.method, target: request.raw.url ?? '', authorization, body: rawBodies.get(request) ?? new Uint8Array(0), sourceAddress: sourceOf(request),
       }),
     };
@@ -113,7 +119,7 @@ export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts
 const rawBodies = new WeakMap<FastifyRequest, Buffer>();
 
 async function build(
-  server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>, routes: readonly Route[], identify: (request: FastifyRequest) => Principal, parts: HttpParts,
+  server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>, routes: readonly Route[], identify: (request: FastifyRequest) => Promise<Principal>, parts: HttpParts,
 ): Promise<FastifyInstance> {
   server.maxConnections = MAX_CONNECTIONS;
   const app = fastify({
@@ -134,11 +140,11 @@ async function build(
   return app;
 }
 
-async function serve(entry: Route, request: FastifyRequest, identify: (request: FastifyRequest) => Principal, parts: HttpParts): Promise<unknown> {
+async function serve(entry: Route, request: FastifyRequest, identify: (request: FastifyRequest) => Promise<Principal>, parts: HttpParts): Promise<unknown> {
   let caller: AuditCaller = { actor: '', source: sourceOf(request) };
   let target = Object.values(request.params as Record<string, string>).join(' ');
   try {
-    const principal = identify(request);
+    const principal = await identify(request);
     caller = { actor: nameOf(principal), source: clientOf(principal, request) ?? caller.source };
     if (!admitted(entry.admits, principal)) throw new StenoError('ACCESS_DENIED', `${entry.method} ${entry.path}`);
     if ((request.raw.url ?? '').includes('?')) throw new StenoError('BAD_REQUEST', 'this call takes no query');
@@ -150,6 +156,8 @@ async function serve(entry: Route, request: FastifyRequest, identify: (request: 
     if (error instanceof StenoError) {
       await parts.refused(caller, entry.event, target, error);
     }
+    // Nothing can be audited while the store is away, and nothing was done.
+    if (isStoreFailure(error)) throw new StenoError('STORE_UNAVAILABLE', 'the state store of the authority', { cause: error });
     throw error;
   }
 }
@@ -171,7 +179,12 @@ function admitted(admits: readonly Admits[], principal: Principal): boolean {
   switch (principal.kind) {
     case 'owner': return admits.includes('owner');
     case 'service': return admits.includes('service') || admits.includes(principal.service.kind);
-    case 'user': return admits.includes('user') || (admits.includes('administer') && principal.roles.some((role) => role.administer));
+    case 'user': return admits.some((who) => {
+      if (who === 'user') return true;
+      if (who === 'administer') return administersEverything(principal.roles);
+      const [kind, verb] = who.split(':') as [ResourceKind, ResourceVerb | undefined];
+      return verb !== undefined && mayAdminister(principal.roles, kind, verb);
+    });
   }
 }
 

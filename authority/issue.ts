@@ -5,13 +5,14 @@
  */
 import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { lockOn, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
-import type { Ca } from './ca.js';
-import { certifiableKey, loginsOf, userShape } from './certificates.js';
-import type { UserGrant } from './certificates.js';
+import type { Ca } from './ca/ca.js';
+import { certifiableKey, userShape } from './ca/certificates.js';
+import type { UserGrant } from './ca/certificates.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
 import type { NewCertificate, Records, Tx } from './records.js';
@@ -34,14 +35,14 @@ export async function issueUserCertificate(
   const record = await records.user(user);
   if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
   const { roles: known, locks } = directory.current();
-  const lock = lockOn(locks, lockTargets({ ...login, roles: record.roles }), now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
   const roles = rolesNamed(record.roles, known);
-  const shape = userShape({ ...login, traits: record.traits, roles }, key, now);
+  const grant: UserGrant = { ...login, traits: record.traits, roles };
+  const shape = userShape(grant, key, now);
   const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   return {
-    user, roles: record.roles, logins: loginsOf(user, roles), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
   };
 }

@@ -9,7 +9,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
-import { lockOn, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
 import type { Directory } from './directory.js';
@@ -84,8 +84,7 @@ export class Links {
     const record = await this.#records.user(user);
     if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
     const { roles, locks } = this.#directory.current();
-    const lock = lockOn(locks, lockTargets({ user, roles: record.roles, mfa, requests: [] }), this.#clock());
-    if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
+    assertUnlocked(locks, lockTargets({ user, roles: record.roles, mfa, requests: [] }), this.#clock());
     return { token, user, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
   }
 }

@@ -7,7 +7,7 @@ import { DeviceLogins } from './login/device-login.js';
 import { LocalLogin } from './login/local-login.js';
 import { loginRoutes } from './login/routes.js';
 import { SingleSignOn } from './login/single-sign-on.js';
-import type { Sealer } from './seal.js';
+import type { Sealer } from './ca/seal.js';
 import { Enrolment } from './users/enrolment.js';
 import { Guesses } from './users/guesses.js';
 import { Passwords } from './users/passwords.js';

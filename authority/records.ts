@@ -7,7 +7,8 @@
  * stored as SHA-256 only. Tested in authority.test.ts.
  */
 import type { Kysely, Transaction } from 'kysely';
-import type { Lock } from '#schemas/api.js';
+import type { Lock, LockRecord } from '#schemas/api.js';
+import type { TrustedCluster } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { parseTraits } from '#schemas/identity.js';
 import type { Traits } from '#schemas/identity.js';
@@ -15,9 +16,12 @@ import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
-import { caNames } from './ca.js';
+import { transact } from '#stores/state/transaction.js';
+import { caNames } from './ca/ca.js';
+import type { StoredCa } from './ca/ca.js';
+import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
+import type { OwnCluster } from './clusters/cluster-records.js';
 import { purgeLogins } from './login/records.js';
-import type { StoredCa } from './ca.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -59,9 +63,9 @@ export class Records {
     return this.actOn(async (tx) => ({ result: await change(tx), rows }));
   }
 
-  /** As `act`, for an act that knows only while it happens what there is to tell. */
+  /** As `act`, for an act that knows only while it happens what there is to tell. `change` may run more than once (`transact`). */
   async actOn<T>(change: (tx: Tx) => Promise<{ readonly result: T; readonly rows: readonly AuditRow[] }>): Promise<T> {
-    const result = await this.#db.transaction().execute(async (tx) => {
+    const result = await transact(this.#db, async (tx) => {
       const changed = await change(tx);
       await insertAudit(tx, changed.rows);
       return changed.result;
@@ -102,17 +106,32 @@ export class Records {
     return rows.map(nodeOf);
   }
 
+  clusters(): Promise<readonly TrustedCluster[]> {
+    return trustedClusters(this.#db);
+  }
+
+  ownCluster(): Promise<OwnCluster | undefined> {
+    return ownCluster(this.#db);
+  }
+
   /** Those in force at `now`. */
-  async locks(now: number): Promise<readonly Lock[]> {
+  async locks(now: number): Promise<readonly LockRecord[]> {
     const rows = await this.#db.selectFrom('locks').selectAll().orderBy('id').execute();
     return rows
       .filter((row) => row.expires_at === null || row.expires_at > now)
-      .map(({ id, target_kind, target, reason, expires_at }) => ({ id, target_kind, target, reason, expires_at }));
+      .map(({ id, target_kind, target, reason, expires_at, created_by, created_at }) => ({ id, target_kind, target, reason, expires_at, created_by, created_at }));
   }
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
     const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
     return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
+  }
+
+  /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
+  async claimNonce(nonce: string, expiresAt: number): Promise<boolean> {
+    const { numInsertedOrUpdatedRows } = await this.#db.insertInto('request_nonces').values({ nonce, expires_at: expiresAt })
+      .onConflict((on) => on.column('nonce').doNothing()).executeTakeFirst();
+    return numInsertedOrUpdatedRows === 1n;
   }
 
   async touchNodes(names: readonly string[], now: number): Promise<void> {
@@ -136,6 +155,7 @@ export class Records {
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
     await purgeLogins(this.#db, now);
+    await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
   close(): Promise<void> {

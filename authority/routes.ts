@@ -6,6 +6,7 @@
 import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import type { Enrolment, LoginResult, SessionCertificateRequest } from '#schemas/api.js';
+import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
@@ -14,14 +15,17 @@ import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
+import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
-import type { SshCaName } from './ca.js';
+import type { SshCaName } from './ca/ca.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
-} from './certificates.js';
-import type { CertificateShape } from './certificates.js';
+} from './ca/certificates.js';
+import type { CertificateShape } from './ca/certificates.js';
+import { clusterRoutes } from './clusters/cluster-routes.js';
+import type { Clusters } from './clusters/clusters.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
 import { issueUserCertificate, register } from './issue.js';
@@ -32,6 +36,7 @@ import { deleteLock, deleteNode, putGateway, putLock, putNode, putRole } from '.
 import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts extends IssueParts {
+  readonly clusters: Clusters;
   readonly links: Links;
   /** Tables of topics that have a folder of their own. */
   readonly more: readonly Route[];
@@ -73,6 +78,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   };
   return [
     ...parts.more,
+    ...clusterRoutes(parts.clusters, directory),
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
@@ -118,7 +124,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
-      const own = principal.kind === 'user' && (body.target_kind === 'user' ? body.target === caller.actor : body.target_kind === 'role' && principal.identity.roles.includes(body.target));
+      const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
       if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out whoever sets it');
       if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
@@ -172,7 +178,7 @@ async function hostCertificate(
   const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
-    if (directory.node(body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
+    if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
   }
   const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock());
   const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name }, [{ ...shape, subject: body.name }]);

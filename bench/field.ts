@@ -16,7 +16,7 @@ export const CIPHER = 'aes128-gcm@openssh.com';
 export interface Field {
   readonly steno: Steno;
   /** Arguments of `ssh` (and `sftp`) that reach the node, destination included. */
-  readonly routes: Readonly<Record<'direct' | 'jump' | 'steno' | 'login@node', readonly string[]>>;
+  readonly routes: Readonly<Record<'direct' | 'jump' | 'steno' | 'login@node' | 'hop', readonly string[]>>;
   /** CPU seconds that the gateway used so far, all its threads. */
   gatewaySeconds(): number;
   close(): Promise<void>;
@@ -48,14 +48,19 @@ export async function openField(): Promise<Field> {
       join(folder, 'config'),
       `Host node\n  Port ${ports.node}\nHost jump\n  Port ${ports.jump}\nHost *\n  HostName 127.0.0.1\n  User ${steno.login}\n  IdentityFile ${join(folder, 'user')}\n  IdentitiesOnly yes\n  UserKnownHostsFile ${join(folder, 'known_hosts')}\n  Ciphers ${CIPHER}\n`,
     );
+    const byHand = join(folder, 'by_hand');
+    const home = join(steno.folder, 'home');
+    writeFileSync(byHand, `IdentityFile ${home}/id_ed25519\nCertificateFile ${home}/id_ed25519-cert.pub\nIdentitiesOnly yes\nUserKnownHostsFile ${home}/known_hosts\nCiphers ${CIPHER}\n`);
     return {
       steno,
       routes: {
         direct: [...plain, 'node'],
         jump: [...plain, '-J', 'jump', 'node'],
         steno: [...common, '-F', steno.config, '-o', `User=${steno.login}`, 'bench.steno'],
-        // One connection instead of two: its first half is the user's name.
+        // One connection, as the one above: the node is in the user's name.
         'login@node': [...common, '-F', steno.config, `${steno.login}@bench@steno-gateway`],
+        // `ssh -J` typed by hand: one connection inside another, both ended by the gateway.
+        hop: [...common, '-F', byHand, '-J', `${steno.login}@${steno.run.ssh}`, `${steno.login}@bench`],
       },
       gatewaySeconds: () => cpuSeconds(steno.run.processes['gateway']!),
       close,

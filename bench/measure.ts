@@ -29,16 +29,18 @@ export function ratio(a: Figure, b: Figure): number {
   return quantile(a.runs.map((value, i) => value / b.runs[i]!), 0.5);
 }
 
-/** In the order of `compared`; `login@node` is Steno by one connection instead of two, as `ssh login@node@gateway`. */
-export const contestants = ['steno', 'login@node', 'jump', 'direct'] as const;
-export const comparedHeader = ['Steno', 'Steno, `login@node@gateway`', '`ssh -J`', '`ssh` direct', 'Steno / `ssh -J`', '`login@node@gateway` / `ssh -J`'];
+/** In the order of `compared`. `hop`: `ssh -J` through Steno, typed by hand, as against the generated configuration. */
+export const contestants = ['steno', 'login@node', 'hop', 'jump', 'direct'] as const;
+export const comparedHeader = [
+  '`ssh node.steno`', '`ssh login@node@gateway`', '`ssh -J gateway node`', 'peer: `ssh -J`, OpenSSH', '`ssh` direct', 'node.steno / peer', 'login@node@gateway / peer', '-J gateway / peer',
+];
 
-/** Median (least–most) of each contestant, and Steno's ratios. */
+/** Median (least–most) of each contestant, and Steno's ratios to the peer. */
 export function compared(figures: readonly Figure[]): string[] {
-  const [steno, inOne, jump] = figures as [Figure, Figure, Figure];
+  const [steno, inOne, hop, jump] = figures as [Figure, Figure, Figure, Figure];
   return [
     ...figures.map(({ median, min, max }) => `${round3(median)} (${round3(min)}–${round3(max)})`),
-    ...[steno, inOne].map((figure) => `${ratio(figure, jump).toFixed(2)}x`),
+    ...[steno, inOne, hop].map((figure) => `${ratio(figure, jump).toFixed(2)}x`),
   ];
 }
 

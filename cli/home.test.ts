@@ -43,7 +43,8 @@ describe('$STENO_HOME', () => {
     createHome(home);
     writeWhole(home.sshConfig, sshConfig(home, profile), 0o644);
     const resolved = execFileSync('ssh', ['-G', '-F', home.sshConfig, 'root@web-1.steno'], { encoding: 'utf8' });
-    expect(resolved).toContain('proxyjump steno-gateway\n');
+    expect(resolved).toMatch(/^proxycommand sh -c 'nc -F -X connect -x 127\.0\.0\.1:8022 .*reach\.js" 127\.0\.0\.1 8022 %h; }'$/m);
+    expect(resolved).toContain('hostkeyalias 127.0.0.1\n');
     expect(resolved).toContain('user root\n');
     expect(resolved).toContain(`certificatefile ${home.certificate}\n`);
     const gateway = execFileSync('ssh', ['-G', '-F', home.sshConfig, 'steno-gateway'], { encoding: 'utf8' });

@@ -9,7 +9,9 @@ import { loginCommand } from './verbs/login.js';
 import { configCommand, sshCommand } from './verbs/ssh.js';
 import { usersCommand } from './verbs/users.js';
 import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
+import { clustersCommand } from './verbs/clusters.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
@@ -37,6 +39,7 @@ Exit codes:
   for (const command of [
     upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

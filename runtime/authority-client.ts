@@ -11,6 +11,7 @@ import { Agent } from 'node:https';
 import { WebSocket } from 'ws';
 import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -20,7 +21,7 @@ import type { Log } from './log.js';
 import type { ServiceIdentity } from './service-identity.js';
 
 export interface AuthorityClientConfig {
-  /** `https://host:port`. */
+  /** `https://host:port`; several, with commas, where authorities share one store: any of them will do. */
   readonly url: string;
   readonly identity: ServiceIdentity;
 }
@@ -44,6 +45,7 @@ export interface AuthorityClient {
   signOut(token: string, client?: string): Promise<void>;
   /** Viewers only: a call that somebody else makes, whose address and web session go along. */
   relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
+  clusterStatement(): Promise<SignedStatement>;
   close(): void;
 }
 
@@ -63,10 +65,23 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     // Calls under way end on the old one; idle connections of it go.
     setTimeout(() => old.destroy(), 15_000).unref();
   });
-  const call = (what: AuthorityCall): Promise<unknown> => callAuthority({ kind: 'tls', url, agent }, what);
+  const places = url.split(',');
+  let place = 0;
+  /** What an authority that is away has not heard, another is asked; what one refused stands. */
+  const call = async (what: AuthorityCall): Promise<unknown> => {
+    for (let tried = 1; ; tried += 1) {
+      const chosen = place;
+      try {
+        return await callAuthority({ kind: 'tls', url: places[chosen]!, agent }, what);
+      } catch (error) {
+        if (tried >= places.length || !(error instanceof StenoError) || error.code !== 'NOT_RUNNING') throw error;
+        if (place === chosen) place = (chosen + 1) % places.length;
+      }
+    }
+  };
   identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
 
-  const watch = new SnapshotWatch(`${url.replace(/^https:/, 'wss:')}/v1/watch`, identity, log);
+  const watch = new SnapshotWatch(places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`), identity, log);
   const certificate = async (target: string, body: unknown): Promise<Buffer> =>
     Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
   const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
@@ -82,6 +97,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },
     relay: ({ session: token, client, ...what }) => call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
+    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     close() {
       stopRenewed();
       identity.renewWith(undefined);
@@ -93,7 +109,8 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
 
 class SnapshotWatch {
   readonly ready: Promise<void>;
-  readonly #url: string;
+  readonly #urls: readonly string[];
+  #attempt = 0;
   readonly #identity: ServiceIdentity;
   readonly #log: Log;
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
@@ -105,8 +122,8 @@ class SnapshotWatch {
   #silence: NodeJS.Timeout | undefined;
   #closed = false;
 
-  constructor(url: string, identity: ServiceIdentity, log: Log) {
-    this.#url = url;
+  constructor(urls: readonly string[], identity: ServiceIdentity, log: Log) {
+    this.#urls = urls;
     this.#identity = identity;
     this.#log = log;
     this.ready = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
@@ -136,7 +153,7 @@ class SnapshotWatch {
 
   #connect(): void {
     if (this.#closed) return;
-    const socket = new WebSocket(this.#url, {
+    const socket = new WebSocket(this.#urls[this.#attempt % this.#urls.length]!, {
       ...this.#identity.tlsClientOptions(['authority']), maxPayload: MAX_SNAPSHOT, perMessageDeflate: false, handshakeTimeout: 10_000,
     });
     this.#socket = socket;
@@ -155,6 +172,7 @@ class SnapshotWatch {
     socket.on('close', () => {
       clearTimeout(this.#silence);
       if (this.#closed) return;
+      this.#attempt += 1;
       this.#timer = setTimeout(() => this.#connect(), this.#backoff * (0.5 + Math.random() / 2));
       this.#backoff = Math.min(this.#backoff * 2, LONGEST_BACKOFF_MS);
     });

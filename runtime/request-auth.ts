@@ -11,9 +11,11 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
-import { identityOf, userCriticalOptions } from '#schemas/identity.js';
+import { importedIdentity } from '#schemas/cluster.js';
+import { OPTION_CLUSTER_ONLY, identityOf, userCriticalOptions } from '#schemas/identity.js';
 import type { UserIdentity } from '#schemas/identity.js';
 import { REQUEST_NAMESPACE, REQUEST_WINDOW_MS, formatAuthorization, parseAuthorization, requestText } from '#schemas/request.js';
+import type { Subject } from '#schemas/policy/subject.js';
 import type { Role } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { decodeBase64, encodeBase64 } from '#schemas/ssh/base64.js';
@@ -21,6 +23,7 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import { equalBytes } from '#schemas/ssh/wire.js';
 import { verify } from './ssh/keys.js';
 import type { SshSigner } from './ssh/keys.js';
 
@@ -41,6 +44,7 @@ export interface Caller {
 }
 
 export type TrustSource = Pick<Snapshot, 'ssh_user_ca' | 'roles' | 'locks'>;
+export type ClusterTrust = Pick<Snapshot, 'ssh_user_ca' | 'cluster' | 'clusters'>;
 
 const noBody = new Uint8Array(0);
 
@@ -59,19 +63,37 @@ export class RequestVerifier {
   readonly #clock: () => number;
   readonly #startedAt: number;
   readonly #maxNonces: number;
+  readonly #claim: ((nonce: string, until: number) => Promise<boolean>) | undefined;
   /** Nonce to the moment from which the window alone refuses it; in order of arrival. */
   readonly #nonces = new Map<string, number>();
 
-  /** `trust` is asked for each request and throws when nothing is known yet. */
-  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000 }: { readonly clock: () => number; readonly maxNonces?: number }) {
+  /**
+   * `trust` is asked for each request and throws when nothing is known yet. `claim` remembers nonces for all verifiers
+   * that stand for one service, and says whether this one is the first to see it; left out where there is one only.
+   */
+  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000, claim }: {
+    readonly clock: () => number; readonly maxNonces?: number; readonly claim?: ((nonce: string, until: number) => Promise<boolean>) | undefined;
+  }) {
+    this.#claim = claim;
     this.#trust = trust;
     this.#clock = clock;
     this.#startedAt = clock();
     this.#maxNonces = maxNonces;
   }
 
-  /** Who sent the request; throws the refusal. A request passes once. */
+  /** Who sent the request; throws the refusal. A request passes once, over all verifiers that share their nonces. */
+  async admit(request: ReceivedRequest): Promise<Caller> {
+    const { nonce, until, caller } = this.#verify(request);
+    if (this.#claim !== undefined && !(await this.#claim(nonce, until))) throw new StenoError('REQUEST_REPLAYED');
+    return caller;
+  }
+
+  /** As `admit`, where there is one verifier only. */
   verify(request: ReceivedRequest): Caller {
+    return this.#verify(request).caller;
+  }
+
+  #verify(request: ReceivedRequest): { readonly nonce: string; readonly until: number; readonly caller: Caller } {
     const signed = parseAuthorization(request.authorization ?? '');
     if (signed === null) throw new StenoError('NOT_SIGNED_IN');
     const now = this.#clock();
@@ -82,8 +104,14 @@ export class RequestVerifier {
     const caller = checkUserCertificate(parseCertificate(blob), this.#trust(), { now, sourceAddress: request.sourceAddress });
     const text = requestText(request.method, request.target, sha256Hex(request.body), signed.time, signed.nonce);
     if (!verify(caller.certificate.publicKey, signature, signedData(text))) throw new StenoError('CERT_BAD_SIGNATURE');
-    this.#use(`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS, now);
-    return { identity: caller.identity, roles: caller.roles };
+    const [nonce, until] = [`${caller.identity.serial}:${signed.nonce}`, signed.time + REQUEST_WINDOW_MS];
+    this.#use(nonce, until, now);
+    return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
+  }
+
+  /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */
+  recheck(identity: UserIdentity): void {
+    assertCounts(identity, this.#trust(), this.#clock());
   }
 
   #use(nonce: string, until: number, now: number): void {
@@ -101,6 +129,8 @@ export interface CertificateContext {
   readonly now: number;
   /** Left out where the address is not known to the checker; a certificate bound to addresses is then refused. */
   readonly sourceAddress?: string;
+  /** Set where users of trusted clusters count too: for sessions on nodes, and for nothing else. */
+  readonly clusters?: ClusterTrust;
   /** Whether the CA's signature holds; a caller that has checked this blob before may know. */
   readonly verify?: (blob: Uint8Array, signature: Uint8Array, data: Uint8Array) => boolean;
 }
@@ -112,31 +142,95 @@ export interface CertificateContext {
 export function checkUserCertificate(
   certificate: SshCertificate, trust: TrustSource, context: CertificateContext,
 ): Caller & { readonly certificate: SshCertificate } {
+  const issuer = issuerOf(certificate, context.clusters ?? { ssh_user_ca: trust.ssh_user_ca, cluster: '', clusters: [] });
   const admission = checkCertificate(certificate, {
     kind: 'user',
     now: Math.floor(context.now / 1000),
-    trusted: trust.ssh_user_ca.map((line) => parseAuthorizedLine(line).blob),
+    trusted: issuer.trusted,
     ...(context.sourceAddress === undefined ? {} : { sourceAddress: context.sourceAddress }),
     verify: context.verify ?? verify,
-    knownCriticalOptions: userCriticalOptions,
+    knownCriticalOptions: issuer.criticalOptions,
   });
   if (!admission.ok) throw new StenoError(admission.code, admission.detail);
+  const identity = issuer.identify(certificate);
+  return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
+}
+
+/** How certificates of one CA are read: ours, or that of a trusted cluster. */
+export interface Issuer {
+  /** Blobs of the CA keys. */
+  readonly trusted: readonly Uint8Array[];
+  readonly criticalOptions: ReadonlySet<string>;
+  /** Throws CERT_GARBLED, CERT_UNKNOWN_CA, or ACCESS_DENIED for a user of another cluster who has no role here. */
+  identify(certificate: SshCertificate): UserIdentity;
+}
+
+/** The option of ordinary user certificates is understood, so that their holders hear the reason; `identify` refuses them. */
+const clusterCriticalOptions: ReadonlySet<string> = new Set([OPTION_CLUSTER_ONLY, ...userCriticalOptions]);
+
+/**
+ * Who issued a certificate, by the CA key that it names; the signature is for `checkCertificate`. Of a trusted cluster
+ * only certificates for our gateways count, so that its users come through their own, where their locks hold.
+ */
+export function issuerOf({ signatureKey }: SshCertificate, { ssh_user_ca, cluster: own, clusters }: ClusterTrust): Issuer {
+  const blobs = (lines: readonly string[]): Uint8Array[] => lines.map((line) => parseAuthorizedLine(line).blob);
+  const cluster = clusters.find((known) => Object.keys(known.role_map).length > 0 && blobs(known.ssh_user_ca).some((ca) => equalBytes(ca, signatureKey)));
+  if (cluster === undefined) return { trusted: blobs(ssh_user_ca), criticalOptions: userCriticalOptions, identify: identified };
+  return {
+    trusted: blobs(cluster.ssh_user_ca), criticalOptions: clusterCriticalOptions,
+    identify: (certificate) => {
+      if (certificate.criticalOptions.get(OPTION_CLUSTER_ONLY) !== own) throw new StenoError('CERT_UNKNOWN_CA', `a user of ${cluster.name} comes here through a gateway of ${cluster.name}`);
+      const identity = importedIdentity(identified(certificate), cluster);
+      if (identity === null) throw new StenoError('ACCESS_DENIED', `no role of a user of ${cluster.name} counts here`);
+      return identity;
+    },
+  };
+}
+
+function identified(certificate: SshCertificate): UserIdentity {
   const identity = identityOf(certificate);
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
-  if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
-  const roles = rolesNamed(identity.roles, trust.roles);
-  const lock = lockOn(trust.locks, lockTargets(identity), context.now);
-  if (lock !== null) throw new StenoError('LOCKED', `${lock.target_kind} ${lock.target}`);
-  return { certificate, identity, roles };
+  if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a user of Steno');
+  return identity;
 }
+
+/** Who somebody from another cluster is by now: trust or the map of roles may have changed. Throws what refuses them. */
+export function identityNow(identity: UserIdentity, certificate: SshCertificate, trust: ClusterTrust): UserIdentity {
+  if (identity.cluster === null) return identity;
+  const issuer = issuerOf(certificate, trust);
+  if (!issuer.trusted.some((ca) => equalBytes(ca, certificate.signatureKey))) throw new StenoError('CERT_UNKNOWN_CA', `the cluster ${identity.cluster} is no longer trusted`);
+  return issuer.identify(certificate);
+}
+
+/** The roles of an identity that counts now, by roles and locks. */
+function assertCounts(identity: UserIdentity, trust: TrustSource, now: number): readonly Role[] {
+  const roles = rolesNamed(identity.roles, trust.roles);
+  assertUnlocked(trust.locks, lockTargets(identity), now);
+  return roles;
+}
+
+/** Lists by the names they were asked for with, for each list of known roles: the policy's index belongs to a list. */
+const namedRoles = new WeakMap<readonly Role[], { readonly byName: ReadonlyMap<string, Role>; readonly lists: Map<string, readonly Role[]> }>();
+const MAX_LISTS = 10_000;
 
 /** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
 export function rolesNamed(names: readonly string[], known: readonly Role[]): readonly Role[] {
-  return names.map((name) => {
-    const role = known.find((candidate) => candidate.name === name);
+  const { byName, lists } = namedRoles.get(known) ?? { byName: new Map(known.map((role) => [role.name, role])), lists: new Map<string, readonly Role[]>() };
+  namedRoles.set(known, { byName, lists });
+  const key = names.join(',');
+  const list = lists.get(key) ?? names.map((name) => {
+    const role = byName.get(name);
     if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
     return role;
   });
+  if (lists.size >= MAX_LISTS) lists.clear();
+  lists.set(key, list);
+  return list;
+}
+
+/** The holder of an identity, as the policy asks. Throws ACCESS_DENIED for a role that is gone. */
+export function subjectOf({ user, traits, roles }: Pick<UserIdentity, 'user' | 'traits' | 'roles'>, known: readonly Role[]): Subject {
+  return { user, traits, roles: rolesNamed(roles, known) };
 }
 
 /** What a lock can name to put this user out, wherever they go. */
@@ -151,6 +245,14 @@ export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, '
 export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): Lock | null {
   const inForce = (lock: Lock): boolean => lock.expires_at === null || lock.expires_at > now;
   return locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null;
+}
+
+/** Throws LOCKED, with who or what is locked and why; the lock is its cause. */
+export function assertUnlocked(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): void {
+  const lock = lockOn(locks, targets, now);
+  if (lock === null) return;
+  const until = lock.expires_at === null ? '' : ` (until ${new Date(lock.expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC)`;
+  throw new StenoError('LOCKED', `on ${lock.target_kind} ${lock.target}${until}${lock.reason === '' ? '' : `: ${lock.reason}`}`, { cause: lock });
 }
 
 function signedData(text: string): Uint8Array {

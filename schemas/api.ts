@@ -23,13 +23,14 @@
  *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
- *   GET  /v1/locks                       Lock[]             PUT, DELETE /v1/locks/:id   (administer)
+ *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
  *   POST /v1/host-certificate {public_key, name} → {certificate}   (administer, a gateway, or the node itself)
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
  */
+import type { TrustedCluster } from './cluster.js';
 import type { ServiceKind, Traits } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
@@ -200,6 +201,9 @@ export interface Snapshot {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
+  /** Our own name among clusters, and those we trust. */
+  readonly cluster: string;
+  readonly clusters: readonly TrustedCluster[];
 }
 
 export interface Lock {
@@ -331,6 +335,12 @@ export interface PublicAddresses {
   readonly ssh: string;
   readonly web: string;
   readonly authority: string;
+}
+
+/** As `GET /v1/locks` lists them. */
+export interface LockRecord extends Lock {
+  readonly created_by: string;
+  readonly created_at: number;
 }
 
 export interface WebIdentity {

@@ -33,7 +33,7 @@ export const errorCatalogue = {
   CERT_BAD_SIGNATURE: entry(401, 77, false, 'the proof of possession does not match the certificate', 'Check that key and certificate belong together.'),
   KEY_GARBLED: entry(400, 65, false, 'the key cannot be read', 'Check that it is an unencrypted OpenSSH or PKCS#8 key of type Ed25519, ECDSA or RSA (2048 bits or more).'),
   SIGNATURE_GARBLED: entry(400, 65, false, 'the signature cannot be parsed', 'Sign again; `ssh-keygen -Y sign` writes the right form.'),
-  LOCKED: entry(403, 77, false, 'a lock is in force', 'Ask whoever set the lock; `steno status` names it.'),
+  LOCKED: entry(403, 77, false, 'a lock is in force', 'Ask an administrator, who sees it with `steno locks`.'),
   ACCESS_DENIED: entry(403, 77, false, 'no role allows this', 'Ask for a role that allows it.'),
   // Reaching a node.
   NODE_UNKNOWN: entry(404, 69, false, 'no such node', 'Run `steno nodes` to see the nodes there are.'),
@@ -56,6 +56,8 @@ export const errorCatalogue = {
   STORE_UNAVAILABLE: entry(503, 75, true, 'a store does not answer or refuses writes', 'Look at `steno doctor`; nothing acknowledged is lost meanwhile.'),
   STORE_NOT_FOUND: entry(404, 66, false, 'no such object', 'Check the name.'),
   STORE_CONFLICT: entry(409, 65, false, 'an object of this name exists with other content', 'Keep both for examination; see docs/errors.md.'),
+  CLUSTER_UNTRUSTED: entry(403, 77, false, 'a statement of another cluster is not signed by a key that is trusted', 'Compare the fingerprint with the one that `steno clusters export` shows there, then trust it again.'),
+  CLUSTER_STALE: entry(409, 65, false, 'a newer statement of the cluster is known already', 'Export a new one there.'),
   STORE_NEWER: entry(409, 78, false, 'the store was written by a newer Steno', 'Upgrade Steno, or restore the backup made before the upgrade.'),
   ENGINE_MISSING: entry(500, 78, false, 'the embedded event store is not installed', 'Run `npm install --include=optional`, or configure a ClickHouse server.'),
   QUERY_REFUSED: entry(400, 64, false, 'this query does more than read the tables of the event store', 'Use SELECT on its tables with ordinary functions; see the detail.'),

@@ -1,43 +1,176 @@
 /**
- * Roles: what the authority's YAML documents say, and the one pure function that decides by them.
+ * Roles: what the authority's YAML documents say. How they decide is in policy/; docs/roles.md explains every field.
  *
- * Deny wins over allow; what nothing allows is denied. `decide` is called for every session, on the gateway, with the
- * roles of the certificate. Tested as a table in role.test.ts.
+ * Strict: unknown fields are errors. Version 2 adds to version 1 and changes nothing of it, so documents of version 1,
+ * which name no version, read as they are. Tested in role.test.ts.
  */
 import { z } from 'zod';
-import type { RecordingMode } from './recording/line.js';
+import { compileExpression, ExpressionError } from './policy/label-expression.js';
+import type { ExpressionSubject } from './policy/label-expression.js';
+import { parseTemplate } from './policy/login-template.js';
 
-const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/);
-/** A login name of a node; `{user}` is the user's own name; `*` is any, but root where it allows, root too where it denies. */
-const login = z.string().regex(/^(\*|\{user\}|[a-z_][a-z0-9_.-]{0,31})$/);
-const labels = z.record(z.string().max(63), z.string().max(255));
+const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name: lower-case letters, digits, dot, dash and underscore').refine((text) => !text.includes('..'), 'has two dots in a row');
+/** A name, or the beginning of one and `*`, or `*`. */
+const namePattern = z.string().max(64).regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is no name, nor the beginning of one with * at its end');
+const text = (max: number) => z.string().max(max);
+const template = (message: string, fixed: RegExp) =>
+  text(160).refine((value) => {
+    const parsed = parseTemplate(value);
+    return parsed !== null && (parsed.expand !== null || fixed.test(value));
+  }, message);
 
-const rules = z.strictObject({
-  /** Labels a node must carry, all of them; `*: '*'` is every node. A value `*` is any value. */
-  nodes: labels.default({}),
-  logins: z.array(login).max(256).default([]),
+/** A login name of a node; `*` is any, but root where it allows, root too where it denies; or a template. */
+const login = template('is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}', /^(?:\*|[a-z_][a-z0-9_.-]{0,31})$/);
+/** Names of Kubernetes users and groups. */
+const kubeName = template('is no name of Kubernetes, nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
+const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is no name, nor the beginning of one with * at its end');
+
+/** Labels a node must carry, all of them, each with one of the values; `*: '*'` is every node, a value `*` any value. */
+const labels = z.record(z.string().min(1).max(63), z.union([text(255), z.array(text(255)).min(1).max(64)])).refine((map) => Object.keys(map).length <= 64, 'are too many');
+export type NodeSelector = z.output<typeof labels>;
+
+const expression = (about: ExpressionSubject) =>
+  z.string().superRefine((value, context) => {
+    try {
+      compileExpression(value, about);
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      context.addIssue({ code: 'custom', message: error.message, params: { offset: error.at } });
+    }
+  });
+
+const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+/** Seconds, as a number or as `30s`, `15m`, `8h`, `7d`. */
+const seconds = (least: number, most: number) =>
+  z.preprocess((value) => {
+    const match = typeof value === 'string' ? /^(\d{1,9})([smhd])$/.exec(value) : null;
+    return match === null ? value : Number(match[1]) * units[match[2]!]!;
+  }, z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most));
+
+export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate'] as const;
+export type SessionAction = (typeof sessionActions)[number];
+export const joinModes = ['observer', 'peer', 'moderator'] as const;
+export type JoinMode = (typeof joinModes)[number];
+/** What is administered; `access`: reading it is seeing what others may reach. */
+export const resourceKinds = [
+  'role', 'user', 'node', 'lock', 'token', 'ca', 'connector', 'cluster', 'request', 'service', 'bot', 'audit', 'sql', 'access',
+] as const;
+export type ResourceKind = (typeof resourceKinds)[number];
+export const resourceVerbs = ['list', 'read', 'create', 'update', 'delete'] as const;
+export type ResourceVerb = (typeof resourceVerbs)[number];
+
+/** Whose sessions: `own`, `all`, or those for which an expression holds. */
+const sessionRule = z.strictObject({
+  actions: z.array(z.enum([...sessionActions, '*'])).min(1).max(16),
+  of: z.enum(['own', 'all']).default('all'),
+  where: expression('session').optional(),
+  /** As what one may join. */
+  modes: z.array(z.enum(joinModes)).max(3).default(['observer']),
 });
+export type SessionRule = z.output<typeof sessionRule>;
+
+const resourceRule = z.strictObject({
+  resources: z.array(z.enum([...resourceKinds, '*'])).min(1).max(32),
+  verbs: z.array(z.enum([...resourceVerbs, '*'])).min(1).max(8),
+});
+
+const kubeRule = z.strictObject({
+  /** Labels of the cluster, as of nodes. */
+  clusters: labels.default({ '*': '*' }),
+  namespaces: z.array(kubePattern(/^(?:[a-z0-9][a-z0-9-]{0,62}\*?|\*)$/)).max(256).default(['*']),
+  /** `pods`, `pods/exec`, `deployments.apps`, or the beginning of one with `*`. */
+  resources: z.array(kubePattern(/^(?:[a-z0-9][a-z0-9./-]{0,252}\*?|\*)$/)).max(256).default(['*']),
+  names: z.array(kubePattern(/^(?:[A-Za-z0-9][A-Za-z0-9:._-]{0,251}\*?|\*)$/)).max(256).default(['*']),
+  verbs: z.array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is no verb of Kubernetes')).max(32).default(['*']),
+  groups: z.array(kubeName).max(64).default([]),
+  users: z.array(kubeName).max(64).default([]),
+});
+export type KubeRule = z.output<typeof kubeRule>;
+
+/** What may be asked for in access requests, and who has to agree. */
+const requestRule = z.strictObject({
+  roles: z.array(namePattern).max(256).default([]),
+  nodes: labels.default({}),
+  node_expression: expression('node').optional(),
+  /** Logins one may ask for on those nodes; none given: those that the role allows elsewhere. */
+  logins: z.array(login).max(64).default([]),
+  max_duration: seconds(60, 2_592_000).default(28_800),
+  thresholds: z.strictObject({ approve: z.number().int().min(1).max(32).default(1), deny: z.number().int().min(1).max(32).default(1) }).default({ approve: 1, deny: 1 }),
+});
+export type RequestRule = z.output<typeof requestRule>;
+
+/** Whose requests, for which roles and nodes, one may approve or deny. */
+const approveRule = z.strictObject({
+  roles: z.array(namePattern).max(256).default([]),
+  nodes: labels.default({}),
+  where: expression('request').optional(),
+});
+export type ApproveRule = z.output<typeof approveRule>;
+
+const both = {
+  nodes: labels.default({}),
+  node_expression: expression('node').optional(),
+  logins: z.array(login).max(256).default([]),
+  kubernetes: z.array(kubeRule).max(256).default([]),
+  sessions: z.array(sessionRule).max(64).default([]),
+  approve: z.array(approveRule).max(64).default([]),
+  rules: z.array(resourceRule).max(64).default([]),
+};
+const none = { nodes: {}, logins: [], kubernetes: [], sessions: [], approve: [], rules: [], request: [] };
+const allow = z.strictObject({ ...both, request: z.array(requestRule).max(64).default([]) });
+const deny = z.strictObject({
+  ...both,
+  /** Denied here whatever other roles allow. */
+  port_forwarding: z.boolean().default(false),
+  agent_forwarding: z.boolean().default(false),
+  /** What may not be asked for. */
+  request: z.array(z.strictObject({ roles: z.array(namePattern).max(256).default([]), nodes: labels.default({}) })).max(64).default([]),
+});
+
+export const kernelEventClasses = ['exec', 'file', 'network', 'dns', 'security'] as const;
+export type KernelEventClass = (typeof kernelEventClasses)[number];
+const enhanced = z.strictObject({
+  /** `strict`: without kernel events no session. */
+  mode: z.enum(['off', 'best_effort', 'strict']).default('best_effort'),
+  classes: z.array(z.enum(kernelEventClasses)).max(5).default([...kernelEventClasses]),
+});
+const recordingDefault = { mode: 'strict', streams: 'limited', limit: 1 << 20, enhanced: { mode: 'best_effort', classes: [...kernelEventClasses] } } as const;
 
 export const roleSchema = z.strictObject({
   kind: z.literal('role'),
+  /** Of the document's form; 1 and none are the same. Newer ones are refused. */
+  version: z.union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' }).transform(() => 2 as const).default(2),
   name,
-  /** How long certificates of this role live, in seconds: one minute to 30 hours. */
-  max_ttl: z.number().int().min(60).max(108_000).default(43_200),
-  allow: rules.default({ nodes: {}, logins: [] }),
-  deny: rules.default({ nodes: {}, logins: [] }),
+  description: text(1024).default(''),
+  /** How long certificates of this role live: one minute to 30 hours. */
+  max_ttl: seconds(60, 108_000).default(43_200),
+  allow: allow.default(none),
+  deny: deny.default({ ...none, port_forwarding: false, agent_forwarding: false }),
   port_forwarding: z.boolean().default(true),
   agent_forwarding: z.boolean().default(true),
+  /** A session ends after so long, from a minute to 30 days; left out: no limit. */
+  max_session_length: seconds(60, 2_592_000).optional(),
+  /** A session ends when nothing came from the client for so long; left out: no limit. */
+  idle_timeout: seconds(60, 2_592_000).optional(),
+  /** Connections to nodes that a user has at a time, on each gateway. */
+  max_sessions: z.number().int().min(1).max(10_000).optional(),
+  /** Live sessions end when the certificate does. */
+  disconnect_expired_cert: z.boolean().default(false),
+  /** A second factor for each session. */
+  require_session_mfa: z.boolean().default(false),
   recording: z
     .strictObject({
       mode: z.enum(['strict', 'best_effort']).default('strict'),
       streams: z.enum(['limited', 'full']).default('limited'),
       /** Bytes kept per direction of a stream without a terminal. */
       limit: z.number().int().min(0).max(1 << 30).default(1 << 20),
+      /** What the kernel tells of the session: commands, files, connections. */
+      enhanced: enhanced.default({ mode: 'best_effort', classes: [...kernelEventClasses] }),
     })
-    .default({ mode: 'strict', streams: 'limited', limit: 1 << 20 }),
-  /** Whose sessions may be listed, replayed, searched and exported: `all`, `own` or `none`. */
+    .default({ ...recordingDefault, enhanced: { mode: 'best_effort', classes: [...kernelEventClasses] } }),
+  /** Short for `sessions` that list, view, follow and export: those of `all`, of the user's `own`, or `none`. */
   view: z.enum(['all', 'own', 'none']).default('own'),
-  /** May register nodes, apply roles and issue host certificates. */
+  /** Short for `rules` on everything. */
   administer: z.boolean().default(false),
 });
 
@@ -52,63 +185,4 @@ export interface NodeRecord {
   /** Accepted host keys as `type base64`; empty: only a host certificate of Steno's host CA is accepted. */
   readonly host_keys: readonly string[];
   readonly last_seen_at: number | null;
-}
-
-export type Decision =
-  | {
-      readonly allowed: true;
-      readonly by: string;
-      readonly recording: RecordingMode;
-      readonly portForwarding: boolean;
-      readonly agentForwarding: boolean;
-    }
-  | { readonly allowed: false; readonly reason: string };
-
-/** May `user`, holding `roles`, act as `login` on `node`? The strictest recording of the allowing roles applies. */
-export function decide(user: string, roles: readonly Role[], node: Pick<NodeRecord, 'name' | 'labels'>, loginName: string): Decision {
-  for (const role of roles) {
-    const denied = Object.keys(role.deny.nodes).length > 0 && matchesLabels(role.deny.nodes, node);
-    const deniedLogin = role.deny.logins.some((pattern) => pattern === '*' || matchesLogin(pattern, user, loginName));
-    if (denied || deniedLogin) return { allowed: false, reason: `role ${role.name} denies ${denied ? `node ${node.name}` : `login ${loginName}`}` };
-  }
-  const allowing = roles.filter(
-    (role) => matchesLabels(role.allow.nodes, node) && role.allow.logins.some((pattern) => matchesLogin(pattern, user, loginName)),
-  );
-  if (allowing.length === 0) return { allowed: false, reason: `no role of ${user} allows login ${loginName} on node ${node.name}` };
-  return {
-    allowed: true,
-    by: allowing[0]!.name,
-    recording: {
-      mode: allowing.some((role) => role.recording.mode === 'strict') ? 'strict' : 'best_effort',
-      streams: allowing.some((role) => role.recording.streams === 'full') ? 'full' : 'limited',
-      limit: Math.max(...allowing.map((role) => role.recording.limit)),
-    },
-    portForwarding: allowing.some((role) => role.port_forwarding),
-    agentForwarding: allowing.some((role) => role.agent_forwarding),
-  };
-}
-
-/** An empty set of labels matches nothing: forgetting to say which nodes must not mean all of them. */
-function matchesLabels(wanted: Readonly<Record<string, string>>, node: Pick<NodeRecord, 'name' | 'labels'>): boolean {
-  const entries = Object.entries(wanted);
-  return (
-    entries.length > 0 &&
-    entries.every(([key, value]) => {
-      if (key === '*') return value === '*';
-      const actual = key === 'name' ? node.name : Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;
-      return actual !== undefined && (value === '*' || value === actual);
-    })
-  );
-}
-
-function matchesLogin(pattern: string, user: string, wanted: string): boolean {
-  // `*` stands for every login but root: root is named or not given.
-  if (pattern === '*') return wanted !== 'root';
-  return (pattern === '{user}' ? user : pattern) === wanted;
-}
-
-/** Whose sessions these roles let `user` see. */
-export function visibility(roles: readonly Role[]): 'all' | 'own' | 'none' {
-  if (roles.some((role) => role.view === 'all')) return 'all';
-  return roles.some((role) => role.view === 'own') ? 'own' : 'none';
 }

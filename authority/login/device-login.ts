@@ -13,9 +13,10 @@
 import { randomInt } from 'node:crypto';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { loginsOf } from '#schemas/policy/node.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
-import { certifiableKey, loginsOf } from '../certificates.js';
+import { certifiableKey } from '../ca/certificates.js';
 import { issueUserCertificate } from '../issue.js';
 import type { IssueParts } from '../issue.js';
 import { hashOf, newToken } from '../links.js';
@@ -69,7 +70,7 @@ export class DeviceLogins {
     await records.actOn(async (tx) => ({ result: await forgive(tx, [key]), rows: [] }));
     return {
       user_code: login.user_code, client: login.client, source_address: login.source, wanted_user: login.wanted_user, created_at: login.created_at, expires_at: login.expires_at,
-      user: who.user, roles: who.roles.map(({ name }) => name), logins: loginsOf(who.user, who.roles), max_ttl: Math.min(...who.roles.map(({ max_ttl: ttl }) => ttl)),
+      user: who.user, roles: who.roles.map(({ name }) => name), logins: loginsOf({ user: who.user, traits: (await records.user(who.user))?.traits ?? {}, roles: who.roles }), max_ttl: Math.min(...who.roles.map(({ max_ttl: ttl }) => ttl)),
       browser_address: caller.source, fresh: isFresh(who, clock()),
     };
   }

@@ -18,7 +18,7 @@ import type { Directory } from '../directory.js';
 import { hashOf, newToken } from '../links.js';
 import type { Links } from '../links.js';
 import type { Records, Tx } from '../records.js';
-import type { Sealer } from '../seal.js';
+import type { Sealer } from '../ca/seal.js';
 import { findUser, insertUser, setGrants } from '../users/records.js';
 import type { BrowserAnswer, Connector, Connectors, LoginOutcome } from './connector.js';
 import { findAttempt, insertAttempt, parkAnswer, takeAttempt } from './records.js';

@@ -13,7 +13,7 @@ import type { Caller } from '../audit.js';
 import { hashOf, newToken } from '../links.js';
 import type { Links } from '../links.js';
 import type { Tx } from '../records.js';
-import type { Sealer } from '../seal.js';
+import type { Sealer } from '../ca/seal.js';
 import { checkStrength } from './password-strength.js';
 import type { Passwords } from './passwords.js';
 import { CEREMONY_MS, challengeOf, registrationOptions, verifyRegistration } from './passkeys.js';

@@ -10,7 +10,7 @@ import { isFresh, requireFresh } from '../login/device-login.js';
 import type { Enrolment, Enrolling } from './enrolment.js';
 import { MAX_PASSWORD } from './passwords.js';
 import type { RegistrationResponseJSON } from './passkeys.js';
-import type { Users } from './users.js';
+import type { Administrator, Users } from './users.js';
 
 export interface UserRouteParts {
   readonly users: Users;
@@ -44,19 +44,20 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
     if (fresh) requireFresh(who, clock());
     return who;
   };
+  const by = ({ principal, caller }: Pick<Context<unknown>, 'principal' | 'caller'>): Administrator => ({ ...caller, roles: principal.kind === 'user' ? principal.roles : [] });
   const invited = (body: { readonly token: string }): Enrolling => ({ kind: 'invited', token: body.token });
   const withToken = z.strictObject({ token });
   return [
-    route('GET /v1/users', ['administer'], 'user.list', noBody, () => users.list()),
-    route('POST /v1/users', ['administer'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller }) =>
-      users.add(body.name, { roles: body.roles, traits: body.traits }, caller), (body) => body.name),
-    route('GET /v1/users/:name', ['administer'], 'user.show', noBody, (c) => users.show(target(c))),
-    route('PUT /v1/users/:name', ['administer'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
-      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, c.caller)),
-    route('POST /v1/users/:name/disable', ['administer'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, c.caller)),
-    route('POST /v1/users/:name/enable', ['administer'], 'user.enable', noBody, (c) => users.enable(target(c), c.caller)),
-    route('POST /v1/users/:name/reset', ['administer'], 'user.reset', noBody, (c) => users.reset(target(c), c.caller)),
-    route('DELETE /v1/users/:name', ['administer'], 'user.delete', noBody, (c) => users.remove(target(c), c.caller)),
+    route('GET /v1/users', ['users:list'], 'user.list', noBody, () => users.list()),
+    route('POST /v1/users', ['users:create'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller, principal }) =>
+      users.add(body.name, { roles: body.roles, traits: body.traits }, by({ principal, caller })), (body) => body.name),
+    route('GET /v1/users/:name', ['users:read'], 'user.show', noBody, (c) => users.show(target(c))),
+    route('PUT /v1/users/:name', ['users:update'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
+      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, by(c))),
+    route('POST /v1/users/:name/disable', ['users:update'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, by(c))),
+    route('POST /v1/users/:name/enable', ['users:update'], 'user.enable', noBody, (c) => users.enable(target(c), by(c))),
+    route('POST /v1/users/:name/reset', ['users:update'], 'user.reset', noBody, (c) => users.reset(target(c), by(c))),
+    route('DELETE /v1/users/:name', ['users:delete'], 'user.delete', noBody, (c) => users.remove(target(c), by(c))),
 
     route('POST /v1/invitation', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.facts(body.token)),
     route('POST /v1/invitation/password', ['viewer'], 'invitation.open', z.strictObject({ token, password }), ({ body }) => enrolment.checkPassword(body.token, body.password)),

@@ -12,6 +12,8 @@
 import type { Invitation, UserInfo } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Traits } from '#schemas/identity.js';
+import { administersEverything } from '#schemas/policy/administration.js';
+import type { Role } from '#schemas/role.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Directory } from '../directory.js';
@@ -40,6 +42,11 @@ export interface Grants {
   readonly traits: Traits;
 }
 
+/** Who acts, and with which roles. */
+export interface Administrator extends Caller {
+  readonly roles: readonly Role[];
+}
+
 export class Users {
   readonly #parts: UsersParts;
 
@@ -58,8 +65,9 @@ export class Users {
   }
 
   /** Throws USER_EXISTS, LOCKED while certificates of a removed user of this name may live, BAD_REQUEST for unknown roles. */
-  async add(name: string, grants: Grants, caller: Caller): Promise<Invitation> {
+  async add(name: string, grants: Grants, caller: Administrator): Promise<Invitation> {
     this.#checkRoles(grants.roles);
+    mayHandle(caller, grants.roles);
     this.#checkName(name);
     const now = this.#parts.clock();
     const invitation = newInvitation(this.#parts.web, name, now);
@@ -70,11 +78,12 @@ export class Users {
     return invitation.shown;
   }
 
-  async edit(name: string, grants: Partial<Grants>, caller: Caller): Promise<UserInfo> {
+  async edit(name: string, grants: Partial<Grants>, caller: Administrator): Promise<UserInfo> {
     const user = await this.#known(name);
     if (user.kind === 'sso') throw new StenoError('USER_NOT_LOCAL', name);
     const next: Grants = { roles: grants.roles ?? user.roles, traits: grants.traits ?? user.traits };
     this.#checkRoles(next.roles);
+    mayHandle(caller, [...user.roles, ...next.roles]);
     if (name === caller.actor && this.#administers(user.roles) && !this.#administers(next.roles)) {
       throw new StenoError('BAD_REQUEST', 'roles: you would take from yourself the right to administer');
     }
@@ -82,8 +91,8 @@ export class Users {
     return this.show(name);
   }
 
-  async disable(name: string, reason: string, caller: Caller): Promise<void> {
-    await this.#known(name);
+  async disable(name: string, reason: string, caller: Administrator): Promise<void> {
+    mayHandle(caller, (await this.#known(name)).roles);
     notSelf(name, caller, 'disable');
     await this.#act({ event: 'user.disable', target: name, data: { reason } }, caller, async (tx, now) => {
       await setDisabled(tx, name, now);
@@ -92,16 +101,16 @@ export class Users {
     });
   }
 
-  async enable(name: string, caller: Caller): Promise<void> {
-    await this.#known(name);
+  async enable(name: string, caller: Administrator): Promise<void> {
+    mayHandle(caller, (await this.#known(name)).roles);
     await this.#act({ event: 'user.enable', target: name }, caller, async (tx) => {
       await setDisabled(tx, name, null);
       await tx.deleteFrom('locks').where('id', '=', lockId(name)).execute();
     });
   }
 
-  async remove(name: string, caller: Caller): Promise<void> {
-    await this.#known(name);
+  async remove(name: string, caller: Administrator): Promise<void> {
+    mayHandle(caller, (await this.#known(name)).roles);
     notSelf(name, caller, 'remove');
     await this.#act({ event: 'user.delete', target: name }, caller, async (tx, now) => {
       await deleteUser(tx, name);
@@ -110,8 +119,9 @@ export class Users {
   }
 
   /** A new invitation; what the user signed in with until now no longer counts. Throws USER_NOT_LOCAL. */
-  async reset(name: string, caller: Caller): Promise<Invitation> {
+  async reset(name: string, caller: Administrator): Promise<Invitation> {
     const user = await this.#known(name);
+    mayHandle(caller, user.roles);
     if (user.kind !== 'local') throw new StenoError('USER_NOT_LOCAL', name);
     const invitation = newInvitation(this.#parts.web, name, this.#parts.clock());
     await this.#act({ event: 'user.reset', target: name }, caller, async (tx, now) => {
@@ -171,6 +181,16 @@ function newInvitation(web: string, user: string, now: number): { readonly hash:
   const expires_at = now + INVITATION_MS;
   // In the fragment, which browsers do not send: the token appears in no log and no referrer.
   return { hash: hashOf(token), expires_at, shown: { user, link: `${web}/invitation#${token}`, expires_at } };
+}
+
+/**
+ * Whoever does not administer everything handles only users with no role but their own, and gives none but those: an
+ * invitation is a way in, with all that its user may do. Throws ACCESS_DENIED.
+ */
+function mayHandle({ roles }: Administrator, handled: readonly string[]): void {
+  if (administersEverything(roles)) return;
+  const more = handled.find((name) => !roles.some((role) => role.name === name));
+  if (more !== undefined) throw new StenoError('ACCESS_DENIED', `you do not hold the role ${more} yourself`);
 }
 
 function notSelf(name: string, caller: Caller, verb: string): void {

@@ -43,7 +43,7 @@ export async function cost(field: Field, rounds: number, megabytes: number): Pro
       typist.close();
     }],
   ];
-  const names = ['steno', 'login@node'] as const;
+  const names = ['steno', 'hop'] as const;
   const rows: string[][] = [];
   for (const [title, count, run] of kinds) {
     const figures = await interleave(names.map((name) => ({
@@ -59,7 +59,7 @@ export async function cost(field: Field, rounds: number, megabytes: number): Pro
   return {
     title: 'CPU of the gateway',
     how: `Everything the gateway's process spent, recording and sending to ingest included, for each of these; median (least–most) of ${rounds} rounds.`,
-    header: ['for', '`ssh node.steno`', '`ssh login@node@gateway`'],
+    header: ['for', '`ssh node.steno`', '`ssh -J gateway node`'],
     rows,
   };
 }

@@ -11,7 +11,7 @@ const WARM_UP = 1500;
 
 export async function keystrokes(field: Field, rounds: number, condition: string): Promise<Section> {
   process.stderr.write(`keystrokes, ${condition}\n`);
-  const names = ['direct', 'steno', 'login@node', 'jump'] as const;
+  const names = ['direct', 'steno', 'hop', 'jump'] as const;
   const typists = names.map((name) => new Typist(field.routes[name]));
   await Promise.all(typists.map((typist) => typist.ready()));
   const times = names.map((): number[] => []);
@@ -21,7 +21,7 @@ export async function keystrokes(field: Field, rounds: number, condition: string
     for (const [i, typist] of typists.entries()) times[i]!.push(...(await typist.type(200)));
   }
   for (const typist of typists) typist.close();
-  const [direct, steno, inOne, jump] = times as [number[], number[], number[], number[]];
+  const [direct, steno, hop, jump] = times as [number[], number[], number[], number[]];
   const row = (name: string, values: readonly number[]): string[] => [
     name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), ...[0.5, 0.99].map((q) => (values === direct ? '' : `+${round3(quantile(values, q) - quantile(direct, q))}`)),
   ];
@@ -29,7 +29,7 @@ export async function keystrokes(field: Field, rounds: number, condition: string
     title: `Keystroke echo, ${condition}`,
     how: `A key typed into \`ssh -tt\`, until its echo is there, µs; ${rounds * 200} keys a contestant, in turns of 200, after ${WARM_UP} to warm up.`,
     header: ['', 'p50', 'p99', 'added p50', 'added p99'],
-    rows: [row('`ssh` direct', direct), row('Steno', steno), row('Steno, `login@node@gateway`', inOne), row('`ssh -J`', jump)],
+    rows: [row('`ssh` direct', direct), row('Steno, `ssh node.steno`', steno), row('Steno, `ssh -J gateway node`', hop), row('`ssh -J`, OpenSSH', jump)],
   };
 }
 

@@ -17,6 +17,9 @@ interface UpOptions {
   readonly webAddress?: string;
   readonly webProxy: readonly string[];
   readonly objects?: string;
+  readonly state?: string;
+  readonly clusterName?: string;
+  readonly sealKey?: string;
   readonly node: boolean;
   readonly nodeName?: string;
 }
@@ -30,10 +33,14 @@ export function upCommand(): Command {
     .option('--web-address <url>', 'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT', webAddress)
     .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
+    .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
+    .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
+    .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
     .addHelpText('after', `
 When all of it is ready, DIR/run.json says what is where. Ctrl-C ends live sessions cleanly and drains.
+A password for --state goes into $STENO_STATE (the whole URL), $PGPASSWORD or a pgpass file, never into the command line.
 Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/steno.`)
     .action(async (options: UpOptions) => {
       const { out, env } = standardOutput;
@@ -52,6 +59,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const machine = await startMachine(
         {
           dir, version, sshListen: options.sshListen, webListen: options.webListen, webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
+          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },
@@ -72,6 +80,17 @@ function webAddress(text: string): string {
   const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
   if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
   return url.origin;
+}
+
+/** The option, which everybody on the machine can read, may hold no password; the environment may. */
+function stateUrl(option: string | undefined, environment: string | undefined): string | undefined {
+  const url = option ?? (environment === '' ? undefined : environment);
+  if (url === undefined) return undefined;
+  if (!/^postgres(ql)?:\/\//.test(url)) throw new StenoError('USAGE', 'the state is postgres://USER@HOST/DATABASE');
+  if (option !== undefined && /^[^/]*\/\/[^/@]*:[^/@]*@|[?&]password=/.test(option)) {
+    throw new StenoError('USAGE', 'a password in the command line is seen by every user of this machine; put the URL into STENO_STATE');
+  }
+  return url;
 }
 
 async function announce({ run, data }: Machine): Promise<void> {

@@ -12,7 +12,7 @@
  */
 import { mkdirSync, readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StenoError } from '#schemas/errors.js';
@@ -36,6 +36,11 @@ export interface MachineOptions {
   readonly webAddress: string | null;
   readonly webProxies: readonly string[];
   readonly objects: string | undefined;
+  /** `postgres://…`; SQLite when left out. */
+  readonly state: string | undefined;
+  readonly sealKey: string | undefined;
+  /** `main` when left out. */
+  readonly cluster: string | undefined;
   /** Name of this machine as a node; null: its host name; false: no node. */
   readonly node: string | null | false;
 }
@@ -83,7 +88,11 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     const page = options.webAddress ?? pageAddress(web);
     const authorityUrl = `https://${authority!}`;
     const ingestUrl = `wss://${ingest!}`;
-    await start('authority', '../../authority/main.js', { dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`, web: page });
+    await start('authority', '../../authority/main.js', {
+      dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`, web: page,
+      ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
+      ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
+    });
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });
     await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl });

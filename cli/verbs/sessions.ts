@@ -1,19 +1,25 @@
 /** `steno sessions` and `steno search`. */
 import { Command, InvalidArgumentError } from 'commander';
 import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
+import { parseDuration } from '#schemas/duration.js';
 import { openClient } from '../client.js';
 import { openHome } from '../home.js';
 import { bytes, clock, json, moment, standardOutput, styled, table, visible } from '../output.js';
 
-const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000, w: 604_800_000 };
-
 /** A moment as ISO 8601 or as an age: `30m`, `2h`, `7d`. Returns ms since 1970. */
 export function parseMoment(value: string, now: number = Date.now()): number {
-  const age = /^(\d{1,6})([smhdw])$/.exec(value);
-  if (age !== null) return now - Number(age[1]) * units[age[2]!]!;
+  const age = parseDuration(value);
+  if (age !== null) return now - age;
   const time = Date.parse(value);
   if (Number.isNaN(time)) throw new InvalidArgumentError('Give a date such as 2026-11-22T10:00 or an age such as 30m, 2h, 7d.');
   return time;
+}
+
+/** An option's span of time, in ms. */
+export function parseSpan(value: string): number {
+  const ms = parseDuration(value);
+  if (ms === null) throw new InvalidArgumentError('Give a span such as 30m, 2h or 7d.');
+  return ms;
 }
 
 export function parseLimit(value: string): number {

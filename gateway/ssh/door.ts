@@ -6,12 +6,14 @@
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Server, Socket } from 'node:net';
-import type { Snapshot } from '#schemas/api.js';
+import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Log } from '#runtime/log.js';
 import { Guest } from './guest.js';
 import type { GuestDeps } from './guest.js';
 import type { HostKeys } from './host-keys.js';
+import { printable } from './refusal.js';
+import { knock } from './knock.js';
 import { SocketWire } from './wire.js';
 import type { Wire } from './wire.js';
 
@@ -55,8 +57,21 @@ export class Door {
     return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
   }
 
+  /** Asks again of everybody; each lock that put somebody out leaves a row with how many. */
   recheck(snapshot: Snapshot): void {
-    for (const guest of this.#guests) guest.recheck(snapshot);
+    const counts = new Map<string, { readonly lock: Lock; connections: number; sessions: number }>();
+    for (const { error, connections, sessions } of [...this.#guests].flatMap((guest) => guest.recheck(snapshot))) {
+      const lock = snapshot.locks.find((known) => known === error.cause);
+      if (lock === undefined) continue;
+      const count = counts.get(lock.id) ?? { lock, connections: 0, sessions: 0 };
+      counts.set(lock.id, { lock, connections: count.connections + connections, sessions: count.sessions + sessions });
+    }
+    for (const { lock, ...ended } of counts.values()) {
+      this.#deps.recorder.audit({
+        event: 'lock.enforced', outcome: 'success', actor: `gateway/${this.#deps.name}`, target: lock.id, reason: printable(lock.reason, 1024),
+        data: JSON.stringify({ target_kind: lock.target_kind, target: lock.target, ...ended }),
+      });
+    }
   }
 
   /** Takes nobody any more and sees everybody out. */
@@ -89,7 +104,12 @@ export class Door {
     try {
       const hostKeys = await this.#deps.hostKeys.of(this.#deps.name);
       if (socket.destroyed) return known();
-      this.#welcome(new SocketWire(socket), { kind: 'gateway' }, source, hostKeys, known);
+      const wire = new SocketWire(socket);
+      knock(wire, this.#deps.limits.admissionMs, {
+        // Unknown nodes too: only who is admitted learns which there are.
+        opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, source, hostKeys, known),
+        gone: known,
+      });
     } catch (error) {
       this.#deps.log.error({ err: error }, 'no host certificate');
       known();

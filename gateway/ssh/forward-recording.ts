@@ -36,6 +36,8 @@ export class ForwardRecording {
   readonly #failed: (error: StenoError) => void;
   #opening: Promise<SessionRecorder> | undefined;
   #numbers = 0;
+  #session: string | undefined;
+  #ended: StenoError | undefined;
 
   constructor(factory: Recorder, facts: ConnectionFacts, failed: (error: StenoError) => void) {
     this.#factory = factory;
@@ -46,14 +48,26 @@ export class ForwardRecording {
   /** Rejects RECORDING_IMPOSSIBLE or SPOOL_FULL: then nothing may be forwarded. */
   recorder(): Promise<SessionRecorder> {
     this.#opening ??= this.#factory.open({ ...this.#facts, kind: 'forward', tty: false }, { cols: 80, rows: 24 }).then((recorder) => {
+      this.#session = recorder.session;
       if (isStrict(this.#facts.recording)) recorder.onFailure(this.#failed);
       return recorder;
     });
     return this.#opening;
   }
 
+  /** Of the recording, once it has begun. */
+  get session(): string | undefined {
+    return this.#session;
+  }
+
+  /** Nothing more is forwarded: what is asked for from now on is refused with `error`. */
+  end(error: StenoError): void {
+    this.#ended = error;
+  }
+
   async tap(request: ForwardRequest): Promise<ForwardTap> {
     const recorder = await this.recorder();
+    if (this.#ended !== undefined) throw this.#ended;
     const channel = ++this.#numbers;
     recorder.fact({
       fact: 'forward_open', channel, direction: request.direction, address: request.address, port: request.port,

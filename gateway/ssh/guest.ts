@@ -11,14 +11,16 @@
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target } from '#schemas/identity.js';
+import type { Allowed } from '#schemas/policy/node.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { ParsedKey } from 'ssh2';
+import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertSessionUnlocked, assertUnlocked, authorize } from './authorization.js';
-import type { Allowed } from './authorization.js';
+import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
 import { dial } from './dial.js';
+import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
@@ -52,12 +54,21 @@ type Stage =
   | { readonly kind: 'refusing' }
   | { readonly kind: 'gone' };
 
+/** What a recheck put out. */
+export interface Ended {
+  readonly error: StenoError;
+  readonly connections: number;
+  readonly sessions: number;
+}
+
 export class Guest {
   readonly #transport: Transport;
   readonly #deps: GuestDeps;
   readonly #source: string;
   readonly #onAdmitted: () => void;
   readonly #onGone: () => void;
+  /** Of those whose connection goes on. */
+  readonly #endedSessions = new Set<string>();
   #stage: Stage;
 
   constructor(
@@ -98,30 +109,37 @@ export class Guest {
     else disconnect();
   }
 
-  /** Ends what a new snapshot no longer allows. */
-  recheck(snapshot: Snapshot): void {
+  /** Ends what a new snapshot no longer allows, and says what that was. A guest on the way to a node is asked on arrival. */
+  recheck(snapshot: Snapshot): readonly Ended[] {
     const stage = this.#stage;
-    if (stage.kind !== 'jump' && stage.kind !== 'relaying') return;
-    const { identity } = stage.admitted;
+    if (stage.kind !== 'jump' && stage.kind !== 'relaying') return [];
     const now = this.#deps.now();
     try {
+      const identity = identityNow(stage.admitted.identity, stage.admitted.certificate, snapshot);
       if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
-      else assertUnlocked(snapshot, identity, undefined, now);
+      else assertAdmitted(snapshot, identity, undefined, now);
     } catch (error) {
       const known = asStenoError(error);
-      this.#audit('session.ended', known, stage.admitted);
-      return this.end(known);
+      const sessions = stage.kind === 'relaying' ? stage.relay.sessions : [];
+      const target = stage.kind === 'relaying' ? stage.target : undefined;
+      this.#audit('session.ended', known, stage.admitted, target);
+      this.end(known);
+      return [{ error: known, connections: 1, sessions: sessions.length }];
     }
-    if (stage.kind !== 'relaying') return;
-    for (const session of stage.relay.sessions) {
+    if (stage.kind !== 'relaying') return [];
+    return stage.relay.sessions.flatMap((session) => {
+      if (this.#endedSessions.has(session)) return [];
       try {
         assertSessionUnlocked(snapshot, session, now);
+        return [];
       } catch (error) {
         const known = asStenoError(error);
-        this.#audit('session.ended', known, stage.admitted, stage.target);
+        this.#endedSessions.add(session);
+        this.#audit('session.ended', known, stage.admitted, stage.target, session);
         stage.relay.endSession(session, known);
+        return [{ error: known, connections: 0, sessions: 1 }];
       }
-    }
+    });
   }
 
   #admit(admitted: Admitted): void {
@@ -156,13 +174,22 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
-      const transport = await dial({
+      const { node, remote } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      const request = {
         node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
-      });
+      };
+      const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));
       if (client.closed) return transport.end();
-      this.#relay(admitted, target, decision, transport);
+      // What was allowed when the dial began may be locked by now; the snapshots meanwhile passed this guest by.
+      try {
+        const latest = this.#deps.snapshot() ?? snapshot;
+        const identity = identityNow(admitted.identity, admitted.certificate, latest);
+        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()).decision, transport);
+      } catch (error) {
+        transport.end();
+        throw error;
+      }
     } catch (error) {
       this.#explain(admitted, target, asStenoError(error));
     }
@@ -204,9 +231,9 @@ export class Guest {
     };
   }
 
-  #audit(event: string, error: StenoError, { identity }: Admitted, target?: Target): void {
+  #audit(event: string, error: StenoError, { identity }: Admitted, target?: Target, session = ''): void {
     this.#deps.recorder.audit({
-      event, outcome: 'failure', code: error.code, reason: printable(error.detail ?? '', 256), actor: identity.user, source_address: this.#source,
+      event, session, outcome: 'failure', code: error.code, reason: printable(error.detail ?? '', 256), actor: identity.user, source_address: this.#source,
       ...(target === undefined ? {} : { node: target.node, login: target.login, target: target.node }),
     });
   }

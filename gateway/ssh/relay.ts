@@ -102,11 +102,13 @@ export class Relay {
 
   /** Ends the session of this recording, if it is one of this connection. */
   endSession(session: string, error: StenoError): void {
+    if (session === this.#forwards.session) this.#forwards.end(error);
     for (const channel of this.#channels.all) if (channel.tap?.recorder.session === session) this.#endChannel(channel, error);
   }
 
   get sessions(): readonly string[] {
-    return [...this.#channels.all].flatMap(({ tap }) => (tap === null ? [] : [tap.recorder.session]));
+    const open = [...this.#channels.all].flatMap(({ tap }) => (tap === null ? [] : [tap.recorder.session]));
+    return [...new Set([...open, ...(this.#forwards.session === undefined ? [] : [this.#forwards.session])])];
   }
 
   // ---- from the client ------------------------------------------------------------------------------------------

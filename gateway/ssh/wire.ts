@@ -42,6 +42,8 @@ export class SocketWire implements Wire {
   readonly #socket: Socket;
   readonly #out = new Outbox();
   #events: WireEvents | undefined;
+  #unread: Buffer | undefined;
+  #closed = false;
   #scheduled = false;
 
   /** Takes over a connected socket that nothing was read from. */
@@ -51,21 +53,34 @@ export class SocketWire implements Wire {
     this.#socket.setNoDelay(true);
     this.#socket.setKeepAlive(true, 60_000);
     this.#socket.on('error', () => this.#socket.destroy());
+    this.#socket.on('drain', () => this.#events?.drained());
+    this.#socket.on('end', () => this.end());
+    this.#socket.once('close', () => {
+      this.#closed = true;
+      this.#out.clear();
+      this.#events?.closed();
+    });
   }
 
   get queued(): number {
     return this.#socket.writableLength + this.#out.length;
   }
 
+  /** Whoever attaches next takes over from whoever did before. */
   attach(events: WireEvents): void {
     this.#events = events;
-    this.#socket.on('drain', events.drained);
-    this.#socket.on('end', () => this.end());
-    this.#socket.once('close', () => {
-      this.#out.clear();
-      events.closed();
-    });
+    if (this.#closed) return process.nextTick(events.closed);
+    if (this.#unread !== undefined) {
+      const unread = this.#unread;
+      this.#unread = undefined;
+      process.nextTick(() => { if (!this.#closed) this.#events?.bytes(unread); });
+    }
     this.#socket.resume();
+  }
+
+  /** Gives back bytes that were read too far: the next to attach gets them first. */
+  unread(bytes: Buffer): void {
+    if (bytes.length > 0) this.#unread = Buffer.from(bytes);
   }
 
   reserve(length: number): Buffer {

@@ -1,7 +1,8 @@
 /**
- * Opens the state store. SQLite here; every query is written through Kysely, so that PostgreSQL is one more dialect.
+ * Opens the state store: SQLite for one authority, PostgreSQL (postgres.ts) for several. Every query is written through
+ * Kysely, so both run the same code.
  *
- * Durability: WAL with synchronous=FULL, so a commit that returned survives a power loss. One writer at a time;
+ * Durability of SQLite: WAL with synchronous=FULL, so a commit that returned survives a power loss. One writer at a time;
  * another process that writes is waited for, at most `busyTimeoutMs`. The file and its companions (`-wal`, `-shm`)
  * hold sealed CA keys and are readable by their owner only. Tested in `state.test.ts`.
  */
@@ -12,6 +13,8 @@ import { Kysely, SqliteAdapter, SqliteDialect } from 'kysely';
 import type { DialectAdapter } from 'kysely';
 import { StenoError } from '#schemas/errors.js';
 import { migrateState } from './migrate.js';
+import { openPostgres } from './postgres.js';
+import type { PostgresOptions } from './postgres.js';
 import type { StateSchema } from './schema.js';
 
 export interface SqliteOptions {
@@ -20,7 +23,7 @@ export interface SqliteOptions {
   readonly file: string;
 }
 
-export type StateOptions = SqliteOptions;
+export type StateOptions = SqliteOptions | PostgresOptions;
 
 const busyTimeoutMs = 5_000;
 
@@ -29,6 +32,10 @@ const busyTimeoutMs = 5_000;
  * file cannot be opened, is not a database, or stays locked.
  */
 export async function openState(options: StateOptions): Promise<Kysely<StateSchema>> {
+  return options.kind === 'postgres' ? openPostgres(options) : openSqlite(options);
+}
+
+async function openSqlite(options: SqliteOptions): Promise<Kysely<StateSchema>> {
   let database: Database.Database | undefined;
   let kysely: Kysely<StateSchema> | undefined;
   try {

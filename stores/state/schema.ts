@@ -117,6 +117,13 @@ export interface LockTable {
   expires_at: Moment | null;
 }
 
+/** Nonces of signed requests that were taken; only kept where several authorities share the store. */
+export interface RequestNonceTable {
+  /** `serial of the certificate:nonce`. */
+  nonce: string;
+  expires_at: Moment;
+}
+
 export interface MfaDeviceTable {
   id: string;
   user: string;
@@ -237,6 +244,23 @@ export interface BotInstanceTable {
   stopped_at: Moment | null;
 }
 
+export interface TrustedClusterTable {
+  name: string;
+  /** A `TrustedCluster`. */
+  document: Json;
+  created_by: string;
+  created_at: Moment;
+  updated_at: Moment;
+}
+
+/** One row: what our own statement says beside our keys. */
+export interface OwnClusterTable {
+  id: number;
+  /** `host:port`, an array. */
+  gateways: Json;
+  updates: string | null;
+}
+
 export interface StateSchema {
   users: UserTable;
   roles: RoleTable;
@@ -248,6 +272,9 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  request_nonces: RequestNonceTable;
+  trusted_clusters: TrustedClusterTable;
+  own_cluster: OwnClusterTable;
   mfa_devices: MfaDeviceTable;
   recovery_codes: RecoveryCodeTable;
   invitations: InvitationTable;

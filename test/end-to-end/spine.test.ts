@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
@@ -50,6 +50,17 @@ describe('from ssh to replay', () => {
     expect(stderr).toContain(`err-${word}`);
   });
 
+  it.each([
+    ['ssh gets the socket from Node', []],
+    ['a client that cannot be handed one has its bytes carried', ['-o', 'ProxyUseFdpass=no']],
+  ])('where nc is missing, %s', async (_name, options) => {
+    const bare = join(steno.folder, 'bin');
+    mkdirSync(bare, { recursive: true });
+    for (const program of ['sh', 'ssh']) if (!existsSync(join(bare, program))) symlinkSync(execFileSync('which', [program], { encoding: 'utf8' }).trim(), join(bare, program));
+    const { status, stdout, stderr } = await steno.exec('ssh', ['-F', steno.config, ...options, `${steno.login}@local.steno`, 'echo there'], { env: { PATH: bare } });
+    expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: 'there\n', stderr: '' });
+  });
+
   it('stock ssh opens a shell, and what is printed, resized and typed goes both ways', async () => {
     const shell = steno.terminal('ssh', ['-F', steno.config, `${steno.login}@local.steno`], { cols: 100, rows: 30 });
     await shell.until(/[$#] $/);
@@ -68,9 +79,11 @@ describe('from ssh to replay', () => {
   });
 
   it('both sessions are listed, newest first, with how they ended', async () => {
-    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (list) => list.length === 2 && finished(list));
+    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (list) => list.length === 4 && finished(list));
     expect(rows.map(({ kind, exit_code, tty }) => ({ kind, exit_code, tty }))).toEqual([
       { kind: 'shell', exit_code: 3, tty: true },
+      { kind: 'exec', exit_code: 0, tty: false },
+      { kind: 'exec', exit_code: 0, tty: false },
       { kind: 'exec', exit_code: 7, tty: false },
     ]);
     session = rows[0]!.id;
@@ -161,7 +174,7 @@ describe('from ssh to replay', () => {
   });
 
   it('status and doctor find nothing wrong', async () => {
-    expect(await steno.json('status')).toMatchObject({ sessions_live: 0, sessions_total: 2 });
+    expect(await steno.json('status')).toMatchObject({ sessions_live: 0, sessions_total: 4 });
     const checks = await steno.json<{ name: string; state: string }[]>('doctor', '--data', steno.data);
     expect(checks.filter(({ state }) => state !== 'ok')).toEqual([]);
   });
@@ -188,7 +201,7 @@ describe('from ssh to replay', () => {
     expect(existsSync(join(steno.data, 'run.json'))).toBe(false);
     await steno.start();
     await steno.json('login', '--data', steno.data);
-    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (list) => list.length === 3 && list.every(({ state }) => state !== 'live'));
+    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (list) => list.length === 5 && list.every(({ state }) => state !== 'live'));
     expect(rows.map(({ id }) => id)).toContain(session);
     for (const { id } of rows) expect((await steno.steno('verify', id)).status).toBe(0);
     const hits = await steno.json<{ text: string }[]>('search', `before 42 ${word}`);

@@ -2,17 +2,20 @@
  * Who sends a request: the holder of a web session (cookie) or of a user certificate (signed request, `steno` command).
  *
  * The cookie is HttpOnly and SameSite=Strict, so no script reads it and no other site sends it. What the authority says
- * about a cookie is remembered for `REMEMBER_MS` under a hash of it: a lock or sign-out takes effect within that time.
+ * about a cookie is remembered for `REMEMBER_MS` under a hash of it, or until the authority says that something changed.
  * Tokens are never logged. Tested in server.test.ts.
  */
 import { createHash } from 'node:crypto';
 import { parse, serialize } from 'cookie';
 import type { WebIdentity } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import { visibility } from '#schemas/role.js';
+import type { UserIdentity } from '#schemas/identity.js';
+import { sessionScope } from '#schemas/policy/session.js';
+import type { SessionScope } from '#schemas/policy/session.js';
 import type { Role } from '#schemas/role.js';
 import type { Caller, ReceivedRequest } from '#runtime/request-auth.js';
-import type { Viewer } from './access.js';
+import type { View, Viewer } from './access.js';
 import { Lru } from './lru.js';
 
 export interface ViewerAuthority {
@@ -22,10 +25,16 @@ export interface ViewerAuthority {
   webSession(token: string): Promise<WebIdentity>;
   /** Ends a web session; free for one that is over. */
   signOut(token: string, client?: string): Promise<void>;
+  /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
+  clusterStatement(): Promise<SignedStatement>;
+  /** Called when roles, locks or grants have changed; returns how to stop. */
+  onChange(callback: () => void): () => void;
 }
 
 export interface RequestVerifying {
   verify(request: ReceivedRequest): Caller;
+  /** Throws when a caller of before would be refused now. */
+  recheck(identity: UserIdentity): void;
 }
 
 export interface IncomingFacts {
@@ -38,6 +47,8 @@ export interface IncomingFacts {
 
 export interface Identified extends Viewer {
   readonly by: 'cookie' | 'signature';
+  /** Throws when who signed would be refused now; free for a cookie, which is asked for anew. */
+  readonly recheck: () => void;
   /** ms since 1970, from which the identity no longer counts. */
   readonly expiresAt: number;
 }
@@ -71,6 +82,11 @@ export class Identities {
     return { identity: fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }) };
   }
 
+  /** What the authority said before no longer counts. */
+  forget(): void {
+    this.#known.clear();
+  }
+
   async signOut(cookieHeader: string | undefined, client: string): Promise<void> {
     const token = cookieToken(cookieHeader);
     if (token === null) return;
@@ -84,7 +100,7 @@ export class Identities {
       const { identity, roles } = this.#requests.verify({
         method: request.method, target: request.target, authorization: request.authorization, body: new Uint8Array(0), sourceAddress: request.sourceAddress,
       });
-      return { ...viewerOf(identity.user, roles), by: 'signature', expiresAt: identity.validBefore * 1000 };
+      return { ...viewerOf(identity.user, roles), by: 'signature', expiresAt: identity.validBefore * 1000, recheck: () => this.#requests.recheck(identity) };
     }
     const token = cookieToken(request.cookie);
     if (token === null) throw new StenoError('NOT_SIGNED_IN');
@@ -112,11 +128,16 @@ export function cookieToken(header: string | undefined): string | null {
 }
 
 function fromWeb(web: WebIdentity): Identified {
-  return { ...viewerOf(web.user, web.roles), by: 'cookie', expiresAt: web.expires_at };
+  return { ...viewerOf(web.user, web.roles), by: 'cookie', expiresAt: web.expires_at, recheck: () => undefined };
 }
 
 function viewerOf(user: string, roles: readonly Role[]): Viewer {
-  return { user, roles: roles.map(({ name }) => name), view: visibility(roles) };
+  return { user, roles: roles.map(({ name }) => name), view: viewOf(sessionScope({ user, traits: {}, roles }, 'view')) };
+}
+
+/** What has to be asked for each session is shown to nobody here. */
+function viewOf(scope: SessionScope): View {
+  return scope === 'some' ? 'none' : scope;
 }
 
 function keyOf(token: string): string {

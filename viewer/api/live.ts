@@ -41,6 +41,7 @@ export class LiveRelay {
   readonly #source: LiveSource;
   readonly #log: Log;
   readonly #open = new Set<() => void>();
+  readonly #rechecks = new Set<() => void>();
 
   constructor(source: LiveSource, log: Log) {
     this.#source = source;
@@ -61,14 +62,17 @@ export class LiveRelay {
       done = true;
       clearInterval(timer);
       this.#open.delete(stop);
+      this.#rechecks.delete(ask);
       viewer.close(code, reason);
       ingest.terminate();
     };
     const stop = (): void => end(closeCodes.unavailable, 'this server is shutting down');
     this.#open.add(stop);
-    const timer = setInterval(() => {
+    const ask = (): void => {
       recheck().catch(() => end(closeCodes.signedOut, 'you are no longer signed in'));
-    }, RECHECK_MS);
+    };
+    this.#rechecks.add(ask);
+    const timer = setInterval(ask, RECHECK_MS);
 
     ingest.on('message', (data: RawData, binary) => {
       if (done) return;
@@ -98,6 +102,11 @@ export class LiveRelay {
     viewer.on('message', () => end(1008, 'this socket only speaks'));
     viewer.on('close', () => end(closeCodes.over, ''));
     viewer.on('error', () => end(closeCodes.over, ''));
+  }
+
+  /** Asks of every viewer whether they may still follow: something that decides it has changed. */
+  recheck(): void {
+    for (const ask of this.#rechecks) ask();
   }
 
   close(): void {

@@ -33,6 +33,11 @@ export class Lru<Value> {
     this.#weight -= entry.weight;
   }
 
+  clear(): void {
+    this.#entries.clear();
+    this.#weight = 0;
+  }
+
   get weight(): number {
     return this.#weight;
   }

@@ -13,6 +13,7 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
 import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -82,6 +83,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
   const altogether = new Limiter(SIGN_INS.total, 60_000);
   let hosts: ReadonlySet<string> = new Set();
+  const stopWatching = deps.authority.onChange(() => {
+    identities.forget();
+    relay.recheck();
+  });
   let exporting = 0;
 
   const app = fastify({
@@ -105,6 +110,13 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.setNotFoundHandler((_, reply) => void sendError(reply, new StenoError('NOT_FOUND')));
 
   const identify = (request: FastifyRequest): Promise<Identified> => identities.identify(factsOf(request.raw));
+
+  // For whoever trusts this cluster: public keys and addresses, signed. No identity is asked, the other side has none here.
+  app.get('/cluster', async (request, reply): Promise<SignedStatement> => {
+    perAddress.take(request.ip, clock());
+    void reply.header('cache-control', 'no-store');
+    return deps.authority.clusterStatement();
+  });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
     const { sourceAddress } = factsOf(request.raw);
@@ -210,6 +222,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       const recheck = async (): Promise<void> => {
         if (identity.by === 'cookie') await sessions.row(await identities.identify(facts), row.session);
         else if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
+        else identity.recheck();
       };
       sockets.handleUpgrade(request, socket, head, (viewer) => relay.follow(viewer, { session: row.session, after, recheck }));
     };
@@ -223,6 +236,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
     async close() {
+      stopWatching();
       relay.close();
       sockets.close();
       app.server.closeAllConnections();

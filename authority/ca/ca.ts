@@ -12,19 +12,21 @@
  * What to certify is decided by the callers; this module only fixes the shapes. Tested in ca.test.ts.
  */
 import 'reflect-metadata';
-import { createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign as signData } from 'node:crypto';
+import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign as signData } from 'node:crypto';
 import type { webcrypto } from 'node:crypto';
 import {
   AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension,
   KeyUsageFlags, KeyUsagesExtension, PublicKey, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator,
   X509Certificate,
 } from '@peculiar/x509';
+import { CLUSTER_NAMESPACE } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
 import { encodeCertificate, encodeUnsigned } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { armorSshsig, encodeSshsig, sshsigSignedData } from '#schemas/ssh/signature.js';
 import { loadPrivateKey } from '#runtime/ssh/keys.js';
 import type { Sealer } from './seal.js';
 
@@ -58,6 +60,8 @@ export interface Ca {
   readonly sshHost: string;
   readonly recording: string;
   readonly servicePem: string;
+  /** Signatures of the SSH user CA over a statement of this cluster (PROTOCOL.sshsig, armored), one by each key in force. */
+  signStatement(statement: Uint8Array): Promise<readonly string[]>;
   issueSsh(ca: SshCaName, fields: Omit<CertificateFields, 'nonce' | 'signatureKey'>): Promise<Buffer>;
   /** PEM. Times are ms since 1970; x509 knows only seconds. `spkiPem` is P-256 or another key that Node's TLS takes. */
   issueService(name: ServiceName, spkiPem: string, validity: { readonly from: number; readonly until: number; readonly serial: bigint }): Promise<string>;
@@ -107,6 +111,11 @@ export function composeCa(ssh: Readonly<Record<SshCaName, CaSigner>>, service: C
     sshHost: line('ssh-host'),
     recording: line('recording'),
     servicePem,
+    async signStatement(statement) {
+      const signer = ssh['ssh-user'];
+      const signature = await signer.sign(sshsigSignedData(CLUSTER_NAMESPACE, 'sha512', createHash('sha512').update(statement).digest()));
+      return [armorSshsig(encodeSshsig({ publicKey: signer.publicKey, namespace: CLUSTER_NAMESPACE, hashAlgorithm: 'sha512', signature }))];
+    },
     async issueSsh(name, fields) {
       const whole: CertificateFields = { ...fields, nonce: randomBytes(32), signatureKey: ssh[name].publicKey };
       return Buffer.from(encodeCertificate(whole, await ssh[name].sign(encodeUnsigned(whole))));

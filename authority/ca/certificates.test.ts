@@ -3,13 +3,14 @@ import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
+import { loginsOf } from '#schemas/policy/node.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { UserGrant } from './certificates.js';
-import { certifiableKey, hostPrincipals, isHostName, loginsOf, userShape } from './certificates.js';
-import { Cleanup, temporaryFolder } from './testkit.js';
+import { certifiableKey, hostPrincipals, isHostName, userShape } from './certificates.js';
+import { Cleanup, temporaryFolder } from '../testkit.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -54,7 +55,7 @@ describe('a user certificate', () => {
   });
   test('names the logins of all roles once, the own name filled in, and the pseudo principal for any', () => {
     const roles = [role({ allow: { nodes: {}, logins: ['www', '{user}', '*'] } }), role({ allow: { nodes: {}, logins: ['www', 'root'] } })];
-    expect(loginsOf('ann', roles)).toEqual(['*', 'ann', 'root', 'www']);
+    expect(loginsOf({ user: 'ann', traits: {}, roles })).toEqual(['*', 'ann', 'root', 'www']);
     expect(userShape(grant(roles), key, now).principals).toEqual(['-steno-any', 'ann', 'root', 'www']);
   });
   test('is not made of no roles, or of roles without a login', () => {

@@ -4,6 +4,7 @@
  * | certificate | CA        | principals                                   | life                    | shown to          |
  * | user        | ssh-user  | logins of the roles, `-steno-any` for `*`    | least `max_ttl`         | gateways          |
  * | session     | ssh-user  | the one login                                | 5 min                   | nodes, by gateway |
+ * | cluster     | ssh-user  | the one login                                | 5 min                   | a trusted cluster's gateways |
  * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
  * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
  *
@@ -13,10 +14,12 @@
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
-  EXTENSION_VIA, NODE_DOMAIN, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, identityExtensions, isLogin,
+  EXTENSION_VIA, NODE_DOMAIN, OPTION_CLUSTER_ONLY, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, identityExtensions,
 } from '#schemas/identity.js';
 import type { ServiceName, UserIdentity } from '#schemas/identity.js';
-import type { Decision, Role } from '#schemas/role.js';
+import { loginsOf } from '#schemas/policy/node.js';
+import type { Allowed } from '#schemas/policy/node.js';
+import type { Role } from '#schemas/role.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 
@@ -41,12 +44,6 @@ export function certifiableKey(line: string): Uint8Array {
   return blob;
 }
 
-/** Concrete logins of the roles with `{user}` filled in, and `*` where a role allows any; sorted. */
-export function loginsOf(user: string, roles: readonly Role[]): readonly string[] {
-  const logins = new Set(roles.flatMap((role) => role.allow.logins.map((login) => (login === '{user}' ? user : login))));
-  return [...logins].filter((login) => login === '*' || isLogin(login)).sort();
-}
-
 /** Whom a user certificate is for, and by what right: what every way of logging in comes down to. */
 export interface UserGrant extends Pick<UserIdentity, 'user' | 'traits' | 'mfa' | 'requests'> {
   readonly roles: readonly Role[];
@@ -61,7 +58,7 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
   if (!Number.isFinite(ttl)) throw new StenoError('ACCESS_DENIED', `the user ${user} has no role`);
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
   if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
-  const principals = loginsOf(user, roles).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
+  const principals = loginsOf(grant).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
   if (principals.length === 0) throw new StenoError('ACCESS_DENIED', `no role of ${user} allows any login`);
   return {
     publicKey,
@@ -79,7 +76,7 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
 }
 
 export function sessionShape(
-  session: { readonly user: string; readonly login: string; readonly gateway: string; readonly decision: Extract<Decision, { allowed: true }> },
+  session: { readonly user: string; readonly login: string; readonly gateway: string; readonly decision: Allowed },
   publicKey: Uint8Array, now: number,
 ): CertificateShape {
   const seconds = Math.floor(now / 1000);
@@ -95,6 +92,22 @@ export function sessionShape(
       [EXTENSION_VIA, session.user],
       ...permissions(session.decision.portForwarding, session.decision.agentForwarding),
     ]),
+  };
+}
+
+/**
+ * What a gateway shows to the gateways of a trusted cluster: who the user is here, for the other side to map. Counts
+ * nowhere but there, by its critical option.
+ */
+export function clusterShape(
+  session: Parameters<typeof sessionShape>[0] & { readonly identity: UserIdentity; readonly cluster: string }, publicKey: Uint8Array, now: number,
+): CertificateShape {
+  const shape = sessionShape(session, publicKey, now);
+  return {
+    ...shape,
+    keyId: `user=${session.user} to cluster ${session.cluster} via ${session.gateway}`,
+    criticalOptions: new Map([[OPTION_CLUSTER_ONLY, session.cluster]]),
+    extensions: new Map([...shape.extensions, ...identityExtensions({ ...session.identity, traits: {}, mfa: null, requests: [] })]),
   };
 }
 

@@ -1,0 +1,117 @@
+/** Two authorities on one PostgreSQL behave as one. The server is that of `stores/state/testing`. */
+import { copyFileSync, mkdirSync } from 'node:fs';
+import { Agent } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import type { Lock, Snapshot } from '#schemas/api.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { connectAuthority } from '#runtime/authority-client.js';
+import { callAuthority } from '#runtime/authority-http.js';
+import { signRequest } from '#runtime/request-auth.js';
+import { generateKey } from '#runtime/ssh/keys.js';
+import { openState } from '#stores/state/open.js';
+import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-server.js';
+import type { PostgresServer } from '#stores/state/testing/postgres-server.js';
+import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, silent, temporaryFolder } from './testkit.js';
+import type { RunningAuthority } from './authority.js';
+
+const programs = postgresPrograms();
+const cleanup = new Cleanup();
+
+describe.skipIf('missing' in programs)(`two authorities on one store${'missing' in programs ? `: ${programs.missing}` : ''}`, () => {
+  let server: PostgresServer;
+  let url: string;
+  let one: RunningAuthority;
+  let two: RunningAuthority;
+  beforeAll(async () => { server = await startPostgres(); });
+  afterAll(() => server.close());
+  beforeEach(async () => {
+    url = await server.newDatabase();
+    const [first, second] = [temporaryFolder(cleanup), temporaryFolder(cleanup)];
+    one = await authorityIn(first, cleanup, { state: { kind: 'postgres', url } });
+    mkdirSync(join(second, 'authority'), { mode: 0o700 });
+    copyFileSync(join(first, 'authority', 'seal.key'), join(second, 'authority', 'seal.key'));
+    two = await authorityIn(second, cleanup, { state: { kind: 'postgres', url }, name: 'second' });
+  });
+  afterEach(() => cleanup.run());
+
+  const lock: Lock = { id: 'l-1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null };
+
+  test('the certificates of one count at the other', async () => {
+    const admin = await administrator(one, cleanup);
+    const agent = new Agent({ ca: admin.login.service_ca_pem, checkServerIdentity: () => undefined });
+    cleanup.add(() => agent.destroy());
+    const roles = await callAuthority({ kind: 'tls', url: two.addresses.tls, agent }, {
+      method: 'GET', target: '/v1/roles', headers: { authorization: signRequest(admin.key, admin.certificate, 'GET', '/v1/roles') },
+    });
+    expect(roles).toMatchObject([{ name: 'admin' }]);
+  });
+
+  test('what is changed at one is published by the other', async () => {
+    const admin = await administrator(one, cleanup);
+    const gateway = await clientOf(two, { kind: 'gateway', name: 'gw' }, cleanup);
+    const heard = new Promise<Snapshot>((resolve) => gateway.onChange((snapshot) => { if (snapshot.locks.length > 0) resolve(snapshot); }));
+    await admin.call('PUT', '/v1/locks/l-1', lock);
+    expect((await heard).locks).toEqual([lock]);
+  });
+
+  test('a signed request that one took is refused by the other', async () => {
+    const admin = await administrator(one, cleanup);
+    const agent = new Agent({ ca: admin.login.service_ca_pem, checkServerIdentity: () => undefined });
+    cleanup.add(() => agent.destroy());
+    const authorization = signRequest(admin.key, admin.certificate, 'GET', '/v1/nodes');
+    const send = (authority: RunningAuthority): Promise<unknown> =>
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes', headers: { authorization } });
+    const outcomes = await Promise.allSettled([send(one), send(two)]);
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
+    expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'REQUEST_REPLAYED' } });
+  });
+
+  test('a sign-in link is taken once, whoever is asked', async () => {
+    const { url_token } = (await onSocket(one, { method: 'POST', target: '/v1/sign-in-link' })) as { url_token: string };
+    const viewers = [await clientOf(one, { kind: 'viewer', name: 'a' }, cleanup), await clientOf(two, { kind: 'viewer', name: 'b' }, cleanup)];
+    const outcomes = await Promise.allSettled(Array.from({ length: 10 }, (_, i) => viewers[i % 2]!.signIn(url_token)));
+    const signedIn = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
+    expect(signedIn).toHaveLength(1);
+    expect(outcomes.filter((outcome) => outcome.status === 'rejected').every((outcome) => (outcome.reason as { code: string }).code === 'LINK_USED')).toBe(true);
+    expect((await viewers[1]!.webSession(signedIn[0]!.token)).user).toBe((await viewers[0]!.webSession(signedIn[0]!.token)).user);
+  });
+
+  test('no serial is given twice', async () => {
+    const logins = await Promise.all(Array.from({ length: 8 }, (_, i) => administrator(i % 2 === 0 ? one : two, cleanup)));
+    expect(logins).toHaveLength(8);
+    const state = await openState({ kind: 'postgres', url });
+    cleanup.add(() => state.destroy());
+    const serials = (await state.selectFrom('certificates').select('serial').execute()).map(({ serial }) => serial);
+    expect(new Set(serials).size).toBe(serials.length);
+  });
+
+  test('goes on after the database was away', async () => {
+    const admin = await administrator(one, cleanup);
+    const gateway = await clientOf(two, { kind: 'gateway', name: 'gw' }, cleanup);
+    await server.restart();
+    const heard = new Promise<void>((resolve) => gateway.onChange(({ locks }) => { if (locks.length > 0) resolve(); }));
+    // The pool finds its connections dead at their first use.
+    const failures: string[] = [];
+    for (let done = false; !done;) done = await admin.call('PUT', '/v1/locks/l-1', lock).then(() => true, (error: { code: string }) => { failures.push(error.code); return false; });
+    expect(new Set(failures)).toEqual(new Set(failures.length === 0 ? [] : ['STORE_UNAVAILABLE']));
+    await heard;
+    expect(gateway.current().locks).toEqual([lock]);
+  });
+
+  test('a stage that knows both goes on with the other when one ends', async () => {
+    const identity = await identityOf(one, { kind: 'gateway', name: 'gw' }, cleanup);
+    const gateway = connectAuthority({ url: `${one.addresses.tls},${two.addresses.tls}`, identity }, { log: silent });
+    cleanup.add(() => gateway.close());
+    await gateway.ready();
+    const again = new Promise<void>((resolve) => gateway.onChange(() => resolve()));
+    await one.close();
+    await again;
+    const key = generateKey();
+    await expect(gateway.hostCertificate({ public_key: formatPublicLine(key.publicBlob), name: 'gw' })).resolves.toBeInstanceOf(Buffer);
+  });
+
+  test('refuses to start with another seal key, and says so', async () => {
+    await expect(authorityIn(temporaryFolder(cleanup), cleanup, { state: { kind: 'postgres', url }, name: 'third' })).rejects.toMatchObject({ code: 'SEAL_KEY_MISSING' });
+  });
+});

@@ -1,0 +1,46 @@
+import { describe, expect, test } from 'vitest';
+import { resourceKinds, resourceVerbs, roleSchema } from '../role.js';
+import type { ResourceKind, ResourceVerb, Role } from '../role.js';
+import { administersEverything, decideResource, refuseEscalation } from './administration.js';
+
+const role = (more: object): Role => roleSchema.parse({ kind: 'role', name: 'r', ...more });
+const ann = (...more: object[]) => ({ user: 'ann', roles: more.map((one, i) => role({ name: `r${i}`, ...one })) });
+const rule = (resources: string[], verbs: string[]) => ({ rules: [{ resources, verbs }] });
+
+test.each<[string, object[], ResourceKind, ResourceVerb, boolean]>([
+  ['nothing without a role', [], 'role', 'read', false],
+  ['administer: true is everything', [{ administer: true }], 'ca', 'update', true],
+  ['what a rule names', [{ allow: rule(['role', 'user'], ['list', 'read']) }], 'user', 'read', true],
+  ['no other verb', [{ allow: rule(['role'], ['read']) }], 'role', 'update', false],
+  ['no other kind', [{ allow: rule(['role'], ['*']) }], 'user', 'read', false],
+  ['every kind', [{ allow: rule(['*'], ['read']) }], 'audit', 'read', true],
+  ['deny wins over administer', [{ administer: true }, { deny: rule(['ca'], ['*']) }], 'ca', 'read', false],
+  ['deny of something else', [{ administer: true, deny: rule(['ca'], ['update']) }], 'ca', 'read', true],
+  ['deny of everything', [{ administer: true, allow: rule(['*'], ['*']), deny: rule(['*'], ['*']) }], 'node', 'list', false],
+])('%s', (_claim, roles, kind, verb, allowed) => expect(decideResource(ann(...roles), kind, verb).allowed).toBe(allowed));
+
+test('denying everything leaves nothing', () => {
+  for (const kind of resourceKinds) for (const verb of resourceVerbs) expect(decideResource(ann({ administer: true }, { deny: rule(['*'], ['*']) }), kind, verb).allowed).toBe(false);
+});
+
+test('who is kept from anything does not administer everything', () => {
+  expect([ann({ administer: true }), ann({ allow: rule(['*'], ['*']) }), ann({ administer: true }, { deny: rule(['sql'], ['read']) }), ann({})].map(({ roles }) => administersEverything(roles))).toEqual([true, true, false, false]);
+});
+
+describe('handing out roles', () => {
+  const editor = ann({ allow: rule(['role'], ['*']) });
+  test.each<[string, object, object | undefined, RegExp | null]>([
+    ['a role for nodes', { name: 'web', allow: { nodes: { '*': '*' }, logins: ['root'] } }, undefined, null],
+    ['a role they hold', { name: 'r0' }, undefined, /hold the role r0 yourself/],
+    ['one that administers', { name: 'x', administer: true }, undefined, /lets its holders list user/],
+    ['one with the power they have', { name: 'x', allow: rule(['role'], ['update']) }, undefined, null],
+    ['one with power they lack', { name: 'x', allow: rule(['user'], ['update']) }, undefined, /update user/],
+    ['one that approves', { name: 'x', allow: { approve: [{ roles: ['*'] }] } }, undefined, /approve requests/],
+    ['one that loses a denial', { name: 'x' }, { name: 'x', deny: rule(['ca'], ['*']) }, /denies to administer/],
+  ])('%s', (_claim, written, held, refusal) => {
+    const reason = refuseEscalation(editor, role(written), held === undefined ? undefined : role(held));
+    if (refusal === null) expect(reason).toBeNull();
+    else expect(reason).toMatch(refusal);
+    expect(refuseEscalation(ann({ administer: true }), role(written), undefined)).toBeNull();
+  });
+});

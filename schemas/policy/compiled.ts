@@ -1,0 +1,190 @@
+/**
+ * Roles made ready for deciding: expressions and templates compiled once, and rules found by the labels and logins they
+ * are about instead of one after the other.
+ *
+ * An index is made once for a list of roles and kept as long as the list is (`indexOf`); lists must not change.
+ * Tested in node.test.ts.
+ */
+import { compileExpression } from './label-expression.js';
+import type { Expression, ExpressionSubject, Scope } from './label-expression.js';
+import { parseTemplate } from './login-template.js';
+import type { Person } from './login-template.js';
+import type { NodeSelector, Role } from '../role.js';
+import type { Subject } from './subject.js';
+
+export interface Labelled {
+  readonly name: string;
+  readonly labels: Readonly<Record<string, string>>;
+}
+
+const NO_LABELS: readonly string[] = [];
+
+/** Expressions by what they are about and their text: the same rule of many roles is compiled once. Bounded. */
+const compiled = new Map<string, Expression>();
+const MAX_COMPILED = 20_000;
+
+export function expressionOf(text: string, about: ExpressionSubject): Expression {
+  const key = `${about} ${text}`;
+  const known = compiled.get(key);
+  if (known !== undefined) return known;
+  const made = compileExpression(text, about);
+  if (compiled.size >= MAX_COMPILED) compiled.clear();
+  compiled.set(key, made);
+  return made;
+}
+
+/** A label of a node, `name` being one too. */
+function labelOf(node: Labelled, key: string): string | undefined {
+  return key === 'name' ? node.name : Object.hasOwn(node.labels, key) ? node.labels[key] : undefined;
+}
+
+/** An empty set of labels matches nothing: forgetting to say which nodes must not mean all of them. */
+export function matchesSelector(wanted: NodeSelector, node: Labelled): boolean {
+  let some = false;
+  for (const key in wanted) {
+    some = true;
+    const values = wanted[key]!;
+    if (key === '*') {
+      if (values !== '*') return false;
+      continue;
+    }
+    const actual = labelOf(node, key);
+    if (actual === undefined) return false;
+    if (typeof values === 'string' ? values !== '*' && values !== actual : !values.includes(actual) && !values.includes('*')) return false;
+  }
+  return some;
+}
+
+/** Things that are about nodes, found by one label that each needs. */
+export class NodeIndex<T> {
+  readonly #byValue = new Map<string, Map<string, T[]>>();
+  readonly #byKey = new Map<string, T[]>();
+  readonly #always: T[] = [];
+
+  /** `needs`: what must hold beside the selector for the thing to matter. */
+  add(selector: NodeSelector, needs: Expression['needs'], thing: T): void {
+    const wanted = [
+      ...Object.entries(selector).filter(([key]) => key !== '*').map(([label, value]) => ({ label, values: typeof value === 'string' ? [value] : value })),
+      ...needs,
+    ];
+    const narrow = wanted.filter(({ values }) => !values.includes('*')).sort((a, b) => a.values.length - b.values.length)[0];
+    if (narrow !== undefined) {
+      const ofKey = this.#byValue.get(narrow.label) ?? this.#byValue.set(narrow.label, new Map<string, T[]>()).get(narrow.label)!;
+      for (const value of new Set(narrow.values)) push(ofKey, value, thing);
+    } else if (wanted[0] !== undefined) push(this.#byKey, wanted[0].label, thing);
+    else this.#always.push(thing);
+  }
+
+  /** Calls `visit` with whatever may be about the node, each once. */
+  visit(node: Labelled, visit: (thing: T) => void): void {
+    for (const thing of this.#always) visit(thing);
+    for (const [key, ofKey] of this.#byValue) {
+      const value = labelOf(node, key);
+      if (value !== undefined) for (const thing of ofKey.get(value) ?? NO_LABELS as readonly never[]) visit(thing);
+    }
+    for (const [key, things] of this.#byKey) if (labelOf(node, key) !== undefined) for (const thing of things) visit(thing);
+  }
+}
+
+/** Which logins a list of patterns names. */
+export interface LoginPatterns {
+  readonly any: boolean;
+  readonly literal: ReadonlyMap<string, number>;
+  readonly templates: readonly { readonly at: number; readonly text: string; readonly expand: (person: Person) => readonly string[] }[];
+}
+
+export function loginPatterns(patterns: readonly string[]): LoginPatterns {
+  const literal = new Map<string, number>();
+  const templates: { at: number; text: string; expand: (person: Person) => readonly string[] }[] = [];
+  patterns.forEach((text, at) => {
+    const { expand = null } = parseTemplate(text) ?? {};
+    if (expand !== null) templates.push({ at, text, expand });
+    else if (!literal.has(text)) literal.set(text, at);
+  });
+  return { any: literal.has('*'), literal, templates };
+}
+
+export interface CompiledRole {
+  readonly role: Role;
+  readonly allowLogins: LoginPatterns;
+  readonly allowExpression: Expression | undefined;
+}
+
+export interface Denial {
+  readonly role: string;
+  readonly path: readonly (string | number)[];
+}
+
+export interface PolicyIndex {
+  /** By name. */
+  readonly roles: readonly CompiledRole[];
+  readonly names: readonly string[];
+  readonly allow: NodeIndex<CompiledRole>;
+  /** Distinct templates of allowing logins. */
+  readonly allowTemplates: ReadonlyMap<string, (person: Person) => readonly string[]>;
+  readonly denyNodes: NodeIndex<CompiledRole>;
+  readonly denyExpressions: readonly (Denial & { readonly expression: Expression })[];
+  readonly denyLogins: ReadonlyMap<string, Denial>;
+  readonly denyAnyLogin: Denial | undefined;
+  readonly denyTemplates: ReadonlyMap<string, Denial & { readonly expand: (person: Person) => readonly string[] }>;
+  readonly denyPortForwarding: boolean;
+  readonly denyAgentForwarding: boolean;
+}
+
+const indexes = new WeakMap<readonly Role[], PolicyIndex>();
+
+export function indexOf(roles: readonly Role[]): PolicyIndex {
+  const known = indexes.get(roles);
+  if (known !== undefined) return known;
+  const made = makeIndex(roles);
+  indexes.set(roles, made);
+  return made;
+}
+
+function makeIndex(roles: readonly Role[]): PolicyIndex {
+  // By name, so that reasons do not depend on the order in which a certificate lists its roles.
+  const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map((role): CompiledRole => ({
+    role, allowLogins: loginPatterns(role.allow.logins),
+    allowExpression: role.allow.node_expression === undefined ? undefined : expressionOf(role.allow.node_expression, 'node'),
+  }));
+  const allow = new NodeIndex<CompiledRole>();
+  const allowTemplates = new Map<string, (person: Person) => readonly string[]>();
+  const denyNodes = new NodeIndex<CompiledRole>();
+  const denyExpressions: (Denial & { expression: Expression })[] = [];
+  const denyLogins = new Map<string, Denial>();
+  const denyTemplates = new Map<string, Denial & { expand: (person: Person) => readonly string[] }>();
+  for (const one of sorted) {
+    const { role, allowLogins, allowExpression } = one;
+    const { name } = role;
+    if (Object.keys(role.allow.nodes).length > 0 || allowExpression !== undefined) allow.add(role.allow.nodes, allowExpression?.needs ?? [], one);
+    for (const { text, expand } of allowLogins.templates) allowTemplates.set(text, expand);
+    if (Object.keys(role.deny.nodes).length > 0) denyNodes.add(role.deny.nodes, [], one);
+    // What is unknown denies: `needs` would leave out nodes that lack the label.
+    if (role.deny.node_expression !== undefined) denyExpressions.push({ role: name, path: ['deny', 'node_expression'], expression: expressionOf(role.deny.node_expression, 'node') });
+    const denied = loginPatterns(role.deny.logins);
+    for (const [login, at] of denied.literal) if (!denyLogins.has(login)) denyLogins.set(login, { role: name, path: ['deny', 'logins', at] });
+    for (const { text, at, expand } of denied.templates) if (!denyTemplates.has(text)) denyTemplates.set(text, { role: name, path: ['deny', 'logins', at], expand });
+  }
+  return {
+    roles: sorted, names: sorted.map(({ role }) => role.name), allow, allowTemplates, denyNodes, denyExpressions, denyLogins, denyAnyLogin: denyLogins.get('*'), denyTemplates,
+    denyPortForwarding: roles.some(({ deny }) => deny.port_forwarding), denyAgentForwarding: roles.some(({ deny }) => deny.agent_forwarding),
+  };
+}
+
+export function scopeOf(subject: Subject, node: Labelled | null): Scope {
+  return {
+    user: { name: subject.user, roles: indexOf(subject.roles).names, traits: subject.traits },
+    labels: node?.labels ?? null, ...(node === null ? {} : { node: { name: node.name } }),
+  };
+}
+
+export function isEmpty(map: object): boolean {
+  for (const _ in map) return false;
+  return true;
+}
+
+function push<T>(map: Map<string, T[]>, key: string, thing: T): void {
+  const list = map.get(key);
+  if (list === undefined) map.set(key, [thing]);
+  else list.push(thing);
+}

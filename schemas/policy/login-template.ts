@@ -1,0 +1,43 @@
+/**
+ * Names in roles that are filled in from the user: `{user}`, `{traits.KEY}`, `{email.local(traits.KEY)}`, with fixed text
+ * around one of them. A trait of many values gives many names.
+ *
+ * What comes out is checked again: a value that is no login (no Kubernetes name) is dropped, and so is `root`, which
+ * is named in a role or not given. No regular expressions, so that no value of an identity provider can be costly.
+ * Tested in login-template.test.ts.
+ */
+import type { Traits } from '../identity.js';
+
+export interface Person {
+  readonly user: string;
+  readonly traits: Traits;
+}
+
+export interface Template {
+  readonly text: string;
+  /** Null: the text stands for itself. */
+  readonly expand: ((person: Person) => readonly string[]) | null;
+}
+
+const pattern = /^([^{}]{0,64})\{\s*(?:(user)|traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})|email\.local\(\s*traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})\s*\))\s*\}([^{}]{0,64})$/;
+
+/** Null when the text has braces that are no template. */
+export function parseTemplate(text: string): Template | null {
+  if (!/[{}]/.test(text)) return { text, expand: null };
+  const match = pattern.exec(text);
+  if (match === null) return null;
+  const [, before = '', user, trait, email, after = ''] = match;
+  const values = (person: Person): readonly string[] => {
+    if (user !== undefined) return [person.user];
+    const key = (trait ?? email)!;
+    const found = Object.hasOwn(person.traits, key) ? person.traits[key]! : [];
+    return email === undefined ? found : found.flatMap(localPart);
+  };
+  return { text, expand: (person) => values(person).map((value) => `${before}${value}${after}`) };
+}
+
+/** What stands before the `@` of an address; nothing of what is no address. */
+function localPart(address: string): readonly string[] {
+  const at = address.indexOf('@');
+  return at > 0 && at === address.lastIndexOf('@') && at < address.length - 1 ? [address.slice(0, at).toLowerCase()] : [];
+}

@@ -1,0 +1,188 @@
+/**
+ * The policy on nodes: a pure function that says whether roles let somebody in, and by which rule of which role.
+ *
+ * Here as in the other modules of this folder deny wins over allow, what nothing allows is denied, and the order of
+ * roles does not matter. Of limits the strictest of the allowing roles counts, of forwardings the widest. Every answer
+ * names the role and the place in its document, so that `steno access check` can show the line. `decide` is called for
+ * every session, by the gateway and by the authority, and again for live sessions when roles change. Tested in
+ * node.test.ts, as a table and as properties.
+ */
+import { isLogin } from '../identity.js';
+import type { RecordingMode } from '../recording/line.js';
+import type { KernelEventClass, NodeRecord, Role } from '../role.js';
+import { indexOf, isEmpty, matchesSelector, scopeOf } from './compiled.js';
+import type { CompiledRole, Denial, Labelled, PolicyIndex } from './compiled.js';
+import type { Scope } from './label-expression.js';
+import type { Person } from './login-template.js';
+import type { Clause, Refusal, Subject } from './subject.js';
+
+export interface SessionLimits {
+  /** Seconds; null: none. */
+  readonly maxSessionLength: number | null;
+  readonly idleTimeout: number | null;
+  /** Connections at a time of the user, on each gateway. */
+  readonly maxSessions: number | null;
+  readonly disconnectExpiredCert: boolean;
+}
+
+export interface EnhancedRecording {
+  readonly mode: 'off' | 'best_effort' | 'strict';
+  readonly classes: readonly KernelEventClass[];
+}
+
+export interface Allowed {
+  readonly allowed: true;
+  /** The first allowing role by name; all of them are in `roles`. */
+  readonly by: string;
+  readonly roles: readonly string[];
+  /** Which nodes and which login of `by`. */
+  readonly because: readonly [node: Clause, login: Clause];
+  readonly recording: RecordingMode;
+  readonly enhanced: EnhancedRecording;
+  readonly portForwarding: boolean;
+  readonly agentForwarding: boolean;
+  readonly limits: SessionLimits;
+  /** A second factor is needed for this session. */
+  readonly sessionMfa: boolean;
+}
+
+export type Decision = Allowed | Refusal;
+
+/** May the subject act as `login` on `node`? */
+export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels'>, login: string): Decision {
+  const index = indexOf(subject.roles);
+  const scope = scopeOf(subject, node);
+  const denial = deniedNode(index, scope, node) ?? deniedLogin(index, subject, login);
+  if (denial !== null) {
+    const what = denial.path[1] === 'logins' ? `login ${login}` : `node ${node.name}`;
+    return { allowed: false, reason: `role ${denial.role} denies ${what}`, because: denial };
+  }
+  const templates = matchingTemplates(index, subject, login);
+  let first: { readonly one: CompiledRole; readonly at: number } | undefined;
+  const allowing: Role[] = [];
+  index.allow.visit(node, (one) => {
+    const at = loginAt(one, login, templates);
+    if (at === -1 || !allowsNode(one, node, scope)) return;
+    allowing.push(one.role);
+    if (first === undefined || one.role.name < first.one.role.name) first = { one, at };
+  });
+  if (first === undefined) return { allowed: false, reason: `no role of ${subject.user} allows login ${login} on node ${node.name}`, because: null };
+  return combine(index, allowing, first);
+}
+
+/** May the subject act as any login at all on this node? What lists of nodes show. */
+export function mayReach(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels'>): boolean {
+  return reachableLogins(subject, node).length > 0;
+}
+
+export function reachableNodes<T extends Pick<NodeRecord, 'name' | 'labels'>>(subject: Subject, nodes: readonly T[]): readonly T[] {
+  return nodes.filter((node) => mayReach(subject, node));
+}
+
+/** The logins the subject may act as on a node, sorted; `*` for any but root. */
+export function reachableLogins(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels'>): readonly string[] {
+  const index = indexOf(subject.roles);
+  if (index.denyAnyLogin !== undefined) return [];
+  const scope = scopeOf(subject, node);
+  const logins = new Set<string>();
+  index.allow.visit(node, (one) => {
+    if (one.role.allow.logins.length === 0 || !allowsNode(one, node, scope)) return;
+    for (const login of loginsOfRole(one, subject)) logins.add(login);
+  });
+  if (logins.size === 0 || deniedNode(index, scope, node) !== null) return [];
+  return [...logins].filter((login) => login === '*' || deniedLogin(index, subject, login) === null).sort();
+}
+
+/** Every login that any of the roles names, with templates filled in and `*` where one allows any; sorted. */
+export function loginsOf(subject: Subject): readonly string[] {
+  const logins = new Set(indexOf(subject.roles).roles.flatMap((one) => loginsOfRole(one, subject)));
+  return [...logins].sort();
+}
+
+/** Templates give no root, and nothing that is no login: what an identity provider says is not to be trusted with more. */
+function loginsOfRole({ allowLogins }: CompiledRole, person: Person): readonly string[] {
+  return [...allowLogins.literal.keys(), ...allowLogins.templates.flatMap(({ expand }) => expand(person).filter((login) => login !== 'root' && isLogin(login)))];
+}
+
+function loginAt({ allowLogins }: CompiledRole, login: string, templates: ReadonlySet<string>): number {
+  const literal = allowLogins.literal.get(login);
+  if (literal !== undefined && login !== '*') return literal;
+  // `*` stands for every login but root: root is named or not given.
+  if (allowLogins.any && login !== 'root') return allowLogins.literal.get('*')!;
+  if (templates.size === 0) return -1;
+  return allowLogins.templates.find(({ text }) => templates.has(text))?.at ?? -1;
+}
+
+const NO_TEMPLATES: ReadonlySet<string> = new Set();
+
+function matchingTemplates(index: PolicyIndex, person: Person, login: string): ReadonlySet<string> {
+  if (login === 'root' || index.allowTemplates.size === 0 || !isLogin(login)) return NO_TEMPLATES;
+  const found = new Set<string>();
+  for (const [text, expand] of index.allowTemplates) if (expand(person).includes(login)) found.add(text);
+  return found;
+}
+
+function allowsNode({ role, allowExpression }: CompiledRole, node: Labelled, scope: Scope): boolean {
+  const { nodes } = role.allow;
+  if (allowExpression === undefined) return matchesSelector(nodes, node);
+  return (isEmpty(nodes) || matchesSelector(nodes, node)) && allowExpression.evaluate(scope) === true;
+}
+
+function deniedNode(index: PolicyIndex, scope: Scope, node: Labelled): Clause | null {
+  let found: string | undefined;
+  index.denyNodes.visit(node, ({ role }) => {
+    if ((found === undefined || role.name < found) && matchesSelector(role.deny.nodes, node)) found = role.name;
+  });
+  if (found !== undefined) return { role: found, path: ['deny', 'nodes'] };
+  // Unknown denies too: a node whose labels do not tell is not let through.
+  return clauseOf(index.denyExpressions.find(({ expression }) => expression.evaluate(scope) !== false));
+}
+
+function deniedLogin(index: PolicyIndex, person: Person, login: string): Clause | null {
+  const denial = index.denyAnyLogin ?? index.denyLogins.get(login);
+  if (denial !== undefined) return clauseOf(denial);
+  for (const template of index.denyTemplates.values()) if (template.expand(person).includes(login)) return clauseOf(template);
+  return null;
+}
+
+function clauseOf(denial: Denial | undefined): Clause | null {
+  return denial === undefined ? null : { role: denial.role, path: denial.path };
+}
+
+function combine(index: PolicyIndex, roles: readonly Role[], { one, at }: { readonly one: CompiledRole; readonly at: number }): Allowed {
+  const { name, allow } = one.role;
+  let strict = false, full = false, limit = 0, port = false, agent = false, mfa = false, expired = false;
+  let length: number | null = null, idle: number | null = null, sessions: number | null = null;
+  let enhanced = 0;
+  const classes = new Set<KernelEventClass>();
+  for (const role of roles) {
+    strict ||= role.recording.mode === 'strict';
+    full ||= role.recording.streams === 'full';
+    if (role.recording.limit > limit) limit = role.recording.limit;
+    port ||= role.port_forwarding;
+    agent ||= role.agent_forwarding;
+    mfa ||= role.require_session_mfa;
+    expired ||= role.disconnect_expired_cert;
+    length = least(length, role.max_session_length);
+    idle = least(idle, role.idle_timeout);
+    sessions = least(sessions, role.max_sessions);
+    enhanced = Math.max(enhanced, enhancedModes.indexOf(role.recording.enhanced.mode));
+    if (role.recording.enhanced.mode !== 'off' && classes.size < 5) for (const known of role.recording.enhanced.classes) classes.add(known);
+  }
+  return {
+    allowed: true, by: name, roles: roles.map((role) => role.name).sort(),
+    because: [{ role: name, path: ['allow', isEmpty(allow.nodes) ? 'node_expression' : 'nodes'] }, { role: name, path: ['allow', 'logins', at] }],
+    recording: { mode: strict ? 'strict' : 'best_effort', streams: full ? 'full' : 'limited', limit },
+    enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },
+    portForwarding: port && !index.denyPortForwarding,
+    agentForwarding: agent && !index.denyAgentForwarding,
+    limits: { maxSessionLength: length, idleTimeout: idle, maxSessions: sessions, disconnectExpiredCert: expired },
+    sessionMfa: mfa,
+  };
+}
+
+const enhancedModes = ['off', 'best_effort', 'strict'] as const;
+
+function least(a: number | null, b: number | undefined): number | null {
+  return b === undefined ? a : a === null || b < a ? b : a;
+}

@@ -1,0 +1,73 @@
+/**
+ * The policy on sessions and their recordings: who may list, view, follow, export, join and moderate which.
+ *
+ * `view: all` and `view: own` are short for rules that list, view, follow and export. A node that is gone has no labels:
+ * what a rule asks of them is unknown, so that it allows nothing and denies everything. Tested in session.test.ts.
+ */
+import type { JoinMode, Role, SessionAction, SessionRule } from '../role.js';
+import { expressionOf, scopeOf } from './compiled.js';
+import type { Subject, Verdict } from './subject.js';
+
+/** What rules know of a session. */
+export interface SessionTarget {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly kind: string;
+}
+
+/** How much of the list somebody may see: `some` means that each session has to be asked about. */
+export type SessionScope = 'all' | 'own' | 'some' | 'none';
+
+interface Rule {
+  readonly role: string;
+  readonly path: readonly (string | number)[];
+  readonly rule: SessionRule;
+}
+
+const SEEING: readonly SessionAction[] = ['list', 'view', 'follow', 'export'];
+
+/** `labels`: of the session's node, null when it is no longer known. */
+export function decideSession(subject: Subject, action: SessionAction, session: SessionTarget, labels: Readonly<Record<string, string>> | null, mode?: JoinMode): Verdict {
+  const { allow, deny } = rulesOf(subject.roles, action);
+  const scope = { ...scopeOf(subject, null), labels, session };
+  const holds = ({ rule }: Rule, unknown: boolean): boolean =>
+    (rule.of === 'all' || session.user === subject.user) && (rule.where === undefined || (expressionOf(rule.where, 'session').evaluate(scope) ?? unknown));
+  const denial = deny.find((one) => holds(one, true));
+  if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to ${action} this session`, because: denial };
+  const grant = allow.find((one) => holds(one, false) && (action !== 'join' || mode === undefined || one.rule.modes.includes(mode)));
+  if (grant !== undefined) return { allowed: true, because: grant };
+  return { allowed: false, reason: `no role of ${subject.user} allows to ${action}${mode === undefined ? '' : ` as ${mode}`} this session`, because: null };
+}
+
+/** For queries: whether rows have to be filtered one by one, and whether to ask at all. */
+export function sessionScope(subject: Subject, action: SessionAction): SessionScope {
+  const { allow, deny } = rulesOf(subject.roles, action);
+  if (deny.some(({ rule }) => rule.of === 'all' && rule.where === undefined)) return 'none';
+  if (allow.length === 0) return 'none';
+  const onlyOwn = allow.every(({ rule }) => rule.of === 'own');
+  if (deny.length > 0) return onlyOwn && deny.some(({ rule }) => rule.where === undefined) ? 'none' : 'some';
+  if (allow.some(({ rule }) => rule.of === 'all' && rule.where === undefined)) return 'all';
+  return onlyOwn && allow.some(({ rule }) => rule.where === undefined) ? 'own' : 'some';
+}
+
+type Rules = { readonly allow: readonly Rule[]; readonly deny: readonly Rule[] };
+const known = new WeakMap<readonly Role[], Map<SessionAction, Rules>>();
+
+function rulesOf(roles: readonly Role[], action: SessionAction): Rules {
+  const ofRoles = known.get(roles) ?? new Map<SessionAction, Rules>();
+  known.set(roles, ofRoles);
+  const made = ofRoles.get(action) ?? makeRules(roles, action);
+  ofRoles.set(action, made);
+  return made;
+}
+
+function makeRules(roles: readonly Role[], action: SessionAction): Rules {
+  const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : 1));
+  const about = ({ actions }: SessionRule): boolean => actions.includes(action) || actions.includes('*');
+  const written = (effect: 'allow' | 'deny') => (role: Role): Rule[] =>
+    role[effect].sessions.flatMap((rule, at) => (about(rule) ? [{ role: role.name, path: [effect, 'sessions', at], rule }] : []));
+  const short = (role: Role): Rule[] =>
+    role.view === 'none' || !SEEING.includes(action) ? [] : [{ role: role.name, path: ['view'], rule: { actions: [...SEEING], of: role.view, modes: [] } }];
+  return { allow: sorted.flatMap((role) => [...short(role), ...written('allow')(role)]), deny: sorted.flatMap(written('deny')) };
+}

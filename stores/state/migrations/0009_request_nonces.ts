@@ -1,0 +1,12 @@
+/** Nonces of signed requests, for authorities that share a store: a request that one of them took, no other takes. */
+import type { StateMigration } from '../dialect.js';
+
+export const requestNonces: StateMigration = {
+  async up({ schema }, types) {
+    await schema.createTable('request_nonces')
+      .addColumn('nonce', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('expires_at', types.integer, (column) => column.notNull())
+      .execute();
+    await schema.createIndex('request_nonces_expires_at').on('request_nonces').column('expires_at').execute();
+  },
+};

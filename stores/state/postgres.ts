@@ -1,0 +1,93 @@
+/**
+ * PostgreSQL as the state store: for more than one authority, or where a database is backed up already.
+ *
+ * Transactions are SERIALIZABLE, so code that was right with SQLite's single writer is right here; those that lose a
+ * race are run again by `transact`. 64-bit integers come back as numbers, as in SQLite. `synchronous_commit` is on for
+ * every connection, whatever the server's default: a commit that returned survives a power loss. Tested in
+ * `postgres.test.ts`, with a real server.
+ */
+import { Kysely, PostgresDialect, sql } from 'kysely';
+import pg from 'pg';
+import { StenoError } from '#schemas/errors.js';
+import { migrateState } from './migrate.js';
+import type { StateSchema } from './schema.js';
+
+export interface PostgresOptions {
+  readonly kind: 'postgres';
+  /** `postgres://user@host:port/database?…` as libpq reads it; passwords also from `PGPASSWORD` or a pgpass file. */
+  readonly url: string;
+}
+
+const MAX_CONNECTIONS = 10;
+const CONNECT_MS = 10_000;
+const STATEMENT_MS = 30_000;
+const INT8 = 20;
+
+/** One connection's settings, for queries and for the watch alike. */
+export function connectionOptions(url: string): pg.ClientConfig {
+  return {
+    connectionString: url, application_name: 'steno', connectionTimeoutMillis: CONNECT_MS, statement_timeout: STATEMENT_MS, keepAlive: true,
+    options: '-c default_transaction_isolation=serializable -c synchronous_commit=on',
+    types: { getTypeParser: (oid: number, format?: 'text' | 'binary') => (oid === INT8 ? safeInteger : pg.types.getTypeParser(oid, format as 'text')) } as pg.CustomTypesConfig,
+  };
+}
+
+/** The schema is up to date when it resolves. Errors: STORE_NEWER; STORE_UNAVAILABLE when the server cannot be used. */
+export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<StateSchema>> {
+  let kysely: Kysely<StateSchema> | undefined;
+  try {
+    const pool = new pg.Pool({ ...connectionOptions(url), max: MAX_CONNECTIONS });
+    // An idle connection that the server ends is replaced at the next use; without a listener it would end the process.
+    pool.on('error', () => undefined);
+    kysely = new Kysely<StateSchema>({ dialect: new PostgresDialect({ pool }) });
+    await migrateState(kysely, 'postgres');
+    await publishChanges(kysely);
+    return kysely;
+  } catch (error) {
+    await kysely?.destroy();
+    if (error instanceof StenoError) throw error;
+    throw new StenoError('STORE_UNAVAILABLE', `the state store at ${placeOf(url)} cannot be used`, { cause: error });
+  }
+}
+
+/** Where every authority of one store hears that what it publishes has changed. */
+export const CHANGE_CHANNEL = 'steno_changed';
+
+/** What another authority must hear of, by table; `columns` where an update of others says nothing new. The payload is the table. */
+const published: readonly { readonly table: keyof StateSchema; readonly columns?: readonly string[]; readonly inserts?: true }[] = [
+  { table: 'audit_outbox', inserts: true }, { table: 'roles' }, { table: 'locks' }, { table: 'trusted_clusters' }, { table: 'authorities' }, { table: 'nodes', columns: ['kind', 'address', 'host_keys', 'labels'] },
+];
+
+/**
+ * Triggers that tell of changes in the transaction that makes them: there is no commit without its notice, and no notice
+ * of what was rolled back. Repeatable; made anew at every opening, so that a list that grew is complete.
+ */
+async function publishChanges(database: Kysely<StateSchema>): Promise<void> {
+  await database.transaction().execute(async (tx) => {
+    await sql`SELECT pg_advisory_xact_lock(hashtext('steno publish changes'))`.execute(tx);
+    await sql`CREATE OR REPLACE FUNCTION steno_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('${sql.raw(CHANGE_CHANNEL)}', TG_TABLE_NAME); RETURN NULL; END $$`.execute(tx);
+    for (const { table, columns, inserts } of published) {
+      const trigger = sql.ref(`steno_notify_${table}`);
+      const update = columns === undefined ? sql`UPDATE` : sql`UPDATE OF ${sql.join(columns.map((column) => sql.ref(column)))}`;
+      const acts = inserts === true ? sql`INSERT` : sql`INSERT OR DELETE OR ${update}`;
+      await sql`DROP TRIGGER IF EXISTS ${trigger} ON ${sql.table(table)}`.execute(tx);
+      await sql`CREATE TRIGGER ${trigger} AFTER ${acts} ON ${sql.table(table)} FOR EACH STATEMENT EXECUTE FUNCTION steno_notify()`.execute(tx);
+    }
+  });
+}
+
+/** The address without the password. */
+export function placeOf(url: string): string {
+  try {
+    const { protocol, hostname, port, pathname } = new URL(url);
+    return `${protocol}//${hostname}${port === '' ? '' : `:${port}`}${pathname}`;
+  } catch {
+    return 'an address that is no URL';
+  }
+}
+
+function safeInteger(text: string): number {
+  const value = Number(text);
+  if (!Number.isSafeInteger(value)) throw new StenoError('STORE_UNAVAILABLE', 'the state store holds a number beyond 2^53');
+  return value;
+}

@@ -1,0 +1,36 @@
+/**
+ * A transaction that is run again when it loses a race.
+ *
+ * PostgreSQL lets serializable transactions run side by side and ends those whose outcome no order explains (SQLSTATE
+ * 40001, 40P01); running them again is the documented answer. SQLite has one writer, and never asks. `change` may
+ * therefore run more than once: what it does outside the transaction must bear that. A connection that is lost while it
+ * commits leaves open whether it did: STORE_UNAVAILABLE, not run again. Tested in `postgres.test.ts`.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import type { Kysely, Transaction } from 'kysely';
+import type { StateSchema } from './schema.js';
+
+const LOST_RACES: ReadonlySet<unknown> = new Set(['40001', '40P01']);
+const MAX_RUNS = 20;
+const LONGEST_PAUSE_MS = 100;
+
+/**
+ * Whether an error of a query means that the store cannot be reached or cannot serve now, rather than that the query is
+ * wrong: SQLSTATE classes 08 (connection), 53 (resources), 57P (shutdown), and what the operating system says of sockets.
+ */
+export function isStoreFailure(error: unknown): boolean {
+  const code = (error as { code?: unknown } | null)?.code;
+  if (typeof code === 'string') return /^(08...|53...|57P..|ECONN[A-Z]+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY)[A-Z_]*)$/.test(code);
+  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout)/.test(error.message);
+}
+
+export async function transact<T>(database: Kysely<StateSchema>, change: (tx: Transaction<StateSchema>) => Promise<T>): Promise<T> {
+  for (let run = 1; ; run += 1) {
+    try {
+      return await database.transaction().execute(change);
+    } catch (error) {
+      if (run >= MAX_RUNS || !LOST_RACES.has((error as { code?: unknown }).code)) throw error;
+      await sleep(Math.random() * Math.min(2 ** run, LONGEST_PAUSE_MS));
+    }
+  }
+}

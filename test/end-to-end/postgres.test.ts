@@ -1,0 +1,58 @@
+/** `steno up` with its state in PostgreSQL: the same spine, and a second start that finds everything. */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-server.js';
+import type { PostgresServer } from '#stores/state/testing/postgres-server.js';
+import { Steno, eventually } from './machine.js';
+import type { SessionRow } from './machine.js';
+
+const programs = postgresPrograms();
+
+describe.skipIf('missing' in programs)(`state in PostgreSQL${'missing' in programs ? `: ${programs.missing}` : ''}`, () => {
+  const steno = new Steno();
+  let server: PostgresServer;
+  let url = '';
+  beforeAll(async () => {
+    server = await startPostgres();
+    url = await server.newDatabase();
+    await steno.start('--state', url);
+    await steno.json('login', '--data', steno.data);
+  });
+  afterAll(async () => {
+    await steno.dispose();
+    await server.close();
+  });
+
+  it('records a session', async () => {
+    expect(await steno.ssh(`${steno.login}@local.steno`, 'echo from-postgres')).toMatchObject({ status: 0, stdout: 'from-postgres\n' });
+    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (found) => found.length > 0);
+    expect(rows[0]).toMatchObject({ node: 'local', login: steno.login });
+  });
+
+  it('goes on with sessions and logins after the database was restarted', async () => {
+    await server.restart();
+    const again = await eventually(() => steno.ssh(`${steno.login}@local.steno`, 'true'), ({ status }) => status === 0);
+    expect(again.status).toBe(0);
+  });
+
+  it('finds the same CAs at a second start', async () => {
+    const cas = async (): Promise<string> => {
+      await steno.json('login', '--data', steno.data);
+      return readFileSync(join(steno.folder, 'home', 'known_hosts'), 'utf8');
+    };
+    const before = await cas();
+    await steno.stop();
+    await steno.start('--state', url);
+    expect(before).toContain('@cert-authority');
+    expect(await cas()).toBe(before);
+    expect((await steno.ssh(`${steno.login}@local.steno`, 'true')).status).toBe(0);
+  });
+
+  it('takes no password from the command line', async () => {
+    const refused = await steno.steno('up', '--data', steno.data, '--state', 'postgres://steno:secret@127.0.0.1/steno');
+    expect(refused.status).toBe(64);
+    expect(refused.stderr).toContain('STENO_STATE');
+    expect(refused.stderr).not.toContain('secret');
+  });
+});
