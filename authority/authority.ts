@@ -31,6 +31,7 @@ import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
 import type { Connectors } from './login/connector.js';
+import { purgeLogins } from './login/records.js';
 import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Records, ensureRole, ensureUser, insertCas } from './records.js';
@@ -101,7 +102,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const { ca, sealer } = await openOrCreateCas(records, config.sealKey ?? join(folder, 'seal.key'), clock());
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
-    await records.purge(clock());
+    const purgeAll = async (): Promise<void> => {
+      await records.purge(clock());
+      await records.read((db) => purgeLogins(db, clock()));
+    };
+    await purgeAll();
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
@@ -157,7 +162,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => watch.close());
 
     const purge = setInterval(() => {
-      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+      purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));

@@ -21,7 +21,6 @@ import { caNames } from './ca/ca.js';
 import type { StoredCa } from './ca/ca.js';
 import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
 import type { OwnCluster } from './clusters/cluster-records.js';
-import { purgeLogins } from './login/records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -154,7 +153,6 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
-    await purgeLogins(this.#db, now);
     await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
