@@ -14,6 +14,8 @@ import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
+import type { CaTrust } from '#schemas/api.js';
+import { fipsMode } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
@@ -23,8 +25,14 @@ import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { createCas, openCas } from './ca/ca.js';
-import type { Ca } from './ca/ca.js';
+import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import type { KeyPlaces } from './ca/ca.js';
+import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
+import { keyPlaces, sealedPlace } from './ca/places.js';
+import { openToken } from './ca/pkcs11.js';
+import { Rotations } from './ca/rotations.js';
+import { SealStore } from './ca/seal-store.js';
+import type { SignerConfig } from './ca/signer-config.js';
 import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
@@ -34,10 +42,8 @@ import type { Connectors } from './login/connector.js';
 import { purgeLogins } from './login/records.js';
 import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
-import { Records, ensureRole, ensureUser, insertCas } from './records.js';
+import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
-import { createSealer, openSealKey } from './ca/seal.js';
-import type { Sealer } from './ca/seal.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -60,6 +66,10 @@ export interface AuthorityConfig {
   readonly ingest?: string;
   /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
   readonly web?: string;
+  /** Opens the seal of the CA keys, or makes it at the first start; else a key file does. */
+  readonly sealPassphrase?: string;
+  /** A token for the keys of CAs. */
+  readonly caSigner?: SignerConfig;
 }
 
 export interface AuthorityContext {
@@ -99,7 +109,12 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => records.close());
     const shared = watchState(state);
     owned.push(() => shared.close());
-    const { ca, sealer } = await openOrCreateCas(records, config.sealKey ?? join(folder, 'seal.key'), clock());
+    const seal = await SealStore.open(records, { file: config.sealKey ?? join(folder, 'seal.key'), passphrase: config.sealPassphrase, now: clock() });
+    const token = config.caSigner === undefined ? undefined : openToken(config.caSigner, { log });
+    if (token !== undefined) owned.push(() => token.close());
+    const places = keyPlaces(sealedPlace(seal.sealer), token);
+    await createMissingCas(records, places, clock());
+    const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
     const purgeAll = async (): Promise<void> => {
@@ -132,8 +147,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       sender?.setIngest(url);
     };
     const connectors: Connectors = noConnectors;
-    const more = peopleRoutes({ ca, records, directory, links, sealer, connectors, clock, web: config.web ?? DEFAULT_WEB });
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, more });
+    const more = peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB });
+    let watch: Watch | undefined;
+    const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
+    owned.push(() => rotations.close());
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -154,12 +172,18 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
       onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
     }) as () => void);
-    const watch = new Watch(directory, records, context);
-    onTls.server.on('upgrade', watch.onUpgrade);
+    // Its own certificate is that of a server to people, who learn of a new key later than services do.
+    const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
+    follow(ca.trust);
+    owned.push(directory.onChange(follow) as () => void);
+    const watching = new Watch(directory, records, context);
+    watch = watching;
+    onTls.server.on('upgrade', watching.onUpgrade);
     const tls = await listen(onTls.server, config.listen);
     owned.push(() => onTls.app.close());
     owned.push(() => stop(onTls.server));
-    owned.push(() => watch.close());
+    owned.push(() => watching.close());
+    await rotations.start();
 
     const purge = setInterval(() => {
       purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
@@ -173,14 +197,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
   }
 }
 
-/** The CAs of the state, or new ones at the very first start. A crash between key and CAs leaves a key that is then used. */
-async function openOrCreateCas(records: Records, keyPath: string, now: number): Promise<{ readonly ca: Ca; readonly sealer: Sealer }> {
-  const stored = await records.cas();
-  const sealer = createSealer(openSealKey(keyPath, { mayCreate: stored.length === 0 }));
-  if (stored.length > 0) return { ca: await openCas(stored, sealer), sealer };
-  const created = await createCas(sealer, now);
-  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
-  return { ca: await openCas(created, sealer), sealer };
+/** New keys for CAs that have none: all of them at the very first start. */
+async function createMissingCas(records: Records, places: KeyPlaces, now: number): Promise<void> {
+  const known = new Set((await records.read(caKeys)).map(({ name }) => name));
+  const missing = caNames.filter((name) => !known.has(name));
+  if (missing.length === 0) return;
+  const keys = await Promise.all(missing.map((name) => makeKey(places, name, 1, 'active', fipsMode() ? 'p256' : 'ed25519', now)));
+  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: missing } })], (tx) => insertCaKeys(tx, keys));
 }
 
 function ownName(name: string): string {

@@ -6,7 +6,7 @@
  */
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
-import type { Ca } from './ca/ca.js';
+import type { LiveCa } from './ca/ca.js';
 import type { Records } from './records.js';
 
 /** Timers beyond this overflow. */
@@ -14,7 +14,7 @@ const LONGEST_TIMER_MS = 3_600_000;
 
 export class Directory {
   readonly #records: Records;
-  readonly #ca: Ca;
+  readonly #ca: LiveCa;
   readonly #cluster: string;
   readonly #clock: () => number;
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
@@ -23,19 +23,19 @@ export class Directory {
   #reload: Promise<void> = Promise.resolve();
 
   /** `cluster`: our own name among clusters. */
-  static async open(records: Records, ca: Ca, cluster: string, clock: () => number): Promise<Directory> {
+  static async open(records: Records, ca: LiveCa, cluster: string, clock: () => number): Promise<Directory> {
     const directory = new Directory(records, ca, cluster, clock);
     await directory.changed();
     return directory;
   }
 
-  private constructor(records: Records, ca: Ca, cluster: string, clock: () => number) {
+  private constructor(records: Records, ca: LiveCa, cluster: string, clock: () => number) {
     this.#cluster = cluster;
     this.#records = records;
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ssh_user_ca: [ca.sshUser], ssh_host_ca: [ca.sshHost], recording_ca: [ca.recording], roles: [], nodes: [], locks: [], cluster, clusters: [],
+      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], cluster, clusters: [],
     };
   }
 
@@ -66,11 +66,12 @@ export class Directory {
 
   async #read(): Promise<void> {
     const now = this.#clock();
+    await this.#ca.refresh();
     const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
-      ssh_user_ca: [this.#ca.sshUser], ssh_host_ca: [this.#ca.sshHost], recording_ca: [this.#ca.recording],
+      ...this.#ca.trust,
       roles, nodes, locks, cluster: this.#cluster, clusters: await this.#records.clusters(),
     };
     this.#watchExpiry(now);

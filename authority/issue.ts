@@ -13,6 +13,8 @@ import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
 import { certifiableKey, userShape } from './ca/certificates.js';
 import type { UserGrant } from './ca/certificates.js';
+import { trustReport } from './ca/trust.js';
+import { p256Key } from './ca/x509.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
 import type { NewCertificate, Records, Tx } from './records.js';
@@ -26,7 +28,7 @@ export interface IssueParts {
 
 /** The end of every way of logging in. Refuses users that are unknown, disabled or locked, by whatever it was granted. */
 export async function issueUserCertificate(
-  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string,
+  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string, tlsKey?: string,
 ): Promise<LoginResult> {
   const { ca, records, directory, clock } = parts;
   const now = clock();
@@ -39,11 +41,16 @@ export async function issueUserCertificate(
   const roles = rolesNamed(record.roles, known);
   const grant: UserGrant = { ...login, traits: record.traits, roles };
   const shape = userShape(grant, key, now);
-  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
+  const spki = tlsKey === undefined ? undefined : p256Key(tlsKey, 'tls_key');
+  const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user }, [
+    { ...shape, kind: 'user', subject: user }, ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
+  ]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
+  const validity = { from: Number(shape.validAfter) * 1000, until: Number(shape.validBefore) * 1000 };
   return {
     user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
-    ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
+    ...trustReport(ca.trust),
+    ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles }, spki, { ...validity, serial: x509Serial! }) }),
   };
 }
 

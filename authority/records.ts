@@ -17,8 +17,6 @@ import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { caNames } from './ca/ca.js';
-import type { StoredCa } from './ca/ca.js';
 import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
 import type { OwnCluster } from './clusters/cluster-records.js';
 
@@ -77,17 +75,9 @@ export class Records {
     if (rows.length > 0) await this.act(rows, async () => undefined);
   }
 
-  async cas(): Promise<readonly StoredCa[]> {
-    const rows = await this.#db.selectFrom('authorities').selectAll().execute();
-    return rows.flatMap((row) => {
-      const name = caNames.find((known) => known === row.name);
-      return name === undefined ? [] : [{ name, public: row.public, sealed: row.private_sealed }];
-    });
-  }
-
-  /** Reads what belongs together, for modules with tables of their own. */
-  read<T>(query: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
-    return query(this.#db);
+  /** For questions of topics that keep their own rows. */
+  read<T>(ask: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
+    return ask(this.#db);
   }
 
   async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
@@ -161,11 +151,6 @@ export class Records {
   }
 }
 
-export async function insertCas(tx: Tx, cas: readonly StoredCa[], now: number): Promise<void> {
-  await tx.insertInto('authorities')
-    .values(cas.map((ca) => ({ name: ca.name, phase: 'standby', public: ca.public, private_sealed: Buffer.from(ca.sealed), created_at: now }))).execute();
-}
-
 /** A user that exists keeps their roles. */
 export async function ensureUser(tx: Tx, name: string, roles: readonly string[], now: number): Promise<void> {
   await tx.insertInto('users').values({ name, roles: JSON.stringify(roles), created_at: now, disabled_at: null }).onConflict((on) => on.column('name').doNothing()).execute();
@@ -192,7 +177,17 @@ export async function insertCertificates(tx: Tx, certificates: readonly NewCerti
 /** Which key signs the recordings of a gateway. */
 export async function putGateway(tx: Tx, name: string, recordingKey: string, now: number): Promise<void> {
   await tx.insertInto('gateways').values({ name, recording_key: recordingKey, created_at: now, last_counter: 0 })
-    .onConflict((on) => on.column('name').doUpdateSet({ recording_key: recordingKey })).execute();
+    .onConflict((on) => on.column('name').doUpdateSet((row) => ({
+      recording_key: recordingKey,
+      // Since when it has this key.
+      created_at: row.case().when('gateways.recording_key', '=', recordingKey).then(row.ref('gateways.created_at')).else(now).end(),
+    }))).execute();
+}
+
+/** Since when the gateway has been known with this key, if it has. */
+export async function gatewaySince(db: Kysely<StateSchema>, name: string, recordingKey: string): Promise<number | undefined> {
+  const row = await db.selectFrom('gateways').select('created_at').where('name', '=', name).where('recording_key', '=', recordingKey).executeTakeFirst();
+  return row?.created_at;
 }
 
 export async function putRole(tx: Tx, role: Role, now: number): Promise<void> {

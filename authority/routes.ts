@@ -3,7 +3,6 @@
  *
  * Every name that comes in is checked before it becomes a row, a principal or a path. Tested in authority.test.ts.
  */
-import { createPublicKey } from 'node:crypto';
 import { z } from 'zod';
 import type { Enrolment, LoginResult, SessionCertificateRequest } from '#schemas/api.js';
 import { remoteNode } from '#schemas/cluster.js';
@@ -26,16 +25,19 @@ import {
 import type { CertificateShape } from './ca/certificates.js';
 import { clusterRoutes } from './clusters/cluster-routes.js';
 import type { Clusters } from './clusters/clusters.js';
+import { caRoutes } from './ca/ca-routes.js';
+import type { CaRouteParts } from './ca/ca-routes.js';
+import { p256Key } from './ca/x509.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
 import { issueUserCertificate, register } from './issue.js';
 import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
-import { deleteLock, deleteNode, putGateway, putLock, putNode, putRole } from './records.js';
+import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode, putRole } from './records.js';
 import type { SessionCertificates } from './session-certificates.js';
 
-export interface RouteParts extends IssueParts {
+export interface RouteParts extends IssueParts, CaRouteParts {
   readonly clusters: Clusters;
   readonly links: Links;
   /** Tables of topics that have a folder of their own. */
@@ -79,7 +81,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   return [
     ...parts.more,
     ...clusterRoutes(parts.clusters, directory),
-    route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine }), (c) => logIn(parts, c)),
+    route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
     route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ body }) => parts.setIngest(body.url)),
@@ -135,26 +137,27 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'lock.delete', target: id })], (tx) => deleteLock(tx, id));
       return changed(undefined);
     }),
+    ...caRoutes(parts),
   ];
 }
 
-async function logIn(parts: RouteParts, { caller, body }: Context<{ readonly public_key: string }>): Promise<LoginResult> {
-  return issueUserCertificate(parts, caller, { user: caller.actor, mfa: null, requests: [] }, body.public_key);
+async function logIn(parts: RouteParts, { caller, body }: Context<{ readonly public_key: string; readonly tls_key?: string | undefined }>): Promise<LoginResult> {
+  return issueUserCertificate(parts, caller, { user: caller.actor, mfa: null, requests: [] }, body.public_key, body.tls_key);
 }
 
 async function certifyService(
   parts: RouteParts, caller: Caller, event: string, service: ServiceName,
   keys: { readonly service_key: string; readonly host_key?: string | undefined; readonly recording_key?: string | undefined }, hostNames: readonly string[],
 ): Promise<Enrolment> {
-  const { ca, clock } = parts;
+  const { ca, clock, records } = parts;
   const now = clock();
   const { name } = service;
   const [from, until] = [now - 60_000, now + SERVICE_TTL_MS];
-  const spki = serviceKey(keys.service_key);
+  const spki = p256Key(keys.service_key, 'service_key');
   const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key);
   if (recordingKey !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
   const host = keys.host_key === undefined ? undefined : { ...hostShape(name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) };
-  const recording = recordingKey === undefined ? undefined : recordingShape(name, recordingKey, now);
+  const recording = recordingKey === undefined ? undefined : recordingShape(name, recordingKey, now, await records.read((db) => gatewaySince(db, name, formatPublicLine(recordingKey))));
   const serials = await register(parts, caller, { event, target: formatServiceName(service) }, [
     { kind: 'x509-service', keyId: formatServiceName(service), subject: name, principals: [], validAfter: BigInt(Math.floor(from / 1000)), validBefore: BigInt(Math.floor(until / 1000)) },
     ...(host === undefined ? [] : [{ ...host, subject: name }]),
@@ -165,7 +168,7 @@ async function certifyService(
   const sign = async (by: SshCaName, shape: CertificateShape, serial: bigint): Promise<string> => formatPublicLine(await ca.issueSsh(by, { ...shape, serial }), name);
   return {
     service_certificate: await ca.issueService(service, spki, { from, until, serial: serials[0]! }),
-    service_ca: ca.servicePem,
+    service_ca: ca.trust.service_ca.join(''),
     ...(host === undefined ? {} : { host_certificate: await sign('ssh-host', host, serials[1]!) }),
     ...(recording === undefined ? {} : { recording_certificate: await sign('recording', recording, serials.at(-1)!) }),
   };
@@ -206,19 +209,6 @@ function renewedHostNames({ directory, clock }: RouteParts, service: ServiceName
 function serviceOf(principal: Context<unknown>['principal']): ServiceName {
   if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
   return principal.service;
-}
-
-/** Canonical SPKI of an ECDSA P-256 key, the only kind stages make. */
-function serviceKey(text: string): string {
-  let key;
-  try {
-    key = createPublicKey({ key: text, format: 'pem', type: 'spki' });
-  } catch {
-    throw new StenoError('KEY_GARBLED', 'service_key is not SPKI in PEM');
-  }
-  if (text.includes('PRIVATE')) throw new StenoError('KEY_GARBLED', 'service_key is a private key');
-  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new StenoError('KEY_GARBLED', 'service_key is not ECDSA P-256');
-  return key.export({ type: 'spki', format: 'pem' }).toString();
 }
 
 function pathName(text: string | undefined): string {

@@ -1,4 +1,5 @@
 /** What the tests of this folder share: an authority on a temporary folder, and clients that speak to it for real. */
+import { generateKeyPairSync } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
@@ -74,7 +75,8 @@ export interface Administrator {
 
 export async function administrator(authority: RunningAuthority, cleanup: Cleanup): Promise<Administrator> {
   const key = generateKey();
-  const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob) } })) as LoginResult;
+  const tlsKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+  const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob), tls_key: tlsKey } })) as LoginResult;
   const certificate = parseAuthorizedLine(login.certificate).blob;
   const agent = new Agent({ ca: login.service_ca_pem, checkServerIdentity: () => undefined, keepAlive: true });
   cleanup.add(() => agent.destroy());

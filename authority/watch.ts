@@ -60,6 +60,11 @@ export class Watch {
     this.#server.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, service));
   };
 
+  /** Who holds a watch now. */
+  connected(): readonly ServiceName[] {
+    return [...this.#watchers.values()].map(({ service }) => service);
+  }
+
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);

@@ -6,6 +6,7 @@ import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { createHome, knownHosts, sshConfig, writeWhole } from './home.js';
 import type { Home, Profile } from './home.js';
+import { trustOf, writeTlsCertificate } from './trust.js';
 
 /** The key stays from login to login, so that a certificate in an agent keeps its key. */
 export function keyOf(home: Home): SshPrivateKey {
@@ -20,10 +21,11 @@ export function keyOf(home: Home): SshPrivateKey {
 export function keepLogin(home: Home, login: LoginResult, { ssh, web, authority }: PublicAddresses, webCa?: string): Profile {
   const profile: Profile = {
     version: 1, user: login.user, roles: [...login.roles], logins: [...login.logins], ssh, web, authority, ...(webCa === undefined ? {} : { web_ca: webCa }),
-    service_ca: login.service_ca_pem, ssh_host_ca: [...login.ssh_host_ca], ssh_user_ca: [...login.ssh_user_ca], recording_ca: [...login.recording_ca], valid_before: login.valid_before,
+    ...trustOf(login), valid_before: login.valid_before,
   };
   // The profile goes last: a login that is cut short leaves the old one, whose certificate still matches the key.
   writeWhole(home.certificate, `${login.certificate.trim()}\n`, 0o644);
+  writeTlsCertificate(home, login.x509_certificate);
   writeWhole(home.knownHosts, knownHosts(profile), 0o644);
   writeWhole(home.sshConfig, sshConfig(home, profile), 0o644);
   writeWhole(home.profile, `${JSON.stringify(profile, null, 2)}\n`, 0o600);

@@ -37,6 +37,8 @@ export interface GatewayDeps {
   readonly hostKey: SshPrivateKey;
   /** The gateway's own host certificate as it is now; the authority is asked for those of nodes. */
   readonly hostCertificate: () => Uint8Array;
+  /** Calls back when it is another; returns how to stop. */
+  readonly onHostCertificate?: (callback: () => void) => () => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
@@ -44,7 +46,7 @@ export interface GatewayDeps {
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
-export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
+export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, onHostCertificate, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
   const certificates = new SessionCertificates(authority, generateKey(), now);
@@ -67,9 +69,13 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
       void recording.catch((error: unknown) => log.error({ err: error }, 'closing a recording failed')).finally(() => closing.delete(recording));
     },
   });
+  let signing = snapshot()?.signing.ssh_host;
+  const stopRenewed = onHostCertificate?.(() => hostKeys.forget());
   const stopWatching = authority.onChange(() => {
     const latest = snapshot();
     certificates.forget();
+    if (latest !== null && latest.signing.ssh_host !== signing) hostKeys.forget();
+    signing = latest?.signing.ssh_host ?? signing;
     if (latest !== null) door.recheck(latest);
   });
   const address = await door.listen(...hostAndPort(listen));
@@ -77,6 +83,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
     addresses: { ssh: address },
     close: async () => {
       stopWatching();
+      stopRenewed?.();
       await door.close(new StenoError('DRAINING'));
       while (closing.size > 0) await Promise.allSettled([...closing]);
       await recorder.close();

@@ -50,13 +50,15 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const client = connectAuthority({ url: config.authority, identity }, { log });
   await client.ready();
   const recorder = await recorderOf(config, folder('spool'), identity, log);
+  const stopRenewed = identity.onRenewed(() => recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
-    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, now: Date.now },
+    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), onHostCertificate: (callback) => identity.onRenewed(callback), log, now: Date.now },
   );
   return {
     addresses: gateway.addresses,
     async close() {
+      stopRenewed();
       await gateway.close();
       client.close();
       identity.close();

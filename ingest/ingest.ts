@@ -46,7 +46,7 @@ export interface IngestParts {
   readonly objects: ObjectStore;
   readonly events: EventStore;
   /** Only the public keys of the recording CA are read. */
-  readonly snapshot: () => Pick<Snapshot, 'recording_ca'>;
+  readonly snapshot: () => Pick<Snapshot, 'recording_ca' | 'recording_ca_retired'>;
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
@@ -87,15 +87,18 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   const eventRetry = outage('events');
   const objectRetry = outage('objects');
   const batch: RowBatch = new RowBatch(parts.events, eventRetry, BATCH_INTERVAL_MS);
+  // What was signed before its CA key was retired is checked and sealed after, too.
+  const trusted = (): readonly string[] => [...parts.snapshot().recording_ca, ...parts.snapshot().recording_ca_retired];
   const sealer = new Sealer({
     objects: parts.objects, events: parts.events, zstd, batch, objectRetry, eventRetry, log, clock, repack: config.repack ?? true,
     compress: parts.compress ?? ((content, level) => Promise.resolve(zstd.compress(content, level))),
-    trusted: () => parts.snapshot().recording_ca,
+    trusted,
   });
   const writers = new WriterTable();
   const uplinkParts: UplinkParts = {
     objects: parts.objects, events: parts.events, zstd, batch, objectRetry, eventRetry, log, clock, writers,
-    trusted: () => parts.snapshot().recording_ca,
+    trusted,
+    admits: () => parts.snapshot().recording_ca,
     onClosed: (session) => sealer.add(session),
   };
   const connections = new Set<UplinkConnection>();

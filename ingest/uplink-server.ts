@@ -39,6 +39,8 @@ export interface UplinkPeer {
 }
 
 export interface UplinkParts extends WriterParts {
+  /** Public key lines of the recording CA whose certificates gateways may show now. */
+  readonly admits: () => readonly string[];
   /** All writers there are, by session: a second connection takes over from the first. */
   readonly writers: WriterTable;
   readonly onClosed: (session: string, startedAt: number) => void;
@@ -161,7 +163,7 @@ export class UplinkConnection {
     if (hello.name !== this.#peer.name) throw new StenoError('UPLINK_UNAUTHENTICATED', 'the name is not that of the certificate');
     if (hello.certificate !== undefined && this.#peer.kind === 'gateway') {
       const blob = Buffer.from(hello.certificate, 'base64');
-      const fault = certificateFault(blob, this.#peer.name, this.#parts.trusted(), this.#parts.clock());
+      const fault = certificateFault(blob, this.#peer.name, this.#parts.admits(), this.#parts.clock());
       if (fault !== null) throw new StenoError('UPLINK_UNAUTHENTICATED', `the recording certificate: ${fault}`);
       this.#certificate = { blob, fingerprint: fingerprint(blob) };
     }

@@ -82,6 +82,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
 
   const watch = new SnapshotWatch(places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`), identity, log);
+  watch.onChange((snapshot) => identity.follow({ ...snapshot, fleet: snapshot.nodes.length }));
   const certificate = async (target: string, body: unknown): Promise<Buffer> =>
     Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
   const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });

@@ -29,6 +29,9 @@
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
+ *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
+ *   PUT  /v1/ca/:name/rotation {phase, force?} | {grace_ms}   → CaReport (administer)
+ *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
  */
 import type { TrustedCluster } from './cluster.js';
 import type { ServiceKind, Traits } from './identity.js';
@@ -141,12 +144,17 @@ export interface LoginResult {
   readonly valid_before: number;
   readonly ssh_host_ca: readonly string[];
   readonly ssh_user_ca: readonly string[];
+  /** Of all recordings there are, also of keys that are retired. */
   readonly recording_ca: readonly string[];
+  /** Certificates in PEM, one after the other. */
   readonly service_ca_pem: string;
+  readonly x509_user_ca_pem: string;
+  /** PEM: client certificate for the key that the request gave as `tls_key`, as short-lived as the other. */
+  readonly x509_certificate?: string;
 }
 
 export interface Enrolment {
-  /** PEM: x509 certificate of the service and the CA that issued it. */
+  /** PEM: x509 certificate of the service; and the roots to trust, one after the other. */
   readonly service_certificate: string;
   readonly service_ca: string;
   /** Public key lines. */
@@ -193,11 +201,26 @@ export interface SessionCertificateRequest {
   readonly source_address: string;
 }
 
-export interface Snapshot {
-  readonly version: number;
+export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 'rollback'] as const;
+export type CaPhase = (typeof caPhases)[number];
+
+/** Keys of the CAs that count: one each, or two while a CA is rotated, the older first. */
+export interface CaTrust {
+  /** Public key lines. */
   readonly ssh_user_ca: readonly string[];
   readonly ssh_host_ca: readonly string[];
   readonly recording_ca: readonly string[];
+  /** Of old recordings: what they certify is verified, no new certificate of theirs is accepted. */
+  readonly recording_ca_retired: readonly string[];
+  /** Certificates in PEM. */
+  readonly x509_user_ca: readonly string[];
+  readonly service_ca: readonly string[];
+  /** Which of them signs for services now: what another has signed is to be renewed. `authority`: its own certificate. */
+  readonly signing: { readonly ssh_host: string; readonly recording: string; readonly service: string; readonly authority: string };
+}
+
+export interface Snapshot extends CaTrust {
+  readonly version: number;
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
@@ -355,3 +378,31 @@ export interface WebIdentity {
   /** When it began: what is delicate needs a fresh one. */
   readonly since: number;
 }
+
+/** What `GET /v1/ca` answers: a CA and how far its rotation is. */
+export interface CaReport {
+  readonly name: string;
+  readonly phase: CaPhase;
+  /** ms since 1970; null where nothing was rotated yet. */
+  readonly changed_at: number | null;
+  readonly changed_by: string;
+  /** Milliseconds from beginning to end of an automatic rotation, and when it goes on; null by hand. */
+  readonly grace_ms: number | null;
+  readonly next_at: number | null;
+  /** Connected services, `kind/name`, whose certificates are not of the key that signs now. */
+  readonly waits_for: readonly string[];
+  /** Newest first. `signs`: for whom, now. */
+  readonly keys: readonly {
+    readonly generation: number;
+    readonly state: 'active' | 'next' | 'retired';
+    readonly signer: 'sealed' | 'pkcs11';
+    readonly fingerprint: string;
+    readonly algorithm: string;
+    readonly created_at: number;
+    readonly retired_at: number | null;
+    readonly signs: readonly ('clients' | 'servers')[];
+  }[];
+}
+
+/** `GET /v1/trust`: what a login writes into $STENO_HOME, to be brought up to date between logins. */
+export type TrustReport = Pick<LoginResult, 'ssh_host_ca' | 'ssh_user_ca' | 'recording_ca' | 'service_ca_pem' | 'x509_user_ca_pem'>;

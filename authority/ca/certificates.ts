@@ -125,14 +125,19 @@ export function hostShape(name: string, principals: readonly string[], publicKey
   };
 }
 
-export function recordingShape(gateway: string, publicKey: Uint8Array, now: number): CertificateShape {
+/**
+ * `since`: when this key of the gateway was certified first, ms. A renewed certificate covers what was signed before it and
+ * waits in the spool, but not more than a certificate's life back: a stolen key shall not reach far into the past.
+ */
+export function recordingShape(gateway: string, publicKey: Uint8Array, now: number, since = now): CertificateShape {
   const seconds = Math.floor(now / 1000);
+  const from = Math.max(Math.floor(since / 1000), seconds - RECORDING_TTL_S);
   return {
     publicKey,
     kind: 'user',
     keyId: `recording ${gateway}`,
     principals: [gateway],
-    validAfter: BigInt(seconds - BACKDATE_S),
+    validAfter: BigInt(from - BACKDATE_S),
     validBefore: BigInt(seconds + RECORDING_TTL_S),
     criticalOptions: new Map(),
     // No permission at all: an sshd that trusts the wrong CA still gives nobody a terminal.

@@ -17,6 +17,7 @@ import { loginsOf } from '#schemas/policy/node.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import { certifiableKey } from '../ca/certificates.js';
+import { p256Key } from '../ca/x509.js';
 import { issueUserCertificate } from '../issue.js';
 import type { IssueParts } from '../issue.js';
 import { hashOf, newToken } from '../links.js';
@@ -43,16 +44,17 @@ export class DeviceLogins {
     this.#parts = parts;
   }
 
-  async begin(given: { readonly public_key: string; readonly client: string; readonly user: string | undefined }, caller: Caller): Promise<DeviceLogin> {
+  async begin(given: { readonly public_key: string; readonly tls_key: string | undefined; readonly client: string; readonly user: string | undefined }, caller: Caller): Promise<DeviceLogin> {
     const { records, clock } = this.#parts;
     certifiableKey(given.public_key);
+    if (given.tls_key !== undefined) p256Key(given.tls_key, 'tls_key');
     const now = clock();
     const [deviceCode, userCode] = [newToken(), newUserCode()];
     await records.actOn(async (tx) => {
       const { waiting } = await tx.selectFrom('device_logins').select((e) => e.fn.countAll<number>().as('waiting')).executeTakeFirstOrThrow();
       if (Number(waiting) >= MAX_WAITING) throw new StenoError('TOO_MANY', 'logins under way');
       await insertDeviceLogin(tx, {
-        hash: hashOf(deviceCode), user_code: userCode, public_key: given.public_key, client: given.client, source: caller.source,
+        hash: hashOf(deviceCode), user_code: userCode, public_key: given.public_key, tls_key: given.tls_key ?? null, client: given.client, source: caller.source,
         wanted_user: given.user ?? null, created_at: now, expires_at: now + DEVICE_LOGIN_MS,
       });
       return { result: undefined, rows: [auditRow(now, caller, { event: 'device_login.begin', target: given.user ?? '', data: { code: userCode, client: given.client } })] };
@@ -102,7 +104,7 @@ export class DeviceLogins {
     if (login.state === 'waiting') return { state: 'waiting', interval: INTERVAL_S };
     const taken = await records.actOn(async (tx) => ({ result: await takeDeviceLogin(tx, hash, now), rows: [] }));
     if (taken === undefined || taken.user === null) throw new StenoError('LOGIN_ATTEMPT_OVER');
-    return { state: 'approved', login: await issueUserCertificate(this.#parts, { actor: taken.user, source: caller.source }, { user: taken.user, mfa: taken.mfa, requests: [] }, taken.public_key) };
+    return { state: 'approved', login: await issueUserCertificate(this.#parts, { actor: taken.user, source: caller.source }, { user: taken.user, mfa: taken.mfa, requests: [] }, taken.public_key, taken.tls_key ?? undefined) };
   }
 }
 

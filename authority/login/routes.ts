@@ -48,8 +48,8 @@ export function loginRoutes({ local, singleSignOn, deviceLogins, connectors, lin
     route('POST /v1/login/callback/:name', ['viewer'], 'user.login', z.strictObject({ state: token, binding: token, query: fields }), ({ params, body, caller }) =>
       singleSignOn.finish(pathName(params['name']), body, caller)),
 
-    route('POST /v1/login/device', ['viewer'], 'device_login.begin', z.strictObject({ public_key: z.string().min(1).max(16_384), client, user: name.optional() }), ({ body, caller }) =>
-      deviceLogins.begin({ ...body, user: body.user }, caller)),
+    route('POST /v1/login/device', ['viewer'], 'device_login.begin', z.strictObject({ public_key: z.string().min(1).max(16_384), tls_key: z.string().min(1).max(4096).optional(), client, user: name.optional() }), ({ body, caller }) =>
+      deviceLogins.begin({ ...body, user: body.user, tls_key: body.tls_key }, caller)),
     route('POST /v1/login/device/token', ['viewer'], 'user.login', z.strictObject({ device_code: token }), ({ body, caller }) => deviceLogins.poll(body.device_code, caller)),
     route('POST /v1/login/device/facts', ['viewer'], 'device_login.show', z.strictObject({ user_code: userCode }), async (c) => deviceLogins.facts(c.body.user_code, await who(c), c.caller), (body) => body.user_code),
     route('POST /v1/login/device/decision', ['viewer'], 'device_login.approve', z.strictObject({ user_code: userCode, approve: z.boolean() }), async (c) =>

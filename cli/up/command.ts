@@ -6,6 +6,9 @@ import { openLog } from '#runtime/log.js';
 import { dataDir } from '../data-dir.js';
 import { standardOutput, styled } from '../output.js';
 import { version } from '../version.js';
+import { readSecretFile, readSignerConfig } from '../../authority/ca/signer-config.js';
+import { askSecret } from '../secret-prompt.js';
+import { newPassphrase } from '../verbs/ca.js';
 import { signInLink } from '../verbs/login.js';
 import { startMachine } from './machine.js';
 import type { Machine } from './machine.js';
@@ -20,6 +23,9 @@ interface UpOptions {
   readonly state?: string;
   readonly clusterName?: string;
   readonly sealKey?: string;
+  readonly askPassphrase?: boolean;
+  readonly caSigner?: string;
+  readonly fips?: boolean;
   readonly node: boolean;
   readonly nodeName?: string;
 }
@@ -36,6 +42,9 @@ export function upCommand(): Command {
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
     .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
+    .option('--ask-passphrase', 'seal the CA keys with a passphrase at the first start, asked for here; or in the file $STENO_SEAL_PASSPHRASE_FILE')
+    .option('--ca-signer <file>', 'YAML that says which PKCS#11 token new CA keys are made in')
+    .option('--fips', 'only algorithms that FIPS 140 approves; needs OpenSSL\'s FIPS provider')
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
     .addHelpText('after', `
@@ -56,14 +65,14 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const progress = (line: string): void => {
         if (out.isTTY === true) out.write(`${styled(out, env, 'dim', line)}\n`);
       };
-      const machine = await startMachine(
+      const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) => startMachine(
         {
-          dir, version, sshListen: options.sshListen, webListen: options.webListen, webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
+          dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen, webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
           state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },
-      );
+      ));
       try {
         if (!stopped.signal.aborted) await announce(machine);
         if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
@@ -80,6 +89,20 @@ function webAddress(text: string): string {
   const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
   if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
   return url.origin;
+}
+
+/** Asks only when it must: what seals the CA keys is known once the authority has looked. */
+async function withPassphrase<T>(ask: boolean, start: (passphrase: string | undefined) => Promise<T>): Promise<T> {
+  const file = process.env['STENO_SEAL_PASSPHRASE_FILE'];
+  if (file !== undefined && file !== '') return start(readSecretFile(file, 'SEAL_PASSPHRASE_WEAK'));
+  if (ask) return start(await newPassphrase());
+  try {
+    return await start(undefined);
+  } catch (error) {
+    const passphrase = error instanceof StenoError && error.code === 'SEAL_PASSPHRASE_NEEDED' ? await askSecret('Passphrase of the CA keys: ') : undefined;
+    if (passphrase === undefined) throw error;
+    return start(passphrase);
+  }
 }
 
 /** The option, which everybody on the machine can read, may hold no password; the environment may. */

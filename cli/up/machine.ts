@@ -17,8 +17,10 @@ import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
+import { enterFips } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
+import type { SignerConfig } from '../../authority/ca/signer-config.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../data-dir.js';
 import type { DataDir, RunFile } from '../data-dir.js';
 import { splitAddress } from '../home.js';
@@ -41,6 +43,10 @@ export interface MachineOptions {
   readonly sealKey: string | undefined;
   /** `main` when left out. */
   readonly cluster: string | undefined;
+  readonly sealPassphrase: string | undefined;
+  readonly caSigner: SignerConfig | undefined;
+  /** Only approved algorithms, in every stage. */
+  readonly fips: boolean;
   /** Name of this machine as a node; null: its host name; false: no node. */
   readonly node: string | null | false;
 }
@@ -54,6 +60,7 @@ export interface Machine {
 export async function startMachine(options: MachineOptions, { log, progress }: { log: Log; progress: (line: string) => void }): Promise<Machine> {
   requireNodeVersion();
   if (!sshBindingAvailable()) throw new StenoError('BINDING_MISSING');
+  if (options.fips) enterFips();
   const { dir } = options;
   const node = options.node === false ? null : nodeName(options.node);
   mkdirSync(dir.path, { recursive: true, mode: 0o700 });
@@ -80,7 +87,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
       progress(`starting ${name} …`);
       stages.push(
         await startStage(
-          { name, module: fileURLToPath(new URL(module, import.meta.url)), config: { ...config, version: options.version }, logFile: join(logs, `${name}.log`) },
+          { name, module: fileURLToPath(new URL(module, import.meta.url)), config: { ...config, version: options.version, fips: options.fips }, logFile: join(logs, `${name}.log`) },
           log,
         ),
       );
@@ -92,6 +99,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
       dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`, web: page,
       ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
       ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
+      ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }), ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
     });
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });

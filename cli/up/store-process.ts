@@ -71,6 +71,9 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
   const authority = connectAuthority({ url: config.authority, identity: viewerIdentity }, { log });
   owns(() => authority.close());
   await authority.ready();
+  // The watch is the viewer's; ingest renews over the socket.
+  ingestIdentity.follow(authority.current());
+  authority.onChange((snapshot) => ingestIdentity.follow(snapshot));
 
   const compressor = openCompressor();
   owns(() => compressor.close());

@@ -1,4 +1,4 @@
-/** `steno nodes`, `steno roles`, `steno apply`, `steno ca`: what the authority knows. */
+/** `steno nodes`, `steno roles`, `steno apply`: what the authority knows. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
 import { parseAllDocuments } from 'yaml';
@@ -7,7 +7,7 @@ import { isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import { openClient } from '../client.js';
-import { openHome, readProfile, splitAddress } from '../home.js';
+import { openHome, splitAddress } from '../home.js';
 import { json, moment, standardOutput, table } from '../output.js';
 
 function parseLabels(value: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
@@ -127,30 +127,4 @@ export function parseRoles(text: string, file: string): Role[] {
     }
     return parsed.data;
   });
-}
-
-export function caCommand(): Command {
-  const command = new Command('ca').description('public keys of the certificate authorities, and host certificates');
-  command
-    .command('export')
-    .description('print a CA public key')
-    .argument('<which>', 'user, host or recording')
-    .action((which: string) => {
-      const profile = readProfile(openHome());
-      const lines = new Map([['user', profile.ssh_user_ca], ['host', profile.ssh_host_ca], ['recording', profile.recording_ca]]).get(which);
-      if (lines === undefined) throw new StenoError('USAGE', `"${which}" is not user, host or recording`);
-      standardOutput.out.write(lines.map((line) => `${line}\n`).join(''));
-    });
-  command
-    .command('sign-host')
-    .description('issue a host certificate for the sshd of a node')
-    .argument('<key.pub>', 'its host key, such as /etc/ssh/ssh_host_ed25519_key.pub')
-    .requiredOption('--name <node>', 'the node it is for')
-    .action(async (file: string, options: { name: string }) => {
-      const [line] = readHostKeys(readFileSync(file, 'utf8'));
-      if (line === undefined) throw new StenoError('USAGE', `no public key in ${file}`);
-      const { certificate } = await openClient(openHome()).authority<{ certificate: string }>('POST', '/v1/host-certificate', { public_key: line, name: options.name });
-      standardOutput.out.write(`${certificate.trim()}\n`);
-    });
-  return command;
 }

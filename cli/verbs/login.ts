@@ -13,6 +13,7 @@ import type { PublicWeb } from '../client.js';
 import { dataDir, readRunFile } from '../data-dir.js';
 import { openHome, readProfile } from '../home.js';
 import type { Home } from '../home.js';
+import { tlsPublicKey } from '../trust.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
 import { keyOf, keepLogin, loadAgent } from '../sign-in.js';
 
@@ -67,7 +68,7 @@ function proxyOf(options: LoginOptions, home: Home): PublicWeb | null {
 async function loginBySocket(options: LoginOptions, home: Home): Promise<void> {
   const run = readRunFile(dataDir(options.data));
   const key = keyOf(home);
-  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno') });
+  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
   const profile = keepLogin(home, result, run);
   const inAgent = options.agent && loadAgent(home, profile);
   const link = options.web === true ? await signInLink(run.socket, run.web) : undefined;
@@ -78,7 +79,7 @@ async function loginByBrowser(options: LoginOptions, home: Home, web: PublicWeb)
   if (options.web === true) throw new StenoError('USAGE', '--web prints a link of the Steno on this machine; with --proxy, sign in at that address');
   const key = keyOf(home);
   const begun = await web.post<DeviceLoginStart>('/api/login/device', {
-    public_key: formatPublicLine(key.publicBlob), client: clientName(), ...(options.user === undefined ? {} : { user: options.user }), ...(options.auth === undefined ? {} : { auth: options.auth }),
+    public_key: formatPublicLine(key.publicBlob), tls_key: tlsPublicKey(home), client: clientName(), ...(options.user === undefined ? {} : { user: options.user }), ...(options.auth === undefined ? {} : { auth: options.auth }),
   });
   const { err, env } = standardOutput;
   err.write(`Open  ${styled(err, env, 'cyan', visible(begun.verification_uri_complete))}\n`);

@@ -5,6 +5,7 @@ import { StenoError } from '#schemas/errors.js';
 import { NODE_DOMAIN, isLogin, isName, stripDomain } from '#schemas/identity.js';
 import { openHome, readProfile, sshConfig } from '../home.js';
 import { standardOutput } from '../output.js';
+import { freshTrust } from '../trust.js';
 
 export function configCommand(): Command {
   return new Command('config')
@@ -22,9 +23,10 @@ export function sshCommand(): Command {
     .argument('<[login@]node>', 'where to')
     .argument('[command...]', 'what to run there')
     .passThroughOptions()
-    .action((target: string, command: readonly string[]) => {
+    .action(async (target: string, command: readonly string[]) => {
       const home = openHome();
       readProfile(home);
+      await freshTrust(home);
       const at = target.lastIndexOf('@');
       const login = at > 0 ? target.slice(0, at) : undefined;
       const node = stripDomain(target.slice(at + 1));

@@ -52,6 +52,8 @@ export interface RecorderDeps {
 /** Beside the contract of sessions, what `steno status` and metrics ask. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
+  /** The recording certificate is another now: ingest is shown it. */
+  renewed(): void;
   /** Resolves when everything written so far is synced. */
   settled(): Promise<void>;
 }
@@ -184,6 +186,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       })();
       return closing;
     },
+    renewed: () => client?.reconnect(),
     async settled() {
       await Promise.all([spool.flush(), queue.flush()]);
     },

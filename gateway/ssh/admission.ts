@@ -20,7 +20,7 @@ import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { issuerOf } from '#runtime/request-auth.js';
-import { verify } from '#runtime/ssh/keys.js';
+import { verifyRepeated } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { assertAdmitted } from './authorization.js';
 import { message, MSG } from './messages.js';
@@ -149,7 +149,7 @@ export class Admission {
       // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
       trusted: certificate.kind === 'host' ? snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob) : issuer.trusted,
       sourceAddress: this.#source,
-      verify,
+      verify: verifyRepeated,
       // Beside Steno's own, one that `provesPossession` enforces.
       knownCriticalOptions: new Set([...issuer.criticalOptions, 'verify-required']),
     });

@@ -43,7 +43,10 @@ const userPresent = 0x01;
 const userVerifiedFlag = 0x04;
 
 export function generateKey(): SshPrivateKey {
-  return privateKey(generateKeyPairSync('ed25519').privateKey);
+  // By way of PEM: in Node 20, exporting as JWK what the generator itself made waits for ever for its own lock when garbage
+  // is collected meanwhile.
+  const { privateKey: pem } = generateKeyPairSync('ed25519', { privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } });
+  return privateKey(createPrivateKey(pem));
 }
 
 /** From an OpenSSH private key file or PKCS#8 (or SEC1, PKCS#1) PEM, unencrypted; else throws KEY_GARBLED. */
@@ -66,6 +69,21 @@ export function verify(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: 
   } catch {
     return false;
   }
+}
+
+const verified = new Set<string>();
+const maxVerified = 10_000;
+
+/** As `verify`, for what is shown again and again, such as a CA's signature under a certificate: what held once holds for good. */
+export function verifyRepeated(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array): boolean {
+  const digest = createHash('sha256');
+  for (const part of [publicBlob, signatureBlob, data]) digest.update(`${part.length} `).update(part);
+  const id = digest.digest('base64');
+  if (verified.has(id)) return true;
+  if (!verify(publicBlob, signatureBlob, data)) return false;
+  if (verified.size >= maxVerified) verified.delete(verified.values().next().value!);
+  verified.add(id);
+  return true;
 }
 
 /** Whether a signature by a security key says that it checked its user (PIN or biometrics), not just a touch. */

@@ -103,6 +103,11 @@ export class UplinkClient {
     return this.#bytes;
   }
 
+  /** Dials anew, so that renewed certificates are shown: what was not acknowledged is sent again. */
+  reconnect(): void {
+    this.#socket?.close();
+  }
+
   /** Closes the connection; nothing is sent any more. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -62,13 +62,42 @@ export interface CertificateTable {
   source: string;
 }
 
-export interface AuthorityTable {
-  name: 'ssh-user' | 'ssh-host' | 'x509-service' | 'recording';
-  phase: 'init' | 'update-clients' | 'update-servers' | 'standby';
+/** A key of a CA. `active` signs; `next` is trusted too while a rotation is under way; `retired` is kept to verify what is old. */
+export interface CaKeyTable {
+  name: 'ssh-user' | 'ssh-host' | 'x509-user' | 'x509-service' | 'recording';
+  /** Counts from 1 for each CA. */
+  generation: number;
+  state: 'active' | 'next' | 'retired';
+  /** Where the private key is: sealed beside this, or in a token of PKCS#11. */
+  signer: 'sealed' | 'pkcs11';
+  /** Public key line, or certificate in PEM for x509. */
   public: string;
-  /** Encrypted by the authority before it comes here. */
-  private_sealed: Uint8Array;
+  /** Encrypted by the authority before it comes here; null for a key in a token, and once it is retired. */
+  private_sealed: Uint8Array | null;
   created_at: Moment;
+  retired_at: Moment | null;
+}
+
+/** A CA without a row is in standby. */
+export interface CaRotationTable {
+  name: CaKeyTable['name'];
+  phase: 'standby' | 'init' | 'update-clients' | 'update-servers' | 'rollback';
+  changed_at: Moment;
+  changed_by: string;
+  /** When the last keys began or ceased to sign: what was issued to a service before is to be renewed. */
+  switched_at: Moment | null;
+  /** Milliseconds from beginning to end when phases follow each other by themselves; null: by hand. */
+  grace_ms: number | null;
+}
+
+/** The one row says what opens the key that seals everything else. */
+export interface CaSealTable {
+  id: number;
+  kind: 'file' | 'passphrase';
+  /** How the passphrase becomes a key; `null` for a file. */
+  kdf: Json;
+  wrapped: Uint8Array;
+  changed_at: Moment;
 }
 
 export interface SignInLinkTable {
@@ -195,6 +224,8 @@ export interface DeviceLoginTable {
   hash: string;
   user_code: string;
   public_key: string;
+  /** SPKI PEM of a TLS key to be certified, too. */
+  tls_key: string | null;
   /** What the client says of itself: shown, never believed. */
   client: string;
   source: string;
@@ -266,7 +297,9 @@ export interface StateSchema {
   roles: RoleTable;
   nodes: NodeTable;
   certificates: CertificateTable;
-  authorities: AuthorityTable;
+  ca_keys: CaKeyTable;
+  ca_rotations: CaRotationTable;
+  ca_seals: CaSealTable;
   sign_in_links: SignInLinkTable;
   web_sessions: WebSessionTable;
   gateways: GatewayTable;

@@ -1,7 +1,6 @@
 /** What bad input gets: certificates that do not admit, nodes that cannot be reached, strangers on every port. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditRow } from '#schemas/rows.js';
 import { EXTENSION_ROLES, EXTENSION_USER } from '#schemas/identity.js';
@@ -10,9 +9,13 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
 import type { IssueFields } from '#runtime/ssh/issue.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { openCas } from '../../authority/ca/ca.js';
-import type { Ca, StoredCa } from '../../authority/ca/ca.js';
-import { createSealer, openSealKey } from '../../authority/ca/seal.js';
+import { openState } from '#stores/state/open.js';
+import { LiveCa } from '../../authority/ca/ca.js';
+import type { Ca } from '../../authority/ca/ca.js';
+import { caState } from '../../authority/ca/ca-records.js';
+import { keyPlaces, sealedPlace } from '../../authority/ca/places.js';
+import { SealStore } from '../../authority/ca/seal-store.js';
+import { Records } from '../../authority/records.js';
 import { gatewayOf, must, residentBytes, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { noise, silent, slowly, stranger } from './hostile-sockets.js';
@@ -31,14 +34,14 @@ const path = (name: string): string => join(steno.folder, name);
 const seconds = (): bigint => BigInt(Math.floor(Date.now() / 1000));
 
 /** The CAs of this Steno, opened as the authority opens them: some certificates nobody would issue. */
-function openAuthorities(): Ca {
+async function openAuthorities(): Promise<Ca> {
   const folder = join(steno.data, 'authority');
-  const state = new Database(join(folder, 'state.sqlite'), { readonly: true });
+  const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
   try {
-    const rows = state.prepare('SELECT name, public, private_sealed AS sealed FROM authorities').all() as StoredCa[];
-    return openCas(rows, createSealer(openSealKey(join(folder, 'seal.key'), { mayCreate: false })));
+    const { sealer } = await SealStore.open(records, { file: join(folder, 'seal.key'), now: Date.now() });
+    return await LiveCa.open(() => records.read(caState), keyPlaces(sealedPlace(sealer)));
   } finally {
-    state.close();
+    await records.close();
   }
 }
 
@@ -105,7 +108,7 @@ beforeAll(async () => {
   await steno.json('login', '--data', steno.data);
   gateway = await gatewayOf(steno);
   viewer = viewerOf(steno);
-  ca = openAuthorities();
+  ca = await openAuthorities();
 });
 afterAll(async () => {
   for (const node of nodes) await node.stop();

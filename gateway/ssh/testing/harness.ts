@@ -76,7 +76,8 @@ export class TestAuthority implements Authority {
   current(): Snapshot {
     if (!this.available) throw new StenoError('NOT_RUNNING');
     const line = (key: SshPrivateKey): string => formatPublicLine(key.publicBlob);
-    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], recording_ca: [], roles: this.roles, nodes: this.nodes, locks: this.locks, cluster: 'main', clusters: this.clusters };
+    const none = { recording_ca: [], recording_ca_retired: [], x509_user_ca: [], service_ca: [], signing: { ssh_host: line(this.hostCa), recording: '', service: '', authority: '' } };
+    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], ...none, roles: this.roles, nodes: this.nodes, locks: this.locks, cluster: 'main', clusters: this.clusters };
   }
 
   onChange(callback: () => void): () => void {

@@ -79,6 +79,7 @@ export const users: StateMigration = {
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user_code', 'text', (column) => column.notNull().unique())
       .addColumn('public_key', 'text', (column) => column.notNull())
+      .addColumn('tls_key', 'text')
       .addColumn('client', 'text', (column) => column.notNull())
       .addColumn('source', 'text', (column) => column.notNull())
       .addColumn('wanted_user', 'text')
