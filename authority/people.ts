@@ -6,6 +6,7 @@ import type { Connectors } from './login/connector.js';
 import { DeviceLogins } from './login/device-login.js';
 import { LocalLogin } from './login/local-login.js';
 import { loginRoutes } from './login/routes.js';
+import { SessionConfirmations } from './login/session-confirmations.js';
 import { SingleSignOn } from './login/single-sign-on.js';
 import type { Sealer } from './ca/seal.js';
 import { Enrolment } from './users/enrolment.js';
@@ -26,8 +27,9 @@ export function peopleRoutes(parts: PeopleParts): readonly Route[] {
   const { records, links, connectors, clock, web } = parts;
   const site = { origin: new URL(web).origin, name: 'Steno' };
   const local = { ...parts, site, passwords: new Passwords(), guesses: new Guesses(records, clock) };
+  const login = new LocalLogin(local);
   return [
     ...userRoutes({ users: new Users(parts), enrolment: new Enrolment(local), links, clock }),
-    ...loginRoutes({ local: new LocalLogin(local), singleSignOn: new SingleSignOn({ ...parts, web }), deviceLogins: new DeviceLogins(local), connectors, links, site }),
+    ...loginRoutes({ local: login, confirmations: new SessionConfirmations({ ...parts, local: login }), singleSignOn: new SingleSignOn({ ...parts, web }), deviceLogins: new DeviceLogins(local), connectors, links, site }),
   ];
 }

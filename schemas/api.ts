@@ -199,6 +199,8 @@ export interface SessionCertificateRequest {
   /** base64 of the certificate the user was admitted with: the authority checks it again. */
   readonly user_certificate: string;
   readonly source_address: string;
+  /** Where the policy asks for a second factor: the token of its approval. */
+  readonly confirmation?: string;
 }
 
 export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 'rollback'] as const;
@@ -307,6 +309,22 @@ export interface ConfirmationFacts {
   readonly totp: boolean;
   readonly passkey: boolean;
   readonly fresh: boolean;
+}
+
+/** Over mutual TLS of a gateway: a session that needs a second factor. */
+export interface SessionConfirmationRequest {
+  readonly login: string;
+  readonly node: string;
+  /** base64 of the certificate the user was admitted with. */
+  readonly user_certificate: string;
+  readonly source_address: string;
+}
+
+/** `url`: what the user opens; `token` goes into the request of the session certificate once it was approved. */
+export interface SessionConfirmation {
+  readonly token: string;
+  readonly url: string;
+  readonly expires_at: number;
 }
 
 export interface TotpEnrolment {

@@ -32,6 +32,15 @@ export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Ta
   return { node, decision, remote };
 }
 
+/** Whether a second factor comes before this session. Who may not come in at all is told so later, in words. */
+export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): boolean {
+  try {
+    return authorize(snapshot, identity, target, now).decision.sessionMfa;
+  } catch {
+    return false;
+  }
+}
+
 /** Throws LOCKED for a lock on the user, a role, request or device of the certificate, or the target if there is one. */
 export function assertAdmitted(snapshot: Snapshot, identity: UserIdentity, target: Target | undefined, now: number): void {
   assertUnlocked(snapshot.locks, [
