@@ -5,6 +5,7 @@ import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
 import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
+import { botCommand, botsCommand } from './verbs/bots.js';
 import { loginCommand } from './verbs/login.js';
 import { configCommand, sshCommand } from './verbs/ssh.js';
 import { usersCommand } from './verbs/users.js';
@@ -38,7 +39,7 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
+    upCommand(), loginCommand(), statusCommand(), nodesCommand(), usersCommand(), botsCommand(), botCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
     searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
     lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
   ]) {

@@ -327,6 +327,26 @@ export interface SessionConfirmation {
   readonly expires_at: number;
 }
 
+export interface BotInfo extends Pick<UserInfo, 'name' | 'roles' | 'traits' | 'created_at' | 'created_by' | 'disabled_at'> {
+  readonly instances: readonly {
+    readonly id: string; readonly generation: number; readonly joined_at: number; readonly renewed_at: number; readonly expires_at: number; readonly source: string; readonly stopped_at: number | null;
+  }[];
+}
+
+/** Shown once. */
+export interface BotToken {
+  readonly bot: string;
+  readonly token: string;
+  readonly expires_at: number;
+}
+
+/** A bot's identity after it joined or renewed. */
+export interface BotLogin {
+  readonly instance: string;
+  readonly generation: number;
+  readonly login: LoginResult;
+}
+
 export interface TotpEnrolment {
   /** To send back with the first code. */
   readonly ceremony: string;

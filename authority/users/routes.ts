@@ -44,20 +44,19 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
     if (fresh) requireFresh(who, clock());
     return who;
   };
-  const by = ({ principal, caller }: Pick<Context<unknown>, 'principal' | 'caller'>): Administrator => ({ ...caller, roles: principal.kind === 'user' ? principal.roles : [] });
   const invited = (body: { readonly token: string }): Enrolling => ({ kind: 'invited', token: body.token });
   const withToken = z.strictObject({ token });
   return [
     route('GET /v1/users', ['user:list'], 'user.list', noBody, () => users.list()),
     route('POST /v1/users', ['user:create'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller, principal }) =>
-      users.add(body.name, { roles: body.roles, traits: body.traits }, by({ principal, caller })), (body) => body.name),
+      users.add(body.name, { roles: body.roles, traits: body.traits }, administratorOf({ principal, caller })), (body) => body.name),
     route('GET /v1/users/:name', ['user:read'], 'user.show', noBody, (c) => users.show(target(c))),
     route('PUT /v1/users/:name', ['user:update'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
-      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, by(c))),
-    route('POST /v1/users/:name/disable', ['user:update'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, by(c))),
-    route('POST /v1/users/:name/enable', ['user:update'], 'user.enable', noBody, (c) => users.enable(target(c), by(c))),
-    route('POST /v1/users/:name/reset', ['user:update'], 'user.reset', noBody, (c) => users.reset(target(c), by(c))),
-    route('DELETE /v1/users/:name', ['user:delete'], 'user.delete', noBody, (c) => users.remove(target(c), by(c))),
+      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, administratorOf(c))),
+    route('POST /v1/users/:name/disable', ['user:update'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, administratorOf(c))),
+    route('POST /v1/users/:name/enable', ['user:update'], 'user.enable', noBody, (c) => users.enable(target(c), administratorOf(c))),
+    route('POST /v1/users/:name/reset', ['user:update'], 'user.reset', noBody, (c) => users.reset(target(c), administratorOf(c))),
+    route('DELETE /v1/users/:name', ['user:delete'], 'user.delete', noBody, (c) => users.remove(target(c), administratorOf(c))),
 
     route('POST /v1/invitation', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.facts(body.token)),
     route('POST /v1/invitation/password', ['viewer'], 'invitation.open', z.strictObject({ token, password }), ({ body }) => enrolment.checkPassword(body.token, body.password)),
@@ -83,6 +82,10 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
     }),
     route('POST /v1/account/recovery-codes', ['viewer'], 'recovery_codes.create', noBody, async (c) => enrolment.newRecoveryCodes((await account(c, true)).user, c.caller)),
   ];
+}
+
+export function administratorOf({ principal, caller }: Pick<Context<unknown>, 'principal' | 'caller'>): Administrator {
+  return { ...caller, roles: principal.kind === 'user' ? principal.roles : [] };
 }
 
 export function pathName(text: string | undefined): string {

@@ -66,9 +66,7 @@ export class Users {
 
   /** Throws USER_EXISTS, LOCKED while certificates of a removed user of this name may live, BAD_REQUEST for unknown roles. */
   async add(name: string, grants: Grants, caller: Administrator): Promise<Invitation> {
-    this.#checkRoles(grants.roles);
-    mayHandle(caller, grants.roles);
-    this.#checkName(name);
+    this.checkGrants(name, grants.roles, caller);
     const now = this.#parts.clock();
     const invitation = newInvitation(this.#parts.web, name, now);
     await this.#parts.records.act([auditRow(now, caller, { event: 'user.create', target: name, data: { ...grants, kind: 'local' } })], async (tx) => {
@@ -97,7 +95,7 @@ export class Users {
     await this.#act({ event: 'user.disable', target: name, data: { reason } }, caller, async (tx, now) => {
       await setDisabled(tx, name, now);
       await endSessions(tx, name);
-      await lockOut(tx, name, `disabled${reason === '' ? '' : `: ${reason}`}`, caller, now, null);
+      await lockOut(tx, name, `disabled${reason === '' ? '' : `: ${reason}`}`, caller.actor, now, null);
     });
   }
 
@@ -105,7 +103,7 @@ export class Users {
     mayHandle(caller, (await this.#known(name)).roles);
     await this.#act({ event: 'user.enable', target: name }, caller, async (tx) => {
       await setDisabled(tx, name, null);
-      await tx.deleteFrom('locks').where('id', '=', lockId(name)).execute();
+      await liftLock(tx, name);
     });
   }
 
@@ -114,7 +112,7 @@ export class Users {
     notSelf(name, caller, 'remove');
     await this.#act({ event: 'user.delete', target: name }, caller, async (tx, now) => {
       await deleteUser(tx, name);
-      await lockOut(tx, name, 'removed', caller, now, now + LONGEST_CERTIFICATE_MS);
+      await lockOut(tx, name, 'removed', caller.actor, now, now + LONGEST_CERTIFICATE_MS);
     });
   }
 
@@ -129,6 +127,18 @@ export class Users {
       await insertInvitation(tx, invitation.hash, name, caller.actor, now, invitation.expires_at);
     });
     return invitation.shown;
+  }
+
+  /** Whether the caller may give these roles to a new user of this name. Throws BAD_REQUEST, ACCESS_DENIED, LOCKED. */
+  checkGrants(name: string, roles: readonly string[], caller: Administrator): void {
+    this.#checkRoles(roles);
+    mayHandle(caller, roles);
+    this.#checkName(name);
+  }
+
+  /** Whether the caller may handle a user of these roles. Throws ACCESS_DENIED. */
+  checkHandles(roles: readonly string[], caller: Administrator): void {
+    mayHandle(caller, roles);
   }
 
   /** One transaction with its audit row, then the new state is told. */
@@ -197,8 +207,13 @@ function notSelf(name: string, caller: Caller, verb: string): void {
   if (name === caller.actor) throw new StenoError('BAD_REQUEST', `you cannot ${verb} yourself`);
 }
 
-async function lockOut(tx: Tx, name: string, reason: string, caller: Caller, now: number, expiresAt: number | null): Promise<void> {
-  await putLock(tx, { id: lockId(name), target_kind: 'user', target: name, reason, expires_at: expiresAt }, caller.actor, now);
+/** The lock that goes with being disabled, removed or found out: it reaches live sessions. */
+export async function lockOut(tx: Tx, name: string, reason: string, by: string, now: number, expiresAt: number | null): Promise<void> {
+  await putLock(tx, { id: lockId(name), target_kind: 'user', target: name, reason, expires_at: expiresAt }, by, now);
+}
+
+export async function liftLock(tx: Tx, name: string): Promise<void> {
+  await tx.deleteFrom('locks').where('id', '=', lockId(name)).execute();
 }
 
 /** The lock that belongs to a user's being disabled or removed: at most 63 characters, as all ids. */
