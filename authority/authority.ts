@@ -38,15 +38,20 @@ import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
+import { Records, ensureRole, ensureUser } from './records.js';
+import { routeTable } from './routes.js';
 import type { Connectors } from './login/connector.js';
 import { purgeLogins } from './login/records.js';
 import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
-import { Records, ensureRole, ensureUser } from './records.js';
-import { routeTable } from './routes.js';
+import { Requests } from './requests/requests.js';
+import { requestRoutes } from './requests/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
+import { webhookRoutes } from './webhooks/routes.js';
+import { secretsIn } from './webhooks/secrets.js';
+import { WebhookSender } from './webhooks/sender.js';
 
 export interface AuthorityConfig {
   /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
@@ -64,12 +69,12 @@ export interface AuthorityConfig {
   readonly sealKey?: string;
   /** `wss://host:port` of ingest, when it is known already. */
   readonly ingest?: string;
-  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
-  readonly web?: string;
   /** Opens the seal of the CA keys, or makes it at the first start; else a key file does. */
   readonly sealPassphrase?: string;
   /** A token for the keys of CAs. */
   readonly caSigner?: SignerConfig;
+  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
+  readonly web?: string;
 }
 
 export interface AuthorityContext {
@@ -86,6 +91,7 @@ export interface RunningAuthority extends Running {
 }
 
 const PURGE_MS = 600_000;
+const SWEEP_MS = 10_000;
 /** Where `steno up` serves the page unless told. */
 const DEFAULT_WEB = 'http://localhost:8090';
 
@@ -146,11 +152,21 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ingest = url;
       sender?.setIngest(url);
     };
-    const connectors: Connectors = noConnectors;
-    const more = peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB });
     let watch: Watch | undefined;
     const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
     owned.push(() => rotations.close());
+    preparePrivateFolder(join(folder, 'secrets'));
+    const secrets = secretsIn(join(folder, 'secrets'));
+    const webhooks = new WebhookSender({ records, secrets, log, clock });
+    owned.push(() => webhooks.close());
+    const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
+    await requests.sweep();
+    const connectors: Connectors = noConnectors;
+    const more = [
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...requestRoutes({ requests, links }),
+      ...webhookRoutes({ records, requests, secrets, clock }),
+    ];
     const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more });
 
     const bySocket = await ownerServer(routes, owner, parts);
@@ -190,6 +206,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));
+    const sweep = setInterval(() => {
+      requests.sweep().catch((error: unknown) => log.warn({ err: error }, 'requests whose time is over could not be settled'));
+    }, SWEEP_MS);
+    sweep.unref();
+    owned.push(() => clearInterval(sweep));
     return { addresses: { tls, socket: socketPath }, close, setIngest };
   } catch (error) {
     await close();

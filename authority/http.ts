@@ -49,6 +49,8 @@ export interface Context<Body> {
   readonly body: Body;
   readonly params: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** For calls that a service relays: from here on audit rows name who is behind it. */
+  readonly behalf: (who: AuditCaller) => AuditCaller;
 }
 
 export interface Route<Schema extends z.ZodType = z.ZodType> {
@@ -149,8 +151,12 @@ async function serve(entry: Route, request: FastifyRequest, identify: (request: 
     if (!admitted(entry.admits, principal)) throw new StenoError('ACCESS_DENIED', `${entry.method} ${entry.path}`);
     if ((request.raw.url ?? '').includes('?')) throw new StenoError('BAD_REQUEST', 'this call takes no query');
     const body = parseBody(entry.body, rawBodies.get(request));
+    const behalf = (who: AuditCaller): AuditCaller => {
+      caller = who;
+      return who;
+    };
     target = entry.target?.(body) ?? target;
-    const answer = await entry.run({ principal, caller, body, params: request.params as Record<string, string>, headers: request.headers as Record<string, string | undefined> });
+    const answer = await entry.run({ principal, caller, behalf, body, params: request.params as Record<string, string>, headers: request.headers as Record<string, string | undefined> });
     return answer ?? {};
   } catch (error) {
     if (error instanceof StenoError) {

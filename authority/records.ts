@@ -8,7 +8,6 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
-import type { TrustedCluster } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { parseTraits } from '#schemas/identity.js';
 import type { Traits } from '#schemas/identity.js';
@@ -17,8 +16,6 @@ import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
-import type { OwnCluster } from './clusters/cluster-records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -93,14 +90,6 @@ export class Records {
   async nodes(): Promise<readonly NodeRecord[]> {
     const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
     return rows.map(nodeOf);
-  }
-
-  clusters(): Promise<readonly TrustedCluster[]> {
-    return trustedClusters(this.#db);
-  }
-
-  ownCluster(): Promise<OwnCluster | undefined> {
-    return ownCluster(this.#db);
   }
 
   /** Those in force at `now`. */
@@ -188,12 +177,6 @@ export async function putGateway(tx: Tx, name: string, recordingKey: string, now
 export async function gatewaySince(db: Kysely<StateSchema>, name: string, recordingKey: string): Promise<number | undefined> {
   const row = await db.selectFrom('gateways').select('created_at').where('name', '=', name).where('recording_key', '=', recordingKey).executeTakeFirst();
   return row?.created_at;
-}
-
-export async function putRole(tx: Tx, role: Role, now: number): Promise<void> {
-  const document = JSON.stringify(role);
-  await tx.insertInto('roles').values({ name: role.name, document, updated_at: now })
-    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
 }
 
 export async function ensureRole(tx: Tx, role: Role, now: number): Promise<void> {

@@ -9,7 +9,6 @@ import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
-import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -34,7 +33,8 @@ import { issueUserCertificate, register } from './issue.js';
 import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
-import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode, putRole } from './records.js';
+import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode } from './records.js';
+import { roleRoutes } from './roles/routes.js';
 import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts extends IssueParts, CaRouteParts {
@@ -80,8 +80,9 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
-    ...parts.more,
     ...clusterRoutes(parts.clusters, directory),
+    ...roleRoutes(parts),
+    ...parts.more,
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
@@ -116,13 +117,6 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       const node = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'node.delete', target: node, node })], (tx) => deleteNode(tx, node));
       return changed(undefined);
-    }),
-    route('GET /v1/roles', ['user', 'service'], 'role.list', noBody, () => records.roles()),
-    route('PUT /v1/roles/:name', ['administer'], 'role.put', roleSchema, async ({ caller, body, params }) => {
-      sameName(params['name'], body.name);
-      if (!isName(body.name)) throw new StenoError('BAD_REQUEST', 'name: is not a valid name');
-      await records.act([auditRow(clock(), caller, { event: 'role.put', target: body.name, data: { role: body } })], (tx) => putRole(tx, body, clock()));
-      return changed(body);
     }),
     route('GET /v1/locks', ['administer', 'service'], 'lock.list', noBody, () => records.locks(clock())),
     route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {

@@ -19,6 +19,7 @@ import type { Authority } from './ssh/authority.js';
 import { defaultLimits, Door } from './ssh/door.js';
 import type { DoorLimits } from './ssh/door.js';
 import { HostKeys } from './ssh/host-keys.js';
+import { ConnectionCounts } from './ssh/session-limits.js';
 import { SessionCertificates } from './ssh/session-certificates.js';
 import type { Observe } from './ssh/session-recording.js';
 import { cryptoReady } from './ssh/transport.js';
@@ -64,6 +65,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
     name, hostKeys, limits, log, now, certificates, recorder, observe,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
+    connections: new ConnectionCounts(),
     snapshot,
     track: (recording) => {
       closing.add(recording);

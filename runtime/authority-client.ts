@@ -43,6 +43,7 @@ export interface AuthorityClient {
   /** Viewers only. */
   signIn(token: string, client?: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
+  clusterStatement(): Promise<SignedStatement>;
   signOut(token: string, client?: string): Promise<void>;
   /**
    * Gateways only: asks for a second factor for a session. `shown` is told the address that the user opens; resolves with
@@ -51,7 +52,6 @@ export interface AuthorityClient {
   confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
   /** Viewers only: a call that somebody else makes, whose address and web session go along. */
   relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
-  clusterStatement(): Promise<SignedStatement>;
   close(): void;
 }
 
@@ -103,6 +103,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
     signIn: async (token, client) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
+    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },
     confirmSession: async (request, shown, signal) => {
       const { token, url: address, expires_at: until } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
@@ -117,7 +118,6 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
     },
     relay: ({ session: token, client, ...what }) => call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
-    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     close() {
       stopRenewed();
       identity.renewWith(undefined);

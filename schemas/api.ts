@@ -6,7 +6,7 @@
  * viewer/api (cookie of a web session, or a signed request):
  *   POST /api/sign-in {token}            one-time link → cookie           POST /api/sign-out
  *   GET  /api/me                         Me
- *   GET  /api/sessions?user&node&login&kind&state&from&to&before&limit    SessionList, newest first
+ *   GET  /api/sessions?user&node&login&kind&state&request&from&to&before&limit    SessionList, newest first
  *   GET  /api/sessions/:id               SessionInfo
  *   GET  /api/sessions/:id/segments      SegmentIndex
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
@@ -16,11 +16,19 @@
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
  *   GET  /api/status                     StatusReport
+ *   …    /api/requests…                  as /v1/requests… of the authority, for the cookie's user
+ *   POST /hooks/:name                    what a webhook answers, as it was signed
  * authority (mutual TLS for services, signed request for the command, Unix socket for the owner of the machine):
  *   POST /v1/login {public_key}          socket only → LoginResult        POST /v1/enroll  socket only → Enrolment
  *   POST /v1/sign-in-link                socket or signed → {url_token, expires_at}
  *   GET  /v1/nodes                       NodeRecord[]       PUT /v1/nodes/:name   DELETE /v1/nodes/:name   (administer)
  *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
+ *   POST /v1/requests NewAccessRequest   signed, or a viewer for a web session → AccessRequest   GET → RequestView[]
+ *   GET  /v1/requests/:id                RequestView   POST /v1/requests/:id/review {decision, reason}   POST …/cancel {reason}
+ *   GET  /v1/request-options             RequestOptions
+ *   POST /v1/request-certificate {public_key, requests}   signed → LoginResult
+ *   GET  /v1/webhooks                    Webhook[]          PUT, DELETE /v1/webhooks/:name   (administer)
+ *   POST /v1/webhooks/:name/answer       viewer: an answer as it came
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
  *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
@@ -34,6 +42,7 @@
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
  */
 import type { TrustedCluster } from './cluster.js';
+import type { Grant } from './access-request.js';
 import type { ServiceKind, Traits } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
@@ -77,6 +86,8 @@ export interface SessionInfo {
   readonly bytes_out: number;
   readonly recording_bytes: number;
   readonly stored_bytes: number;
+  /** Access requests that it was under. */
+  readonly requests: readonly string[];
 }
 
 export interface SessionList {
@@ -139,6 +150,8 @@ export interface LoginResult {
   readonly user: string;
   readonly roles: readonly string[];
   readonly logins: readonly string[];
+  /** Access requests whose grants the certificate carries. */
+  readonly requests: readonly string[];
   /** One public key line: the user certificate. */
   readonly certificate: string;
   readonly valid_before: number;
@@ -229,6 +242,8 @@ export interface Snapshot extends CaTrust {
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];
+  /** Of approved access requests, as long as they last. */
+  readonly grants: readonly Grant[];
 }
 
 export interface Lock {
@@ -237,6 +252,59 @@ export interface Lock {
   readonly target: string;
   readonly reason: string;
   readonly expires_at: number | null;
+}
+
+/** As `GET /v1/locks` lists them. */
+export interface LockRecord extends Lock {
+  readonly created_by: string;
+  readonly created_at: number;
+}
+
+export interface RoleDocument {
+  readonly name: string;
+  readonly revision: number;
+  /** YAML, as it was written. */
+  readonly source: string;
+  readonly updated_at: number;
+  readonly updated_by: string;
+  readonly role: Role;
+}
+
+/** A rule that a decision rests on. */
+export interface ExplainedClause {
+  readonly role: string;
+  /** `allow.logins[0]`. */
+  readonly rule: string;
+  /** Of the role's document, from 1; null when there is no text of it. */
+  readonly line: number | null;
+  readonly text: string;
+}
+
+/** Whether a user may act as a login on a node now, and why. */
+export interface AccessExplanation {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly allowed: boolean;
+  readonly reason: string;
+  /** A lock that puts them out, whatever roles say, or null. */
+  readonly lock: string | null;
+  readonly because: readonly ExplainedClause[];
+  /** What keeps each role from allowing it, when nothing denies it. */
+  readonly others: readonly { readonly role: string; readonly why: string }[];
+  /** When it is allowed. Durations in seconds, null for no limit. */
+  readonly terms?: {
+    readonly roles: readonly string[];
+    readonly recording: { readonly mode: string; readonly streams: string; readonly limit: number };
+    readonly enhanced: { readonly mode: string; readonly classes: readonly string[] };
+    readonly port_forwarding: boolean;
+    readonly agent_forwarding: boolean;
+    readonly max_session_length: number | null;
+    readonly idle_timeout: number | null;
+    readonly max_sessions: number | null;
+    readonly disconnect_expired_cert: boolean;
+    readonly require_session_mfa: boolean;
+  };
 }
 
 export interface MfaDevice {
@@ -396,12 +464,6 @@ export interface PublicAddresses {
   readonly ssh: string;
   readonly web: string;
   readonly authority: string;
-}
-
-/** As `GET /v1/locks` lists them. */
-export interface LockRecord extends Lock {
-  readonly created_by: string;
-  readonly created_at: number;
 }
 
 export interface WebIdentity {

@@ -34,6 +34,8 @@ export const userCriticalOptions: ReadonlySet<string> = new Set([OPTION_GATEWAY_
  * no login anywhere; the gateway reads roles, not principals, to decide.
  */
 export const PRINCIPAL_ANY = '-steno-any';
+/** Pseudo principal of a user whose roles allow no login: they may still look, review, or ask for access. */
+export const PRINCIPAL_NONE = '-steno-none';
 /** OpenSSH extensions that a certificate of Steno carries where the role allows. */
 export const OPENSSH_EXTENSIONS = ['permit-X11-forwarding', 'permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc'] as const;
 

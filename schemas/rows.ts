@@ -70,7 +70,7 @@ export interface SessionRow {
   readonly stored_bytes: number;
   /** Lower-case hex of the hash of the last block stored, or ''. */
   readonly chain_head: string;
-  /** The access request that allowed the session, or ''. */
+  /** The access requests that the certificate carried, with commas; '' for none. */
   readonly request_id: string;
 }
 

@@ -67,7 +67,8 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       };
       const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) => startMachine(
         {
-          dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen, webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
+          dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen,
+          webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
           state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
@@ -83,14 +84,6 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
     });
 }
 
-/** The origin of the address, which is all of it. */
-function webAddress(text: string): string {
-  const url = URL.canParse(text) ? new URL(text) : undefined;
-  const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
-  if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
-  return url.origin;
-}
-
 /** Asks only when it must: what seals the CA keys is known once the authority has looked. */
 async function withPassphrase<T>(ask: boolean, start: (passphrase: string | undefined) => Promise<T>): Promise<T> {
   const file = process.env['STENO_SEAL_PASSPHRASE_FILE'];
@@ -103,6 +96,14 @@ async function withPassphrase<T>(ask: boolean, start: (passphrase: string | unde
     if (passphrase === undefined) throw error;
     return start(passphrase);
   }
+}
+
+/** The origin of the address, which is all of it. */
+function webAddress(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
+  return url.origin;
 }
 
 /** The option, which everybody on the machine can read, may hold no password; the environment may. */

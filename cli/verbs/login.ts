@@ -13,9 +13,10 @@ import type { PublicWeb } from '../client.js';
 import { dataDir, readRunFile } from '../data-dir.js';
 import { openHome, readProfile } from '../home.js';
 import type { Home } from '../home.js';
-import { tlsPublicKey } from '../trust.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
+import { tlsPublicKey } from '../trust.js';
 import { keyOf, keepLogin, loadAgent } from '../sign-in.js';
+import { tellUse, useRequests } from './requests.js';
 
 interface LoginOptions {
   readonly data?: string;
@@ -26,6 +27,7 @@ interface LoginOptions {
   readonly ca?: string;
   readonly web?: boolean;
   readonly agent: boolean;
+  readonly request?: readonly string[];
   readonly json?: boolean;
 }
 
@@ -39,6 +41,7 @@ export function loginCommand(): Command {
     .option('--ca <file>', 'PEM of the CA that the viewer is trusted by; without it, those of the system')
     .option('--data <dir>', 'data directory of the Steno on this machine')
     .option('--web', 'also print a one-time link that signs a browser in')
+    .option('--request <id...>', 'also carry these approved access requests; the certificate ends with the first of them')
     .option('--no-agent', 'do not load the certificate into the SSH agent')
     .option('--json', 'print JSON')
     .addHelpText('after', `
@@ -50,8 +53,14 @@ The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default 
     .action(async (options: LoginOptions) => {
       const home = openHome();
       const web = proxyOf(options, home);
-      if (web === null) await loginBySocket(options, home);
-      else await loginByBrowser(options, home, web);
+      const { request } = options;
+      // A login that is good still need not be made again.
+      const held = request !== undefined && options.data === undefined && options.proxy === undefined && isCurrent(home);
+      if (!held) await (web === null ? loginBySocket(options, home) : loginByBrowser(options, home, web));
+      if (request === undefined) return;
+      const login = await useRequests(home, request, options.agent);
+      if (options.json === true) json(standardOutput, { user: login.user, requests: login.requests, logins: login.logins, valid_before: login.valid_before, home: home.dir });
+      else tellUse(login);
     });
 }
 
@@ -120,7 +129,13 @@ function openBrowser(url: string): void {
   child.unref();
 }
 
+function isCurrent(home: Home): boolean {
+  return existsSync(home.profile) && readProfile(home).valid_before > Date.now();
+}
+
 function tell(options: LoginOptions, home: Home, login: LoginResult, inAgent: boolean, link: string | undefined): void {
+  // One JSON value: with requests it is that of the certificate that carries them.
+  if (options.json === true && options.request !== undefined) return;
   if (options.json === true) {
     json(standardOutput, {
       user: login.user, roles: login.roles, logins: login.logins, valid_before: login.valid_before, home: home.dir, agent: inAgent, ...(link === undefined ? {} : { link }),

@@ -32,6 +32,8 @@ export interface SessionFacts {
   /** Serial of the user's certificate, in decimal. */
   readonly certificate_serial: string;
   readonly certificate_key_id: string;
+  /** Ids of the access requests that the certificate carried. */
+  readonly requests: readonly string[];
   readonly tty: boolean;
   /** Milliseconds since 1970 at session time 0. */
   readonly started_at: number;
@@ -177,12 +179,12 @@ function usualKeyId(user: string): string {
   return `user=${user}`;
 }
 
-/** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says. */
+/** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says, no requests. */
 export function encodeHeader(header: RecordingHeader): string {
-  const { recording, certificate_key_id: keyId, started_at: startedAt, ...steno } = header.steno;
+  const { recording, certificate_key_id: keyId, started_at: startedAt, requests, ...steno } = header.steno;
   const usual = recording.mode === DEFAULT_RECORDING.mode && recording.streams === DEFAULT_RECORDING.streams && recording.limit === DEFAULT_RECORDING.limit;
   const start = startedAt === sessionTime(steno.session) ? {} : { started_at: startedAt };
-  const written = { ...steno, ...start, ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }), ...(usual ? {} : { recording }) };
+  const written = { ...steno, ...start, ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }), ...(requests.length === 0 ? {} : { requests }), ...(usual ? {} : { recording }) };
   return `${JSON.stringify({ ...header, steno: written })}\n`;
 }
 
@@ -216,7 +218,9 @@ export function parseHeader(line: string): RecordingHeader {
   if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
     throw malformed('the header lacks gateway, counter or start');
   }
-  const whole = { ...steno, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user), recording: steno.recording ?? DEFAULT_RECORDING };
+  const requests: unknown = steno.requests ?? [];
+  if (!Array.isArray(requests) || !requests.every((id): id is string => typeof id === 'string')) throw malformed('the requests of the header are no list of ids');
+  const whole = { ...steno, requests, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user), recording: steno.recording ?? DEFAULT_RECORDING };
   return { ...(header as RecordingHeader), steno: whole };
 }
 

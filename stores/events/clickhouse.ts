@@ -72,9 +72,10 @@ export class ClickHouseEventStore implements EventStore {
   }
 
   async sessions(query: SessionQuery): Promise<Page<SessionRow>> {
-    const { from, to, limit, cursor, ...filters } = parseQuery(sessionQuery, query);
+    const { from, to, limit, cursor, request, ...filters } = parseQuery(sessionQuery, query);
     const conditions = new Conditions();
     for (const [name, value] of Object.entries(filters)) conditions.equals(name, value);
+    if (request !== undefined) conditions.add("has(splitByChar(',', request_id), {request:String})", { request });
     conditions.between('started_at', from, to);
     if (cursor !== undefined) {
       const [at, session] = decodeCursor(momentCursor, cursor);

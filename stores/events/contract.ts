@@ -32,6 +32,8 @@ export interface SessionQuery extends Range, Place {
   readonly kind?: SessionKind | undefined;
   readonly state?: SessionState | undefined;
   readonly gateway?: string | undefined;
+  /** An access request that the session was under. */
+  readonly request?: string | undefined;
 }
 
 /**
@@ -147,7 +149,7 @@ const place = { user: filter, node: filter, login: filter };
 const session = z.string().regex(sessionIdPattern).optional();
 
 export const sessionQuery = z.strictObject({
-  ...range, ...place, kind: z.enum(sessionKinds).optional(), state: z.enum(sessionStates).optional(), gateway: filter,
+  ...range, ...place, kind: z.enum(sessionKinds).optional(), state: z.enum(sessionStates).optional(), gateway: filter, request: filter,
 });
 export const screenQuery = z.strictObject({
   ...range, ...place, session,

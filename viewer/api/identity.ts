@@ -24,9 +24,9 @@ export interface ViewerAuthority {
   /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
   webSession(token: string): Promise<WebIdentity>;
   /** Ends a web session; free for one that is over. */
-  signOut(token: string, client?: string): Promise<void>;
   /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
   clusterStatement(): Promise<SignedStatement>;
+  signOut(token: string, client?: string): Promise<void>;
   /** Called when roles, locks or grants have changed; returns how to stop. */
   onChange(callback: () => void): () => void;
 }
@@ -76,15 +76,15 @@ export class Identities {
     return this.begin(await this.#authority.signIn(token, client));
   }
 
+  /** What the authority said before no longer counts. */
+  forget(): void {
+    this.#known.clear();
+  }
+
   /** A web session that the authority has just begun. */
   begin(web: WebIdentity): { readonly identity: Identified; readonly cookie: string } {
     const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
     return { identity: fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }) };
-  }
-
-  /** What the authority said before no longer counts. */
-  forget(): void {
-    this.#known.clear();
   }
 
   async signOut(cookieHeader: string | undefined, client: string): Promise<void> {

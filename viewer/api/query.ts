@@ -18,7 +18,7 @@ const place = { user: text.optional(), node: text.optional(), login: text.option
 const range = { from: moment.optional(), to: moment.optional(), before: cursor.optional() };
 
 export const sessionsQuery = z.strictObject({
-  ...place, ...range, kind: z.enum(sessionKinds).optional(), state: z.enum(sessionStates).optional(), limit: integer(1, 200).default(50),
+  ...place, ...range, kind: z.enum(sessionKinds).optional(), request: text.optional(), state: z.enum(sessionStates).optional(), limit: integer(1, 200).default(50),
 });
 
 export const searchQuery = z.strictObject({

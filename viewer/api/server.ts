@@ -12,8 +12,8 @@ import type { Duplex } from 'node:stream';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
-import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
+import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -27,6 +27,7 @@ import { Identities, clearedCookie } from './identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
 import { loginRoutes } from './login/routes.js';
+import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
 import { auditQuery, exportQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
@@ -103,7 +104,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     checkHost(hosts, request.headers.host);
     // A provider of single sign-on sends its answer by a form of its own; what it may do is in login/routes.ts.
     const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
-    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider) checkOrigin(request.headers.host, request.headers.origin);
+    // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
+    const fromWebhook = request.routeOptions.url === HOOK_PATH;
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook) checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
@@ -131,6 +134,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     void reply.header('set-cookie', clearedCookie());
     return {};
   });
+  requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
   loginRoutes(app, {
     authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
     addresses: () => {

@@ -63,7 +63,7 @@ export class Sessions {
       source_address: row.source_address, client_version: row.client_version, command: row.command, tty: row.tty, cols: row.cols, rows: row.rows,
       started_at: row.started_at, ended_at: row.ended_at, duration: Math.max(0, (row.ended_at ?? this.#clock()) - row.started_at),
       exit_code: row.exit_code, exit_signal: row.exit_signal, bytes_in: row.bytes_in, bytes_out: row.bytes_out,
-      recording_bytes: row.recording_bytes, stored_bytes: row.stored_bytes,
+      recording_bytes: row.recording_bytes, stored_bytes: row.stored_bytes, requests: row.request_id === '' ? [] : row.request_id.split(','),
     };
   }
 

@@ -116,11 +116,11 @@ export async function openStand(webRoot?: string): Promise<Stand> {
         signOut: async (text) => {
           over.add(text);
         },
+        onChange: () => () => undefined,
         relay: async ({ target }) => {
           if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
           return { local: true, passkeys: false, origin: 'http://localhost', connectors: [] };
         },
-        onChange: () => () => undefined,
       },
       requests: {
         recheck: () => undefined,
