@@ -11,31 +11,50 @@ import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { formatServiceName, isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
+import type { CaTrust } from '#schemas/api.js';
+import { fipsMode } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
+import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { signTrust } from '#runtime/joining.js';
 import { openState } from '#stores/state/open.js';
 import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { createCas, openCas } from './ca/ca.js';
-import type { Ca } from './ca/ca.js';
+import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import type { KeyPlaces } from './ca/ca.js';
+import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
+import { keyPlaces, sealedPlace } from './ca/places.js';
+import { openToken } from './ca/pkcs11.js';
+import { Rotations } from './ca/rotations.js';
+import { SealStore } from './ca/seal-store.js';
+import type { SignerConfig } from './ca/signer-config.js';
 import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
-import { Records, ensureRole, ensureUser, insertCas } from './records.js';
+import { Presence } from './nodes/presence.js';
+import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
-import { createSealer, openSealKey } from './ca/seal.js';
+import type { Connectors } from './login/connector.js';
+import { purgeLogins } from './login/records.js';
+import { noConnectors } from './login/single-sign-on.js';
+import { peopleRoutes } from './people.js';
+import { Requests } from './requests/requests.js';
+import { requestRoutes } from './requests/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
+import { webhookRoutes } from './webhooks/routes.js';
+import { secretsIn } from './webhooks/secrets.js';
+import { WebhookSender } from './webhooks/sender.js';
 
 export interface AuthorityConfig {
   /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
@@ -53,6 +72,12 @@ export interface AuthorityConfig {
   readonly sealKey?: string;
   /** `wss://host:port` of ingest, when it is known already. */
   readonly ingest?: string;
+  /** Opens the seal of the CA keys, or makes it at the first start; else a key file does. */
+  readonly sealPassphrase?: string;
+  /** A token for the keys of CAs. */
+  readonly caSigner?: SignerConfig;
+  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
+  readonly web?: string;
 }
 
 export interface AuthorityContext {
@@ -69,6 +94,9 @@ export interface RunningAuthority extends Running {
 }
 
 const PURGE_MS = 600_000;
+const SWEEP_MS = 10_000;
+/** Where `steno up` serves the page unless told. */
+const DEFAULT_WEB = 'http://localhost:8090';
 
 export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
   const { log, clock } = context;
@@ -90,16 +118,26 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => records.close());
     const shared = watchState(state);
     owned.push(() => shared.close());
-    const ca = await openOrCreateCas(records, config.sealKey ?? join(folder, 'seal.key'), clock());
+    const seal = await SealStore.open(records, { file: config.sealKey ?? join(folder, 'seal.key'), passphrase: config.sealPassphrase, now: clock() });
+    const token = config.caSigner === undefined ? undefined : openToken(config.caSigner, { log });
+    if (token !== undefined) owned.push(() => token.close());
+    const places = keyPlaces(sealedPlace(seal.sealer), token);
+    await createMissingCas(records, places, clock());
+    const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
-    await records.purge(clock());
+    const purgeAll = async (): Promise<void> => {
+      await records.purge(clock());
+      await records.read((db) => purgeLogins(db, clock()));
+    };
+    await purgeAll();
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const presence = new Presence(records, clock);
     const clusters = new Clusters({ ca, records, directory, clock, log });
     owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
@@ -118,7 +156,29 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ingest = url;
       sender?.setIngest(url);
     };
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest });
+    let watch: Watch | undefined;
+    let own: ServiceIdentity | undefined;
+    const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
+    owned.push(() => rotations.close());
+    preparePrivateFolder(join(folder, 'secrets'));
+    const secrets = secretsIn(join(folder, 'secrets'));
+    const webhooks = new WebhookSender({ records, secrets, log, clock });
+    owned.push(() => webhooks.close());
+    const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
+    await requests.sweep();
+    const connectors: Connectors = noConnectors;
+    const more = [
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...requestRoutes({ requests, links }),
+      ...webhookRoutes({ records, requests, secrets, clock }),
+    ];
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
+      signedTrust: () => {
+        if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
+        const { ssh_user_ca, service_ca, signing } = ca.trust;
+        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service } });
+      },
+    });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -127,6 +187,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
     owned.push(() => identity.close());
+    own = identity;
     sender = new AuditSender(records, identity, { log, leads: () => shared.leads() });
     const auditSender = sender;
     // An authority that does not lead leaves its rows to the one that does.
@@ -139,18 +200,29 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
       onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
     }) as () => void);
-    const watch = new Watch(directory, records, context);
-    onTls.server.on('upgrade', watch.onUpgrade);
+    // Its own certificate is that of a server to people, who learn of a new key later than services do.
+    const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
+    follow(ca.trust);
+    owned.push(directory.onChange(follow) as () => void);
+    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
+    watch = watching;
+    onTls.server.on('upgrade', watching.onUpgrade);
     const tls = await listen(onTls.server, config.listen);
     owned.push(() => onTls.app.close());
     owned.push(() => stop(onTls.server));
-    owned.push(() => watch.close());
+    owned.push(() => watching.close());
+    await rotations.start();
 
     const purge = setInterval(() => {
-      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+      purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));
+    const sweep = setInterval(() => {
+      requests.sweep().catch((error: unknown) => log.warn({ err: error }, 'requests whose time is over could not be settled'));
+    }, SWEEP_MS);
+    sweep.unref();
+    owned.push(() => clearInterval(sweep));
     return { addresses: { tls, socket: socketPath }, close, setIngest };
   } catch (error) {
     await close();
@@ -158,14 +230,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
   }
 }
 
-/** The CAs of the state, or new ones at the very first start. A crash between key and CAs leaves a key that is then used. */
-async function openOrCreateCas(records: Records, keyPath: string, now: number): Promise<Ca> {
-  const stored = await records.cas();
-  const sealer = createSealer(openSealKey(keyPath, { mayCreate: stored.length === 0 }));
-  if (stored.length > 0) return openCas(stored, sealer);
-  const created = await createCas(sealer, now);
-  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: created.map(({ name }) => name) } })], (tx) => insertCas(tx, created, now));
-  return openCas(created, sealer);
+/** New keys for CAs that have none: all of them at the very first start. */
+async function createMissingCas(records: Records, places: KeyPlaces, now: number): Promise<void> {
+  const known = new Set((await records.read(caKeys)).map(({ name }) => name));
+  const missing = caNames.filter((name) => !known.has(name));
+  if (missing.length === 0) return;
+  const keys = await Promise.all(missing.map((name) => makeKey(places, name, 1, 'active', fipsMode() ? 'p256' : 'ed25519', now)));
+  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: missing } })], (tx) => insertCaKeys(tx, keys));
 }
 
 function ownName(name: string): string {

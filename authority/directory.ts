@@ -6,15 +6,17 @@
  */
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
-import type { Ca } from './ca/ca.js';
+import type { LiveCa } from './ca/ca.js';
+import { trustedClusters } from './clusters/cluster-records.js';
 import type { Records } from './records.js';
+import { grantsInForce } from './requests/records.js';
 
 /** Timers beyond this overflow. */
 const LONGEST_TIMER_MS = 3_600_000;
 
 export class Directory {
   readonly #records: Records;
-  readonly #ca: Ca;
+  readonly #ca: LiveCa;
   readonly #cluster: string;
   readonly #clock: () => number;
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
@@ -23,19 +25,19 @@ export class Directory {
   #reload: Promise<void> = Promise.resolve();
 
   /** `cluster`: our own name among clusters. */
-  static async open(records: Records, ca: Ca, cluster: string, clock: () => number): Promise<Directory> {
+  static async open(records: Records, ca: LiveCa, cluster: string, clock: () => number): Promise<Directory> {
     const directory = new Directory(records, ca, cluster, clock);
     await directory.changed();
     return directory;
   }
 
-  private constructor(records: Records, ca: Ca, cluster: string, clock: () => number) {
+  private constructor(records: Records, ca: LiveCa, cluster: string, clock: () => number) {
     this.#cluster = cluster;
     this.#records = records;
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ssh_user_ca: [ca.sshUser], ssh_host_ca: [ca.sshHost], recording_ca: [ca.recording], roles: [], nodes: [], locks: [], cluster, clusters: [],
+      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], grants: [], cluster, clusters: [],
     };
   }
 
@@ -66,21 +68,23 @@ export class Directory {
 
   async #read(): Promise<void> {
     const now = this.#clock();
+    await this.#ca.refresh();
     const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
+    const grants = await this.#records.read((db) => grantsInForce(db, now));
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
-      ssh_user_ca: [this.#ca.sshUser], ssh_host_ca: [this.#ca.sshHost], recording_ca: [this.#ca.recording],
-      roles, nodes, locks, cluster: this.#cluster, clusters: await this.#records.clusters(),
+      ...this.#ca.trust,
+      roles, nodes, locks, grants, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);
   }
 
-  /** A lock that ends is a change too. */
+  /** A lock or a grant that ends is a change too. */
   #watchExpiry(now: number): void {
     clearTimeout(this.#timer);
-    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity));
+    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity), ...this.#snapshot.grants.map(({ ends_at }) => ends_at));
     if (next === Infinity) return;
     const timer = setTimeout(() => void this.changed().catch(() => undefined), Math.min(Math.max(next - now, 10), LONGEST_TIMER_MS));
     timer.unref();

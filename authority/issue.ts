@@ -7,12 +7,14 @@ import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertCounts, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
 import { certifiableKey, userShape } from './ca/certificates.js';
 import type { UserGrant } from './ca/certificates.js';
+import { trustReport } from './ca/trust.js';
+import { p256Key } from './ca/x509.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
 import type { NewCertificate, Records, Tx } from './records.js';
@@ -26,7 +28,7 @@ export interface IssueParts {
 
 /** The end of every way of logging in. Refuses users that are unknown, disabled or locked, by whatever it was granted. */
 export async function issueUserCertificate(
-  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string,
+  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string, tlsKey?: string,
 ): Promise<LoginResult> {
   const { ca, records, directory, clock } = parts;
   const now = clock();
@@ -34,16 +36,21 @@ export async function issueUserCertificate(
   const key = certifiableKey(publicKey);
   const record = await records.user(user);
   if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
-  const { roles: known, locks } = directory.current();
-  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
-  const roles = rolesNamed(record.roles, known);
-  const grant: UserGrant = { ...login, traits: {}, roles };
+  const snapshot = directory.current();
+  const all = assertCounts({ ...login, roles: record.roles }, snapshot, now);
+  const roles = rolesNamed(record.roles, snapshot.roles);
+  const grant: UserGrant = { ...login, traits: record.traits, roles, granted: all.slice(roles.length) };
   const shape = userShape(grant, key, now);
-  const [serial] = await register(parts, caller, { event: 'user.login', target: user }, [{ ...shape, kind: 'user', subject: user }]);
+  const spki = tlsKey === undefined ? undefined : p256Key(tlsKey, 'tls_key');
+  const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user, ...(login.requests.length === 0 ? {} : { data: { requests: login.requests } }) }, [
+    { ...shape, kind: 'user', subject: user }, ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
+  ]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
+  const validity = { from: Number(shape.validAfter) * 1000, until: Number(shape.validBefore) * 1000 };
   return {
-    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
-    ssh_host_ca: [ca.sshHost], ssh_user_ca: [ca.sshUser], recording_ca: [ca.recording], service_ca_pem: ca.servicePem,
+    user, roles: record.roles, logins: loginsOf({ ...grant, roles: all }), requests: login.requests, certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    ...trustReport(ca.trust),
+    ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles }, spki, { ...validity, serial: x509Serial! }) }),
   };
 }
 

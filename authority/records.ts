@@ -8,17 +8,14 @@
  */
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
-import type { TrustedCluster } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
+import { parseTraits } from '#schemas/identity.js';
+import type { Traits } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { caNames } from './ca/ca.js';
-import type { StoredCa } from './ca/ca.js';
-import { ownCluster, trustedClusters } from './clusters/cluster-records.js';
-import type { OwnCluster } from './clusters/cluster-records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -35,7 +32,10 @@ export interface NewCertificate {
 
 export interface WebSession {
   readonly user: string;
+  readonly since: number;
   readonly expiresAt: number;
+  readonly via: string;
+  readonly mfa: string | null;
 }
 
 export type Tx = Transaction<StateSchema>;
@@ -72,17 +72,14 @@ export class Records {
     if (rows.length > 0) await this.act(rows, async () => undefined);
   }
 
-  async cas(): Promise<readonly StoredCa[]> {
-    const rows = await this.#db.selectFrom('authorities').selectAll().execute();
-    return rows.flatMap((row) => {
-      const name = caNames.find((known) => known === row.name);
-      return name === undefined ? [] : [{ name, public: row.public, sealed: row.private_sealed }];
-    });
+  /** For questions of topics that keep their own rows. */
+  read<T>(ask: (db: Kysely<StateSchema>) => Promise<T>): Promise<T> {
+    return ask(this.#db);
   }
 
-  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
-    const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
-    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
+  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
+    const row = await this.#db.selectFrom('users').select(['roles', 'traits', 'disabled_at']).where('name', '=', name).executeTakeFirst();
+    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
   }
 
   async roles(): Promise<readonly Role[]> {
@@ -91,16 +88,9 @@ export class Records {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
+    const rows = await this.#db.selectFrom('nodes').leftJoin('joined_nodes', 'joined_nodes.node', 'nodes.name')
+      .selectAll('nodes').select('joined_nodes.key_hash').orderBy('name').execute();
     return rows.map(nodeOf);
-  }
-
-  clusters(): Promise<readonly TrustedCluster[]> {
-    return trustedClusters(this.#db);
-  }
-
-  ownCluster(): Promise<OwnCluster | undefined> {
-    return ownCluster(this.#db);
   }
 
   /** Those in force at `now`. */
@@ -113,7 +103,7 @@ export class Records {
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
     const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
-    return row === undefined ? undefined : { user: row.user, expiresAt: row.expires_at };
+    return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
   /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
@@ -121,11 +111,6 @@ export class Records {
     const { numInsertedOrUpdatedRows } = await this.#db.insertInto('request_nonces').values({ nonce, expires_at: expiresAt })
       .onConflict((on) => on.column('nonce').doNothing()).executeTakeFirst();
     return numInsertedOrUpdatedRows === 1n;
-  }
-
-  async touchNodes(names: readonly string[], now: number): Promise<void> {
-    if (names.length === 0) return;
-    await this.#db.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', names).execute();
   }
 
   /** The oldest audit rows that ingest has not acknowledged. */
@@ -149,11 +134,6 @@ export class Records {
   close(): Promise<void> {
     return this.#db.destroy();
   }
-}
-
-export async function insertCas(tx: Tx, cas: readonly StoredCa[], now: number): Promise<void> {
-  await tx.insertInto('authorities')
-    .values(cas.map((ca) => ({ name: ca.name, phase: 'standby', public: ca.public, private_sealed: Buffer.from(ca.sealed), created_at: now }))).execute();
 }
 
 /** A user that exists keeps their roles. */
@@ -182,13 +162,17 @@ export async function insertCertificates(tx: Tx, certificates: readonly NewCerti
 /** Which key signs the recordings of a gateway. */
 export async function putGateway(tx: Tx, name: string, recordingKey: string, now: number): Promise<void> {
   await tx.insertInto('gateways').values({ name, recording_key: recordingKey, created_at: now, last_counter: 0 })
-    .onConflict((on) => on.column('name').doUpdateSet({ recording_key: recordingKey })).execute();
+    .onConflict((on) => on.column('name').doUpdateSet((row) => ({
+      recording_key: recordingKey,
+      // Since when it has this key.
+      created_at: row.case().when('gateways.recording_key', '=', recordingKey).then(row.ref('gateways.created_at')).else(now).end(),
+    }))).execute();
 }
 
-export async function putRole(tx: Tx, role: Role, now: number): Promise<void> {
-  const document = JSON.stringify(role);
-  await tx.insertInto('roles').values({ name: role.name, document, updated_at: now })
-    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
+/** Since when the gateway has been known with this key, if it has. */
+export async function gatewaySince(db: Kysely<StateSchema>, name: string, recordingKey: string): Promise<number | undefined> {
+  const row = await db.selectFrom('gateways').select('created_at').where('name', '=', name).where('recording_key', '=', recordingKey).executeTakeFirst();
+  return row?.created_at;
 }
 
 export async function ensureRole(tx: Tx, role: Role, now: number): Promise<void> {
@@ -217,19 +201,21 @@ export async function deleteLock(tx: Tx, id: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StenoError('NOT_FOUND', `lock ${id}`);
 }
 
-export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number): Promise<void> {
-  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null }).execute();
+/** `session`: what the web session takes from the certificate that asked; nothing for the owner of the machine. */
+export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number, session: { readonly until: number | null; readonly mfa: string | null }): Promise<void> {
+  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null, session_until: session.until, mfa: session.mfa }).execute();
 }
 
-/** The user of the link, which is used thereafter: of callers at the same time one gets it. */
-export async function takeLink(tx: Tx, hash: string, now: number): Promise<string | undefined> {
+/** The link, which is used thereafter: of callers at the same time one gets it. */
+export async function takeLink(tx: Tx, hash: string, now: number): Promise<{ readonly user: string; readonly until: number | null; readonly mfa: string | null } | undefined> {
   const row = await tx.updateTable('sign_in_links').set({ used_at: now })
-    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning('user').executeTakeFirst();
-  return row?.user;
+    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning(['user', 'session_until', 'mfa']).executeTakeFirst();
+  return row === undefined ? undefined : { user: row.user, until: row.session_until, mfa: row.mfa };
 }
 
-export async function insertWebSession(tx: Tx, hash: string, session: WebSession, now: number): Promise<void> {
-  await tx.insertInto('web_sessions').values({ hash, user: session.user, created_at: now, expires_at: session.expiresAt }).execute();
+export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
+  await tx.insertInto('web_sessions')
+    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa }).execute();
 }
 
 export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {
@@ -242,7 +228,7 @@ async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
   }
 }
 
-function nodeOf(row: Row<'nodes'>): NodeRecord {
+function nodeOf(row: Row<'nodes'> & { readonly key_hash: string | null }): NodeRecord {
   return {
     name: row.name,
     kind: row.kind === 'agent' ? 'agent' : 'openssh',
@@ -250,6 +236,7 @@ function nodeOf(row: Row<'nodes'>): NodeRecord {
     labels: JSON.parse(row.labels) as Record<string, string>,
     host_keys: JSON.parse(row.host_keys) as string[],
     last_seen_at: row.last_seen_at,
+    ...(row.key_hash === null ? {} : { tunnel_key: row.key_hash }),
   };
 }
 

@@ -17,6 +17,8 @@ import { idle } from './scenarios/idle.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
 import { stalled } from './scenarios/stalled.js';
+import { locks } from './scenarios/locks.js';
+import { policy } from './scenarios/policy.js';
 
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
@@ -35,7 +37,9 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['idle', (field) => idle(field, quick ? 100 : 10_000)],
   ['stalled', (field) => stalled(field, quick ? 5 : 100)],
   ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
+  ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
+  ['policy', () => policy(rounds)],
 ];
 
 const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));

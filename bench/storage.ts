@@ -69,7 +69,7 @@ const objects = await openDirectoryStore(join(temporary.path, 'objects'));
 const events = await openEventStore({ kind: 'chdb', path: join(temporary.path, 'events') });
 const ingest = await startIngest(
   { listen: '127.0.0.1:0' },
-  { tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line] }), log: quiet, clock: Date.now },
+  { tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }), log: quiet, clock: Date.now },
 );
 const client = await UplinkClient.connect(ingest.addresses['uplink']!, await services.certify('gateway/gw-1'), identity);
 

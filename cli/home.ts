@@ -3,8 +3,9 @@
  *
  *     id_ed25519               the user's key, OpenSSH format, 0600
  *     id_ed25519-cert.pub      the certificate
- *     known_hosts              `@cert-authority` line of the SSH host CA
+ *     known_hosts              `@cert-authority` lines of the SSH host CA
  *     ssh_config               hosts `steno-gateway` and `*.steno`
+ *     tls.key, tls.pem         TLS key and client certificate (trust.ts)
  *     profile.json             addresses and public CA keys; no secret
  *
  * Written so that a crash leaves the old file or the new one. Tested in home.test.ts.
@@ -25,12 +26,15 @@ export const profileSchema = z.object({
   ssh: z.string(),
   /** Base URL of the viewer. */
   web: z.url(),
+  /** PEM of the CA that the viewer is trusted by, where it is none of the system's. */
+  web_ca: z.string().optional(),
   /** Base URL of the authority. */
   authority: z.url(),
   service_ca: z.string(),
   ssh_host_ca: z.array(z.string()),
   ssh_user_ca: z.array(z.string()),
   recording_ca: z.array(z.string()),
+  x509_user_ca: z.string().default(''),
   /** ms since 1970. */
   valid_before: z.number(),
 });

@@ -3,17 +3,26 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
-import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
-import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
-import { applyCommand, caCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
+import { accessCommand } from './verbs/access.js';
+import { agentCommand } from './verbs/agent.js';
+import { auditCommand } from './verbs/audit.js';
+import { botCommand, botsCommand } from './verbs/bots.js';
+import { caCommand } from './verbs/ca.js';
 import { clustersCommand } from './verbs/clusters.js';
-import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
+import { loginCommand } from './verbs/login.js';
+import { nodesCommand, tokensCommand } from './verbs/nodes.js';
 import { playCommand } from './verbs/play.js';
+import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
+import { requestCommand, requestsCommand } from './verbs/requests.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
+import { configCommand, sshCommand } from './verbs/ssh.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
+import { usersCommand } from './verbs/users.js';
 
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command('steno')
@@ -35,9 +44,39 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
+    upCommand(),
+    loginCommand(),
+    statusCommand(),
+    nodesCommand(),
+    tokensCommand(),
+    agentCommand(),
+    sshCommand(),
+    configCommand(),
+    sessionsCommand(),
+    playCommand(),
+    searchCommand(),
+    exportCommand(),
+    verifyCommand(),
+    auditCommand(),
+    rolesCommand(),
+    getCommand(),
+    applyCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
+    caCommand(),
+    doctorCommand(),
+    reindexCommand(),
+    lockCommand(),
+    locksCommand(),
+    unlockCommand(),
+    clustersCommand(),
+    eventsCommand(),
+    usersCommand(),
+    botsCommand(),
+    botCommand(),
+    requestCommand(),
+    requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }
@@ -56,7 +95,7 @@ Exit codes:
 }
 
 function inheriting(command: Command): Command {
-  for (const inner of [command, ...command.commands]) inner.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const inner of [command, ...command.commands]) inner.exitOverride().enablePositionalOptions().configureOutput({ outputError: () => undefined });
   return command;
 }
 

@@ -65,7 +65,7 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
 
   const start = async (over: ObjectStore, rows: EventStore, repack = false): Promise<Running> =>
     startIngest({ listen: '127.0.0.1:0', repack }, {
-      tls: ingestTls, guard: () => undefined, objects: over, events: rows, snapshot: () => ({ recording_ca: [recording.line] }),
+      tls: ingestTls, guard: () => undefined, objects: over, events: rows, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
       log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 5 },
     });
 

@@ -28,7 +28,7 @@ describe('a gateway, ingest and real stores', () => {
   const start = async (repack = true): Promise<void> => {
     ingest = await startIngest(
       { listen: '127.0.0.1:0', repack },
-      { tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line] }), log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 10 } },
+      { tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }), log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 10 } },
     );
     address = ingest.addresses['uplink']!;
   };

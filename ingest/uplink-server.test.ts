@@ -28,7 +28,7 @@ beforeAll(async () => {
   objects = await openDirectoryStore(`${folder.path}/objects`);
   events = await openEventStore({ kind: 'chdb', path: `${folder.path}/events` });
   ingest = await startIngest({ listen: '127.0.0.1:0' }, {
-    tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line] }),
+    tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
     log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 5 },
   });
   address = ingest.addresses['uplink']!;

@@ -2,8 +2,8 @@
  * Who a stage is towards the others: its keys, the certificates that the authority gave it, and the TLS options
  * made of them.
  *
- *     (no certificate) ──enrol over the socket──► fresh ──half of the life gone──► renewing ──► fresh
- *                                                                    └── failed: again after a minute ──┘
+ *     (no certificate) ──enrol over the socket──► fresh ──half to two thirds of the life gone, or another key signs──► renewing ──► fresh
+ *                                                                                              └── failed: again after a minute ──┘
  *
  * Keys are made here and never leave; they live in memory, or in a folder of mode 0700 so that a restart keeps host
  * and recording key. Renewal goes over mutual TLS once `renewWith` is set (the authority client sets it), else over
@@ -15,18 +15,22 @@ import type { KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Server, TLSSocket, TlsOptions, ConnectionOptions } from 'node:tls';
-import type { EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api.js';
+import type { CaTrust, EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isName, parseServiceName } from '#schemas/identity.js';
 import type { ServiceKind, ServiceName } from '#schemas/identity.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
+import { serviceSigner } from './joining.js';
+import type { NodeKeys, ServiceSigner } from './joining.js';
 import type { Log } from './log.js';
 import { generateKey, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
-  /** The authority's Unix socket. */
+  /** The authority's Unix socket; empty where `enrol` is given. */
   readonly socket: string;
   /** Keeps keys and certificates; without it they live in memory. */
   readonly dir?: string;
@@ -34,7 +38,17 @@ export interface IdentityConfig extends ServiceName {
   readonly hostNames?: readonly string[];
   /** Whether the service signs recordings. */
   readonly records?: boolean;
+  /** A host key that is there already, instead of one of its own. */
+  readonly hostKey?: SshPrivateKey;
+  /**
+   * How certificates are got where the folder holds none that count, or only ones that have expired (`expired`). Left
+   * out: over the socket, at each start.
+   */
+  readonly enrol?: (keys: NodeKeys, expired: Enrolment | undefined) => Promise<Enrolment>;
 }
+
+/** `fleet`: how many services may do the same at the same time; they spread out. */
+export type Followed = Pick<CaTrust, 'service_ca'> & { readonly signing: Pick<CaTrust['signing'], 'ssh_host' | 'recording' | 'service'>; readonly fleet?: number };
 
 export type Renewal = (request: RenewalRequest) => Promise<Enrolment>;
 
@@ -42,6 +56,8 @@ export interface ServiceIdentity extends ServiceName {
   /** Present when asked for. */
   readonly hostKey: SshPrivateKey | undefined;
   readonly recordingKey: SshPrivateKey | undefined;
+  /** Signs with the service key what is not TLS. */
+  readonly signer: ServiceSigner;
   /** The blob; throws INTERNAL when no host or recording key was asked for. */
   hostCertificate(): Buffer;
   recordingCertificate(): Buffer;
@@ -51,6 +67,8 @@ export interface ServiceIdentity extends ServiceName {
   guard(server: Server, kinds: readonly ServiceKind[]): void;
   /** For a client of a service of one of these kinds; ask again for each connection, certificates get renewed. */
   tlsClientOptions(kinds: readonly ServiceKind[]): ConnectionOptions;
+  /** Takes over what a snapshot says of the CAs: new roots at once, and new certificates when another key signs now. */
+  follow(trust: Followed): void;
   onRenewed(callback: () => void): () => void;
   renewWith(renewal: Renewal | undefined): void;
   /** Renews now, whatever is left of the life. */
@@ -65,15 +83,19 @@ export interface IdentityContext {
 }
 
 interface Held {
+  /** As the authority gave it. */
+  readonly enrolment: Enrolment;
   readonly certificate: string;
   readonly ca: string;
   readonly host: Buffer | undefined;
   readonly recording: Buffer | undefined;
-  /** Milliseconds since 1970: half of the shortest life. */
+  /** Milliseconds since 1970: when half to two thirds of the shortest life are gone, other for each. */
   readonly renewAt: number;
 }
 
 const RETRY_MS = 60_000;
+/** Each service of a fleet adds so much to the time over which they spread. */
+const SPREAD_MS = 2;
 /** Timers beyond this overflow; looking again early costs nothing. */
 const LONGEST_TIMER_MS = 3_600_000;
 
@@ -103,7 +125,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   const serviceKey = files.keep('service.key', () =>
     generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
   const sshKey = (name: string): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey().toOpenSsh()));
-  const hostKey = config.hostNames === undefined ? undefined : sshKey('host.key');
+  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : sshKey('host.key'));
   const recordingKey = config.records === true ? sshKey('recording.key') : undefined;
 
   const keys = {
@@ -122,12 +144,18 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   };
 
   const kept = files.read('enrolment.json');
+  const signer = serviceSigner(serviceKey);
+  const joined = async (how: NonNullable<IdentityConfig['enrol']>, host: SshPrivateKey): Promise<Held> => {
+    const before = kept === undefined ? undefined : (JSON.parse(kept) as Enrolment);
+    const good = before !== undefined && Date.parse(new X509Certificate(before.service_certificate).validTo) > clock() && isFor(before, host);
+    return good ? holdingOf(before, config, keys.service_key, clock()) : take(await how({ service: signer, host }, before));
+  };
   let held: Held;
   try {
-    held = take(await enrol());
+    held = config.enrol !== undefined && hostKey !== undefined ? await joined(config.enrol, hostKey) : take(await enrol());
   } catch (error) {
     // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
-    if (kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
+    if (config.enrol !== undefined || kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
     held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
     log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
   }
@@ -137,6 +165,8 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
   let retryAt = 0;
+  /** The signing keys for which what is held is right, or was renewed. */
+  let signedFor = '';
 
   const renew = async (): Promise<void> => {
     const request: RenewalRequest = { ...keys, ...(held.host === undefined ? {} : { host_certificate: formatPublicLine(held.host) }) };
@@ -163,6 +193,22 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     if (!closed) schedule();
   };
   schedule();
+  const follow = ({ service_ca, signing, fleet = 0 }: Followed): void => {
+    if (closed) return;
+    const roots = service_ca.join('');
+    if (roots !== held.ca) {
+      held = { ...held, ca: roots, enrolment: { ...held.enrolment, service_ca: roots } };
+      files.write('enrolment.json', JSON.stringify(held.enrolment));
+      for (const listener of listeners) listener();
+    }
+    const wanted = JSON.stringify(signing);
+    if (wanted === signedFor) return;
+    signedFor = wanted;
+    if (isSignedBy(held, signing)) return;
+    held = { ...held, renewAt: Math.min(held.renewAt, clock() + Math.random() * fleet * SPREAD_MS) };
+    clearTimeout(timer);
+    schedule();
+  };
 
   const pair = (): { key: string; cert: string; ca: string; minVersion: 'TLSv1.2' } => ({
     key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2',
@@ -172,6 +218,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     name: config.name,
     hostKey,
     recordingKey,
+    signer,
     hostCertificate: () => held.host ?? missing('host'),
     recordingCertificate: () => held.recording ?? missing('recording'),
     tlsServerOptions: () => ({ ...pair(), requestCert: true, rejectUnauthorized: true }),
@@ -196,6 +243,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
       listeners.add(callback);
       return () => listeners.delete(callback);
     },
+    follow,
     renewWith(given) {
       renewal = given;
     },
@@ -222,13 +270,25 @@ function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, n
   if (now >= until) throw new StenoError('NOT_RUNNING', 'the certificates at hand have expired, and the authority does not answer');
   const blob = (line: string | undefined): Buffer | undefined => (line === undefined ? undefined : Buffer.from(parseAuthorizedLine(line).blob));
   return {
+    enrolment,
     certificate: enrolment.service_certificate,
     ca: enrolment.service_ca,
     host: blob(enrolment.host_certificate),
     recording: blob(enrolment.recording_certificate),
     // Host certificates live as long as service certificates, recording certificates longer.
-    renewAt: from + (until - from) / 2,
+    renewAt: from + (until - from) * (1 / 2 + Math.random() / 6),
   };
+}
+
+/** Whether the host certificate is for this key: the sshd of a node may have got another. */
+function isFor({ host_certificate }: Enrolment, host: SshPrivateKey): boolean {
+  return host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob);
+}
+
+/** Whether all certificates are of the keys that sign now. */
+function isSignedBy({ certificate, host, recording }: Held, { service, ssh_host, recording: recordingCa }: Followed['signing']): boolean {
+  const by = (blob: Buffer | undefined, line: string): boolean => blob === undefined || equalBytes(parseCertificate(blob).signatureKey, parseAuthorizedLine(line).blob);
+  return new X509Certificate(certificate).verify(new X509Certificate(service).publicKey) && by(host, ssh_host) && by(recording, recordingCa);
 }
 
 function privateKey(pem: string): KeyObject {

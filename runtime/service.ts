@@ -9,6 +9,7 @@
  */
 import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
+import { enterFips } from './fips.js';
 import { openLog } from './log.js';
 import type { Log } from './log.js';
 
@@ -36,6 +37,11 @@ export function runService<Config>(stage: string, start: (config: Config, contex
   const tell = (message: FromService): void => {
     if (process.connected) process.send?.(message);
   };
+  const begin = async (config: unknown): Promise<Running> => {
+    // Before any key is made or read.
+    if ((config as { readonly fips?: boolean }).fips === true) enterFips();
+    return start(config as Config, { log });
+  };
   const close = async (reason: string): Promise<void> => {
     if (closing) return;
     closing = true;
@@ -55,7 +61,7 @@ export function runService<Config>(stage: string, start: (config: Config, contex
   process.on('message', (message: ToService) => {
     if (message.kind === 'close') void close('asked by parent');
     if (message.kind !== 'config' || running !== undefined) return;
-    running = start(message.config as Config, { log });
+    running = begin(message.config);
     running.then(
       ({ addresses }) => {
         log.info({ addresses }, 'ready');

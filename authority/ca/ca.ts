@@ -1,205 +1,237 @@
 /**
- * The four CAs: what each signs, and the keys behind them.
+ * The five CAs: what each signs, and the keys behind them.
  *
- * | name         | key               | signs                                                          |
- * | ssh-user     | Ed25519           | certificates of users, and those gateways show to nodes        |
- * | ssh-host     | Ed25519           | host certificates of gateways and nodes                        |
- * | recording    | Ed25519           | certificates of the keys that sign recordings                  |
- * | x509-service | ECDSA P-256       | certificates of mutual TLS between stages                      |
+ * | name         | key      | signs                                                          |
+ * | ssh-user     | Ed25519  | certificates of users, and those gateways show to nodes        |
+ * | ssh-host     | Ed25519  | host certificates of gateways and nodes                        |
+ * | recording    | Ed25519  | certificates of the keys that sign recordings                  |
+ * | x509-user    | P-256    | client certificates of users, for kubectl and browsers         |
+ * | x509-service | P-256    | certificates of mutual TLS between stages                      |
  *
- * Private keys are made at the first start, stored sealed (seal.ts), and live in this process inside a `CaSigner` that
- * gives out signatures only. A KMS or PKCS#11 token can stand behind the same interface: nothing else asks for a key.
- * What to certify is decided by the callers; this module only fixes the shapes. Tested in ca.test.ts.
+ * In FIPS mode, and in tokens that know no Ed25519, the first three are P-256 too. A CA has one key, or two while it is
+ * rotated (rotation.ts); who asks for a certificate need not know which signs. Keys live where `KeyPlace` says and give
+ * out signatures only. What to certify is decided by the callers; this module only fixes the shapes.
+ * `LiveCa` follows the state store: after each change everything is read again, keys that are open already stay open.
+ * Tested in ca.test.ts and rotations.test.ts.
  */
-import 'reflect-metadata';
-import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, randomBytes, sign as signData } from 'node:crypto';
-import type { webcrypto } from 'node:crypto';
-import {
-  AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension,
-  KeyUsageFlags, KeyUsagesExtension, PublicKey, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator,
-  X509Certificate,
-} from '@peculiar/x509';
+import { X509Certificate, createHash, randomBytes } from 'node:crypto';
+import type { CaPhase, CaTrust } from '#schemas/api.js';
 import { CLUSTER_NAMESPACE } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import { formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
 import { encodeCertificate, encodeUnsigned } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { armorSshsig, encodeSshsig, sshsigSignedData } from '#schemas/ssh/signature.js';
-import { loadPrivateKey } from '#runtime/ssh/keys.js';
-import type { Sealer } from './seal.js';
+import { holderOf, newKeySigns } from './rotation.js';
+import type { Holder } from './rotation.js';
+import { sshBlob, sshSign } from './signer.js';
+import type { CaAlgorithm, CaSigner } from './signer.js';
+import { selfSign, serviceLeaf, userLeaf } from './x509.js';
+import type { X509User, X509Validity } from './x509.js';
 
 export const sshCaNames = ['ssh-user', 'ssh-host', 'recording'] as const;
 export type SshCaName = (typeof sshCaNames)[number];
-export type CaName = SshCaName | 'x509-service';
-export const caNames: readonly CaName[] = [...sshCaNames, 'x509-service'];
+export const caNames = [...sshCaNames, 'x509-user', 'x509-service'] as const;
+export type CaName = (typeof caNames)[number];
 
-/**
- * A key that signs. `sign` may be slow or remote; it fails with STORE_UNAVAILABLE when the key cannot be reached, and
- * then nothing was issued. The same data may be signed twice.
- */
-export interface CaSigner {
-  /** SSH public key blob, or SPKI in DER for x509. */
-  readonly publicKey: Uint8Array;
-  /** SSH signature blob, or `r ‖ s` (64 bytes) for x509. */
-  sign(data: Uint8Array): Promise<Uint8Array>;
-}
-
-/** What the state store keeps of a CA. */
-export interface StoredCa {
+/** What the state store keeps of a key. */
+export interface CaKey {
   readonly name: CaName;
+  readonly generation: number;
+  readonly state: 'active' | 'next' | 'retired';
+  readonly signer: 'sealed' | 'pkcs11';
   /** Public key line, or certificate in PEM for x509. */
   readonly public: string;
-  readonly sealed: Uint8Array;
+  readonly sealed: Uint8Array | null;
+  /** ms since 1970. */
+  readonly createdAt: number;
+  readonly retiredAt: number | null;
+}
+
+/** Where private keys live. */
+export interface KeyPlace {
+  readonly signer: CaKey['signer'];
+  /** A new key; of a token, the one with this name that a crash has left. Rejects CA_SIGNER_UNAVAILABLE. */
+  make(name: CaName, generation: number, wanted: CaAlgorithm): Promise<{ readonly signer: CaSigner; readonly sealed: Uint8Array | null }>;
+  /** Rejects SEAL_KEY_WRONG when it does not open, CA_SIGNER_UNAVAILABLE when it cannot be reached. */
+  open(key: CaKey): Promise<CaSigner>;
+  /** The key is retired and stored no more: nothing of it may be left. */
+  destroy(key: CaKey): Promise<void>;
+}
+
+export interface KeyPlaces {
+  /** Where the key of a new generation is made. */
+  forNew(name: CaName): KeyPlace;
+  /** Throws CA_SIGNER_UNAVAILABLE when no such place is configured. */
+  of(signer: CaKey['signer']): KeyPlace;
+}
+
+/** Every key that is not retired, and how far each rotation is; a CA that is not named stands still. */
+export interface CaState {
+  readonly keys: readonly CaKey[];
+  readonly phases: ReadonlyMap<CaName, CaPhase>;
 }
 
 export interface Ca {
-  /** Public key lines. */
-  readonly sshUser: string;
-  readonly sshHost: string;
-  readonly recording: string;
-  readonly servicePem: string;
-  /** Signatures of the SSH user CA over a statement of this cluster (PROTOCOL.sshsig, armored), one by each key in force. */
+  /** All that is public, for everybody. */
+  readonly trust: CaTrust;
+  /** Signatures over a statement of this cluster (PROTOCOL.sshsig, armored), one by each SSH user CA key that is trusted now. */
   signStatement(statement: Uint8Array): Promise<readonly string[]>;
   issueSsh(ca: SshCaName, fields: Omit<CertificateFields, 'nonce' | 'signatureKey'>): Promise<Buffer>;
-  /** PEM. Times are ms since 1970; x509 knows only seconds. `spkiPem` is P-256 or another key that Node's TLS takes. */
-  issueService(name: ServiceName, spkiPem: string, validity: { readonly from: number; readonly until: number; readonly serial: bigint }): Promise<string>;
+  /** PEM. */
+  issueService(name: ServiceName, spkiPem: string, validity: X509Validity): Promise<string>;
+  issueX509User(user: X509User, spkiPem: string, validity: X509Validity): Promise<string>;
 }
 
-const SERVICE_CA_SUBJECT = 'CN=Steno service CA';
-const SERVICE_CA_LIFE_MS = 20 * 365 * 86_400_000;
-const ecdsaP256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
-
-/** New keys for every CA, sealed; nothing is stored yet. `now`: ms since 1970. */
-export async function createCas(sealer: Sealer, now: number): Promise<readonly StoredCa[]> {
-  const ssh = sshCaNames.map((name): StoredCa => {
-    const pem = generateKeyPairSync('ed25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-    const key = loadPrivateKey(pem);
-    return { name, public: formatPublicLine(key.publicBlob, `steno ${name}`), sealed: sealer.seal(purpose(name), Buffer.from(pem)) };
-  });
-  const pem = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
-  const certificate = await selfSign(x509Signer(pem), now);
-  return [...ssh, { name: 'x509-service', public: certificate, sealed: sealer.seal(purpose('x509-service'), Buffer.from(pem)) }];
+/** The public part as it stands in the state, of a key that may live anywhere. */
+export async function publicOf(name: CaName, generation: number, signer: CaSigner, now: number): Promise<string> {
+  switch (name) {
+    case 'x509-user': return selfSign(`Steno user CA ${generation}`, signer, now);
+    case 'x509-service': return selfSign(`Steno service CA ${generation}`, signer, now);
+    default: return sshLine(name, signer);
+  }
 }
 
-/** Throws SEAL_KEY_WRONG when a key does not open, or does not belong to the public part beside it. */
-export function openCas(stored: readonly StoredCa[], sealer: Sealer): Ca {
-  const find = (name: CaName): StoredCa => {
-    const found = stored.find((ca) => ca.name === name);
-    if (found === undefined) throw new StenoError('SEAL_KEY_WRONG', `the CA ${name} is missing from the state store`);
-    return found;
+/** A new key, not stored yet. `now`: ms since 1970. */
+export async function makeKey(places: KeyPlaces, name: CaName, generation: number, state: 'active' | 'next', sshAlgorithm: CaAlgorithm, now: number): Promise<CaKey> {
+  const place = places.forNew(name);
+  const { signer, sealed } = await place.make(name, generation, name.startsWith('x509-') ? 'p256' : sshAlgorithm);
+  return { name, generation, state, signer: place.signer, public: await publicOf(name, generation, signer, now), sealed, createdAt: now, retiredAt: null };
+}
+
+interface OpenCa {
+  readonly active: { readonly key: CaKey; readonly signer: CaSigner };
+  readonly next: { readonly key: CaKey; readonly signer: CaSigner } | undefined;
+  readonly phase: CaPhase;
+  /** Newest first. */
+  readonly retired: readonly CaKey[];
+}
+
+/**
+ * `opened`: signers by name and generation, kept from call to call.
+ * Rejects SEAL_KEY_WRONG when a key does not open, or does not belong to the public part beside it.
+ */
+export async function openCas({ keys, phases }: CaState, places: Pick<KeyPlaces, 'of'>, opened = new Map<string, CaSigner>()): Promise<Ca> {
+  const cas = new Map<CaName, OpenCa>();
+  const open = async (key: CaKey): Promise<{ key: CaKey; signer: CaSigner }> => {
+    const id = `${key.name}/${key.generation}`;
+    const signer = opened.get(id) ?? (await places.of(key.signer).open(key));
+    if (!belongs(key, signer)) throw new StenoError('SEAL_KEY_WRONG', key.name);
+    opened.set(id, signer);
+    return { key, signer };
   };
-  const sshSigner = (name: SshCaName): CaSigner => {
-    const { public: line, sealed } = find(name);
-    const signer = sealedSshSigner(sealer.open(purpose(name), sealed));
-    if (formatPublicLine(signer.publicKey, `steno ${name}`) !== line) throw new StenoError('SEAL_KEY_WRONG', name);
-    return signer;
-  };
-  const service = find('x509-service');
-  const serviceSigner = x509Signer(sealer.open(purpose('x509-service'), service.sealed).toString());
-  if (!Buffer.from(new X509Certificate(service.public).publicKey.rawData).equals(serviceSigner.publicKey)) throw new StenoError('SEAL_KEY_WRONG', 'x509-service');
-  return composeCa({ 'ssh-user': sshSigner('ssh-user'), 'ssh-host': sshSigner('ssh-host'), recording: sshSigner('recording') }, serviceSigner, service.public);
+  for (const name of caNames) {
+    const own = keys.filter((key) => key.name === name).sort((a, b) => b.generation - a.generation);
+    const active = own.find(({ state }) => state === 'active');
+    if (active === undefined) throw new StenoError('SEAL_KEY_WRONG', `the CA ${name} is missing from the state store`);
+    const next = own.find(({ state }) => state === 'next');
+    cas.set(name, {
+      active: await open(active), next: next === undefined ? undefined : await open(next), phase: phases.get(name) ?? 'standby',
+      retired: own.filter(({ state }) => state === 'retired'),
+    });
+  }
+  return composeCa(cas);
 }
 
-/** The CAs over any signers. */
-export function composeCa(ssh: Readonly<Record<SshCaName, CaSigner>>, service: CaSigner, servicePem: string): Ca {
-  const line = (name: SshCaName): string => formatPublicLine(ssh[name].publicKey, `steno ${name}`);
-  const root = new X509Certificate(servicePem);
+function composeCa(cas: ReadonlyMap<CaName, OpenCa>): Ca {
+  const signs = (name: CaName, holder: Holder): OpenCa['active'] => {
+    const { active, next, phase } = cas.get(name)!;
+    return next !== undefined && newKeySigns(phase, holder) ? next : active;
+  };
+  /** The key that signs now comes first: who takes only one takes that. */
+  const trusted = (name: CaName): readonly string[] => {
+    const { active, next } = cas.get(name)!;
+    return [active.key.public, ...(next === undefined ? [] : [next.key.public])];
+  };
+  const serviceHolder = ({ kind }: ServiceName): Holder => (kind === 'authority' ? 'server' : 'client');
   return {
-    sshUser: line('ssh-user'),
-    sshHost: line('ssh-host'),
-    recording: line('recording'),
-    servicePem,
-    async signStatement(statement) {
-      const signer = ssh['ssh-user'];
-      const signature = await signer.sign(sshsigSignedData(CLUSTER_NAMESPACE, 'sha512', createHash('sha512').update(statement).digest()));
-      return [armorSshsig(encodeSshsig({ publicKey: signer.publicKey, namespace: CLUSTER_NAMESPACE, hashAlgorithm: 'sha512', signature }))];
+    trust: {
+      ssh_user_ca: trusted('ssh-user'),
+      ssh_host_ca: trusted('ssh-host'),
+      recording_ca: trusted('recording'),
+      recording_ca_retired: cas.get('recording')!.retired.map((key) => key.public),
+      x509_user_ca: trusted('x509-user'),
+      service_ca: trusted('x509-service'),
+      signing: {
+        ssh_host: signs('ssh-host', 'server').key.public,
+        recording: signs('recording', 'server').key.public,
+        service: signs('x509-service', 'client').key.public,
+        authority: signs('x509-service', 'server').key.public,
+      },
+    },
+    signStatement(statement) {
+      const { active, next } = cas.get('ssh-user')!;
+      const signed = sshsigSignedData(CLUSTER_NAMESPACE, 'sha512', createHash('sha512').update(statement).digest());
+      return Promise.all([active, ...(next === undefined ? [] : [next])].map(async ({ signer }) =>
+        armorSshsig(encodeSshsig({ publicKey: sshBlob(signer), namespace: CLUSTER_NAMESPACE, hashAlgorithm: 'sha512', signature: await sshSign(signer, signed) }))));
     },
     async issueSsh(name, fields) {
-      const whole: CertificateFields = { ...fields, nonce: randomBytes(32), signatureKey: ssh[name].publicKey };
-      return Buffer.from(encodeCertificate(whole, await ssh[name].sign(encodeUnsigned(whole))));
+      const { signer } = signs(name, holderOf[name]);
+      const whole: CertificateFields = { ...fields, nonce: randomBytes(32), signatureKey: sshBlob(signer) };
+      return Buffer.from(encodeCertificate(whole, await sshSign(signer, encodeUnsigned(whole))));
     },
-    async issueService(name, spkiPem, { from, until, serial }) {
-      const publicKey = new PublicKey(createPublicKey(spkiPem).export({ type: 'spki', format: 'der' }));
-      const certificate = await X509CertificateGenerator.create({
-        serialNumber: serialNumber(serial),
-        subject: [{ CN: [formatServiceName(name)] }],
-        issuer: root.subjectName,
-        notBefore: new Date(from),
-        notAfter: new Date(until),
-        publicKey,
-        ...signing(),
-        extensions: [
-          new BasicConstraintsExtension(false, undefined, true),
-          new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-          new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-          new SubjectAlternativeNameExtension([{ type: 'url', value: `steno://${formatServiceName(name)}` }]),
-          await SubjectKeyIdentifierExtension.create(publicKey),
-          await AuthorityKeyIdentifierExtension.create(root.publicKey),
-        ],
-      }, signingCrypto(service));
-      return `${certificate.toString('pem')}\n`;
+    issueService(name, spkiPem, validity) {
+      const { key, signer } = signs('x509-service', serviceHolder(name));
+      return serviceLeaf(key.public, signer, name, spkiPem, validity);
+    },
+    issueX509User(user, spkiPem, validity) {
+      const { key, signer } = signs('x509-user', 'client');
+      return userLeaf(key.public, signer, user, spkiPem, validity);
     },
   };
 }
 
-function purpose(name: CaName): string {
-  return `ca/${name}`;
+function belongs(key: CaKey, signer: CaSigner): boolean {
+  if (key.name === 'x509-user' || key.name === 'x509-service') return new X509Certificate(key.public).publicKey.equals(signer.publicKey);
+  return sshLine(key.name, signer) === key.public;
 }
 
-function sealedSshSigner(pem: Buffer): CaSigner {
-  const key = loadPrivateKey(pem.toString());
-  return { publicKey: key.publicBlob, sign: (data) => Promise.resolve(key.sign(data)) };
+function sshLine(name: SshCaName, signer: CaSigner): string {
+  return formatPublicLine(sshBlob(signer), `steno ${name}`);
 }
 
-function x509Signer(pem: string): CaSigner {
-  const key = createPrivateKey(pem);
-  return {
-    publicKey: createPublicKey(key).export({ type: 'spki', format: 'der' }),
-    sign: (data) => Promise.resolve(signData('sha256', data, { key, dsaEncoding: 'ieee-p1363' })),
-  };
-}
+/** The CAs as they are now; `refresh` after whatever changes them. */
+export class LiveCa implements Ca {
+  readonly #read: () => Promise<CaState>;
+  readonly #places: Pick<KeyPlaces, 'of'>;
+  readonly #opened = new Map<string, CaSigner>();
+  #now: Ca;
 
-async function selfSign(signer: CaSigner, now: number): Promise<string> {
-  const publicKey = new PublicKey(signer.publicKey as Buffer);
-  const certificate = await X509CertificateGenerator.create({
-    serialNumber: serialNumber(0n),
-    subject: SERVICE_CA_SUBJECT,
-    issuer: SERVICE_CA_SUBJECT,
-    notBefore: new Date(now - 60_000),
-    notAfter: new Date(now + SERVICE_CA_LIFE_MS),
-    publicKey,
-    ...signing(),
-    extensions: [
-      // No intermediate CAs: a leaked service key cannot become one.
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-      await SubjectKeyIdentifierExtension.create(publicKey),
-    ],
-  }, signingCrypto(signer));
-  return `${certificate.toString('pem')}\n`;
-}
+  static async open(read: () => Promise<CaState>, places: Pick<KeyPlaces, 'of'>): Promise<LiveCa> {
+    const opened = new Map<string, CaSigner>();
+    return new LiveCa(read, places, opened, await openCas(await read(), places, opened));
+  }
 
-/** The generator wants a Web Crypto key; this one is a name only, since `signingCrypto` signs whatever the key. */
-function signing(): { signingAlgorithm: typeof ecdsaP256; signingKey: webcrypto.CryptoKey } {
-  return { signingAlgorithm: ecdsaP256, signingKey: { type: 'private', algorithm: ecdsaP256, extractable: false, usages: ['sign'] } as unknown as webcrypto.CryptoKey };
-}
+  private constructor(read: () => Promise<CaState>, places: Pick<KeyPlaces, 'of'>, opened: Map<string, CaSigner>, first: Ca) {
+    this.#read = read;
+    this.#places = places;
+    this.#opened = opened;
+    this.#now = first;
+  }
 
-function signingCrypto(signer: CaSigner): webcrypto.Crypto {
-  const subtle = { sign: async (_algorithm: unknown, _key: unknown, data: ArrayBuffer) => exactBuffer(await signer.sign(new Uint8Array(data))) };
-  return { subtle, getRandomValues: globalThis.crypto.getRandomValues.bind(globalThis.crypto) } as unknown as webcrypto.Crypto;
-}
+  get trust(): CaTrust {
+    return this.#now.trust;
+  }
 
-function exactBuffer(bytes: Uint8Array): ArrayBuffer {
-  const copy = new ArrayBuffer(bytes.length);
-  new Uint8Array(copy).set(bytes);
-  return copy;
-}
+  /** What was there before goes on when this rejects. */
+  async refresh(): Promise<void> {
+    this.#now = await openCas(await this.#read(), this.#places, this.#opened);
+  }
 
-/** 8 random bytes, then the store's serial: unpredictable, unique, and found again. In hex, positive, no leading zero. */
-function serialNumber(serial: bigint): string {
-  const bytes = randomBytes(8);
-  bytes[0] = (bytes[0]! & 0x7f) | 0x40;
-  return bytes.toString('hex') + serial.toString(16).padStart(16, '0');
+  signStatement(...args: Parameters<Ca['signStatement']>): Promise<readonly string[]> {
+    return this.#now.signStatement(...args);
+  }
+
+  issueSsh(...args: Parameters<Ca['issueSsh']>): Promise<Buffer> {
+    return this.#now.issueSsh(...args);
+  }
+
+  issueService(...args: Parameters<Ca['issueService']>): Promise<string> {
+    return this.#now.issueService(...args);
+  }
+
+  issueX509User(...args: Parameters<Ca['issueX509User']>): Promise<string> {
+    return this.#now.issueX509User(...args);
+  }
 }

@@ -16,7 +16,7 @@ import type { Caller } from '../audit.js';
 import type { Ca } from '../ca/ca.js';
 import type { Directory } from '../directory.js';
 import type { Records } from '../records.js';
-import { deleteCluster, putCluster, putOwnCluster } from './cluster-records.js';
+import { deleteCluster, ownCluster, putCluster, putOwnCluster } from './cluster-records.js';
 import type { OwnCluster } from './cluster-records.js';
 import { fetchStatement } from './refresh.js';
 import { checkStatement, ownKeys } from './statement.js';
@@ -52,7 +52,7 @@ export class Clusters {
 
   /** Our own statement, new; undefined while nobody has said where our gateways are. */
   async statement(): Promise<SignedStatement | undefined> {
-    const own = await this.#parts.records.ownCluster();
+    const own = await this.#parts.records.read(ownCluster);
     return own === undefined ? undefined : this.#sign(own);
   }
 

@@ -1,11 +1,14 @@
 /** `steno up`: every stage on this machine, in the foreground. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { once } from 'node:events';
 import { StenoError } from '#schemas/errors.js';
 import { openLog } from '#runtime/log.js';
 import { dataDir } from '../data-dir.js';
 import { standardOutput, styled } from '../output.js';
 import { version } from '../version.js';
+import { readSecretFile, readSignerConfig } from '../../authority/ca/signer-config.js';
+import { askSecret } from '../secret-prompt.js';
+import { newPassphrase } from '../verbs/ca.js';
 import { signInLink } from '../verbs/login.js';
 import { startMachine } from './machine.js';
 import type { Machine } from './machine.js';
@@ -14,10 +17,17 @@ interface UpOptions {
   readonly data?: string;
   readonly sshListen: string;
   readonly webListen: string;
+  readonly webAddress?: string;
+  readonly webProxy: readonly string[];
+  readonly tunnelListen?: string;
+  readonly tunnelAddress?: string;
   readonly objects?: string;
   readonly state?: string;
   readonly clusterName?: string;
   readonly sealKey?: string;
+  readonly askPassphrase?: boolean;
+  readonly caSigner?: string;
+  readonly fips?: boolean;
   readonly node: boolean;
   readonly nodeName?: string;
 }
@@ -28,10 +38,17 @@ export function upCommand(): Command {
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
+    .option('--web-address <url>', 'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT', webAddress)
+    .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
+    .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
+    .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
     .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
+    .option('--ask-passphrase', 'seal the CA keys with a passphrase at the first start, asked for here; or in the file $STENO_SEAL_PASSPHRASE_FILE')
+    .option('--ca-signer <file>', 'YAML that says which PKCS#11 token new CA keys are made in')
+    .option('--fips', 'only algorithms that FIPS 140 approves; needs OpenSSL\'s FIPS provider')
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
     .addHelpText('after', `
@@ -52,14 +69,16 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const progress = (line: string): void => {
         if (out.isTTY === true) out.write(`${styled(out, env, 'dim', line)}\n`);
       };
-      const machine = await startMachine(
+      const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) => startMachine(
         {
-          dir, version, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
+          dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen,
+          webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
+          tunnelListen: options.tunnelListen, tunnelAddress: options.tunnelAddress,
           state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },
-      );
+      ));
       try {
         if (!stopped.signal.aborted) await announce(machine);
         if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
@@ -68,6 +87,28 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       }
       out.write('Stopped.\n');
     });
+}
+
+/** Asks only when it must: what seals the CA keys is known once the authority has looked. */
+async function withPassphrase<T>(ask: boolean, start: (passphrase: string | undefined) => Promise<T>): Promise<T> {
+  const file = process.env['STENO_SEAL_PASSPHRASE_FILE'];
+  if (file !== undefined && file !== '') return start(readSecretFile(file, 'SEAL_PASSPHRASE_WEAK'));
+  if (ask) return start(await newPassphrase());
+  try {
+    return await start(undefined);
+  } catch (error) {
+    const passphrase = error instanceof StenoError && error.code === 'SEAL_PASSPHRASE_NEEDED' ? await askSecret('Passphrase of the CA keys: ') : undefined;
+    if (passphrase === undefined) throw error;
+    return start(passphrase);
+  }
+}
+
+/** The origin of the address, which is all of it. */
+function webAddress(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
+  return url.origin;
 }
 
 /** The option, which everybody on the machine can read, may hold no password; the environment may. */
@@ -96,6 +137,7 @@ ${styled(out, env, 'green', '●')} ${bold(`Steno ${run.version} is running`)}  
 
   SSH gateway  ${run.ssh}
   Viewer       ${run.web}
+  Agents       ${run.tunnel}
   Node         ${run.node ?? dim('none; register one with `steno nodes add`')}
   Data         ${data}
   Logs         ${data}/logs

@@ -52,6 +52,8 @@ export interface RecorderDeps {
 /** Beside the contract of sessions, what `steno status` and metrics ask. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
+  /** The recording certificate is another now: ingest is shown it. */
+  renewed(): void;
   /** Resolves when everything written so far is synced. */
   settled(): Promise<void>;
 }
@@ -184,6 +186,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       })();
       return closing;
     },
+    renewed: () => client?.reconnect(),
     async settled() {
       await Promise.all([spool.flush(), queue.flush()]);
     },
@@ -219,7 +222,7 @@ function makeHeader(gateway: string, session: string, counter: number, startedAt
     steno: {
       format: RECORDING_FORMAT, session, gateway, counter, started_at: startedAt, kind: facts.kind, user: facts.user, roles: facts.roles.slice(0, 256), node: facts.node,
       login: facts.login, source_address: facts.source_address, client_version: short(facts.client_version, 256), certificate_serial: facts.certificate_serial,
-      certificate_key_id: short(facts.certificate_key_id, 1024), tty: facts.tty, recording: facts.recording,
+      certificate_key_id: short(facts.certificate_key_id, 1024), requests: facts.requests.slice(0, 64), tty: facts.tty, recording: facts.recording,
     },
   };
 }

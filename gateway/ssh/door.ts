@@ -9,7 +9,6 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Log } from '#runtime/log.js';
-import { Expiry } from './expiry.js';
 import { Guest } from './guest.js';
 import type { GuestDeps } from './guest.js';
 import type { HostKeys } from './host-keys.js';
@@ -26,7 +25,7 @@ export interface DoorLimits {
 }
 export const defaultLimits: DoorLimits = { strangers: 200, strangersPerAddress: 20, admissionMs: 20_000 };
 
-export interface DoorDeps extends Omit<GuestDeps, 'enter' | 'admissionMs' | 'expiry'> {
+export interface DoorDeps extends Omit<GuestDeps, 'enter' | 'admissionMs'> {
   readonly hostKeys: HostKeys;
   /** The gateway's own name, of its host certificate. */
   readonly name: string;
@@ -37,7 +36,6 @@ export interface DoorDeps extends Omit<GuestDeps, 'enter' | 'admissionMs' | 'exp
 export class Door {
   readonly #deps: DoorDeps;
   readonly #server: Server;
-  readonly #expiry: Expiry;
   readonly #guests = new Set<Guest>();
   readonly #strangers = new Map<string, number>();
   #strangerCount = 0;
@@ -45,7 +43,6 @@ export class Door {
 
   constructor(deps: DoorDeps) {
     this.#deps = deps;
-    this.#expiry = new Expiry(deps.now);
     this.#server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => void this.#accept(socket));
   }
 
@@ -82,7 +79,6 @@ export class Door {
     this.#server.close();
     for (const guest of this.#guests) guest.end(error);
     if (this.#guests.size > 0) await new Promise<void>((resolve) => { this.#whenEmpty = resolve; });
-    this.#expiry.close();
   }
 
   async #accept(socket: Socket): Promise<void> {
@@ -132,7 +128,7 @@ export class Door {
   }
 
   #welcome(wire: Wire, entry: ConstructorParameters<typeof Guest>[1], source: string, hostKeys: ConstructorParameters<typeof Guest>[3], known: () => void): void {
-    const guest: Guest = new Guest(wire, entry, source, hostKeys, { ...this.#deps, expiry: this.#expiry, admissionMs: this.#deps.limits.admissionMs, enter: (inner, node, from) => this.#enter(inner, node, from) }, {
+    const guest: Guest = new Guest(wire, entry, source, hostKeys, { ...this.#deps, admissionMs: this.#deps.limits.admissionMs, enter: (inner, node, from) => this.#enter(inner, node, from) }, {
       admitted: known,
       gone: () => {
         known();

@@ -1,7 +1,7 @@
 /**
  * Host keys as ssh2 wants them, with certificates of the names under which the gateway answers: its own, and each node's
- * for the connections it ends in the node's place. All names share one key. A certificate is renewed at half its life;
- * when that fails, the old one serves to its end.
+ * for the connections it ends in the node's place. All names share one key. A certificate is renewed at half its life, and
+ * when another CA key signs or the gateway's own was renewed (`forget`); when that fails, the old one serves to its end.
  * Tested in gateway.test.ts: stock `ssh` accepts them by `@cert-authority`.
  */
 import type { ParsedKey } from 'ssh2';
@@ -10,6 +10,8 @@ import { certifiedHostKeys } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 
 interface Certified {
+  /** How often `forget` had been called when it was asked for. */
+  readonly epoch: number;
   readonly keys: Readonly<Record<string, ParsedKey>>;
   /** ms since 1970. */
   readonly renewAt: number;
@@ -23,6 +25,7 @@ export class HostKeys {
   readonly #key: SshPrivateKey;
   readonly #now: () => number;
   readonly #certified = new Map<string, Promise<Certified>>();
+  #epoch = 0;
 
   /** `certificateOf`: a host certificate for `key` under that name, fresh. */
   constructor(certificateOf: (name: string) => Promise<Uint8Array>, key: SshPrivateKey, now: () => number) {
@@ -31,10 +34,15 @@ export class HostKeys {
     this.#now = now;
   }
 
+  /** Asks anew for each name when it is next needed; what cannot be had anew serves on. */
+  forget(): void {
+    this.#epoch += 1;
+  }
+
   /** Rejects as the source of certificates does. */
   async of(name: string): Promise<Certified['keys']> {
     const known = await this.#certified.get(name);
-    if (known !== undefined && this.#now() < known.renewAt) return known.keys;
+    if (known !== undefined && this.#now() < known.renewAt && known.epoch === this.#epoch) return known.keys;
     // Two that come at once renew twice, which does no harm.
     const renewal = this.#certify(name).catch((error: unknown) => {
       if (known !== undefined && this.#now() < known.endsAt) return known;
@@ -47,6 +55,7 @@ export class HostKeys {
   }
 
   async #certify(name: string): Promise<Certified> {
+    const epoch = this.#epoch;
     const blob = Buffer.from(await this.#certificateOf(name));
     const { validBefore } = parseCertificate(blob);
     const now = this.#now();
@@ -55,6 +64,6 @@ export class HostKeys {
       const parsed = key as unknown as ParsedKey;
       return [parsed.type, parsed];
     }));
-    return { keys, renewAt: now + (endsAt - now) / 2, endsAt };
+    return { epoch, keys, renewAt: now + (endsAt - now) / 2, endsAt };
   }
 }

@@ -26,6 +26,8 @@ const usage = [
 
 export interface JumpDeps {
   snapshot(): Snapshot | null;
+  /** Whether the user's certificate is over: what was begun goes by its own, but nothing begins. */
+  expired(): boolean;
   /** A new connection has come through the channel, meant for `node`. */
   enter(wire: Wire, node: string): void;
 }
@@ -36,7 +38,6 @@ export class Jump {
   readonly #channels = new Map<number, ChannelWire>();
   readonly #local: LocalAnswers;
   #ids = 0;
-  #retired: (() => void) | undefined;
   #ending: { readonly last: () => void; readonly timer: NodeJS.Timeout } | undefined;
 
   constructor(client: Transport, deps: JumpDeps) {
@@ -64,7 +65,7 @@ export class Jump {
       case MSG.channelClose:
         this.#channels.delete(id);
         channel.closedByClient();
-        if (this.#channels.size === 0) (this.#ending?.last ?? this.#retired)?.();
+        if (this.#channels.size === 0) this.#ending?.last();
         return undefined;
       default: return undefined;
     }
@@ -74,12 +75,6 @@ export class Jump {
   end(last: () => void): void {
     if (this.#ending !== undefined) return;
     this.#ending = { last, timer: setTimeout(last, this.#channels.size === 0 ? 0 : INNER_FAREWELL_MS) };
-  }
-
-  /** Opens nothing any more, and calls `last` when the connections inside have ended by themselves. */
-  retire(last: () => void): void {
-    this.#retired = last;
-    if (this.#channels.size === 0) last();
   }
 
   drained(): void {
@@ -109,7 +104,7 @@ export class Jump {
     if (snapshot === null) return refuse(OPEN_REFUSED.connectFailed, explain('AUTHORITY_UNREACHABLE'));
     if (!isName(node) || !snapshot.nodes.some(({ name }) => name === node)) return refuse(OPEN_REFUSED.connectFailed, explain('NODE_UNKNOWN', host));
     if (port !== 22) return refuse(OPEN_REFUSED.prohibited, explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`));
-    if (this.#retired !== undefined) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED'));
+    if (this.#deps.expired()) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED'));
     if (this.#ending !== undefined) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
     if (this.#channels.size >= MAX_INNER) return refuse(OPEN_REFUSED.shortage, explain('TOO_MANY', `more than ${MAX_INNER} connections through one`));
     const id = this.#ids++;

@@ -1,22 +1,29 @@
 /** Messages of the client, on their way to the node: what may pass is in requests.ts. Tested in gateway.test.ts and forwarding.test.ts. */
+import { ORDER_VARIABLE } from '#schemas/kernel.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { SshReader } from '#schemas/ssh/wire.js';
 import { addEnvironment, MAX_CHANNELS, newSession, packetOf } from './channels.js';
 import type { SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
+import { KernelRecording } from './kernel-recording.js';
 import { message, MSG, OPEN_REFUSED } from './messages.js';
 import { explain } from './refusal.js';
-import { clampSize, dataOf, forwardRequest, readerOf, textOf } from './relay-reading.js';
+import { clampSize, dataLength, dataOf, forwardRequest, readerOf, textOf } from './relay-reading.js';
 import type { Sides } from './relay-sides.js';
 import { clientChannels, clientGlobals, clientRequests, REFUSED_REQUEST } from './requests.js';
 import { openSessionTap } from './session-recording.js';
 import type { SessionStart, SessionTap } from './session-recording.js';
+import { HOLD } from './transport.js';
 
 export class FromClient {
   readonly #sides: Sides;
 
-  constructor(sides: Sides) {
+  readonly #late: (payload: Buffer) => void;
+
+  /** `late`: takes a message of the node that had to wait for room. */
+  constructor(sides: Sides, late: (payload: Buffer) => void) {
     this.#sides = sides;
+    this.#late = late;
   }
 
   message(payload: Buffer): void {
@@ -25,8 +32,7 @@ export class FromClient {
       case MSG.channelData: return this.#dataFromClient(payload);
       case MSG.channelWindowAdjust: {
         const channel = this.#sides.ofNode(payload);
-        channel.clientWindow += payload.readUInt32BE(5);
-        return this.#sides.toNode(channel, payload);
+        return this.#widen(channel, payload.readUInt32BE(5), payload);
       }
       case MSG.channelRequest: return this.#requestFromClient(this.#sides.ofNode(payload), payload);
       case MSG.channelOpen: return this.#openFromClient(payload);
@@ -54,7 +60,23 @@ export class FromClient {
     }
   }
 
+  /** What words of the gateway took is not granted to the node again. */
+  #widen(channel: Channel, bytes: number, payload: Buffer): void {
+    channel.clientWindow += bytes;
+    const owed = Math.min(channel.owed, bytes);
+    channel.owed -= owed;
+    const { late } = channel;
+    if (late !== null && dataLength(late) <= channel.clientWindow) {
+      channel.late = null;
+      this.#late(late);
+      this.#sides.node.release(HOLD.window);
+    }
+    if (owed === 0) this.#sides.toNode(channel, payload);
+    else if (bytes > owed) this.#sides.toNode(channel, message.windowAdjust(channel.nodeId, bytes - owed));
+  }
+
   #dataFromClient(payload: Buffer): void {
+    this.#sides.deps.active();
     const channel = this.#sides.ofNode(payload);
     const { tap } = channel;
     // Data before a session's start has no meaning, and no recording.
@@ -75,10 +97,10 @@ export class FromClient {
     if (this.#sides.channels.all.size >= MAX_CHANNELS) return refuse(OPEN_REFUSED.shortage, 'steno: too many channels');
     if (this.#sides.deps.expired()) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED').join(' '));
     if (rule === 'session') {
-      const channel = this.#sides.channels.add({ kind: 'session', request: newSession() }, 'client', id, window, packet);
-      return this.#sides.node.send(this.#withRoomToGreet(channel, payload, window));
+      this.#sides.channels.add({ kind: 'session', request: newSession() }, 'client', id, window, packet);
+      return this.#sides.node.send(payload);
     }
-    if (!this.#sides.deps.permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
+    if (!this.#sides.permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
     const request = forwardRequest(reader, rule === 'tcp', 'local');
     const channel = this.#sides.channels.add({ kind: 'forward', request }, 'client', id, window, packet);
     this.#sides.openForward(channel, request, this.#sides.client, this.#sides.node, payload);
@@ -106,14 +128,18 @@ export class FromClient {
         request.term = textOf(reader.string('the terminal', 256));
         return this.#resize(channel, request, reader, payload);
       case 'resize': return this.#resize(channel, request, reader, payload);
-      case 'environment':
-        addEnvironment(request, textOf(reader.string('the name')), textOf(reader.string('the value')));
+      case 'environment': {
+        const variable = textOf(reader.string('the name'));
+        // By this name the gateway itself speaks to nodes.
+        if (variable === ORDER_VARIABLE) return this.#sides.refuseRequest(channel, wantsReply);
+        addEnvironment(request, variable, textOf(reader.string('the value')));
         return this.#sides.toNode(channel, payload);
+      }
       case 'signal':
         channel.tap?.recorder.fact({ fact: 'signal', name: textOf(reader.string('the signal', 64)), from: 'client' });
         return this.#sides.toNode(channel, payload);
       case 'agent':
-        if (!this.#sides.deps.permissions.agentForwarding) return this.#sides.refuseRequest(channel, wantsReply);
+        if (!this.#sides.permissions.agentForwarding) return this.#sides.refuseRequest(channel, wantsReply);
         this.#sides.agent = true;
         return this.#sides.toNode(channel, payload);
       case 'pass': return this.#sides.toNode(channel, payload);
@@ -136,29 +162,18 @@ export class FromClient {
       channel.tap = tap;
       if (this.#sides.agent) tap.recorder.fact({ fact: 'agent_forwarding' });
       if (request.tty) this.#greet(channel, tap);
+      channel.kernel = KernelRecording.begin(this.#sides.deps.kernel, tap.recorder, (error) => this.#sides.endChannel(channel, error));
+      if (channel.kernel !== null) this.#sides.toNode(channel, channel.kernel.order(channel.nodeId));
       this.#sides.toNode(channel, payload);
     }, (error) => this.#sides.endChannel(channel, error));
   }
 
-  /**
-   * What the node said while it let the user in takes part of the client's window, so the node is told of that much less.
-   * It is shown once, in the first session, and only on a terminal: a program would take it for the command's errors.
-   */
-  #withRoomToGreet(channel: Channel, payload: Buffer, window: number): Buffer {
-    const { length } = this.#sides.deps.banner;
-    if (length === 0 || this.#sides.greeting !== null || window < 4 * length) return payload;
-    this.#sides.greeting = channel;
-    const less = Buffer.from(payload);
-    less.writeUInt32BE(window - length, 1 + 4 + payload.readUInt32BE(1) + 4);
-    return less;
-  }
-
+  /** What the node said while it let the user in: once, and only on a terminal, since a program would take it for output. */
   #greet(channel: Channel, tap: SessionTap): void {
     const { banner } = this.#sides.deps;
-    if (this.#sides.greeting !== channel) return;
-    tap.recorder.output('out', banner);
-    channel.clientWindow -= banner.length;
-    this.#sides.toClient(channel, message.data(channel.clientId, banner));
+    if (this.#sides.greeted || banner.length === 0 || channel.clientWindow < banner.length) return;
+    this.#sides.greeted = true;
+    this.#sides.tell(channel, tap, banner);
   }
 
   #globalFromClient(payload: Buffer): void {
@@ -166,7 +181,7 @@ export class FromClient {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     const rule = clientGlobals.get(name);
-    if (rule === undefined || (rule === 'listen' && !this.#sides.deps.permissions.portForwarding)) {
+    if (rule === undefined || (rule === 'listen' && !this.#sides.permissions.portForwarding)) {
       if (!wantsReply) return;
       this.#sides.globals.push(null);
       return this.#sides.node.send(new SshWriter().byte(MSG.globalRequest).utf8(REFUSED_REQUEST).byte(1).bytes());

@@ -45,7 +45,7 @@ export class FromNode {
     if (type === MSG.channelData) return this.#output(payload);
     this.flush();
     switch (type) {
-      case MSG.channelExtendedData: return this.#pass(this.#sides.ofClient(payload), payload, 'err', dataOf(payload, 9));
+      case MSG.channelExtendedData: return this.#errors(payload);
       case MSG.channelWindowAdjust: case MSG.channelEof:
         return this.#sides.toClient(this.#sides.ofClient(payload), payload);
       case MSG.channelSuccess: case MSG.channelFailure: {
@@ -110,12 +110,12 @@ export class FromNode {
   #output(payload: Buffer): void {
     const channel = this.#sides.ofClient(payload);
     const data = dataOf(payload, 5);
+    if (!this.#mayPass(channel, payload, data)) return;
     if (channel !== this.#channel || this.#length + data.length > gathered.length) this.flush();
     if (data.length >= LARGE || (gatheredBy !== null && gatheredBy !== this)) {
       this.flush();
       return this.#pass(channel, payload, 'out', data);
     }
-    if (channel.tap === null || channel.state !== 'open') return;
     if (this.#channel === null) {
       this.#channel = channel;
       this.#length = 0;
@@ -125,8 +125,27 @@ export class FromNode {
     this.#length += data.length;
   }
 
+  #errors(payload: Buffer): void {
+    const channel = this.#sides.ofClient(payload);
+    const data = dataOf(payload, 9);
+    if (this.#mayPass(channel, payload, data)) this.#pass(channel, payload, 'err', data);
+  }
+
+  /** Whether a session is there to show it and has room; else it waits (`late`), or has no meaning and no recording. */
+  #mayPass(channel: Channel, payload: Buffer, data: Buffer): boolean {
+    if (channel.tap === null || channel.state !== 'open') return false;
+    if (channel.kernel?.ready === false) {
+      channel.kernel.unready();
+      return false;
+    }
+    const waiting = channel === this.#channel ? this.#length : 0;
+    if (channel.owed === 0 || waiting + data.length <= channel.clientWindow) return true;
+    channel.late = Buffer.from(payload);
+    this.#sides.node.hold(HOLD.window);
+    return false;
+  }
+
   #pass(channel: Channel, payload: Buffer, stream: 'out' | 'err', data: Buffer): void {
-    if (channel.tap === null || channel.state !== 'open') return;
     this.#record(channel, stream, data);
     this.#sides.toClient(channel, payload);
   }
@@ -135,6 +154,7 @@ export class FromNode {
   #record(channel: Channel, stream: 'out' | 'err', data: Buffer): void {
     const { tap, purpose } = channel;
     if (purpose.kind === 'session' && purpose.request.tty) this.#printed += data.length;
+    else this.#sides.deps.active();
     channel.clientWindow -= data.length;
     if (tap !== null && !tap.output(stream, data)) this.#sides.waitForSpool(tap.recorder, this.#sides.node);
   }
@@ -145,7 +165,12 @@ export class FromNode {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     const rule = nodeRequests.get(name);
-    if (rule === 'exit') {
+    if (rule === 'exit' && name === 'exit-signal' && channel.kernel !== null) {
+      const signal = textOf(reader.string('the signal', 64));
+      reader.byte('the core');
+      if (channel.kernel.takes(signal, textOf(reader.string('the message', 4096)))) return;
+      channel.tap?.recorder.exit(signal);
+    } else if (rule === 'exit') {
       channel.tap?.recorder.exit(name === 'exit-status' ? reader.uint32('the status') : textOf(reader.string('the signal', 64)));
     } else if (rule !== 'pass') {
       if (wantsReply) this.#sides.node.send(message.failure(channel.nodeId));
@@ -161,7 +186,7 @@ export class FromNode {
     reader.uint32('the window');
     reader.uint32('the packet size');
     // A node opens what the client asked it for, and no more.
-    const asked = rule === 'agent' ? this.#sides.agent : this.#sides.listening && rule !== undefined;
+    const asked = rule === 'agent' ? this.#sides.agent && this.#sides.permissions.agentForwarding : this.#sides.listening && rule !== undefined && this.#sides.permissions.portForwarding;
     if (!asked) return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.prohibited, 'nobody asked for this'));
     if (this.#sides.channels.all.size >= MAX_CHANNELS) return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.shortage, 'too many channels'));
     const request = rule === 'agent'

@@ -2,6 +2,7 @@
 import { StenoError } from '#schemas/errors.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import type { ForwardRequest } from './channel-requests.js';
+import { MSG } from './messages.js';
 
 export const textOf = (bytes: Uint8Array): string => Buffer.from(bytes).toString();
 
@@ -16,6 +17,11 @@ export function readerOf(payload: Buffer): SshReader {
 export function dataOf(payload: Buffer, at: number): Buffer {
   if (payload.readUInt32BE(at) !== payload.length - at - 4) throw new StenoError('BAD_REQUEST', 'the data has another length');
   return payload.subarray(at + 4);
+}
+
+/** Bytes of data of a message that was found to be whole. */
+export function dataLength(payload: Buffer): number {
+  return payload.length - (payload[0] === MSG.channelData ? 9 : 13);
 }
 
 export function forwardRequest(reader: SshReader, tcp: boolean, direction: 'local' | 'remote'): ForwardRequest {

@@ -8,11 +8,13 @@ import { ChannelTable } from './channels.js';
 import type { ForwardRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
 import { ForwardRecording } from './forward-recording.js';
+import type { ForwardTap } from './forward-recording.js';
+import type { KernelRecordingDeps } from './kernel-recording.js';
 import { farewell } from './local-answers.js';
 import { message, MSG, OPEN_REFUSED } from './messages.js';
 import { asStenoError, explainError } from './refusal.js';
 import { REFUSED_REQUEST } from './requests.js';
-import type { SessionRecordingDeps } from './session-recording.js';
+import type { SessionRecordingDeps, SessionTap } from './session-recording.js';
 import { HOLD } from './transport.js';
 import type { Transport } from './transport.js';
 
@@ -27,6 +29,9 @@ export interface RelayDeps extends SessionRecordingDeps {
   readonly banner: Buffer;
   /** Whether the user's certificate is over: what was begun may go on, but nothing begins. */
   expired(): boolean;
+  /** Something passed that shows that the connection is in use. */
+  active(): void;
+  readonly kernel: KernelRecordingDeps;
   /** Keeps the gateway open until the recording is. */
   track(closing: Promise<void>): void;
 }
@@ -35,6 +40,7 @@ export class Sides {
   readonly client: Transport;
   readonly node: Transport;
   readonly deps: RelayDeps;
+  permissions: RelayPermissions;
   readonly channels = new ChannelTable();
   readonly forwards: ForwardRecording;
   /** What the node has yet to answer of the client's global requests; `null` needs no attention. */
@@ -43,8 +49,8 @@ export class Sides {
   listening = false;
   agent = false;
   over = false;
-  /** The session in which the node's words of welcome belong, once there is one. */
-  greeting: Channel | null = null;
+  /** The node's words of welcome were shown. */
+  greeted = false;
   /** Ends the whole connection. */
   readonly end: (error: StenoError) => void;
 
@@ -52,8 +58,21 @@ export class Sides {
     this.client = client;
     this.node = node;
     this.deps = deps;
+    this.permissions = deps.permissions;
     this.end = end;
     this.forwards = new ForwardRecording(deps.recorder, deps.facts, end);
+  }
+
+  permits(direction: ForwardRequest['direction']): boolean {
+    return direction === 'agent' ? this.permissions.agentForwarding : this.permissions.portForwarding;
+  }
+
+  /** Words of the gateway on the terminal of a session, recorded since the user sees them. What they take of the client's window is owed. */
+  tell(channel: Channel, tap: SessionTap | ForwardTap, words: Buffer): void {
+    channel.clientWindow -= words.length;
+    channel.owed += words.length;
+    if (!tap.output('out', words)) this.waitForSpool(tap.recorder, this.node);
+    this.toClient(channel, message.data(channel.clientId, words));
   }
 
   /** `from` wants a forwarded connection: its messages wait until that can be recorded. */
@@ -106,6 +125,7 @@ export class Sides {
     const wasOpen = channel.state === 'open';
     const session = wasOpen && !channel.nodeClosed && purpose.kind === 'session' ? purpose.request : null;
     channel.state = 'ended';
+    this.#forgetLate(channel);
     const last = session === null ? null : farewell(clientId, channel.clientWindow, session.tty, explainError(error));
     // What the user is shown is recorded, whoever says it.
     if (last !== null && last.text.length > 0) channel.tap?.recorder.output(session!.tty ? 'out' : 'err', last.text);
@@ -125,7 +145,14 @@ export class Sides {
 
   finish(channel: Channel): void {
     this.channels.remove(channel);
+    this.#forgetLate(channel);
     this.#finishTap(channel);
+  }
+
+  #forgetLate(channel: Channel): void {
+    if (channel.late === null) return;
+    channel.late = null;
+    this.node.release(HOLD.window);
   }
 
   #finishTap(channel: Channel): void {

@@ -15,7 +15,7 @@ import { explainError } from './refusal.js';
 import { FromClient } from './relay-client.js';
 import { FromNode } from './relay-node.js';
 import { Sides } from './relay-sides.js';
-import type { RelayDeps } from './relay-sides.js';
+import type { RelayDeps, RelayPermissions } from './relay-sides.js';
 import { HOLD } from './transport.js';
 import type { Transport } from './transport.js';
 
@@ -31,7 +31,11 @@ export class Relay {
     const sides = new Sides(client, node, deps, (error) => this.end(error));
     this.#sides = sides;
     this.#gone = gone;
-    const [fromClient, fromNode] = [new FromClient(sides), new FromNode(sides)];
+    const fromNode = new FromNode(sides);
+    const fromClient = new FromClient(sides, (payload) => {
+      fromNode.message(payload);
+      fromNode.flush();
+    });
     client.events = {
       secured: () => undefined,
       message: (payload) => {
@@ -81,6 +85,25 @@ export class Relay {
   endSession(session: string, error: StenoError): void {
     if (session === this.#sides.forwards.session) this.#sides.forwards.end(error);
     for (const channel of this.#sides.channels.all) if (channel.tap?.recorder.session === session) this.#sides.endChannel(channel, error);
+  }
+
+  /** What roles allow now: forwardings that they no longer do end, and those to come are refused. */
+  permit(permissions: RelayPermissions): void {
+    this.#sides.permissions = permissions;
+    const error = new StenoError('ACCESS_DENIED', 'no role allows this forwarding any more');
+    for (const channel of this.#sides.channels.all) {
+      if (channel.purpose.kind === 'forward' && !this.#sides.permits(channel.purpose.request.direction)) this.#sides.endChannel(channel, error);
+    }
+  }
+
+  /** A line of the gateway in every terminal that has room for it. */
+  notice(words: string): void {
+    const bytes = Buffer.from(`\r\nsteno: ${words}\r\n`);
+    for (const channel of this.#sides.channels.all) {
+      const { purpose, tap } = channel;
+      if (purpose.kind !== 'session' || !purpose.request.tty || tap === null || channel.state !== 'open' || channel.nodeClosed || channel.clientWindow < bytes.length) continue;
+      this.#sides.tell(channel, tap, bytes);
+    }
   }
 
   get sessions(): readonly string[] {

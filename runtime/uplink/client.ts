@@ -103,6 +103,11 @@ export class UplinkClient {
     return this.#bytes;
   }
 
+  /** Dials anew, so that renewed certificates are shown: what was not acknowledged is sent again. */
+  reconnect(): void {
+    this.#socket?.close();
+  }
+
   /** Closes the connection; nothing is sent any more. */
   async close(): Promise<void> {
     this.#closed = true;
@@ -383,7 +388,7 @@ export class UplinkClient {
         const batch = batches.next();
         if (batch === null) break;
         this.#eventsInFlight.set(batch.id, batches);
-        this.#send(encodeUplink('events', { id: batch.id }, batch.payload));
+        this.#send(encodeUplink('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }, batch.payload));
       }
     }
   }

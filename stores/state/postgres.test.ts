@@ -41,10 +41,10 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
 
   test('keeps rows, moments beyond 32 bits and bytes included, over a second opening', async () => {
     const first = await store();
-    await first.insertInto('authorities').values({ name: 'ssh-user', phase: 'standby', public: 'k', private_sealed: Buffer.from([0, 255, 1]), created_at: 4_102_444_800_000 }).execute();
-    const row = await (await store()).selectFrom('authorities').selectAll().executeTakeFirstOrThrow();
+    await first.insertInto('ca_keys').values({ name: 'ssh-user', generation: 1, state: 'active', signer: 'sealed', public: 'k', private_sealed: Buffer.from([0, 255, 1]), created_at: 4_102_444_800_000, retired_at: null }).execute();
+    const row = await (await store()).selectFrom('ca_keys').selectAll().executeTakeFirstOrThrow();
     expect(row.created_at).toBe(4_102_444_800_000);
-    expect([...row.private_sealed]).toEqual([0, 255, 1]);
+    expect([...row.private_sealed!]).toEqual([0, 255, 1]);
   });
 
   test('may be opened by many at the same time, from nothing', async () => {

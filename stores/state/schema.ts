@@ -4,6 +4,7 @@
  * Every moment is an integer of milliseconds since 1970-01-01 UTC, in every engine. JSON is text; whoever reads it
  * parses it. Engines give back 64-bit integers as numbers here; all are below 2^53. Yes and no are 1 and 0.
  */
+import type { WebhookEvent } from '#schemas/webhook.js';
 import type { Generated, Insertable, Selectable, Updateable } from 'kysely';
 
 /** Milliseconds since 1970 UTC. */
@@ -31,9 +32,14 @@ export interface UserTable {
 
 export interface RoleTable {
   name: string;
-  /** The role's document as JSON. */
+  /** The role's document as JSON, defaults filled in. */
   document: Json;
   updated_at: Moment;
+  /** The YAML as it was written; empty for roles from before there was a text. */
+  source: Generated<string>;
+  /** Grows by one with every change. */
+  revision: Generated<number>;
+  updated_by: Generated<string>;
 }
 
 export interface NodeTable {
@@ -62,13 +68,42 @@ export interface CertificateTable {
   source: string;
 }
 
-export interface AuthorityTable {
-  name: 'ssh-user' | 'ssh-host' | 'x509-service' | 'recording';
-  phase: 'init' | 'update-clients' | 'update-servers' | 'standby';
+/** A key of a CA. `active` signs; `next` is trusted too while a rotation is under way; `retired` is kept to verify what is old. */
+export interface CaKeyTable {
+  name: 'ssh-user' | 'ssh-host' | 'x509-user' | 'x509-service' | 'recording';
+  /** Counts from 1 for each CA. */
+  generation: number;
+  state: 'active' | 'next' | 'retired';
+  /** Where the private key is: sealed beside this, or in a token of PKCS#11. */
+  signer: 'sealed' | 'pkcs11';
+  /** Public key line, or certificate in PEM for x509. */
   public: string;
-  /** Encrypted by the authority before it comes here. */
-  private_sealed: Uint8Array;
+  /** Encrypted by the authority before it comes here; null for a key in a token, and once it is retired. */
+  private_sealed: Uint8Array | null;
   created_at: Moment;
+  retired_at: Moment | null;
+}
+
+/** A CA without a row is in standby. */
+export interface CaRotationTable {
+  name: CaKeyTable['name'];
+  phase: 'standby' | 'init' | 'update-clients' | 'update-servers' | 'rollback';
+  changed_at: Moment;
+  changed_by: string;
+  /** When the last keys began or ceased to sign: what was issued to a service before is to be renewed. */
+  switched_at: Moment | null;
+  /** Milliseconds from beginning to end when phases follow each other by themselves; null: by hand. */
+  grace_ms: number | null;
+}
+
+/** The one row says what opens the key that seals everything else. */
+export interface CaSealTable {
+  id: number;
+  kind: 'file' | 'passphrase';
+  /** How the passphrase becomes a key; `null` for a file. */
+  kdf: Json;
+  wrapped: Uint8Array;
+  changed_at: Moment;
 }
 
 export interface SignInLinkTable {
@@ -77,6 +112,10 @@ export interface SignInLinkTable {
   user: string;
   expires_at: Moment;
   used_at: Moment | null;
+  /** The web session ends then at the latest: with the certificate that asked for the link. */
+  session_until: Generated<Moment | null>;
+  /** The device of the second factor of that certificate. */
+  mfa: Generated<string | null>;
 }
 
 export interface WebSessionTable {
@@ -115,6 +154,74 @@ export interface LockTable {
   created_at: Moment;
   /** null: until it is lifted. */
   expires_at: Moment | null;
+}
+
+export interface AccessRequestTable {
+  id: string;
+  user: string;
+  /** What was decided; that time has passed is said by the moments. */
+  state: 'pending' | 'approved' | 'denied' | 'cancelled' | 'expired' | 'over';
+  reason: string;
+  /** Array of `GrantItem`. */
+  items: Json;
+  thresholds: Json;
+  created_at: Moment;
+  expires_at: Moment;
+  /** Milliseconds. */
+  duration: number;
+  decided_at: Moment | null;
+  ends_at: Moment | null;
+  /** Grows with each change: who updates it holds the row until the end of the transaction, in every engine. */
+  version: number;
+}
+
+export interface AccessRequestReviewTable {
+  request: string;
+  reviewer: string;
+  decision: 'approve' | 'deny';
+  reason: string;
+  at: Moment;
+  via: string;
+}
+
+export interface WebhookTable {
+  name: string;
+  document: Json;
+  updated_at: Moment;
+}
+
+/** What has to be told to a webhook; deleted once it was taken or given up. */
+export interface WebhookOutboxTable {
+  id: Generated<number>;
+  webhook: string;
+  request: string;
+  event: WebhookEvent;
+  created_at: Moment;
+  attempts: number;
+  next_at: Moment;
+}
+
+export interface WebhookReferenceTable {
+  webhook: string;
+  reference: string;
+  request: string;
+}
+
+export interface WebhookCallbackTable {
+  /** SHA-256 of what was signed, lower-case hex. */
+  hash: string;
+  expires_at: Moment;
+}
+
+/** What reviewers of access decided; nothing is ever changed here. */
+export interface AccessDecisionTable {
+  id: Generated<number>;
+  user: string;
+  role: string;
+  decision: 'keep' | 'remove';
+  reason: string;
+  reviewer: string;
+  at: Moment;
 }
 
 /** Nonces of signed requests that were taken; only kept where several authorities share the store. */
@@ -195,6 +302,8 @@ export interface DeviceLoginTable {
   hash: string;
   user_code: string;
   public_key: string;
+  /** SPKI PEM of a TLS key to be certified, too. */
+  tls_key: string | null;
   /** What the client says of itself: shown, never believed. */
   client: string;
   source: string;
@@ -236,12 +345,71 @@ export interface BotInstanceTable {
   public_key: string;
   /** Counts renewals; a copy that renews makes two of one generation. */
   generation: number;
+  /** SHA-256 of what the last renewal called itself, so that it can be asked again. */
+  attempt: string | null;
   joined_at: Moment;
   renewed_at: Moment;
   /** End of the last certificate: later nothing can be renewed. */
   expires_at: Moment;
   source: string;
   stopped_at: Moment | null;
+}
+
+/** A token that machines join with. */
+export interface JoinTokenTable {
+  id: string;
+  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  public_key: string;
+  /** Those every node gets that joins with it. */
+  labels: Json;
+  /** Patterns of the labels that such a node may choose itself, an array. */
+  node_labels: Json;
+  uses_left: number;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+}
+
+/** Nonces given out for joins and not used yet. */
+export interface JoinNonceTable {
+  nonce: string;
+  expires_at: Moment;
+}
+
+/** What is known of a node that joined by token; its row in `nodes` is what everybody sees. */
+export interface JoinedNodeTable {
+  node: string;
+  /** Id of the token, which may be gone. */
+  token: string;
+  /** The node's service key: base64 of its SPKI in DER. */
+  service_key: string;
+  /** Its SHA-256, lower-case hex. */
+  key_hash: string;
+  ssh: 'service' | 'openssh';
+  token_labels: Json;
+  node_labels: Json;
+  /** What the node last said of itself and may say. */
+  own_labels: Json;
+  joined_at: Moment;
+  /** The time of its last report: older ones count no more. */
+  said_at: Moment;
+}
+
+/** Who keeps connections to nodes: gateways their tunnels, authorities the watches of agents. */
+export interface NodeHolderTable {
+  /** As a service is named, `gateway/name`. */
+  holder: string;
+  /** Of this run of the holder: links of an earlier run are void. */
+  epoch: string;
+  /** `host:port` at which agents reach it; empty for authorities. */
+  address: string;
+  seen_at: Moment;
+}
+
+export interface NodeLinkTable {
+  node: string;
+  holder: string;
+  since: Moment;
 }
 
 export interface TrustedClusterTable {
@@ -262,16 +430,30 @@ export interface OwnClusterTable {
 }
 
 export interface StateSchema {
+  access_requests: AccessRequestTable;
+  access_request_reviews: AccessRequestReviewTable;
+  webhooks: WebhookTable;
+  webhook_outbox: WebhookOutboxTable;
+  webhook_references: WebhookReferenceTable;
+  webhook_callbacks: WebhookCallbackTable;
+  access_decisions: AccessDecisionTable;
   users: UserTable;
   roles: RoleTable;
   nodes: NodeTable;
   certificates: CertificateTable;
-  authorities: AuthorityTable;
+  ca_keys: CaKeyTable;
+  ca_rotations: CaRotationTable;
+  ca_seals: CaSealTable;
   sign_in_links: SignInLinkTable;
   web_sessions: WebSessionTable;
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  join_tokens: JoinTokenTable;
+  join_nonces: JoinNonceTable;
+  joined_nodes: JoinedNodeTable;
+  node_holders: NodeHolderTable;
+  node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
   trusted_clusters: TrustedClusterTable;
   own_cluster: OwnClusterTable;

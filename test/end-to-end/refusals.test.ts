@@ -1,7 +1,6 @@
 /** What bad input gets: certificates that do not admit, nodes that cannot be reached, strangers on every port. */
 import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { AuditRow } from '#schemas/rows.js';
 import { EXTENSION_ROLES, EXTENSION_USER } from '#schemas/identity.js';
@@ -10,15 +9,14 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
 import type { IssueFields } from '#runtime/ssh/issue.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { openCas } from '../../authority/ca/ca.js';
-import type { Ca, StoredCa } from '../../authority/ca/ca.js';
-import { createSealer, openSealKey } from '../../authority/ca/seal.js';
+import type { Ca } from '../../authority/ca/ca.js';
 import { gatewayOf, must, residentBytes, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { noise, silent, slowly, stranger } from './hostile-sockets.js';
 import { Steno, eventually } from './machine.js';
 import type { Result } from './machine.js';
 import { freePort, startStockNode } from './stock-node.js';
+import { openAuthorities } from './people.js';
 import type { StockNode } from './stock-node.js';
 
 const steno = new Steno();
@@ -29,18 +27,6 @@ let ca: Ca;
 
 const path = (name: string): string => join(steno.folder, name);
 const seconds = (): bigint => BigInt(Math.floor(Date.now() / 1000));
-
-/** The CAs of this Steno, opened as the authority opens them: some certificates nobody would issue. */
-function openAuthorities(): Ca {
-  const folder = join(steno.data, 'authority');
-  const state = new Database(join(folder, 'state.sqlite'), { readonly: true });
-  try {
-    const rows = state.prepare('SELECT name, public, private_sealed AS sealed FROM authorities').all() as StoredCa[];
-    return openCas(rows, createSealer(openSealKey(join(folder, 'seal.key'), { mayCreate: false })));
-  } finally {
-    state.close();
-  }
-}
 
 type Change = Partial<IssueFields>;
 
@@ -105,7 +91,7 @@ beforeAll(async () => {
   await steno.json('login', '--data', steno.data);
   gateway = await gatewayOf(steno);
   viewer = viewerOf(steno);
-  ca = openAuthorities();
+  ca = await openAuthorities(steno);
 });
 afterAll(async () => {
   for (const node of nodes) await node.stop();

@@ -24,6 +24,11 @@ export async function freePort(): Promise<number> {
 export interface StockNode {
   readonly name: string;
   readonly port: number;
+  /** Files: its host key (beside it the certificate), and the CAs that it takes users from. */
+  readonly hostKey: string;
+  readonly userCa: string;
+  /** Reads its files again; connections stay. */
+  reload(): void;
   stop(): Promise<void>;
 }
 
@@ -61,6 +66,9 @@ export async function startStockNode(steno: Steno, name: string, { certified = t
   return {
     name,
     port,
+    hostKey,
+    userCa: join(dir, 'user_ca.pub'),
+    reload: () => void child.kill('SIGHUP'),
     async stop() {
       if (child.exitCode !== null || child.signalCode !== null) return;
       child.kill('SIGTERM');

@@ -1,0 +1,47 @@
+/**
+ * The places of CA keys: the sealed one, which always is, and a token where one is configured.
+ *
+ * A configured token gets the keys of its CAs when the next ones are made: at the first start, or by a rotation. Sealed
+ * keys that are in use stay where they are until then. Tested in ca.test.ts and pkcs11.test.ts.
+ */
+import { StenoError } from '#schemas/errors.js';
+import type { CaKey, CaName, KeyPlace, KeyPlaces } from './ca.js';
+import type { Sealer } from './seal.js';
+import { generateKeyPem, softwareSigner } from './signer.js';
+
+/** Generation 1 has no number: its keys were sealed before there were any. */
+export function sealPurpose({ name, generation }: Pick<CaKey, 'name' | 'generation'>): string {
+  return generation === 1 ? `ca/${name}` : `ca/${name}/${generation}`;
+}
+
+export function sealedPlace(sealer: Sealer): KeyPlace {
+  return {
+    signer: 'sealed',
+    make(name, generation, wanted) {
+      const pem = generateKeyPem(wanted);
+      return Promise.resolve({ signer: softwareSigner(pem), sealed: sealer.seal(sealPurpose({ name, generation }), Buffer.from(pem)) });
+    },
+    async open(key) {
+      if (key.sealed === null) throw new StenoError('SEAL_KEY_WRONG', `${key.name} has no key`);
+      return softwareSigner(sealer.open(sealPurpose(key), key.sealed).toString());
+    },
+    // Its only copy was in the row, which is overwritten.
+    destroy: () => Promise.resolve(),
+  };
+}
+
+export interface Token {
+  readonly place: KeyPlace;
+  readonly cas: readonly CaName[];
+}
+
+export function keyPlaces(sealed: KeyPlace, token?: Token): KeyPlaces {
+  return {
+    forNew: (name) => (token?.cas.includes(name) === true ? token.place : sealed),
+    of(signer) {
+      if (signer === 'sealed') return sealed;
+      if (token === undefined) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'no token is configured; start with --ca-signer');
+      return token.place;
+    },
+  };
+}

@@ -1,0 +1,54 @@
+/**
+ * Rotation of a CA's key in phases, so that nobody is ever shown a certificate of a key they do not know yet.
+ *
+ *     standby ──► init ──► update-clients ──► update-servers ──► standby      the new key is the only one
+ *                  └──────────────┴──────────────────┴──► rollback ──► standby      the old key is the only one
+ *
+ * | phase          | trusted | the new key signs for |
+ * | standby        | one key |                       |
+ * | init           | both    | nobody                |
+ * | update-clients | both    | clients               |
+ * | update-servers | both    | clients and servers   |
+ * | rollback       | both    | nobody                |
+ *
+ * Clients are those who show certificates to be let in: users (ssh-user, x509-user), and stages but the authority. Servers
+ * show them to clients of people: host certificates (ssh-host), the authority's own, and recordings, which are read by
+ * people too. In a phase that does not concern a CA nothing of it changes hands. Pure; tested in rotation.test.ts.
+ */
+import { StenoError } from '#schemas/errors.js';
+import type { CaPhase } from '#schemas/api.js';
+import type { CaName } from './ca.js';
+
+export type Holder = 'client' | 'server';
+
+/** Who holds certificates of the CA, where it is not for the caller to say. */
+export const holderOf: Readonly<Record<Exclude<CaName, 'x509-service'>, Holder>> = {
+  'ssh-user': 'client', 'x509-user': 'client', 'ssh-host': 'server', recording: 'server',
+};
+
+const transitions: Readonly<Record<CaPhase, readonly CaPhase[]>> = {
+  standby: ['init'],
+  init: ['update-clients', 'rollback'],
+  'update-clients': ['update-servers', 'rollback'],
+  'update-servers': ['standby', 'rollback'],
+  rollback: ['standby'],
+};
+
+/** Throws CA_PHASE. */
+export function assertTransition(name: CaName, from: CaPhase, to: CaPhase): void {
+  if (!transitions[from].includes(to)) throw new StenoError('CA_PHASE', `${name} is in ${from}, from where it goes to ${transitions[from].join(' or ')}`);
+}
+
+export function newKeySigns(phase: CaPhase, holder: Holder): boolean {
+  return phase === 'update-servers' || (phase === 'update-clients' && holder === 'client');
+}
+
+/** What follows by itself. */
+export function nextPhase(phase: CaPhase): CaPhase | undefined {
+  return phase === 'standby' ? undefined : transitions[phase][0];
+}
+
+/** Three phases lie between beginning and end; each lasts as long. ms since 1970. */
+export function nextAt(changedAt: number, graceMs: number): number {
+  return changedAt + Math.ceil(graceMs / 3);
+}

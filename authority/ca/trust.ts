@@ -1,0 +1,12 @@
+/** The public part of the CAs in the form that logins carry. */
+import type { CaTrust, TrustReport } from '#schemas/api.js';
+
+export function trustReport(trust: CaTrust): TrustReport {
+  return {
+    ssh_host_ca: trust.ssh_host_ca,
+    ssh_user_ca: trust.ssh_user_ca,
+    recording_ca: [...trust.recording_ca, ...trust.recording_ca_retired],
+    service_ca_pem: trust.service_ca.join(''),
+    x509_user_ca_pem: trust.x509_user_ca.join(''),
+  };
+}

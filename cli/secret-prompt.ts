@@ -1,0 +1,23 @@
+/** Asks for a secret at the terminal, without echo. Tested in test/end-to-end/seal.test.ts, in a pseudo terminal. */
+import { createInterface } from 'node:readline';
+import { Writable } from 'node:stream';
+
+/** Undefined where there is nobody to ask, or who is asked gives up (Ctrl-C, Ctrl-D). */
+export async function askSecret(question: string): Promise<string | undefined> {
+  const { stdin, stderr } = process;
+  if (stdin.isTTY !== true) return undefined;
+  stderr.write(question);
+  // Reads the line as a terminal would edit it, and shows nothing of it.
+  const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
+  const lines = createInterface({ input: stdin, output: mute, terminal: true, historySize: 0 });
+  try {
+    return await new Promise<string | undefined>((resolve) => {
+      lines.once('line', resolve);
+      lines.once('SIGINT', () => resolve(undefined));
+      lines.once('close', () => resolve(undefined));
+    });
+  } finally {
+    lines.close();
+    stderr.write('\n');
+  }
+}
