@@ -14,7 +14,7 @@ import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync
 import type { KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Server, TLSSocket, TlsOptions, ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, SecureContextOptions, Server, TLSSocket, TlsOptions } from 'node:tls';
 import type { CaTrust, EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isName, parseServiceName } from '#schemas/identity.js';
@@ -23,6 +23,7 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
+import { fipsMode } from './fips.js';
 import type { Log } from './log.js';
 import { generateKey, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
@@ -82,6 +83,10 @@ interface Held {
   readonly renewAt: number;
 }
 
+/** TLS of FIPS mode: AES-GCM with ECDHE on NIST curves (SP 800-52r2). */
+const approvedTls = {
+  ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256', ecdhCurve: 'P-256:P-384',
+} as const;
 const RETRY_MS = 60_000;
 /** Each service of a fleet adds so much to the time over which they spread. */
 const SPREAD_MS = 2;
@@ -113,9 +118,10 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   const files = new KeyFolder(config.dir);
   const serviceKey = files.keep('service.key', () =>
     generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
-  const sshKey = (name: string): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey().toOpenSsh()));
-  const hostKey = config.hostNames === undefined ? undefined : sshKey('host.key');
-  const recordingKey = config.records === true ? sshKey('recording.key') : undefined;
+  const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
+  const hostKey = config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519');
+  // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.
+  const recordingKey = config.records === true ? sshKey('recording.key', 'ed25519') : undefined;
 
   const keys = {
     service_key: createPublicKey(privateKey(serviceKey)).export({ type: 'spki', format: 'pem' }).toString(),
@@ -193,8 +199,8 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     schedule();
   };
 
-  const pair = (): { key: string; cert: string; ca: string; minVersion: 'TLSv1.2' } => ({
-    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2',
+  const pair = (): SecureContextOptions & { readonly ca: string } => ({
+    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2', ...(fipsMode() ? approvedTls : {}),
   });
   return {
     kind: config.kind,

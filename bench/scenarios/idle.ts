@@ -62,7 +62,7 @@ export async function idle(field: Field, count: number): Promise<Section> {
           if (error !== undefined) return reject(error);
           channel.once('data', () => resolve());
         }));
-      client.connect({ host, port: Number(sshPort), username: user, algorithms: transportAlgorithms, authHandler: certificateAuth(user, key, certificate), hostVerifier: () => true });
+      client.connect({ host, port: Number(sshPort), username: user, algorithms: transportAlgorithms(), authHandler: certificateAuth(user, key, certificate), hostVerifier: () => true });
     });
 
   const pid = steno.run.processes['gateway']!;

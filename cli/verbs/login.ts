@@ -26,9 +26,9 @@ export function loginCommand(): Command {
 The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default ~/.steno). The Unix socket in the data
 directory belongs to the user who runs Steno: being able to open it is the proof of identity.`)
     .action(async (options: { data?: string; web?: boolean; agent: boolean; json?: boolean }) => {
-      const home = openHome();
       const dir = dataDir(options.data);
       const run = readRunFile(dir);
+      const home = openHome(process.env, run);
       const key = keyOf(home);
       const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
       const profile: Profile = {
@@ -70,7 +70,7 @@ directory belongs to the user who runs Steno: being able to open it is the proof
 function keyOf(home: Home): SshPrivateKey {
   createHome(home);
   if (existsSync(home.key)) return loadPrivateKey(readFileSync(home.key, 'utf8'));
-  const key = generateKey();
+  const key = generateKey(home.key.endsWith('id_ecdsa') ? 'p256' : undefined);
   writeWhole(home.key, key.toOpenSsh('steno'), 0o600);
   return key;
 }

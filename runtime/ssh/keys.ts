@@ -14,6 +14,7 @@ import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { encodePublicKey, parsePublicKey } from '#schemas/ssh/public-key.js';
 import type { EcdsaCurve, PublicKey } from '#schemas/ssh/public-key.js';
 import { concatBytes, SshReader, SshWriter } from '#schemas/ssh/wire.js';
+import { fipsMode } from '../fips.js';
 import { encodePrivateKeyFile, parsePrivateKeyFile } from './private-key-file.js';
 
 export interface SshSigner {
@@ -42,8 +43,9 @@ const minRsaBits = 2048;
 const userPresent = 0x01;
 const userVerifiedFlag = 0x04;
 
-export function generateKey(): SshPrivateKey {
-  return privateKey(generateKeyPairSync('ed25519').privateKey);
+/** Ed25519, unless FIPS mode or the caller wants ECDSA. */
+export function generateKey(type: 'ed25519' | 'p256' = fipsMode() ? 'p256' : 'ed25519'): SshPrivateKey {
+  return privateKey(type === 'ed25519' ? generateKeyPairSync('ed25519').privateKey : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
 }
 
 /** From an OpenSSH private key file or PKCS#8 (or SEC1, PKCS#1) PEM, unencrypted; else throws KEY_GARBLED. */
