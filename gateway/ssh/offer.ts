@@ -40,7 +40,7 @@ function offer(exchanges: string[], serverHostKey: readonly string[], cipher: st
   const id = [exchanges, serverHostKey, cipher].join(' ');
   let known = offers.get(id);
   if (known === undefined) {
-    const direction = { cipher, mac, compress: ['none'], lang: [] };
+    const direction = { cipher, mac: permitted('hmac', mac), compress: ['none'], lang: [] };
     known = new kex.KexInit({ kex: exchanges, serverHostKey: [...serverHostKey], cs: direction, sc: direction });
     offers.set(id, known);
   }

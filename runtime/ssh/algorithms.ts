@@ -19,6 +19,7 @@ export const HYBRID_KEX = 'mlkem768x25519-sha256';
 const approved = {
   kex: ['ecdh-sha2-nistp256', 'ecdh-sha2-nistp384', 'ecdh-sha2-nistp521', 'diffie-hellman-group16-sha512', 'diffie-hellman-group14-sha256'],
   cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'aes128-ctr', 'aes192-ctr', 'aes256-ctr'],
+  hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256', 'hmac-sha2-512'],
 } satisfies Algorithms;
 
 const usual = {
@@ -36,8 +37,8 @@ export function transportAlgorithms(): typeof usual {
   return fipsMode() ? { ...usual, ...approved } : usual;
 }
 
-/** `key exchange` and `cipher` of ssh2's own lists that may be offered, in their order. */
-export function permitted(kind: 'kex' | 'cipher', names: readonly string[]): string[] {
+/** Those of ssh2's own lists that may be offered, in their order. */
+export function permitted(kind: 'kex' | 'cipher' | 'hmac', names: readonly string[]): string[] {
   const list: readonly string[] = approved[kind];
   return fipsMode() ? names.filter((name) => list.includes(name)) : [...names];
 }
