@@ -9,6 +9,7 @@
 import { userInfo } from 'node:os';
 import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
+import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
@@ -24,7 +25,8 @@ import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import { LiveCa, makeKey } from './ca/ca.js';
+import { caNames } from './ca/names.js';
 import type { KeyPlaces } from './ca/ca.js';
 import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
 import { keyPlaces, sealedPlace } from './ca/places.js';
@@ -32,6 +34,7 @@ import { openToken } from './ca/pkcs11.js';
 import { Rotations } from './ca/rotations.js';
 import { SealStore } from './ca/seal-store.js';
 import type { SignerConfig } from './ca/signer-config.js';
+import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
@@ -50,6 +53,8 @@ export interface AuthorityConfig {
   /** Of the Unix socket; `DIR/authority.sock` unless given. */
   readonly socket?: string;
   readonly name: string;
+  /** What this Steno is called among clusters that trust each other; `main` unless given. */
+  readonly cluster?: string;
   /** Where the state is; SQLite in the data directory unless given. Authorities that share PostgreSQL share the seal key. */
   readonly state?: StateOptions;
   /** File of the seal key; `DIR/authority/seal.key` unless given. */
@@ -107,11 +112,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await createFirstAdministrator(records, owner, clock());
     await records.purge(clock());
 
-    const directory = await Directory.open(records, ca, clock);
+    const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const clusters = new Clusters({ ca, records, directory, clock, log });
+    owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
     const budget = new RefusalBudget();
     owned.push(() => records.audit(budget.rest(clock())));
@@ -131,7 +138,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     let watch: Watch | undefined;
     const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
     owned.push(() => rotations.close());
-    const routes = routeTable({ ca, records, directory, links, sessions, clock, setIngest, rotations, seal });
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -181,6 +188,11 @@ async function createMissingCas(records: Records, places: KeyPlaces, now: number
   if (missing.length === 0) return;
   const keys = await Promise.all(missing.map((name) => makeKey(places, name, 1, 'active', fipsMode() ? 'p256' : 'ed25519', now)));
   await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: missing } })], (tx) => insertCaKeys(tx, keys));
+}
+
+function ownName(name: string): string {
+  if (!clusterName.safeParse(name).success) throw new StenoError('USAGE', `${JSON.stringify(name)} is not the name of a cluster: lower-case letters, digits and dashes`);
+  return name;
 }
 
 /** The role of the first administrator. Any login, root too, on every node. */

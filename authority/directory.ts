@@ -7,6 +7,7 @@
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
 import type { LiveCa } from './ca/ca.js';
+import { trustedClusters } from './clusters/cluster-records.js';
 import type { Records } from './records.js';
 
 /** Timers beyond this overflow. */
@@ -15,24 +16,27 @@ const LONGEST_TIMER_MS = 3_600_000;
 export class Directory {
   readonly #records: Records;
   readonly #ca: LiveCa;
+  readonly #cluster: string;
   readonly #clock: () => number;
   readonly #listeners = new Set<(snapshot: Snapshot) => void>();
   #snapshot: Snapshot;
   #timer: NodeJS.Timeout | undefined;
   #reload: Promise<void> = Promise.resolve();
 
-  static async open(records: Records, ca: LiveCa, clock: () => number): Promise<Directory> {
-    const directory = new Directory(records, ca, clock);
+  /** `cluster`: our own name among clusters. */
+  static async open(records: Records, ca: LiveCa, cluster: string, clock: () => number): Promise<Directory> {
+    const directory = new Directory(records, ca, cluster, clock);
     await directory.changed();
     return directory;
   }
 
-  private constructor(records: Records, ca: LiveCa, clock: () => number) {
+  private constructor(records: Records, ca: LiveCa, cluster: string, clock: () => number) {
+    this.#cluster = cluster;
     this.#records = records;
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ...ca.trust, roles: [], nodes: [], locks: [],
+      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], cluster, clusters: [],
     };
   }
 
@@ -69,7 +73,7 @@ export class Directory {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
       ...this.#ca.trust,
-      roles, nodes, locks,
+      roles, nodes, locks, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);

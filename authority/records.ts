@@ -174,12 +174,6 @@ export async function gatewaySince(db: Kysely<StateSchema>, name: string, record
   return row?.created_at;
 }
 
-export async function putRole(tx: Tx, role: Role, now: number): Promise<void> {
-  const document = JSON.stringify(role);
-  await tx.insertInto('roles').values({ name: role.name, document, updated_at: now })
-    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
-}
-
 export async function ensureRole(tx: Tx, role: Role, now: number): Promise<void> {
   await tx.insertInto('roles').values({ name: role.name, document: JSON.stringify(role), updated_at: now }).onConflict((on) => on.column('name').doNothing()).execute();
 }

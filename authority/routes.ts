@@ -5,10 +5,10 @@
  */
 import { z } from 'zod';
 import type { Enrolment, LoginResult, SessionCertificateRequest } from '#schemas/api.js';
+import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
-import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -17,11 +17,13 @@ import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
-import type { SshCaName } from './ca/ca.js';
+import type { SshCaName } from './ca/names.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
 } from './ca/certificates.js';
 import type { CertificateShape } from './ca/certificates.js';
+import { clusterRoutes } from './clusters/cluster-routes.js';
+import type { Clusters } from './clusters/clusters.js';
 import { caRoutes } from './ca/ca-routes.js';
 import type { CaRouteParts } from './ca/ca-routes.js';
 import { p256Key } from './ca/x509.js';
@@ -31,10 +33,12 @@ import { issueUserCertificate, register } from './issue.js';
 import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
 import type { Links } from './links.js';
-import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode, putRole } from './records.js';
+import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode } from './records.js';
+import { roleRoutes } from './roles/routes.js';
 import type { SessionCertificates } from './session-certificates.js';
 
 export interface RouteParts extends IssueParts, CaRouteParts {
+  readonly clusters: Clusters;
   readonly links: Links;
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
@@ -73,6 +77,8 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
+    ...clusterRoutes(parts.clusters, directory),
+    ...roleRoutes(parts),
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
@@ -106,13 +112,6 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       const node = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'node.delete', target: node, node })], (tx) => deleteNode(tx, node));
       return changed(undefined);
-    }),
-    route('GET /v1/roles', ['user', 'service'], 'role.list', noBody, () => records.roles()),
-    route('PUT /v1/roles/:name', ['administer'], 'role.put', roleSchema, async ({ caller, body, params }) => {
-      sameName(params['name'], body.name);
-      if (!isName(body.name)) throw new StenoError('BAD_REQUEST', 'name: is not a valid name');
-      await records.act([auditRow(clock(), caller, { event: 'role.put', target: body.name, data: { role: body } })], (tx) => putRole(tx, body, clock()));
-      return changed(body);
     }),
     route('GET /v1/locks', ['administer', 'service'], 'lock.list', noBody, () => records.locks(clock())),
     route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
@@ -173,7 +172,7 @@ async function hostCertificate(
   const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
-    if (directory.node(body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
+    if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
   }
   const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock());
   const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name }, [{ ...shape, subject: body.name }]);

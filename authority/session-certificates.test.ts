@@ -45,7 +45,7 @@ describe('a session certificate', () => {
     const file = join(dir, 'session-cert.pub');
     writeFileSync(file, formatPublicLine(blob));
     expect(execFileSync('ssh-keygen', ['-L', '-f', file], { encoding: 'utf8' })).toContain(`Key ID: "user=${admin.login.user} session via gateway/gw-1"`);
-    await expect(gateway.sessionCertificate({ ...request, user_certificate: encodeBase64(blob) })).rejects.toEqual(refusal('CERT_WRONG_KIND'));
+    await expect(gateway.sessionCertificate({ ...request, user_certificate: encodeBase64(blob) })).rejects.toEqual(refusal('CERT_GARBLED'));
   });
 
   test('of a hundred at once are a hundred, each with its own serial', async () => {

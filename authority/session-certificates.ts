@@ -14,6 +14,7 @@
  * everything else is checked each time. Tested in session-certificates.test.ts.
  */
 import type { SessionCertificateRequest } from '#schemas/api.js';
+import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { PRINCIPAL_ANY, formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
@@ -27,7 +28,7 @@ import { assertUnlocked, checkUserCertificate } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
-import { certifiableKey, sessionShape } from './ca/certificates.js';
+import { certifiableKey, clusterShape, sessionShape } from './ca/certificates.js';
 import type { Directory } from './directory.js';
 import { insertCertificates } from './records.js';
 import type { NewCertificate, Records } from './records.js';
@@ -80,19 +81,23 @@ export class SessionCertificates {
     const snapshot = this.#directory.current();
     const { certificate, known } = this.#parse(request.user_certificate);
     const { identity, roles } = checkUserCertificate(certificate, snapshot, {
-      now, sourceAddress: request.source_address, ...(known ? { verify: () => true } : {}),
+      now, sourceAddress: request.source_address, clusters: snapshot, ...(known ? { verify: () => true } : {}),
     });
     if (!known) this.#remember(request.user_certificate, certificate);
     if (identity.user !== request.user) throw new StenoError('CERT_WRONG_PRINCIPAL', `the certificate is that of ${identity.user}`);
     const { login } = request;
     const named = certificate.principals.includes(login) || (login !== 'root' && certificate.principals.includes(PRINCIPAL_ANY));
     if (!named) throw new StenoError('CERT_WRONG_PRINCIPAL', login);
-    const node = this.#directory.node(request.node);
+    const own = this.#directory.node(request.node);
+    const remote = own === undefined && identity.cluster === null ? remoteNode(snapshot.clusters, request.node) : undefined;
+    const node = own ?? remote?.node;
     if (node === undefined) throw new StenoError('NODE_UNKNOWN', request.node);
     assertUnlocked(snapshot.locks, [['login', login], ['node', node.name]], now);
     const decision = decide({ ...identity, roles }, node, login);
     if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
-    return sessionShape({ user: identity.user, login, gateway: formatServiceName(gateway), decision }, certifiableKey(request.public_key), now);
+    const session = { user: identity.user, login, gateway: formatServiceName(gateway), decision };
+    const key = certifiableKey(request.public_key);
+    return remote === undefined ? sessionShape(session, key, now) : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
   }
 
   #parse(text: string): { readonly certificate: SshCertificate; readonly known: boolean } {

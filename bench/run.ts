@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, cost. `--quick` makes everything small, to see that it works.
+ * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, policy. `--quick` makes everything small, to see that it works.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -15,6 +15,7 @@ import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
 import { connecting, keystrokes, searchable } from './scenarios/latency.js';
+import { policy } from './scenarios/policy.js';
 
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
@@ -30,6 +31,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
   ['idle', (field) => idle(field, quick ? 100 : 2_000)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
+  ['policy', () => policy(rounds)],
 ];
 
 const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));

@@ -7,10 +7,13 @@ import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
 import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
 import { caCommand } from './verbs/ca.js';
-import { applyCommand, nodesCommand, rolesCommand } from './verbs/cluster.js';
+import { clustersCommand } from './verbs/clusters.js';
+import { accessCommand } from './verbs/access.js';
+import { nodesCommand } from './verbs/cluster.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { playCommand } from './verbs/play.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
@@ -35,9 +38,31 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
-    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
-    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), applyCommand(), caCommand(), doctorCommand(), reindexCommand(),
-    lockCommand(), locksCommand(), unlockCommand(),
+    upCommand(),
+    loginCommand(),
+    statusCommand(),
+    nodesCommand(),
+    sshCommand(),
+    configCommand(),
+    sessionsCommand(),
+    playCommand(),
+    searchCommand(),
+    exportCommand(),
+    verifyCommand(),
+    auditCommand(),
+    rolesCommand(),
+    applyCommand(),
+    caCommand(),
+    doctorCommand(),
+    reindexCommand(),
+    lockCommand(),
+    locksCommand(),
+    unlockCommand(),
+    clustersCommand(),
+    getCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

@@ -86,8 +86,9 @@ export function failure(output: Output, error: unknown, asJson: boolean): number
   if (asJson) {
     json({ ...output, out: output.err }, { error: { code: known.code, message, fix, ...(known.detail === undefined ? {} : { detail: known.detail }) } });
   } else {
-    const detail = known.detail === undefined || known.detail === '' ? '' : `: ${visible(known.detail)}`;
-    output.err.write(`${styled(output.err, output.env, 'red', 'steno:')} ${message}${detail} [${known.code}]\n${fix}\n`);
+    // Further lines of a detail show a place in a file.
+    const [first = '', ...more] = (known.detail ?? '').split('\n').map(visible);
+    output.err.write(`${styled(output.err, output.env, 'red', 'steno:')} ${message}${first === '' ? '' : `: ${first}`} [${known.code}]\n${more.map((line) => `${line}\n`).join('')}${fix}\n`);
   }
   return exit;
 }

@@ -10,6 +10,7 @@
 import { Agent } from 'node:https';
 import { WebSocket } from 'ws';
 import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -41,6 +42,7 @@ export interface AuthorityClient {
   signIn(token: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
   signOut(token: string): Promise<void>;
+  clusterStatement(): Promise<SignedStatement>;
   close(): void;
 }
 
@@ -91,6 +93,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     signIn: async (token) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token } })) as WebIdentity,
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     signOut: async (token) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: session(token) }); },
+    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     close() {
       stopRenewed();
       identity.renewWith(undefined);

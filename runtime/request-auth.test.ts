@@ -52,7 +52,7 @@ describe('a signed request', () => {
     ['a certificate of another CA', { cert: certificate({}, generateKey()) }, 'CERT_UNKNOWN_CA'],
     ['an expired certificate', { cert: certificate({ validBefore: BigInt(start / 1000) }) }, 'CERT_EXPIRED'],
     ['a host certificate', { cert: certificate({ kind: 'host' }) }, 'CERT_WRONG_KIND'],
-    ['a session certificate', { cert: certificate({ extensions: new Map() }) }, 'CERT_WRONG_KIND'],
+    ['a session certificate', { cert: certificate({ extensions: new Map() }) }, 'CERT_GARBLED'],
     ['a certificate for another address', { cert: certificate({ criticalOptions: new Map([['source-address', '192.168.0.0/16']]) }) }, 'CERT_WRONG_SOURCE'],
     ['an unknown option', { cert: certificate({ criticalOptions: new Map([['force-command', 'x']]) }) }, 'CERT_UNKNOWN_OPTION'],
     ['a role that is gone', { cert: certificate({ extensions: new Map([[EXTENSION_USER, 'ann'], [EXTENSION_ROLES, 'admin,gone']]) }) }, 'ACCESS_DENIED'],

@@ -11,7 +11,8 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
-import { identityOf, userCriticalOptions } from '#schemas/identity.js';
+import { importedIdentity } from '#schemas/cluster.js';
+import { OPTION_CLUSTER_ONLY, identityOf, userCriticalOptions } from '#schemas/identity.js';
 import type { UserIdentity } from '#schemas/identity.js';
 import { REQUEST_NAMESPACE, REQUEST_WINDOW_MS, formatAuthorization, parseAuthorization, requestText } from '#schemas/request.js';
 import type { Subject } from '#schemas/policy/subject.js';
@@ -22,6 +23,7 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import { equalBytes } from '#schemas/ssh/wire.js';
 import { verify } from './ssh/keys.js';
 import type { SshSigner } from './ssh/keys.js';
 
@@ -42,6 +44,7 @@ export interface Caller {
 }
 
 export type TrustSource = Pick<Snapshot, 'ssh_user_ca' | 'roles' | 'locks'>;
+export type ClusterTrust = Pick<Snapshot, 'ssh_user_ca' | 'cluster' | 'clusters'>;
 
 const noBody = new Uint8Array(0);
 
@@ -126,6 +129,8 @@ export interface CertificateContext {
   readonly now: number;
   /** Left out where the address is not known to the checker; a certificate bound to addresses is then refused. */
   readonly sourceAddress?: string;
+  /** Set where users of trusted clusters count too: for sessions on nodes, and for nothing else. */
+  readonly clusters?: ClusterTrust;
   /** Whether the CA's signature holds; a caller that has checked this blob before may know. */
   readonly verify?: (blob: Uint8Array, signature: Uint8Array, data: Uint8Array) => boolean;
 }
@@ -137,19 +142,64 @@ export interface CertificateContext {
 export function checkUserCertificate(
   certificate: SshCertificate, trust: TrustSource, context: CertificateContext,
 ): Caller & { readonly certificate: SshCertificate } {
+  const issuer = issuerOf(certificate, context.clusters ?? { ssh_user_ca: trust.ssh_user_ca, cluster: '', clusters: [] });
   const admission = checkCertificate(certificate, {
     kind: 'user',
     now: Math.floor(context.now / 1000),
-    trusted: trust.ssh_user_ca.map((line) => parseAuthorizedLine(line).blob),
+    trusted: issuer.trusted,
     ...(context.sourceAddress === undefined ? {} : { sourceAddress: context.sourceAddress }),
     verify: context.verify ?? verify,
-    knownCriticalOptions: userCriticalOptions,
+    knownCriticalOptions: issuer.criticalOptions,
   });
   if (!admission.ok) throw new StenoError(admission.code, admission.detail);
+  const identity = issuer.identify(certificate);
+  return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
+}
+
+/** How certificates of one CA are read: ours, or that of a trusted cluster. */
+export interface Issuer {
+  /** Blobs of the CA keys. */
+  readonly trusted: readonly Uint8Array[];
+  readonly criticalOptions: ReadonlySet<string>;
+  /** Throws CERT_GARBLED, CERT_UNKNOWN_CA, or ACCESS_DENIED for a user of another cluster who has no role here. */
+  identify(certificate: SshCertificate): UserIdentity;
+}
+
+/** The option of ordinary user certificates is understood, so that their holders hear the reason; `identify` refuses them. */
+const clusterCriticalOptions: ReadonlySet<string> = new Set([OPTION_CLUSTER_ONLY, ...userCriticalOptions]);
+
+/**
+ * Who issued a certificate, by the CA key that it names; the signature is for `checkCertificate`. Of a trusted cluster
+ * only certificates for our gateways count, so that its users come through their own, where their locks hold.
+ */
+export function issuerOf({ signatureKey }: SshCertificate, { ssh_user_ca, cluster: own, clusters }: ClusterTrust): Issuer {
+  const blobs = (lines: readonly string[]): Uint8Array[] => lines.map((line) => parseAuthorizedLine(line).blob);
+  const cluster = clusters.find((known) => Object.keys(known.role_map).length > 0 && blobs(known.ssh_user_ca).some((ca) => equalBytes(ca, signatureKey)));
+  if (cluster === undefined) return { trusted: blobs(ssh_user_ca), criticalOptions: userCriticalOptions, identify: identified };
+  return {
+    trusted: blobs(cluster.ssh_user_ca), criticalOptions: clusterCriticalOptions,
+    identify: (certificate) => {
+      if (certificate.criticalOptions.get(OPTION_CLUSTER_ONLY) !== own) throw new StenoError('CERT_UNKNOWN_CA', `a user of ${cluster.name} comes here through a gateway of ${cluster.name}`);
+      const identity = importedIdentity(identified(certificate), cluster);
+      if (identity === null) throw new StenoError('ACCESS_DENIED', `no role of a user of ${cluster.name} counts here`);
+      return identity;
+    },
+  };
+}
+
+function identified(certificate: SshCertificate): UserIdentity {
   const identity = identityOf(certificate);
   // A session certificate, made for a node, is one of our CA too, but says nobody's roles.
-  if (identity === null) throw new StenoError('CERT_WRONG_KIND', 'it names no user of Steno');
-  return { certificate, identity, roles: assertCounts(identity, trust, context.now) };
+  if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a user of Steno');
+  return identity;
+}
+
+/** Who somebody from another cluster is by now: trust or the map of roles may have changed. Throws what refuses them. */
+export function identityNow(identity: UserIdentity, certificate: SshCertificate, trust: ClusterTrust): UserIdentity {
+  if (identity.cluster === null) return identity;
+  const issuer = issuerOf(certificate, trust);
+  if (!issuer.trusted.some((ca) => equalBytes(ca, certificate.signatureKey))) throw new StenoError('CERT_UNKNOWN_CA', `the cluster ${identity.cluster} is no longer trusted`);
+  return issuer.identify(certificate);
 }
 
 /** The roles of an identity that counts now, by roles and locks. */

@@ -10,7 +10,7 @@
  * the socket. A peer is judged by the kind in its certificate's subject, never by host name or address: every stage
  * may listen anywhere. Tested in `authority/service-identity.test.ts`, against a real authority.
  */
-import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -25,7 +25,7 @@ import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
 import { fipsMode } from './fips.js';
 import type { Log } from './log.js';
-import { generateKey, loadPrivateKey } from './ssh/keys.js';
+import { generateKey, generateKeyPem, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
@@ -117,7 +117,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
   const files = new KeyFolder(config.dir);
   const serviceKey = files.keep('service.key', () =>
-    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
+    generateKeyPem('p256'));
   const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
   const hostKey = config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519');
   // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.

@@ -33,6 +33,7 @@
  *   PUT  /v1/ca/:name/rotation {phase, force?} | {grace_ms}   → CaReport (administer)
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
  */
+import type { TrustedCluster } from './cluster.js';
 import type { ServiceKind } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
@@ -220,6 +221,9 @@ export interface Snapshot extends CaTrust {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
+  /** Our own name among clusters, and those we trust. */
+  readonly cluster: string;
+  readonly clusters: readonly TrustedCluster[];
 }
 
 export interface Lock {
@@ -234,6 +238,53 @@ export interface Lock {
 export interface LockRecord extends Lock {
   readonly created_by: string;
   readonly created_at: number;
+}
+
+export interface RoleDocument {
+  readonly name: string;
+  readonly revision: number;
+  /** YAML, as it was written. */
+  readonly source: string;
+  readonly updated_at: number;
+  readonly updated_by: string;
+  readonly role: Role;
+}
+
+/** A rule that a decision rests on. */
+export interface ExplainedClause {
+  readonly role: string;
+  /** `allow.logins[0]`. */
+  readonly rule: string;
+  /** Of the role's document, from 1; null when there is no text of it. */
+  readonly line: number | null;
+  readonly text: string;
+}
+
+/** Whether a user may act as a login on a node now, and why. */
+export interface AccessExplanation {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly allowed: boolean;
+  readonly reason: string;
+  /** A lock that puts them out, whatever roles say, or null. */
+  readonly lock: string | null;
+  readonly because: readonly ExplainedClause[];
+  /** What keeps each role from allowing it, when nothing denies it. */
+  readonly others: readonly { readonly role: string; readonly why: string }[];
+  /** When it is allowed. Durations in seconds, null for no limit. */
+  readonly terms?: {
+    readonly roles: readonly string[];
+    readonly recording: { readonly mode: string; readonly streams: string; readonly limit: number };
+    readonly enhanced: { readonly mode: string; readonly classes: readonly string[] };
+    readonly port_forwarding: boolean;
+    readonly agent_forwarding: boolean;
+    readonly max_session_length: number | null;
+    readonly idle_timeout: number | null;
+    readonly max_sessions: number | null;
+    readonly disconnect_expired_cert: boolean;
+    readonly require_session_mfa: boolean;
+  };
 }
 
 export interface WebIdentity {

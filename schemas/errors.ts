@@ -56,6 +56,8 @@ export const errorCatalogue = {
   STORE_UNAVAILABLE: entry(503, 75, true, 'a store does not answer or refuses writes', 'Look at `steno doctor`; nothing acknowledged is lost meanwhile.'),
   STORE_NOT_FOUND: entry(404, 66, false, 'no such object', 'Check the name.'),
   STORE_CONFLICT: entry(409, 65, false, 'an object of this name exists with other content', 'Keep both for examination; see docs/errors.md.'),
+  CLUSTER_UNTRUSTED: entry(403, 77, false, 'a statement of another cluster is not signed by a key that is trusted', 'Compare the fingerprint with the one that `steno clusters export` shows there, then trust it again.'),
+  CLUSTER_STALE: entry(409, 65, false, 'a newer statement of the cluster is known already', 'Export a new one there.'),
   STORE_NEWER: entry(409, 78, false, 'the store was written by a newer Steno', 'Upgrade Steno, or restore the backup made before the upgrade.'),
   ENGINE_MISSING: entry(500, 78, false, 'the embedded event store is not installed', 'Run `npm install --include=optional`, or configure a ClickHouse server.'),
   QUERY_REFUSED: entry(400, 64, false, 'this query does more than read the tables of the event store', 'Use SELECT on its tables with ordinary functions; see the detail.'),
@@ -110,6 +112,10 @@ export const errorCatalogue = {
   FIPS_UNAVAILABLE: entry(500, 78, false, 'OpenSSL\'s FIPS provider is not active in this Node.js', 'Install the provider, point OPENSSL_CONF and OPENSSL_MODULES at it (docs/settings.md), or start without --fips.'),
   SOCKET_UNSAFE: entry(500, 78, false, 'the socket of the authority cannot be placed safely', 'Give Steno a data directory of its own, owned by the user that runs it, with mode 0700.'),
   NODE_VERSION: entry(500, 78, false, 'this Node.js is too old', 'Use Node.js 20.19 or newer.'),
+  DOCUMENT_INVALID: entry(400, 65, false, 'the document is not valid', 'Correct the place that is shown; docs/roles.md explains the fields.'),
+  REVISION_CONFLICT: entry(409, 75, false, 'somebody else changed it meanwhile', 'Get it again and repeat your change.'),
+  ROLE_HELD: entry(409, 73, false, 'users hold this role', 'Take it from them first, or leave it and empty it.'),
+  NOBODY_ADMINISTERS: entry(409, 73, false, 'nobody would be left who may administer everything', 'Leave one user that is not disabled a role with administer: true and no deny rules.'),
   INTERNAL: entry(500, 70, false, 'something went wrong inside Steno', 'Look at the log, and report it.'),
 } as const satisfies Record<string, ErrorEntry>;
 

@@ -30,13 +30,13 @@ describe('the identity in a certificate', () => {
   const certificate = (extensions: Record<string, string>) => ({ serial: 2n ** 63n, keyId: 'k', validBefore: 10n, extensions: new Map(Object.entries(extensions)) });
   test('is user and roles', () => {
     expect(identityOf(certificate({ [EXTENSION_USER]: 'ann', [EXTENSION_ROLES]: 'dev,ops' })))
-      .toEqual({ user: 'ann', roles: ['dev', 'ops'], traits: {}, mfa: null, requests: [], serial: '9223372036854775808', keyId: 'k', validBefore: 10 });
+      .toEqual({ user: 'ann', roles: ['dev', 'ops'], traits: {}, mfa: null, requests: [], cluster: null, serial: '9223372036854775808', keyId: 'k', validBefore: 10 });
   });
   test.each([
     { user: 'ann', roles: ['dev'], traits: {}, mfa: null, requests: [] },
     { user: 'ann', roles: ['dev', 'ops'], traits: { logins: ['ann', 'é,"'], 'https://x/y': [] }, mfa: 'totp-1', requests: ['r-1', 'r-2'] },
   ])('goes there and back: %j', (identity) => {
-    expect(identityOf({ serial: 1n, keyId: 'k', validBefore: 10n, extensions: identityExtensions(identity) })).toEqual({ ...identity, serial: '1', keyId: 'k', validBefore: 10 });
+    expect(identityOf({ serial: 1n, keyId: 'k', validBefore: 10n, extensions: identityExtensions(identity) })).toEqual({ ...identity, cluster: null, serial: '1', keyId: 'k', validBefore: 10 });
   });
   test.each([
     ['traits that are no JSON', { [EXTENSION_TRAITS]: '{' }], ['traits of another shape', { [EXTENSION_TRAITS]: '{"a":"b"}' }], ['too many values', { [EXTENSION_TRAITS]: JSON.stringify({ a: Array(65).fill('x') }) }],

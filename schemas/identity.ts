@@ -22,6 +22,11 @@ export const EXTENSION_VIA = 'via@steno';
  * does not let a user past the gateway, unrecorded. Session certificates, which gateways show to nodes, lack it.
  */
 export const OPTION_GATEWAY_ONLY = 'gateway-only@steno';
+/**
+ * Critical option of the certificates that gateways show to the gateways of a trusted cluster; its value is the name of
+ * that cluster, and only there it counts. No other server knows it, so none takes it.
+ */
+export const OPTION_CLUSTER_ONLY = 'cluster-only@steno';
 /** What a server of Steno passes to `checkCertificate` as options that it enforces itself. */
 export const userCriticalOptions: ReadonlySet<string> = new Set([OPTION_GATEWAY_ONLY]);
 /**
@@ -42,6 +47,8 @@ export interface UserIdentity {
   /** The device of the second factor, or null. */
   readonly mfa: string | null;
   readonly requests: readonly string[];
+  /** The trusted cluster whose user this is; null: one of our own. */
+  readonly cluster: string | null;
   readonly serial: string;
   readonly keyId: string;
   /** Unix seconds. */
@@ -77,7 +84,7 @@ export function identityOf(certificate: {
   const traits = parseTraits(certificate.extensions.get(EXTENSION_TRAITS) ?? '{}');
   if (user === undefined || !isName(user) || !roles.every(isName) || roles.length > 256) return null;
   if (!requests.every(isName) || requests.length > 64 || (mfa !== null && !isName(mfa)) || traits === null) return null;
-  return { user, roles, traits, mfa, requests, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
+  return { user, roles, traits, mfa, requests, cluster: null, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
 }
 
 const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);

@@ -95,7 +95,7 @@ const requestRule = z.strictObject({
   /** Logins one may ask for on those nodes; none given: those that the role allows elsewhere. */
   logins: z.array(login).max(64).default([]),
   max_duration: seconds(60, 2_592_000).default(28_800),
-  thresholds: z.strictObject({ approve: z.number().int().min(1).max(32).default(1), deny: z.number().int().min(1).max(32).default(1) }).default({ approve: 1, deny: 1 }),
+  thresholds: z.strictObject({ approve: z.number().int().min(1).max(32).default(1), deny: z.number().int().min(1).max(32).default(1) }).prefault({}),
 });
 export type RequestRule = z.output<typeof requestRule>;
 
@@ -116,7 +116,6 @@ const both = {
   approve: z.array(approveRule).max(64).default([]),
   rules: z.array(resourceRule).max(64).default([]),
 };
-const none = { nodes: {}, logins: [], kubernetes: [], sessions: [], approve: [], rules: [], request: [] };
 const allow = z.strictObject({ ...both, request: z.array(requestRule).max(64).default([]) });
 const deny = z.strictObject({
   ...both,
@@ -134,7 +133,6 @@ const enhanced = z.strictObject({
   mode: z.enum(['off', 'best_effort', 'strict']).default('best_effort'),
   classes: z.array(z.enum(kernelEventClasses)).max(5).default([...kernelEventClasses]),
 });
-const recordingDefault = { mode: 'strict', streams: 'limited', limit: 1 << 20, enhanced: { mode: 'best_effort', classes: [...kernelEventClasses] } } as const;
 
 export const roleSchema = z.strictObject({
   kind: z.literal('role'),
@@ -144,8 +142,8 @@ export const roleSchema = z.strictObject({
   description: text(1024).default(''),
   /** How long certificates of this role live: one minute to 30 hours. */
   max_ttl: seconds(60, 108_000).default(43_200),
-  allow: allow.default(none),
-  deny: deny.default({ ...none, port_forwarding: false, agent_forwarding: false }),
+  allow: allow.prefault({}),
+  deny: deny.prefault({}),
   port_forwarding: z.boolean().default(true),
   agent_forwarding: z.boolean().default(true),
   /** A session ends after so long, from a minute to 30 days; left out: no limit. */
@@ -165,9 +163,9 @@ export const roleSchema = z.strictObject({
       /** Bytes kept per direction of a stream without a terminal. */
       limit: z.number().int().min(0).max(1 << 30).default(1 << 20),
       /** What the kernel tells of the session: commands, files, connections. */
-      enhanced: enhanced.default({ mode: 'best_effort', classes: [...kernelEventClasses] }),
+      enhanced: enhanced.prefault({}),
     })
-    .default({ ...recordingDefault, enhanced: { mode: 'best_effort', classes: [...kernelEventClasses] } }),
+    .prefault({}),
   /** Short for `sessions` that list, view, follow and export: those of `all`, of the user's `own`, or `none`. */
   view: z.enum(['all', 'own', 'none']).default('own'),
   /** Short for `rules` on everything. */

@@ -14,24 +14,23 @@
  * `LiveCa` follows the state store: after each change everything is read again, keys that are open already stay open.
  * Tested in ca.test.ts and rotations.test.ts.
  */
-import { X509Certificate, randomBytes } from 'node:crypto';
+import { X509Certificate, createHash, randomBytes } from 'node:crypto';
 import type { CaPhase, CaTrust } from '#schemas/api.js';
+import { CLUSTER_NAMESPACE } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import type { ServiceName } from '#schemas/identity.js';
 import { encodeCertificate, encodeUnsigned } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { armorSshsig, encodeSshsig, sshsigSignedData } from '#schemas/ssh/signature.js';
+import { caNames } from './names.js';
+import type { CaName, SshCaName } from './names.js';
 import { holderOf, newKeySigns } from './rotation.js';
 import type { Holder } from './rotation.js';
 import { sshBlob, sshSign } from './signer.js';
 import type { CaAlgorithm, CaSigner } from './signer.js';
 import { selfSign, serviceLeaf, userLeaf } from './x509.js';
 import type { X509User, X509Validity } from './x509.js';
-
-export const sshCaNames = ['ssh-user', 'ssh-host', 'recording'] as const;
-export type SshCaName = (typeof sshCaNames)[number];
-export const caNames = [...sshCaNames, 'x509-user', 'x509-service'] as const;
-export type CaName = (typeof caNames)[number];
 
 /** What the state store keeps of a key. */
 export interface CaKey {
@@ -74,6 +73,8 @@ export interface CaState {
 export interface Ca {
   /** All that is public, for everybody. */
   readonly trust: CaTrust;
+  /** Signatures over a statement of this cluster (PROTOCOL.sshsig, armored), one by each SSH user CA key that is trusted now. */
+  signStatement(statement: Uint8Array): Promise<readonly string[]>;
   issueSsh(ca: SshCaName, fields: Omit<CertificateFields, 'nonce' | 'signatureKey'>): Promise<Buffer>;
   /** PEM. */
   issueService(name: ServiceName, spkiPem: string, validity: X509Validity): Promise<string>;
@@ -156,6 +157,12 @@ function composeCa(cas: ReadonlyMap<CaName, OpenCa>): Ca {
         authority: signs('x509-service', 'server').key.public,
       },
     },
+    signStatement(statement) {
+      const { active, next } = cas.get('ssh-user')!;
+      const signed = sshsigSignedData(CLUSTER_NAMESPACE, 'sha512', createHash('sha512').update(statement).digest());
+      return Promise.all([active, ...(next === undefined ? [] : [next])].map(async ({ signer }) =>
+        armorSshsig(encodeSshsig({ publicKey: sshBlob(signer), namespace: CLUSTER_NAMESPACE, hashAlgorithm: 'sha512', signature: await sshSign(signer, signed) }))));
+    },
     async issueSsh(name, fields) {
       const { signer } = signs(name, holderOf[name]);
       const whole: CertificateFields = { ...fields, nonce: randomBytes(32), signatureKey: sshBlob(signer) };
@@ -207,6 +214,10 @@ export class LiveCa implements Ca {
   /** What was there before goes on when this rejects. */
   async refresh(): Promise<void> {
     this.#now = await openCas(await this.#read(), this.#places, this.#opened);
+  }
+
+  signStatement(...args: Parameters<Ca['signStatement']>): Promise<readonly string[]> {
+    return this.#now.signStatement(...args);
   }
 
   issueSsh(...args: Parameters<Ca['issueSsh']>): Promise<Buffer> {

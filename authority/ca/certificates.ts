@@ -4,6 +4,7 @@
  * | certificate | CA        | principals                                   | life                    | shown to          |
  * | user        | ssh-user  | logins of the roles, `-steno-any` for `*`    | least `max_ttl`         | gateways          |
  * | session     | ssh-user  | the one login                                | 5 min                   | nodes, by gateway |
+ * | cluster     | ssh-user  | the one login                                | 5 min                   | a trusted cluster's gateways |
  * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
  * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
  *
@@ -13,7 +14,7 @@
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
-  EXTENSION_VIA, NODE_DOMAIN, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, identityExtensions,
+  EXTENSION_VIA, NODE_DOMAIN, OPTION_CLUSTER_ONLY, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, identityExtensions,
 } from '#schemas/identity.js';
 import type { ServiceName, UserIdentity } from '#schemas/identity.js';
 import { loginsOf } from '#schemas/policy/node.js';
@@ -93,6 +94,22 @@ export function sessionShape(
       [EXTENSION_VIA, session.user],
       ...permissions(session.decision.portForwarding, session.decision.agentForwarding),
     ]),
+  };
+}
+
+/**
+ * What a gateway shows to the gateways of a trusted cluster: who the user is here, for the other side to map. Counts
+ * nowhere but there, by its critical option.
+ */
+export function clusterShape(
+  session: Parameters<typeof sessionShape>[0] & { readonly identity: UserIdentity; readonly cluster: string }, publicKey: Uint8Array, now: number,
+): CertificateShape {
+  const shape = sessionShape(session, publicKey, now);
+  return {
+    ...shape,
+    keyId: `user=${session.user} to cluster ${session.cluster} via ${session.gateway}`,
+    criticalOptions: new Map([[OPTION_CLUSTER_ONLY, session.cluster]]),
+    extensions: new Map([...shape.extensions, ...identityExtensions({ ...session.identity, traits: {}, mfa: null, requests: [] })]),
   };
 }
 

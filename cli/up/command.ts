@@ -19,6 +19,7 @@ interface UpOptions {
   readonly webListen: string;
   readonly objects?: string;
   readonly state?: string;
+  readonly clusterName?: string;
   readonly sealKey?: string;
   readonly askPassphrase?: boolean;
   readonly caSigner?: string;
@@ -36,6 +37,7 @@ export function upCommand(): Command {
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
+    .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
     .option('--ask-passphrase', 'seal the CA keys with a passphrase at the first start, asked for here; or in the file $STENO_SEAL_PASSPHRASE_FILE')
     .option('--ca-signer <file>', 'YAML that says which PKCS#11 token new CA keys are made in')
     .option('--fips', 'only algorithms that FIPS 140 approves; needs OpenSSL\'s FIPS provider')
@@ -62,7 +64,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) => startMachine(
         {
           dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen, objects: options.objects,
-          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey,
+          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
         { log: openLog('up'), progress },

@@ -37,6 +37,8 @@ export interface MachineOptions {
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
   readonly sealKey: string | undefined;
+  /** `main` when left out. */
+  readonly cluster: string | undefined;
   readonly sealPassphrase: string | undefined;
   readonly caSigner: SignerConfig | undefined;
   /** Only approved algorithms, in every stage. */
@@ -91,6 +93,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     await start('authority', '../../authority/main.js', {
       dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`,
       ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
+      ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
       ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }), ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
     });
     const services = { socket: dir.socket, authority: authorityUrl };

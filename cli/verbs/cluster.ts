@@ -1,11 +1,9 @@
-/** `steno nodes`, `steno roles`, `steno apply`: what the authority knows. */
+/** `steno nodes`: what the authority knows of them. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { parseAllDocuments } from 'yaml';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
-import { roleSchema } from '#schemas/role.js';
-import type { NodeRecord, Role } from '#schemas/role.js';
+import type { NodeRecord } from '#schemas/role.js';
 import { openClient } from '../client.js';
 import { openHome, splitAddress } from '../home.js';
 import { json, moment, standardOutput, table } from '../output.js';
@@ -74,57 +72,4 @@ export function readHostKeys(text: string): string[] {
       const match = /(?:^|\s)((?:ssh-|ecdsa-|sk-)[a-z0-9@.-]+)\s+([A-Za-z0-9+/]+={0,2})/.exec(line);
       return match === null ? [] : [`${match[1]} ${match[2]}`];
     });
-}
-
-export function rolesCommand(): Command {
-  return new Command('roles')
-    .description('list roles')
-    .option('--json', 'print JSON')
-    .action(async (options: { json?: boolean }) => {
-      const roles = await openClient(openHome()).authority<Role[]>('GET', '/v1/roles');
-      if (options.json === true) return json(standardOutput, roles);
-      table<Role>(standardOutput, roles, [
-        { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
-        { title: 'LOGINS', value: ({ allow }) => allow.logins.join(',') },
-        { title: 'NODES', value: ({ allow }) => Object.entries(allow.nodes).map(([key, value]) => `${key}=${value}`).join(',') },
-        { title: 'RECORDING', value: ({ recording }) => `${recording.mode}, ${recording.streams}` },
-        { title: 'VIEW', value: ({ view }) => view },
-      ]);
-    });
-}
-
-export function applyCommand(): Command {
-  return new Command('apply')
-    .description('create or replace roles from a YAML file')
-    .requiredOption('-f, --file <file>', 'YAML documents; - for standard input')
-    .action(async (options: { file: string }) => {
-      const text = readFileSync(options.file === '-' ? 0 : options.file, 'utf8');
-      const client = openClient(openHome());
-      for (const role of parseRoles(text, options.file)) {
-        await client.authority('PUT', `/v1/roles/${role.name}`, role);
-        standardOutput.out.write(`role ${role.name} applied\n`);
-      }
-    });
-}
-
-/** All documents are checked before any is sent: a file is applied whole or not at all, as far as its form goes. */
-export function parseRoles(text: string, file: string): Role[] {
-  if (text.length > 1 << 20) throw new StenoError('TOO_LARGE', `${file} is over 1 MiB`);
-  // Aliases are refused: a few lines of them expand to gigabytes.
-  return parseAllDocuments(text).map((document) => {
-    const [fault] = document.errors;
-    if (fault !== undefined) throw new StenoError('BAD_REQUEST', `${file}: ${fault.message}`);
-    let value: unknown;
-    try {
-      value = document.toJS({ maxAliasCount: 0 });
-    } catch (cause) {
-      throw new StenoError('BAD_REQUEST', `${file}: aliases are not allowed`, { cause });
-    }
-    const parsed = roleSchema.safeParse(value);
-    if (!parsed.success) {
-      const [issue] = parsed.error.issues;
-      throw new StenoError('BAD_REQUEST', `${file}: ${issue!.path.join('.') || 'document'}: ${issue!.message}`);
-    }
-    return parsed.data;
-  });
 }

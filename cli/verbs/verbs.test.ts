@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { parseRoles, readHostKeys } from './cluster.js';
+import { explanation } from './access.js';
+import { readHostKeys } from './cluster.js';
 import { parseOffset } from './play.js';
 import { parseLimit, parseMoment } from './sessions.js';
 
@@ -27,18 +28,25 @@ describe('arguments', () => {
   });
 });
 
-describe('roles from YAML', () => {
-  it('fills in what is not said, strictly', () => {
-    const [role] = parseRoles('kind: role\nname: dev\nallow:\n  nodes: {env: dev}\n  logins: [deploy]\n', 'f');
-    expect(role).toMatchObject({ name: 'dev', view: 'own', administer: false, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 } });
+describe('what access check prints', () => {
+  const head = { user: 'ann', node: 'web-1', login: 'www', lock: null, because: [], others: [] };
+  it('names role, rule and line, and the terms', () => {
+    const text = explanation({
+      ...head, allowed: true, reason: 'role web allows it', because: [{ role: 'web', rule: 'allow.logins[0]', line: 7, text: '- www' }, { role: 'old', rule: 'view', line: null, text: '' }],
+      terms: {
+        roles: ['web'], recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, enhanced: { mode: 'off', classes: [] }, port_forwarding: true, agent_forwarding: false,
+        max_session_length: 5400, idle_timeout: null, max_sessions: 2, disconnect_expired_cert: false, require_session_mfa: true,
+      },
+    });
+    expect(text.split('\n')).toEqual([
+      'ann may log in as www on web-1: role web allows it', '  role web, allow.logins[0], line 7: - www', '  role old, view', '  under the terms of web:',
+      '    recording strict, streams limited to 1.0 MiB, kernel events off', '    port forwarding yes, agent forwarding no', '    ends after 1 h 30 min', '    at most 2 at a time on a gateway',
+      '    asks for a second factor each time', '',
+    ]);
   });
 
-  const bad: readonly [string, string, RegExp][] = [
-    ['an unknown field', 'kind: role\nname: dev\nalow: {}\n', /alow|unrecognized/i],
-    ['a wrong kind', 'kind: user\nname: dev\n', /kind/],
-    ['a name with a path in it', 'kind: role\nname: ../x\n', /name/],
-    ['broken YAML', 'kind: role\nname: [\n', /f:/],
-    ['an alias bomb', 'kind: role\nname: dev\nallow: {logins: &a [root], nodes: {}}\ndeny: {logins: *a, nodes: {}}\n', /alias/i],
-  ];
-  for (const [name, text, message] of bad) it(`refuses ${name}`, () => expect(() => parseRoles(text, 'f')).toThrow(message));
+  it('says what each role lacks, and that a lock is in force', () => {
+    expect(explanation({ ...head, allowed: false, reason: 'no role of ann allows it', others: [{ role: 'web', why: 'allows the login, but not the node web-1' }] })).toContain('  role web allows the login, but not the node web-1\n');
+    expect(explanation({ ...head, allowed: true, reason: 'role web allows it', lock: 'user ann' })).toMatch(/^ann may not .* a lock on user ann is in force\n {2}without the lock: allowed/);
+  });
 });

@@ -12,7 +12,7 @@ import { createHash } from 'node:crypto';
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
-import { identityOf, parseTarget, PRINCIPAL_ANY, userCriticalOptions } from '#schemas/identity.js';
+import { parseTarget, PRINCIPAL_ANY } from '#schemas/identity.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
 import { isPermittedKey } from '#runtime/ssh/algorithms.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
@@ -20,7 +20,8 @@ import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
-import { verify } from '#runtime/ssh/keys.js';
+import { issuerOf } from '#runtime/request-auth.js';
+import { verifyRepeated } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { assertAdmitted } from './authorization.js';
 import { message, MSG } from './messages.js';
@@ -53,8 +54,6 @@ export interface AdmissionDeps {
 const maxRefusals = 6;
 const maxBanners = 3;
 const maxUserName = 256;
-/** Beside Steno's own, one that `provesPossession` enforces. */
-const knownCriticalOptions: ReadonlySet<string> = new Set([...userCriticalOptions, 'verify-required']);
 
 /** Plain keys whose certificates were admitted lately. */
 export class KnownKeys {
@@ -144,20 +143,21 @@ export class Admission {
     if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
     const certificate = parseCertificate(blob);
     const destination = destinationOf(this.#entry, userName);
+    const issuer = issuerOf(certificate, snapshot);
     const admission = checkCertificate(certificate, {
       kind: 'user',
       now: this.#deps.now() / 1000,
       // A host certificate fails by its kind, whoever signed it; by Steno's host CA it should hear that, and no other reason.
-      trusted: (certificate.kind === 'host' ? snapshot.ssh_host_ca : snapshot.ssh_user_ca).map((line) => parseAuthorizedLine(line).blob),
+      trusted: certificate.kind === 'host' ? snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob) : issuer.trusted,
       sourceAddress: this.#source,
-      verify,
-      knownCriticalOptions,
+      verify: verifyRepeated,
+      // Beside Steno's own, one that `provesPossession` enforces.
+      knownCriticalOptions: new Set([...issuer.criticalOptions, 'verify-required']),
     });
     if (!admission.ok) throw new StenoError(admission.code, admission.detail);
     if (!isPermittedKey(algorithm)) throw new StenoError('KEY_GARBLED', 'in FIPS mode keys are ECDSA or RSA');
     if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'it is offered under another algorithm');
-    const identity = identityOf(certificate);
-    if (identity === null) throw new StenoError('CERT_GARBLED', 'it does not name a user of Steno');
+    const identity = issuer.identify(certificate);
     const wanted = destination.kind === 'node' ? destination.login : userName;
     const isOwnName = destination.kind === 'jump' && userName === identity.user;
     if (!isOwnName && !allowsLogin(certificate, wanted)) throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);

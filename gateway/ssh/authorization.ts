@@ -3,6 +3,8 @@
  * the snapshot changes. Tested in gateway.test.ts; the rules themselves in schemas/policy/node.test.ts.
  */
 import type { Snapshot } from '#schemas/api.js';
+import { remoteNode } from '#schemas/cluster.js';
+import type { RemoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
 import { decide } from '#schemas/policy/node.js';
@@ -10,14 +12,24 @@ import type { Allowed } from '#schemas/policy/node.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { assertUnlocked, lockTargets, subjectOf } from '#runtime/request-auth.js';
 
-/** Throws NODE_UNKNOWN, LOCKED or ACCESS_DENIED. `now`: ms since 1970. */
-export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): { readonly node: NodeRecord; readonly decision: Allowed } {
-  const node = snapshot.nodes.find(({ name }) => name === target.node);
+export interface Authorized {
+  readonly node: NodeRecord;
+  readonly decision: Allowed;
+  /** Set where the way leads through the gateways of a trusted cluster. */
+  readonly remote: RemoteNode | undefined;
+}
+
+/** Throws NODE_UNKNOWN, LOCKED or ACCESS_DENIED. `now`: ms since 1970. A node of our own comes before one of another cluster. */
+export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): Authorized {
+  const own = snapshot.nodes.find(({ name }) => name === target.node);
+  // Who came from another cluster goes no further: trust is not passed on.
+  const remote = own === undefined && identity.cluster === null ? remoteNode(snapshot.clusters, target.node) : undefined;
+  const node = own ?? remote?.node;
   if (node === undefined) throw new StenoError('NODE_UNKNOWN', target.node);
   assertAdmitted(snapshot, identity, target, now);
   const decision = decide(subjectOf(identity, snapshot.roles), node, target.login);
   if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
-  return { node, decision };
+  return { node, decision, remote };
 }
 
 /** Throws LOCKED for a lock on the user, a role, request or device of the certificate, or the target if there is one. */

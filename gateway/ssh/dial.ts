@@ -25,6 +25,8 @@ const DIAL_LIMIT_MS = 15_000;
 
 export interface DialRequest {
   readonly node: NodeRecord;
+  /** What its host certificate must name; the node's name unless given. */
+  readonly hostName?: string;
   readonly login: string;
   readonly key: SshPrivateKey;
   /** Blob of the certificate for `key`. */
@@ -38,7 +40,7 @@ export interface DialRequest {
 }
 
 /** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY, NODE_REFUSED, or what `certificate` rejects with. */
-export async function dial({ node, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
+export async function dial({ node, hostName = node.name, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
   certificate.catch(() => undefined);
   const address = parseAddress(node.address);
   if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
@@ -65,7 +67,7 @@ export async function dial({ node, login, key, certificate, hostAuthorities, now
       const transport = new Transport(new SocketWire(socket), {
         kind: 'client',
         hostVerifier: hostVerifier({
-          hostname: node.name,
+          hostname: hostName,
           authorities: hostAuthorities,
           pinned: node.host_keys.map((line) => parseAuthorizedLine(line).blob),
           now,
@@ -104,7 +106,7 @@ function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, cert
 }
 
 const addressPattern = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]\s]+)):(\d{1,5})$/;
-function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
+export function parseAddress(text: string): { readonly host: string; readonly port: number } | null {
   const match = addressPattern.exec(text);
   const port = Number(match?.[3]);
   return match === null || port < 1 || port > 65_535 ? null : { host: match[1] ?? match[2]!, port };

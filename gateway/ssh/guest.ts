@@ -14,11 +14,13 @@ import type { Target } from '#schemas/identity.js';
 import type { Allowed } from '#schemas/policy/node.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { ParsedKey } from 'ssh2';
+import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
 import { dial } from './dial.js';
+import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
@@ -111,9 +113,9 @@ export class Guest {
   recheck(snapshot: Snapshot): readonly Ended[] {
     const stage = this.#stage;
     if (stage.kind !== 'jump' && stage.kind !== 'relaying') return [];
-    const { identity } = stage.admitted;
     const now = this.#deps.now();
     try {
+      const identity = identityNow(stage.admitted.identity, stage.admitted.certificate, snapshot);
       if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
       else assertAdmitted(snapshot, identity, undefined, now);
     } catch (error) {
@@ -172,15 +174,18 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node } = authorize(snapshot, admitted.identity, target, this.#deps.now());
-      const transport = await dial({
+      const { node, remote } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      const request = {
         node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
-      });
+      };
+      const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));
       if (client.closed) return transport.end();
       // What was allowed when the dial began may be locked by now; the snapshots meanwhile passed this guest by.
       try {
-        this.#relay(admitted, target, authorize(this.#deps.snapshot() ?? snapshot, admitted.identity, target, this.#deps.now()).decision, transport);
+        const latest = this.#deps.snapshot() ?? snapshot;
+        const identity = identityNow(admitted.identity, admitted.certificate, latest);
+        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()).decision, transport);
       } catch (error) {
         transport.end();
         throw error;

@@ -14,7 +14,7 @@ import { StenoError } from '#schemas/errors.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { certificateType, parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import { equalBytes, SshReader } from '#schemas/ssh/wire.js';
-import { fingerprint, verify } from './keys.js';
+import { fingerprint, verifyRepeated } from './keys.js';
 import type { SshPrivateKey } from './keys.js';
 
 export type CertificateSource = () => Uint8Array;
@@ -101,7 +101,7 @@ function hostProblem(blob: Uint8Array, { hostname, authorities, pinned = [], now
   const isCertificate = plainKeyType(new SshReader(blob, 'KEY_GARBLED').utf8('the key type', 64)) !== undefined;
   if (!isCertificate) return isPinned(blob, pinned) ? undefined : `its key ${fingerprint(blob)} is not known`;
   const certificate = parseCertificate(blob);
-  const admission = checkCertificate(certificate, { kind: 'host', now: now(), trusted: authorities, principal: hostname, verify });
+  const admission = checkCertificate(certificate, { kind: 'host', now: now(), trusted: authorities, principal: hostname, verify: verifyRepeated });
   // A pinned key stays trusted when its owner adds a certificate of somebody else.
   if (admission.ok || isPinned(certificate.publicKey, pinned)) return undefined;
   return `its certificate ${fingerprint(certificate.publicKey)} is refused (${admission.code}: ${admission.detail})`;

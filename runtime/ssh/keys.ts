@@ -45,7 +45,17 @@ const userVerifiedFlag = 0x04;
 
 /** Ed25519, unless FIPS mode or the caller wants ECDSA. */
 export function generateKey(type: 'ed25519' | 'p256' = fipsMode() ? 'p256' : 'ed25519'): SshPrivateKey {
-  return privateKey(type === 'ed25519' ? generateKeyPairSync('ed25519').privateKey : generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey);
+  return privateKey(createPrivateKey(generateKeyPem(type)));
+}
+
+/**
+ * A new private key, PKCS#8 in PEM. Not a key object: in Node 20, exporting what the generator itself made waits for ever
+ * for its own lock when garbage is collected meanwhile.
+ */
+export function generateKeyPem(type: 'ed25519' | 'p256'): string {
+  const [pkcs8, spki] = [{ type: 'pkcs8', format: 'pem' } as const, { type: 'spki', format: 'pem' } as const];
+  if (type === 'ed25519') return generateKeyPairSync('ed25519', { privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
+  return generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
 }
 
 /** From an OpenSSH private key file or PKCS#8 (or SEC1, PKCS#1) PEM, unencrypted; else throws KEY_GARBLED. */
@@ -68,6 +78,21 @@ export function verify(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: 
   } catch {
     return false;
   }
+}
+
+const verified = new Set<string>();
+const maxVerified = 10_000;
+
+/** As `verify`, for what is shown again and again, such as a CA's signature under a certificate: what held once holds for good. */
+export function verifyRepeated(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array): boolean {
+  const digest = createHash('sha256');
+  for (const part of [publicBlob, signatureBlob, data]) digest.update(`${part.length} `).update(part);
+  const id = digest.digest('base64');
+  if (verified.has(id)) return true;
+  if (!verify(publicBlob, signatureBlob, data)) return false;
+  if (verified.size >= maxVerified) verified.delete(verified.values().next().value!);
+  verified.add(id);
+  return true;
 }
 
 /** Whether a signature by a security key says that it checked its user (PIN or biometrics), not just a touch. */

@@ -88,7 +88,6 @@ export class NodeIndex<T> {
 
 /** Which logins a list of patterns names. */
 export interface LoginPatterns {
-  readonly any: boolean;
   readonly literal: ReadonlyMap<string, number>;
   readonly templates: readonly { readonly at: number; readonly text: string; readonly expand: (person: Person) => readonly string[] }[];
 }
@@ -101,13 +100,19 @@ export function loginPatterns(patterns: readonly string[]): LoginPatterns {
     if (expand !== null) templates.push({ at, text, expand });
     else if (!literal.has(text)) literal.set(text, at);
   });
-  return { any: literal.has('*'), literal, templates };
+  return { literal, templates };
 }
 
 export interface CompiledRole {
   readonly role: Role;
+  /** Place in the order of names. */
+  readonly order: number;
+  /** Roles with the same one have the same limits, recording and forwardings. */
+  readonly options: number;
   readonly allowLogins: LoginPatterns;
   readonly allowExpression: Expression | undefined;
+  /** It asks nothing of a node. */
+  readonly everywhere: boolean;
 }
 
 export interface Denial {
@@ -120,6 +125,8 @@ export interface PolicyIndex {
   readonly roles: readonly CompiledRole[];
   readonly names: readonly string[];
   readonly allow: NodeIndex<CompiledRole>;
+  /** For a login, which of each role's logins names it as it stands, or -1; by the order of roles. For `loginPlaces`. */
+  readonly loginPlaces: Map<string, Int16Array>;
   /** Distinct templates of allowing logins. */
   readonly allowTemplates: ReadonlyMap<string, (person: Person) => readonly string[]>;
   readonly denyNodes: NodeIndex<CompiledRole>;
@@ -143,9 +150,15 @@ export function indexOf(roles: readonly Role[]): PolicyIndex {
 
 function makeIndex(roles: readonly Role[]): PolicyIndex {
   // By name, so that reasons do not depend on the order in which a certificate lists its roles.
-  const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map((role): CompiledRole => ({
-    role, allowLogins: loginPatterns(role.allow.logins),
+  const options = new Map<string, number>();
+  const optionsOf = ({ recording, port_forwarding, agent_forwarding, max_session_length, idle_timeout, max_sessions, disconnect_expired_cert, require_session_mfa }: Role): number => {
+    const key = JSON.stringify([recording, port_forwarding, agent_forwarding, max_session_length, idle_timeout, max_sessions, disconnect_expired_cert, require_session_mfa]);
+    return options.get(key) ?? options.set(key, options.size).get(key)!;
+  };
+  const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map((role, order): CompiledRole => ({
+    role, order, options: optionsOf(role), allowLogins: loginPatterns(role.allow.logins),
     allowExpression: role.allow.node_expression === undefined ? undefined : expressionOf(role.allow.node_expression, 'node'),
+    everywhere: role.allow.node_expression === undefined && Object.keys(role.allow.nodes).join() === '*' && role.allow.nodes['*'] === '*',
   }));
   const allow = new NodeIndex<CompiledRole>();
   const allowTemplates = new Map<string, (person: Person) => readonly string[]>();
@@ -166,9 +179,22 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
     for (const { text, at, expand } of denied.templates) if (!denyTemplates.has(text)) denyTemplates.set(text, { role: name, path: ['deny', 'logins', at], expand });
   }
   return {
-    roles: sorted, names: sorted.map(({ role }) => role.name), allow, allowTemplates, denyNodes, denyExpressions, denyLogins, denyAnyLogin: denyLogins.get('*'), denyTemplates,
+    loginPlaces: new Map(), roles: sorted, names: sorted.map(({ role }) => role.name), allow, allowTemplates, denyNodes, denyExpressions, denyLogins, denyAnyLogin: denyLogins.get('*'), denyTemplates,
     denyPortForwarding: roles.some(({ deny }) => deny.port_forwarding), denyAgentForwarding: roles.some(({ deny }) => deny.agent_forwarding),
   };
+}
+
+const MAX_LOGINS = 64;
+
+/** Which of each role's logins, templates aside, names this login, or -1; by the order of roles. */
+export function loginPlaces({ roles, loginPlaces: known }: PolicyIndex, login: string): Int16Array {
+  const places = known.get(login);
+  if (places !== undefined) return places;
+  // `*` stands for every login but root: root is named or not given.
+  const made = Int16Array.from(roles, ({ allowLogins: { literal } }) => (login === '*' ? undefined : literal.get(login)) ?? (login === 'root' ? -1 : literal.get('*') ?? -1));
+  if (known.size >= MAX_LOGINS) known.clear();
+  known.set(login, made);
+  return made;
 }
 
 export function scopeOf(subject: Subject, node: Labelled | null): Scope {

@@ -9,8 +9,8 @@
  */
 import { isLogin } from '../identity.js';
 import type { RecordingMode } from '../recording/line.js';
-import type { KernelEventClass, NodeRecord, Role } from '../role.js';
-import { indexOf, isEmpty, matchesSelector, scopeOf } from './compiled.js';
+import type { KernelEventClass, NodeRecord } from '../role.js';
+import { indexOf, isEmpty, loginPlaces, matchesSelector, scopeOf } from './compiled.js';
 import type { CompiledRole, Denial, Labelled, PolicyIndex } from './compiled.js';
 import type { Scope } from './label-expression.js';
 import type { Person } from './login-template.js';
@@ -58,16 +58,19 @@ export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels
     return { allowed: false, reason: `role ${denial.role} denies ${what}`, because: denial };
   }
   const templates = matchingTemplates(index, subject, login);
-  let first: { readonly one: CompiledRole; readonly at: number } | undefined;
-  const allowing: Role[] = [];
+  const places = loginPlaces(index, login);
+  const allowing: CompiledRole[] = [];
+  let ordered = true;
+  let last = -1;
   index.allow.visit(node, (one) => {
-    const at = loginAt(one, login, templates);
-    if (at === -1 || !allowsNode(one, node, scope)) return;
-    allowing.push(one.role);
-    if (first === undefined || one.role.name < first.one.role.name) first = { one, at };
+    if (loginAt(one, places, templates) === -1 || !allowsNode(one, node, scope)) return;
+    allowing.push(one);
+    ordered &&= one.order > last;
+    last = one.order;
   });
-  if (first === undefined) return { allowed: false, reason: `no role of ${subject.user} allows login ${login} on node ${node.name}`, because: null };
-  return combine(index, allowing, first);
+  if (allowing.length === 0) return { allowed: false, reason: `no role of ${subject.user} allows login ${login} on node ${node.name}`, because: null };
+  if (!ordered) allowing.sort((a, b) => a.order - b.order);
+  return combine(index, allowing, loginAt(allowing[0]!, places, templates));
 }
 
 /** May the subject act as any login at all on this node? What lists of nodes show. */
@@ -104,12 +107,9 @@ function loginsOfRole({ allowLogins }: CompiledRole, person: Person): readonly s
   return [...allowLogins.literal.keys(), ...allowLogins.templates.flatMap(({ expand }) => expand(person).filter((login) => login !== 'root' && isLogin(login)))];
 }
 
-function loginAt({ allowLogins }: CompiledRole, login: string, templates: ReadonlySet<string>): number {
-  const literal = allowLogins.literal.get(login);
-  if (literal !== undefined && login !== '*') return literal;
-  // `*` stands for every login but root: root is named or not given.
-  if (allowLogins.any && login !== 'root') return allowLogins.literal.get('*')!;
-  if (templates.size === 0) return -1;
+function loginAt({ order, allowLogins }: CompiledRole, places: Int16Array, templates: ReadonlySet<string>): number {
+  const place = places[order]!;
+  if (place !== -1 || templates.size === 0) return place;
   return allowLogins.templates.find(({ text }) => templates.has(text))?.at ?? -1;
 }
 
@@ -122,7 +122,8 @@ function matchingTemplates(index: PolicyIndex, person: Person, login: string): R
   return found;
 }
 
-function allowsNode({ role, allowExpression }: CompiledRole, node: Labelled, scope: Scope): boolean {
+function allowsNode({ role, everywhere, allowExpression }: CompiledRole, node: Labelled, scope: Scope): boolean {
+  if (everywhere) return true;
   const { nodes } = role.allow;
   if (allowExpression === undefined) return matchesSelector(nodes, node);
   return (isEmpty(nodes) || matchesSelector(nodes, node)) && allowExpression.evaluate(scope) === true;
@@ -149,13 +150,19 @@ function clauseOf(denial: Denial | undefined): Clause | null {
   return denial === undefined ? null : { role: denial.role, path: denial.path };
 }
 
-function combine(index: PolicyIndex, roles: readonly Role[], { one, at }: { readonly one: CompiledRole; readonly at: number }): Allowed {
-  const { name, allow } = one.role;
+/** `allowing`: in the order of names; `at`: which login of the first. */
+function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: number): Allowed {
+  const { name, allow } = allowing[0]!.role;
   let strict = false, full = false, limit = 0, port = false, agent = false, mfa = false, expired = false;
   let length: number | null = null, idle: number | null = null, sessions: number | null = null;
   let enhanced = 0;
   const classes = new Set<KernelEventClass>();
-  for (const role of roles) {
+  const seen = new Set<number>();
+  let last = -1;
+  for (const { role, options } of allowing) {
+    if (options === last || seen.has(options)) continue;
+    last = options;
+    seen.add(options);
     strict ||= role.recording.mode === 'strict';
     full ||= role.recording.streams === 'full';
     if (role.recording.limit > limit) limit = role.recording.limit;
@@ -167,10 +174,10 @@ function combine(index: PolicyIndex, roles: readonly Role[], { one, at }: { read
     idle = least(idle, role.idle_timeout);
     sessions = least(sessions, role.max_sessions);
     enhanced = Math.max(enhanced, enhancedModes.indexOf(role.recording.enhanced.mode));
-    if (role.recording.enhanced.mode !== 'off' && classes.size < 5) for (const known of role.recording.enhanced.classes) classes.add(known);
+    if (role.recording.enhanced.mode !== 'off') for (const known of role.recording.enhanced.classes) classes.add(known);
   }
   return {
-    allowed: true, by: name, roles: roles.map((role) => role.name).sort(),
+    allowed: true, by: name, roles: allowing.map(({ role }) => role.name),
     because: [{ role: name, path: ['allow', isEmpty(allow.nodes) ? 'node_expression' : 'nodes'] }, { role: name, path: ['allow', 'logins', at] }],
     recording: { mode: strict ? 'strict' : 'best_effort', streams: full ? 'full' : 'limited', limit },
     enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },

@@ -11,14 +11,18 @@ import { columnTypes } from './dialect.js';
 import type { StateEngine, StateMigration } from './dialect.js';
 import { tables } from './migrations/0001_tables.js';
 import { caKeys } from './migrations/0002_ca_keys.js';
-import { requestNonces } from './migrations/0009_request_nonces.js';
 import { users } from './migrations/0003_users.js';
+import { roleDocuments } from './migrations/0004_role_documents.js';
+import { clusters } from './migrations/0007_clusters.js';
+import { requestNonces } from './migrations/0009_request_nonces.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
   '0001_tables': tables,
   '0002_ca_keys': caKeys,
   '0003_users': users,
+  '0004_role_documents': roleDocuments,
+  '0007_clusters': clusters,
   '0009_request_nonces': requestNonces,
 };
 

@@ -31,9 +31,14 @@ export interface UserTable {
 
 export interface RoleTable {
   name: string;
-  /** The role's document as JSON. */
+  /** The role's document as JSON, defaults filled in. */
   document: Json;
   updated_at: Moment;
+  /** The YAML as it was written; empty for roles from before there was a text. */
+  source: Generated<string>;
+  /** Grows by one with every change. */
+  revision: Generated<number>;
+  updated_by: Generated<string>;
 }
 
 export interface NodeTable {
@@ -273,6 +278,23 @@ export interface BotInstanceTable {
   stopped_at: Moment | null;
 }
 
+export interface TrustedClusterTable {
+  name: string;
+  /** A `TrustedCluster`. */
+  document: Json;
+  created_by: string;
+  created_at: Moment;
+  updated_at: Moment;
+}
+
+/** One row: what our own statement says beside our keys. */
+export interface OwnClusterTable {
+  id: number;
+  /** `host:port`, an array. */
+  gateways: Json;
+  updates: string | null;
+}
+
 export interface StateSchema {
   users: UserTable;
   roles: RoleTable;
@@ -287,6 +309,8 @@ export interface StateSchema {
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
   request_nonces: RequestNonceTable;
+  trusted_clusters: TrustedClusterTable;
+  own_cluster: OwnClusterTable;
   mfa_devices: MfaDeviceTable;
   recovery_codes: RecoveryCodeTable;
   invitations: InvitationTable;

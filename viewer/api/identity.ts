@@ -8,6 +8,7 @@
 import { createHash } from 'node:crypto';
 import { parse, serialize } from 'cookie';
 import type { WebIdentity } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import type { UserIdentity } from '#schemas/identity.js';
 import { sessionScope } from '#schemas/policy/session.js';
@@ -24,6 +25,8 @@ export interface ViewerAuthority {
   webSession(token: string): Promise<WebIdentity>;
   /** Ends a web session; free for one that is over. */
   signOut(token: string): Promise<void>;
+  /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
+  clusterStatement(): Promise<SignedStatement>;
   /** Called when roles, locks or grants have changed; returns how to stop. */
   onChange(callback: () => void): () => void;
 }

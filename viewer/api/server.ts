@@ -13,6 +13,7 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
 import type { ApiError, Me, SegmentIndex } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -99,6 +100,13 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.setNotFoundHandler((_, reply) => void sendError(reply, new StenoError('NOT_FOUND')));
 
   const identify = (request: FastifyRequest): Promise<Identified> => identities.identify(factsOf(request.raw));
+
+  // For whoever trusts this cluster: public keys and addresses, signed. No identity is asked, the other side has none here.
+  app.get('/cluster', async (request, reply): Promise<SignedStatement> => {
+    perAddress.take(request.ip, clock());
+    void reply.header('cache-control', 'no-store');
+    return deps.authority.clusterStatement();
+  });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
     perAddress.take(request.ip, clock());

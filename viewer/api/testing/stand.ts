@@ -105,6 +105,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     {
       objects, events,
       authority: {
+        clusterStatement: async () => { throw new StenoError('NOT_FOUND', 'this cluster was never exported'); },
         signIn: async (text) => {
           const found = identity(text, 'link');
           if (used.has(text)) throw new StenoError('LINK_USED');
@@ -122,7 +123,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
         verify({ authorization }: ReceivedRequest): Caller {
           if (authorization !== 'Steno by alice') throw new StenoError('CERT_BAD_SIGNATURE');
           const role = roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' });
-          return { identity: { user: 'alice', roles: ['all-viewer'], traits: {}, mfa: null, requests: [], serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
+          return { identity: { user: 'alice', roles: ['all-viewer'], traits: {}, mfa: null, requests: [], cluster: null, serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
         },
       },
       live: { url: live.url, tls: {} }, log: pino({ level: 'silent' }), clock: Date.now,

@@ -1,0 +1,32 @@
+/** What the authority does about trusted clusters, and for whom. Tested in clusters.test.ts. */
+import { z } from 'zod';
+import { clusterName, clusterStatement, roleMap, signedStatement } from '#schemas/cluster.js';
+import { StenoError } from '#schemas/errors.js';
+import type { Directory } from '../directory.js';
+import { noBody, route } from '../http.js';
+import type { Route } from '../http.js';
+import type { Clusters } from './clusters.js';
+
+const exportBody = clusterStatement.pick({ gateways: true, updates: true });
+const trustBody = z.strictObject({ signed: signedStatement, role_map: roleMap, reach: z.boolean() });
+
+export function clusterRoutes(clusters: Clusters, directory: Directory): readonly Route[] {
+  return [
+    route('GET /v1/clusters', ['administer'], 'cluster.list', noBody, async () => directory.current().clusters),
+    route('POST /v1/cluster-statement', ['administer'], 'cluster.export', exportBody, ({ caller, body }) => clusters.export(body, caller)),
+    route('GET /v1/cluster-statement', ['viewer'], 'cluster.statement', noBody, async () => {
+      const signed = await clusters.statement();
+      if (signed === undefined) throw new StenoError('NOT_FOUND', 'this cluster was never exported');
+      return signed;
+    }),
+    route('PUT /v1/clusters/:name', ['administer'], 'cluster.trust', trustBody, ({ caller, body, params }) => clusters.trust(named(params['name']), body, caller)),
+    route('POST /v1/clusters/:name/refresh', ['administer'], 'cluster.update', noBody, ({ caller, params }) => clusters.refresh(named(params['name']), caller)),
+    route('DELETE /v1/clusters/:name', ['administer'], 'cluster.untrust', noBody, ({ caller, params }) => clusters.untrust(named(params['name']), caller)),
+  ];
+}
+
+function named(text: string | undefined): string {
+  const parsed = clusterName.safeParse(text);
+  if (!parsed.success) throw new StenoError('BAD_REQUEST', 'name: is not the name of a cluster');
+  return parsed.data;
+}

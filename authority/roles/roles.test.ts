@@ -1,0 +1,115 @@
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import type { AccessExplanation, RoleDocument } from '#schemas/api.js';
+import { roleSchema } from '#schemas/role.js';
+import { parseResource } from '#runtime/resources/document.js';
+import { Cleanup, administrator, authorityIn, temporaryFolder } from '../testkit.js';
+import type { Administrator } from '../testkit.js';
+import { sourceOf } from './roles.js';
+import type { AppliedRole } from './roles.js';
+
+const cleanup = new Cleanup();
+let dir: string;
+let admin: Administrator;
+beforeEach(async () => {
+  dir = temporaryFolder(cleanup);
+  admin = await administrator(await authorityIn(dir, cleanup), cleanup);
+});
+afterEach(() => cleanup.run());
+
+const text = (name: string, more = ''): string => `kind: role\nname: ${name}\nallow:\n  nodes: {env: dev}\n  logins: [www]\n${more}`;
+type Document = { readonly source: string; readonly revision?: number | null };
+const apply = async (documents: readonly Document[], check = false): Promise<readonly AppliedRole[]> =>
+  ((await admin.call('POST', '/v1/roles', { documents, check })) as { applied: readonly AppliedRole[] }).applied;
+const get = async (name: string): Promise<RoleDocument> => (await admin.call('GET', `/v1/roles/${name}`)) as RoleDocument;
+const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'done', (error: { code?: string }) => error.code ?? String(error));
+
+describe('applying', () => {
+  test('keeps the text, counts revisions, and leaves what is the same', async () => {
+    const source = `# who may touch web servers\n${text('web')}`;
+    expect(await apply([{ source }])).toEqual([{ name: 'web', outcome: 'created', from: null, to: 1 }]);
+    expect(await apply([{ source }])).toEqual([{ name: 'web', outcome: 'unchanged', from: 1, to: 1 }]);
+    expect(await apply([{ source: text('web', 'view: none\n') }])).toEqual([{ name: 'web', outcome: 'updated', from: 1, to: 2 }]);
+    expect(await get('web')).toMatchObject({ revision: 2, source: text('web', 'view: none\n'), updated_by: admin.login.user, role: { view: 'none' } });
+  });
+
+  test('is for all documents or none', async () => {
+    expect(await code(apply([{ source: text('a') }, { source: text('b', 'viw: none\n') }]))).toBe('DOCUMENT_INVALID');
+    expect(await code(apply([{ source: text('a') }, { source: text('a') }]))).toBe('DOCUMENT_INVALID');
+    expect(await code(get('a'))).toBe('NOT_FOUND');
+  });
+
+  test('as a check says what would happen and changes nothing', async () => {
+    expect(await apply([{ source: text('a') }], true)).toEqual([{ name: 'a', outcome: 'created', from: null, to: 1 }]);
+    expect(await code(get('a'))).toBe('NOT_FOUND');
+  });
+
+  test('what was made from another revision is refused', async () => {
+    await apply([{ source: text('a'), revision: null }]);
+    expect(await code(apply([{ source: text('a', 'view: none\n'), revision: null }]))).toBe('REVISION_CONFLICT');
+    await apply([{ source: text('a', 'view: none\n'), revision: 1 }]);
+    expect(await code(apply([{ source: text('a', 'view: all\n'), revision: 1 }]))).toBe('REVISION_CONFLICT');
+    expect((await get('a')).revision).toBe(2);
+  });
+
+  test('of two at the same time from the same revision, one is refused', async () => {
+    await apply([{ source: text('a') }]);
+    const both = await Promise.all(['all', 'none'].map((view) => code(apply([{ source: text('a', `view: ${view}\n`), revision: 1 }]))));
+    expect(both.sort()).toEqual(['REVISION_CONFLICT', 'done']);
+  });
+
+  test('never leaves Steno without somebody who administers everything', async () => {
+    for (const more of ['administer: false\n', 'administer: true\ndeny:\n  rules: [{resources: [ca], verbs: [update]}]\n']) {
+      expect(await code(apply([{ source: `kind: role\nname: admin\nallow: {nodes: {'*': '*'}, logins: [root]}\n${more}` }]))).toBe('NOBODY_ADMINISTERS');
+    }
+    expect((await get('admin')).role.administer).toBe(true);
+  });
+});
+
+describe('removing', () => {
+  test('refuses while users hold the role, and takes it away otherwise', async () => {
+    expect(await code(admin.call('DELETE', '/v1/roles/admin'))).toBe('ROLE_HELD');
+    await apply([{ source: text('a') }]);
+    await admin.call('DELETE', '/v1/roles/a');
+    expect(await code(get('a'))).toBe('NOT_FOUND');
+    expect(await code(admin.call('DELETE', '/v1/roles/a'))).toBe('NOT_FOUND');
+  });
+});
+
+test('a change is told with its revisions and its text', async () => {
+  await apply([{ source: text('a') }]);
+  await apply([{ source: text('a', 'view: none\n') }]);
+  await admin.call('DELETE', '/v1/roles/a');
+  const { default: Database } = await import('better-sqlite3');
+  const rows = new Database(`${dir}/authority/state.sqlite`, { readonly: true }).prepare("select row from audit_outbox where row like '%\"role.%' order by created_at, rowid").all() as { row: string }[];
+  expect(rows.map(({ row }) => JSON.parse(row) as { event: string; actor: string; data: string }).map(({ event, actor, data }) => [event, actor, JSON.parse(data)])).toEqual([
+    ['role.put', admin.login.user, { from: null, to: 1, source: text('a') }], ['role.put', admin.login.user, { from: 1, to: 2, source: text('a', 'view: none\n') }],
+    ['role.delete', admin.login.user, { from: 2, to: null, source: text('a', 'view: none\n') }],
+  ]);
+});
+
+describe('a decision is explained', () => {
+  const check = async (login: string, node = 'web-1'): Promise<AccessExplanation> => (await admin.call('POST', '/v1/access/check', { user: admin.login.user, node, login })) as AccessExplanation;
+  beforeEach(async () => {
+    await admin.call('PUT', '/v1/nodes/web-1', { name: 'web-1', kind: 'openssh', address: '127.0.0.1:22', labels: { env: 'dev' }, host_keys: [] });
+  });
+
+  test('by the rule and the line of the text that `get` shows', async () => {
+    const { source } = await get('admin');
+    const explained = await check('www');
+    expect(explained).toMatchObject({ allowed: true, because: [{ role: 'admin', rule: 'allow.nodes' }, { role: 'admin', rule: 'allow.logins[0]' }], terms: { recording: { mode: 'strict' }, max_session_length: null } });
+    for (const { line, text: shown } of explained.because) expect(source.split('\n')[line! - 1]!.trim()).toBe(shown);
+  });
+
+  test('when it is denied', async () => {
+    await apply([{ source: "kind: role\nname: admin\nadminister: true\nallow:\n  nodes: {'*': '*'}\n  logins: [root, ops]\ndeny:\n  # nobody is mysql\n  logins:\n    - mysql\n" }]);
+    expect(await check('mysql')).toMatchObject({ allowed: false, reason: 'role admin denies login mysql', because: [{ role: 'admin', rule: 'deny.logins[0]', line: 10, text: '- mysql' }] });
+    expect(await check('www')).toMatchObject({ allowed: false, because: [], others: [{ role: 'admin', why: 'allows the node, but not the login www' }] });
+    expect(await code(check('www', 'nowhere'))).toBe('NODE_UNKNOWN');
+  });
+});
+
+test('a role written as values gets a text that reads as the same', () => {
+  const role = roleSchema.parse({ kind: 'role', name: 'x', allow: { nodes: { '*': '*' }, logins: ['*', '{user}'] }, recording: { limit: 5 }, view: 'all', max_ttl: '2h' });
+  expect(sourceOf(role)).toBe('kind: role\nversion: 2\nname: x\nmax_ttl: 7200\nallow:\n  nodes:\n    "*": "*"\n  logins:\n    - "*"\n    - "{user}"\nrecording:\n  limit: 5\nview: all\n');
+  expect(parseResource(sourceOf(role), 'x').value).toEqual(role);
+});

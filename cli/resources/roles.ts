@@ -1,0 +1,43 @@
+/** Roles, for the verbs on resources. */
+import type { RoleDocument } from '#schemas/api.js';
+import type { Role } from '#schemas/role.js';
+import type { Client } from '../client.js';
+import { standardOutput, table } from '../output.js';
+import type { AppliedResource, Resources } from './kinds.js';
+
+const path = (name: string): string => `/v1/roles/${encodeURIComponent(name)}`;
+
+export const roleResources: Resources = {
+  kind: 'role',
+  also: ['roles'],
+  async list(client) {
+    table<Role>(standardOutput, await rolesOf(client), [
+      { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
+      { title: 'LOGINS', value: ({ allow }) => allow.logins.join(',') || '-' },
+      { title: 'NODES', value: nodesOf },
+      { title: 'VIEW', value: ({ view }) => view },
+      { title: 'RECORDING', value: ({ recording }) => `${recording.mode}, ${recording.streams}` },
+      { title: 'DESCRIPTION', value: ({ description }) => description },
+    ]);
+  },
+  values: rolesOf,
+  async get(client, name) {
+    const { revision, source, updated_at, updated_by, role } = await client.authority<RoleDocument>('GET', path(name));
+    return { name, revision, source, value: role, updatedAt: updated_at, updatedBy: updated_by };
+  },
+  async apply(client, documents, check) {
+    return (await client.authority<{ applied: readonly AppliedResource[] }>('POST', '/v1/roles', { documents, check })).applied;
+  },
+  async remove(client, name) {
+    await client.authority('DELETE', path(name));
+  },
+};
+
+function rolesOf(client: Client): Promise<readonly Role[]> {
+  return client.authority<readonly Role[]>('GET', '/v1/roles');
+}
+
+function nodesOf({ allow }: Role): string {
+  const labels = Object.entries(allow.nodes).map(([key, value]) => (key === '*' ? '*' : `${key}=${typeof value === 'string' ? value : value.join('|')}`));
+  return [labels.join(','), ...(allow.node_expression === undefined ? [] : [allow.node_expression])].filter((text) => text !== '').join(' && ') || '-';
+}

@@ -1,0 +1,30 @@
+/**
+ * The way to a node of a trusted cluster: through the first of its gateways that answers.
+ *
+ * That gateway is dialled as any stock client does, `login@node` as user name, with a certificate that counts nowhere but
+ * there; it decides by its own roles, and records too. Its host certificate is checked against its cluster's host CA.
+ * Tested in test/end-to-end/clusters.test.ts.
+ */
+import type { RemoteNode } from '#schemas/cluster.js';
+import { StenoError } from '#schemas/errors.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { dial, parseAddress } from './dial.js';
+import type { DialRequest } from './dial.js';
+import type { Transport } from './transport.js';
+
+/** Rejects as `dial` does; NODE_UNREACHABLE when none of the gateways answers. */
+export async function dialCluster(request: DialRequest, { cluster, inner, node }: RemoteNode): Promise<Transport> {
+  const hostAuthorities = cluster.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob);
+  let failure = new StenoError('NODE_UNREACHABLE', `no gateway of ${cluster.name} is known`);
+  for (const address of cluster.gateways) {
+    const host = parseAddress(address)?.host;
+    if (host === undefined) continue;
+    try {
+      return await dial({ ...request, node: { ...node, address }, hostName: host, login: `${request.login}@${inner}`, hostAuthorities });
+    } catch (error) {
+      if (!(error instanceof StenoError) || error.code !== 'NODE_UNREACHABLE' || request.signal.aborted) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}

@@ -1,0 +1,9 @@
+/** The kinds of resources that are written as YAML documents. Each has a name, and a schema that refuses unknown fields. */
+import { roleSchema } from '#schemas/role.js';
+
+export const resourceSchemas = { role: roleSchema } as const;
+export type StoredKind = keyof typeof resourceSchemas;
+
+export function isResourceKind(text: string): text is StoredKind {
+  return Object.hasOwn(resourceSchemas, text);
+}

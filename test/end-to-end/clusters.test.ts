@@ -1,0 +1,109 @@
+/** Two whole Stenos that trust each other: a user of one reaches a node of the other through both gateways. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { Steno, eventually } from './machine.js';
+import type { Result, SessionRow } from './machine.js';
+
+const home = new Steno();
+const away = new Steno();
+interface AuditRow { readonly event: string; readonly target: string; readonly outcome: string; readonly actor: string; readonly code: string }
+
+beforeAll(async () => {
+  await Promise.all([home.start('--cluster-name', 'home'), away.start('--cluster-name', 'away')]);
+  await Promise.all([home.json('login', '--data', home.data), away.json('login', '--data', away.data)]);
+});
+afterAll(() => Promise.all([home.dispose(), away.dispose()]));
+
+/** `to` learns of `from`. */
+async function trust(to: Steno, from: Steno, ...options: readonly string[]): Promise<Result> {
+  const exported = await from.steno('clusters', 'export', '--gateway', from.run.ssh, '--updates', `${from.run.web}/cluster`);
+  expect(exported.status).toBe(0);
+  const file = join(to.folder, 'other.json');
+  writeFileSync(file, exported.stdout);
+  const fingerprint = /SHA256:\S+/.exec(exported.stderr)![0];
+  return to.steno('clusters', 'trust', file, '--fingerprint', fingerprint, ...options);
+}
+
+const onAway = (...command: readonly string[]): Promise<Result> => home.ssh(`${home.login}@local.away.steno`, ...command);
+
+describe('two clusters', () => {
+  it('are strangers at first', async () => {
+    const { status, stderr, stdout } = await onAway('true');
+    expect(status).toBe(255);
+    expect(stderr + stdout).toContain('local.away');
+  });
+
+  it('are not trusted by a file whose fingerprint is another', async () => {
+    const exported = await away.steno('clusters', 'export');
+    const file = join(home.folder, 'wrong.json');
+    writeFileSync(file, exported.stdout);
+    const refused = await home.steno('clusters', 'trust', file, '--fingerprint', 'SHA256:AAAA');
+    expect(refused.status).toBe(77);
+    expect(refused.stderr).toContain('fingerprint');
+  });
+
+  it('that trust each other let users through both gateways, and both record', async () => {
+    expect(await trust(home, away)).toMatchObject({ status: 0 });
+    expect(await trust(away, home, '--no-reach', '--map', 'admin=admin')).toMatchObject({ status: 0 });
+    const answer = await eventually(() => onAway('echo over-there'), ({ status }) => status === 0);
+    expect(answer.stdout).toBe('over-there\n');
+    const [there] = await eventually(() => away.json<SessionRow[]>('sessions'), (rows) => rows.length > 0);
+    expect(there).toMatchObject({ user: `${home.login}_at_home`, node: 'local', login: home.login });
+    const [here] = await eventually(() => home.json<SessionRow[]>('sessions', '--node', 'local.away'), (rows) => rows.length > 0);
+    expect(here).toMatchObject({ user: home.login, node: 'local.away' });
+  });
+
+  it('trust one way only where only one way was said', async () => {
+    const { status } = await away.ssh(`${away.login}@local.home.steno`, 'true');
+    expect(status).toBe(255);
+  });
+
+  it('show who is trusted, and how', async () => {
+    expect(await home.json('clusters')).toMatchObject([{ name: 'away', role_map: {}, reach: true }]);
+    expect(await away.json('clusters')).toMatchObject([{ name: 'home', role_map: { admin: ['admin'] }, reach: false }]);
+    expect((await home.steno('clusters', 'refresh', 'away')).stdout).toContain('Nothing is new');
+  });
+
+  it('a user certificate of one does not open the gateway of the other directly', async () => {
+    const [host, port] = away.run.ssh.split(':');
+    const direct = await home.exec('ssh', [
+      '-F', 'none', '-p', port!, '-i', join(home.folder, 'home', 'id_ed25519'), '-o', 'IdentitiesOnly=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null',
+      `${home.login}@local@${host}`, 'true',
+    ]);
+    expect(direct.status).toBe(255);
+    expect(direct.stderr).toContain('comes here through a gateway of home');
+  });
+
+  it('a lock over there ends the session of a user from here', async () => {
+    const session = home.terminal('ssh', onAwayArgs());
+    await session.until(/\$|#/);
+    session.write('echo re""ady\n');
+    await session.until(/ready/);
+    const { id } = await away.json<{ id: string }>('lock', '--user', `${home.login}_at_home`, '--reason', 'from-away');
+    await session.ended;
+    expect(session.text()).toContain('from-away');
+    expect((await away.steno('unlock', id)).status).toBe(0);
+  });
+
+  it('that end their trust end live sessions at once, and let nobody in again', async () => {
+    const session = home.terminal('ssh', onAwayArgs());
+    await session.until(/\$|#/);
+    expect((await away.steno('clusters', 'untrust', 'home')).status).toBe(0);
+    await session.ended;
+    expect((await onAway('true')).status).not.toBe(0);
+    const rows = await eventually(() => away.json<AuditRow[]>('audit', '--event', 'cluster.'), (found) => found.some(({ event }) => event === 'cluster.untrust'));
+    expect(rows.map(({ event }) => event)).toEqual(expect.arrayContaining(['cluster.trust', 'cluster.untrust', 'cluster.export']));
+  });
+
+  it('the side that goes out can end it too', async () => {
+    expect((await home.steno('clusters', 'untrust', 'away')).status).toBe(0);
+    const { status, stderr, stdout } = await onAway('true');
+    expect(status).toBe(255);
+    expect(stderr + stdout).toContain('local.away');
+  });
+});
+
+function onAwayArgs(): readonly string[] {
+  return ['-F', home.config, '-tt', `${home.login}@local.away.steno`];
+}
