@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, policy. `--quick` makes everything small, to see that it works.
+ * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, policy, certificates. `--quick` makes everything small, to see that it works.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -11,6 +11,7 @@ import type { Field } from './field.js';
 import { markdown } from './measure.js';
 import type { Section } from './measure.js';
 import { bulk, terminal } from './scenarios/bulk.js';
+import { certificates } from './scenarios/certificates.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
@@ -30,6 +31,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['files', (field) => files(field, rounds, quick ? 32 : 256, quick ? 200 : 2_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
   ['idle', (field) => idle(field, quick ? 100 : 2_000)],
+  ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
 ];
