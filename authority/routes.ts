@@ -29,6 +29,7 @@ import type { CaRouteParts } from './ca/ca-routes.js';
 import { p256Key } from './ca/x509.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
+import { disclosureRoutes } from './disclosures.js';
 import { issueUserCertificate, register } from './issue.js';
 import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
@@ -90,6 +91,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   return [
     ...clusterRoutes(parts.clusters, directory),
     ...roleRoutes(parts),
+    ...disclosureRoutes(parts),
     ...parts.more,
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>

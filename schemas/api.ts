@@ -61,7 +61,8 @@ export interface ApiError {
 export interface Me {
   readonly user: string;
   readonly roles: readonly string[];
-  readonly view: 'all' | 'own' | 'none';
+  /** `some`: it depends on the session. */
+  readonly view: 'all' | 'own' | 'some' | 'none';
 }
 
 export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';
@@ -430,6 +431,7 @@ export interface PublicAddresses {
 export interface WebIdentity {
   readonly token: string;
   readonly user: string;
+  readonly traits: Traits;
   readonly roles: readonly Role[];
   readonly expires_at: number;
   /** How it began: `link` (a one-time link), `local` (password or passkey) or the name of a connector. */
