@@ -11,7 +11,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { formatServiceName, isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import type { CaTrust } from '#schemas/api.js';
@@ -20,6 +20,8 @@ import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
+import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { signTrust } from '#runtime/joining.js';
 import { openState } from '#stores/state/open.js';
 import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
@@ -39,11 +41,20 @@ import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
+import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
+import type { Connectors } from './login/connector.js';
+import { noConnectors } from './login/single-sign-on.js';
+import { peopleRoutes } from './people.js';
+import { Requests } from './requests/requests.js';
+import { requestRoutes } from './requests/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
+import { webhookRoutes } from './webhooks/routes.js';
+import { secretsIn } from './webhooks/secrets.js';
+import { WebhookSender } from './webhooks/sender.js';
 
 export interface AuthorityConfig {
   /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
@@ -65,6 +76,8 @@ export interface AuthorityConfig {
   readonly sealPassphrase?: string;
   /** A token for the keys of CAs. */
   readonly caSigner?: SignerConfig;
+  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
+  readonly web?: string;
 }
 
 export interface AuthorityContext {
@@ -81,6 +94,9 @@ export interface RunningAuthority extends Running {
 }
 
 const PURGE_MS = 600_000;
+const SWEEP_MS = 10_000;
+/** Where `steno up` serves the page unless told. */
+const DEFAULT_WEB = 'http://localhost:8090';
 
 export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
   const { log, clock } = context;
@@ -117,6 +133,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const presence = new Presence(records, clock);
     const clusters = new Clusters({ ca, records, directory, clock, log });
     owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
@@ -136,9 +153,28 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       sender?.setIngest(url);
     };
     let watch: Watch | undefined;
+    let own: ServiceIdentity | undefined;
     const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
     owned.push(() => rotations.close());
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal });
+    preparePrivateFolder(join(folder, 'secrets'));
+    const secrets = secretsIn(join(folder, 'secrets'));
+    const webhooks = new WebhookSender({ records, secrets, log, clock });
+    owned.push(() => webhooks.close());
+    const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
+    await requests.sweep();
+    const connectors: Connectors = noConnectors;
+    const more = [
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...requestRoutes({ requests, links }),
+      ...webhookRoutes({ records, requests, secrets, clock }),
+    ];
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
+      signedTrust: () => {
+        if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
+        const { ssh_user_ca, service_ca, signing } = ca.trust;
+        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service } });
+      },
+    });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -147,6 +183,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
     owned.push(() => identity.close());
+    own = identity;
     sender = new AuditSender(records, identity, { log, leads: () => shared.leads() });
     const auditSender = sender;
     // An authority that does not lead leaves its rows to the one that does.
@@ -160,7 +197,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);
     owned.push(directory.onChange(follow) as () => void);
-    const watching = new Watch(directory, records, context);
+    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
     watch = watching;
     onTls.server.on('upgrade', watching.onUpgrade);
     const tls = await listen(onTls.server, config.listen);
@@ -174,6 +211,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));
+    const sweep = setInterval(() => {
+      requests.sweep().catch((error: unknown) => log.warn({ err: error }, 'requests whose time is over could not be settled'));
+    }, SWEEP_MS);
+    sweep.unref();
+    owned.push(() => clearInterval(sweep));
     return { addresses: { tls, socket: socketPath }, close, setIngest };
   } catch (error) {
     await close();

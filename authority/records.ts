@@ -9,11 +9,14 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { parseTraits } from '#schemas/identity.js';
+import type { Traits } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
+import { purgeLogins } from './login/records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -30,7 +33,10 @@ export interface NewCertificate {
 
 export interface WebSession {
   readonly user: string;
+  readonly since: number;
   readonly expiresAt: number;
+  readonly via: string;
+  readonly mfa: string | null;
 }
 
 export type Tx = Transaction<StateSchema>;
@@ -72,9 +78,9 @@ export class Records {
     return ask(this.#db);
   }
 
-  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
-    const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
-    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
+  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
+    const row = await this.#db.selectFrom('users').select(['roles', 'traits', 'disabled_at']).where('name', '=', name).executeTakeFirst();
+    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
   }
 
   async roles(): Promise<readonly Role[]> {
@@ -83,7 +89,8 @@ export class Records {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
+    const rows = await this.#db.selectFrom('nodes').leftJoin('joined_nodes', 'joined_nodes.node', 'nodes.name')
+      .selectAll('nodes').select('joined_nodes.key_hash').orderBy('name').execute();
     return rows.map(nodeOf);
   }
 
@@ -97,7 +104,7 @@ export class Records {
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
     const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
-    return row === undefined ? undefined : { user: row.user, expiresAt: row.expires_at };
+    return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
   /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
@@ -105,11 +112,6 @@ export class Records {
     const { numInsertedOrUpdatedRows } = await this.#db.insertInto('request_nonces').values({ nonce, expires_at: expiresAt })
       .onConflict((on) => on.column('nonce').doNothing()).executeTakeFirst();
     return numInsertedOrUpdatedRows === 1n;
-  }
-
-  async touchNodes(names: readonly string[], now: number): Promise<void> {
-    if (names.length === 0) return;
-    await this.#db.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', names).execute();
   }
 
   /** The oldest audit rows that ingest has not acknowledged. */
@@ -127,6 +129,7 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
+    await purgeLogins(this.#db, now);
     await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
@@ -211,8 +214,9 @@ export async function takeLink(tx: Tx, hash: string, now: number): Promise<strin
   return row?.user;
 }
 
-export async function insertWebSession(tx: Tx, hash: string, session: WebSession, now: number): Promise<void> {
-  await tx.insertInto('web_sessions').values({ hash, user: session.user, created_at: now, expires_at: session.expiresAt }).execute();
+export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
+  await tx.insertInto('web_sessions')
+    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa }).execute();
 }
 
 export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {
@@ -225,7 +229,7 @@ async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
   }
 }
 
-function nodeOf(row: Row<'nodes'>): NodeRecord {
+function nodeOf(row: Row<'nodes'> & { readonly key_hash: string | null }): NodeRecord {
   return {
     name: row.name,
     kind: row.kind === 'agent' ? 'agent' : 'openssh',
@@ -233,6 +237,7 @@ function nodeOf(row: Row<'nodes'>): NodeRecord {
     labels: JSON.parse(row.labels) as Record<string, string>,
     host_keys: JSON.parse(row.host_keys) as string[],
     last_seen_at: row.last_seen_at,
+    ...(row.key_hash === null ? {} : { tunnel_key: row.key_hash }),
   };
 }
 

@@ -3,20 +3,25 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
-import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
-import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
+import { accessCommand } from './verbs/access.js';
+import { agentCommand } from './verbs/agent.js';
+import { auditCommand } from './verbs/audit.js';
 import { caCommand } from './verbs/ca.js';
 import { clustersCommand } from './verbs/clusters.js';
-import { accessCommand } from './verbs/access.js';
-import { nodesCommand } from './verbs/cluster.js';
-import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
+import { loginCommand } from './verbs/login.js';
+import { nodesCommand, tokensCommand } from './verbs/nodes.js';
 import { playCommand } from './verbs/play.js';
-import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
+import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
+import { requestCommand, requestsCommand } from './verbs/requests.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
+import { configCommand, sshCommand } from './verbs/ssh.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
+import { usersCommand } from './verbs/users.js';
 
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command('steno')
@@ -42,6 +47,8 @@ Exit codes:
     loginCommand(),
     statusCommand(),
     nodesCommand(),
+    tokensCommand(),
+    agentCommand(),
     sshCommand(),
     configCommand(),
     sessionsCommand(),
@@ -51,7 +58,11 @@ Exit codes:
     verifyCommand(),
     auditCommand(),
     rolesCommand(),
+    getCommand(),
     applyCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
     caCommand(),
     doctorCommand(),
     reindexCommand(),
@@ -59,10 +70,10 @@ Exit codes:
     locksCommand(),
     unlockCommand(),
     clustersCommand(),
-    getCommand(),
-    editCommand(),
-    rmCommand(),
-    accessCommand(),
+    eventsCommand(),
+    usersCommand(),
+    requestCommand(),
+    requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

@@ -24,12 +24,14 @@ import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.j
 import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
 import { fipsMode } from './fips.js';
+import { serviceSigner } from './joining.js';
+import type { NodeKeys, ServiceSigner } from './joining.js';
 import type { Log } from './log.js';
 import { generateKey, generateKeyPem, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
-  /** The authority's Unix socket. */
+  /** The authority's Unix socket; empty where `enrol` is given. */
   readonly socket: string;
   /** Keeps keys and certificates; without it they live in memory. */
   readonly dir?: string;
@@ -37,6 +39,13 @@ export interface IdentityConfig extends ServiceName {
   readonly hostNames?: readonly string[];
   /** Whether the service signs recordings. */
   readonly records?: boolean;
+  /** A host key that is there already, instead of one of its own. */
+  readonly hostKey?: SshPrivateKey;
+  /**
+   * How certificates are got where the folder holds none that count, or only ones that have expired (`expired`). Left
+   * out: over the socket, at each start.
+   */
+  readonly enrol?: (keys: NodeKeys, expired: Enrolment | undefined) => Promise<Enrolment>;
 }
 
 /** `fleet`: how many services may do the same at the same time; they spread out. */
@@ -48,6 +57,8 @@ export interface ServiceIdentity extends ServiceName {
   /** Present when asked for. */
   readonly hostKey: SshPrivateKey | undefined;
   readonly recordingKey: SshPrivateKey | undefined;
+  /** Signs with the service key what is not TLS. */
+  readonly signer: ServiceSigner;
   /** The blob; throws INTERNAL when no host or recording key was asked for. */
   hostCertificate(): Buffer;
   recordingCertificate(): Buffer;
@@ -116,10 +127,9 @@ export function peerService(socket: TLSSocket): ServiceName | null {
 export async function openServiceIdentity(config: IdentityConfig, { log, clock }: IdentityContext): Promise<ServiceIdentity> {
   if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
   const files = new KeyFolder(config.dir);
-  const serviceKey = files.keep('service.key', () =>
-    generateKeyPem('p256'));
+  const serviceKey = files.keep('service.key', () => generateKeyPem('p256'));
   const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
-  const hostKey = config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519');
+  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519'));
   // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.
   const recordingKey = config.records === true ? sshKey('recording.key', 'ed25519') : undefined;
 
@@ -139,12 +149,18 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   };
 
   const kept = files.read('enrolment.json');
+  const signer = serviceSigner(serviceKey);
+  const joined = async (how: NonNullable<IdentityConfig['enrol']>, host: SshPrivateKey): Promise<Held> => {
+    const before = kept === undefined ? undefined : (JSON.parse(kept) as Enrolment);
+    const good = before !== undefined && Date.parse(new X509Certificate(before.service_certificate).validTo) > clock() && isFor(before, host);
+    return good ? holdingOf(before, config, keys.service_key, clock()) : take(await how({ service: signer, host }, before));
+  };
   let held: Held;
   try {
-    held = take(await enrol());
+    held = config.enrol !== undefined && hostKey !== undefined ? await joined(config.enrol, hostKey) : take(await enrol());
   } catch (error) {
     // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
-    if (kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
+    if (config.enrol !== undefined || kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
     held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
     log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
   }
@@ -207,6 +223,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     name: config.name,
     hostKey,
     recordingKey,
+    signer,
     hostCertificate: () => held.host ?? missing('host'),
     recordingCertificate: () => held.recording ?? missing('recording'),
     tlsServerOptions: () => ({ ...pair(), requestCert: true, rejectUnauthorized: true }),
@@ -266,6 +283,11 @@ function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, n
     // Host certificates live as long as service certificates, recording certificates longer.
     renewAt: from + (until - from) * (1 / 2 + Math.random() / 6),
   };
+}
+
+/** Whether the host certificate is for this key: the sshd of a node may have got another. */
+function isFor({ host_certificate }: Enrolment, host: SshPrivateKey): boolean {
+  return host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob);
 }
 
 /** Whether all certificates are of the keys that sign now. */

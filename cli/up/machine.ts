@@ -23,16 +23,24 @@ import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
 import type { SignerConfig } from '../../authority/ca/signer-config.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../data-dir.js';
 import type { DataDir, RunFile } from '../data-dir.js';
+import { splitAddress } from '../home.js';
 import { requireNodeVersion } from '../verbs/status.js';
 import { reserve } from './ports.js';
 import { startStage } from './supervisor.js';
 import type { Stage } from './supervisor.js';
+
+const DEFAULT_TUNNEL_PORT = 8024;
 
 export interface MachineOptions {
   readonly dir: DataDir;
   readonly version: string;
   readonly sshListen: string;
   readonly webListen: string;
+  /** How people reach the page; null: by the name of this machine's loopback. */
+  readonly webAddress: string | null;
+  readonly webProxies: readonly string[];
+  readonly tunnelListen: string | undefined;
+  readonly tunnelAddress: string | undefined;
   readonly objects: string | undefined;
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
@@ -71,6 +79,8 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
   try {
     await outlive(orphans, log);
     const ssh = await reserve(options.sshListen, '--ssh-listen');
+    const { host, port } = splitAddress(options.sshListen);
+    const tunnel = await reserve(options.tunnelListen ?? `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? 0 : DEFAULT_TUNNEL_PORT}`, '--tunnel-listen');
     const web = await reserve(options.webListen, '--web-listen');
     const [authority, ingest, agent] = await Promise.all(['authority', 'ingest', 'agent'].map((name) => reserve('127.0.0.1:0', name)));
     const sub = (name: string): string => {
@@ -88,20 +98,21 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
         ),
       );
     };
+    const page = options.webAddress ?? pageAddress(web);
     const authorityUrl = `https://${authority!}`;
     const ingestUrl = `wss://${ingest!}`;
     await start('authority', '../../authority/main.js', {
-      dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`,
+      dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`, web: page,
       ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
       ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
       ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }), ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
     });
     const services = { socket: dir.socket, authority: authorityUrl };
-    await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)) });
-    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl });
-    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node });
+    await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });
+    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl, tunnelListen: tunnel, ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }) });
+    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
     const run: RunFile = {
-      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: `http://${web}`, authority: authorityUrl,
+      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
       ingest: ingestUrl, socket: dir.socket, node, fips: options.fips, processes: pidsOf(stages),
     };
     writeRunFile(dir, run);
@@ -111,6 +122,13 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     await close();
     throw error;
   }
+}
+
+/** Browsers do passkeys for names only, so loopback is called by its name. */
+function pageAddress(listen: string): string {
+  const { host, port } = splitAddress(listen);
+  const loopback = host === '127.0.0.1' || host === '::1';
+  return `http://${loopback ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function pidsOf(stages: readonly Stage[]): Record<string, number> {

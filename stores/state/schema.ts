@@ -4,6 +4,7 @@
  * Every moment is an integer of milliseconds since 1970-01-01 UTC, in every engine. JSON is text; whoever reads it
  * parses it. Engines give back 64-bit integers as numbers here; all are below 2^53. Yes and no are 1 and 0.
  */
+import type { WebhookEvent } from '#schemas/webhook.js';
 import type { Generated, Insertable, Selectable, Updateable } from 'kysely';
 
 /** Milliseconds since 1970 UTC. */
@@ -151,6 +152,74 @@ export interface LockTable {
   expires_at: Moment | null;
 }
 
+export interface AccessRequestTable {
+  id: string;
+  user: string;
+  /** What was decided; that time has passed is said by the moments. */
+  state: 'pending' | 'approved' | 'denied' | 'cancelled' | 'expired' | 'over';
+  reason: string;
+  /** Array of `GrantItem`. */
+  items: Json;
+  thresholds: Json;
+  created_at: Moment;
+  expires_at: Moment;
+  /** Milliseconds. */
+  duration: number;
+  decided_at: Moment | null;
+  ends_at: Moment | null;
+  /** Grows with each change: who updates it holds the row until the end of the transaction, in every engine. */
+  version: number;
+}
+
+export interface AccessRequestReviewTable {
+  request: string;
+  reviewer: string;
+  decision: 'approve' | 'deny';
+  reason: string;
+  at: Moment;
+  via: string;
+}
+
+export interface WebhookTable {
+  name: string;
+  document: Json;
+  updated_at: Moment;
+}
+
+/** What has to be told to a webhook; deleted once it was taken or given up. */
+export interface WebhookOutboxTable {
+  id: Generated<number>;
+  webhook: string;
+  request: string;
+  event: WebhookEvent;
+  created_at: Moment;
+  attempts: number;
+  next_at: Moment;
+}
+
+export interface WebhookReferenceTable {
+  webhook: string;
+  reference: string;
+  request: string;
+}
+
+export interface WebhookCallbackTable {
+  /** SHA-256 of what was signed, lower-case hex. */
+  hash: string;
+  expires_at: Moment;
+}
+
+/** What reviewers of access decided; nothing is ever changed here. */
+export interface AccessDecisionTable {
+  id: Generated<number>;
+  user: string;
+  role: string;
+  decision: 'keep' | 'remove';
+  reason: string;
+  reviewer: string;
+  at: Moment;
+}
+
 /** Nonces of signed requests that were taken; only kept where several authorities share the store. */
 export interface RequestNonceTable {
   /** `serial of the certificate:nonce`. */
@@ -278,6 +347,63 @@ export interface BotInstanceTable {
   stopped_at: Moment | null;
 }
 
+/** A token that machines join with. */
+export interface JoinTokenTable {
+  id: string;
+  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  public_key: string;
+  /** Those every node gets that joins with it. */
+  labels: Json;
+  /** Patterns of the labels that such a node may choose itself, an array. */
+  node_labels: Json;
+  uses_left: number;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+}
+
+/** Nonces given out for joins and not used yet. */
+export interface JoinNonceTable {
+  nonce: string;
+  expires_at: Moment;
+}
+
+/** What is known of a node that joined by token; its row in `nodes` is what everybody sees. */
+export interface JoinedNodeTable {
+  node: string;
+  /** Id of the token, which may be gone. */
+  token: string;
+  /** The node's service key: base64 of its SPKI in DER. */
+  service_key: string;
+  /** Its SHA-256, lower-case hex. */
+  key_hash: string;
+  ssh: 'service' | 'openssh';
+  token_labels: Json;
+  node_labels: Json;
+  /** What the node last said of itself and may say. */
+  own_labels: Json;
+  joined_at: Moment;
+  /** The time of its last report: older ones count no more. */
+  said_at: Moment;
+}
+
+/** Who keeps connections to nodes: gateways their tunnels, authorities the watches of agents. */
+export interface NodeHolderTable {
+  /** As a service is named, `gateway/name`. */
+  holder: string;
+  /** Of this run of the holder: links of an earlier run are void. */
+  epoch: string;
+  /** `host:port` at which agents reach it; empty for authorities. */
+  address: string;
+  seen_at: Moment;
+}
+
+export interface NodeLinkTable {
+  node: string;
+  holder: string;
+  since: Moment;
+}
+
 export interface TrustedClusterTable {
   name: string;
   /** A `TrustedCluster`. */
@@ -296,6 +422,13 @@ export interface OwnClusterTable {
 }
 
 export interface StateSchema {
+  access_requests: AccessRequestTable;
+  access_request_reviews: AccessRequestReviewTable;
+  webhooks: WebhookTable;
+  webhook_outbox: WebhookOutboxTable;
+  webhook_references: WebhookReferenceTable;
+  webhook_callbacks: WebhookCallbackTable;
+  access_decisions: AccessDecisionTable;
   users: UserTable;
   roles: RoleTable;
   nodes: NodeTable;
@@ -308,6 +441,11 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  join_tokens: JoinTokenTable;
+  join_nonces: JoinNonceTable;
+  joined_nodes: JoinedNodeTable;
+  node_holders: NodeHolderTable;
+  node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
   trusted_clusters: TrustedClusterTable;
   own_cluster: OwnClusterTable;

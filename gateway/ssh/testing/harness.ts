@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import type { TrustedCluster } from '#schemas/cluster.js';
+import type { Grant } from '#schemas/access-request.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Lock, SessionCertificateRequest, Snapshot } from '#schemas/api.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
@@ -68,6 +69,7 @@ export class TestAuthority implements Authority {
   nodes: NodeRecord[] = [];
   locks: Lock[] = [];
   clusters: TrustedCluster[] = [];
+  grants: Grant[] = [];
   available = true;
   readonly #callbacks = new Set<() => void>();
   #version = 0;
@@ -77,7 +79,7 @@ export class TestAuthority implements Authority {
     if (!this.available) throw new StenoError('NOT_RUNNING');
     const line = (key: SshPrivateKey): string => formatPublicLine(key.publicBlob);
     const none = { recording_ca: [], recording_ca_retired: [], x509_user_ca: [], service_ca: [], signing: { ssh_host: line(this.hostCa), recording: '', service: '', authority: '' } };
-    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], ...none, roles: this.roles, nodes: this.nodes, locks: this.locks, cluster: 'main', clusters: this.clusters };
+    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], ...none, roles: this.roles, nodes: this.nodes, locks: this.locks, grants: this.grants, cluster: 'main', clusters: this.clusters };
   }
 
   onChange(callback: () => void): () => void {
