@@ -24,7 +24,7 @@ describe('passwords', () => {
   test.each(['correct horse battery staple', 'turnip gravel osprey lantern', 'xK9#mQ2$vL7w', 'пароль слонёнка Гоши'])('%s is taken', (password) => checkStrength(password, 'alice'));
 
   test('are kept as Argon2id with OWASP parameters, salted, and an older hash is known as such', async () => {
-    const passwords = new Passwords();
+    const passwords = new Passwords(false);
     const [one, two] = [await passwords.hash(PASSWORD), await passwords.hash(PASSWORD)];
     expect(one).toMatch(/^\$argon2id\$v=19\$m=19456,t=2,p=1\$/);
     expect(one).not.toBe(two);
@@ -33,6 +33,14 @@ describe('passwords', () => {
     expect(await passwords.verify(null, PASSWORD)).toBe(false);
     expect(passwords.isOld(one)).toBe(false);
     expect(passwords.isOld(await hash(PASSWORD, { ...parameters, timeCost: 1 }))).toBe(true);
+  });
+
+  test('in FIPS mode are kept as PBKDF2, and each mode makes the other’s anew', async () => {
+    const [plain, fips] = [new Passwords(false), new Passwords(true)];
+    const stored = await fips.hash(PASSWORD);
+    expect(stored).toMatch(/^\$pbkdf2-sha512\$i=210000\$/);
+    expect([await plain.verify(stored, PASSWORD), await fips.verify(stored, 'other'), await fips.verify(null, PASSWORD)]).toEqual([true, false, false]);
+    expect([fips.isOld(stored), plain.isOld(stored), fips.isOld(await plain.hash(PASSWORD))]).toEqual([false, true, true]);
   });
 
   test('composed and decomposed letters are the same password', async () => {
