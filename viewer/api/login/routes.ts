@@ -4,7 +4,7 @@
  * The authority decides everything; here are the cookie, the bounds of a body, the limits per address, and whose
  * address it was. A login gives the browser a new session and ends the one it had (fixation). Answers to the callback
  * of a provider lead to a page of ours, with a code of the catalogue in the address and nothing else. Nothing of a body
- * is logged. Tested in login.test.ts and test/end-to-end/users.test.ts.
+ * is logged. Tested in test/end-to-end/users.test.ts.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
