@@ -100,8 +100,17 @@ export const samlConnectorSchema = z.strictObject({
   trust_mfa: z.strictObject({ authn_context: z.array(line(255)).min(1).max(32) }).optional(),
 });
 
-export const connectorSchema = z.discriminatedUnion('kind', [oidcConnectorSchema, samlConnectorSchema])
-  .refine(({ user, email }) => user?.strip_domain !== true || email !== undefined, { path: ['user', 'strip_domain'], message: 'needs email.domains, or anybody of any domain could bear the name' });
+const mailDomains = ({ user, email }: { readonly user?: { readonly strip_domain: boolean } | undefined; readonly email?: object | undefined }): boolean => user?.strip_domain !== true || email !== undefined;
+const mailDomainsFault = { path: ['user', 'strip_domain'], message: 'needs email.domains, or anybody of any domain could bear the name' };
+
+/** As the authority takes it. */
+export const connectorSchema = z.discriminatedUnion('kind', [oidcConnectorSchema, samlConnectorSchema]).refine(mailDomains, mailDomainsFault);
+
+/** As people write it: the secret may be in a file beside the document. */
+export const oidcDocumentSchema = oidcConnectorSchema.extend({ client_secret_file: line(1024).optional() })
+  .refine(({ client_secret, client_secret_file }) => client_secret === undefined || client_secret_file === undefined, { path: ['client_secret_file'], message: 'is given beside client_secret' })
+  .refine(mailDomains, mailDomainsFault);
+export const samlDocumentSchema = samlConnectorSchema.refine(mailDomains, mailDomainsFault);
 
 export type OidcConnector = z.output<typeof oidcConnectorSchema>;
 export type SamlConnector = z.output<typeof samlConnectorSchema>;

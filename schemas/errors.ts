@@ -105,7 +105,7 @@ export const errorCatalogue = {
   BOT_TOKEN_OVER: entry(401, 77, false, 'this join token was used already or has expired', 'Ask an administrator for a new one (`steno bots token NAME`).'),
   BOT_COPIED: entry(403, 77, false, 'two copies of this bot renew, so one of them is stolen; the bot is locked', 'Find out which, then run `steno bots reset NAME` and join it again.'),
   // Single sign-on. The reason is in the audit, and where it helps whoever signs in, on the page.
-  CONNECTOR_UNKNOWN: entry(404, 66, false, 'there is no such connector', 'Run `steno get connectors` to see those there are.'),
+  CONNECTOR_UNKNOWN: entry(404, 66, false, 'there is no such connector', 'Run `steno get oidc` or `steno get saml` to see those there are.'),
   SSO_REFUSED: entry(401, 77, false, 'the answer of the identity provider cannot be accepted', 'Sign in again; if it stays so, show your administrator the audit row `user.login`.'),
   SSO_REPLAYED: entry(401, 77, false, 'this answer of the identity provider was used before', 'Sign in again.'),
   SSO_PROVIDER: entry(502, 69, true, 'the identity provider cannot be reached, or answers what it should not', 'Try again; an administrator sees what it was in the audit row `user.login`.'),

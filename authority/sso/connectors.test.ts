@@ -7,6 +7,8 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { connectorSchema } from '#schemas/connector.js';
 import type { Connector as ConnectorDocument } from '#schemas/connector.js';
 import { StenoError } from '#schemas/errors.js';
+import { roleSchema } from '#schemas/role.js';
+import type { Role } from '#schemas/role.js';
 import { openState } from '#stores/state/open.js';
 import type { StateOptions } from '#stores/state/open.js';
 import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-server.js';
@@ -68,6 +70,16 @@ describe.each([
       expect(await refusal(one.put(oidc({ client_secret: undefined, issuer: 'https://evil.example.com' }), root))).toContain('BAD_REQUEST client_secret');
       expect(await refusal(one.put(oidc({ client_secret: undefined, name: 'new' }), root))).toContain('BAD_REQUEST client_secret');
       expect(await refusal(one.put(oidc({ client_secret: undefined, client_auth: 'none', name: 'public' }), root))).toBe('accepted');
+    });
+
+    test('who may write connectors, and no more, gives no role that they do not hold', async () => {
+      const role = (name: string, more: object = {}): Role => roleSchema.parse({ kind: 'role', name, ...more });
+      const writer = role('writer', { allow: { rules: [{ resources: ['connector'], verbs: ['create', 'update'] }] } });
+      expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [role('dev')]))).toContain('ACCESS_DENIED no role of yours');
+      expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [writer]))).toContain('ACCESS_DENIED it gives the role sre');
+      expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [writer, role('sre')]))).toBe('accepted');
+      expect(await refusal(one.put(oidc({ name: 'theirs', claims_to_roles: [{ claim: 'a', value: 'b', roles: ['writer'] }] }), root, [writer]))).toContain('ACCESS_DENIED it gives the role sre');
+      expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [role('admin', { administer: true })]))).toBe('accepted');
     });
 
     test('the key towards a SAML provider stays, and is sealed', async () => {

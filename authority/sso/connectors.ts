@@ -14,11 +14,13 @@ import { connectorSchema, summaryOf } from '#schemas/connector.js';
 import type { Connector as ConnectorDocument, OidcConnector, SamlConnector } from '#schemas/connector.js';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
+import { administersEverything, mayAdminister } from '#schemas/policy/administration.js';
+import type { Role } from '#schemas/role.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Sealer } from '../ca/seal.js';
 import { noBody, route } from '../http.js';
-import type { Route } from '../http.js';
+import type { Context, Route } from '../http.js';
 import type { Connector, Connectors } from '../login/connector.js';
 import type { Records } from '../records.js';
 import { ProviderMetadata, beginOidc, finishOidc, oidcLogoutUrl } from './oidc.js';
@@ -97,9 +99,11 @@ export class SsoConnectors implements Connectors {
     return (await this.#must(name)).document;
   }
 
-  async put(given: ConnectorDocument, caller: Caller): Promise<ConnectorDocument> {
+  /** `author`: the roles of who asks; absent: nothing is kept from them. */
+  async put(given: ConnectorDocument, caller: Caller, author?: readonly Role[]): Promise<ConnectorDocument> {
     const { records, sealer, clock } = this.#parts;
     const before = await this.#open(given.name);
+    if (author !== undefined) refuseEscalation(author, given, before?.document);
     const kept = before !== undefined && sameProvider(before.document, given) ? before.secret : undefined;
     const [document, secret] = given.kind === 'oidc' ? withoutSecret(given, kept) : [checkedSaml(given), kept ?? (await newSamlKey(given.name, clock()))] as const;
     const now = clock();
@@ -146,18 +150,32 @@ export class SsoConnectors implements Connectors {
 }
 
 export function connectorRoutes(connectors: SsoConnectors): readonly Route[] {
+  const named = ({ params }: Pick<Context<unknown>, 'params'>): string => params['name']!;
   return [
-    route('GET /v1/connectors', ['administer'], 'connector.list', noBody, () => connectors.documents()),
-    route('GET /v1/connectors/:name', ['administer'], 'connector.get', noBody, ({ params }) => connectors.document(params['name']!)),
-    route('PUT /v1/connectors/:name', ['administer'], 'connector.put', connectorSchema, ({ caller, body, params }) => {
-      if (params['name'] !== body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
-      return connectors.put(body, caller);
+    route('GET /v1/connectors', ['connector:list'], 'connector.list', noBody, () => connectors.documents()),
+    route('GET /v1/connectors/:name', ['connector:read'], 'connector.read', noBody, (c) => connectors.document(named(c))),
+    route('PUT /v1/connectors/:name', ['connector:create', 'connector:update'], 'connector.put', connectorSchema, (c) => {
+      if (named(c) !== c.body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
+      return connectors.put(c.body, c.caller, c.principal.kind === 'user' ? c.principal.roles : []);
     }),
-    route('DELETE /v1/connectors/:name', ['administer'], 'connector.delete', noBody, ({ caller, params }) => connectors.remove(params['name']!, caller)),
-    route('GET /v1/connectors/:name/metadata', ['viewer', 'administer'], 'connector.metadata', noBody, async ({ params }) => ({ xml: await connectors.metadata(params['name']!) })),
-    route('GET /v1/connectors/:name/unasked', ['viewer'], 'connector.unasked', noBody, async ({ params }) => ({ begin: await connectors.beginsUnasked(params['name']!) })),
-    route('GET /v1/connectors/:name/logout', ['viewer'], 'connector.logout', noBody, async ({ params }) => ({ url: await connectors.logoutUrl(params['name']!) })),
+    route('DELETE /v1/connectors/:name', ['connector:delete'], 'connector.delete', noBody, (c) => connectors.remove(named(c), c.caller)),
+    route('GET /v1/connectors/:name/metadata', ['viewer', 'connector:read'], 'connector.metadata', noBody, async (c) => ({ xml: await connectors.metadata(named(c)) })),
+    route('GET /v1/connectors/:name/unasked', ['viewer'], 'connector.unasked', noBody, async (c) => ({ begin: await connectors.beginsUnasked(named(c)) })),
+    route('GET /v1/connectors/:name/logout', ['viewer'], 'connector.logout', noBody, async (c) => ({ url: await connectors.logoutUrl(named(c)) })),
   ];
+}
+
+/**
+ * Whoever writes a connector decides who may come in as what: only roles that the author holds may be given, by the new
+ * document or by the one that it replaces, whose provider could be exchanged.
+ */
+function refuseEscalation(author: readonly Role[], after: ConnectorDocument, before: ConnectorDocument | undefined): void {
+  const verb = before === undefined ? 'create' : 'update';
+  if (!mayAdminister(author, 'connector', verb)) throw new StenoError('ACCESS_DENIED', `no role of yours allows to ${verb} connectors`);
+  if (administersEverything(author)) return;
+  const given = [after, ...(before === undefined ? [] : [before])].flatMap(({ claims_to_roles: rules }) => rules.flatMap(({ roles }) => roles));
+  const more = given.find((name) => !author.some((role) => role.name === name));
+  if (more !== undefined) throw new StenoError('ACCESS_DENIED', `it gives the role ${more}, which you do not hold`);
 }
 
 /** A secret is kept for the provider it was given for: pointed elsewhere, it would be sent to whoever is there. */

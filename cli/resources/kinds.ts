@@ -6,6 +6,7 @@ import { StenoError } from '#schemas/errors.js';
 import type { StoredKind } from '#runtime/resources/kinds.js';
 import { suggestion } from '#runtime/resources/suggestion.js';
 import type { Client } from '../client.js';
+import { connectorResources } from './connectors.js';
 import { roleResources } from './roles.js';
 
 /** As the authority keeps it. `revision`: null for kinds that have none. */
@@ -47,7 +48,10 @@ export interface Resources {
   remove(client: Client, name: string): Promise<void>;
 }
 
-const all: readonly Resources[] = [roleResources];
+const all: readonly Resources[] = [roleResources, connectorResources('oidc'), connectorResources('saml')];
+
+/** For the help of verbs. */
+export const kindsText = all.map(({ kind }) => kind).join(', ');
 
 /** Throws USAGE. */
 export function resourcesOf(word: string): Resources {

@@ -1,7 +1,8 @@
 /** The kinds of resources that are written as YAML documents. Each has a name, and a schema that refuses unknown fields. */
+import { oidcDocumentSchema, samlDocumentSchema } from '#schemas/connector.js';
 import { roleSchema } from '#schemas/role.js';
 
-export const resourceSchemas = { role: roleSchema } as const;
+export const resourceSchemas = { role: roleSchema, oidc: oidcDocumentSchema, saml: samlDocumentSchema } as const;
 export type StoredKind = keyof typeof resourceSchemas;
 
 export function isResourceKind(text: string): text is StoredKind {
