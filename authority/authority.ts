@@ -40,6 +40,7 @@ import type { HttpParts } from './http.js';
 import { Links } from './links.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
+import { purgeLogins } from './login/records.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
@@ -121,7 +122,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
-    await records.purge(clock());
+    const purgeAll = async (): Promise<void> => {
+      await records.purge(clock());
+      await records.read((db) => purgeLogins(db, clock()));
+    };
+    await purgeAll();
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
@@ -198,7 +203,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await rotations.start();
 
     const purge = setInterval(() => {
-      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+      purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));

@@ -6,6 +6,7 @@ import { version } from './version.js';
 import { upCommand } from './up/command.js';
 import { accessCommand } from './verbs/access.js';
 import { auditCommand } from './verbs/audit.js';
+import { botCommand, botsCommand } from './verbs/bots.js';
 import { caCommand } from './verbs/ca.js';
 import { nodesCommand } from './verbs/cluster.js';
 import { clustersCommand } from './verbs/clusters.js';
@@ -67,6 +68,8 @@ Exit codes:
     unlockCommand(),
     clustersCommand(),
     usersCommand(),
+    botsCommand(),
+    botCommand(),
     requestCommand(),
     requestsCommand(),
   ]) {
@@ -87,7 +90,7 @@ Exit codes:
 }
 
 function inheriting(command: Command): Command {
-  for (const inner of [command, ...command.commands]) inner.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const inner of [command, ...command.commands]) inner.exitOverride().enablePositionalOptions().configureOutput({ outputError: () => undefined });
   return command;
 }
 
