@@ -12,6 +12,7 @@
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
+ *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
  *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
@@ -37,6 +38,9 @@
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
+ *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
+ *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
+ *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
  *   PUT  /v1/ca/:name/rotation {phase, force?} | {grace_ms}   → CaReport (administer)
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
@@ -57,7 +61,8 @@ export interface ApiError {
 export interface Me {
   readonly user: string;
   readonly roles: readonly string[];
-  readonly view: 'all' | 'own' | 'none';
+  /** `some`: it depends on the session. */
+  readonly view: 'all' | 'own' | 'some' | 'none';
 }
 
 export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';
@@ -137,6 +142,31 @@ export interface SessionFact {
   readonly offset: number;
   readonly kind: string;
   readonly data: unknown;
+}
+
+export interface KernelEventInfo {
+  /** Where it stands among the session's events: pass the last one as `after` to go on. */
+  readonly place: string;
+  readonly at: number;
+  /** ms of session time. */
+  readonly offset: number;
+  readonly kind: string;
+  readonly path: string;
+  readonly size: number | null;
+  readonly sha256: string;
+  readonly address: string;
+  readonly port: number | null;
+  readonly name: string;
+  readonly reason: string;
+  readonly outcome: string;
+  readonly count: number | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface KernelEventList {
+  readonly events: readonly KernelEventInfo[];
+  /** Whether there are more behind the last one, now. */
+  readonly more: boolean;
 }
 
 export interface StatusReport {
@@ -469,6 +499,7 @@ export interface PublicAddresses {
 export interface WebIdentity {
   readonly token: string;
   readonly user: string;
+  readonly traits: Traits;
   readonly roles: readonly Role[];
   readonly expires_at: number;
   /** How it began: `link` (a one-time link), `local` (password or passkey) or the name of a connector. */
@@ -479,6 +510,34 @@ export interface WebIdentity {
   readonly since: number;
 }
 
+/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+export interface NodeStatus extends NodeRecord {
+  readonly state: 'live' | 'gone' | 'agentless';
+  readonly since: number | null;
+}
+
+export interface JoinTokenInfo {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
+  readonly node_labels: readonly string[];
+  readonly uses_left: number;
+  readonly created_by: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+}
+
+export interface JoinTokenCreated extends JoinTokenInfo {
+  /** Shown this once. */
+  readonly token: string;
+  readonly ca_pins: readonly string[];
+  /** `host:port` of the tunnel listeners there are. */
+  readonly gateways: readonly string[];
+}
+
+export type JoinResult =
+  | { readonly kind: 'joined'; readonly enrolment: Enrolment; readonly labels: Readonly<Record<string, string>> }
+  | { readonly kind: 'refused'; readonly code: string; readonly detail: string };
 /** What `GET /v1/ca` answers: a CA and how far its rotation is. */
 export interface CaReport {
   readonly name: string;

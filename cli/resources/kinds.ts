@@ -8,6 +8,7 @@ import { suggestion } from '#runtime/resources/suggestion.js';
 import type { Client } from '../client.js';
 import { connectorResources } from './connectors.js';
 import { roleResources } from './roles.js';
+import { webhookResources } from './webhooks.js';
 
 /** As the authority keeps it. `revision`: null for kinds that have none. */
 export interface KeptResource {
@@ -48,7 +49,7 @@ export interface Resources {
   remove(client: Client, name: string): Promise<void>;
 }
 
-const all: readonly Resources[] = [roleResources, connectorResources('oidc'), connectorResources('saml')];
+const all: readonly Resources[] = [roleResources, webhookResources, connectorResources('oidc'), connectorResources('saml')];
 
 /** For the help of verbs. */
 export const kindsText = all.map(({ kind }) => kind).join(', ');

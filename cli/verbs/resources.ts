@@ -47,7 +47,7 @@ export function applyCommand(): Command {
     .requiredOption('-f, --file <file>', 'YAML documents; - for standard input')
     .option('--check', 'only say what would happen')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md.\n')
+    .addHelpText('after', '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md, those of webhooks in docs/access-requests.md.\n')
     .action(async (options: { file: string; check?: boolean; json?: boolean }) => {
       const { text, name } = readInput(options.file);
       const resources = parseResources(text, name);

@@ -22,8 +22,10 @@ import type { Admitted, Entry } from './admission.js';
 import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
 import type { Authority } from './authority.js';
 import { dial } from './dial.js';
+import type { OpenTunnel } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
+import type { KernelRecordingDeps } from './kernel-recording.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
 import { asStenoError, explainError, printable } from './refusal.js';
@@ -47,6 +49,7 @@ export interface GuestDeps {
   readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  readonly openTunnel: OpenTunnel;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -202,19 +205,25 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, remote, decision: first } = authorize(snapshot, admitted.identity, target, this.#deps.now());
-      this.#giveBack = this.#deps.connections.take(admitted.identity.user, first.limits.maxSessions);
+      const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      this.#giveBack = this.#deps.connections.take(admitted.identity.user, decision.limits.maxSessions);
+      // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
+      const agent = node.kind === 'agent' && remote === undefined;
+      if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
+      const dialledAt = performance.now();
       const request = {
-        node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        node, openTunnel: this.#deps.openTunnel, source: this.#source,
+        login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
       };
       const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));
       if (client.closed) return transport.end();
       // What was allowed when the dial began may be locked by now; the snapshots meanwhile passed this guest by.
       try {
+        const delayMs = performance.now() - dialledAt;
         const latest = this.#deps.snapshot() ?? snapshot;
         const identity = identityNow(admitted.identity, admitted.certificate, latest);
-        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()), transport);
+        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()), transport, { agent, delayMs });
       } catch (error) {
         transport.end();
         throw error;
@@ -225,7 +234,10 @@ export class Guest {
     client.release(HOLD.dial);
   }
 
-  #relay(admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport): void {
+  #relay(
+    admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport,
+    way: Pick<KernelRecordingDeps, 'agent' | 'delayMs'>,
+  ): void {
     const { identity } = admitted;
     const limits: LimitTimer = new LimitTimer(Number(admitted.certificate.validBefore) * 1000, realTimers(this.#deps.now), {
       warn: (line) => relay.notice(line),
@@ -242,6 +254,10 @@ export class Guest {
       facts: {
         user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
+      },
+      kernel: {
+        enhanced: decision.enhanced, ...way, now: this.#deps.now,
+        audit: (entry) => this.#deps.recorder.audit({ actor: identity.user, source_address: this.#source, node: target.node, login: target.login, ...entry }),
       },
       track: (closing) => this.#deps.track(closing),
     }, () => this.#gone());

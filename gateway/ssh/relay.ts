@@ -10,11 +10,14 @@
  * (HIGH_WATER, wire.ts). Tested in gateway.test.ts and forwarding.test.ts with stock clients and servers.
  */
 import { StenoError } from '#schemas/errors.js';
+import { ORDER_VARIABLE } from '#schemas/kernel.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { addEnvironment, ChannelTable, MAX_CHANNELS, newSession } from './channels.js';
 import type { ForwardRequest, SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
 import { ForwardRecording } from './forward-recording.js';
+import { KernelRecording } from './kernel-recording.js';
+import type { KernelRecordingDeps } from './kernel-recording.js';
 import { farewell } from './local-answers.js';
 import { message, MSG, OPEN_REFUSED } from './messages.js';
 import { asStenoError, explainError } from './refusal.js';
@@ -33,6 +36,7 @@ export interface RelayDeps extends SessionRecordingDeps {
   readonly permissions: RelayPermissions;
   /** Something passed that shows that the connection is in use. */
   active(): void;
+  readonly kernel: KernelRecordingDeps;
   /** Keeps the gateway open until the recording is. */
   track(closing: Promise<void>): void;
 }
@@ -243,9 +247,13 @@ export class Relay {
         request.term = text(reader.string('the terminal', 256));
         return this.#resize(channel, request, reader, payload);
       case 'resize': return this.#resize(channel, request, reader, payload);
-      case 'environment':
-        addEnvironment(request, text(reader.string('the name')), text(reader.string('the value')));
+      case 'environment': {
+        const variable = text(reader.string('the name'));
+        // By this name the gateway itself speaks to nodes.
+        if (variable === ORDER_VARIABLE) return this.#refuseRequest(channel, wantsReply);
+        addEnvironment(request, variable, text(reader.string('the value')));
         return this.#toNode(channel, payload);
+      }
       case 'signal':
         channel.tap?.recorder.fact({ fact: 'signal', name: text(reader.string('the signal', 64)), from: 'client' });
         return this.#toNode(channel, payload);
@@ -272,6 +280,8 @@ export class Relay {
       if (this.#over || channel.state !== 'open' || channel.nodeClosed) return this.#deps.track(tap.close());
       channel.tap = tap;
       if (this.#agent) tap.recorder.fact({ fact: 'agent_forwarding' });
+      channel.kernel = KernelRecording.begin(this.#deps.kernel, tap.recorder, (error) => this.#endChannel(channel, error));
+      if (channel.kernel !== null) this.#toNode(channel, channel.kernel.order(channel.nodeId));
       this.#toNode(channel, payload);
     }, (error) => this.#endChannel(channel, error));
   }
@@ -334,6 +344,7 @@ export class Relay {
     const channel = this.#ofClient(payload);
     const { tap } = channel;
     if (tap === null || channel.state !== 'open') return;
+    if (channel.kernel?.ready === false) return channel.kernel.unready();
     const data = dataOf(payload, lengthAt);
     if (channel.owed > 0 && data.length > channel.clientWindow) {
       channel.late = Buffer.from(payload);
@@ -351,7 +362,12 @@ export class Relay {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     const rule = nodeRequests.get(name);
-    if (rule === 'exit') {
+    if (rule === 'exit' && name === 'exit-signal' && channel.kernel !== null) {
+      const signal = text(reader.string('the signal', 64));
+      reader.byte('the core');
+      if (channel.kernel.takes(signal, text(reader.string('the message', 4096)))) return;
+      channel.tap?.recorder.exit(signal);
+    } else if (rule === 'exit') {
       channel.tap?.recorder.exit(name === 'exit-status' ? reader.uint32('the status') : text(reader.string('the signal', 64)));
     } else if (rule !== 'pass') {
       if (wantsReply) this.#node.send(message.failure(channel.nodeId));
