@@ -45,7 +45,7 @@ const refusal = (act: Promise<unknown>): Promise<string> =>
 describe('a login', () => {
   test('ends with the user that the provider knows, bound to its sub', async () => {
     expect((await logIn('ann')).outcome).toEqual({ user: 'ann', roles: ['sre'], traits: { team: ['sre', 'staff'] }, mfa: null });
-    expect(bound.at(-1)).toEqual(['sub ann', 'ann']);
+    expect(bound.at(-1)).toEqual([`${idp.issuer} sub ann`, 'ann']);
   });
 
   test('by a mail address that the provider has verified', async () => {

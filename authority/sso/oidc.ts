@@ -107,7 +107,7 @@ export async function finishOidc(
     return { subject: idToken.sub, idToken: idToken as Readonly<Record<string, unknown>>, claims: { ...userinfo, ...idToken } as Readonly<Record<string, unknown>> };
   });
   const mapped = mapClaims(connector, jsonClaims(claims), { userClaim: 'preferred_username', emailVerified: claims['email_verified'] === true });
-  await memory.bindSubject(connector.name, `sub ${subject}`, mapped.user);
+  await memory.bindSubject(connector.name, `${connector.issuer} sub ${subject}`, mapped.user);
   return { ...mapped, mfa: confirmed(connector, idToken) ? `sso.${connector.name}` : null };
 }
 

@@ -50,6 +50,8 @@ export interface SamlAssertion {
   /** By Name; FriendlyNames are not looked at. */
   readonly attributes: ReadonlyMap<string, readonly string[]>;
   readonly authnContext: string;
+  /** When the person signed in at the provider, ms since 1970. */
+  readonly authenticatedAt: number;
   /** ms since 1970, skew included: from then on it is refused anyway, so until then it must be remembered. */
   readonly refusedFrom: number;
 }
@@ -152,7 +154,8 @@ function readAssertion(assertion: XmlElement, expected: SamlExpectation): SamlAs
   const confirmation = confirmedBy(subject, expected);
   const until = checkConditions(childOf(assertion, ASSERTION, 'Conditions'), expected);
   const statement = childOf(assertion, ASSERTION, 'AuthnStatement');
-  if (moment(attributeOf(statement, 'AuthnInstant'), 'AuthnInstant') > now + SKEW_MS) refuse('the sign-in at the provider is from the future');
+  const authenticatedAt = moment(attributeOf(statement, 'AuthnInstant'), 'AuthnInstant');
+  if (authenticatedAt > now + SKEW_MS) refuse('the sign-in at the provider is from the future');
   const sessionEnd = attributeOf(statement, 'SessionNotOnOrAfter');
   if (sessionEnd !== undefined && moment(sessionEnd, 'SessionNotOnOrAfter') <= now - SKEW_MS) refuse('the session at the provider is over');
   const context = childrenOf(childOf(statement, ASSERTION, 'AuthnContext'), ASSERTION, 'AuthnContextClassRef')[0];
@@ -163,6 +166,7 @@ function readAssertion(assertion: XmlElement, expected: SamlExpectation): SamlAs
     nameIdFormat: attributeOf(nameId, 'Format') ?? '',
     attributes: attributesOf(assertion),
     authnContext: context === undefined ? '' : textOf(context).trim(),
+    authenticatedAt,
     refusedFrom: Math.max(confirmation.until, until) + SKEW_MS,
   };
 }

@@ -93,6 +93,17 @@ describe('a login', () => {
     expect((await finish(xml)).mfa).toBeNull();
   });
 
+  test('is of somebody who was asked anew where the connector wants that', async () => {
+    const forced = connector({ force_authn: true });
+    const xml = await respond(idp, good);
+    const begun = (ago: number) => ({ id: REQUEST, at: String(Date.now() - ago) });
+    const end = (kept: Readonly<Record<string, string>>) => finishSaml(forced, own, web, { method: 'POST', query: {}, form: { SAMLResponse: base64(xml) } }, kept, attempt, memory(), Date.now());
+    expect(await end(begun(5_000))).toMatchObject({ user: 'ann' });
+    expect(await refusal(end(begun(-120_000)))).toContain('sign in anew');
+    expect(await refusal(end({ id: REQUEST }))).toContain('sign in anew');
+    expect(new URL(beginSaml(forced, own, web, attempt, Date.now()).url).searchParams.has('SAMLRequest')).toBe(true);
+  });
+
   test('counts once', async () => {
     const remembered = memory();
     const xml = await respond(idp, good);

@@ -13,7 +13,7 @@ import { StenoError } from '#schemas/errors.js';
 import type { AttemptFacts, BrowserAnswer, LoginOutcome } from '../login/connector.js';
 import { mapClaims } from './mapping.js';
 import type { Claims } from './mapping.js';
-import { ASSERTION, PROTOCOL, decodeSamlResponse, readSamlResponse } from './saml-response.js';
+import { ASSERTION, PROTOCOL, SKEW_MS, decodeSamlResponse, readSamlResponse } from './saml-response.js';
 import type { SamlAssertion } from './saml-response.js';
 import { DSIG, RSA_SHA256 } from './xml-signature.js';
 import { escapeXml } from './xml.js';
@@ -42,7 +42,7 @@ export function metadataUrl(web: string, connector: string): string {
   return `${web}/api/login/saml/${connector}/metadata`;
 }
 
-export function beginSaml(connector: SamlConnector, key: SamlKey, web: string, { state, callback }: AttemptFacts, now: number): { readonly url: string; readonly kept: { readonly id: string } } {
+export function beginSaml(connector: SamlConnector, key: SamlKey, web: string, { state, callback }: AttemptFacts, now: number): { readonly url: string; readonly kept: { readonly id: string; readonly at: string } } {
   const id = `_${randomBytes(20).toString('hex')}`;
   const issuer = connector.sp_entity_id ?? metadataUrl(web, connector.name);
   const xml =
@@ -58,7 +58,7 @@ export function beginSaml(connector: SamlConnector, key: SamlKey, web: string, {
     const signature = sign('sha256', Buffer.from(query), { key: createPrivateKey(key.privateKey), padding: constants.RSA_PKCS1_PADDING });
     query += `&${encode([['Signature', signature.toString('base64')]])}`;
   }
-  return { url: `${connector.sso_url}${connector.sso_url.includes('?') ? '&' : '?'}${query}`, kept: { id } };
+  return { url: `${connector.sso_url}${connector.sso_url.includes('?') ? '&' : '?'}${query}`, kept: { id, at: String(now) } };
 }
 
 /** Throws SSO_REFUSED, SSO_REPLAYED, SSO_NAME, SSO_NO_ROLE. */
@@ -73,9 +73,10 @@ export async function finishSaml(
   });
   if (assertion.inResponseTo === null) throw new StenoError('SSO_REFUSED', 'nobody asked for this response');
   if (assertion.inResponseTo !== kept['id']) throw new StenoError('SSO_REFUSED', 'the response answers another request');
+  if (connector.force_authn && !(assertion.authenticatedAt >= Number(kept['at']) - SKEW_MS)) throw new StenoError('SSO_REFUSED', 'the provider did not ask the person to sign in anew');
   if (!(await memory.firstUse(connector.name, assertion.id, assertion.refusedFrom))) throw new StenoError('SSO_REPLAYED');
   const mapped = mapClaims(connector, claimsOf(assertion), { userClaim: 'NameID', emailVerified: true });
-  await memory.bindSubject(connector.name, subjectOf(connector, assertion), mapped.user);
+  await memory.bindSubject(connector.name, `${connector.entity_id} ${subjectOf(connector, assertion)}`, mapped.user);
   return { ...mapped, mfa: connector.trust_mfa?.authn_context.includes(assertion.authnContext) === true ? `sso.${connector.name}` : null };
 }
 

@@ -23,6 +23,7 @@ describe('the reader', () => {
     ['<a>&#1114112;</a>', 'character'], ['<a>\u0001</a>', 'characters'], ['<a>\ud800</a>', 'characters'], ['\ufeff<a/>', 'well formed'], ['<a>]]></a>', ']]>'], ['<a><!-- x --></a>', 'comment'], ['<!-- x --><a/>', 'comment'],
     ['<a/><!-- x -->', 'comment'], ['<a><![CDATA[x]]></a>', 'CDATA'], ['<a><?x y?></a>', 'processing'], ['<?x y?><a/>', 'processing'], ['<!DOCTYPE a><a/>', 'DOCTYPE'], ['<?xml version="1.1"?><a/>', 'processing'],
     ['<?xml version="1.0" encoding="UTF-16"?><a/>', 'processing'], ['<a:b:c/>', 'well formed'], ['<1/>', 'element'], [`<a ${Array.from({ length: 40 }, (_, i) => `b${i}="" `).join('')}/>`, 'attributes'], ['<a constructor:b=""/>', 'not declared'],
+    [Array.from({ length: 3 }, (_, i) => `<a ${Array.from({ length: 30 }, (__, j) => `xmlns:p${i * 30 + j}="u" `).join('')}>`).join('') + '</a>'.repeat(3), 'prefixes'],
   ])('refuses %j', (text, reason) => expect(() => parseXml(text)).toThrow(reason));
 
   test('has no entities of objects', () => expect(() => parseXml('<a>&constructor;</a>')).toThrow('entity'));

@@ -37,6 +37,8 @@ export const MAX_XML = 192 * 1024;
 const MAX_ELEMENTS = 4_000;
 const MAX_DEPTH = 32;
 const MAX_ATTRIBUTES = 32;
+/** Prefixes in force in one place: every element that declares one copies them. */
+const MAX_SCOPE = 64;
 
 const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace';
 const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/';
@@ -173,6 +175,7 @@ function scopeOf(attributes: readonly (readonly [string, string])[], outer: Read
     if (reserved || (prefix !== '' && value === '')) refuse('declares a namespace that cannot be declared');
     scope.set(prefix, value);
   }
+  if (scope.size > MAX_SCOPE) refuse(`has over ${MAX_SCOPE} prefixes in force in one place`);
   return scope;
 }
 
