@@ -39,6 +39,11 @@ const device = z.discriminatedUnion('kind', [
 
 export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): readonly Route[] {
   const target = ({ params }: Pick<Context<unknown>, 'params'>): string => pathName(params['name']);
+  /** Of a user whom the caller may manage. */
+  const managed = <Body>(run: (context: Context<Body>) => Promise<unknown>) => async (context: Context<Body>): Promise<unknown> => {
+    await users.assertManages(context.principal, target(context), {});
+    return run(context);
+  };
   const account = async ({ headers }: Pick<Context<unknown>, 'headers'>, fresh: boolean) => {
     const who = await links.introspect(headers['x-steno-web-session'] ?? '');
     if (fresh) requireFresh(who, clock());
@@ -47,16 +52,20 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
   const invited = (body: { readonly token: string }): Enrolling => ({ kind: 'invited', token: body.token });
   const withToken = z.strictObject({ token });
   return [
-    route('GET /v1/users', ['administer'], 'user.list', noBody, () => users.list()),
-    route('POST /v1/users', ['administer'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller }) =>
-      users.add(body.name, { roles: body.roles, traits: body.traits }, caller), (body) => body.name),
-    route('GET /v1/users/:name', ['administer'], 'user.show', noBody, (c) => users.show(target(c))),
-    route('PUT /v1/users/:name', ['administer'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
-      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, c.caller)),
-    route('POST /v1/users/:name/disable', ['administer'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, c.caller)),
-    route('POST /v1/users/:name/enable', ['administer'], 'user.enable', noBody, (c) => users.enable(target(c), c.caller)),
-    route('POST /v1/users/:name/reset', ['administer'], 'user.reset', noBody, (c) => users.reset(target(c), c.caller)),
-    route('DELETE /v1/users/:name', ['administer'], 'user.delete', noBody, (c) => users.remove(target(c), c.caller)),
+    route('GET /v1/users', ['user:list'], 'user.list', noBody, () => users.list()),
+    route('POST /v1/users', ['user:create'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), async ({ principal, body, caller }) => {
+      await users.assertManages(principal, body.name, body);
+      return users.add(body.name, { roles: body.roles, traits: body.traits }, caller);
+    }, (body) => body.name),
+    route('GET /v1/users/:name', ['user:read'], 'user.show', noBody, (c) => users.show(target(c))),
+    route('PUT /v1/users/:name', ['user:update'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), async (c) => {
+      await users.assertManages(c.principal, target(c), c.body);
+      return users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, c.caller);
+    }),
+    route('POST /v1/users/:name/disable', ['user:update'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), managed((c) => users.disable(target(c), c.body.reason, c.caller))),
+    route('POST /v1/users/:name/enable', ['user:update'], 'user.enable', noBody, managed((c) => users.enable(target(c), c.caller))),
+    route('POST /v1/users/:name/reset', ['user:update'], 'user.reset', noBody, managed((c) => users.reset(target(c), c.caller))),
+    route('DELETE /v1/users/:name', ['user:delete'], 'user.delete', noBody, managed((c) => users.remove(target(c), c.caller))),
 
     route('POST /v1/invitation', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.facts(body.token)),
     route('POST /v1/invitation/totp', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginTotp(invited(body))),

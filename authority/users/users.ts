@@ -12,9 +12,11 @@
 import type { Invitation, UserInfo } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Traits } from '#schemas/identity.js';
+import { administersEverything } from '#schemas/policy/administration.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Directory } from '../directory.js';
+import type { Principal } from '../http.js';
 import { hashOf, newToken } from '../links.js';
 import { putLock } from '../records.js';
 import type { Records, Tx } from '../records.js';
@@ -68,6 +70,21 @@ export class Users {
       await insertInvitation(tx, invitation.hash, name, caller.actor, now, invitation.expires_at);
     });
     return invitation.shown;
+  }
+
+  /**
+   * Throws ACCESS_DENIED for who does not administer everything and reaches for more than they have: themselves, users with
+   * a role that they do not hold (whose password they could reset), such a role to give, or traits, which templates and
+   * expressions of roles turn into logins and nodes.
+   */
+  async assertManages(principal: Principal, name: string, given: { readonly roles?: readonly string[] | undefined; readonly traits?: Traits | undefined }): Promise<void> {
+    if (principal.kind !== 'user' || administersEverything(principal.roles)) return;
+    const { user, roles } = principal.identity;
+    if (name === user) throw new StenoError('ACCESS_DENIED', 'you cannot manage yourself');
+    const held = await this.#parts.records.read((db) => findUser(db, name));
+    const more = [...(held?.roles ?? []), ...(given.roles ?? [])].find((role) => !roles.includes(role));
+    if (more !== undefined) throw new StenoError('ACCESS_DENIED', `${name} and the role ${more}: you do not hold it yourself`);
+    if (given.traits !== undefined && Object.keys(given.traits).length > 0) throw new StenoError('ACCESS_DENIED', 'traits are given by those who administer everything');
   }
 
   async edit(name: string, grants: Partial<Grants>, caller: Caller): Promise<UserInfo> {
