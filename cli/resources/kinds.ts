@@ -6,8 +6,9 @@ import { StenoError } from '#schemas/errors.js';
 import { suggestion } from '#runtime/resources/suggestion.js';
 import type { Resources } from './resource.js';
 import { roleResources } from './roles.js';
+import { webhookResources } from './webhooks.js';
 
-const all: readonly Resources[] = [roleResources];
+const all: readonly Resources[] = [roleResources, webhookResources];
 
 /** Throws USAGE. */
 export function resourcesOf(word: string): Resources {

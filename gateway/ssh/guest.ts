@@ -19,8 +19,10 @@ import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
+import type { Authority } from './authority.js';
 import { dial } from './dial.js';
+import type { OpenTunnel } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
 import type { KernelRecordingDeps } from './kernel-recording.js';
@@ -42,10 +44,12 @@ export interface GuestDeps {
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
   readonly certificates: SessionCertificates;
+  readonly confirmSession: Authority['confirmSession'];
   /** Connections to nodes of every user. */
   readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  readonly openTunnel: OpenTunnel;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -94,12 +98,16 @@ export class Guest {
         if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
       },
       drained: () => undefined,
-      closed: () => this.#gone(),
+      closed: () => {
+        if (this.#stage.kind === 'stranger') this.#stage.admission.closed();
+        this.#gone();
+      },
     });
     const admission = new Admission(this.#transport, entry, source, {
       snapshot: () => deps.snapshot(),
       now: deps.now,
       knownKeys: deps.knownKeys,
+      confirm: (admitted, tell, signal) => this.#confirm(admitted, tell, signal),
       refused: (code, detail, userName) => deps.recorder.audit({
         event: 'auth.refused', outcome: 'failure', code, reason: printable(detail, 256), actor: printable(userName, 128), source_address: source,
         node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
@@ -170,6 +178,20 @@ export class Guest {
     };
   }
 
+  /** No stranger any more, though the door is not open yet: it has the time that the user needs at the browser. */
+  #confirm({ identity, blob, source, destination }: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null {
+    const snapshot = this.#deps.snapshot();
+    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now())) return null;
+    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    this.#onAdmitted();
+    const { login, node } = destination;
+    return this.#deps.confirmSession(
+      { login, node, user_certificate: blob.toString('base64'), source_address: source },
+      (url) => tell([`steno: ${login} on ${node} needs your second factor. Within a minute, open`, `steno:   ${printable(url, 512)}`]),
+      signal,
+    );
+  }
+
   /** What the client sends meanwhile waits. */
   async #reach(admitted: Admitted, target: Target): Promise<void> {
     const abort = new AbortController();
@@ -190,7 +212,8 @@ export class Guest {
       if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
       const dialledAt = performance.now();
       const request = {
-        node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        node, openTunnel: this.#deps.openTunnel, source: this.#source,
+        login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
       };
       const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));
