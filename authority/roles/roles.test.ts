@@ -143,6 +143,7 @@ describe('who does not administer everything', () => {
   ])('%s', async (_claim, rules, method, target, body, expected) => {
     await admin.call('PUT', '/v1/nodes/web-1', { name: 'web-1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] });
     await apply([{ source: `kind: role\nname: helper\nallow:\n  logins: [www]\n${rules}` }]);
+    await admin.call('POST', '/v1/users', { name: 'ann', roles: ['helper'] });
     const call = await somebody('ann', ['helper']);
     const here = (value: string): string => value.replace('OWNER', admin.login.user);
     const given = body === undefined ? undefined : (JSON.parse(here(JSON.stringify(body))) as object);
