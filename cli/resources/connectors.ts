@@ -6,7 +6,7 @@ import { StenoError } from '#schemas/errors.js';
 import { parseResource } from '#runtime/resources/document.js';
 import type { Client } from '../client.js';
 import { standardOutput, table } from '../output.js';
-import type { AppliedResource, Resources } from './kinds.js';
+import type { AppliedResource, Resources } from './resource.js';
 
 const path = (name: string): string => `/v1/connectors/${encodeURIComponent(name)}`;
 

@@ -12,7 +12,7 @@ import { openClient } from '../client.js';
 import { openHome } from '../home.js';
 import { failure, json, standardOutput, styled, visible } from '../output.js';
 import { kindsText, resourcesOf } from '../resources/kinds.js';
-import type { AppliedResource } from '../resources/kinds.js';
+import type { AppliedResource } from '../resources/resource.js';
 
 export function getCommand(): Command {
   return new Command('get')
