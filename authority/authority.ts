@@ -44,12 +44,11 @@ import { Links } from './links.js';
 import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
-import type { Connectors } from './login/connector.js';
 import { purgeLogins } from './login/records.js';
-import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
+import { SsoConnectors, connectorRoutes } from './sso/connectors.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -167,9 +166,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => webhooks.close());
     const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
     await requests.sweep();
-    const connectors: Connectors = noConnectors;
+    const web = config.web ?? DEFAULT_WEB;
+    const connectors = new SsoConnectors({ records, sealer: seal.sealer, clock, web });
     const more = [
-      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web }),
+      ...connectorRoutes(connectors),
       ...requestRoutes({ requests, links }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];

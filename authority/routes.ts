@@ -126,19 +126,19 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
-    route('PUT /v1/nodes/:name', ['administer'], 'node.put', nodeBody, async ({ caller, body, params }) => {
+    route('PUT /v1/nodes/:name', ['node:create', 'node:update'], 'node.put', nodeBody, async ({ caller, body, params }) => {
       sameName(params['name'], body.name);
       const node: NodeRecord = { ...body, last_seen_at: directory.node(body.name)?.last_seen_at ?? null };
       await records.act([auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
-    route('DELETE /v1/nodes/:name', ['administer'], 'node.delete', noBody, async ({ caller, params }) => {
+    route('DELETE /v1/nodes/:name', ['node:delete'], 'node.delete', noBody, async ({ caller, params }) => {
       const node = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'node.delete', target: node, node })], (tx) => deleteNode(tx, node));
       return changed(undefined);
     }),
-    route('GET /v1/locks', ['administer', 'service'], 'lock.list', noBody, () => records.locks(clock())),
-    route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
+    route('GET /v1/locks', ['lock:list', 'service'], 'lock.list', noBody, () => records.locks(clock())),
+    route('PUT /v1/locks/:name', ['lock:create'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
       const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
@@ -147,7 +147,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
       return changed(body);
     }),
-    route('DELETE /v1/locks/:name', ['administer'], 'lock.delete', noBody, async ({ caller, params }) => {
+    route('DELETE /v1/locks/:name', ['lock:delete'], 'lock.delete', noBody, async ({ caller, params }) => {
       const id = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'lock.delete', target: id })], (tx) => deleteLock(tx, id));
       return changed(undefined);
