@@ -11,6 +11,7 @@ import { parse, serialize } from 'cookie';
 import { z } from 'zod';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginStart, Me, PublicAddresses, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { meOf } from '../access.js';
 import { Limiter } from '../guard.js';
 import { cookieToken } from '../identity.js';
 import type { Identities } from '../identity.js';
@@ -74,7 +75,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     await identities.signOut(request.headers.cookie, clientAddress(request)).catch(() => undefined);
     const { identity, cookie } = identities.begin(web);
     void reply.header('set-cookie', cookie);
-    return { user: identity.user, roles: identity.roles, view: identity.view };
+    return meOf(identity);
   };
   const options = { bodyLimit: MAX_BODY };
 
