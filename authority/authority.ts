@@ -45,6 +45,7 @@ import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
+import { reviewRoutes } from './reviews/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -160,6 +161,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const more = [
       ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
       ...requestRoutes({ requests, links }),
+      ...reviewRoutes({ records, directory, clock }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];
     const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more });

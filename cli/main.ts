@@ -18,6 +18,7 @@ import { requestCommand, requestsCommand } from './verbs/requests.js';
 import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
+import { reviewCommand } from './verbs/review.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
 
@@ -69,6 +70,7 @@ Exit codes:
     usersCommand(),
     requestCommand(),
     requestsCommand(),
+    reviewCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

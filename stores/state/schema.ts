@@ -209,6 +209,12 @@ export interface WebhookCallbackTable {
   expires_at: Moment;
 }
 
+export interface RoleHoldingTable {
+  user: string;
+  role: string;
+  since: Moment;
+}
+
 /** What reviewers of access decided; nothing is ever changed here. */
 export interface AccessDecisionTable {
   id: Generated<number>;
@@ -372,6 +378,7 @@ export interface StateSchema {
   webhook_references: WebhookReferenceTable;
   webhook_callbacks: WebhookCallbackTable;
   access_decisions: AccessDecisionTable;
+  role_holdings: RoleHoldingTable;
   users: UserTable;
   roles: RoleTable;
   nodes: NodeTable;

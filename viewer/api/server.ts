@@ -35,6 +35,7 @@ import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
 import { findFile, loadPage } from './static.js';
+import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
 
 export interface ViewerConfig {
@@ -152,6 +153,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
   });
+  app.get('/api/access-use', async (request) => accessUse(events, await identify(request), parseInput(noQuery, request.query)));
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
   const visible = async (request: FastifyRequest) => sessions.row(await identify(request), parseSessionId((request.params as { id: string }).id));
