@@ -36,7 +36,7 @@ import type { SignerConfig } from './ca/signer-config.js';
 import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
-import type { HttpParts } from './http.js';
+import type { HttpParts, Route } from './http.js';
 import { Links } from './links.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
@@ -86,6 +86,8 @@ export interface AuthorityContext {
 export interface RunningAuthority extends Running {
   /** `tls`: `https://host:port`; `socket`: its path. */
   readonly addresses: { readonly tls: string; readonly socket: string };
+  /** What it answers, and what its audit calls that. */
+  readonly routes: readonly Pick<Route, 'method' | 'path' | 'admits' | 'event'>[];
   /** Where audit rows go from now on. */
   setIngest(url: string): void;
 }
@@ -208,7 +210,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     }, SWEEP_MS);
     sweep.unref();
     owned.push(() => clearInterval(sweep));
-    return { addresses: { tls, socket: socketPath }, close, setIngest };
+    return { addresses: { tls, socket: socketPath }, routes, close, setIngest };
   } catch (error) {
     await close();
     throw error;

@@ -22,6 +22,7 @@ import { clientChannels, clientGlobals, clientRequests, nodeChannels, nodeGlobal
 import { openSessionTap } from './session-recording.js';
 import type { SessionRecordingDeps, SessionStart } from './session-recording.js';
 import { HOLD } from './transport.js';
+import { turn } from './turns.js';
 import type { Hold, Transport } from './transport.js';
 
 export interface RelayPermissions {
@@ -477,9 +478,10 @@ export class Relay {
   }
 
   #finishTap(channel: Channel): void {
-    if (channel.tap === null) return;
-    this.#deps.track(channel.tap.close());
+    const { tap } = channel;
+    if (tap === null) return;
     channel.tap = null;
+    this.#deps.track(turn().then(() => tap.close()));
   }
 
   #clientClosed(): void {
@@ -492,7 +494,7 @@ export class Relay {
 
   #closeRecordings(): void {
     for (const channel of this.#channels.all) this.#finishTap(channel);
-    this.#deps.track(this.#forwards.close());
+    this.#deps.track(turn().then(() => this.#forwards.close()));
   }
 
   #ofNode(payload: Buffer): Channel {

@@ -7,6 +7,7 @@ import type { FormEvent, ReactNode } from 'react';
 import type { Me } from '#schemas/api.js';
 import { getJson, post, signedOut } from './api.js';
 import { AuditPage } from './pages/audit.js';
+import { RequestsPage } from './pages/requests.js';
 import { SearchPage } from './pages/search.js';
 import { SessionPage } from './pages/session.js';
 import { SessionsPage } from './pages/sessions.js';
@@ -94,6 +95,9 @@ function Frame({ me, onSignOut }: { readonly me: Me; readonly onSignOut: () => v
           <NavLink to="/search" here={path === '/search'}>
             Search
           </NavLink>
+          <NavLink to="/requests" here={path.startsWith('/requests')}>
+            Requests
+          </NavLink>
           {me.view === 'all' && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
@@ -119,6 +123,7 @@ function view(path: string, session: string | undefined, me: Me): ReactNode {
   if (session !== undefined) return <SessionPage key={session} id={session} />;
   if (path === '/' || path === '/sessions' || path === '/sign-in') return <SessionsPage me={me} />;
   if (path === '/search') return <SearchPage />;
+  if (path === '/requests') return <RequestsPage me={me} />;
   if (path === '/audit') return <AuditPage />;
   return (
     <Empty title="There is nothing here">
