@@ -86,7 +86,7 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
   let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
   const service = settings.ssh === 'service' ? createSshService({
-    hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock,
+    hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock, kernel: null,
     userCas: () => {
       if (trust === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
       return trust.ssh_user_ca;

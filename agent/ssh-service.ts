@@ -24,6 +24,7 @@ import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { findAccount } from './account.js';
 import type { Account } from './account.js';
 import { Forwarding } from './forwarding.js';
+import type { KernelRecorder } from './kernel/kernel-recorder.js';
 import { serveSession } from './session-channel.js';
 
 const HANDSHAKE_LIMIT_MS = 20_000;
@@ -36,6 +37,8 @@ export interface SshServiceParts {
   /** Public key lines. Throws while nothing is known of the authority. */
   readonly userCas: () => readonly string[];
   readonly log: Log;
+  /** Null: no kernel events are recorded here. */
+  readonly kernel: KernelRecorder | null;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
 }
@@ -150,7 +153,7 @@ function serveConnection(client: Connection, { address, admitted }: Guest, parts
         else no?.();
       });
       serveSession(session, {
-        account: account!, log, agentSocket: () => forwarding.agentSocket(), connection: `${address} 0 127.0.0.1 0`,
+        account: account!, log, kernel: parts.kernel, agentSocket: () => forwarding.agentSocket(), connection: `${address} 0 127.0.0.1 0`,
       });
     });
   });

@@ -43,9 +43,18 @@ import { Links } from './links.js';
 import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
+import type { Connectors } from './login/connector.js';
+import { purgeLogins } from './login/records.js';
+import { noConnectors } from './login/single-sign-on.js';
+import { peopleRoutes } from './people.js';
+import { Requests } from './requests/requests.js';
+import { requestRoutes } from './requests/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
+import { webhookRoutes } from './webhooks/routes.js';
+import { secretsIn } from './webhooks/secrets.js';
+import { WebhookSender } from './webhooks/sender.js';
 
 export interface AuthorityConfig {
   /** Holds `authority.sock` and `authority/` with state and seal key; made with mode 0700. */
@@ -67,6 +76,8 @@ export interface AuthorityConfig {
   readonly sealPassphrase?: string;
   /** A token for the keys of CAs. */
   readonly caSigner?: SignerConfig;
+  /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
+  readonly web?: string;
 }
 
 export interface AuthorityContext {
@@ -83,6 +94,9 @@ export interface RunningAuthority extends Running {
 }
 
 const PURGE_MS = 600_000;
+const SWEEP_MS = 10_000;
+/** Where `steno up` serves the page unless told. */
+const DEFAULT_WEB = 'http://localhost:8090';
 
 export async function startAuthority(config: AuthorityConfig, context: AuthorityContext): Promise<RunningAuthority> {
   const { log, clock } = context;
@@ -112,7 +126,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
-    await records.purge(clock());
+    const purgeAll = async (): Promise<void> => {
+      await records.purge(clock());
+      await records.read((db) => purgeLogins(db, clock()));
+    };
+    await purgeAll();
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
@@ -142,7 +160,19 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     let own: ServiceIdentity | undefined;
     const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
     owned.push(() => rotations.close());
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, presence, refused: parts.refused,
+    preparePrivateFolder(join(folder, 'secrets'));
+    const secrets = secretsIn(join(folder, 'secrets'));
+    const webhooks = new WebhookSender({ records, secrets, log, clock });
+    owned.push(() => webhooks.close());
+    const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
+    await requests.sweep();
+    const connectors: Connectors = noConnectors;
+    const more = [
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...requestRoutes({ requests, links }),
+      ...webhookRoutes({ records, requests, secrets, clock }),
+    ];
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
       signedTrust: () => {
         if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
         const { ssh_user_ca, service_ca, signing } = ca.trust;
@@ -184,10 +214,15 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await rotations.start();
 
     const purge = setInterval(() => {
-      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+      purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));
+    const sweep = setInterval(() => {
+      requests.sweep().catch((error: unknown) => log.warn({ err: error }, 'requests whose time is over could not be settled'));
+    }, SWEEP_MS);
+    sweep.unref();
+    owned.push(() => clearInterval(sweep));
     return { addresses: { tls, socket: socketPath }, close, setIngest };
   } catch (error) {
     await close();

@@ -9,6 +9,7 @@ import type { NodeRecord } from '#schemas/role.js';
 import type { LiveCa } from './ca/ca.js';
 import { trustedClusters } from './clusters/cluster-records.js';
 import type { Records } from './records.js';
+import { grantsInForce } from './requests/records.js';
 
 /** Timers beyond this overflow. */
 const LONGEST_TIMER_MS = 3_600_000;
@@ -36,7 +37,7 @@ export class Directory {
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], cluster, clusters: [],
+      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], grants: [], cluster, clusters: [],
     };
   }
 
@@ -69,20 +70,21 @@ export class Directory {
     const now = this.#clock();
     await this.#ca.refresh();
     const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
+    const grants = await this.#records.read((db) => grantsInForce(db, now));
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
       ...this.#ca.trust,
-      roles, nodes, locks, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
+      roles, nodes, locks, grants, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);
   }
 
-  /** A lock that ends is a change too. */
+  /** A lock or a grant that ends is a change too. */
   #watchExpiry(now: number): void {
     clearTimeout(this.#timer);
-    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity));
+    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity), ...this.#snapshot.grants.map(({ ends_at }) => ends_at));
     if (next === Infinity) return;
     const timer = setTimeout(() => void this.changed().catch(() => undefined), Math.min(Math.max(next - now, 10), LONGEST_TIMER_MS));
     timer.unref();

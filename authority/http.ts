@@ -7,6 +7,7 @@
  * detail. Tested in authority.test.ts.
  */
 import { createServer } from 'node:http';
+import { isIP } from 'node:net';
 import { createServer as createTlsServer } from 'node:https';
 import type { Server } from 'node:net';
 import type { Server as TlsServer, TLSSocket, TlsOptions } from 'node:tls';
@@ -14,7 +15,9 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import type { ApiError } from '#schemas/api.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { ErrorCode } from '#schemas/errors.js';
 import { formatServiceName } from '#schemas/identity.js';
 import type { ServiceKind, ServiceName } from '#schemas/identity.js';
 import { administersEverything, mayAdminister } from '#schemas/policy/administration.js';
@@ -46,6 +49,8 @@ export interface Context<Body> {
   readonly body: Body;
   readonly params: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string | undefined>>;
+  /** For calls that a service relays: from here on audit rows name who is behind it. */
+  readonly behalf: (who: AuditCaller) => AuditCaller;
 }
 
 export interface Route<Schema extends z.ZodType = z.ZodType> {
@@ -55,15 +60,18 @@ export interface Route<Schema extends z.ZodType = z.ZodType> {
   /** What audit rows of refusals say was tried. */
   readonly event: string;
   readonly body: Schema;
+  /** What refusals were aimed at, where the path does not say it. */
+  readonly target?: (body: z.output<Schema>) => string;
   readonly run: (context: Context<z.output<Schema>>) => Promise<unknown>;
 }
 
 /** A route with the type of its body. */
 export function route<Schema extends z.ZodType>(
   head: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`, admits: readonly Admits[], event: string, body: Schema, run: Route<Schema>['run'],
+  target?: Route<Schema>['target'],
 ): Route {
   const [method, path] = head.split(' ') as [Route['method'], string];
-  return { method, path, admits, event, body, run } as unknown as Route;
+  return { method, path, admits, event, body, run, ...(target === undefined ? {} : { target }) } as unknown as Route;
 }
 
 export const noBody = z.undefined();
@@ -136,17 +144,22 @@ async function build(
 
 async function serve(entry: Route, request: FastifyRequest, identify: (request: FastifyRequest) => Promise<Principal>, parts: HttpParts): Promise<unknown> {
   let caller: AuditCaller = { actor: '', source: sourceOf(request) };
+  let target = Object.values(request.params as Record<string, string>).join(' ');
   try {
     const principal = await identify(request);
-    caller = { ...caller, actor: nameOf(principal) };
+    caller = { actor: nameOf(principal), source: clientOf(principal, request) ?? caller.source };
     if (!admitted(entry.admits, principal)) throw new StenoError('ACCESS_DENIED', `${entry.method} ${entry.path}`);
     if ((request.raw.url ?? '').includes('?')) throw new StenoError('BAD_REQUEST', 'this call takes no query');
     const body = parseBody(entry.body, rawBodies.get(request));
-    const answer = await entry.run({ principal, caller, body, params: request.params as Record<string, string>, headers: request.headers as Record<string, string | undefined> });
+    const behalf = (who: AuditCaller): AuditCaller => {
+      caller = who;
+      return who;
+    };
+    target = entry.target?.(body) ?? target;
+    const answer = await entry.run({ principal, caller, behalf, body, params: request.params as Record<string, string>, headers: request.headers as Record<string, string | undefined> });
     return answer ?? {};
   } catch (error) {
     if (error instanceof StenoError) {
-      const target = Object.values(request.params as Record<string, string>).join(' ');
       await parts.refused(caller, entry.event, target, error);
     }
     // Nothing can be audited while the store is away, and nothing was done.
@@ -193,10 +206,20 @@ function sourceOf(request: FastifyRequest): string {
   return request.raw.socket.remoteAddress ?? 'local';
 }
 
+/** A viewer speaks for a browser or a command, and says from where; nobody else is believed. */
+function clientOf(principal: Principal, request: FastifyRequest): string | undefined {
+  const said = request.headers[CLIENT_ADDRESS_HEADER];
+  return principal.kind === 'service' && principal.service.kind === 'viewer' && typeof said === 'string' && isIP(said) !== 0 ? said : undefined;
+}
+
+/** Why a login failed is for the audit: whoever tries must not learn which part was wrong. */
+const unexplained: ReadonlySet<ErrorCode> = new Set(['LOGIN_FAILED']);
+
 function answerError(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
   const known = error instanceof StenoError ? error : frameworkError(error);
   if (known === undefined) log.error({ err: error }, 'a request failed');
-  const { code, detail, entry } = known ?? new StenoError('INTERNAL');
+  const { code, detail: said, entry } = known ?? new StenoError('INTERNAL');
+  const detail = unexplained.has(code) ? undefined : said;
   const body: ApiError = { error: { code, message: entry.message, fix: entry.fix, ...(detail === undefined ? {} : { detail }) } };
   return reply.code(entry.status).send(body);
 }

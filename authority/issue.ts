@@ -7,7 +7,7 @@ import type { LoginResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { assertCounts, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Act, Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
@@ -36,19 +36,19 @@ export async function issueUserCertificate(
   const key = certifiableKey(publicKey);
   const record = await records.user(user);
   if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
-  const { roles: known, locks } = directory.current();
-  assertUnlocked(locks, lockTargets({ ...login, roles: record.roles }), now);
-  const roles = rolesNamed(record.roles, known);
-  const grant: UserGrant = { ...login, traits: {}, roles };
+  const snapshot = directory.current();
+  const all = assertCounts({ ...login, roles: record.roles }, snapshot, now);
+  const roles = rolesNamed(record.roles, snapshot.roles);
+  const grant: UserGrant = { ...login, traits: record.traits, roles, granted: all.slice(roles.length) };
   const shape = userShape(grant, key, now);
   const spki = tlsKey === undefined ? undefined : p256Key(tlsKey, 'tls_key');
-  const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user }, [
+  const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user, ...(login.requests.length === 0 ? {} : { data: { requests: login.requests } }) }, [
     { ...shape, kind: 'user', subject: user }, ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
   ]);
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   const validity = { from: Number(shape.validAfter) * 1000, until: Number(shape.validBefore) * 1000 };
   return {
-    user, roles: record.roles, logins: loginsOf(grant), certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    user, roles: record.roles, logins: loginsOf({ ...grant, roles: all }), requests: login.requests, certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ...trustReport(ca.trust),
     ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles }, spki, { ...validity, serial: x509Serial! }) }),
   };

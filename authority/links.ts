@@ -9,17 +9,21 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { UserIdentity } from '#schemas/identity.js';
 import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
 import type { Directory } from './directory.js';
 import { deleteWebSession, insertLink, insertWebSession, takeLink } from './records.js';
-import type { Records } from './records.js';
+import type { Records, Tx, WebSession } from './records.js';
 
 const LINK_MS = 10 * 60_000;
 const SESSION_MS = 12 * 3_600_000;
 const TOKEN_BYTES = 32;
 export const tokenPattern = /^[A-Za-z0-9_-]{43}$/;
+
+/** What begins a web session, beside the user. */
+export type SignInWay = Pick<WebSession, 'via' | 'mfa'>;
 
 export class Links {
   readonly #records: Records;
@@ -32,32 +36,42 @@ export class Links {
     this.#clock = clock;
   }
 
-  async create(user: string, caller: Caller): Promise<{ readonly url_token: string; readonly expires_at: number }> {
+  /** `certificate`: of whoever asks by one; the web session ends with it, or a certificate could prolong itself. */
+  async create(user: string, caller: Caller, certificate?: Pick<UserIdentity, 'validBefore' | 'mfa'>): Promise<{ readonly url_token: string; readonly expires_at: number }> {
     const now = this.#clock();
     const [token, expiresAt] = [newToken(), now + LINK_MS];
-    await this.#records.act([auditRow(now, caller, { event: 'sign_in_link.create', target: user })], (tx) => insertLink(tx, hashOf(token), user, expiresAt));
+    await this.#records.act([auditRow(now, caller, { event: 'sign_in_link.create', target: user })], (tx) =>
+      insertLink(tx, hashOf(token), user, expiresAt, { until: certificate === undefined ? null : certificate.validBefore * 1000, mfa: certificate?.mfa ?? null }));
     return { url_token: token, expires_at: expiresAt };
   }
 
   /** Throws LINK_USED for a token that is unknown, used or old: which of these is nobody's business. */
   async signIn(linkToken: string, caller: Caller): Promise<WebIdentity> {
     const now = this.#clock();
-    const token = newToken();
-    const session = await this.#records.actOn(async (tx) => {
-      const user = await takeLink(tx, hashOf(linkToken), now);
-      if (user === undefined) throw new StenoError('LINK_USED');
-      const begun = { user, expiresAt: now + SESSION_MS };
-      await insertWebSession(tx, hashOf(token), begun, now);
+    const { token, session } = await this.#records.actOn(async (tx) => {
+      const link = await takeLink(tx, hashOf(linkToken), now);
+      if (link === undefined) throw new StenoError('LINK_USED');
+      const { user, mfa, until } = link;
+      const begun = await this.begin(tx, user, { via: 'link', mfa }, until ?? Infinity);
       return { result: begun, rows: [auditRow(now, { actor: user, source: caller.source }, { event: 'web_session.start', target: user, data: { via: caller.actor } })] };
     });
-    return this.#identity(token, session.user, session.expiresAt);
+    return this.identity(token, session);
+  }
+
+  /** A new web session, in the transaction of what proved the user; its token was never seen by anybody before. */
+  async begin(tx: Tx, user: string, way: SignInWay, until = Infinity): Promise<{ readonly token: string; readonly session: WebSession }> {
+    const token = newToken();
+    const since = this.#clock();
+    const session = { user, since, expiresAt: Math.min(since + SESSION_MS, until), ...way };
+    await insertWebSession(tx, hashOf(token), session);
+    return { token, session };
   }
 
   /** Throws NOT_SIGNED_IN when the session is unknown, over or ended, LOCKED when a lock is in force. */
   async introspect(token: string): Promise<WebIdentity> {
     const session = tokenPattern.test(token) ? await this.#records.webSession(hashOf(token), this.#clock()) : undefined;
     if (session === undefined) throw new StenoError('NOT_SIGNED_IN');
-    return this.#identity(token, session.user, session.expiresAt);
+    return this.identity(token, session);
   }
 
   /** Ends the session, if there is one. */
@@ -69,19 +83,21 @@ export class Links {
       deleteWebSession(tx, hashOf(token)));
   }
 
-  async #identity(token: string, user: string, expiresAt: number): Promise<WebIdentity> {
+  /** Throws NOT_SIGNED_IN when the user is gone or disabled, LOCKED when a lock is in force on them. */
+  async identity(token: string, { user, since, expiresAt, via, mfa }: WebSession): Promise<WebIdentity> {
     const record = await this.#records.user(user);
     if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
     const { roles, locks } = this.#directory.current();
-    assertUnlocked(locks, lockTargets({ user, roles: record.roles, requests: [], mfa: null }), this.#clock());
-    return { token, user, roles: rolesNamed(record.roles, roles), expires_at: expiresAt };
+    assertUnlocked(locks, lockTargets({ user, roles: record.roles, mfa, requests: [] }), this.#clock());
+    return { token, user, traits: record.traits, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
   }
 }
 
-function newToken(): string {
+export function newToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url');
 }
 
-function hashOf(token: string): string {
+/** How tokens lie in the state: lower-case hex of SHA-256. Their 256 random bits need no slower hash. */
+export function hashOf(token: string): string {
   return createHash('sha256').update(token).digest('hex');
 }

@@ -9,6 +9,8 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { Lock, LockRecord } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { parseTraits } from '#schemas/identity.js';
+import type { Traits } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
@@ -30,7 +32,10 @@ export interface NewCertificate {
 
 export interface WebSession {
   readonly user: string;
+  readonly since: number;
   readonly expiresAt: number;
+  readonly via: string;
+  readonly mfa: string | null;
 }
 
 export type Tx = Transaction<StateSchema>;
@@ -72,9 +77,9 @@ export class Records {
     return ask(this.#db);
   }
 
-  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly disabled: boolean } | undefined> {
-    const row = await this.#db.selectFrom('users').select(['roles', 'disabled_at']).where('name', '=', name).executeTakeFirst();
-    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], disabled: row.disabled_at !== null };
+  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
+    const row = await this.#db.selectFrom('users').select(['roles', 'traits', 'disabled_at']).where('name', '=', name).executeTakeFirst();
+    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
   }
 
   async roles(): Promise<readonly Role[]> {
@@ -98,7 +103,7 @@ export class Records {
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
     const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
-    return row === undefined ? undefined : { user: row.user, expiresAt: row.expires_at };
+    return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
   /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
@@ -196,19 +201,21 @@ export async function deleteLock(tx: Tx, id: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StenoError('NOT_FOUND', `lock ${id}`);
 }
 
-export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number): Promise<void> {
-  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null }).execute();
+/** `session`: what the web session takes from the certificate that asked; nothing for the owner of the machine. */
+export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number, session: { readonly until: number | null; readonly mfa: string | null }): Promise<void> {
+  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null, session_until: session.until, mfa: session.mfa }).execute();
 }
 
-/** The user of the link, which is used thereafter: of callers at the same time one gets it. */
-export async function takeLink(tx: Tx, hash: string, now: number): Promise<string | undefined> {
+/** The link, which is used thereafter: of callers at the same time one gets it. */
+export async function takeLink(tx: Tx, hash: string, now: number): Promise<{ readonly user: string; readonly until: number | null; readonly mfa: string | null } | undefined> {
   const row = await tx.updateTable('sign_in_links').set({ used_at: now })
-    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning('user').executeTakeFirst();
-  return row?.user;
+    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning(['user', 'session_until', 'mfa']).executeTakeFirst();
+  return row === undefined ? undefined : { user: row.user, until: row.session_until, mfa: row.mfa };
 }
 
-export async function insertWebSession(tx: Tx, hash: string, session: WebSession, now: number): Promise<void> {
-  await tx.insertInto('web_sessions').values({ hash, user: session.user, created_at: now, expires_at: session.expiresAt }).execute();
+export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
+  await tx.insertInto('web_sessions')
+    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa }).execute();
 }
 
 export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {

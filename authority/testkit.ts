@@ -6,6 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import type { LoginResult } from '#schemas/api.js';
+import { OPTION_GATEWAY_ONLY, identityExtensions } from '#schemas/identity.js';
+import type { UserIdentity } from '#schemas/identity.js';
 import { parseAuthorizedLine, formatPublicLine } from '#schemas/ssh/public-key.js';
 import { connectAuthority } from '#runtime/authority-client.js';
 import type { AuthorityClient } from '#runtime/authority-client.js';
@@ -17,8 +19,15 @@ import { openServiceIdentity } from '#runtime/service-identity.js';
 import type { IdentityConfig, ServiceIdentity } from '#runtime/service-identity.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
+import { openState } from '#stores/state/open.js';
 import { startAuthority } from './authority.js';
 import type { AuthorityConfig, RunningAuthority } from './authority.js';
+import { LiveCa } from './ca/ca.js';
+import type { Ca } from './ca/ca.js';
+import { caState } from './ca/ca-records.js';
+import { keyPlaces, sealedPlace } from './ca/places.js';
+import { SealStore } from './ca/seal-store.js';
+import { Records } from './records.js';
 
 export const silent: Log = pino({ level: 'silent' });
 
@@ -65,24 +74,58 @@ export function onSocket(authority: RunningAuthority, call: AuthorityCall): Prom
   return callAuthority({ kind: 'socket', path: authority.addresses.socket }, call);
 }
 
-export interface Administrator {
+/** Somebody with a certificate. */
+export interface Signer {
   readonly key: SshPrivateKey;
-  readonly login: LoginResult;
   readonly certificate: Uint8Array;
   /** A signed request, without a client certificate. */
   call(method: AuthorityCall['method'], target: string, body?: unknown): Promise<unknown>;
+}
+
+export interface Administrator extends Signer {
+  readonly login: LoginResult;
 }
 
 export async function administrator(authority: RunningAuthority, cleanup: Cleanup, clock: () => number = Date.now): Promise<Administrator> {
   const key = generateKey();
   const tlsKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
   const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob), tls_key: tlsKey } })) as LoginResult;
-  const certificate = parseAuthorizedLine(login.certificate).blob;
-  const agent = new Agent({ ca: login.service_ca_pem, checkServerIdentity: () => undefined, keepAlive: true });
+  return { ...signer(authority, key, parseAuthorizedLine(login.certificate).blob, login.service_ca_pem, cleanup, clock), login };
+}
+
+/** The CAs of a data directory, opened as its authority opens them. */
+export async function casIn(dataDir: string): Promise<Ca> {
+  const folder = join(dataDir, 'authority');
+  const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
+  try {
+    const { sealer } = await SealStore.open(records, { file: join(folder, 'seal.key'), now: 0 });
+    return await LiveCa.open(() => records.read(caState), keyPlaces(sealedPlace(sealer)));
+  } finally {
+    await records.close();
+  }
+}
+
+/** Somebody with a certificate as a login would give it: from the authority's own CA, for an hour. */
+export async function person(
+  authority: RunningAuthority, dataDir: string, admin: Administrator, name: string, roles: readonly string[], cleanup: Cleanup, more: Partial<UserIdentity> = {},
+): Promise<Signer> {
+  const key = generateKey();
+  const ca = await casIn(dataDir);
+  const seconds = BigInt(Math.floor(Date.now() / 1000));
+  const certificate = await ca.issueSsh('ssh-user', {
+    publicKey: key.publicBlob, serial: 1_000_000n, kind: 'user', keyId: `user=${name}`, principals: ['-steno-none'], validAfter: seconds - 60n, validBefore: seconds + 3600n,
+    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]), extensions: identityExtensions({ user: name, roles, traits: {}, mfa: null, requests: [], ...more }),
+  });
+  return signer(authority, key, certificate, admin.login.service_ca_pem, cleanup);
+}
+
+export function signer(
+  authority: RunningAuthority, key: SshPrivateKey, certificate: Uint8Array, serviceCa: string, cleanup: Cleanup, clock: () => number = Date.now,
+): Signer {
+  const agent = new Agent({ ca: serviceCa, checkServerIdentity: () => undefined, keepAlive: true });
   cleanup.add(() => agent.destroy());
   return {
     key,
-    login,
     certificate,
     call: (method, target, body) =>
       callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, {

@@ -64,15 +64,46 @@ export async function callSocket<T>(path: string, method: 'GET' | 'POST', target
   return (await callAuthority({ kind: 'socket', path }, { method, target, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) })) as T;
 }
 
+/** The viewer before anybody has logged in. */
+export interface PublicWeb {
+  readonly url: string;
+  readonly ca: string | undefined;
+  post<T>(path: string, body: unknown): Promise<T>;
+}
+
+/**
+ * `address`: `https://…`, trusted by the system's CAs or those of `ca`; without TLS only this machine: what is asked and
+ * answered on the way in must not be read or changed by anybody. Throws USAGE.
+ */
+export function openPublicWeb(address: string, ca?: string): PublicWeb {
+  const url = URL.canParse(address) ? new URL(address) : undefined;
+  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) throw new StenoError('USAGE', `"${address}" is not https://HOST`);
+  const name = url.hostname.replace(/^\[|\]$/g, '');
+  if (url.protocol === 'http:' && !/^(localhost|127(\.\d{1,3}){3}|::1)$/.test(name)) throw new StenoError('USAGE', `${url.origin} is not encrypted; only a viewer on this machine may be reached without TLS`);
+  return {
+    url: url.origin,
+    ca,
+    async post(path, body) {
+      const content = Buffer.from(JSON.stringify(body));
+      const options: RequestOptions & { ca?: string } = {
+        host: name, port: url.port, path, method: 'POST', ...(ca === undefined ? {} : { ca }),
+        headers: { 'content-type': 'application/json', 'content-length': content.length, origin: url.origin },
+      };
+      return parse(await collect(await succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, url.origin, content))));
+    },
+  };
+}
+
 async function viewer(profile: Profile, path: string, authorization: string): Promise<Readable> {
   const url = new URL(path, profile.web);
-  const options: RequestOptions = {
+  const options: RequestOptions & { ca?: string } = {
     host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port, path, method: 'GET', headers: { authorization },
+    ...(profile.web_ca === undefined ? {} : { ca: profile.web_ca }),
   };
   return succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, profile.web));
 }
 
-function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOptions, where: string): Promise<IncomingMessage> {
+function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOptions, where: string, body?: Buffer): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = make({ ...options, timeout: TIMEOUT_MS }, resolve);
     request.on('timeout', () => request.destroy(new Error('no answer')));
@@ -80,7 +111,7 @@ function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOp
       const away = error.code === 'ECONNREFUSED' || error.code === 'ENOENT';
       reject(new StenoError('NOT_RUNNING', away ? `nothing answers at ${where}` : `${where}: ${error.message}`, { cause: error }));
     });
-    request.end();
+    request.end(body);
   });
 }
 

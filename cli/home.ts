@@ -26,6 +26,8 @@ export const profileSchema = z.object({
   ssh: z.string(),
   /** Base URL of the viewer. */
   web: z.url(),
+  /** PEM of the CA that the viewer is trusted by, where it is none of the system's. */
+  web_ca: z.string().optional(),
   /** Base URL of the authority. */
   authority: z.url(),
   service_ca: z.string(),

@@ -3,21 +3,26 @@ import { Command, CommanderError, Option } from 'commander';
 import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
-import { auditCommand } from './verbs/audit.js';
 import { upCommand } from './up/command.js';
-import { configCommand, loginCommand, sshCommand } from './verbs/login.js';
-import { caCommand } from './verbs/ca.js';
-import { clustersCommand } from './verbs/clusters.js';
 import { accessCommand } from './verbs/access.js';
 import { agentCommand } from './verbs/agent.js';
-import { nodesCommand, tokensCommand } from './verbs/nodes.js';
-import { exportCommand, verifyCommand } from './verbs/recording.js';
+import { auditCommand } from './verbs/audit.js';
+import { botCommand, botsCommand } from './verbs/bots.js';
+import { caCommand } from './verbs/ca.js';
+import { clustersCommand } from './verbs/clusters.js';
+import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
+import { loginCommand } from './verbs/login.js';
+import { nodesCommand, tokensCommand } from './verbs/nodes.js';
 import { playCommand } from './verbs/play.js';
-import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
+import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
+import { requestCommand, requestsCommand } from './verbs/requests.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
+import { configCommand, sshCommand } from './verbs/ssh.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
+import { usersCommand } from './verbs/users.js';
 
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command('steno')
@@ -42,7 +47,9 @@ Exit codes:
     upCommand(),
     loginCommand(),
     statusCommand(),
-    nodesCommand(), tokensCommand(), agentCommand(),
+    nodesCommand(),
+    tokensCommand(),
+    agentCommand(),
     sshCommand(),
     configCommand(),
     sessionsCommand(),
@@ -52,7 +59,11 @@ Exit codes:
     verifyCommand(),
     auditCommand(),
     rolesCommand(),
+    getCommand(),
     applyCommand(),
+    editCommand(),
+    rmCommand(),
+    accessCommand(),
     caCommand(),
     doctorCommand(),
     reindexCommand(),
@@ -60,10 +71,12 @@ Exit codes:
     locksCommand(),
     unlockCommand(),
     clustersCommand(),
-    getCommand(),
-    editCommand(),
-    rmCommand(),
-    accessCommand(),
+    eventsCommand(),
+    usersCommand(),
+    botsCommand(),
+    botCommand(),
+    requestCommand(),
+    requestsCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }
@@ -82,7 +95,7 @@ Exit codes:
 }
 
 function inheriting(command: Command): Command {
-  for (const inner of [command, ...command.commands]) inner.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const inner of [command, ...command.commands]) inner.exitOverride().enablePositionalOptions().configureOutput({ outputError: () => undefined });
   return command;
 }
 

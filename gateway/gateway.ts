@@ -21,6 +21,7 @@ import type { OpenTunnel } from './ssh/dial.js';
 import { defaultLimits, Door } from './ssh/door.js';
 import type { DoorLimits } from './ssh/door.js';
 import { HostKeys } from './ssh/host-keys.js';
+import { ConnectionCounts } from './ssh/session-limits.js';
 import { SessionCertificates } from './ssh/session-certificates.js';
 import type { Observe } from './ssh/session-recording.js';
 import { cryptoReady } from './ssh/transport.js';
@@ -66,7 +67,9 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
   };
   const door = new Door({
     name, hostKeys, limits, log, now, certificates, recorder, observe, openTunnel,
+    confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
+    connections: new ConnectionCounts(),
     snapshot,
     track: (recording) => {
       closing.add(recording);

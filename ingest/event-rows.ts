@@ -204,7 +204,7 @@ export class SessionSummary {
       recording_bytes: this.bytes,
       stored_bytes: stored,
       chain_head: head,
-      request_id: '',
+      request_id: bounded(steno.requests.join(','), 255),
     };
   }
 }

@@ -103,7 +103,7 @@ export class Recorder {
       version: 3, term: { cols, rows }, timestamp: Math.floor(startedAt / 1000),
       steno: {
         format: 1, session, kind: 'shell', gateway: identity.gateway, counter: 1, user: 'ana', roles: ['admin'], node: 'web-1', login: 'root',
-        source_address: '127.0.0.1', client_version: 'OpenSSH_9.9', certificate_serial: '7', certificate_key_id: 'user=ana', tty: true,
+        source_address: '127.0.0.1', client_version: 'OpenSSH_9.9', certificate_serial: '7', certificate_key_id: 'user=ana', requests: [], tty: true,
         started_at: startedAt, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, ...rest,
       },
     };

@@ -23,7 +23,7 @@ function certificate(more: Partial<IssueFields> = {}, by = ca): Uint8Array {
 
 function setUp({ locks = [], maxNonces }: { locks?: Lock[]; maxNonces?: number } = {}): { verifier: RequestVerifier; time: { now: number } } {
   const time = { now: start };
-  const trust = { ssh_user_ca: [formatPublicLine(ca.publicBlob)], roles: [admin], locks };
+  const trust = { ssh_user_ca: [formatPublicLine(ca.publicBlob)], roles: [admin], locks, grants: [] };
   const verifier = new RequestVerifier(() => trust, { clock: () => time.now, ...(maxNonces === undefined ? {} : { maxNonces }) });
   time.now += 1;
   return { verifier, time };

@@ -9,6 +9,7 @@
  * `request-auth.test.ts`.
  */
 import { createHash, randomBytes } from 'node:crypto';
+import { rolesOfGrant } from '#schemas/access-request.js';
 import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { importedIdentity } from '#schemas/cluster.js';
@@ -43,7 +44,7 @@ export interface Caller {
   readonly roles: readonly Role[];
 }
 
-export type TrustSource = Pick<Snapshot, 'ssh_user_ca' | 'roles' | 'locks'>;
+export type TrustSource = Pick<Snapshot, 'ssh_user_ca' | 'roles' | 'locks' | 'grants'>;
 export type ClusterTrust = Pick<Snapshot, 'ssh_user_ca' | 'cluster' | 'clusters'>;
 
 const noBody = new Uint8Array(0);
@@ -109,9 +110,11 @@ export class RequestVerifier {
     return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
   }
 
-  /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */
-  recheck(identity: UserIdentity): void {
-    assertCounts(identity, this.#trust(), this.#clock());
+  /** A caller of before by the roles of now. Throws LOCKED or ACCESS_DENIED when they would be refused; their certificate's time is theirs to watch. */
+  recheck(identity: UserIdentity): Caller {
+    const trust = this.#trust();
+    assertCounts(identity, trust, this.#clock());
+    return { identity, roles: rolesNamed(identity.roles, trust.roles) };
   }
 
   #use(nonce: string, until: number, now: number): void {
@@ -202,11 +205,24 @@ export function identityNow(identity: UserIdentity, certificate: SshCertificate,
   return issuer.identify(certificate);
 }
 
-/** The roles of an identity that counts now, by roles and locks. */
-function assertCounts(identity: UserIdentity, trust: TrustSource, now: number): readonly Role[] {
-  const roles = rolesNamed(identity.roles, trust.roles);
-  assertUnlocked(trust.locks, lockTargets(identity), now);
+/** The roles of an identity that counts now, by roles, grants and locks; those that were granted come last. */
+export function assertCounts(identity: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>, trust: Omit<TrustSource, 'ssh_user_ca'>, now: number): readonly Role[] {
+  const own = rolesNamed(identity.roles, trust.roles);
+  // The same list for the same roles: the policy's index belongs to it.
+  const roles = identity.requests.length === 0 ? own : [...own, ...rolesGranted(identity, trust, now)];
+  assertUnlocked(trust.locks, lockTargets({ ...identity, roles: roles.map(({ name }) => name) }), now);
   return roles;
+}
+
+/** What the access requests of a certificate are worth now. One that is over or was taken back refuses the certificate. */
+function rolesGranted({ user, requests }: Pick<UserIdentity, 'user' | 'requests'>, { roles, grants }: Pick<TrustSource, 'roles' | 'grants'>, now: number): readonly Role[] {
+  return requests.flatMap((id) => {
+    const grant = grants.find((known) => known.id === id && known.user === user && known.ends_at > now);
+    if (grant === undefined) throw new StenoError('REQUEST_OVER', id);
+    const granted = rolesOfGrant(grant, roles);
+    if (granted === undefined) throw new StenoError('ACCESS_DENIED', `a role that the access request ${id} granted no longer exists`);
+    return granted;
+  });
 }
 
 /** Lists by the names they were asked for with, for each list of known roles: the policy's index belongs to a list. */

@@ -6,21 +6,30 @@
  * viewer/api (cookie of a web session, or a signed request):
  *   POST /api/sign-in {token}            one-time link → cookie           POST /api/sign-out
  *   GET  /api/me                         Me
- *   GET  /api/sessions?user&node&login&kind&state&from&to&before&limit    SessionList, newest first
+ *   GET  /api/sessions?user&node&login&kind&state&request&from&to&before&limit    SessionList, newest first
  *   GET  /api/sessions/:id               SessionInfo
  *   GET  /api/sessions/:id/segments      SegmentIndex
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
+ *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
  *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
  *   GET  /api/status                     StatusReport
+ *   …    /api/requests…                  as /v1/requests… of the authority, for the cookie's user
+ *   POST /hooks/:name                    what a webhook answers, as it was signed
  * authority (mutual TLS for services, signed request for the command, Unix socket for the owner of the machine):
  *   POST /v1/login {public_key}          socket only → LoginResult        POST /v1/enroll  socket only → Enrolment
  *   POST /v1/sign-in-link                socket or signed → {url_token, expires_at}
  *   GET  /v1/nodes                       NodeRecord[]       PUT /v1/nodes/:name   DELETE /v1/nodes/:name   (administer)
  *   GET  /v1/roles                       Role[]             PUT /v1/roles/:name   (administer)
+ *   POST /v1/requests NewAccessRequest   signed, or a viewer for a web session → AccessRequest   GET → RequestView[]
+ *   GET  /v1/requests/:id                RequestView   POST /v1/requests/:id/review {decision, reason}   POST …/cancel {reason}
+ *   GET  /v1/request-options             RequestOptions
+ *   POST /v1/request-certificate {public_key, requests}   signed → LoginResult
+ *   GET  /v1/webhooks                    Webhook[]          PUT, DELETE /v1/webhooks/:name   (administer)
+ *   POST /v1/webhooks/:name/answer       viewer: an answer as it came
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
  *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
@@ -37,9 +46,13 @@
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
  */
 import type { TrustedCluster } from './cluster.js';
-import type { ServiceKind } from './identity.js';
+import type { Grant } from './access-request.js';
+import type { ServiceKind, Traits } from './identity.js';
 import type { NodeRecord, Role } from './role.js';
 import type { SessionKind } from './recording/line.js';
+
+/** In which a viewer tells the authority whose request it passes on; believed of viewers only. */
+export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
 
 export interface ApiError {
   readonly error: { readonly code: string; readonly message: string; readonly fix: string; readonly detail?: string };
@@ -48,7 +61,8 @@ export interface ApiError {
 export interface Me {
   readonly user: string;
   readonly roles: readonly string[];
-  readonly view: 'all' | 'own' | 'none';
+  /** `some`: it depends on the session. */
+  readonly view: 'all' | 'own' | 'some' | 'none';
 }
 
 export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';
@@ -77,6 +91,8 @@ export interface SessionInfo {
   readonly bytes_out: number;
   readonly recording_bytes: number;
   readonly stored_bytes: number;
+  /** Access requests that it was under. */
+  readonly requests: readonly string[];
 }
 
 export interface SessionList {
@@ -128,6 +144,31 @@ export interface SessionFact {
   readonly data: unknown;
 }
 
+export interface KernelEventInfo {
+  /** Where it stands among the session's events: pass the last one as `after` to go on. */
+  readonly place: string;
+  readonly at: number;
+  /** ms of session time. */
+  readonly offset: number;
+  readonly kind: string;
+  readonly path: string;
+  readonly size: number | null;
+  readonly sha256: string;
+  readonly address: string;
+  readonly port: number | null;
+  readonly name: string;
+  readonly reason: string;
+  readonly outcome: string;
+  readonly count: number | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface KernelEventList {
+  readonly events: readonly KernelEventInfo[];
+  /** Whether there are more behind the last one, now. */
+  readonly more: boolean;
+}
+
 export interface StatusReport {
   readonly version: string;
   readonly sessions_live: number;
@@ -139,6 +180,8 @@ export interface LoginResult {
   readonly user: string;
   readonly roles: readonly string[];
   readonly logins: readonly string[];
+  /** Access requests whose grants the certificate carries. */
+  readonly requests: readonly string[];
   /** One public key line: the user certificate. */
   readonly certificate: string;
   readonly valid_before: number;
@@ -199,6 +242,8 @@ export interface SessionCertificateRequest {
   /** base64 of the certificate the user was admitted with: the authority checks it again. */
   readonly user_certificate: string;
   readonly source_address: string;
+  /** Where the policy asks for a second factor: the token of its approval. */
+  readonly confirmation?: string;
 }
 
 export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 'rollback'] as const;
@@ -227,6 +272,8 @@ export interface Snapshot extends CaTrust {
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];
+  /** Of approved access requests, as long as they last. */
+  readonly grants: readonly Grant[];
 }
 
 export interface Lock {
@@ -290,11 +337,177 @@ export interface AccessExplanation {
   };
 }
 
+export interface MfaDevice {
+  readonly id: string;
+  readonly kind: 'totp' | 'passkey';
+  readonly label: string;
+  readonly created_at: number;
+  readonly last_used_at: number | null;
+}
+
+export interface UserInfo {
+  readonly name: string;
+  readonly kind: 'local' | 'sso' | 'bot';
+  /** The connector of single sign-on. */
+  readonly connector: string | null;
+  readonly roles: readonly string[];
+  readonly traits: Traits;
+  readonly created_at: number;
+  readonly created_by: string;
+  readonly disabled_at: number | null;
+  readonly password: boolean;
+  readonly devices: readonly MfaDevice[];
+  readonly recovery_codes_left: number;
+  /** An invitation that is open; null when there is none. */
+  readonly invited_until: number | null;
+  /** When a certificate was last issued to them. */
+  readonly last_login_at: number | null;
+}
+
+/** `link` is shown to the administrator once, and stored nowhere. */
+export interface Invitation {
+  readonly user: string;
+  readonly link: string;
+  readonly expires_at: number;
+}
+
+/** What an invitation's page shows, to whoever holds its token. */
+export interface InvitationFacts {
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly expires_at: number;
+  /** Whether passkeys work at the web address: they need a name, not an IP address, and TLS but on localhost. */
+  readonly passkeys: boolean;
+}
+
+export interface LoginMethods {
+  readonly local: boolean;
+  readonly passkeys: boolean;
+  /** Where passkeys belong: a page at another address cannot use them. */
+  readonly origin: string;
+  readonly connectors: readonly { readonly name: string; readonly label: string; readonly kind: 'oidc' | 'saml' }[];
+}
+
+/** A user's own account. `fresh`: whether the sign-in is fresh enough to change it. */
+export interface AccountInfo extends UserInfo {
+  readonly via: string;
+  readonly fresh: boolean;
+  readonly passkeys: boolean;
+}
+
+/** A session that waits for its user's second factor. `by`: with what it is confirmed. */
+export interface ConfirmationFacts {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly source_address: string;
+  readonly browser_address: string;
+  readonly expires_at: number;
+  readonly by: 'device' | 'sign-in';
+  readonly totp: boolean;
+  readonly passkey: boolean;
+  readonly fresh: boolean;
+}
+
+/** Over mutual TLS of a gateway: a session that needs a second factor. */
+export interface SessionConfirmationRequest {
+  readonly login: string;
+  readonly node: string;
+  /** base64 of the certificate the user was admitted with. */
+  readonly user_certificate: string;
+  readonly source_address: string;
+}
+
+/** `url`: what the user opens; `token` goes into the request of the session certificate once it was approved. */
+export interface SessionConfirmation {
+  readonly token: string;
+  readonly url: string;
+  readonly expires_at: number;
+}
+
+export interface BotInfo extends Pick<UserInfo, 'name' | 'roles' | 'traits' | 'created_at' | 'created_by' | 'disabled_at'> {
+  readonly instances: readonly {
+    readonly id: string; readonly generation: number; readonly joined_at: number; readonly renewed_at: number; readonly expires_at: number; readonly source: string; readonly stopped_at: number | null;
+  }[];
+}
+
+/** Shown once. */
+export interface BotToken {
+  readonly bot: string;
+  readonly token: string;
+  readonly expires_at: number;
+}
+
+/** A bot's identity after it joined or renewed. */
+export interface BotLogin {
+  readonly instance: string;
+  readonly generation: number;
+  readonly login: LoginResult;
+}
+
+export interface TotpEnrolment {
+  /** To send back with the first code. */
+  readonly ceremony: string;
+  /** `otpauth://`, for the QR code. */
+  readonly uri: string;
+  /** Base32, to type. */
+  readonly secret: string;
+}
+
+/** How a command begins to log in through a browser; the codes of RFC 8628. Seconds. */
+export interface DeviceLogin {
+  readonly device_code: string;
+  readonly user_code: string;
+  readonly expires_in: number;
+  readonly interval: number;
+}
+
+/** As the command gets it: with the addresses to open. */
+export interface DeviceLoginStart extends DeviceLogin {
+  readonly verification_uri: string;
+  readonly verification_uri_complete: string;
+}
+
+/** What the approving user is shown. `client` is what the command says of itself. */
+export interface DeviceLoginFacts {
+  readonly user_code: string;
+  readonly client: string;
+  readonly source_address: string;
+  readonly wanted_user: string | null;
+  readonly created_at: number;
+  readonly expires_at: number;
+  /** Who would be logged in, and what that grants; `max_ttl` in seconds. */
+  readonly user: string;
+  readonly roles: readonly string[];
+  readonly logins: readonly string[];
+  readonly max_ttl: number;
+  readonly browser_address: string;
+  /** Whether the sign-in of the browser is fresh enough to approve. */
+  readonly fresh: boolean;
+}
+
+export type DeviceLoginAnswer = { readonly state: 'waiting'; readonly interval: number } | { readonly state: 'approved'; readonly login: LoginResult };
+
+/** Where this Steno is reached, told with a login that came through the viewer. */
+export interface PublicAddresses {
+  /** `host:port` of the SSH gateway. */
+  readonly ssh: string;
+  readonly web: string;
+  readonly authority: string;
+}
+
 export interface WebIdentity {
   readonly token: string;
   readonly user: string;
+  readonly traits: Traits;
   readonly roles: readonly Role[];
   readonly expires_at: number;
+  /** How it began: `link` (a one-time link), `local` (password or passkey) or the name of a connector. */
+  readonly via: string;
+  /** The device of the second factor. */
+  readonly mfa: string | null;
+  /** When it began: what is delicate needs a fresh one. */
+  readonly since: number;
 }
 
 /** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */

@@ -34,6 +34,8 @@ export const userCriticalOptions: ReadonlySet<string> = new Set([OPTION_GATEWAY_
  * no login anywhere; the gateway reads roles, not principals, to decide.
  */
 export const PRINCIPAL_ANY = '-steno-any';
+/** Pseudo principal of a user whose roles allow no login: they may still look, review, or ask for access. */
+export const PRINCIPAL_NONE = '-steno-none';
 /** OpenSSH extensions that a certificate of Steno carries where the role allows. */
 export const OPENSSH_EXTENSIONS = ['permit-X11-forwarding', 'permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc'] as const;
 
@@ -87,7 +89,8 @@ export function identityOf(certificate: {
   return { user, roles, traits, mfa, requests, cluster: null, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
 }
 
-const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);
+/** Refuses what is beyond the bounds of `Traits`. */
+export const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);
 
 /** Null unless the text is JSON of traits within their bounds. */
 export function parseTraits(text: string): Traits | null {

@@ -2,7 +2,7 @@
  * What the authority certifies for whom: shapes and lives of every SSH certificate.
  *
  * | certificate | CA        | principals                                   | life                    | shown to          |
- * | user        | ssh-user  | logins of the roles, `-steno-any` for `*`    | least `max_ttl`         | gateways          |
+ * | user        | ssh-user  | logins, `-steno-any` for `*`, or `-steno-none` | least `max_ttl`         | gateways          |
  * | session     | ssh-user  | the one login                                | 5 min                   | nodes, by gateway |
  * | cluster     | ssh-user  | the one login                                | 5 min                   | a trusted cluster's gateways |
  * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
@@ -14,7 +14,7 @@
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
-  EXTENSION_VIA, NODE_DOMAIN, OPTION_CLUSTER_ONLY, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, formatServiceName, identityExtensions,
+  EXTENSION_VIA, NODE_DOMAIN, OPTION_CLUSTER_ONLY, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, PRINCIPAL_NONE, formatServiceName, identityExtensions,
 } from '#schemas/identity.js';
 import type { ServiceName, UserIdentity } from '#schemas/identity.js';
 import { loginsOf } from '#schemas/policy/node.js';
@@ -47,19 +47,23 @@ export function certifiableKey(line: string): Uint8Array {
 /** Whom a user certificate is for, and by what right: what every way of logging in comes down to. */
 export interface UserGrant extends Pick<UserIdentity, 'user' | 'traits' | 'mfa' | 'requests'> {
   readonly roles: readonly Role[];
+  /** What the requests are worth. Not named in the certificate: whoever reads it asks what they are worth then. */
+  readonly granted: readonly Role[];
   /** Unix seconds; the certificate ends then, if the roles do not end it before. */
   readonly notAfter?: number;
 }
 
 export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number): CertificateShape {
   const { user, roles } = grant;
+  const all = [...roles, ...grant.granted];
   const seconds = Math.floor(now / 1000);
-  const ttl = Math.min(...roles.map((role) => role.max_ttl));
+  const ttl = roles.length === 0 ? NaN : Math.min(...all.map((role) => role.max_ttl));
   if (!Number.isFinite(ttl)) throw new StenoError('ACCESS_DENIED', `the user ${user} has no role`);
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
   if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
-  const principals = loginsOf(grant).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
-  if (principals.length === 0) throw new StenoError('ACCESS_DENIED', `no role of ${user} allows any login`);
+  const logins = loginsOf({ ...grant, roles: all }).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
+  // To OpenSSH a certificate without principals is one for all of them.
+  const principals = logins.length === 0 ? [PRINCIPAL_NONE] : logins;
   return {
     publicKey,
     kind: 'user',
@@ -70,7 +74,7 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
     criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
     extensions: new Map([
       ...identityExtensions({ ...grant, roles: roles.map((role) => role.name) }),
-      ...permissions(roles.some((role) => role.port_forwarding), roles.some((role) => role.agent_forwarding)),
+      ...permissions(all.some((role) => role.port_forwarding), all.some((role) => role.agent_forwarding)),
     ]),
   };
 }

@@ -1,5 +1,5 @@
 /** `steno up`: every stage on this machine, in the foreground. */
-import { Command } from 'commander';
+import { Command, InvalidArgumentError } from 'commander';
 import { once } from 'node:events';
 import { StenoError } from '#schemas/errors.js';
 import { openLog } from '#runtime/log.js';
@@ -17,6 +17,8 @@ interface UpOptions {
   readonly data?: string;
   readonly sshListen: string;
   readonly webListen: string;
+  readonly webAddress?: string;
+  readonly webProxy: readonly string[];
   readonly tunnelListen?: string;
   readonly tunnelAddress?: string;
   readonly objects?: string;
@@ -36,6 +38,8 @@ export function upCommand(): Command {
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
+    .option('--web-address <url>', 'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT', webAddress)
+    .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
     .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
     .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
@@ -68,7 +72,8 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) => startMachine(
         {
           dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen,
-          tunnelListen: options.tunnelListen, tunnelAddress: options.tunnelAddress, objects: options.objects,
+          webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
+          tunnelListen: options.tunnelListen, tunnelAddress: options.tunnelAddress,
           state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
@@ -96,6 +101,14 @@ async function withPassphrase<T>(ask: boolean, start: (passphrase: string | unde
     if (passphrase === undefined) throw error;
     return start(passphrase);
   }
+}
+
+/** The origin of the address, which is all of it. */
+function webAddress(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
+  return url.origin;
 }
 
 /** The option, which everybody on the machine can read, may hold no password; the environment may. */

@@ -20,10 +20,10 @@ import { isName } from '#schemas/identity.js';
 import { enterFips } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
-import { splitAddress } from '../home.js';
 import type { SignerConfig } from '../../authority/ca/signer-config.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../data-dir.js';
 import type { DataDir, RunFile } from '../data-dir.js';
+import { splitAddress } from '../home.js';
 import { requireNodeVersion } from '../verbs/status.js';
 import { reserve } from './ports.js';
 import { startStage } from './supervisor.js';
@@ -36,6 +36,9 @@ export interface MachineOptions {
   readonly version: string;
   readonly sshListen: string;
   readonly webListen: string;
+  /** How people reach the page; null: by the name of this machine's loopback. */
+  readonly webAddress: string | null;
+  readonly webProxies: readonly string[];
   readonly tunnelListen: string | undefined;
   readonly tunnelAddress: string | undefined;
   readonly objects: string | undefined;
@@ -95,20 +98,21 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
         ),
       );
     };
+    const page = options.webAddress ?? pageAddress(web);
     const authorityUrl = `https://${authority!}`;
     const ingestUrl = `wss://${ingest!}`;
     await start('authority', '../../authority/main.js', {
-      dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`,
+      dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`, web: page,
       ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
       ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
       ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }), ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
     });
     const services = { socket: dir.socket, authority: authorityUrl };
-    await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)) });
+    await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });
     await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl, tunnelListen: tunnel, ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }) });
-    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node });
+    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
     const run: RunFile = {
-      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: `http://${web}`, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
+      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
       ingest: ingestUrl, socket: dir.socket, node, processes: pidsOf(stages),
     };
     writeRunFile(dir, run);
@@ -118,6 +122,13 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     await close();
     throw error;
   }
+}
+
+/** Browsers do passkeys for names only, so loopback is called by its name. */
+function pageAddress(listen: string): string {
+  const { host, port } = splitAddress(listen);
+  const loopback = host === '127.0.0.1' || host === '::1';
+  return `http://${loopback ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
 function pidsOf(stages: readonly Stage[]): Record<string, number> {

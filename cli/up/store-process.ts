@@ -6,6 +6,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import type { PublicAddresses } from '#schemas/api.js';
 import { connectAuthority } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
@@ -30,6 +31,9 @@ interface StoreConfig {
   readonly ingestListen: string;
   readonly webListen: string;
   readonly webRoot: string;
+  /** How people reach all of this. */
+  readonly addresses: PublicAddresses;
+  readonly webProxies: readonly string[];
 }
 
 runService<StoreConfig>('store', async (config, { log }): Promise<Running> => {
@@ -82,9 +86,9 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
   );
   owns(() => ingest.close());
   const viewer = await startViewer(
-    { listen: config.webListen, webRoot: config.webRoot, version: config.version },
+    { listen: config.webListen, webRoot: config.webRoot, version: config.version, addresses: config.addresses, proxies: config.webProxies },
     {
-      objects, events, authority, requests: new RequestVerifier(() => authority.current(), { clock }),
+      objects, events, authority, nodes: () => authority.current().nodes, requests: new RequestVerifier(() => authority.current(), { clock }),
       live: {
         url: `wss://${config.ingestListen}`,
         // Asked at each connection: certificates are renewed meanwhile.

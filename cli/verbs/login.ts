@@ -1,119 +1,157 @@
-/** `steno login`, `steno config`, `steno ssh`: from the owner's socket to a certificate, and to a node. */
-import { spawnSync } from 'node:child_process';
+/** `steno login`: to a certificate, by the owner's socket on the machine that runs Steno, through a browser elsewhere. */
+import { spawn } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { hostname, userInfo } from 'node:os';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
 import { StenoError } from '#schemas/errors.js';
-import type { LoginResult } from '#schemas/api.js';
-import { NODE_DOMAIN, isLogin, isName, stripDomain } from '#schemas/identity.js';
-import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
-import type { SshPrivateKey } from '#runtime/ssh/keys.js';
+import type { DeviceLoginAnswer, DeviceLoginStart, LoginResult, PublicAddresses } from '#schemas/api.js';
+import { NODE_DOMAIN } from '#schemas/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { callSocket } from '../client.js';
+import { callSocket, openPublicWeb } from '../client.js';
+import type { PublicWeb } from '../client.js';
 import { dataDir, readRunFile } from '../data-dir.js';
-import { createHome, knownHosts, openHome, readProfile, sshConfig, writeWhole } from '../home.js';
-import type { Home, Profile } from '../home.js';
-import { freshTrust, tlsPublicKey, trustOf, writeTlsCertificate } from '../trust.js';
+import { openHome, readProfile } from '../home.js';
+import type { Home } from '../home.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
+import { tlsPublicKey } from '../trust.js';
+import { keyOf, keepLogin, loadAgent } from '../sign-in.js';
+import { tellUse, useRequests } from './requests.js';
+
+interface LoginOptions {
+  readonly data?: string;
+  readonly proxy?: string;
+  readonly auth?: string;
+  readonly user?: string;
+  readonly browser: boolean;
+  readonly ca?: string;
+  readonly web?: boolean;
+  readonly agent: boolean;
+  readonly request?: readonly string[];
+  readonly json?: boolean;
+}
 
 export function loginCommand(): Command {
   return new Command('login')
-    .description('get a certificate as the owner of a Steno on this machine')
-    .option('--data <dir>', 'data directory of the Steno')
+    .description('get a certificate: through a browser, or as the owner of a Steno on this machine')
+    .option('--proxy <url>', 'address of the viewer; without it, the Steno on this machine, or the one of the last login')
+    .option('--auth <name>', 'how to sign in there: local, or a connector of single sign-on')
+    .option('--user <name>', 'only this user may approve the login')
+    .option('--no-browser', 'only print the address and the code')
+    .option('--ca <file>', 'PEM of the CA that the viewer is trusted by; without it, those of the system')
+    .option('--data <dir>', 'data directory of the Steno on this machine')
     .option('--web', 'also print a one-time link that signs a browser in')
+    .option('--request <id...>', 'also carry these approved access requests; the certificate ends with the first of them')
     .option('--no-agent', 'do not load the certificate into the SSH agent')
     .option('--json', 'print JSON')
     .addHelpText('after', `
-The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default ~/.steno). The Unix socket in the data
-directory belongs to the user who runs Steno: being able to open it is the proof of identity.`)
-    .action(async (options: { data?: string; web?: boolean; agent: boolean; json?: boolean }) => {
+With --proxy the command shows a code. Whoever signs in at the address it prints and approves that very code gives this
+machine a certificate: for a key that is made here and never leaves. Without --proxy, on the machine that runs Steno,
+being able to open the Unix socket in the data directory is the proof of identity.
+
+The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default ~/.steno).`)
+    .action(async (options: LoginOptions) => {
       const home = openHome();
-      const dir = dataDir(options.data);
-      const run = readRunFile(dir);
-      const key = keyOf(home);
-      const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
-      const profile: Profile = {
-        version: 1,
-        user: result.user,
-        roles: [...result.roles],
-        logins: [...result.logins],
-        ssh: run.ssh,
-        web: run.web,
-        authority: run.authority,
-        ...trustOf(result),
-        valid_before: result.valid_before,
-      };
-      // The profile goes last: a login that is cut short leaves the old one, whose certificate still matches the key.
-      writeWhole(home.certificate, `${result.certificate.trim()}\n`, 0o644);
-      writeTlsCertificate(home, result.x509_certificate);
-      writeWhole(home.knownHosts, knownHosts(profile), 0o644);
-      writeWhole(home.sshConfig, sshConfig(home, profile), 0o644);
-      writeWhole(home.profile, `${JSON.stringify(profile, null, 2)}\n`, 0o600);
-      const inAgent = options.agent && loadAgent(home, profile);
-      const link = options.web === true ? await signInLink(run.socket, run.web) : undefined;
-      if (options.json === true) {
-        json(standardOutput, {
-          user: profile.user, roles: profile.roles, logins: profile.logins, valid_before: profile.valid_before, home: home.dir,
-          agent: inAgent, ...(link === undefined ? {} : { link }),
-        });
-        return;
-      }
-      const { out, env } = standardOutput;
-      out.write(`${styled(out, env, 'green', '✓')} Signed in as ${styled(out, env, 'bold', visible(profile.user))} (${profile.roles.join(', ')}) until ${moment(profile.valid_before)}\n`);
-      out.write(`  certificate  ${home.certificate}${inAgent ? ' (also in the SSH agent)' : ''}\n`);
-      out.write(`  connect      ssh -F ${home.sshConfig} LOGIN@NODE${NODE_DOMAIN}\n`);
-      out.write('  nodes        steno nodes\n');
-      if (link !== undefined) out.write(`  browser      ${link}\n`);
+      const web = proxyOf(options, home);
+      const { request } = options;
+      // A login that is good still need not be made again.
+      const held = request !== undefined && options.data === undefined && options.proxy === undefined && isCurrent(home);
+      if (!held) await (web === null ? loginBySocket(options, home) : loginByBrowser(options, home, web));
+      if (request === undefined) return;
+      const login = await useRequests(home, request, options.agent);
+      if (options.json === true) json(standardOutput, { user: login.user, requests: login.requests, logins: login.logins, valid_before: login.valid_before, home: home.dir });
+      else tellUse(login);
     });
 }
 
-/** The key stays from login to login, so that a certificate in an agent keeps its key. */
-function keyOf(home: Home): SshPrivateKey {
-  createHome(home);
-  if (existsSync(home.key)) return loadPrivateKey(readFileSync(home.key, 'utf8'));
-  const key = generateKey();
-  writeWhole(home.key, key.toOpenSsh('steno'), 0o600);
-  return key;
+/** Null: the socket of this machine's Steno. */
+function proxyOf(options: LoginOptions, home: Home): PublicWeb | null {
+  const ca = options.ca === undefined ? undefined : readFileSync(options.ca, 'utf8');
+  if (options.proxy !== undefined) return openPublicWeb(options.proxy, ca);
+  const dir = dataDir(options.data);
+  if (options.data !== undefined || existsSync(dir.runFile) || !existsSync(home.profile)) return null;
+  const profile = readProfile(home);
+  return openPublicWeb(profile.web, ca ?? profile.web_ca);
+}
+
+async function loginBySocket(options: LoginOptions, home: Home): Promise<void> {
+  const run = readRunFile(dataDir(options.data));
+  const key = keyOf(home);
+  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
+  const profile = keepLogin(home, result, run);
+  const inAgent = options.agent && loadAgent(home, profile);
+  const link = options.web === true ? await signInLink(run.socket, run.web) : undefined;
+  tell(options, home, result, inAgent, link);
+}
+
+async function loginByBrowser(options: LoginOptions, home: Home, web: PublicWeb): Promise<void> {
+  if (options.web === true) throw new StenoError('USAGE', '--web prints a link of the Steno on this machine; with --proxy, sign in at that address');
+  const key = keyOf(home);
+  const begun = await web.post<DeviceLoginStart>('/api/login/device', {
+    public_key: formatPublicLine(key.publicBlob), tls_key: tlsPublicKey(home), client: clientName(), ...(options.user === undefined ? {} : { user: options.user }), ...(options.auth === undefined ? {} : { auth: options.auth }),
+  });
+  const { err, env } = standardOutput;
+  err.write(`Open  ${styled(err, env, 'cyan', visible(begun.verification_uri_complete))}\n`);
+  err.write(`and approve the code  ${styled(err, env, 'bold', visible(begun.user_code))}  within ${Math.round(begun.expires_in / 60)} minutes.\n`);
+  if (options.browser) openBrowser(begun.verification_uri_complete);
+  const { login, addresses } = await approval(web, begun);
+  const profile = keepLogin(home, login, addresses, web.ca);
+  tell(options, home, login, options.agent && loadAgent(home, profile), undefined);
+}
+
+/** Asks until the login is approved; a server that is away for a moment is asked again. */
+async function approval(web: PublicWeb, begun: DeviceLoginStart): Promise<{ readonly login: LoginResult; readonly addresses: PublicAddresses }> {
+  const end = Date.now() + begun.expires_in * 1000;
+  while (Date.now() < end) {
+    await sleep(Math.min(Math.max(begun.interval, 1), 30) * 1000);
+    const answer = await web.post<DeviceLoginAnswer & { readonly addresses: PublicAddresses }>('/api/login/device/token', { device_code: begun.device_code })
+      .catch((error: unknown): { readonly state: 'waiting' } => {
+        if (error instanceof StenoError && error.entry.retryable) return { state: 'waiting' };
+        throw error;
+      });
+    if (answer.state === 'approved') return answer;
+  }
+  throw new StenoError('LOGIN_ATTEMPT_OVER');
+}
+
+/** What the page shows of this command: enough to recognise it. */
+function clientName(): string {
+  return `steno login, ${userInfo().username} on ${hostname()}`.replace(/[^ -~]/g, '?').slice(0, 100);
+}
+
+/** Where there is a desktop. The address holds no secret but a code that must be approved. */
+function openBrowser(url: string): void {
+  const { DISPLAY, WAYLAND_DISPLAY } = process.env;
+  const command = process.platform === 'darwin' ? 'open' : DISPLAY !== undefined || WAYLAND_DISPLAY !== undefined ? 'xdg-open' : undefined;
+  if (command === undefined) return;
+  const child = spawn(command, [url], { stdio: 'ignore', detached: true });
+  child.on('error', () => undefined);
+  child.unref();
+}
+
+function isCurrent(home: Home): boolean {
+  return existsSync(home.profile) && readProfile(home).valid_before > Date.now();
+}
+
+function tell(options: LoginOptions, home: Home, login: LoginResult, inAgent: boolean, link: string | undefined): void {
+  // One JSON value: with requests it is that of the certificate that carries them.
+  if (options.json === true && options.request !== undefined) return;
+  if (options.json === true) {
+    json(standardOutput, {
+      user: login.user, roles: login.roles, logins: login.logins, valid_before: login.valid_before, home: home.dir, agent: inAgent, ...(link === undefined ? {} : { link }),
+    });
+    return;
+  }
+  const { out, env } = standardOutput;
+  out.write(`${styled(out, env, 'green', '✓')} Signed in as ${styled(out, env, 'bold', visible(login.user))} (${login.roles.join(', ')}) until ${moment(login.valid_before)}\n`);
+  out.write(`  certificate  ${home.certificate}${inAgent ? ' (also in the SSH agent)' : ''}\n`);
+  out.write(`  connect      ssh -F ${home.sshConfig} LOGIN@NODE${NODE_DOMAIN}\n`);
+  out.write('  nodes        steno nodes\n');
+  if (link !== undefined) out.write(`  browser      ${link}\n`);
 }
 
 export async function signInLink(socket: string, web: string): Promise<string> {
   const { url_token } = await callSocket<{ url_token: string }>(socket, 'POST', '/v1/sign-in-link', {});
   // In the fragment, which browsers do not send: the token appears in no log and no referrer.
   return `${web}/#sign-in=${url_token}`;
-}
-
-function loadAgent(home: Home, profile: Profile): boolean {
-  if (process.env['SSH_AUTH_SOCK'] === undefined) return false;
-  const seconds = Math.max(1, Math.floor((profile.valid_before - Date.now()) / 1000));
-  return spawnSync('ssh-add', ['-q', '-t', String(seconds), home.key], { stdio: 'ignore', timeout: 5_000 }).status === 0;
-}
-
-export function configCommand(): Command {
-  return new Command('config')
-    .description('print an OpenSSH client configuration for all nodes')
-    .addHelpText('after', '\nThe same text is in $STENO_HOME/ssh_config after every login; `Include` it in ~/.ssh/config.')
-    .action(() => {
-      const home = openHome();
-      standardOutput.out.write(sshConfig(home, readProfile(home)));
-    });
-}
-
-export function sshCommand(): Command {
-  return new Command('ssh')
-    .description('connect to a node with the ssh of this machine')
-    .argument('<[login@]node>', 'where to')
-    .argument('[command...]', 'what to run there')
-    .passThroughOptions()
-    .action(async (target: string, command: readonly string[]) => {
-      const home = openHome();
-      readProfile(home);
-      await freshTrust(home);
-      const at = target.lastIndexOf('@');
-      const login = at > 0 ? target.slice(0, at) : undefined;
-      const node = stripDomain(target.slice(at + 1));
-      if (!isName(node) || (login !== undefined && !isLogin(login))) throw new StenoError('USAGE', `"${target}" is not [LOGIN@]NODE`);
-      const args = ['-F', home.sshConfig, ...(login === undefined ? [] : ['-l', login]), '--', `${node}${NODE_DOMAIN}`, ...command];
-      const { status, error } = spawnSync('ssh', args, { stdio: 'inherit' });
-      if (error !== undefined) throw new StenoError('INTERNAL', `ssh: ${error.message}`);
-      process.exitCode = status ?? 255;
-    });
 }

@@ -73,13 +73,14 @@ export function sessionsCommand(): Command {
   return withFilters(new Command('sessions').description('list recorded sessions, newest first'))
     .option('--state <state>', 'live, ended, sealed or interrupted')
     .option('--kind <kind>', 'shell, exec, sftp, subsystem or forward')
-    .action(async (filters: Filters & { state?: string; kind?: string }) => {
+    .option('--request <id>', 'only under this access request')
+    .action(async (filters: Filters & { state?: string; kind?: string; request?: string }) => {
       const client = openClient(openHome());
       const page = async (search: string) => {
         const { sessions: rows, next } = await client.get<SessionList>(`/api/sessions?${search}`);
         return { rows, next };
       };
-      const sessions = await rowsOf<SessionInfo>(page, query(filters, { state: filters.state, kind: filters.kind }), filters.limit, 200);
+      const sessions = await rowsOf<SessionInfo>(page, query(filters, { state: filters.state, kind: filters.kind, request: filters.request }), filters.limit, 200);
       if (filters.json === true) return json(standardOutput, sessions);
       if (sessions.length === 0) {
         standardOutput.err.write('No sessions.\n');

@@ -222,7 +222,7 @@ function makeHeader(gateway: string, session: string, counter: number, startedAt
     steno: {
       format: RECORDING_FORMAT, session, gateway, counter, started_at: startedAt, kind: facts.kind, user: facts.user, roles: facts.roles.slice(0, 256), node: facts.node,
       login: facts.login, source_address: facts.source_address, client_version: short(facts.client_version, 256), certificate_serial: facts.certificate_serial,
-      certificate_key_id: short(facts.certificate_key_id, 1024), tty: facts.tty, recording: facts.recording,
+      certificate_key_id: short(facts.certificate_key_id, 1024), requests: facts.requests.slice(0, 64), tty: facts.tty, recording: facts.recording,
     },
   };
 }

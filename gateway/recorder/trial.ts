@@ -28,7 +28,7 @@ export function trialFolder(): { readonly path: string; remove(): void } {
 
 export const facts = (change: Partial<OpenFacts> = {}): OpenFacts => ({
   kind: 'shell', user: 'alice', roles: ['admin'], node: 'web-1', login: 'root', source_address: '127.0.0.1', client_version: 'OpenSSH_10.0',
-  certificate_serial: '1', certificate_key_id: 'user=alice', tty: true, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, ...change,
+  certificate_serial: '1', certificate_key_id: 'user=alice', requests: [], tty: true, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, ...change,
 });
 
 export interface TrialClock {

@@ -9,35 +9,48 @@ import { StenoError } from '#schemas/errors.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
 import { decide } from '#schemas/policy/node.js';
 import type { Allowed } from '#schemas/policy/node.js';
-import type { NodeRecord } from '#schemas/role.js';
-import { assertUnlocked, lockTargets, subjectOf } from '#runtime/request-auth.js';
+import type { NodeRecord, Role } from '#schemas/role.js';
+import { assertCounts, assertUnlocked } from '#runtime/request-auth.js';
 
 export interface Authorized {
   readonly node: NodeRecord;
   readonly decision: Allowed;
+  /** Of the certificate, granted ones included. */
+  readonly roles: readonly Role[];
   /** Set where the way leads through the gateways of a trusted cluster. */
   readonly remote: RemoteNode | undefined;
 }
 
-/** Throws NODE_UNKNOWN, LOCKED or ACCESS_DENIED. `now`: ms since 1970. A node of our own comes before one of another cluster. */
+/** Throws NODE_UNKNOWN, LOCKED, REQUEST_OVER or ACCESS_DENIED. `now`: ms since 1970. A node of our own comes before one of another cluster. */
 export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): Authorized {
   const own = snapshot.nodes.find(({ name }) => name === target.node);
   // Who came from another cluster goes no further: trust is not passed on.
   const remote = own === undefined && identity.cluster === null ? remoteNode(snapshot.clusters, target.node) : undefined;
   const node = own ?? remote?.node;
   if (node === undefined) throw new StenoError('NODE_UNKNOWN', target.node);
-  assertAdmitted(snapshot, identity, target, now);
-  const decision = decide(subjectOf(identity, snapshot.roles), node, target.login);
+  const roles = assertAdmitted(snapshot, identity, target, now);
+  const decision = decide({ ...identity, roles }, node, target.login);
   if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
-  return { node, decision, remote };
+  return { node, decision, roles, remote };
 }
 
-/** Throws LOCKED for a lock on the user, a role, request or device of the certificate, or the target if there is one. */
-export function assertAdmitted(snapshot: Snapshot, identity: UserIdentity, target: Target | undefined, now: number): void {
-  assertUnlocked(snapshot.locks, [
-    ...lockTargets(identity),
-    ...(target === undefined ? [] : [['login', target.login] as const, ['node', target.node] as const]),
-  ], now);
+/** Whether a second factor comes before this session. Who may not come in at all is told so later, in words. */
+export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): boolean {
+  try {
+    return authorize(snapshot, identity, target, now).decision.sessionMfa;
+  } catch {
+    return false;
+  }
+}
+
+/**
+ * The roles of the certificate, granted ones included. Throws LOCKED for a lock on the user, a role, request or device of
+ * the certificate, or the target if there is one; REQUEST_OVER or ACCESS_DENIED when it no longer counts.
+ */
+export function assertAdmitted(snapshot: Snapshot, identity: UserIdentity, target: Target | undefined, now: number): readonly Role[] {
+  const roles = assertCounts(identity, snapshot, now);
+  if (target !== undefined) assertUnlocked(snapshot.locks, [['login', target.login], ['node', target.node]], now);
+  return roles;
 }
 
 /** Throws LOCKED for a lock on one session. */

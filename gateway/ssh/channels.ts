@@ -8,6 +8,7 @@
 import { StenoError } from '#schemas/errors.js';
 import type { ForwardRequest, SessionRequest } from './channel-requests.js';
 import type { ForwardTap } from './forward-recording.js';
+import type { KernelRecording } from './kernel-recording.js';
 import type { SessionTap } from './session-recording.js';
 
 export const MAX_CHANNELS = 512;
@@ -22,11 +23,17 @@ export interface Channel {
   state: 'opening' | 'open' | 'ended';
   /** Bytes the client takes at present. */
   clientWindow: number;
+  /** Of them, those that a notice of the gateway took: the node thinks it still has them. */
+  owed: number;
+  /** A message of the node that the client has no room for because of that; at most one, as the node is held meanwhile. */
+  late: Buffer | null;
   /** Requests of the client that the node has not answered. */
   unanswered: number;
   clientClosed: boolean;
   nodeClosed: boolean;
   tap: SessionTap | ForwardTap | null;
+  /** Null: the node was not asked to record in its kernel. */
+  kernel: KernelRecording | null;
 }
 
 export function newSession(): SessionRequest {
@@ -56,7 +63,7 @@ export class ChannelTable {
 
   add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number): Channel {
     const channel: Channel = {
-      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null,
+      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, owed: 0, late: null, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null, kernel: null,
     };
     this.identify(channel, openedBy, id);
     this.#all.add(channel);

@@ -12,21 +12,27 @@ import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Target } from '#schemas/identity.js';
 import type { Allowed } from '#schemas/policy/node.js';
+import type { Role } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { ParsedKey } from 'ssh2';
 import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
+import type { Authority } from './authority.js';
 import { dial } from './dial.js';
 import type { OpenTunnel } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
+import type { KernelRecordingDeps } from './kernel-recording.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
 import { asStenoError, explainError, printable } from './refusal.js';
 import { Relay } from './relay.js';
+import type { RelayPermissions } from './relay.js';
+import { LimitTimer, realTimers } from './session-limits.js';
+import type { ConnectionCounts } from './session-limits.js';
 import type { SessionCertificates } from './session-certificates.js';
 import type { Observe } from './session-recording.js';
 import { HOLD, Transport } from './transport.js';
@@ -38,6 +44,9 @@ export interface GuestDeps {
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
   readonly certificates: SessionCertificates;
+  readonly confirmSession: Authority['confirmSession'];
+  /** Connections to nodes of every user. */
+  readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly openTunnel: OpenTunnel;
@@ -52,7 +61,7 @@ type Stage =
   | { readonly kind: 'stranger'; readonly admission: Admission; readonly timer: NodeJS.Timeout }
   | { readonly kind: 'jump'; readonly jump: Jump; readonly admitted: Admitted }
   | { readonly kind: 'dialling'; readonly admitted: Admitted; readonly abort: AbortController }
-  | { readonly kind: 'relaying'; readonly relay: Relay; readonly admitted: Admitted; readonly target: Target }
+  | { readonly kind: 'relaying'; readonly relay: Relay; readonly limits: LimitTimer; readonly admitted: Admitted; readonly target: Target }
   | { readonly kind: 'refusing' }
   | { readonly kind: 'gone' };
 
@@ -71,6 +80,8 @@ export class Guest {
   readonly #onGone: () => void;
   /** Of those whose connection goes on. */
   readonly #endedSessions = new Set<string>();
+  /** The place among the connections of the user, when it is taken. */
+  #giveBack: (() => void) | undefined;
   #stage: Stage;
 
   constructor(
@@ -87,12 +98,16 @@ export class Guest {
         if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
       },
       drained: () => undefined,
-      closed: () => this.#gone(),
+      closed: () => {
+        if (this.#stage.kind === 'stranger') this.#stage.admission.closed();
+        this.#gone();
+      },
     });
     const admission = new Admission(this.#transport, entry, source, {
       snapshot: () => deps.snapshot(),
       now: deps.now,
       knownKeys: deps.knownKeys,
+      confirm: (admitted, tell, signal) => this.#confirm(admitted, tell, signal),
       refused: (code, detail, userName) => deps.recorder.audit({
         event: 'auth.refused', outcome: 'failure', code, reason: printable(detail, 256), actor: printable(userName, 128), source_address: source,
         node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
@@ -118,7 +133,7 @@ export class Guest {
     const now = this.#deps.now();
     try {
       const identity = identityNow(stage.admitted.identity, stage.admitted.certificate, snapshot);
-      if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
+      if (stage.kind === 'relaying') this.#applyDecision(stage, authorize(snapshot, identity, stage.target, now).decision);
       else assertAdmitted(snapshot, identity, undefined, now);
     } catch (error) {
       const known = asStenoError(error);
@@ -163,6 +178,20 @@ export class Guest {
     };
   }
 
+  /** No stranger any more, though the door is not open yet: it has the time that the user needs at the browser. */
+  #confirm({ identity, blob, source, destination }: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null {
+    const snapshot = this.#deps.snapshot();
+    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now())) return null;
+    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    this.#onAdmitted();
+    const { login, node } = destination;
+    return this.#deps.confirmSession(
+      { login, node, user_certificate: blob.toString('base64'), source_address: source },
+      (url) => tell([`steno: ${login} on ${node} needs your second factor. Within a minute, open`, `steno:   ${printable(url, 512)}`]),
+      signal,
+    );
+  }
+
   /** What the client sends meanwhile waits. */
   async #reach(admitted: Admitted, target: Target): Promise<void> {
     const abort = new AbortController();
@@ -176,7 +205,12 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, remote } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      this.#giveBack = this.#deps.connections.take(admitted.identity.user, decision.limits.maxSessions);
+      // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
+      const agent = node.kind === 'agent' && remote === undefined;
+      if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
+      const dialledAt = performance.now();
       const request = {
         node, openTunnel: this.#deps.openTunnel, source: this.#source,
         login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
@@ -186,9 +220,10 @@ export class Guest {
       if (client.closed) return transport.end();
       // What was allowed when the dial began may be locked by now; the snapshots meanwhile passed this guest by.
       try {
+        const delayMs = performance.now() - dialledAt;
         const latest = this.#deps.snapshot() ?? snapshot;
         const identity = identityNow(admitted.identity, admitted.certificate, latest);
-        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()).decision, transport);
+        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()), transport, { agent, delayMs });
       } catch (error) {
         transport.end();
         throw error;
@@ -199,26 +234,46 @@ export class Guest {
     client.release(HOLD.dial);
   }
 
-  #relay(admitted: Admitted, target: Target, decision: Allowed, node: Transport): void {
+  #relay(
+    admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport,
+    way: Pick<KernelRecordingDeps, 'agent' | 'delayMs'>,
+  ): void {
     const { identity } = admitted;
-    const relay = new Relay(this.#transport, node, {
+    const limits: LimitTimer = new LimitTimer(Number(admitted.certificate.validBefore) * 1000, realTimers(this.#deps.now), {
+      warn: (line) => relay.notice(line),
+      end: (error) => {
+        this.#audit('session.ended', error, admitted, target);
+        this.end(error);
+      },
+    });
+    const relay: Relay = new Relay(this.#transport, node, {
       recorder: this.#deps.recorder,
       observe: this.#deps.observe,
-      permissions: {
-        portForwarding: decision.portForwarding && admitted.certificate.extensions.has('permit-port-forwarding'),
-        agentForwarding: decision.agentForwarding && admitted.certificate.extensions.has('permit-agent-forwarding'),
-      },
+      permissions: permissionsOf(admitted, decision),
+      active: () => limits.active(),
       facts: {
-        user: identity.user, roles: identity.roles, node: target.node, login: target.login, source_address: this.#source,
+        user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
+      },
+      kernel: {
+        enhanced: decision.enhanced, ...way, now: this.#deps.now,
+        audit: (entry) => this.#deps.recorder.audit({ actor: identity.user, source_address: this.#source, node: target.node, login: target.login, ...entry }),
       },
       track: (closing) => this.#deps.track(closing),
     }, () => this.#gone());
-    this.#stage = { kind: 'relaying', relay, admitted, target };
+    this.#stage = { kind: 'relaying', relay, limits, admitted, target };
+    limits.set(decision.limits);
+  }
+
+  /** Roles that changed count for what lives already: its limits and forwardings. A recording goes on as it began. */
+  #applyDecision({ relay, limits, admitted }: Extract<Stage, { readonly kind: 'relaying' }>, decision: Allowed): void {
+    relay.permit(permissionsOf(admitted, decision));
+    limits.set(decision.limits);
   }
 
   #explain(admitted: Admitted, target: Target, error: StenoError): void {
     if (this.#stage.kind === 'gone') return;
+    this.#giveBack?.();
     this.#audit('session.refused', error, admitted, target);
     this.#stage = { kind: 'refusing' };
     let ids = 0;
@@ -238,13 +293,24 @@ export class Guest {
     this.#deps.recorder.audit({
       event, session, outcome: 'failure', code: error.code, reason: printable(error.detail ?? '', 256), actor: identity.user, source_address: this.#source,
       ...(target === undefined ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...(identity.requests.length === 0 ? {} : { data: JSON.stringify({ requests: identity.requests }) }),
     });
   }
 
   #gone(): void {
     if (this.#stage.kind === 'gone') return;
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    if (this.#stage.kind === 'relaying') this.#stage.limits.stop();
+    this.#giveBack?.();
     this.#stage = { kind: 'gone' };
     this.#onGone();
   }
+}
+
+/** What roles allow, as far as the certificate does: it was issued by what roles said then. */
+function permissionsOf({ certificate }: Admitted, decision: Allowed): RelayPermissions {
+  return {
+    portForwarding: decision.portForwarding && certificate.extensions.has('permit-port-forwarding'),
+    agentForwarding: decision.agentForwarding && certificate.extensions.has('permit-agent-forwarding'),
+  };
 }

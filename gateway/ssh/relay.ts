@@ -10,11 +10,14 @@
  * (HIGH_WATER, wire.ts). Tested in gateway.test.ts and forwarding.test.ts with stock clients and servers.
  */
 import { StenoError } from '#schemas/errors.js';
+import { ORDER_VARIABLE } from '#schemas/kernel.js';
 import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { addEnvironment, ChannelTable, MAX_CHANNELS, newSession } from './channels.js';
 import type { ForwardRequest, SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
 import { ForwardRecording } from './forward-recording.js';
+import { KernelRecording } from './kernel-recording.js';
+import type { KernelRecordingDeps } from './kernel-recording.js';
 import { farewell } from './local-answers.js';
 import { message, MSG, OPEN_REFUSED } from './messages.js';
 import { asStenoError, explainError } from './refusal.js';
@@ -31,6 +34,9 @@ export interface RelayPermissions {
 
 export interface RelayDeps extends SessionRecordingDeps {
   readonly permissions: RelayPermissions;
+  /** Something passed that shows that the connection is in use. */
+  active(): void;
+  readonly kernel: KernelRecordingDeps;
   /** Keeps the gateway open until the recording is. */
   track(closing: Promise<void>): void;
 }
@@ -43,6 +49,7 @@ export class Relay {
   readonly #client: Transport;
   readonly #node: Transport;
   readonly #deps: RelayDeps;
+  #permissions: RelayPermissions;
   readonly #gone: () => void;
   readonly #channels = new ChannelTable();
   readonly #forwards: ForwardRecording;
@@ -57,6 +64,7 @@ export class Relay {
     this.#client = client;
     this.#node = node;
     this.#deps = deps;
+    this.#permissions = deps.permissions;
     this.#gone = gone;
     this.#forwards = new ForwardRecording(deps.recorder, deps.facts, (error) => this.end(error));
     client.events = {
@@ -106,6 +114,32 @@ export class Relay {
     for (const channel of this.#channels.all) if (channel.tap?.recorder.session === session) this.#endChannel(channel, error);
   }
 
+  /** What roles allow now: forwardings that they no longer do end, and those to come are refused. */
+  permit(permissions: RelayPermissions): void {
+    this.#permissions = permissions;
+    const error = new StenoError('ACCESS_DENIED', 'no role allows this forwarding any more');
+    for (const channel of this.#channels.all) {
+      if (channel.purpose.kind === 'forward' && !this.#permits(channel.purpose.request.direction)) this.#endChannel(channel, error);
+    }
+  }
+
+  /** A line of the gateway in every terminal that has room for it; recorded, since the user sees it. */
+  notice(words: string): void {
+    const bytes = Buffer.from(`\r\nsteno: ${words}\r\n`);
+    for (const channel of this.#channels.all) {
+      const { purpose, tap } = channel;
+      if (purpose.kind !== 'session' || !purpose.request.tty || tap === null || channel.state !== 'open' || channel.nodeClosed || channel.clientWindow < bytes.length) continue;
+      channel.clientWindow -= bytes.length;
+      channel.owed += bytes.length;
+      if (!tap.output('out', bytes)) this.#waitForSpool(tap.recorder, this.#node);
+      this.#client.send(message.data(channel.clientId, bytes));
+    }
+  }
+
+  #permits(direction: ForwardRequest['direction']): boolean {
+    return direction === 'agent' ? this.#permissions.agentForwarding : this.#permissions.portForwarding;
+  }
+
   get sessions(): readonly string[] {
     const open = [...this.#channels.all].flatMap(({ tap }) => (tap === null ? [] : [tap.recorder.session]));
     return [...new Set([...open, ...(this.#forwards.session === undefined ? [] : [this.#forwards.session])])];
@@ -119,8 +153,7 @@ export class Relay {
       case MSG.channelData: return this.#dataFromClient(payload);
       case MSG.channelWindowAdjust: {
         const channel = this.#ofNode(payload);
-        channel.clientWindow += payload.readUInt32BE(5);
-        return this.#toNode(channel, payload);
+        return this.#widen(channel, payload.readUInt32BE(5), payload);
       }
       case MSG.channelRequest: return this.#requestFromClient(this.#ofNode(payload), payload);
       case MSG.channelOpen: return this.#openFromClient(payload);
@@ -147,7 +180,23 @@ export class Relay {
     }
   }
 
+  /** What a notice took is not granted to the node again. */
+  #widen(channel: Channel, bytes: number, payload: Buffer): void {
+    channel.clientWindow += bytes;
+    const owed = Math.min(channel.owed, bytes);
+    channel.owed -= owed;
+    const { late } = channel;
+    if (late !== null && dataLength(late) <= channel.clientWindow) {
+      channel.late = null;
+      this.#fromNode(late);
+      this.#node.release(HOLD.window);
+    }
+    if (owed === 0) this.#toNode(channel, payload);
+    else if (bytes > owed) this.#toNode(channel, message.windowAdjust(channel.nodeId, bytes - owed));
+  }
+
   #dataFromClient(payload: Buffer): void {
+    this.#deps.active();
     const channel = this.#ofNode(payload);
     const { tap } = channel;
     // Data before a session's start has no meaning, and no recording.
@@ -170,7 +219,7 @@ export class Relay {
       this.#channels.add({ kind: 'session', request: newSession() }, 'client', id, window);
       return this.#node.send(payload);
     }
-    if (!this.#deps.permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
+    if (!this.#permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
     const request = forwardRequest(reader, rule === 'tcp', 'local');
     const channel = this.#channels.add({ kind: 'forward', request }, 'client', id, window);
     this.#openForward(channel, request, this.#client, this.#node, payload);
@@ -198,14 +247,18 @@ export class Relay {
         request.term = text(reader.string('the terminal', 256));
         return this.#resize(channel, request, reader, payload);
       case 'resize': return this.#resize(channel, request, reader, payload);
-      case 'environment':
-        addEnvironment(request, text(reader.string('the name')), text(reader.string('the value')));
+      case 'environment': {
+        const variable = text(reader.string('the name'));
+        // By this name the gateway itself speaks to nodes.
+        if (variable === ORDER_VARIABLE) return this.#refuseRequest(channel, wantsReply);
+        addEnvironment(request, variable, text(reader.string('the value')));
         return this.#toNode(channel, payload);
+      }
       case 'signal':
         channel.tap?.recorder.fact({ fact: 'signal', name: text(reader.string('the signal', 64)), from: 'client' });
         return this.#toNode(channel, payload);
       case 'agent':
-        if (!this.#deps.permissions.agentForwarding) return this.#refuseRequest(channel, wantsReply);
+        if (!this.#permissions.agentForwarding) return this.#refuseRequest(channel, wantsReply);
         this.#agent = true;
         return this.#toNode(channel, payload);
       case 'pass': return this.#toNode(channel, payload);
@@ -227,6 +280,8 @@ export class Relay {
       if (this.#over || channel.state !== 'open' || channel.nodeClosed) return this.#deps.track(tap.close());
       channel.tap = tap;
       if (this.#agent) tap.recorder.fact({ fact: 'agent_forwarding' });
+      channel.kernel = KernelRecording.begin(this.#deps.kernel, tap.recorder, (error) => this.#endChannel(channel, error));
+      if (channel.kernel !== null) this.#toNode(channel, channel.kernel.order(channel.nodeId));
       this.#toNode(channel, payload);
     }, (error) => this.#endChannel(channel, error));
   }
@@ -236,7 +291,7 @@ export class Relay {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     const rule = clientGlobals.get(name);
-    if (rule === undefined || (rule === 'listen' && !this.#deps.permissions.portForwarding)) {
+    if (rule === undefined || (rule === 'listen' && !this.#permissions.portForwarding)) {
       if (!wantsReply) return;
       this.#globals.push(null);
       return this.#node.send(new SshWriter().byte(MSG.globalRequest).utf8(REFUSED_REQUEST).byte(1).bytes());
@@ -289,8 +344,14 @@ export class Relay {
     const channel = this.#ofClient(payload);
     const { tap } = channel;
     if (tap === null || channel.state !== 'open') return;
+    if (channel.kernel?.ready === false) return channel.kernel.unready();
     const data = dataOf(payload, lengthAt);
+    if (channel.owed > 0 && data.length > channel.clientWindow) {
+      channel.late = Buffer.from(payload);
+      return this.#node.hold(HOLD.window);
+    }
     channel.clientWindow -= data.length;
+    if (channel.purpose.kind === 'forward' || !channel.purpose.request.tty) this.#deps.active();
     if (!tap.output(stream, data)) this.#waitForSpool(tap.recorder, this.#node);
     this.#toClient(channel, payload);
   }
@@ -301,7 +362,12 @@ export class Relay {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     const rule = nodeRequests.get(name);
-    if (rule === 'exit') {
+    if (rule === 'exit' && name === 'exit-signal' && channel.kernel !== null) {
+      const signal = text(reader.string('the signal', 64));
+      reader.byte('the core');
+      if (channel.kernel.takes(signal, text(reader.string('the message', 4096)))) return;
+      channel.tap?.recorder.exit(signal);
+    } else if (rule === 'exit') {
       channel.tap?.recorder.exit(name === 'exit-status' ? reader.uint32('the status') : text(reader.string('the signal', 64)));
     } else if (rule !== 'pass') {
       if (wantsReply) this.#node.send(message.failure(channel.nodeId));
@@ -317,7 +383,7 @@ export class Relay {
     reader.uint32('the window');
     reader.uint32('the packet size');
     // A node opens what the client asked it for, and no more.
-    const asked = rule === 'agent' ? this.#agent : this.#listening && rule !== undefined;
+    const asked = rule === 'agent' ? this.#agent && this.#permissions.agentForwarding : this.#listening && rule !== undefined && this.#permissions.portForwarding;
     if (!asked) return this.#node.send(message.openFailure(id, OPEN_REFUSED.prohibited, 'nobody asked for this'));
     if (this.#channels.all.size >= MAX_CHANNELS) return this.#node.send(message.openFailure(id, OPEN_REFUSED.shortage, 'too many channels'));
     const request = rule === 'agent'
@@ -396,6 +462,7 @@ export class Relay {
     const { purpose, clientId, nodeId } = channel;
     const wasOpen = channel.state === 'open';
     channel.state = 'ended';
+    this.#forgetLate(channel);
     channel.tap?.recorder.exit(255);
     this.#finishTap(channel);
     if (!wasOpen) return;
@@ -415,7 +482,14 @@ export class Relay {
 
   #finish(channel: Channel): void {
     this.#channels.remove(channel);
+    this.#forgetLate(channel);
     this.#finishTap(channel);
+  }
+
+  #forgetLate(channel: Channel): void {
+    if (channel.late === null) return;
+    channel.late = null;
+    this.#node.release(HOLD.window);
   }
 
   #finishTap(channel: Channel): void {
@@ -474,6 +548,11 @@ function forwardRequest(reader: SshReader, tcp: boolean, direction: 'local' | 'r
   if (!tcp) return { direction, address, port: 0, originAddress: '', originPort: 0 };
   const port = reader.uint32('the port');
   return { direction, address, port, originAddress: text(reader.string('the origin', 1024)), originPort: reader.uint32('the origin port') };
+}
+
+/** Bytes of data of a message that was found to be whole. */
+function dataLength(payload: Buffer): number {
+  return payload.length - (payload[0] === MSG.channelData ? 9 : 13);
 }
 
 function clampSize(cells: number, otherwise: number): number {

@@ -385,7 +385,7 @@ export class UplinkClient {
         const batch = batches.next();
         if (batch === null) break;
         this.#eventsInFlight.set(batch.id, batches);
-        this.#send(encodeUplink('events', { id: batch.id }, batch.payload));
+        this.#send(encodeUplink('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }, batch.payload));
       }
     }
   }

@@ -32,6 +32,8 @@ export interface SessionFacts {
   /** Serial of the user's certificate, in decimal. */
   readonly certificate_serial: string;
   readonly certificate_key_id: string;
+  /** Ids of the access requests that the certificate carried. */
+  readonly requests: readonly string[];
   readonly tty: boolean;
   /** Milliseconds since 1970 at session time 0. */
   readonly started_at: number;
@@ -80,6 +82,8 @@ export type StreamFact =
   | { readonly fact: 'forward_close'; readonly channel: number }
   /** One file operation of sftp, scp or rsync. Sizes in bytes; `sha256` (hex) only where the whole content passed. */
   | FileFact
+  /** From here on the node recorded what the session did in its kernel; its clock differs by `error_ms` at most. */
+  | { readonly fact: 'kernel'; readonly classes: readonly string[]; readonly error_ms: number }
   /** The whole of one direction of one stream, whether or not its bytes were kept. */
   | { readonly fact: 'total'; readonly stream: StreamName; readonly channel?: number; readonly bytes: number; readonly sha256: string };
 
@@ -112,11 +116,15 @@ export interface Gap {
     /** The gateway died; the recording was closed by its successor. */
     | 'interrupted'
     /** More file operations than the recorder follows at a time. */
-    | 'file_operations';
+    | 'file_operations'
+    /** Of what the session did in the kernel, `count` events from `from` to `to` (ms of session time) are not in the event log. */
+    | 'kernel_events';
   readonly stream?: StreamName;
   readonly channel?: number;
   readonly bytes?: number;
   readonly count?: number;
+  readonly from?: number;
+  readonly to?: number;
   readonly detail?: string;
 }
 
@@ -177,12 +185,12 @@ function usualKeyId(user: string): string {
   return `user=${user}`;
 }
 
-/** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says. */
+/** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says, no requests. */
 export function encodeHeader(header: RecordingHeader): string {
-  const { recording, certificate_key_id: keyId, started_at: startedAt, ...steno } = header.steno;
+  const { recording, certificate_key_id: keyId, started_at: startedAt, requests, ...steno } = header.steno;
   const usual = recording.mode === DEFAULT_RECORDING.mode && recording.streams === DEFAULT_RECORDING.streams && recording.limit === DEFAULT_RECORDING.limit;
   const start = startedAt === sessionTime(steno.session) ? {} : { started_at: startedAt };
-  const written = { ...steno, ...start, ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }), ...(usual ? {} : { recording }) };
+  const written = { ...steno, ...start, ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }), ...(requests.length === 0 ? {} : { requests }), ...(usual ? {} : { recording }) };
   return `${JSON.stringify({ ...header, steno: written })}\n`;
 }
 
@@ -216,7 +224,9 @@ export function parseHeader(line: string): RecordingHeader {
   if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
     throw malformed('the header lacks gateway, counter or start');
   }
-  const whole = { ...steno, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user), recording: steno.recording ?? DEFAULT_RECORDING };
+  const requests: unknown = steno.requests ?? [];
+  if (!Array.isArray(requests) || !requests.every((id): id is string => typeof id === 'string')) throw malformed('the requests of the header are no list of ids');
+  const whole = { ...steno, requests, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user), recording: steno.recording ?? DEFAULT_RECORDING };
   return { ...(header as RecordingHeader), steno: whole };
 }
 

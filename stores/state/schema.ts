@@ -4,6 +4,7 @@
  * Every moment is an integer of milliseconds since 1970-01-01 UTC, in every engine. JSON is text; whoever reads it
  * parses it. Engines give back 64-bit integers as numbers here; all are below 2^53. Yes and no are 1 and 0.
  */
+import type { WebhookEvent } from '#schemas/webhook.js';
 import type { Generated, Insertable, Selectable, Updateable } from 'kysely';
 
 /** Milliseconds since 1970 UTC. */
@@ -111,6 +112,10 @@ export interface SignInLinkTable {
   user: string;
   expires_at: Moment;
   used_at: Moment | null;
+  /** The web session ends then at the latest: with the certificate that asked for the link. */
+  session_until: Generated<Moment | null>;
+  /** The device of the second factor of that certificate. */
+  mfa: Generated<string | null>;
 }
 
 export interface WebSessionTable {
@@ -149,6 +154,74 @@ export interface LockTable {
   created_at: Moment;
   /** null: until it is lifted. */
   expires_at: Moment | null;
+}
+
+export interface AccessRequestTable {
+  id: string;
+  user: string;
+  /** What was decided; that time has passed is said by the moments. */
+  state: 'pending' | 'approved' | 'denied' | 'cancelled' | 'expired' | 'over';
+  reason: string;
+  /** Array of `GrantItem`. */
+  items: Json;
+  thresholds: Json;
+  created_at: Moment;
+  expires_at: Moment;
+  /** Milliseconds. */
+  duration: number;
+  decided_at: Moment | null;
+  ends_at: Moment | null;
+  /** Grows with each change: who updates it holds the row until the end of the transaction, in every engine. */
+  version: number;
+}
+
+export interface AccessRequestReviewTable {
+  request: string;
+  reviewer: string;
+  decision: 'approve' | 'deny';
+  reason: string;
+  at: Moment;
+  via: string;
+}
+
+export interface WebhookTable {
+  name: string;
+  document: Json;
+  updated_at: Moment;
+}
+
+/** What has to be told to a webhook; deleted once it was taken or given up. */
+export interface WebhookOutboxTable {
+  id: Generated<number>;
+  webhook: string;
+  request: string;
+  event: WebhookEvent;
+  created_at: Moment;
+  attempts: number;
+  next_at: Moment;
+}
+
+export interface WebhookReferenceTable {
+  webhook: string;
+  reference: string;
+  request: string;
+}
+
+export interface WebhookCallbackTable {
+  /** SHA-256 of what was signed, lower-case hex. */
+  hash: string;
+  expires_at: Moment;
+}
+
+/** What reviewers of access decided; nothing is ever changed here. */
+export interface AccessDecisionTable {
+  id: Generated<number>;
+  user: string;
+  role: string;
+  decision: 'keep' | 'remove';
+  reason: string;
+  reviewer: string;
+  at: Moment;
 }
 
 /** Nonces of signed requests that were taken; only kept where several authorities share the store. */
@@ -229,6 +302,8 @@ export interface DeviceLoginTable {
   hash: string;
   user_code: string;
   public_key: string;
+  /** SPKI PEM of a TLS key to be certified, too. */
+  tls_key: string | null;
   /** What the client says of itself: shown, never believed. */
   client: string;
   source: string;
@@ -270,6 +345,8 @@ export interface BotInstanceTable {
   public_key: string;
   /** Counts renewals; a copy that renews makes two of one generation. */
   generation: number;
+  /** SHA-256 of what the last renewal called itself, so that it can be asked again. */
+  attempt: string | null;
   joined_at: Moment;
   renewed_at: Moment;
   /** End of the last certificate: later nothing can be renewed. */
@@ -353,6 +430,13 @@ export interface OwnClusterTable {
 }
 
 export interface StateSchema {
+  access_requests: AccessRequestTable;
+  access_request_reviews: AccessRequestReviewTable;
+  webhooks: WebhookTable;
+  webhook_outbox: WebhookOutboxTable;
+  webhook_references: WebhookReferenceTable;
+  webhook_callbacks: WebhookCallbackTable;
+  access_decisions: AccessDecisionTable;
   users: UserTable;
   roles: RoleTable;
   nodes: NodeTable;

@@ -9,19 +9,14 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
 import type { IssueFields } from '#runtime/ssh/issue.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { openState } from '#stores/state/open.js';
-import { LiveCa } from '../../authority/ca/ca.js';
 import type { Ca } from '../../authority/ca/ca.js';
-import { caState } from '../../authority/ca/ca-records.js';
-import { keyPlaces, sealedPlace } from '../../authority/ca/places.js';
-import { SealStore } from '../../authority/ca/seal-store.js';
-import { Records } from '../../authority/records.js';
 import { gatewayOf, must, residentBytes, sessionsOf, viewerOf } from './client-tools.js';
 import type { Viewer } from './client-tools.js';
 import { noise, silent, slowly, stranger } from './hostile-sockets.js';
 import { Steno, eventually } from './machine.js';
 import type { Result } from './machine.js';
 import { freePort, startStockNode } from './stock-node.js';
+import { openAuthorities } from './people.js';
 import type { StockNode } from './stock-node.js';
 
 const steno = new Steno();
@@ -32,18 +27,6 @@ let ca: Ca;
 
 const path = (name: string): string => join(steno.folder, name);
 const seconds = (): bigint => BigInt(Math.floor(Date.now() / 1000));
-
-/** The CAs of this Steno, opened as the authority opens them: some certificates nobody would issue. */
-async function openAuthorities(): Promise<Ca> {
-  const folder = join(steno.data, 'authority');
-  const records = new Records(await openState({ kind: 'sqlite', file: join(folder, 'state.sqlite') }));
-  try {
-    const { sealer } = await SealStore.open(records, { file: join(folder, 'seal.key'), now: Date.now() });
-    return await LiveCa.open(() => records.read(caState), keyPlaces(sealedPlace(sealer)));
-  } finally {
-    await records.close();
-  }
-}
 
 type Change = Partial<IssueFields>;
 
@@ -108,7 +91,7 @@ beforeAll(async () => {
   await steno.json('login', '--data', steno.data);
   gateway = await gatewayOf(steno);
   viewer = viewerOf(steno);
-  ca = await openAuthorities();
+  ca = await openAuthorities(steno);
 });
 afterAll(async () => {
   for (const node of nodes) await node.stop();

@@ -9,6 +9,7 @@
  *
  * Tested in guard.test.ts and server.test.ts.
  */
+import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 
 export const securityHeaders: Readonly<Record<string, string>> = {
@@ -42,6 +43,23 @@ export function checkOrigin(host: string | undefined, origin: string | undefined
   if (own === undefined || (origin !== `http://${own}` && origin !== `https://${own}`)) {
     throw new StenoError('ACCESS_DENIED', 'the request comes from another site');
   }
+}
+
+/**
+ * The address of who asks. Behind a proxy of ours (`proxies`) it is the last address of X-Forwarded-For that is not
+ * itself a proxy of ours: what stands before it anybody may have written.
+ */
+export function clientAddress(remote: string | undefined, forwarded: string | readonly string[] | undefined, proxies: ReadonlySet<string>): string {
+  const peer = plainAddress(remote ?? '');
+  if (!proxies.has(peer) || forwarded === undefined) return peer;
+  const hops = (typeof forwarded === 'string' ? forwarded : forwarded.join(',')).split(',').map((hop) => plainAddress(hop.trim()));
+  const hop = hops.reverse().find((address) => !proxies.has(address));
+  return hop !== undefined && isIP(hop) !== 0 ? hop : peer;
+}
+
+/** A dual-stack socket reports IPv4 peers as IPv6. */
+function plainAddress(address: string): string {
+  return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
 }
 
 export class Limiter {

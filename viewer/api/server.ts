@@ -12,9 +12,12 @@ import type { Duplex } from 'node:stream';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
-import type { ApiError, Me, SegmentIndex } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
+import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { NodeRecord, SessionAction } from '#schemas/role.js';
+import { Access } from './access.js';
+import { Disclosures } from './disclosures.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
@@ -22,15 +25,19 @@ import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { openZstd } from '#runtime/zstd.js';
 import { beginExport, exportRecording, exportTypes } from './export.js';
-import { Limiter, checkHost, checkOrigin, ownHosts, securityHeaders } from './guard.js';
+import { Limiter, checkHost, checkOrigin, clientAddress, ownHosts, securityHeaders } from './guard.js';
 import { Identities, clearedCookie } from './identity.js';
-import type { Identified, RequestVerifying, ViewerAuthority } from './identity.js';
+import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
+import { loginRoutes } from './login/routes.js';
+import { HOOK_PATH, requestRoutes } from './requests.js';
+import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
-import { auditQuery, exportQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
 import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
+import type { Asking } from './sessions.js';
 import { findFile, loadPage } from './static.js';
 import { statusReport } from './status.js';
 
@@ -42,14 +49,20 @@ export interface ViewerConfig {
   readonly version: string;
   /** Other `host:port` values of the Host header this server is reached by, behind a proxy for instance. */
   readonly hosts?: readonly string[];
+  /** How people and commands reach this Steno; `web` is the base URL of this server as they type it. */
+  readonly addresses?: PublicAddresses;
+  /** Addresses of proxies whose X-Forwarded-For counts. */
+  readonly proxies?: readonly string[];
 }
 
 export interface ViewerDeps {
   readonly objects: ObjectStore;
   readonly events: EventStore;
-  readonly authority: ViewerAuthority;
+  readonly authority: ViewerAuthority & LoginRelay;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
+  /** Those there are now. */
+  readonly nodes: () => readonly NodeRecord[];
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
@@ -68,8 +81,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const { objects, events, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
-  const identities = new Identities(deps.authority, deps.requests, clock);
-  const sessions = new Sessions(events, clock);
+  const proxies = new Set(config.proxies ?? []);
+  const factsOf = (request: IncomingMessage): IncomingFacts => requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
+  const access = new Access(deps.nodes);
+  const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
+  const sessions = new Sessions(events, access, new Disclosures(deps.authority, clock), clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
@@ -93,7 +109,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.addHook('onRequest', async (request, reply) => {
     reply.headers(securityHeaders);
     checkHost(hosts, request.headers.host);
-    if (request.method !== 'GET' && request.method !== 'HEAD') checkOrigin(request.headers.host, request.headers.origin);
+    // A provider of single sign-on sends its answer by a form of its own; what it may do is in login/routes.ts.
+    const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
+    // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
+    const fromWebhook = request.routeOptions.url === HOOK_PATH;
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook) checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
@@ -109,42 +129,55 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
-    perAddress.take(request.ip, clock());
+    const { sourceAddress } = factsOf(request.raw);
+    perAddress.take(sourceAddress, clock());
     altogether.take('', clock());
-    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token);
+    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress);
     void reply.header('set-cookie', cookie);
     return { user: identity.user, roles: identity.roles, view: identity.view };
   });
   app.post('/api/sign-out', async (request, reply) => {
-    await identities.signOut(request.headers.cookie);
+    await identities.signOut(request.headers.cookie, factsOf(request.raw).sourceAddress);
     void reply.header('set-cookie', clearedCookie());
     return {};
+  });
+  requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
+  loginRoutes(app, {
+    authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
+    addresses: () => {
+      if (config.addresses === undefined) throw new StenoError('NOT_FOUND', 'this server was not told where Steno is reached');
+      return config.addresses;
+    },
   });
   app.get('/api/me', async (request): Promise<Me> => {
     const { user, roles, view } = await identify(request);
     return { user, roles, view };
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
-  app.get('/api/search', async (request) => search(events, await identify(request), parseInput(searchQuery, request.query)));
+  app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));
   app.get('/api/audit', async (request) => {
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
   });
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
-  const visible = async (request: FastifyRequest) => sessions.row(await identify(request), parseSessionId((request.params as { id: string }).id));
+  const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({
+    viewer: await identify(request), action, source: factsOf(request.raw).sourceAddress, ...(format === undefined ? {} : { format }),
+  });
+  const sessionOf = async (request: FastifyRequest, action: SessionAction, format?: string) =>
+    sessions.row(await asking(request, action, format), parseSessionId((request.params as { id: string }).id));
   app.get(sessionPath, async (request) => {
     parseInput(noQuery, request.query);
-    return sessions.info(await visible(request));
+    return sessions.info(await sessionOf(request, 'list'));
   });
   app.get(`${sessionPath}/segments`, async (request): Promise<SegmentIndex> => {
     parseInput(noQuery, request.query);
-    const row = await visible(request);
+    const row = await sessionOf(request, 'view');
     return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
   });
   app.get(`${sessionPath}/segments/:n`, async (request, reply) => {
     const { id, n } = request.params as { id: string; n: string };
-    const row = await sessions.place(await identify(request), parseSessionId(id));
+    const row = await sessions.place(await asking(request, 'view'), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
     // Sealing numbers segments anew: who holds an older index sees it by the start.
@@ -152,11 +185,15 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get(`${sessionPath}/facts`, async (request) => {
     parseInput(noQuery, request.query);
-    return sessions.facts((await visible(request)).session);
+    return sessions.facts((await sessionOf(request, 'view')).session);
+  });
+  app.get(`${sessionPath}/events`, async (request) => {
+    const query = parseInput(kernelEventsQuery, request.query);
+    return sessions.kernelEvents((await sessionOf(request, 'view')).session, query);
   });
   app.get(`${sessionPath}/export`, async (request, reply) => {
-    const row = await visible(request);
     const { format } = parseInput(exportQuery, request.query);
+    const row = await sessionOf(request, 'export', format);
     if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
     exporting += 1;
     const ended = (): void => void (exporting -= 1);
@@ -199,12 +236,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       const url = new URL(request.url ?? '/', 'http://steno.invalid');
       const match = /^\/api\/sessions\/([^/]{1,64})\/live$/.exec(url.pathname);
       if (match === null) throw new StenoError('NOT_FOUND');
-      const row = await sessions.row(identity, parseSessionId(match[1]!));
       const { after } = parseInput(liveQuery, Object.fromEntries(url.searchParams));
+      const row = await sessions.row({ viewer: identity, action: 'follow', source: facts.sourceAddress }, parseSessionId(match[1]!));
       const recheck = async (): Promise<void> => {
-        if (identity.by === 'cookie') await sessions.row(await identities.identify(facts), row.session);
-        else if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
-        else identity.recheck();
+        if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
+        await sessions.recheck(await identity.recheck(), 'follow', row.session);
       };
       sockets.handleUpgrade(request, socket, head, (viewer) => relay.follow(viewer, { session: row.session, after, recheck }));
     };
@@ -214,7 +250,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   await listen(app, host, port);
   const address = app.server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
-  hosts = ownHosts(host, actual, config.hosts ?? []);
+  hosts = ownHosts(host, actual, [...(config.hosts ?? []), ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host])]);
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
     async close() {
@@ -236,10 +272,9 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   }
 }
 
-function factsOf(request: IncomingMessage) {
+function requestFacts(request: IncomingMessage, sourceAddress: string): IncomingFacts {
   return {
-    method: request.method ?? 'GET', target: request.url ?? '/', authorization: request.headers.authorization, cookie: request.headers.cookie,
-    sourceAddress: request.socket.remoteAddress ?? '',
+    method: request.method ?? 'GET', target: request.url ?? '/', authorization: request.headers.authorization, cookie: request.headers.cookie, sourceAddress,
   };
 }
 

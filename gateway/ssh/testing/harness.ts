@@ -12,8 +12,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import type { TrustedCluster } from '#schemas/cluster.js';
+import type { Grant } from '#schemas/access-request.js';
 import { StenoError } from '#schemas/errors.js';
-import type { Lock, SessionCertificateRequest, Snapshot } from '#schemas/api.js';
+import type { Lock, SessionCertificateRequest, SessionConfirmationRequest, Snapshot } from '#schemas/api.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
@@ -68,6 +69,7 @@ export class TestAuthority implements Authority {
   nodes: NodeRecord[] = [];
   locks: Lock[] = [];
   clusters: TrustedCluster[] = [];
+  grants: Grant[] = [];
   available = true;
   readonly #callbacks = new Set<() => void>();
   #version = 0;
@@ -77,7 +79,7 @@ export class TestAuthority implements Authority {
     if (!this.available) throw new StenoError('NOT_RUNNING');
     const line = (key: SshPrivateKey): string => formatPublicLine(key.publicBlob);
     const none = { recording_ca: [], recording_ca_retired: [], x509_user_ca: [], service_ca: [], signing: { ssh_host: line(this.hostCa), recording: '', service: '', authority: '' } };
-    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], ...none, roles: this.roles, nodes: this.nodes, locks: this.locks, cluster: 'main', clusters: this.clusters };
+    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], ...none, roles: this.roles, nodes: this.nodes, locks: this.locks, grants: this.grants, cluster: 'main', clusters: this.clusters };
   }
 
   onChange(callback: () => void): () => void {
@@ -90,8 +92,21 @@ export class TestAuthority implements Authority {
     for (const callback of this.#callbacks) callback();
   }
 
-  async sessionCertificate({ public_key, login, user }: SessionCertificateRequest): Promise<string> {
+  async sessionCertificate({ public_key, login, user, confirmation }: SessionCertificateRequest): Promise<string> {
+    if (confirmation !== undefined) this.confirmations.push(confirmation);
     return formatPublicLine(this.userCertificate(Buffer.from(parseAuthorizedLine(public_key).blob), { principals: [login], criticalOptions: new Map(), keyId: `${user} via gateway` }));
+  }
+
+  /** What a user says who is asked for a second factor; the tests say it. */
+  confirmed: (url: string) => Promise<boolean> = async () => false;
+  /** Approvals that sessions came with. */
+  readonly confirmations: string[] = [];
+
+  async confirmSession({ node, login }: SessionConfirmationRequest, shown: (url: string) => void): Promise<string> {
+    const url = `http://steno.invalid/confirm#${login}.${node}`;
+    shown(url);
+    if (!(await this.confirmed(url))) throw new StenoError('SESSION_UNCONFIRMED', 'it was denied in the browser');
+    return url;
   }
 
   async hostCertificate(publicKey: string, name: string): Promise<string> {

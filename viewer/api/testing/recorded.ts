@@ -100,7 +100,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     version: 3, term: { cols, rows, type: 'xterm-256color' }, timestamp: Math.floor(startedAt / 1000), ...(command === '' ? {} : { command }),
     steno: {
       format: 1, session: id, kind, gateway: 'gw-1', counter, user, roles: ['operator'], node, login, source_address: '192.0.2.7',
-      client_version: 'SSH-2.0-OpenSSH_9.9', certificate_serial: '7', certificate_key_id: `user=${user}`, tty, started_at: startedAt,
+      client_version: 'SSH-2.0-OpenSSH_9.9', certificate_serial: '7', certificate_key_id: `user=${user}`, requests: [], tty, started_at: startedAt,
       recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
     },
   };

@@ -1,0 +1,31 @@
+/**
+ * The person behind a call: who signed it, or whose web session the viewer relays it for.
+ *
+ * Tested in requests/requests.test.ts.
+ */
+import { StenoError } from '#schemas/errors.js';
+import type { Caller } from './audit.js';
+import type { Context } from './http.js';
+import type { Links } from './links.js';
+
+export interface Person {
+  readonly user: string;
+  readonly caller: Caller;
+  readonly via: 'steno' | 'web';
+}
+
+export const WEB_SESSION_HEADER = 'x-steno-web-session';
+
+/** Throws NOT_SIGNED_IN, LOCKED. */
+export async function personOf(links: Links, { principal, caller, headers, behalf }: Context<unknown>): Promise<Person> {
+  switch (principal.kind) {
+    case 'user':
+      return { user: principal.identity.user, caller, via: 'steno' };
+    case 'service': {
+      const { user } = await links.introspect(headers[WEB_SESSION_HEADER] ?? '');
+      return { user, caller: behalf({ actor: user, source: caller.source }), via: 'web' };
+    }
+    case 'owner':
+      throw new StenoError('ACCESS_DENIED', 'sign in first: `steno login`');
+  }
+}

@@ -1,0 +1,304 @@
+/**
+ * Access requests: from asking to a certificate that carries the grant. States: schemas/access-request.ts.
+ *
+ * Order of a review, which decides:
+ *   1. check who reviews with today's roles: not the requester, not a bot, allowed by a role of their own (granted roles
+ *      do not count, so that no grant begets another);
+ *   2. one transaction: hold the request if it is pending still, write the review, count all of them, settle, tell
+ *      webhooks, audit;
+ *   3. publish what is granted now;
+ *   4. answer.
+ * Who races waits at the hold of 2 and finds what the first left: the approval that makes it enough is one, and a request
+ * that was denied is never approved. A crash before the commit of 2 means that nothing happened; after it, that the
+ * grant counts though nobody heard: a start reads the state. Tested in requests.test.ts.
+ */
+import { randomInt } from 'node:crypto';
+import type { LoginResult } from '#schemas/api.js';
+import { scopeOfItems, standing, stateAt } from '#schemas/access-request.js';
+import type { AccessRequest, GrantItem, NewAccessRequest, RequestReview } from '#schemas/access-request.js';
+import { StenoError } from '#schemas/errors.js';
+import { mayAdminister } from '#schemas/policy/administration.js';
+import { loginsOf } from '#schemas/policy/node.js';
+import { decideRequest, decideReview } from '#schemas/policy/request.js';
+import type { Wanted } from '#schemas/policy/request.js';
+import type { Subject } from '#schemas/policy/subject.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
+import { auditRow } from '../audit.js';
+import type { Caller } from '../audit.js';
+import { issueUserCertificate } from '../issue.js';
+import type { IssueParts } from '../issue.js';
+import { findUser } from '../users/records.js';
+import { enqueue } from '../webhooks/records.js';
+import { holdRequest, insertRequest, insertReview, pendingCount, requestById, requestsOf, reviewsOf, settleByTime, settleRequest } from './records.js';
+import type { StoredRequest } from './records.js';
+
+/** A request that nobody decides is over after so many ms. */
+export const PENDING_MS = 24 * 3_600_000;
+const USUAL_MS = 3_600_000;
+const MAX_PENDING = 20;
+const MAX_LISTED = 500;
+/** A certificate carries so many requests at most; a row of a session names them all. */
+export const MAX_CARRIED = 8;
+
+export interface RequestsParts extends IssueParts {
+  /** Told when there is something for webhooks. */
+  readonly onWebhook: () => void;
+}
+
+/** What somebody could ask for. */
+export interface RequestOptions {
+  readonly roles: readonly { readonly name: string; readonly description: string; readonly max_duration: number; readonly approvals: number }[];
+  readonly nodes: readonly { readonly name: string; readonly logins: readonly string[]; readonly max_duration: number; readonly approvals: number }[];
+}
+
+/** A request, and what whoever looks at it may do. */
+export type RequestView = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
+
+interface Leave {
+  readonly items: readonly GrantItem[];
+  /** ms. */
+  readonly maxDuration: number;
+  readonly thresholds: AccessRequest['thresholds'];
+}
+
+export class Requests {
+  readonly #parts: RequestsParts;
+
+  constructor(parts: RequestsParts) {
+    this.#parts = parts;
+  }
+
+  async create(user: string, wanted: NewAccessRequest | (Omit<NewAccessRequest, 'duration'> & { readonly duration: null }), caller: Caller): Promise<AccessRequest> {
+    const { records, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#subject(user);
+    const leave = this.#leave(subject, wanted);
+    const duration = wanted.duration ?? Math.min(USUAL_MS, leave.maxDuration);
+    if (duration > leave.maxDuration) throw new StenoError('ACCESS_DENIED', `no longer than ${leave.maxDuration / 60_000} minutes may be asked for`);
+    const request: StoredRequest = {
+      id: newId(), user, state: 'pending', reason: wanted.reason, items: leave.items, thresholds: leave.thresholds,
+      created_at: now, expires_at: now + PENDING_MS, duration, decided_at: null, ends_at: null,
+    };
+    await records.actOn(async (tx) => {
+      if ((await pendingCount(tx, user, now)) >= MAX_PENDING) throw new StenoError('TOO_MANY', 'open access requests');
+      await insertRequest(tx, request);
+      const dropped = await enqueue(tx, 'request.create', request.id, now);
+      return { result: undefined, rows: [...dropped, auditRow(now, caller, { event: 'request.create', target: request.id, data: { items: request.items, duration, reason: request.reason } })] };
+    });
+    this.#parts.onWebhook();
+    return { ...request, reviews: [] };
+  }
+
+  async review(user: string, id: string, { decision, reason, via }: Pick<RequestReview, 'decision' | 'reason' | 'via'>, caller: Caller): Promise<RequestView> {
+    const { records, directory, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#reviewer(user);
+    const before = await this.#visible(subject, id);
+    if (before.user === user) throw new StenoError('SELF_REVIEW', id);
+    const leave = decideReview(subject, before.user, this.#wanted(before.items));
+    if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
+    await records.actOn(async (tx) => {
+      const held = await holdRequest(tx, id, 'pending');
+      if (held === undefined || stateAt(held, now) !== 'pending') throw new StenoError('REQUEST_DECIDED', id);
+      if (!(await insertReview(tx, id, { reviewer: user, decision, reason, at: now, via }))) throw new StenoError('REVIEWED_ALREADY', id);
+      const state = standing(await reviewsOf(tx, id), held.thresholds);
+      const endsAt = state === 'approved' ? now + held.duration : null;
+      const dropped = state === 'pending' ? [] : await enqueue(tx, `request.${state}`, id, now);
+      if (state !== 'pending') await settleRequest(tx, id, { state, decided_at: now, ends_at: endsAt });
+      const data = { request_user: held.user, state, via, reason, ...(endsAt === null ? {} : { ends_at: endsAt }) };
+      return { result: undefined, rows: [...dropped, auditRow(now, caller, { event: decision === 'approve' ? 'request.approve' : 'request.deny', target: id, data })] };
+    });
+    await directory.changed();
+    this.#parts.onWebhook();
+    return this.show(user, id);
+  }
+
+  /** By who asked, or by who may end requests of others: what it granted ends at once. */
+  async cancel(user: string, id: string, reason: string, caller: Caller): Promise<RequestView> {
+    const { records, directory, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#subject(user);
+    const before = await this.#visible(subject, id);
+    if (before.user !== user && !mayAdminister(subject.roles, 'request', 'delete')) throw new StenoError('ACCESS_DENIED', 'this request is not yours');
+    await records.actOn(async (tx) => {
+      const held = (await holdRequest(tx, id, 'pending')) ?? (await holdRequest(tx, id, 'approved'));
+      if (held === undefined || !['pending', 'approved'].includes(stateAt(held, now))) throw new StenoError('REQUEST_DECIDED', id);
+      await settleRequest(tx, id, { state: 'cancelled', decided_at: now, ends_at: null });
+      const dropped = await enqueue(tx, 'request.cancelled', id, now);
+      return { result: undefined, rows: [...dropped, auditRow(now, caller, { event: 'request.cancel', target: id, data: { request_user: held.user, was: held.state, reason } })] };
+    });
+    await directory.changed();
+    this.#parts.onWebhook();
+    return this.show(user, id);
+  }
+
+  /** The user's own, and those that the user may review or administers; the newest first. */
+  async list(user: string): Promise<readonly RequestView[]> {
+    const { records, clock } = this.#parts;
+    const subject = await this.#subject(user);
+    const all = await records.read((db) => requestsOf(db, { limit: MAX_LISTED }, clock()));
+    return all.flatMap((request) => this.#view(subject, request) ?? []);
+  }
+
+  async show(user: string, id: string): Promise<RequestView> {
+    return this.#visible(await this.#subject(user), id);
+  }
+
+  async options(user: string): Promise<RequestOptions> {
+    const { directory } = this.#parts;
+    const subject = await this.#subject(user);
+    const { roles, nodes } = directory.current();
+    const own = new Set(subject.roles.map(({ name }) => name));
+    return {
+      roles: roles.filter(({ name }) => !own.has(name)).flatMap((role) => {
+        const leave = decideRequest(subject, { roles: [role.name], nodes: [] });
+        return leave.allowed ? [{ name: role.name, description: role.description, max_duration: leave.maxDuration * 1000, approvals: leave.thresholds.approve }] : [];
+      }),
+      nodes: nodes.flatMap((node) => {
+        const leave = decideRequest(subject, { roles: [], nodes: [node] });
+        return leave.allowed
+          ? [{ name: node.name, logins: this.#logins(subject, leave.because[0]!.role, leave.logins), max_duration: leave.maxDuration * 1000, approvals: leave.thresholds.approve }]
+          : [];
+      }),
+    };
+  }
+
+  /**
+   * A certificate like the caller's own that carries these requests, and ends with the first of them, or with the
+   * caller's: it is not a new login. Everything that led to the grant is asked again with the roles of today.
+   */
+  async certificate(
+    holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number }, ids: readonly string[], publicKey: string, caller: Caller,
+  ): Promise<LoginResult> {
+    const { records, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#subject(holder.user);
+    let notAfter = holder.validBefore;
+    for (const id of ids) {
+      const request = await records.read((db) => requestById(db, id, now));
+      if (request === undefined || request.user !== holder.user) throw new StenoError('NOT_FOUND', `access request ${id}`);
+      if (request.state !== 'approved') throw new StenoError('REQUEST_OVER', `${id} is ${request.state}`);
+      await this.#assertStill(subject, request);
+      notAfter = Math.min(notAfter, Math.floor((request.ends_at ?? 0) / 1000));
+    }
+    return issueUserCertificate(this.#parts, caller, { user: holder.user, mfa: holder.mfa, requests: ids, notAfter }, publicKey);
+  }
+
+  /** Writes down which requests have ended by themselves. */
+  async sweep(): Promise<void> {
+    const { records, clock } = this.#parts;
+    const now = clock();
+    await records.actOn(async (tx) => {
+      const ended = await settleByTime(tx, now);
+      const dropped = [];
+      for (const { id, state } of ended) dropped.push(...(await enqueue(tx, `request.${state}`, id, now)));
+      const rows = ended.map(({ id, user, state }) => auditRow(now, { actor: 'authority', source: '' }, { event: state === 'over' ? 'request.end' : 'request.expire', target: id, data: { request_user: user } }));
+      return { result: undefined, rows: [...dropped, ...rows] };
+    });
+    this.#parts.onWebhook();
+  }
+
+  /** Throws ACCESS_DENIED when the request could not be made, or would not be approved by those who did, with today's roles. */
+  async #assertStill(subject: Subject, request: AccessRequest): Promise<void> {
+    const scope = scopeOfItems(request.items);
+    const leave = this.#leave(subject, scope);
+    let approvals = 0;
+    for (const { reviewer, decision } of request.reviews) {
+      if (decision !== 'approve') continue;
+      const approver = await this.#reviewer(reviewer).catch(() => undefined);
+      if (approver !== undefined && decideReview(approver, request.user, this.#wanted(request.items)).allowed) approvals++;
+    }
+    const needed = Math.max(request.thresholds.approve, leave.thresholds.approve);
+    if (approvals < needed) throw new StenoError('ACCESS_DENIED', `of the approvals of ${request.id}, ${approvals} still count${approvals === 1 ? 's' : ''}, and ${needed} are needed`);
+  }
+
+  async #visible(subject: Subject, id: string): Promise<RequestView> {
+    const request = await this.#parts.records.read((db) => requestById(db, id, this.#parts.clock()));
+    const view = request === undefined ? undefined : this.#view(subject, request);
+    // What may not be seen is answered like what is not there.
+    if (view === undefined) throw new StenoError('NOT_FOUND', `access request ${id}`);
+    return view;
+  }
+
+  #view(subject: Subject, request: AccessRequest): RequestView | undefined {
+    const own = request.user === subject.user;
+    const review = !own && decideReview(subject, request.user, this.#wanted(request.items)).allowed;
+    if (!own && !review && !mayAdminister(subject.roles, 'request', 'list')) return undefined;
+    const reviewed = request.reviews.some(({ reviewer }) => reviewer === subject.user);
+    return {
+      ...request,
+      may_review: review && !reviewed && request.state === 'pending',
+      may_cancel: (own || mayAdminister(subject.roles, 'request', 'delete')) && (request.state === 'pending' || request.state === 'approved'),
+    };
+  }
+
+  /** What the subject may ask for, of what is wanted: all of it, or ACCESS_DENIED. */
+  #leave(subject: Subject, { roles, nodes, logins }: Pick<NewAccessRequest, 'roles' | 'nodes' | 'logins'>): Leave {
+    const known = this.#parts.directory.current();
+    if (roles.length === 0 && nodes.length === 0) throw new StenoError('BAD_REQUEST', 'ask for a role or a node');
+    for (const role of roles) if (!known.roles.some(({ name }) => name === role)) throw new StenoError('NOT_FOUND', `role ${role}`);
+    for (const node of nodes) if (!known.nodes.some(({ name }) => name === node)) throw new StenoError('NODE_UNKNOWN', node);
+    if (roles.length > 0) {
+      if (logins.length > 0) throw new StenoError('BAD_REQUEST', 'logins: go with nodes; a role says itself which logins it allows');
+      const leave = decideRequest(subject, { roles, nodes: [] });
+      if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
+      const items = roles.map((role): GrantItem => (nodes.length === 0 ? { kind: 'role', role } : { kind: 'narrowed', role, nodes }));
+      return { items, maxDuration: leave.maxDuration * 1000, thresholds: leave.thresholds };
+    }
+    // One by one: what one rule gives on one node says nothing of the next.
+    const leaves = nodes.map((name) => {
+      const leave = decideRequest(subject, { roles: [], nodes: [this.#node(name)] });
+      if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
+      const role = leave.because[0]!.role;
+      const may = this.#logins(subject, role, leave.logins);
+      const asked = logins.length === 0 ? may : logins;
+      const denied = asked.find((login) => !may.includes(login) && (login === 'root' || !may.includes('*')));
+      if (denied !== undefined) throw new StenoError('ACCESS_DENIED', `no role of ${subject.user} allows to ask for login ${denied} on node ${name}`);
+      if (asked.length === 0) throw new StenoError('ACCESS_DENIED', `the rule of role ${role} names no login for node ${name}`);
+      return { item: { kind: 'nodes', role, nodes: [name], logins: asked } satisfies GrantItem, ...leave };
+    });
+    return {
+      items: leaves.map(({ item }) => item),
+      maxDuration: Math.min(...leaves.map(({ maxDuration }) => maxDuration)) * 1000,
+      thresholds: { approve: Math.max(...leaves.map(({ thresholds }) => thresholds.approve)), deny: Math.min(...leaves.map(({ thresholds }) => thresholds.deny)) },
+    };
+  }
+
+  /** The logins of a rule; of a rule that names none, those of its role. */
+  #logins(subject: Subject, role: string, named: readonly string[]): readonly string[] {
+    return named.length > 0 ? named : loginsOf({ ...subject, roles: subject.roles.filter(({ name }) => name === role) });
+  }
+
+  #wanted(items: readonly GrantItem[]): Wanted {
+    const { roles, nodes } = scopeOfItems(items);
+    // A role on some nodes is less than the role: who may give the role may give that.
+    return roles.length > 0 ? { roles, nodes: [] } : { roles: [], nodes: nodes.map((name) => this.#node(name)) };
+  }
+
+  /** A node that is gone has no labels: rules about labels no longer speak of it. */
+  #node(name: string): { readonly name: string; readonly labels: Readonly<Record<string, string>> } {
+    return this.#parts.directory.node(name) ?? { name, labels: {} };
+  }
+
+  /** With the roles of today, granted ones left out. Throws ACCESS_DENIED or LOCKED. */
+  async #subject(user: string): Promise<Subject> {
+    const { records, directory, clock } = this.#parts;
+    const record = await records.user(user);
+    if (record === undefined || record.disabled) throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
+    const { roles, locks } = directory.current();
+    assertUnlocked(locks, lockTargets({ user, roles: record.roles, requests: [], mfa: null }), clock());
+    return { user, traits: record.traits, roles: rolesNamed(record.roles, roles) };
+  }
+
+  /** A person: what a machine holds is known to whoever can read its files, the requester perhaps. */
+  async #reviewer(user: string): Promise<Subject> {
+    const record = await this.#parts.records.read((db) => findUser(db, user));
+    if (record?.kind === 'bot') throw new StenoError('ACCESS_DENIED', `${user} is a bot, and reviews nothing`);
+    return this.#subject(user);
+  }
+}
+
+function newId(): string {
+  const digits = '23456789abcdefghjkmnpqrstvwxyz';
+  return `r-${Array.from({ length: 8 }, () => digits[randomInt(digits.length)]).join('')}`;
+}

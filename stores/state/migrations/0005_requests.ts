@@ -1,0 +1,76 @@
+/** Access requests with their reviews, webhooks with what waits to go out, and the decisions of access reviews. */
+import type { StateMigration } from '../dialect.js';
+
+export const requests: StateMigration = {
+  async up(database, types) {
+    const { schema } = database;
+    // No references to users: what was asked for and who agreed outlives both.
+    await schema.createTable('access_requests')
+      .addColumn('id', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('user', 'text', (column) => column.notNull())
+      .addColumn('state', 'text', (column) => column.notNull())
+      .addColumn('reason', 'text', (column) => column.notNull())
+      .addColumn('items', 'text', (column) => column.notNull())
+      .addColumn('thresholds', 'text', (column) => column.notNull())
+      .addColumn('created_at', types.integer, (column) => column.notNull())
+      .addColumn('expires_at', types.integer, (column) => column.notNull())
+      .addColumn('duration', types.integer, (column) => column.notNull())
+      .addColumn('decided_at', types.integer)
+      .addColumn('ends_at', types.integer)
+      .addColumn('version', types.integer, (column) => column.notNull())
+      .execute();
+    await schema.createIndex('access_requests_created_at').on('access_requests').column('created_at').execute();
+    await schema.createIndex('access_requests_state').on('access_requests').columns(['state', 'user']).execute();
+
+    await schema.createTable('access_request_reviews')
+      .addColumn('request', 'text', (column) => column.notNull().references('access_requests.id').onDelete('cascade'))
+      .addColumn('reviewer', 'text', (column) => column.notNull())
+      .addColumn('decision', 'text', (column) => column.notNull())
+      .addColumn('reason', 'text', (column) => column.notNull())
+      .addColumn('at', types.integer, (column) => column.notNull())
+      .addColumn('via', 'text', (column) => column.notNull())
+      // One person, one voice: also when two arrive at once.
+      .addPrimaryKeyConstraint('access_request_reviews_pk', ['request', 'reviewer'])
+      .execute();
+
+    await schema.createTable('webhooks')
+      .addColumn('name', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('document', 'text', (column) => column.notNull())
+      .addColumn('updated_at', types.integer, (column) => column.notNull())
+      .execute();
+
+    await types.serial(schema.createTable('webhook_outbox'), 'id')
+      .addColumn('webhook', 'text', (column) => column.notNull().references('webhooks.name').onDelete('cascade'))
+      .addColumn('request', 'text', (column) => column.notNull())
+      .addColumn('event', 'text', (column) => column.notNull())
+      .addColumn('created_at', types.integer, (column) => column.notNull())
+      .addColumn('attempts', types.integer, (column) => column.notNull())
+      .addColumn('next_at', types.integer, (column) => column.notNull())
+      .execute();
+    await schema.createIndex('webhook_outbox_next_at').on('webhook_outbox').column('next_at').execute();
+
+    // The name that the other side gave to a request, such as the key of an issue.
+    await schema.createTable('webhook_references')
+      .addColumn('webhook', 'text', (column) => column.notNull().references('webhooks.name').onDelete('cascade'))
+      .addColumn('reference', 'text', (column) => column.notNull())
+      .addColumn('request', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('webhook_references_pk', ['webhook', 'reference'])
+      .execute();
+
+    // What came back and was taken, by its hash: it is taken once.
+    await schema.createTable('webhook_callbacks')
+      .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('expires_at', types.integer, (column) => column.notNull())
+      .execute();
+
+    await types.serial(schema.createTable('access_decisions'), 'id')
+      .addColumn('user', 'text', (column) => column.notNull())
+      .addColumn('role', 'text', (column) => column.notNull())
+      .addColumn('decision', 'text', (column) => column.notNull())
+      .addColumn('reason', 'text', (column) => column.notNull())
+      .addColumn('reviewer', 'text', (column) => column.notNull())
+      .addColumn('at', types.integer, (column) => column.notNull())
+      .execute();
+    await schema.createIndex('access_decisions_user').on('access_decisions').columns(['user', 'role', 'at']).execute();
+  },
+};
