@@ -41,6 +41,9 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `);
   for (const command of [
+    upCommand(), loginCommand(), statusCommand(), nodesCommand(), sshCommand(), configCommand(), sessionsCommand(), playCommand(),
+    searchCommand(), exportCommand(), verifyCommand(), auditCommand(), rolesCommand(), getCommand(), applyCommand(), editCommand(), rmCommand(), accessCommand(), caCommand(), doctorCommand(), reindexCommand(),
+    lockCommand(), locksCommand(), unlockCommand(), clustersCommand(),
     upCommand(),
     loginCommand(),
     statusCommand(),
