@@ -19,6 +19,7 @@ import type { Authority } from './ssh/authority.js';
 import { defaultLimits, Door } from './ssh/door.js';
 import type { DoorLimits } from './ssh/door.js';
 import { HostKeys } from './ssh/host-keys.js';
+import { ConnectionCounts } from './ssh/session-limits.js';
 import { SessionCertificates } from './ssh/session-certificates.js';
 import type { Observe } from './ssh/session-recording.js';
 import { cryptoReady } from './ssh/transport.js';
@@ -63,6 +64,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
   const door = new Door({
     name, hostKeys, limits, log, now, certificates, recorder, observe,
     knownKeys: new KnownKeys(),
+    connections: new ConnectionCounts(),
     snapshot,
     track: (recording) => {
       closing.add(recording);

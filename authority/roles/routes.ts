@@ -56,7 +56,7 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
       const node = directory.node(body.node);
       if (node === undefined) throw new StenoError('NODE_UNKNOWN', body.node);
       // Of oneself by the certificate at hand, of others as they would come in now.
-      const held = own ? identity : { user: body.user, roles: user.roles, traits: {}, requests: [], mfa: null };
+      const held = own ? identity : { user: body.user, roles: user.roles, traits: user.traits, requests: [], mfa: null };
       const snapshot = directory.current();
       const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());
       const stored = (await roles.list()).filter(({ role }) => held.roles.includes(role.name));

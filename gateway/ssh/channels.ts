@@ -23,6 +23,10 @@ export interface Channel {
   state: 'opening' | 'open' | 'ended';
   /** Bytes the client takes at present. */
   clientWindow: number;
+  /** Of them, those that a notice of the gateway took: the node thinks it still has them. */
+  owed: number;
+  /** A message of the node that the client has no room for because of that; at most one, as the node is held meanwhile. */
+  late: Buffer | null;
   /** Requests of the client that the node has not answered. */
   unanswered: number;
   clientClosed: boolean;
@@ -59,7 +63,7 @@ export class ChannelTable {
 
   add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number): Channel {
     const channel: Channel = {
-      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null, kernel: null,
+      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, owed: 0, late: null, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null, kernel: null,
     };
     this.identify(channel, openedBy, id);
     this.#all.add(channel);

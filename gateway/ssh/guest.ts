@@ -28,6 +28,9 @@ import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
 import { asStenoError, explainError, printable } from './refusal.js';
 import { Relay } from './relay.js';
+import type { RelayPermissions } from './relay.js';
+import { LimitTimer, realTimers } from './session-limits.js';
+import type { ConnectionCounts } from './session-limits.js';
 import type { SessionCertificates } from './session-certificates.js';
 import type { Observe } from './session-recording.js';
 import { HOLD, Transport } from './transport.js';
@@ -39,6 +42,8 @@ export interface GuestDeps {
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
   readonly certificates: SessionCertificates;
+  /** Connections to nodes of every user. */
+  readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
   readonly observe: Observe;
   /** Strangers are gone after so many milliseconds. */
@@ -52,7 +57,7 @@ type Stage =
   | { readonly kind: 'stranger'; readonly admission: Admission; readonly timer: NodeJS.Timeout }
   | { readonly kind: 'jump'; readonly jump: Jump; readonly admitted: Admitted }
   | { readonly kind: 'dialling'; readonly admitted: Admitted; readonly abort: AbortController }
-  | { readonly kind: 'relaying'; readonly relay: Relay; readonly admitted: Admitted; readonly target: Target }
+  | { readonly kind: 'relaying'; readonly relay: Relay; readonly limits: LimitTimer; readonly admitted: Admitted; readonly target: Target }
   | { readonly kind: 'refusing' }
   | { readonly kind: 'gone' };
 
@@ -71,6 +76,8 @@ export class Guest {
   readonly #onGone: () => void;
   /** Of those whose connection goes on. */
   readonly #endedSessions = new Set<string>();
+  /** The place among the connections of the user, when it is taken. */
+  #giveBack: (() => void) | undefined;
   #stage: Stage;
 
   constructor(
@@ -118,7 +125,7 @@ export class Guest {
     const now = this.#deps.now();
     try {
       const identity = identityNow(stage.admitted.identity, stage.admitted.certificate, snapshot);
-      if (stage.kind === 'relaying') authorize(snapshot, identity, stage.target, now);
+      if (stage.kind === 'relaying') this.#applyDecision(stage, authorize(snapshot, identity, stage.target, now).decision);
       else assertAdmitted(snapshot, identity, undefined, now);
     } catch (error) {
       const known = asStenoError(error);
@@ -176,10 +183,11 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, decision, remote } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      const { node, remote, decision: first } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      this.#giveBack = this.#deps.connections.take(admitted.identity.user, first.limits.maxSessions);
       // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
       const agent = node.kind === 'agent' && remote === undefined;
-      if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
+      if (first.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
       const dialledAt = performance.now();
       const request = {
         node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
@@ -208,13 +216,18 @@ export class Guest {
     way: Pick<KernelRecordingDeps, 'agent' | 'delayMs'>,
   ): void {
     const { identity } = admitted;
-    const relay = new Relay(this.#transport, node, {
+    const limits: LimitTimer = new LimitTimer(Number(admitted.certificate.validBefore) * 1000, realTimers(this.#deps.now), {
+      warn: (line) => relay.notice(line),
+      end: (error) => {
+        this.#audit('session.ended', error, admitted, target);
+        this.end(error);
+      },
+    });
+    const relay: Relay = new Relay(this.#transport, node, {
       recorder: this.#deps.recorder,
       observe: this.#deps.observe,
-      permissions: {
-        portForwarding: decision.portForwarding && admitted.certificate.extensions.has('permit-port-forwarding'),
-        agentForwarding: decision.agentForwarding && admitted.certificate.extensions.has('permit-agent-forwarding'),
-      },
+      permissions: permissionsOf(admitted, decision),
+      active: () => limits.active(),
       facts: {
         user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
@@ -225,11 +238,19 @@ export class Guest {
       },
       track: (closing) => this.#deps.track(closing),
     }, () => this.#gone());
-    this.#stage = { kind: 'relaying', relay, admitted, target };
+    this.#stage = { kind: 'relaying', relay, limits, admitted, target };
+    limits.set(decision.limits);
+  }
+
+  /** Roles that changed count for what lives already: its limits and forwardings. A recording goes on as it began. */
+  #applyDecision({ relay, limits, admitted }: Extract<Stage, { readonly kind: 'relaying' }>, decision: Allowed): void {
+    relay.permit(permissionsOf(admitted, decision));
+    limits.set(decision.limits);
   }
 
   #explain(admitted: Admitted, target: Target, error: StenoError): void {
     if (this.#stage.kind === 'gone') return;
+    this.#giveBack?.();
     this.#audit('session.refused', error, admitted, target);
     this.#stage = { kind: 'refusing' };
     let ids = 0;
@@ -256,7 +277,17 @@ export class Guest {
   #gone(): void {
     if (this.#stage.kind === 'gone') return;
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    if (this.#stage.kind === 'relaying') this.#stage.limits.stop();
+    this.#giveBack?.();
     this.#stage = { kind: 'gone' };
     this.#onGone();
   }
+}
+
+/** What roles allow, as far as the certificate does: it was issued by what roles said then. */
+function permissionsOf({ certificate }: Admitted, decision: Allowed): RelayPermissions {
+  return {
+    portForwarding: decision.portForwarding && certificate.extensions.has('permit-port-forwarding'),
+    agentForwarding: decision.agentForwarding && certificate.extensions.has('permit-agent-forwarding'),
+  };
 }

@@ -35,6 +35,8 @@ export interface RelayPermissions {
 export interface RelayDeps extends SessionRecordingDeps {
   readonly permissions: RelayPermissions;
   readonly kernel: KernelRecordingDeps;
+  /** Something passed that shows that the connection is in use. */
+  active(): void;
   /** Keeps the gateway open until the recording is. */
   track(closing: Promise<void>): void;
 }
@@ -47,6 +49,7 @@ export class Relay {
   readonly #client: Transport;
   readonly #node: Transport;
   readonly #deps: RelayDeps;
+  #permissions: RelayPermissions;
   readonly #gone: () => void;
   readonly #channels = new ChannelTable();
   readonly #forwards: ForwardRecording;
@@ -61,6 +64,7 @@ export class Relay {
     this.#client = client;
     this.#node = node;
     this.#deps = deps;
+    this.#permissions = deps.permissions;
     this.#gone = gone;
     this.#forwards = new ForwardRecording(deps.recorder, deps.facts, (error) => this.end(error));
     client.events = {
@@ -110,6 +114,32 @@ export class Relay {
     for (const channel of this.#channels.all) if (channel.tap?.recorder.session === session) this.#endChannel(channel, error);
   }
 
+  /** What roles allow now: forwardings that they no longer do end, and those to come are refused. */
+  permit(permissions: RelayPermissions): void {
+    this.#permissions = permissions;
+    const error = new StenoError('ACCESS_DENIED', 'no role allows this forwarding any more');
+    for (const channel of this.#channels.all) {
+      if (channel.purpose.kind === 'forward' && !this.#permits(channel.purpose.request.direction)) this.#endChannel(channel, error);
+    }
+  }
+
+  /** A line of the gateway in every terminal that has room for it; recorded, since the user sees it. */
+  notice(words: string): void {
+    const bytes = Buffer.from(`\r\nsteno: ${words}\r\n`);
+    for (const channel of this.#channels.all) {
+      const { purpose, tap } = channel;
+      if (purpose.kind !== 'session' || !purpose.request.tty || tap === null || channel.state !== 'open' || channel.nodeClosed || channel.clientWindow < bytes.length) continue;
+      channel.clientWindow -= bytes.length;
+      channel.owed += bytes.length;
+      if (!tap.output('out', bytes)) this.#waitForSpool(tap.recorder, this.#node);
+      this.#client.send(message.data(channel.clientId, bytes));
+    }
+  }
+
+  #permits(direction: ForwardRequest['direction']): boolean {
+    return direction === 'agent' ? this.#permissions.agentForwarding : this.#permissions.portForwarding;
+  }
+
   get sessions(): readonly string[] {
     const open = [...this.#channels.all].flatMap(({ tap }) => (tap === null ? [] : [tap.recorder.session]));
     return [...new Set([...open, ...(this.#forwards.session === undefined ? [] : [this.#forwards.session])])];
@@ -123,8 +153,7 @@ export class Relay {
       case MSG.channelData: return this.#dataFromClient(payload);
       case MSG.channelWindowAdjust: {
         const channel = this.#ofNode(payload);
-        channel.clientWindow += payload.readUInt32BE(5);
-        return this.#toNode(channel, payload);
+        return this.#widen(channel, payload.readUInt32BE(5), payload);
       }
       case MSG.channelRequest: return this.#requestFromClient(this.#ofNode(payload), payload);
       case MSG.channelOpen: return this.#openFromClient(payload);
@@ -151,7 +180,23 @@ export class Relay {
     }
   }
 
+  /** What a notice took is not granted to the node again. */
+  #widen(channel: Channel, bytes: number, payload: Buffer): void {
+    channel.clientWindow += bytes;
+    const owed = Math.min(channel.owed, bytes);
+    channel.owed -= owed;
+    const { late } = channel;
+    if (late !== null && dataLength(late) <= channel.clientWindow) {
+      channel.late = null;
+      this.#fromNode(late);
+      this.#node.release(HOLD.window);
+    }
+    if (owed === 0) this.#toNode(channel, payload);
+    else if (bytes > owed) this.#toNode(channel, message.windowAdjust(channel.nodeId, bytes - owed));
+  }
+
   #dataFromClient(payload: Buffer): void {
+    this.#deps.active();
     const channel = this.#ofNode(payload);
     const { tap } = channel;
     // Data before a session's start has no meaning, and no recording.
@@ -174,7 +219,7 @@ export class Relay {
       this.#channels.add({ kind: 'session', request: newSession() }, 'client', id, window);
       return this.#node.send(payload);
     }
-    if (!this.#deps.permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
+    if (!this.#permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
     const request = forwardRequest(reader, rule === 'tcp', 'local');
     const channel = this.#channels.add({ kind: 'forward', request }, 'client', id, window);
     this.#openForward(channel, request, this.#client, this.#node, payload);
@@ -213,7 +258,7 @@ export class Relay {
         channel.tap?.recorder.fact({ fact: 'signal', name: text(reader.string('the signal', 64)), from: 'client' });
         return this.#toNode(channel, payload);
       case 'agent':
-        if (!this.#deps.permissions.agentForwarding) return this.#refuseRequest(channel, wantsReply);
+        if (!this.#permissions.agentForwarding) return this.#refuseRequest(channel, wantsReply);
         this.#agent = true;
         return this.#toNode(channel, payload);
       case 'pass': return this.#toNode(channel, payload);
@@ -246,7 +291,7 @@ export class Relay {
     const name = reader.utf8('the request', 128);
     const wantsReply = reader.byte('the flag') !== 0;
     const rule = clientGlobals.get(name);
-    if (rule === undefined || (rule === 'listen' && !this.#deps.permissions.portForwarding)) {
+    if (rule === undefined || (rule === 'listen' && !this.#permissions.portForwarding)) {
       if (!wantsReply) return;
       this.#globals.push(null);
       return this.#node.send(new SshWriter().byte(MSG.globalRequest).utf8(REFUSED_REQUEST).byte(1).bytes());
@@ -301,7 +346,12 @@ export class Relay {
     if (tap === null || channel.state !== 'open') return;
     if (channel.kernel?.ready === false) return channel.kernel.unready();
     const data = dataOf(payload, lengthAt);
+    if (channel.owed > 0 && data.length > channel.clientWindow) {
+      channel.late = Buffer.from(payload);
+      return this.#node.hold(HOLD.window);
+    }
     channel.clientWindow -= data.length;
+    if (channel.purpose.kind === 'forward' || !channel.purpose.request.tty) this.#deps.active();
     if (!tap.output(stream, data)) this.#waitForSpool(tap.recorder, this.#node);
     this.#toClient(channel, payload);
   }
@@ -333,7 +383,7 @@ export class Relay {
     reader.uint32('the window');
     reader.uint32('the packet size');
     // A node opens what the client asked it for, and no more.
-    const asked = rule === 'agent' ? this.#agent : this.#listening && rule !== undefined;
+    const asked = rule === 'agent' ? this.#agent && this.#permissions.agentForwarding : this.#listening && rule !== undefined && this.#permissions.portForwarding;
     if (!asked) return this.#node.send(message.openFailure(id, OPEN_REFUSED.prohibited, 'nobody asked for this'));
     if (this.#channels.all.size >= MAX_CHANNELS) return this.#node.send(message.openFailure(id, OPEN_REFUSED.shortage, 'too many channels'));
     const request = rule === 'agent'
@@ -412,6 +462,7 @@ export class Relay {
     const { purpose, clientId, nodeId } = channel;
     const wasOpen = channel.state === 'open';
     channel.state = 'ended';
+    this.#forgetLate(channel);
     channel.tap?.recorder.exit(255);
     this.#finishTap(channel);
     if (!wasOpen) return;
@@ -431,7 +482,14 @@ export class Relay {
 
   #finish(channel: Channel): void {
     this.#channels.remove(channel);
+    this.#forgetLate(channel);
     this.#finishTap(channel);
+  }
+
+  #forgetLate(channel: Channel): void {
+    if (channel.late === null) return;
+    channel.late = null;
+    this.#node.release(HOLD.window);
   }
 
   #finishTap(channel: Channel): void {
@@ -490,6 +548,11 @@ function forwardRequest(reader: SshReader, tcp: boolean, direction: 'local' | 'r
   if (!tcp) return { direction, address, port: 0, originAddress: '', originPort: 0 };
   const port = reader.uint32('the port');
   return { direction, address, port, originAddress: text(reader.string('the origin', 1024)), originPort: reader.uint32('the origin port') };
+}
+
+/** Bytes of data of a message that was found to be whole. */
+function dataLength(payload: Buffer): number {
+  return payload.length - (payload[0] === MSG.channelData ? 9 : 13);
 }
 
 function clampSize(cells: number, otherwise: number): number {

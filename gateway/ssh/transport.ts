@@ -38,7 +38,7 @@ export interface TransportEvents {
 }
 
 /** Why nothing is read: bits, since several may hold at once. */
-export const HOLD = { congestion: 1, recorder: 2, dial: 4, spool: 8 } as const;
+export const HOLD = { congestion: 1, recorder: 2, dial: 4, spool: 8, window: 16 } as const;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
 /** Resolves when ciphers can be used. */

@@ -55,8 +55,12 @@ export function placeOf(source: string, path: Path): (Place & { readonly text: s
   try {
     const { document, lines } = parse(source, '', 1);
     const { node } = nearest(document, path);
-    if (node?.range == null) return null;
-    const { line, col } = lines.linePos(node.range[0]);
+    const { node: parent } = nearest(document, path.slice(0, -1));
+    // A collection stands where its key does.
+    const key = isMap(parent) ? parent.items.find(({ key: one }) => isScalar(one) && one.value === path.at(-1))?.key : undefined;
+    const start = (isNode(key) ? key.range : node?.range)?.[0];
+    if (start === undefined) return null;
+    const { line, col } = lines.linePos(start);
     return { line, column: col, text: source.split('\n')[line - 1]!.trim() };
   } catch (error) {
     if (error instanceof StenoError) return null;
