@@ -183,11 +183,11 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, remote, decision: first } = authorize(snapshot, admitted.identity, target, this.#deps.now());
-      this.#giveBack = this.#deps.connections.take(admitted.identity.user, first.limits.maxSessions);
+      const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      this.#giveBack = this.#deps.connections.take(admitted.identity.user, decision.limits.maxSessions);
       // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
       const agent = node.kind === 'agent' && remote === undefined;
-      if (first.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
+      if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
       const dialledAt = performance.now();
       const request = {
         node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),

@@ -34,9 +34,9 @@ export interface RelayPermissions {
 
 export interface RelayDeps extends SessionRecordingDeps {
   readonly permissions: RelayPermissions;
-  readonly kernel: KernelRecordingDeps;
   /** Something passed that shows that the connection is in use. */
   active(): void;
+  readonly kernel: KernelRecordingDeps;
   /** Keeps the gateway open until the recording is. */
   track(closing: Promise<void>): void;
 }
