@@ -1,5 +1,5 @@
 /**
- * The node service: this machine as a node of Steno.
+ * The node service: this machine as a node of the Steno that runs on it. Other machines join (node.ts).
  *
  * Order: identity (keys, host certificate), authority connection, SSH service, registration. Registered last, so that
  * nobody is sent to a node that does not answer. Tested in test/agent/agent.test.ts.
@@ -38,7 +38,7 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(
     { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },
-    { hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), snapshot: () => authority.current(), log, clock, kernel: kernel?.recorder ?? null },
+    { hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), userCas: () => authority.current().ssh_user_ca, log, clock, kernel: kernel?.recorder ?? null },
   );
   await authority.registerNode({
     address: service.address, labels: { ...config.labels }, host_keys: [formatPublicLine(identity.hostKey!.publicBlob)],

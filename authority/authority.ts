@@ -11,7 +11,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { formatServiceName, isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import type { CaTrust } from '#schemas/api.js';
@@ -20,6 +20,8 @@ import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
+import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { signTrust } from '#runtime/joining.js';
 import { openState } from '#stores/state/open.js';
 import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
@@ -38,6 +40,7 @@ import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts } from './http.js';
 import { Links } from './links.js';
+import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
 import type { Connectors } from './login/connector.js';
@@ -129,6 +132,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const presence = new Presence(records, clock);
     const clusters = new Clusters({ ca, records, directory, clock, log });
     owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
@@ -148,6 +152,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       sender?.setIngest(url);
     };
     let watch: Watch | undefined;
+    let own: ServiceIdentity | undefined;
     const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
     owned.push(() => rotations.close());
     preparePrivateFolder(join(folder, 'secrets'));
@@ -162,7 +167,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...requestRoutes({ requests, links }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more });
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
+      signedTrust: () => {
+        if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
+        const { ssh_user_ca, service_ca, signing } = ca.trust;
+        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service } });
+      },
+    });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -171,6 +182,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
     owned.push(() => identity.close());
+    own = identity;
     sender = new AuditSender(records, identity, { log, leads: () => shared.leads() });
     const auditSender = sender;
     // An authority that does not lead leaves its rows to the one that does.
@@ -187,7 +199,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);
     owned.push(directory.onChange(follow) as () => void);
-    const watching = new Watch(directory, records, context);
+    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
     watch = watching;
     onTls.server.on('upgrade', watching.onUpgrade);
     const tls = await listen(onTls.server, config.listen);

@@ -85,7 +85,7 @@ export class Links {
     if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
     const { roles, locks } = this.#directory.current();
     assertUnlocked(locks, lockTargets({ user, roles: record.roles, mfa, requests: [] }), this.#clock());
-    return { token, user, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
+    return { token, user, traits: record.traits, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
   }
 }
 

@@ -89,7 +89,8 @@ export class Records {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
+    const rows = await this.#db.selectFrom('nodes').leftJoin('joined_nodes', 'joined_nodes.node', 'nodes.name')
+      .selectAll('nodes').select('joined_nodes.key_hash').orderBy('name').execute();
     return rows.map(nodeOf);
   }
 
@@ -111,11 +112,6 @@ export class Records {
     const { numInsertedOrUpdatedRows } = await this.#db.insertInto('request_nonces').values({ nonce, expires_at: expiresAt })
       .onConflict((on) => on.column('nonce').doNothing()).executeTakeFirst();
     return numInsertedOrUpdatedRows === 1n;
-  }
-
-  async touchNodes(names: readonly string[], now: number): Promise<void> {
-    if (names.length === 0) return;
-    await this.#db.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', names).execute();
   }
 
   /** The oldest audit rows that ingest has not acknowledged. */
@@ -233,7 +229,7 @@ async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
   }
 }
 
-function nodeOf(row: Row<'nodes'>): NodeRecord {
+function nodeOf(row: Row<'nodes'> & { readonly key_hash: string | null }): NodeRecord {
   return {
     name: row.name,
     kind: row.kind === 'agent' ? 'agent' : 'openssh',
@@ -241,6 +237,7 @@ function nodeOf(row: Row<'nodes'>): NodeRecord {
     labels: JSON.parse(row.labels) as Record<string, string>,
     host_keys: JSON.parse(row.host_keys) as string[],
     last_seen_at: row.last_seen_at,
+    ...(row.key_hash === null ? {} : { tunnel_key: row.key_hash }),
   };
 }
 

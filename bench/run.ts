@@ -15,6 +15,7 @@ import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
 import { connecting, keystrokes, searchable } from './scenarios/latency.js';
+import { locks } from './scenarios/locks.js';
 import { policy } from './scenarios/policy.js';
 
 const args = process.argv.slice(2);
@@ -30,6 +31,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['files', (field) => files(field, rounds, quick ? 32 : 256, quick ? 200 : 2_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
   ['idle', (field) => idle(field, quick ? 100 : 2_000)],
+  ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
 ];

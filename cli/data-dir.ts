@@ -22,6 +22,7 @@ const runSchema = z.object({
   data: z.string(),
   ssh: z.string(),
   web: z.string(),
+  tunnel: z.string(),
   authority: z.string(),
   ingest: z.string(),
   socket: z.string(),

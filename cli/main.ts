@@ -5,13 +5,14 @@ import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
 import { upCommand } from './up/command.js';
 import { accessCommand } from './verbs/access.js';
+import { agentCommand } from './verbs/agent.js';
 import { auditCommand } from './verbs/audit.js';
 import { caCommand } from './verbs/ca.js';
-import { nodesCommand } from './verbs/cluster.js';
 import { clustersCommand } from './verbs/clusters.js';
 import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
 import { loginCommand } from './verbs/login.js';
+import { nodesCommand, tokensCommand } from './verbs/nodes.js';
 import { playCommand } from './verbs/play.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
@@ -46,6 +47,8 @@ Exit codes:
     loginCommand(),
     statusCommand(),
     nodesCommand(),
+    tokensCommand(),
+    agentCommand(),
     sshCommand(),
     configCommand(),
     sessionsCommand(),

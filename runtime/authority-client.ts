@@ -9,10 +9,11 @@
  */
 import { Agent } from 'node:https';
 import { WebSocket } from 'ws';
-import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from './authority-http.js';
@@ -39,6 +40,8 @@ export interface AuthorityClient {
   hostCertificate(request: { readonly public_key: string; readonly name: string }): Promise<Buffer>;
   /** Agents only: says where the caller's own node is. */
   registerNode(node: NodeRegistration): Promise<NodeRecord>;
+  /** Gateways only. */
+  readonly nodes: NodeCalls;
   /** Viewers only. */
   signIn(token: string, client?: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
@@ -47,6 +50,16 @@ export interface AuthorityClient {
   /** Viewers only: a call that somebody else makes, whose address and web session go along. */
   relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
   close(): void;
+}
+
+/** What a gateway carries for machines that join and for nodes behind its tunnels. */
+export interface NodeCalls {
+  challenge(): Promise<unknown>;
+  join(signed: SignedJoin, source: string): Promise<JoinResult>;
+  signed(request: SignedNodeRequest): Promise<unknown>;
+  trust(): Promise<SignedTrust>;
+  /** Which nodes hold a tunnel; false when the authority wants to hear of all. */
+  held(held: object): Promise<boolean>;
 }
 
 const FIRST_BACKOFF_MS = 100;
@@ -95,6 +108,13 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     hostCertificate: (request) => certificate('/v1/host-certificate', request),
     registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
     signIn: async (token, client) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
+    nodes: {
+      challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
+      join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
+      signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
+      trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
+      held: async (held) => ((await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean }).known,
+    },
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },

@@ -23,12 +23,14 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
+import { serviceSigner } from './joining.js';
+import type { NodeKeys, ServiceSigner } from './joining.js';
 import type { Log } from './log.js';
 import { generateKey, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
-  /** The authority's Unix socket. */
+  /** The authority's Unix socket; empty where `enrol` is given. */
   readonly socket: string;
   /** Keeps keys and certificates; without it they live in memory. */
   readonly dir?: string;
@@ -36,6 +38,13 @@ export interface IdentityConfig extends ServiceName {
   readonly hostNames?: readonly string[];
   /** Whether the service signs recordings. */
   readonly records?: boolean;
+  /** A host key that is there already, instead of one of its own. */
+  readonly hostKey?: SshPrivateKey;
+  /**
+   * How certificates are got where the folder holds none that count, or only ones that have expired (`expired`). Left
+   * out: over the socket, at each start.
+   */
+  readonly enrol?: (keys: NodeKeys, expired: Enrolment | undefined) => Promise<Enrolment>;
 }
 
 /** `fleet`: how many services may do the same at the same time; they spread out. */
@@ -47,6 +56,8 @@ export interface ServiceIdentity extends ServiceName {
   /** Present when asked for. */
   readonly hostKey: SshPrivateKey | undefined;
   readonly recordingKey: SshPrivateKey | undefined;
+  /** Signs with the service key what is not TLS. */
+  readonly signer: ServiceSigner;
   /** The blob; throws INTERNAL when no host or recording key was asked for. */
   hostCertificate(): Buffer;
   recordingCertificate(): Buffer;
@@ -114,7 +125,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   const serviceKey = files.keep('service.key', () =>
     generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
   const sshKey = (name: string): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey().toOpenSsh()));
-  const hostKey = config.hostNames === undefined ? undefined : sshKey('host.key');
+  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : sshKey('host.key'));
   const recordingKey = config.records === true ? sshKey('recording.key') : undefined;
 
   const keys = {
@@ -133,12 +144,18 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   };
 
   const kept = files.read('enrolment.json');
+  const signer = serviceSigner(serviceKey);
+  const joined = async (how: NonNullable<IdentityConfig['enrol']>, host: SshPrivateKey): Promise<Held> => {
+    const before = kept === undefined ? undefined : (JSON.parse(kept) as Enrolment);
+    const good = before !== undefined && Date.parse(new X509Certificate(before.service_certificate).validTo) > clock() && isFor(before, host);
+    return good ? holdingOf(before, config, keys.service_key, clock()) : take(await how({ service: signer, host }, before));
+  };
   let held: Held;
   try {
-    held = take(await enrol());
+    held = config.enrol !== undefined && hostKey !== undefined ? await joined(config.enrol, hostKey) : take(await enrol());
   } catch (error) {
     // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
-    if (kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
+    if (config.enrol !== undefined || kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
     held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
     log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
   }
@@ -201,6 +218,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     name: config.name,
     hostKey,
     recordingKey,
+    signer,
     hostCertificate: () => held.host ?? missing('host'),
     recordingCertificate: () => held.recording ?? missing('recording'),
     tlsServerOptions: () => ({ ...pair(), requestCert: true, rejectUnauthorized: true }),
@@ -260,6 +278,11 @@ function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, n
     // Host certificates live as long as service certificates, recording certificates longer.
     renewAt: from + (until - from) * (1 / 2 + Math.random() / 6),
   };
+}
+
+/** Whether the host certificate is for this key: the sshd of a node may have got another. */
+function isFor({ host_certificate }: Enrolment, host: SshPrivateKey): boolean {
+  return host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob);
 }
 
 /** Whether all certificates are of the keys that sign now. */

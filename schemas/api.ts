@@ -38,6 +38,9 @@
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
+ *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
+ *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
+ *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
  *   PUT  /v1/ca/:name/rotation {phase, force?} | {grace_ms}   → CaReport (administer)
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
@@ -58,7 +61,8 @@ export interface ApiError {
 export interface Me {
   readonly user: string;
   readonly roles: readonly string[];
-  readonly view: 'all' | 'own' | 'none';
+  /** `some`: it depends on the session. */
+  readonly view: 'all' | 'own' | 'some' | 'none';
 }
 
 export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';
@@ -427,6 +431,7 @@ export interface PublicAddresses {
 export interface WebIdentity {
   readonly token: string;
   readonly user: string;
+  readonly traits: Traits;
   readonly roles: readonly Role[];
   readonly expires_at: number;
   /** How it began: `link` (a one-time link), `local` (password or passkey) or the name of a connector. */
@@ -437,6 +442,34 @@ export interface WebIdentity {
   readonly since: number;
 }
 
+/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+export interface NodeStatus extends NodeRecord {
+  readonly state: 'live' | 'gone' | 'agentless';
+  readonly since: number | null;
+}
+
+export interface JoinTokenInfo {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
+  readonly node_labels: readonly string[];
+  readonly uses_left: number;
+  readonly created_by: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+}
+
+export interface JoinTokenCreated extends JoinTokenInfo {
+  /** Shown this once. */
+  readonly token: string;
+  readonly ca_pins: readonly string[];
+  /** `host:port` of the tunnel listeners there are. */
+  readonly gateways: readonly string[];
+}
+
+export type JoinResult =
+  | { readonly kind: 'joined'; readonly enrolment: Enrolment; readonly labels: Readonly<Record<string, string>> }
+  | { readonly kind: 'refused'; readonly code: string; readonly detail: string };
 /** What `GET /v1/ca` answers: a CA and how far its rotation is. */
 export interface CaReport {
   readonly name: string;

@@ -69,6 +69,7 @@ export class Roles {
   async apply(changes: readonly RoleChange[], check: boolean, author: Author, caller: Caller): Promise<readonly AppliedRole[]> {
     const wanted = changes.map(({ source, revision }, at) => {
       const { value } = parseResource(source, `document ${at + 1}`);
+      if (value.kind !== 'role') throw new StenoError('DOCUMENT_INVALID', `document ${at + 1}: is no role`);
       if (!isName(value.name)) throw new StenoError('DOCUMENT_INVALID', `document ${at + 1}: name is no name`);
       return { role: value, source, revision };
     });

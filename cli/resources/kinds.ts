@@ -7,6 +7,7 @@ import type { StoredKind } from '#runtime/resources/kinds.js';
 import { suggestion } from '#runtime/resources/suggestion.js';
 import type { Client } from '../client.js';
 import { roleResources } from './roles.js';
+import { webhookResources } from './webhooks.js';
 
 /** As the authority keeps it. `revision`: null for kinds that have none. */
 export interface KeptResource {
@@ -47,7 +48,7 @@ export interface Resources {
   remove(client: Client, name: string): Promise<void>;
 }
 
-const all: readonly Resources[] = [roleResources];
+const all: readonly Resources[] = [roleResources, webhookResources];
 
 /** Throws USAGE. */
 export function resourcesOf(word: string): Resources {

@@ -21,6 +21,7 @@ import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
 import { dial } from './dial.js';
+import type { OpenTunnel } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
 import type { KernelRecordingDeps } from './kernel-recording.js';
@@ -46,6 +47,7 @@ export interface GuestDeps {
   readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  readonly openTunnel: OpenTunnel;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -190,7 +192,8 @@ export class Guest {
       if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
       const dialledAt = performance.now();
       const request = {
-        node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        node, openTunnel: this.#deps.openTunnel, source: this.#source,
+        login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
       };
       const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));

@@ -14,6 +14,7 @@ import { caKeys } from './migrations/0002_ca_keys.js';
 import { users } from './migrations/0003_users.js';
 import { roleDocuments } from './migrations/0004_role_documents.js';
 import { requests } from './migrations/0005_requests.js';
+import { nodes } from './migrations/0006_nodes.js';
 import { clusters } from './migrations/0007_clusters.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
 
@@ -24,6 +25,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0003_users': users,
   '0004_role_documents': roleDocuments,
   '0005_requests': requests,
+  '0006_nodes': nodes,
   '0007_clusters': clusters,
   '0009_request_nonces': requestNonces,
 };

@@ -347,6 +347,63 @@ export interface BotInstanceTable {
   stopped_at: Moment | null;
 }
 
+/** A token that machines join with. */
+export interface JoinTokenTable {
+  id: string;
+  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  public_key: string;
+  /** Those every node gets that joins with it. */
+  labels: Json;
+  /** Patterns of the labels that such a node may choose itself, an array. */
+  node_labels: Json;
+  uses_left: number;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+}
+
+/** Nonces given out for joins and not used yet. */
+export interface JoinNonceTable {
+  nonce: string;
+  expires_at: Moment;
+}
+
+/** What is known of a node that joined by token; its row in `nodes` is what everybody sees. */
+export interface JoinedNodeTable {
+  node: string;
+  /** Id of the token, which may be gone. */
+  token: string;
+  /** The node's service key: base64 of its SPKI in DER. */
+  service_key: string;
+  /** Its SHA-256, lower-case hex. */
+  key_hash: string;
+  ssh: 'service' | 'openssh';
+  token_labels: Json;
+  node_labels: Json;
+  /** What the node last said of itself and may say. */
+  own_labels: Json;
+  joined_at: Moment;
+  /** The time of its last report: older ones count no more. */
+  said_at: Moment;
+}
+
+/** Who keeps connections to nodes: gateways their tunnels, authorities the watches of agents. */
+export interface NodeHolderTable {
+  /** As a service is named, `gateway/name`. */
+  holder: string;
+  /** Of this run of the holder: links of an earlier run are void. */
+  epoch: string;
+  /** `host:port` at which agents reach it; empty for authorities. */
+  address: string;
+  seen_at: Moment;
+}
+
+export interface NodeLinkTable {
+  node: string;
+  holder: string;
+  since: Moment;
+}
+
 export interface TrustedClusterTable {
   name: string;
   /** A `TrustedCluster`. */
@@ -384,6 +441,11 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  join_tokens: JoinTokenTable;
+  join_nonces: JoinNonceTable;
+  joined_nodes: JoinedNodeTable;
+  node_holders: NodeHolderTable;
+  node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
   trusted_clusters: TrustedClusterTable;
   own_cluster: OwnClusterTable;

@@ -1,6 +1,6 @@
 /** Access requests, from asking to a session that names its request, with the commands and stock ssh. */
 import { createHmac } from 'node:crypto';
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AccessRequest } from '#schemas/access-request.js';
@@ -34,9 +34,8 @@ allow: { approve: [{ roles: [ops], nodes: { "*": "*" } }] }
   const applied = await steno.steno('apply', '-f', file);
   expect(applied.stderr + applied.stdout).toContain('lead');
   const ca = await openAuthorities(steno);
-  const client = await steno.steno('users', 'add', 'dan', '--role', 'dev');
-  expect(client.stderr).toBe('');
-  await steno.steno('users', 'add', 'lena', '--role', 'lead');
+  await steno.steno('users', 'add', 'dan', '--roles', 'dev');
+  await steno.steno('users', 'add', 'lena', '--roles', 'lead');
   dan = await person(steno, ca, 'dan', ['dev'], ['dan']);
   lena = await person(steno, ca, 'lena', ['lead'], ['-steno-none']);
 });
@@ -61,8 +60,9 @@ it('leads from asking to a session under the request, and ends it when it is tak
   const sessions = await eventually(() => steno.json<SessionInfo[]>('sessions', '--request', asked.id), (found) => found.length === 2);
   expect(sessions.every(({ requests, user }) => requests.join() === asked.id && user === 'dan')).toBe(true);
   expect(await steno.json<SessionInfo[]>('sessions', '--request', 'r-none')).toEqual([]);
-  const exported = await steno.steno('export', sessions.find(({ kind }) => kind === 'exec')!.id, '--format', 'cast', '-o', '-');
-  expect(exported.stdout.split('\n')[0]).toContain(`"requests":["${asked.id}"]`);
+  const file = join(steno.folder, 'exec.cast');
+  await eventually(() => steno.steno('export', sessions.find(({ kind }) => kind === 'exec')!.id, '--format', 'cast', '-o', file), ({ status }) => status === 0);
+  expect(readFileSync(file, 'utf8').split('\n')[0]).toContain(`"requests":["${asked.id}"]`);
 
   await dan.steno('request', 'cancel', asked.id);
   await shell.ended;

@@ -1,0 +1,47 @@
+/** Webhooks, for the verbs on resources. They have no revisions: the last one applied counts. */
+import { isDeepStrictEqual } from 'node:util';
+import { stringify } from 'yaml';
+import { StenoError } from '#schemas/errors.js';
+import type { Webhook } from '#schemas/webhook.js';
+import { parseResource } from '#runtime/resources/document.js';
+import type { Client } from '../client.js';
+import { standardOutput, table } from '../output.js';
+import type { AppliedResource, Resources } from './kinds.js';
+
+const path = (name: string): string => `/v1/webhooks/${encodeURIComponent(name)}`;
+const all = (client: Client): Promise<readonly Webhook[]> => client.authority<readonly Webhook[]>('GET', '/v1/webhooks');
+
+export const webhookResources: Resources = {
+  kind: 'webhook',
+  also: ['webhooks'],
+  async list(client) {
+    table<Webhook>(standardOutput, await all(client), [
+      { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
+      { title: 'FORMAT', value: ({ format }) => format },
+      { title: 'TARGET', value: ({ url }) => (typeof url === 'string' ? url : 'file' in url ? `(file ${url.file})` : `(${url.env})`) },
+      { title: 'USERS', value: ({ users }) => String(Object.keys(users).length) },
+      { title: 'EVENTS', value: ({ events }) => events.join(',') },
+    ]);
+  },
+  values: all,
+  async get(client, name) {
+    const webhook = (await all(client)).find((known) => known.name === name);
+    if (webhook === undefined) throw new StenoError('NOT_FOUND', `webhook ${name}`);
+    return { name, revision: null, source: stringify(webhook), value: webhook, updatedAt: 0, updatedBy: '' };
+  },
+  async apply(client, given, check) {
+    const known = await all(client);
+    const results: AppliedResource[] = [];
+    for (const { source } of given) {
+      const { name, value } = parseResource(source, 'webhook');
+      const before = known.find((one) => one.name === name);
+      const same = before !== undefined && isDeepStrictEqual(before, value);
+      if (!same && !check) await client.authority('PUT', path(name), value);
+      results.push({ name, outcome: before === undefined ? 'created' : same ? 'unchanged' : 'updated', from: null, to: null });
+    }
+    return results;
+  },
+  async remove(client, name) {
+    await client.authority('DELETE', path(name));
+  },
+};
