@@ -189,7 +189,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get(`${sessionPath}/events`, async (request) => {
     const query = parseInput(kernelEventsQuery, request.query);
-    return sessions.kernelEvents((await visible(request)).session, query);
+    return sessions.kernelEvents((await sessionOf(request, 'view')).session, query);
   });
   app.get(`${sessionPath}/export`, async (request, reply) => {
     const { format } = parseInput(exportQuery, request.query);
