@@ -44,6 +44,7 @@ import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
 import type { Connectors } from './login/connector.js';
+import { purgeLogins } from './login/records.js';
 import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
@@ -125,7 +126,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
-    await records.purge(clock());
+    const purgeAll = async (): Promise<void> => {
+      await records.purge(clock());
+      await records.read((db) => purgeLogins(db, clock()));
+    };
+    await purgeAll();
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
@@ -209,7 +214,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await rotations.start();
 
     const purge = setInterval(() => {
-      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+      purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));

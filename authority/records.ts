@@ -16,7 +16,6 @@ import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { purgeLogins } from './login/records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -129,7 +128,6 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
-    await purgeLogins(this.#db, now);
     await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
@@ -203,15 +201,16 @@ export async function deleteLock(tx: Tx, id: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StenoError('NOT_FOUND', `lock ${id}`);
 }
 
-export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number): Promise<void> {
-  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null }).execute();
+/** `session`: what the web session takes from the certificate that asked; nothing for the owner of the machine. */
+export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number, session: { readonly until: number | null; readonly mfa: string | null }): Promise<void> {
+  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null, session_until: session.until, mfa: session.mfa }).execute();
 }
 
-/** The user of the link, which is used thereafter: of callers at the same time one gets it. */
-export async function takeLink(tx: Tx, hash: string, now: number): Promise<string | undefined> {
+/** The link, which is used thereafter: of callers at the same time one gets it. */
+export async function takeLink(tx: Tx, hash: string, now: number): Promise<{ readonly user: string; readonly until: number | null; readonly mfa: string | null } | undefined> {
   const row = await tx.updateTable('sign_in_links').set({ used_at: now })
-    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning('user').executeTakeFirst();
-  return row?.user;
+    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning(['user', 'session_until', 'mfa']).executeTakeFirst();
+  return row === undefined ? undefined : { user: row.user, until: row.session_until, mfa: row.mfa };
 }
 
 export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {

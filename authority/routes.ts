@@ -80,6 +80,7 @@ const lockBody = z.strictObject({
 });
 const sessionBody = z.strictObject({
   user: name, login, node: name, public_key: keyLine, user_certificate: z.string().min(1).max(90_000), source_address: z.string().max(64),
+  confirmation: token.optional(),
 });
 
 export function routeTable(parts: RouteParts): readonly Route[] {
@@ -97,7 +98,8 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
     route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ body }) => parts.setIngest(body.url)),
-    route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller }) => links.create(caller.actor, caller)),
+    route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller, principal }) =>
+      links.create(caller.actor, caller, principal.kind === 'user' ? principal.identity : undefined)),
 
     route('POST /v1/renew', ['service'], 'service.renew', renewBody, ({ principal, caller, body }) => {
       const service = serviceOf(principal);
@@ -106,7 +108,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       return certifyService(parts, caller, 'service.renew', service, body, renewedHostNames(parts, service, body.host_certificate));
     }),
     route('POST /v1/session-certificate', ['gateway'], 'session_certificate.issue', sessionBody, ({ principal, caller, body }) =>
-      sessions.issue(serviceOf(principal), caller, body satisfies SessionCertificateRequest)),
+      sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest)),
     route('POST /v1/host-certificate', ['gateway', 'agent', 'administer'], 'host_certificate.issue', z.strictObject({ public_key: keyLine, name }), (c) => hostCertificate(parts, c)),
     route('POST /v1/sign-in', ['viewer'], 'web_session.start', z.strictObject({ token }), ({ caller, body }) => links.signIn(body.token, caller)),
     route('GET /v1/web-session', ['viewer'], 'web_session.use', noBody, ({ headers }) => links.introspect(headers['x-steno-web-session'] ?? '')),

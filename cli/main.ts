@@ -7,6 +7,7 @@ import { upCommand } from './up/command.js';
 import { accessCommand } from './verbs/access.js';
 import { agentCommand } from './verbs/agent.js';
 import { auditCommand } from './verbs/audit.js';
+import { botCommand, botsCommand } from './verbs/bots.js';
 import { caCommand } from './verbs/ca.js';
 import { clustersCommand } from './verbs/clusters.js';
 import { eventsCommand } from './verbs/events.js';
@@ -72,6 +73,8 @@ Exit codes:
     clustersCommand(),
     eventsCommand(),
     usersCommand(),
+    botsCommand(),
+    botCommand(),
     requestCommand(),
     requestsCommand(),
   ]) {
@@ -92,7 +95,7 @@ Exit codes:
 }
 
 function inheriting(command: Command): Command {
-  for (const inner of [command, ...command.commands]) inner.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const inner of [command, ...command.commands]) inner.exitOverride().enablePositionalOptions().configureOutput({ outputError: () => undefined });
   return command;
 }
 

@@ -67,6 +67,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
   };
   const door = new Door({
     name, hostKeys, limits, log, now, certificates, recorder, observe, openTunnel,
+    confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
     connections: new ConnectionCounts(),
     snapshot,

@@ -114,6 +114,7 @@ function authorityOf(client: AuthorityClient): Authority {
     current: () => client.current(),
     onChange: (callback) => client.onChange(() => callback()),
     sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
+    confirmSession: (request, shown, signal) => client.confirmSession(request, shown, signal),
     hostCertificate: async (publicKey, name) => formatPublicLine(await client.hostCertificate({ public_key: publicKey, name })),
   };
 }

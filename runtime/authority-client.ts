@@ -8,8 +8,9 @@
  * `authority/authority-client.test.ts`, against a real authority.
  */
 import { Agent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, SessionConfirmation, SessionConfirmationRequest, Snapshot, WebIdentity } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
@@ -47,6 +48,11 @@ export interface AuthorityClient {
   webSession(token: string): Promise<WebIdentity>;
   clusterStatement(): Promise<SignedStatement>;
   signOut(token: string, client?: string): Promise<void>;
+  /**
+   * Gateways only: asks for a second factor for a session. `shown` is told the address that the user opens; resolves with
+   * what goes into the request of the session certificate. Rejects SESSION_UNCONFIRMED when it is denied, late or aborted.
+   */
+  confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
   /** Viewers only: a call that somebody else makes, whose address and web session go along. */
   relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
   close(): void;
@@ -62,6 +68,7 @@ export interface NodeCalls {
   held(held: object): Promise<boolean>;
 }
 
+const CONFIRMATION_POLL_MS = 500;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
 const SILENCE_MS = 30_000;
@@ -118,6 +125,18 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },
+    confirmSession: async (request, shown, signal) => {
+      const { token, url: address, expires_at: until } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
+      shown(address);
+      // The authority's clock says when it is over; this one only ends asking if that answer never comes.
+      for (let rounds = Math.ceil((until - Date.now()) / CONFIRMATION_POLL_MS) + 20; rounds > 0 && !signal.aborted; rounds -= 1) {
+        const { state } = (await call({ method: 'POST', target: '/v1/session-confirmations/state', body: { token } })) as { state: string };
+        if (state === 'approved') return token;
+        if (state !== 'waiting') throw new StenoError('SESSION_UNCONFIRMED', state === 'denied' ? 'it was denied in the browser' : 'nobody confirmed it in time');
+        await sleep(CONFIRMATION_POLL_MS, undefined, { signal }).catch(() => undefined);
+      }
+      throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
+    },
     relay: ({ session: token, client, ...what }) => call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
     close() {
       stopRenewed();

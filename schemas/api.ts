@@ -242,6 +242,8 @@ export interface SessionCertificateRequest {
   /** base64 of the certificate the user was admitted with: the authority checks it again. */
   readonly user_certificate: string;
   readonly source_address: string;
+  /** Where the policy asks for a second factor: the token of its approval. */
+  readonly confirmation?: string;
 }
 
 export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 'rollback'] as const;
@@ -378,6 +380,71 @@ export interface InvitationFacts {
   readonly passkeys: boolean;
 }
 
+export interface LoginMethods {
+  readonly local: boolean;
+  readonly passkeys: boolean;
+  /** Where passkeys belong: a page at another address cannot use them. */
+  readonly origin: string;
+  readonly connectors: readonly { readonly name: string; readonly label: string; readonly kind: 'oidc' | 'saml' }[];
+}
+
+/** A user's own account. `fresh`: whether the sign-in is fresh enough to change it. */
+export interface AccountInfo extends UserInfo {
+  readonly via: string;
+  readonly fresh: boolean;
+  readonly passkeys: boolean;
+}
+
+/** A session that waits for its user's second factor. `by`: with what it is confirmed. */
+export interface ConfirmationFacts {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly source_address: string;
+  readonly browser_address: string;
+  readonly expires_at: number;
+  readonly by: 'device' | 'sign-in';
+  readonly totp: boolean;
+  readonly passkey: boolean;
+  readonly fresh: boolean;
+}
+
+/** Over mutual TLS of a gateway: a session that needs a second factor. */
+export interface SessionConfirmationRequest {
+  readonly login: string;
+  readonly node: string;
+  /** base64 of the certificate the user was admitted with. */
+  readonly user_certificate: string;
+  readonly source_address: string;
+}
+
+/** `url`: what the user opens; `token` goes into the request of the session certificate once it was approved. */
+export interface SessionConfirmation {
+  readonly token: string;
+  readonly url: string;
+  readonly expires_at: number;
+}
+
+export interface BotInfo extends Pick<UserInfo, 'name' | 'roles' | 'traits' | 'created_at' | 'created_by' | 'disabled_at'> {
+  readonly instances: readonly {
+    readonly id: string; readonly generation: number; readonly joined_at: number; readonly renewed_at: number; readonly expires_at: number; readonly source: string; readonly stopped_at: number | null;
+  }[];
+}
+
+/** Shown once. */
+export interface BotToken {
+  readonly bot: string;
+  readonly token: string;
+  readonly expires_at: number;
+}
+
+/** A bot's identity after it joined or renewed. */
+export interface BotLogin {
+  readonly instance: string;
+  readonly generation: number;
+  readonly login: LoginResult;
+}
+
 export interface TotpEnrolment {
   /** To send back with the first code. */
   readonly ceremony: string;
@@ -414,6 +481,7 @@ export interface DeviceLoginFacts {
   readonly roles: readonly string[];
   readonly logins: readonly string[];
   readonly max_ttl: number;
+  readonly browser_address: string;
   /** Whether the sign-in of the browser is fresh enough to approve. */
   readonly fresh: boolean;
 }

@@ -19,7 +19,8 @@ import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
+import type { Authority } from './authority.js';
 import { dial } from './dial.js';
 import type { OpenTunnel } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
@@ -43,6 +44,7 @@ export interface GuestDeps {
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
   readonly certificates: SessionCertificates;
+  readonly confirmSession: Authority['confirmSession'];
   /** Connections to nodes of every user. */
   readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
@@ -96,12 +98,16 @@ export class Guest {
         if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
       },
       drained: () => undefined,
-      closed: () => this.#gone(),
+      closed: () => {
+        if (this.#stage.kind === 'stranger') this.#stage.admission.closed();
+        this.#gone();
+      },
     });
     const admission = new Admission(this.#transport, entry, source, {
       snapshot: () => deps.snapshot(),
       now: deps.now,
       knownKeys: deps.knownKeys,
+      confirm: (admitted, tell, signal) => this.#confirm(admitted, tell, signal),
       refused: (code, detail, userName) => deps.recorder.audit({
         event: 'auth.refused', outcome: 'failure', code, reason: printable(detail, 256), actor: printable(userName, 128), source_address: source,
         node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
@@ -170,6 +176,20 @@ export class Guest {
         this.#gone();
       },
     };
+  }
+
+  /** No stranger any more, though the door is not open yet: it has the time that the user needs at the browser. */
+  #confirm({ identity, blob, source, destination }: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null {
+    const snapshot = this.#deps.snapshot();
+    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now())) return null;
+    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    this.#onAdmitted();
+    const { login, node } = destination;
+    return this.#deps.confirmSession(
+      { login, node, user_certificate: blob.toString('base64'), source_address: source },
+      (url) => tell([`steno: ${login} on ${node} needs your second factor. Within a minute, open`, `steno:   ${printable(url, 512)}`]),
+      signal,
+    );
   }
 
   /** What the client sends meanwhile waits. */

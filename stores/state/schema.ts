@@ -112,6 +112,10 @@ export interface SignInLinkTable {
   user: string;
   expires_at: Moment;
   used_at: Moment | null;
+  /** The web session ends then at the latest: with the certificate that asked for the link. */
+  session_until: Generated<Moment | null>;
+  /** The device of the second factor of that certificate. */
+  mfa: Generated<string | null>;
 }
 
 export interface WebSessionTable {
@@ -298,6 +302,8 @@ export interface DeviceLoginTable {
   hash: string;
   user_code: string;
   public_key: string;
+  /** SPKI PEM of a TLS key to be certified, too. */
+  tls_key: string | null;
   /** What the client says of itself: shown, never believed. */
   client: string;
   source: string;
@@ -339,6 +345,8 @@ export interface BotInstanceTable {
   public_key: string;
   /** Counts renewals; a copy that renews makes two of one generation. */
   generation: number;
+  /** SHA-256 of what the last renewal called itself, so that it can be asked again. */
+  attempt: string | null;
   joined_at: Moment;
   renewed_at: Moment;
   /** End of the last certificate: later nothing can be renewed. */

@@ -152,7 +152,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     return { ...((await call(request, 'POST', '/v1/bots/join', json(request))) as object), addresses: addresses() };
   });
 
-  for (const what of ['invitation', 'invitation/totp', 'invitation/passkey']) {
+  for (const what of ['invitation', 'invitation/password', 'invitation/totp', 'invitation/passkey']) {
     app.post(`/api/${what}`, (request) => {
       limited(request);
       return call(request, 'POST', `/v1/${what}`, json(request));
