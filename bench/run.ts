@@ -11,6 +11,7 @@ import type { Field } from './field.js';
 import { markdown } from './measure.js';
 import type { Section } from './measure.js';
 import { bulk, terminal } from './scenarios/bulk.js';
+import { certificates } from './scenarios/certificates.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
@@ -37,6 +38,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['idle', (field) => idle(field, quick ? 100 : 10_000)],
   ['stalled', (field) => stalled(field, quick ? 5 : 100)],
   ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
+  ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
