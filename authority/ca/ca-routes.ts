@@ -28,7 +28,7 @@ export function caRoutes({ ca, rotations, seal, clock }: CaRouteParts): readonly
   return [
     route('GET /v1/trust', ['owner', 'user'], 'ca.trust', noBody, async () => trustReport(ca.trust)),
     route('GET /v1/ca', ['owner', 'user'], 'ca.list', noBody, () => rotations.report()),
-    route('PUT /v1/ca/:name/rotation', ['owner', 'administer'], 'ca.rotate', rotationBody, ({ caller, body, params }) => {
+    route('PUT /v1/ca/:name/rotation', ['owner', 'ca:update'], 'ca.rotate', rotationBody, ({ caller, body, params }) => {
       const name = caName(params['name']);
       return 'phase' in body ? rotations.advance(name, body.phase, caller, { force: body.force ?? false }) : rotations.automate(name, body.grace_ms, caller);
     }),

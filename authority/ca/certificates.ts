@@ -34,6 +34,8 @@ const SESSION_TTL_S = 300;
 /** Clocks of readers may be behind by this much. */
 const BACKDATE_S = 60;
 const MIN_RSA_BITS = 2048;
+/** What OpenSSH reads (SSHKEY_CERT_MAX_PRINCIPALS). */
+const MAX_PRINCIPALS = 256;
 
 /** The blob of a plain key that Steno certifies: Ed25519, ECDSA, RSA of 2048 bits or more, sk-*. Throws KEY_GARBLED. `permitted`: in FIPS mode not all of them. */
 export function certifiableKey(line: string, permitted: (type: string) => boolean = isPermittedKey): Uint8Array {
@@ -64,6 +66,7 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
   if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
   const logins = loginsOf({ ...grant, roles: all }).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
+  if (logins.length > MAX_PRINCIPALS) throw new StenoError('ACCESS_DENIED', `the roles of ${user} name ${logins.length} logins, and a certificate holds ${MAX_PRINCIPALS}`);
   // To OpenSSH a certificate without principals is one for all of them.
   const principals = logins.length === 0 ? [PRINCIPAL_NONE] : logins;
   return {
