@@ -27,7 +27,8 @@ import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import { LiveCa, makeKey } from './ca/ca.js';
+import { caNames } from './ca/names.js';
 import type { KeyPlaces } from './ca/ca.js';
 import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
 import { keyPlaces, sealedPlace } from './ca/places.js';
@@ -43,12 +44,11 @@ import { Links } from './links.js';
 import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
-import type { Connectors } from './login/connector.js';
 import { purgeLogins } from './login/records.js';
-import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
+import { SsoConnectors, connectorRoutes } from './sso/connectors.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -166,9 +166,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => webhooks.close());
     const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
     await requests.sweep();
-    const connectors: Connectors = noConnectors;
+    const web = config.web ?? DEFAULT_WEB;
+    const connectors = new SsoConnectors({ records, sealer: seal.sealer, clock, web });
     const more = [
-      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web }),
+      ...connectorRoutes(connectors),
       ...requestRoutes({ requests, links }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];
@@ -196,10 +198,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
-    owned.push(identity.onRenewed(() => {
-      const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
-      onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
-    }) as () => void);
+    owned.push(identity.onRenewed(() => onTls.server.setSecureContext(identity.tlsServerOptions())) as () => void);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
     const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);

@@ -94,10 +94,16 @@ function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSign
   const { path } = usePlace();
   const session = /^\/sessions\/([0-9a-z]{26})$/.exec(path)?.[1];
   const signOut = (): void => {
-    void post('/api/sign-out', {}).finally(() => {
-      signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
-      onSignOut();
-    });
+    void post<{ next: string | null }>('/api/sign-out', {})
+      .then(({ next }) => {
+        // The provider of single sign-on signs out, too, and sends the browser back.
+        if (next !== null) location.assign(next);
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
+        onSignOut();
+      });
   };
   return (
     <>
@@ -116,7 +122,7 @@ function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSign
           <NavLink to="/search" here={path === '/search'}>
             Search
           </NavLink>
-          {me.view === 'all' && (
+          {me.audit && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
             </NavLink>

@@ -15,6 +15,11 @@ import { passkeysWorkHere, usePasskey } from './passkey.js';
 const refusals: Readonly<Record<string, string>> = {
   LOGIN_FAILED: 'This login was not accepted. If you think it should be, ask an administrator: the audit says why.',
   LOGIN_ATTEMPT_OVER: 'This login took too long, was finished already, or was begun in another browser. Begin again.',
+  SSO_REFUSED: 'The answer of the identity provider could not be accepted. Try again; if it stays so, ask an administrator: the audit says why.',
+  SSO_REPLAYED: 'This answer of the identity provider was used before. Begin again.',
+  SSO_PROVIDER: 'The identity provider cannot be reached, or answers what it should not. Try again; an administrator finds the reason in the audit.',
+  SSO_NO_ROLE: 'The identity provider knows you, but nothing it says of you gives you a role here. Ask for membership in a group that does.',
+  SSO_NAME: 'What the identity provider calls you cannot be your name here, or is somebody else’s. Ask an administrator.',
   LOCKED: 'A lock is in force on this user. Ask whoever set it.',
 };
 
