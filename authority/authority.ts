@@ -27,7 +27,8 @@ import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import { LiveCa, makeKey } from './ca/ca.js';
+import { caNames } from './ca/names.js';
 import type { KeyPlaces } from './ca/ca.js';
 import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
 import { keyPlaces, sealedPlace } from './ca/places.js';
@@ -197,10 +198,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
-    owned.push(identity.onRenewed(() => {
-      const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
-      onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
-    }) as () => void);
+    owned.push(identity.onRenewed(() => onTls.server.setSecureContext(identity.tlsServerOptions())) as () => void);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
     const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);

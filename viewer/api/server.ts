@@ -16,7 +16,7 @@ import type { SignedStatement } from '#schemas/cluster.js';
 import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord, SessionAction } from '#schemas/role.js';
-import { Access } from './access.js';
+import { Access, meOf } from './access.js';
 import { Disclosures } from './disclosures.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -135,7 +135,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     altogether.take('', clock());
     const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress);
     void reply.header('set-cookie', cookie);
-    return { user: identity.user, roles: identity.roles, view: identity.view };
+    return meOf(identity);
   });
   app.post('/api/sign-out', async (request, reply) => {
     const { sourceAddress } = factsOf(request.raw);
@@ -154,8 +154,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     },
   });
   app.get('/api/me', async (request): Promise<Me> => {
-    const { user, roles, view } = await identify(request);
-    return { user, roles, view };
+    return meOf(await identify(request));
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
   app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));

@@ -122,7 +122,7 @@ function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSign
           <NavLink to="/search" here={path === '/search'}>
             Search
           </NavLink>
-          {me.view === 'all' && (
+          {me.audit && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
             </NavLink>

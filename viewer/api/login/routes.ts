@@ -4,13 +4,14 @@
  * The authority decides everything; here are the cookie, the bounds of a body, the limits per address, and whose
  * address it was. A login gives the browser a new session and ends the one it had (fixation). Answers to the callback
  * of a provider lead to a page of ours, with a code of the catalogue in the address and nothing else. Nothing of a body
- * is logged. Tested in login.test.ts and test/end-to-end/users.test.ts.
+ * is logged. Tested in test/end-to-end/users.test.ts.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
 import { z } from 'zod';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginStart, Me, PublicAddresses, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { meOf } from '../access.js';
 import { Limiter } from '../guard.js';
 import { cookieToken } from '../identity.js';
 import type { Identities } from '../identity.js';
@@ -74,7 +75,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     await identities.signOut(request.headers.cookie, clientAddress(request)).catch(() => undefined);
     const { identity, cookie } = identities.begin(web);
     void reply.header('set-cookie', cookie);
-    return { user: identity.user, roles: identity.roles, view: identity.view };
+    return meOf(identity);
   };
   const options = { bodyLimit: MAX_BODY };
 

@@ -39,7 +39,7 @@ export function SignInPage({ refusal, onSignedIn }: SignInProps): ReactNode {
       <h1>{refusal !== null ? 'This link no longer works' : 'Sign in'}</h1>
       {told !== null && <p role="alert" className="notice">{told}</p>}
       <SignIn onSignedIn={onSignedIn} connector={code === null ? query.get('auth') : null} />
-      <details className="other-ways">
+      <details className="other-ways" open={refusal !== null}>
         <summary>With a certificate instead</summary>
         <p>Whoever holds a certificate gets a link that works once. In a terminal, run:</p>
         <Copy text="steno login --web" label="Copy the command" />
