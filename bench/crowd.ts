@@ -61,7 +61,7 @@ export async function gather(field: Field, name: string, shell: (channel: Server
           members.push(member);
           channel.once('data', () => resolve(member));
         }));
-      client.connect({ host, port: Number(sshPort), username: user, readyTimeout: 60_000, algorithms: transportAlgorithms, authHandler: certificateAuth(user, key, certificate), hostVerifier: () => true });
+      client.connect({ host, port: Number(sshPort), username: user, readyTimeout: 60_000, algorithms: transportAlgorithms(), authHandler: certificateAuth(user, key, certificate), hostVerifier: () => true });
     });
   return {
     members,

@@ -4,11 +4,15 @@
  */
 import { StenoError } from '#schemas/errors.js';
 import { suggestion } from '#runtime/resources/suggestion.js';
+import { connectorResources } from './connectors.js';
 import type { Resources } from './resource.js';
 import { roleResources } from './roles.js';
 import { webhookResources } from './webhooks.js';
 
-const all: readonly Resources[] = [roleResources, webhookResources];
+const all: readonly Resources[] = [roleResources, webhookResources, connectorResources('oidc'), connectorResources('saml')];
+
+/** For the help of verbs. */
+export const kindsText = all.map(({ kind }) => kind).join(', ');
 
 /** Throws USAGE. */
 export function resourcesOf(word: string): Resources {

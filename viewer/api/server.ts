@@ -30,6 +30,7 @@ import { Identities, clearedCookie } from './identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
 import { loginRoutes } from './login/routes.js';
+import { connectorOf, providerLogout, samlMetadataRoute } from './login/sso.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
@@ -39,6 +40,7 @@ import { search } from './search.js';
 import { Sessions } from './sessions.js';
 import type { Asking } from './sessions.js';
 import { findFile, loadPage } from './static.js';
+import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
 
 export interface ViewerConfig {
@@ -137,10 +139,13 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return meOf(identity);
   });
   app.post('/api/sign-out', async (request, reply) => {
-    await identities.signOut(request.headers.cookie, factsOf(request.raw).sourceAddress);
+    const { sourceAddress } = factsOf(request.raw);
+    const via = await connectorOf(deps.authority, request.headers.cookie);
+    await identities.signOut(request.headers.cookie, sourceAddress);
     void reply.header('set-cookie', clearedCookie());
-    return {};
+    return { next: via === null ? null : await providerLogout(deps.authority, via, sourceAddress) };
   });
+  samlMetadataRoute(app, deps.authority, (request) => factsOf(request.raw).sourceAddress);
   requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
   loginRoutes(app, {
     authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
@@ -158,6 +163,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
   });
+  app.get('/api/access-use', async (request) => accessUse(events, await identify(request), parseInput(noQuery, request.query)));
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
   const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({
