@@ -1,5 +1,5 @@
 /**
- * The node service: this machine as a node of Steno.
+ * The node service: this machine as a node of the Steno that runs on it. Other machines join (node.ts).
  *
  * Order: identity (keys, host certificate), authority connection, SSH service, registration. Registered last, so that
  * nobody is sent to a node that does not answer. Tested in test/agent/agent.test.ts.
@@ -9,6 +9,7 @@ import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { startKernelEvents } from './kernel/start.js';
 import { startSshService } from './ssh-service.js';
 
 export interface AgentConfig {
@@ -22,6 +23,8 @@ export interface AgentConfig {
   /** Base URL of the authority. */
   readonly authority: string;
   readonly labels?: Readonly<Record<string, string>>;
+  /** `wss://host:port` of ingest, where kernel events go; left out: none are recorded. */
+  readonly ingest?: string;
 }
 
 export async function startAgent(config: AgentConfig, { log, clock = Date.now }: { log: Log; clock?: () => number }): Promise<Running> {
@@ -31,10 +34,11 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
   );
   const authority = connectAuthority({ url: config.authority, identity }, { log });
   await authority.ready();
+  const kernel = config.ingest === undefined ? null : startKernelEvents(config.name, config.dataDir, config.ingest, identity, log);
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(
     { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },
-    { hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), snapshot: () => authority.current(), log, clock },
+    { hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), userCas: () => authority.current().ssh_user_ca, log, clock, kernel: kernel?.recorder ?? null },
   );
   await authority.registerNode({
     address: service.address, labels: { ...config.labels }, host_keys: [formatPublicLine(identity.hostKey!.publicBlob)],
@@ -43,6 +47,7 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
     addresses: { ssh: service.address },
     async close() {
       await service.close();
+      await kernel?.close();
       authority.close();
       identity.close();
     },

@@ -19,6 +19,8 @@ import type { Log } from '#runtime/log.js';
 import { isSize } from '#schemas/recording/line.js';
 import { become, invocation } from './account.js';
 import type { Account, Invocation } from './account.js';
+import { ChannelWatch } from './kernel/channel-watch.js';
+import type { KernelRecorder } from './kernel/kernel-recorder.js';
 
 const acceptedVariables = /^(LANG|LC_[A-Z]+|COLORTERM|NO_COLOR|TZ|GIT_PROTOCOL)$/;
 const MAX_VARIABLES = 64;
@@ -28,6 +30,8 @@ const sftpServers = ['/usr/lib/openssh/sftp-server', '/usr/libexec/openssh/sftp-
 export interface ChannelContext {
   readonly account: Account;
   readonly log: Log;
+  /** Null: no kernel events are recorded here. */
+  readonly kernel: KernelRecorder | null;
   /** Path of the forwarded agent's socket, once the client asked for it. */
   agentSocket(): string | undefined;
   /** `SSH_CONNECTION` of sshd(8). */
@@ -42,10 +46,12 @@ interface Running {
 
 export function serveSession(session: Session, context: ChannelContext): void {
   const variables = new Map<string, string>();
+  const watch = new ChannelWatch(context.kernel, context.log);
   let terminal: { readonly type: string; cols: number; rows: number } | undefined;
   let running: Running | undefined;
 
   session.on('env', (accept, reject, { key, val }) => {
+    if (watch.takes(key, val)) return accept?.();
     if (!acceptedVariables.test(key) || variables.size >= MAX_VARIABLES || val.length > 4096 || val.includes('\0')) return reject?.();
     variables.set(key, val);
     accept?.();
@@ -76,7 +82,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
     };
     try {
       const what = make(environment);
-      running = terminal === undefined ? runPlain(channel, what) : runTerminal(channel, what, terminal);
+      running = terminal === undefined ? runPlain(channel, what, watch) : runTerminal(channel, what, terminal, watch);
     } catch (error) {
       context.log.warn({ err: error }, 'a program could not be started');
       const known = error instanceof StenoError ? error : new StenoError('NODE_REFUSED', 'the program cannot be started');
@@ -88,6 +94,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
     const hangUp = running.hangUp.bind(running);
     channel.on('close', hangUp);
     channel.on('error', hangUp);
+    channel.on('close', () => watch.end());
   };
   session.on('shell', (accept, reject) => start(accept, reject, (environment) => invocation(context.account, null, environment)));
   session.on('exec', (accept, reject, { command }) => {
@@ -104,16 +111,17 @@ export function serveSession(session: Session, context: ChannelContext): void {
   });
 }
 
-function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type: string; cols: number; rows: number }): Running {
-  const child = pty.spawn(what.file, [...what.args], {
+function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type: string; cols: number; rows: number }, watch: ChannelWatch): Running {
+  const child = watch.spawn(channel, () => pty.spawn(what.file, [...what.args], {
     name: terminal.type, cols: terminal.cols, rows: terminal.rows, cwd: what.cwd, env: { ...what.env }, encoding: null,
-  });
+  }));
   let exit: { readonly exitCode: number; readonly signal?: number } | undefined;
   let drained = false;
   // The process may be reaped before the last of its output is read, and the other way round.
   const finish = (): void => {
     if (exit === undefined || !drained) return;
-    endChannel(channel, exit.exitCode, exit.signal);
+    const { exitCode, signal } = exit;
+    void watch.settle().then(() => endChannel(channel, exitCode, signal));
   };
   let blocked = false;
   let lastData = 0;
@@ -196,8 +204,8 @@ function keepReading(
   return { start: () => socket._handle?.readStart(), stop: () => socket._handle?.readStop() };
 }
 
-function runPlain(channel: ServerChannel, what: Invocation): Running {
-  const child: ChildProcessWithoutNullStreams = spawn(what.file, [...what.args], { cwd: what.cwd, env: { ...what.env }, detached: true });
+function runPlain(channel: ServerChannel, what: Invocation, watch: ChannelWatch): Running {
+  const child: ChildProcessWithoutNullStreams = watch.spawn(channel, () => spawn(what.file, [...what.args], { cwd: what.cwd, env: { ...what.env }, detached: true }));
   let ended = false;
   const pump = (from: NodeJS.ReadableStream, to: { write(data: Buffer): boolean; once(event: 'drain', listener: () => void): unknown }): void => {
     from.on('data', (data: Buffer) => {
@@ -220,7 +228,9 @@ function runPlain(channel: ServerChannel, what: Invocation): Running {
     ended = true;
   });
   // `close` comes after the last output was read.
-  child.on('close', (code, signal) => endChannel(channel, code ?? 0, signal === null ? undefined : constants.signals[signal]));
+  child.on('close', (code, signal) => {
+    void watch.settle().then(() => endChannel(channel, code ?? 0, signal === null ? undefined : constants.signals[signal]));
+  });
   return {
     signal: (name) => kill(() => process.kill(-child.pid!, signalOf(name))),
     resize: () => undefined,

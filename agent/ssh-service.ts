@@ -7,16 +7,16 @@
  */
 import { createServer } from 'node:net';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import ssh2 from 'ssh2';
 import type { AuthContext, Connection, Server as SshServer } from 'ssh2';
-import type { Snapshot } from '#schemas/api.js';
 import { EXTENSION_VIA } from '#schemas/identity.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { Log } from '#runtime/log.js';
-import { transportAlgorithms } from '#runtime/ssh/algorithms.js';
+import { isPermittedKey, transportAlgorithms } from '#runtime/ssh/algorithms.js';
 import { certifiedHostKeys } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { verify } from '#runtime/ssh/keys.js';
@@ -24,6 +24,7 @@ import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { findAccount } from './account.js';
 import type { Account } from './account.js';
 import { Forwarding } from './forwarding.js';
+import type { KernelRecorder } from './kernel/kernel-recorder.js';
 import { serveSession } from './session-channel.js';
 
 const HANDSHAKE_LIMIT_MS = 20_000;
@@ -33,47 +34,73 @@ const MAX_UNADMITTED = 200;
 export interface SshServiceParts {
   readonly hostKey: SshPrivateKey;
   readonly hostCertificate: () => Uint8Array;
-  /** Throws while nothing is known of the authority. */
-  readonly snapshot: () => Snapshot;
+  /** Public key lines. Throws while nothing is known of the authority. */
+  readonly userCas: () => readonly string[];
   readonly log: Log;
+  /** Null: no kernel events are recorded here. */
+  readonly kernel: KernelRecorder | null;
   /** Milliseconds since 1970. */
   readonly clock: () => number;
 }
 
 export interface SshService {
+  /** Serves a connection that came some other way, from `address`. */
+  take(connection: Duplex, address: string): void;
+  close(): void;
+}
+
+export interface ListeningSshService {
   readonly address: string;
   close(): Promise<void>;
 }
 
-export async function startSshService(listen: { readonly host: string; readonly port: number }, parts: SshServiceParts): Promise<SshService> {
-  const sockets = new Set<Socket>();
+interface Guest {
+  readonly address: string;
+  /** Ends the handshake limit. */
+  readonly admitted: () => void;
+}
+const guests = new WeakMap<object, Guest>();
+
+export function createSshService(parts: SshServiceParts): SshService {
+  const connections = new Set<Duplex>();
   let unadmitted = 0;
   const ssh: SshServer = new ssh2.Server(
-    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), algorithms: transportAlgorithms, ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
-    (client, info) => serveConnection(client, info.ip, parts),
+    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), algorithms: transportAlgorithms(), ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
+    (client) => {
+      const guest = guests.get((client as unknown as { _sock: object })._sock);
+      if (guest !== undefined) serveConnection(client, guest, parts);
+    },
   );
-  const server = createServer({ noDelay: true }, (socket) => {
-    if (sockets.size >= MAX_CONNECTIONS || unadmitted >= MAX_UNADMITTED) return socket.destroy();
-    sockets.add(socket);
-    unadmitted += 1;
-    const limit = setTimeout(() => socket.destroy(), HANDSHAKE_LIMIT_MS);
-    const admitted = (): void => {
-      clearTimeout(limit);
-      unadmitted -= 1;
-    };
-    let open = true;
-    const once = (): void => {
-      if (open) admitted();
-      open = false;
-    };
-    socket.on('error', () => socket.destroy());
-    socket.on('close', () => {
-      sockets.delete(socket);
-      once();
-    });
-    ready.set(socket, once);
-    ssh.injectSocket(socket);
-  });
+  return {
+    take(connection, address) {
+      connection.on('error', () => connection.destroy());
+      if (connections.size >= MAX_CONNECTIONS || unadmitted >= MAX_UNADMITTED) return void connection.destroy();
+      connections.add(connection);
+      unadmitted += 1;
+      const limit = setTimeout(() => connection.destroy(), HANDSHAKE_LIMIT_MS);
+      let counted = true;
+      const admitted = (): void => {
+        if (!counted) return;
+        counted = false;
+        clearTimeout(limit);
+        unadmitted -= 1;
+      };
+      connection.on('close', () => {
+        connections.delete(connection);
+        admitted();
+      });
+      guests.set(connection, { address, admitted });
+      ssh.injectSocket(connection as Socket);
+    },
+    close() {
+      for (const connection of connections) connection.destroy();
+    },
+  };
+}
+
+export async function startSshService(listen: { readonly host: string; readonly port: number }, parts: SshServiceParts): Promise<ListeningSshService> {
+  const service = createSshService(parts);
+  const server = createServer({ noDelay: true }, (socket) => service.take(socket, socket.remoteAddress ?? ''));
   await new Promise<void>((resolve, reject) => {
     server.once('error', reject);
     server.listen({ host: listen.host, port: listen.port }, resolve);
@@ -84,15 +111,12 @@ export async function startSshService(listen: { readonly host: string; readonly 
     close: () =>
       new Promise((resolve) => {
         server.close(() => resolve());
-        for (const socket of sockets) socket.destroy();
+        service.close();
       }),
   };
 }
 
-/** Sockets to what ends their handshake limit. */
-const ready = new WeakMap<object, () => void>();
-
-function serveConnection(client: Connection, address: string, parts: SshServiceParts): void {
+function serveConnection(client: Connection, { address, admitted }: Guest, parts: SshServiceParts): void {
   const { log } = parts;
   let account: Account | undefined;
   let attempts = 0;
@@ -119,7 +143,7 @@ function serveConnection(client: Connection, address: string, parts: SshServiceP
     );
   });
   client.on('ready', () => {
-    ready.get((client as unknown as { _sock: object })._sock)?.();
+    admitted();
     const forwarding = new Forwarding(client, account!);
     client.on('close', () => forwarding.close());
     client.on('session', (accept) => {
@@ -129,14 +153,14 @@ function serveConnection(client: Connection, address: string, parts: SshServiceP
         else no?.();
       });
       serveSession(session, {
-        account: account!, log, agentSocket: () => forwarding.agentSocket(), connection: `${address} 0 127.0.0.1 0`,
+        account: account!, log, kernel: parts.kernel, agentSocket: () => forwarding.agentSocket(), connection: `${address} 0 127.0.0.1 0`,
       });
     });
   });
 }
 
 /** Why not, or whether the key's possession is proven already. */
-function judge(context: Extract<AuthContext, { method: 'publickey' }>, { snapshot, clock }: SshServiceParts): string | { readonly proven: boolean } {
+function judge(context: Extract<AuthContext, { method: 'publickey' }>, { userCas, clock }: SshServiceParts): string | { readonly proven: boolean } {
   let certificate: SshCertificate;
   try {
     certificate = parseCertificate(context.key.data);
@@ -146,12 +170,13 @@ function judge(context: Extract<AuthContext, { method: 'publickey' }>, { snapsho
   const admission = checkCertificate(certificate, {
     kind: 'user',
     now: Math.floor(clock() / 1000),
-    trusted: snapshot().ssh_user_ca.map((line) => parseAuthorizedLine(line).blob),
+    trusted: userCas().map((line) => parseAuthorizedLine(line).blob),
     principal: context.username,
     verify,
   });
   if (!admission.ok) return `${admission.code}: ${admission.detail}`;
   if (!certificate.extensions.has(EXTENSION_VIA)) return 'a certificate that no gateway asked for';
+  if (!isPermittedKey(context.key.algo)) return 'a key of a kind that FIPS mode does not take';
   if (!isAlgorithmOf(certificate, context.key.algo)) return 'another algorithm than the certificate\'s';
   if (context.signature === undefined) return { proven: false };
   return provesPossession(certificate, context) ? { proven: true } : 'the signature does not match';

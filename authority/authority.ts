@@ -11,7 +11,7 @@ import type { AddressInfo, Server } from 'node:net';
 import { join, resolve } from 'node:path';
 import { clusterName } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { formatServiceName, isName } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import type { CaTrust } from '#schemas/api.js';
@@ -20,12 +20,15 @@ import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/request-auth.js';
 import type { Running } from '#runtime/service.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
+import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { signTrust } from '#runtime/joining.js';
 import { openState } from '#stores/state/open.js';
 import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import { LiveCa, makeKey } from './ca/ca.js';
+import { caNames } from './ca/names.js';
 import type { KeyPlaces } from './ca/ca.js';
 import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
 import { keyPlaces, sealedPlace } from './ca/places.js';
@@ -38,14 +41,15 @@ import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
 import type { HttpParts, Route } from './http.js';
 import { Links } from './links.js';
+import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
-import type { Connectors } from './login/connector.js';
-import { noConnectors } from './login/single-sign-on.js';
+import { purgeLogins } from './login/records.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
 import { reviewRoutes } from './reviews/routes.js';
+import { SsoConnectors, connectorRoutes } from './sso/connectors.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -125,13 +129,18 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
-    await records.purge(clock());
+    const purgeAll = async (): Promise<void> => {
+      await records.purge(clock());
+      await records.read((db) => purgeLogins(db, clock()));
+    };
+    await purgeAll();
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
     shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
+    const presence = new Presence(records, clock);
     const clusters = new Clusters({ ca, records, directory, clock, log });
     owned.push(() => clusters.close());
     const links = new Links(records, directory, clock);
@@ -151,6 +160,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       sender?.setIngest(url);
     };
     let watch: Watch | undefined;
+    let own: ServiceIdentity | undefined;
     const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
     owned.push(() => rotations.close());
     preparePrivateFolder(join(folder, 'secrets'));
@@ -159,14 +169,22 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => webhooks.close());
     const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
     await requests.sweep();
-    const connectors: Connectors = noConnectors;
+    const web = config.web ?? DEFAULT_WEB;
+    const connectors = new SsoConnectors({ records, sealer: seal.sealer, clock, web });
     const more = [
-      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web }),
+      ...connectorRoutes(connectors),
       ...requestRoutes({ requests, links }),
       ...reviewRoutes({ records, directory, clock }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more });
+    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
+      signedTrust: () => {
+        if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
+        const { ssh_user_ca, service_ca, signing } = ca.trust;
+        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service } });
+      },
+    });
 
     const bySocket = await ownerServer(routes, owner, parts);
     await listenPrivately(bySocket.server, socketPath);
@@ -175,6 +193,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const identity = await openServiceIdentity({ kind: 'authority', name: config.name, socket: socketPath }, context);
     owned.push(() => identity.close());
+    own = identity;
     sender = new AuditSender(records, identity, { log, leads: () => shared.leads() });
     const auditSender = sender;
     // An authority that does not lead leaves its rows to the one that does.
@@ -183,15 +202,12 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
-    owned.push(identity.onRenewed(() => {
-      const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
-      onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
-    }) as () => void);
+    owned.push(identity.onRenewed(() => onTls.server.setSecureContext(identity.tlsServerOptions())) as () => void);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
     const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);
     owned.push(directory.onChange(follow) as () => void);
-    const watching = new Watch(directory, records, context);
+    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
     watch = watching;
     onTls.server.on('upgrade', watching.onUpgrade);
     const tls = await listen(onTls.server, config.listen);
@@ -201,7 +217,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await rotations.start();
 
     const purge = setInterval(() => {
-      records.purge(clock()).catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
+      purgeAll().catch((error: unknown) => log.warn({ err: error }, 'old rows could not be removed'));
     }, PURGE_MS);
     purge.unref();
     owned.push(() => clearInterval(purge));

@@ -9,6 +9,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import type { WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { UserIdentity } from '#schemas/identity.js';
 import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/request-auth.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
@@ -35,10 +36,12 @@ export class Links {
     this.#clock = clock;
   }
 
-  async create(user: string, caller: Caller): Promise<{ readonly url_token: string; readonly expires_at: number }> {
+  /** `certificate`: of whoever asks by one; the web session ends with it, or a certificate could prolong itself. */
+  async create(user: string, caller: Caller, certificate?: Pick<UserIdentity, 'validBefore' | 'mfa'>): Promise<{ readonly url_token: string; readonly expires_at: number }> {
     const now = this.#clock();
     const [token, expiresAt] = [newToken(), now + LINK_MS];
-    await this.#records.act([auditRow(now, caller, { event: 'sign_in_link.create', target: user })], (tx) => insertLink(tx, hashOf(token), user, expiresAt));
+    await this.#records.act([auditRow(now, caller, { event: 'sign_in_link.create', target: user })], (tx) =>
+      insertLink(tx, hashOf(token), user, expiresAt, { until: certificate === undefined ? null : certificate.validBefore * 1000, mfa: certificate?.mfa ?? null }));
     return { url_token: token, expires_at: expiresAt };
   }
 
@@ -46,19 +49,20 @@ export class Links {
   async signIn(linkToken: string, caller: Caller): Promise<WebIdentity> {
     const now = this.#clock();
     const { token, session } = await this.#records.actOn(async (tx) => {
-      const user = await takeLink(tx, hashOf(linkToken), now);
-      if (user === undefined) throw new StenoError('LINK_USED');
-      const begun = await this.begin(tx, user, { via: 'link', mfa: null });
+      const link = await takeLink(tx, hashOf(linkToken), now);
+      if (link === undefined) throw new StenoError('LINK_USED');
+      const { user, mfa, until } = link;
+      const begun = await this.begin(tx, user, { via: 'link', mfa }, until ?? Infinity);
       return { result: begun, rows: [auditRow(now, { actor: user, source: caller.source }, { event: 'web_session.start', target: user, data: { via: caller.actor } })] };
     });
     return this.identity(token, session);
   }
 
   /** A new web session, in the transaction of what proved the user; its token was never seen by anybody before. */
-  async begin(tx: Tx, user: string, way: SignInWay): Promise<{ readonly token: string; readonly session: WebSession }> {
+  async begin(tx: Tx, user: string, way: SignInWay, until = Infinity): Promise<{ readonly token: string; readonly session: WebSession }> {
     const token = newToken();
     const since = this.#clock();
-    const session = { user, since, expiresAt: since + SESSION_MS, ...way };
+    const session = { user, since, expiresAt: Math.min(since + SESSION_MS, until), ...way };
     await insertWebSession(tx, hashOf(token), session);
     return { token, session };
   }
@@ -85,7 +89,7 @@ export class Links {
     if (record === undefined || record.disabled) throw new StenoError('NOT_SIGNED_IN', 'the user is gone or disabled');
     const { roles, locks } = this.#directory.current();
     assertUnlocked(locks, lockTargets({ user, roles: record.roles, mfa, requests: [] }), this.#clock());
-    return { token, user, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
+    return { token, user, traits: record.traits, roles: rolesNamed(record.roles, roles), expires_at: expiresAt, via, mfa, since };
   }
 }
 

@@ -1,4 +1,6 @@
 /** Users, their logins and their machines, put together: what authority.ts needs to know of these folders. */
+import { Bots } from './bots/bots.js';
+import { botRoutes } from './bots/routes.js';
 import type { IssueParts } from './issue.js';
 import type { Route } from './http.js';
 import type { Links } from './links.js';
@@ -6,6 +8,7 @@ import type { Connectors } from './login/connector.js';
 import { DeviceLogins } from './login/device-login.js';
 import { LocalLogin } from './login/local-login.js';
 import { loginRoutes } from './login/routes.js';
+import { SessionConfirmations } from './login/session-confirmations.js';
 import { SingleSignOn } from './login/single-sign-on.js';
 import type { Sealer } from './ca/seal.js';
 import { Enrolment } from './users/enrolment.js';
@@ -26,8 +29,11 @@ export function peopleRoutes(parts: PeopleParts): readonly Route[] {
   const { records, links, connectors, clock, web } = parts;
   const site = { origin: new URL(web).origin, name: 'Steno' };
   const local = { ...parts, site, passwords: new Passwords(), guesses: new Guesses(records, clock) };
+  const login = new LocalLogin(local);
+  const users = new Users(parts);
   return [
-    ...userRoutes({ users: new Users(parts), enrolment: new Enrolment(local), links, clock }),
-    ...loginRoutes({ local: new LocalLogin(local), singleSignOn: new SingleSignOn({ ...parts, web }), deviceLogins: new DeviceLogins(local), connectors, links, site }),
+    ...botRoutes(new Bots({ ...parts, users })),
+    ...userRoutes({ users, enrolment: new Enrolment(local), links, clock }),
+    ...loginRoutes({ local: login, confirmations: new SessionConfirmations({ ...parts, local: login }), singleSignOn: new SingleSignOn({ ...parts, web }), deviceLogins: new DeviceLogins(local), connectors, links, site }),
   ];
 }

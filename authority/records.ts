@@ -16,7 +16,6 @@ import type { NodeRecord, Role } from '#schemas/role.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import { purgeLogins } from './login/records.js';
 
 
 /** A certificate about to be issued; the store gives its serial. */
@@ -89,7 +88,8 @@ export class Records {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    const rows = await this.#db.selectFrom('nodes').selectAll().orderBy('name').execute();
+    const rows = await this.#db.selectFrom('nodes').leftJoin('joined_nodes', 'joined_nodes.node', 'nodes.name')
+      .selectAll('nodes').select('joined_nodes.key_hash').orderBy('name').execute();
     return rows.map(nodeOf);
   }
 
@@ -113,11 +113,6 @@ export class Records {
     return numInsertedOrUpdatedRows === 1n;
   }
 
-  async touchNodes(names: readonly string[], now: number): Promise<void> {
-    if (names.length === 0) return;
-    await this.#db.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', names).execute();
-  }
-
   /** The oldest audit rows that ingest has not acknowledged. */
   async outbox(limit: number): Promise<readonly { readonly id: string; readonly text: string }[]> {
     const rows = await this.#db.selectFrom('audit_outbox').select(['id', 'row']).orderBy('created_at').orderBy('id').limit(limit).execute();
@@ -133,7 +128,7 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
-    await purgeLogins(this.#db, now);
+    await this.#db.deleteFrom('sso_assertions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 
@@ -207,15 +202,16 @@ export async function deleteLock(tx: Tx, id: string): Promise<void> {
   if (numDeletedRows === 0n) throw new StenoError('NOT_FOUND', `lock ${id}`);
 }
 
-export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number): Promise<void> {
-  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null }).execute();
+/** `session`: what the web session takes from the certificate that asked; nothing for the owner of the machine. */
+export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number, session: { readonly until: number | null; readonly mfa: string | null }): Promise<void> {
+  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null, session_until: session.until, mfa: session.mfa }).execute();
 }
 
-/** The user of the link, which is used thereafter: of callers at the same time one gets it. */
-export async function takeLink(tx: Tx, hash: string, now: number): Promise<string | undefined> {
+/** The link, which is used thereafter: of callers at the same time one gets it. */
+export async function takeLink(tx: Tx, hash: string, now: number): Promise<{ readonly user: string; readonly until: number | null; readonly mfa: string | null } | undefined> {
   const row = await tx.updateTable('sign_in_links').set({ used_at: now })
-    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning('user').executeTakeFirst();
-  return row?.user;
+    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning(['user', 'session_until', 'mfa']).executeTakeFirst();
+  return row === undefined ? undefined : { user: row.user, until: row.session_until, mfa: row.mfa };
 }
 
 export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
@@ -233,7 +229,7 @@ async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
   }
 }
 
-function nodeOf(row: Row<'nodes'>): NodeRecord {
+function nodeOf(row: Row<'nodes'> & { readonly key_hash: string | null }): NodeRecord {
   return {
     name: row.name,
     kind: row.kind === 'agent' ? 'agent' : 'openssh',
@@ -241,6 +237,7 @@ function nodeOf(row: Row<'nodes'>): NodeRecord {
     labels: JSON.parse(row.labels) as Record<string, string>,
     host_keys: JSON.parse(row.host_keys) as string[],
     last_seen_at: row.last_seen_at,
+    ...(row.key_hash === null ? {} : { tunnel_key: row.key_hash }),
   };
 }
 

@@ -17,7 +17,7 @@ import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
-import type { SshCaName } from './ca/ca.js';
+import type { SshCaName } from './ca/names.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
 } from './ca/certificates.js';
@@ -29,11 +29,18 @@ import type { CaRouteParts } from './ca/ca-routes.js';
 import { p256Key } from './ca/x509.js';
 import { noBody, route } from './http.js';
 import type { Context, Route } from './http.js';
+import { disclosureRoutes } from './disclosures.js';
 import { issueUserCertificate, register } from './issue.js';
 import type { IssueParts } from './issue.js';
 import { tokenPattern } from './links.js';
+import type { SignedTrust } from '#schemas/join.js';
+import { nodeHostNames } from './nodes/joining.js';
+import type { JoiningParts } from './nodes/joining.js';
+import type { Presence } from './nodes/presence.js';
+import { nodeRoutes } from './nodes/routes.js';
 import type { Links } from './links.js';
 import { deleteLock, deleteNode, gatewaySince, putGateway, putLock, putNode } from './records.js';
+import type { Tx } from './records.js';
 import { roleRoutes } from './roles/routes.js';
 import type { SessionCertificates } from './session-certificates.js';
 
@@ -44,6 +51,9 @@ export interface RouteParts extends IssueParts, CaRouteParts {
   readonly more: readonly Route[];
   readonly sessions: SessionCertificates;
   readonly setIngest: (url: string) => void;
+  readonly presence: Presence;
+  readonly refused: JoiningParts['refused'];
+  readonly signedTrust: () => SignedTrust;
 }
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
@@ -70,6 +80,7 @@ const lockBody = z.strictObject({
 });
 const sessionBody = z.strictObject({
   user: name, login, node: name, public_key: keyLine, user_certificate: z.string().min(1).max(90_000), source_address: z.string().max(64),
+  confirmation: token.optional(),
 });
 
 export function routeTable(parts: RouteParts): readonly Route[] {
@@ -81,6 +92,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   return [
     ...clusterRoutes(parts.clusters, directory),
     ...roleRoutes(parts),
+    ...disclosureRoutes(parts),
     ...parts.more,
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
@@ -89,38 +101,47 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
       parts.setIngest(body.url);
     }),
-    route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller }) => links.create(caller.actor, caller)),
+    route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller, principal }) =>
+      links.create(caller.actor, caller, principal.kind === 'user' ? principal.identity : undefined)),
 
     route('POST /v1/renew', ['service'], 'service.renew', renewBody, ({ principal, caller, body }) => {
       const service = serviceOf(principal);
+      // Whoever joined by token renews over its tunnel, where its key counts and not its name.
+      if (service.kind === 'agent' && directory.node(service.name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       return certifyService(parts, caller, 'service.renew', service, body, renewedHostNames(parts, service, body.host_certificate));
     }),
     route('POST /v1/session-certificate', ['gateway'], 'session_certificate.issue', sessionBody, ({ principal, caller, body }) =>
-      sessions.issue(serviceOf(principal), caller, body satisfies SessionCertificateRequest)),
+      sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest)),
     route('POST /v1/host-certificate', ['gateway', 'agent', 'administer'], 'host_certificate.issue', z.strictObject({ public_key: keyLine, name }), (c) => hostCertificate(parts, c)),
     route('POST /v1/sign-in', ['viewer'], 'web_session.start', z.strictObject({ token }), ({ caller, body }) => links.signIn(body.token, caller)),
     route('GET /v1/web-session', ['viewer'], 'web_session.use', noBody, ({ headers }) => links.introspect(headers['x-steno-web-session'] ?? '')),
     route('DELETE /v1/web-session', ['viewer'], 'web_session.end', noBody, ({ headers, caller }) => links.signOut(headers['x-steno-web-session'] ?? '', caller)),
 
-    route('GET /v1/nodes', ['user', 'service'], 'node.list', noBody, () => records.nodes()),
+    ...nodeRoutes({
+      ...parts,
+      certify: (caller, { event, node, service_key, host_key, data, also }) =>
+        certifyService(parts, caller, event, { kind: 'agent', name: node }, { service_key, host_key }, nodeHostNames(node), { data, also }),
+    }),
     route('PUT /v1/nodes/self', ['agent'], 'node.register', selfBody, async ({ principal, caller, body }) => {
+      // Labels decide access: a node that joined by token says what it may say over its tunnel.
+      if (directory.node(serviceOf(principal).name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       const node: NodeRecord = { name: serviceOf(principal).name, kind: 'agent', ...body, last_seen_at: clock() };
       await records.act([auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
-    route('PUT /v1/nodes/:name', ['administer'], 'node.put', nodeBody, async ({ caller, body, params }) => {
+    route('PUT /v1/nodes/:name', ['node:create', 'node:update'], 'node.put', nodeBody, async ({ caller, body, params }) => {
       sameName(params['name'], body.name);
       const node: NodeRecord = { ...body, last_seen_at: directory.node(body.name)?.last_seen_at ?? null };
       await records.act([auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
-    route('DELETE /v1/nodes/:name', ['administer'], 'node.delete', noBody, async ({ caller, params }) => {
+    route('DELETE /v1/nodes/:name', ['node:delete'], 'node.delete', noBody, async ({ caller, params }) => {
       const node = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'node.delete', target: node, node })], (tx) => deleteNode(tx, node));
       return changed(undefined);
     }),
-    route('GET /v1/locks', ['administer', 'service'], 'lock.list', noBody, () => records.locks(clock())),
-    route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
+    route('GET /v1/locks', ['lock:list', 'service'], 'lock.list', noBody, () => records.locks(clock())),
+    route('PUT /v1/locks/:name', ['lock:create'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
       const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
@@ -129,7 +150,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
       return changed(body);
     }),
-    route('DELETE /v1/locks/:name', ['administer'], 'lock.delete', noBody, async ({ caller, params }) => {
+    route('DELETE /v1/locks/:name', ['lock:delete'], 'lock.delete', noBody, async ({ caller, params }) => {
       const id = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'lock.delete', target: id })], (tx) => deleteLock(tx, id));
       return changed(undefined);
@@ -145,22 +166,24 @@ async function logIn(parts: RouteParts, { caller, body }: Context<{ readonly pub
 async function certifyService(
   parts: RouteParts, caller: Caller, event: string, service: ServiceName,
   keys: { readonly service_key: string; readonly host_key?: string | undefined; readonly recording_key?: string | undefined }, hostNames: readonly string[],
+  more: { readonly data?: Readonly<Record<string, unknown>> | undefined; readonly also?: (tx: Tx) => Promise<void> } = {},
 ): Promise<Enrolment> {
   const { ca, clock, records } = parts;
   const now = clock();
   const { name } = service;
   const [from, until] = [now - 60_000, now + SERVICE_TTL_MS];
   const spki = p256Key(keys.service_key, 'service_key');
-  const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key);
+  const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key, () => true);
   if (recordingKey !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
   const host = keys.host_key === undefined ? undefined : { ...hostShape(name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) };
   const recording = recordingKey === undefined ? undefined : recordingShape(name, recordingKey, now, await records.read((db) => gatewaySince(db, name, formatPublicLine(recordingKey))));
-  const serials = await register(parts, caller, { event, target: formatServiceName(service) }, [
+  const serials = await register(parts, caller, { event, target: formatServiceName(service), ...(service.kind === 'agent' ? { node: name } : {}), data: more.data ?? {} }, [
     { kind: 'x509-service', keyId: formatServiceName(service), subject: name, principals: [], validAfter: BigInt(Math.floor(from / 1000)), validBefore: BigInt(Math.floor(until / 1000)) },
     ...(host === undefined ? [] : [{ ...host, subject: name }]),
     ...(recording === undefined ? [] : [{ ...recording, kind: 'recording', subject: name } as const]),
   ], async (tx) => {
     if (recordingKey !== undefined) await putGateway(tx, name, formatPublicLine(recordingKey), now);
+    await more.also?.(tx);
   });
   const sign = async (by: SshCaName, shape: CertificateShape, serial: bigint): Promise<string> => formatPublicLine(await ca.issueSsh(by, { ...shape, serial }), name);
   return {
@@ -176,6 +199,7 @@ async function hostCertificate(
   parts: RouteParts, { principal, caller, body }: Context<{ readonly public_key: string; readonly name: string }>,
 ): Promise<{ readonly certificate: string }> {
   const { ca, directory, clock } = parts;
+  if (principal.kind === 'service' && principal.service.kind === 'agent' && directory.node(body.name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
     if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);

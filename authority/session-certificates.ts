@@ -30,6 +30,8 @@ import type { Caller } from './audit.js';
 import type { Ca } from './ca/ca.js';
 import { certifiableKey, clusterShape, sessionShape } from './ca/certificates.js';
 import type { Directory } from './directory.js';
+import { hashOf } from './links.js';
+import { takeConfirmation } from './login/records.js';
 import { insertCertificates } from './records.js';
 import type { NewCertificate, Records } from './records.js';
 
@@ -62,11 +64,12 @@ export class SessionCertificates {
 
   async issue(gateway: ServiceName, caller: Caller, request: SessionCertificateRequest): Promise<{ readonly certificate: string }> {
     const now = this.#clock();
-    const shape = this.#shape(gateway, request, now);
+    const { shape, sessionMfa } = this.#shape(gateway, request, now);
+    const mfa = sessionMfa ? await this.#confirmed(request, now) : undefined;
     const serial = await this.#commit({
       certificate: { ...shape, kind: 'user', subject: request.user },
       row: (given) => auditRow(now, { actor: request.user, source: request.source_address }, {
-        event: 'session_certificate.issue', target: given.toString(), node: request.node, login: request.login, data: { gateway: caller.actor },
+        event: 'session_certificate.issue', target: given.toString(), node: request.node, login: request.login, data: { gateway: caller.actor, ...(mfa === undefined ? {} : { mfa }) },
       }),
     });
     return { certificate: formatPublicLine(await this.#ca.issueSsh('ssh-user', { ...shape, serial })) };
@@ -77,7 +80,7 @@ export class SessionCertificates {
     await this.#writing;
   }
 
-  #shape(gateway: ServiceName, request: SessionCertificateRequest, now: number): ReturnType<typeof sessionShape> {
+  #shape(gateway: ServiceName, request: SessionCertificateRequest, now: number): { readonly shape: ReturnType<typeof sessionShape>; readonly sessionMfa: boolean } {
     const snapshot = this.#directory.current();
     const { certificate, known } = this.#parse(request.user_certificate);
     const { identity, roles } = checkUserCertificate(certificate, snapshot, {
@@ -97,7 +100,15 @@ export class SessionCertificates {
     if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
     const session = { user: identity.user, login, gateway: formatServiceName(gateway), decision };
     const key = certifiableKey(request.public_key);
-    return remote === undefined ? sessionShape(session, key, now) : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
+    const shape = remote === undefined ? sessionShape(session, key, now) : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
+    return { shape, sessionMfa: decision.sessionMfa };
+  }
+
+  /** Takes the approval of the user's second factor for this very session: each counts for one certificate. */
+  async #confirmed({ user, node, login, source_address: source, confirmation }: SessionCertificateRequest, now: number): Promise<string> {
+    const mfa = confirmation === undefined ? undefined : await this.#records.actOn(async (tx) => ({ result: await takeConfirmation(tx, { hash: hashOf(confirmation), user, node, login, source }, now), rows: [] }));
+    if (mfa === undefined) throw new StenoError('SESSION_UNCONFIRMED', `${login} on ${node}`);
+    return mfa;
   }
 
   #parse(text: string): { readonly certificate: SshCertificate; readonly known: boolean } {

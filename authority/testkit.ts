@@ -86,11 +86,11 @@ export interface Administrator extends Signer {
   readonly login: LoginResult;
 }
 
-export async function administrator(authority: RunningAuthority, cleanup: Cleanup): Promise<Administrator> {
+export async function administrator(authority: RunningAuthority, cleanup: Cleanup, clock: () => number = Date.now): Promise<Administrator> {
   const key = generateKey();
   const tlsKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
   const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob), tls_key: tlsKey } })) as LoginResult;
-  return { ...signer(authority, key, parseAuthorizedLine(login.certificate).blob, login.service_ca_pem, cleanup), login };
+  return { ...signer(authority, key, parseAuthorizedLine(login.certificate).blob, login.service_ca_pem, cleanup, clock), login };
 }
 
 /** The CAs of a data directory, opened as its authority opens them. */
@@ -119,7 +119,9 @@ export async function person(
   return signer(authority, key, certificate, admin.login.service_ca_pem, cleanup);
 }
 
-export function signer(authority: RunningAuthority, key: SshPrivateKey, certificate: Uint8Array, serviceCa: string, cleanup: Cleanup): Signer {
+export function signer(
+  authority: RunningAuthority, key: SshPrivateKey, certificate: Uint8Array, serviceCa: string, cleanup: Cleanup, clock: () => number = Date.now,
+): Signer {
   const agent = new Agent({ ca: serviceCa, checkServerIdentity: () => undefined, keepAlive: true });
   cleanup.add(() => agent.destroy());
   return {
@@ -128,7 +130,7 @@ export function signer(authority: RunningAuthority, key: SshPrivateKey, certific
     call: (method, target, body) =>
       callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, {
         method, target, ...(body === undefined ? {} : { body }),
-        headers: { authorization: signRequest(key, certificate, method, target, body === undefined ? undefined : Buffer.from(JSON.stringify(body))) },
+        headers: { authorization: signRequest(key, certificate, method, target, body === undefined ? undefined : Buffer.from(JSON.stringify(body)), clock()) },
       }),
   };
 }

@@ -2,7 +2,7 @@
  * `/v1/watch`: a WebSocket on which services get the snapshot, at once and after every change.
  *
  * The stream is one way; a client that sends anything, or that does not take what it is sent, is cut off and connects
- * again. An agent counts as seen while it holds a watch. Tested in authority.test.ts.
+ * again. An agent is there while it holds a watch; it is told the CAs, and nothing of users, nodes or locks. Tested in authority.test.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -11,12 +11,11 @@ import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/api.js';
 import type { ServiceName } from '#schemas/identity.js';
-import type { Log } from '#runtime/log.js';
 import { peerService } from '#runtime/service-identity.js';
 import type { Directory } from './directory.js';
-import type { Records } from './records.js';
+import type { LocalHolder } from './nodes/presence.js';
 
-const PING_MS = 10_000;
+const PING_MS = 3_000;
 const MAX_BUFFERED = 16 << 20;
 const MAX_WATCHERS = 10_000;
 
@@ -27,22 +26,18 @@ interface Watcher {
 
 export class Watch {
   readonly #directory: Directory;
-  readonly #records: Records;
-  readonly #log: Log;
-  readonly #clock: () => number;
+  readonly #holder: LocalHolder;
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: 1024, perMessageDeflate: false });
   readonly #watchers = new Map<WebSocket, Watcher>();
   readonly #timer: NodeJS.Timeout;
   #closed = false;
 
-  constructor(directory: Directory, records: Records, { log, clock }: { readonly log: Log; readonly clock: () => number }) {
+  constructor(directory: Directory, holder: LocalHolder) {
     this.#directory = directory;
-    this.#records = records;
-    this.#log = log;
-    this.#clock = clock;
+    this.#holder = holder;
     directory.onChange((snapshot) => {
-      const text = JSON.stringify(snapshot);
-      for (const socket of this.#watchers.keys()) this.#send(socket, text);
+      const [whole, least] = [JSON.stringify(snapshot), JSON.stringify(forAgents(snapshot))];
+      for (const [socket, { service }] of this.#watchers) this.#send(socket, service.kind === 'agent' ? least : whole);
     });
     this.#timer = setInterval(() => this.#ping(), PING_MS);
     this.#timer.unref();
@@ -65,11 +60,12 @@ export class Watch {
     return [...this.#watchers.values()].map(({ service }) => service);
   }
 
-  close(): void {
+  async close(): Promise<void> {
     this.#closed = true;
     clearInterval(this.#timer);
     for (const socket of this.#watchers.keys()) socket.terminate();
     this.#server.close();
+    await this.#holder.close();
   }
 
   #accept(socket: WebSocket, service: ServiceName): void {
@@ -80,10 +76,11 @@ export class Watch {
     socket.on('error', () => socket.terminate());
     socket.on('close', () => {
       this.#watchers.delete(socket);
-      this.#seen([service]);
+      if (service.kind === 'agent' && !this.#closed) this.#holder.down(service.name);
     });
-    this.#send(socket, JSON.stringify(this.#directory.current() satisfies Snapshot));
-    this.#seen([service]);
+    const snapshot = this.#directory.current();
+    this.#send(socket, JSON.stringify(service.kind === 'agent' ? forAgents(snapshot) : snapshot));
+    if (service.kind === 'agent') this.#holder.up(service.name);
   }
 
   #send(socket: WebSocket, text: string): void {
@@ -100,13 +97,10 @@ export class Watch {
       watcher.alive = false;
       socket.ping();
     }
-    this.#seen([...this.#watchers.values()].map(({ service }) => service));
   }
+}
 
-  /** Kept in the state, and shown with the next change: a publication every ten seconds would tell nobody anything. */
-  #seen(services: readonly ServiceName[]): void {
-    if (this.#closed) return;
-    const names = services.filter(({ kind }) => kind === 'agent').map(({ name }) => name);
-    this.#records.touchNodes(names, this.#clock()).catch((error: unknown) => this.#log.warn({ err: error }, 'when nodes were seen could not be kept'));
-  }
+/** A node that is taken over must not learn who may go where. */
+function forAgents(snapshot: Snapshot): Snapshot {
+  return { ...snapshot, roles: [], nodes: [], locks: [], clusters: [] };
 }

@@ -22,10 +22,12 @@ const runSchema = z.object({
   data: z.string(),
   ssh: z.string(),
   web: z.string(),
+  tunnel: z.string(),
   authority: z.string(),
   ingest: z.string(),
   socket: z.string(),
   node: z.string().nullable(),
+  fips: z.boolean().default(false),
   processes: z.record(z.string(), z.number()),
 });
 /** `DIR/run.json`. Addresses are `host:port`; `web` and `authority` are base URLs. */

@@ -4,23 +4,26 @@ import { StenoError } from '#schemas/errors.js';
 import { failure, standardOutput } from './output.js';
 import { version } from './version.js';
 import { upCommand } from './up/command.js';
-import { loginCommand } from './verbs/login.js';
-import { configCommand, sshCommand } from './verbs/ssh.js';
-import { usersCommand } from './verbs/users.js';
 import { accessCommand } from './verbs/access.js';
+import { agentCommand } from './verbs/agent.js';
 import { auditCommand } from './verbs/audit.js';
+import { botCommand, botsCommand } from './verbs/bots.js';
 import { caCommand } from './verbs/ca.js';
-import { nodesCommand } from './verbs/cluster.js';
 import { clustersCommand } from './verbs/clusters.js';
+import { eventsCommand } from './verbs/events.js';
 import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
+import { loginCommand } from './verbs/login.js';
+import { nodesCommand, tokensCommand } from './verbs/nodes.js';
 import { playCommand } from './verbs/play.js';
-import { requestCommand, requestsCommand } from './verbs/requests.js';
-import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { reviewCommand } from './verbs/review.js';
+import { requestCommand, requestsCommand } from './verbs/requests.js';
+import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
+import { configCommand, sshCommand } from './verbs/ssh.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
+import { usersCommand } from './verbs/users.js';
 
 export async function run(argv: readonly string[]): Promise<void> {
   const program = new Command('steno')
@@ -46,6 +49,8 @@ Exit codes:
     loginCommand(),
     statusCommand(),
     nodesCommand(),
+    tokensCommand(),
+    agentCommand(),
     sshCommand(),
     configCommand(),
     sessionsCommand(),
@@ -67,7 +72,10 @@ Exit codes:
     locksCommand(),
     unlockCommand(),
     clustersCommand(),
+    eventsCommand(),
     usersCommand(),
+    botsCommand(),
+    botCommand(),
     requestCommand(),
     requestsCommand(),
     reviewCommand(),
@@ -89,7 +97,7 @@ Exit codes:
 }
 
 function inheriting(command: Command): Command {
-  for (const inner of [command, ...command.commands]) inner.exitOverride().configureOutput({ outputError: () => undefined });
+  for (const inner of [command, ...command.commands]) inner.exitOverride().enablePositionalOptions().configureOutput({ outputError: () => undefined });
   return command;
 }
 

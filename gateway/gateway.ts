@@ -12,10 +12,12 @@ import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Snapshot } from '#schemas/api.js';
+import type { NodeRecord } from '#schemas/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/admission.js';
 import type { Authority } from './ssh/authority.js';
+import type { OpenTunnel } from './ssh/dial.js';
 import { defaultLimits, Door } from './ssh/door.js';
 import type { DoorLimits } from './ssh/door.js';
 import { HostKeys } from './ssh/host-keys.js';
@@ -44,10 +46,12 @@ export interface GatewayDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly limits?: DoorLimits;
+  /** Left out: nodes behind tunnels cannot be reached. */
+  readonly openTunnel?: OpenTunnel;
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
-export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, onHostCertificate, log, now, limits = defaultLimits }: GatewayDeps): Promise<Running> {
+export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, onHostCertificate, log, now, limits = defaultLimits, openTunnel = noTunnels }: GatewayDeps): Promise<Running> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
   const certificates = new SessionCertificates(authority, generateKey(), now);
@@ -62,7 +66,8 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
     }
   };
   const door = new Door({
-    name, hostKeys, limits, log, now, certificates, recorder, observe,
+    name, hostKeys, limits, log, now, certificates, recorder, observe, openTunnel,
+    confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
     connections: new ConnectionCounts(),
     snapshot,
@@ -93,7 +98,11 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
   };
 }
 
-function hostAndPort(listen: string): [host: string, port: number] {
+function noTunnels(node: NodeRecord): never {
+  throw new StenoError('NODE_UNREACHABLE', `${node.name} is behind a tunnel, and this gateway takes none`);
+}
+
+export function hostAndPort(listen: string): [host: string, port: number] {
   const match = /^\[?([^[\]]+?)\]?:(\d{1,5})$/.exec(listen);
   if (match === null || Number(match[2]) > 65_535) throw new StenoError('USAGE', `${listen} is not host:port`);
   return [match[1]!, Number(match[2])];

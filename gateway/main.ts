@@ -17,17 +17,21 @@ import type { ServiceIdentity } from '#runtime/service-identity.js';
 import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
-import { startGateway } from './gateway.js';
+import { hostAndPort, startGateway } from './gateway.js';
 import { startRecorder } from './recorder/start.js';
 import type { RunningRecorder } from './recorder/start.js';
 import type { Authority } from './ssh/authority.js';
 import { observeStream } from './streams/protocols.js';
+import { listenForTunnels } from './tunnel/listener.js';
 
 interface ProcessConfig {
   readonly name: string;
   readonly dataDir: string;
   /** `host:port` of the SSH front door. */
   readonly listen: string;
+  /** `host:port` of the tunnel's port, and where agents reach it when that is elsewhere. */
+  readonly tunnelListen: string;
+  readonly tunnelAddress?: string;
   /** The authority's Unix socket, to enrol, and its base URL. */
   readonly socket: string;
   readonly authority: string;
@@ -50,16 +54,36 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const client = connectAuthority({ url: config.authority, identity }, { log });
   await client.ready();
   const recorder = await recorderOf(config, folder('spool'), identity, log);
+  const [host, port] = hostAndPort(config.tunnelListen);
+  const authority = authorityOf(client);
+  // The recorder ends with the gateway, before the tunnels that its last sessions go through.
+  let closing = false;
+  const tunnel = await listenForTunnels({ host, port, address: config.tunnelAddress }, {
+    name: config.name, identity, calls: client.nodes, log: log.child({ part: 'tunnel' }), now: Date.now,
+    snapshot: () => {
+      try {
+        return client.current();
+      } catch {
+        return null;
+      }
+    },
+    onChange: (callback) => authority.onChange(callback), audit: (entry) => void (closing || recorder.audit(entry)),
+  });
   const stopRenewed = identity.onRenewed(() => recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
-    { authority: authorityOf(client), recorder, observe: observeStream, hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), onHostCertificate: (callback) => identity.onRenewed(callback), log, now: Date.now },
+    {
+      authority, recorder, openTunnel: (node, source) => tunnel.tunnels.open(node, source), observe: observeStream, hostKey: identity.hostKey!,
+      hostCertificate: () => identity.hostCertificate(), onHostCertificate: (callback) => identity.onRenewed(callback), log, now: Date.now,
+    },
   );
   return {
-    addresses: gateway.addresses,
+    addresses: { ...gateway.addresses, tunnel: tunnel.address },
     async close() {
+      closing = true;
       stopRenewed();
       await gateway.close();
+      await tunnel.close();
       client.close();
       identity.close();
     },
@@ -90,6 +114,7 @@ function authorityOf(client: AuthorityClient): Authority {
     current: () => client.current(),
     onChange: (callback) => client.onChange(() => callback()),
     sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
+    confirmSession: (request, shown, signal) => client.confirmSession(request, shown, signal),
     hostCertificate: async (publicKey, name) => formatPublicLine(await client.hostCertificate({ public_key: publicKey, name })),
   };
 }

@@ -1,7 +1,7 @@
 /**
  * Ingest: accepts uplinks, writes the stores, acknowledges; and passes live sessions on to viewers.
  *
- *   wss /uplink                        peers of kind gateway (sessions and events) and authority (events)
+ *   wss /uplink                        peers of kind gateway (sessions and events), authority (events), agent (kernel events)
  *   wss /live?session=ID&after=BLOCK   peers of kind viewer
  *
  * Nothing is kept here that is not in the stores or in a spool: it can be killed at any moment. Tested in ingest.test.ts.
@@ -23,6 +23,7 @@ import { peerService } from '#runtime/service-identity.js';
 import { openZstd } from '#runtime/zstd.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
+import { KernelEvents } from './kernel-events.js';
 import { LIVE_AWAY, follow } from './live-server.js';
 import { RowBatch } from './row-batch.js';
 import { Sealer } from './seal.js';
@@ -56,7 +57,7 @@ export interface IngestParts {
   readonly retry?: { readonly firstWait: number; readonly longestWait: number };
 }
 
-const KINDS: readonly ServiceKind[] = ['gateway', 'authority', 'viewer'];
+const KINDS: readonly ServiceKind[] = ['gateway', 'authority', 'viewer', 'agent'];
 const PING_MS = 20_000;
 const SLEEP_MS = 30_000;
 /** What was printed is searchable within this and one insert. */
@@ -95,7 +96,9 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     trusted,
   });
   const writers = new WriterTable();
+  const kernel = new KernelEvents({ events: parts.events, batch, clock });
   const uplinkParts: UplinkParts = {
+    kernel,
     objects: parts.objects, events: parts.events, zstd, batch, objectRetry, eventRetry, log, clock, writers,
     trusted,
     admits: () => parts.snapshot().recording_ca,
@@ -121,7 +124,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     };
     if (peer === null) return refuse('401 Unauthorized');
     if (!offered.includes(UPLINK_PROTOCOL)) return refuse('400 Bad Request');
-    if (url.pathname === '/uplink' && (peer.kind === 'gateway' || peer.kind === 'authority')) {
+    if (url.pathname === '/uplink' && (peer.kind === 'gateway' || peer.kind === 'authority' || peer.kind === 'agent')) {
       sockets.handleUpgrade(request, socket, head, (ws) => {
         keepAlive(ws);
         const connection = new UplinkConnection(ws, peer, uplinkParts);
@@ -165,6 +168,7 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
       for (const ws of followers) ws.close(LIVE_AWAY);
       const gone = Promise.all([...connections].map((connection) => connection.done));
       for (const connection of connections) connection.close();
+      kernel.close();
       eventRetry.close();
       objectRetry.close();
       await gone;

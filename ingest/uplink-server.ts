@@ -2,7 +2,7 @@
  * One uplink connection: frames in, acknowledgements out.
  *
  *     connected ──hello──► greeted ──open──► (per session) recovering ──► open ──close, all stored──► closed
- *        │  5 s without hello      └──events──► (authority, gateway) audit rows ──► ack
+ *        │  5 s without hello      └──events──► (authority, gateway) audit rows, (agent) kernel rows ──► ack
  *        └──anything that is no frame──► refuse, close
  *
  * What is wrong with one session refuses that session; what is wrong with the connection closes it. At most
@@ -12,7 +12,7 @@
 import { createHash } from 'node:crypto';
 import type { WebSocket } from 'ws';
 import { z } from 'zod';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError, errorCatalogue } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
 import { auditRow } from '#schemas/rows.js';
 import type { AuditRow } from '#schemas/rows.js';
@@ -21,6 +21,7 @@ import { MAX_UPLINK_FRAME, UPLINK_VERSION, decodeUplink, encodeUplink } from '#s
 import type { UplinkFrame, UplinkHeader } from '#schemas/uplink.js';
 import { fingerprint } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
+import type { KernelEvents } from './kernel-events.js';
 import { SessionWriter } from './session-writer.js';
 import type { WriterOwner, WriterParts } from './session-writer.js';
 import { certificateFault } from './signature.js';
@@ -43,6 +44,7 @@ export interface UplinkParts extends WriterParts {
   readonly admits: () => readonly string[];
   /** All writers there are, by session: a second connection takes over from the first. */
   readonly writers: WriterTable;
+  readonly kernel: KernelEvents;
   readonly onClosed: (session: string, startedAt: number) => void;
   readonly log: Log;
   /** ms since 1970. */
@@ -150,7 +152,7 @@ export class UplinkConnection {
         this.#enqueue(frame, bytes);
         return;
       case 'events':
-        this.#events(frame.header.id, frame.payload, bytes);
+        this.#events(frame.header, frame.payload, bytes);
         return;
       default:
         throw new StenoError('UPLINK_MALFORMED', `${frame.kind} from a sender`);
@@ -257,13 +259,16 @@ export class UplinkConnection {
     this.#progress.clear();
   }
 
-  #events(id: string, payload: Uint8Array, bytes: number): void {
+  #events({ id, table }: UplinkHeader<'events'>, payload: Uint8Array, bytes: number): void {
+    // Nodes tell of the kernel, and nothing else; nobody else does.
+    if ((table === 'kernel') !== (this.#peer.kind === 'agent')) throw new StenoError('UPLINK_UNAUTHENTICATED', `these events from a peer of kind ${this.#peer.kind}`);
     let value: unknown;
     try {
       value = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'));
     } catch {
       throw new StenoError('UPLINK_MALFORMED', 'events are not JSON');
     }
+    if (table === 'kernel') return this.#kernelEvents(id, value, bytes);
     const parsed = auditRows.safeParse(value);
     if (!parsed.success) {
       const detail = `events: ${parsed.error.issues[0]?.path.join('.') ?? ''}`;
@@ -277,6 +282,21 @@ export class UplinkConnection {
       .catch((error: unknown) => {
         const code: ErrorCode = error instanceof StenoError ? error.code : 'INTERNAL';
         this.#send(encodeUplink('refuse', { events: id, code, detail: '' }));
+      })
+      .finally(() => this.#give(bytes));
+  }
+
+  #kernelEvents(id: string, value: unknown, bytes: number): void {
+    this.#take(bytes);
+    this.#parts.kernel
+      .add(this.#peer.name, id, value)
+      .then(() => this.#send(encodeUplink('ack', { events: id })))
+      .catch((error: unknown) => {
+        const { code, detail } = described(error);
+        this.#send(encodeUplink('refuse', { events: id, code, detail }));
+        if (errorCatalogue[code].retryable) return;
+        this.#parts.log.warn({ peer: this.#peer.name, code, err: error }, 'kernel events refused');
+        this.#audit(code, detail, '');
       })
       .finally(() => this.#give(bytes));
   }

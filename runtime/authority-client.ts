@@ -8,11 +8,13 @@
  * `authority/authority-client.test.ts`, against a real authority.
  */
 import { Agent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import type { Enrolment, NodeRegistration, SessionCertificateRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, SessionConfirmation, SessionConfirmationRequest, Snapshot, WebIdentity } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from './authority-http.js';
@@ -39,16 +41,34 @@ export interface AuthorityClient {
   hostCertificate(request: { readonly public_key: string; readonly name: string }): Promise<Buffer>;
   /** Agents only: says where the caller's own node is. */
   registerNode(node: NodeRegistration): Promise<NodeRecord>;
+  /** Gateways only. */
+  readonly nodes: NodeCalls;
   /** Viewers only. */
   signIn(token: string, client?: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
   clusterStatement(): Promise<SignedStatement>;
   signOut(token: string, client?: string): Promise<void>;
+  /**
+   * Gateways only: asks for a second factor for a session. `shown` is told the address that the user opens; resolves with
+   * what goes into the request of the session certificate. Rejects SESSION_UNCONFIRMED when it is denied, late or aborted.
+   */
+  confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
   /** Viewers only: a call that somebody else makes, whose address and web session go along. */
   relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
   close(): void;
 }
 
+/** What a gateway carries for machines that join and for nodes behind its tunnels. */
+export interface NodeCalls {
+  challenge(): Promise<unknown>;
+  join(signed: SignedJoin, source: string): Promise<JoinResult>;
+  signed(request: SignedNodeRequest): Promise<unknown>;
+  trust(): Promise<SignedTrust>;
+  /** Which nodes hold a tunnel; false when the authority wants to hear of all. */
+  held(held: object): Promise<boolean>;
+}
+
+const CONFIRMATION_POLL_MS = 500;
 const FIRST_BACKOFF_MS = 100;
 const LONGEST_BACKOFF_MS = 5_000;
 const SILENCE_MS = 30_000;
@@ -95,9 +115,28 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     hostCertificate: (request) => certificate('/v1/host-certificate', request),
     registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
     signIn: async (token, client) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
+    nodes: {
+      challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
+      join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
+      signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
+      trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
+      held: async (held) => ((await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean }).known,
+    },
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
     signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },
+    confirmSession: async (request, shown, signal) => {
+      const { token, url: address, expires_at: until } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
+      shown(address);
+      // The authority's clock says when it is over; this one only ends asking if that answer never comes.
+      for (let rounds = Math.ceil((until - Date.now()) / CONFIRMATION_POLL_MS) + 20; rounds > 0 && !signal.aborted; rounds -= 1) {
+        const { state } = (await call({ method: 'POST', target: '/v1/session-confirmations/state', body: { token } })) as { state: string };
+        if (state === 'approved') return token;
+        if (state !== 'waiting') throw new StenoError('SESSION_UNCONFIRMED', state === 'denied' ? 'it was denied in the browser' : 'nobody confirmed it in time');
+        await sleep(CONFIRMATION_POLL_MS, undefined, { signal }).catch(() => undefined);
+      }
+      throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
+    },
     relay: ({ session: token, client, ...what }) => call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
     close() {
       stopRenewed();

@@ -110,9 +110,11 @@ export class RequestVerifier {
     return { nonce, until, caller: { identity: caller.identity, roles: caller.roles } };
   }
 
-  /** Throws LOCKED or ACCESS_DENIED when a caller of before would be refused now; their certificate's time is theirs to watch. */
-  recheck(identity: UserIdentity): void {
-    assertCounts(identity, this.#trust(), this.#clock());
+  /** A caller of before by the roles of now. Throws LOCKED or ACCESS_DENIED when they would be refused; their certificate's time is theirs to watch. */
+  recheck(identity: UserIdentity): Caller {
+    const trust = this.#trust();
+    assertCounts(identity, trust, this.#clock());
+    return { identity, roles: rolesNamed(identity.roles, trust.roles) };
   }
 
   #use(nonce: string, until: number, now: number): void {

@@ -10,11 +10,11 @@
  * the socket. A peer is judged by the kind in its certificate's subject, never by host name or address: every stage
  * may listen anywhere. Tested in `authority/service-identity.test.ts`, against a real authority.
  */
-import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Server, TLSSocket, TlsOptions, ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, SecureContextOptions, Server, TLSSocket, TlsOptions } from 'node:tls';
 import type { CaTrust, EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isName, parseServiceName } from '#schemas/identity.js';
@@ -23,12 +23,15 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
+import { fipsMode } from './fips.js';
+import { serviceSigner } from './joining.js';
+import type { NodeKeys, ServiceSigner } from './joining.js';
 import type { Log } from './log.js';
-import { generateKey, loadPrivateKey } from './ssh/keys.js';
+import { generateKey, generateKeyPem, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
-  /** The authority's Unix socket. */
+  /** The authority's Unix socket; empty where `enrol` is given. */
   readonly socket: string;
   /** Keeps keys and certificates; without it they live in memory. */
   readonly dir?: string;
@@ -36,6 +39,13 @@ export interface IdentityConfig extends ServiceName {
   readonly hostNames?: readonly string[];
   /** Whether the service signs recordings. */
   readonly records?: boolean;
+  /** A host key that is there already, instead of one of its own. */
+  readonly hostKey?: SshPrivateKey;
+  /**
+   * How certificates are got where the folder holds none that count, or only ones that have expired (`expired`). Left
+   * out: over the socket, at each start.
+   */
+  readonly enrol?: (keys: NodeKeys, expired: Enrolment | undefined) => Promise<Enrolment>;
 }
 
 /** `fleet`: how many services may do the same at the same time; they spread out. */
@@ -47,6 +57,8 @@ export interface ServiceIdentity extends ServiceName {
   /** Present when asked for. */
   readonly hostKey: SshPrivateKey | undefined;
   readonly recordingKey: SshPrivateKey | undefined;
+  /** Signs with the service key what is not TLS. */
+  readonly signer: ServiceSigner;
   /** The blob; throws INTERNAL when no host or recording key was asked for. */
   hostCertificate(): Buffer;
   recordingCertificate(): Buffer;
@@ -82,6 +94,10 @@ interface Held {
   readonly renewAt: number;
 }
 
+/** TLS of FIPS mode: AES-GCM with ECDHE on NIST curves (SP 800-52r2). */
+const approvedTls = {
+  ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256', ecdhCurve: 'P-256:P-384',
+} as const;
 const RETRY_MS = 60_000;
 /** Each service of a fleet adds so much to the time over which they spread. */
 const SPREAD_MS = 2;
@@ -111,11 +127,11 @@ export function peerService(socket: TLSSocket): ServiceName | null {
 export async function openServiceIdentity(config: IdentityConfig, { log, clock }: IdentityContext): Promise<ServiceIdentity> {
   if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
   const files = new KeyFolder(config.dir);
-  const serviceKey = files.keep('service.key', () =>
-    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
-  const sshKey = (name: string): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey().toOpenSsh()));
-  const hostKey = config.hostNames === undefined ? undefined : sshKey('host.key');
-  const recordingKey = config.records === true ? sshKey('recording.key') : undefined;
+  const serviceKey = files.keep('service.key', () => generateKeyPem('p256'));
+  const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
+  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519'));
+  // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.
+  const recordingKey = config.records === true ? sshKey('recording.key', 'ed25519') : undefined;
 
   const keys = {
     service_key: createPublicKey(privateKey(serviceKey)).export({ type: 'spki', format: 'pem' }).toString(),
@@ -133,12 +149,18 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   };
 
   const kept = files.read('enrolment.json');
+  const signer = serviceSigner(serviceKey);
+  const joined = async (how: NonNullable<IdentityConfig['enrol']>, host: SshPrivateKey): Promise<Held> => {
+    const before = kept === undefined ? undefined : (JSON.parse(kept) as Enrolment);
+    const good = before !== undefined && Date.parse(new X509Certificate(before.service_certificate).validTo) > clock() && isFor(before, host);
+    return good ? holdingOf(before, config, keys.service_key, clock()) : take(await how({ service: signer, host }, before));
+  };
   let held: Held;
   try {
-    held = take(await enrol());
+    held = config.enrol !== undefined && hostKey !== undefined ? await joined(config.enrol, hostKey) : take(await enrol());
   } catch (error) {
     // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
-    if (kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
+    if (config.enrol !== undefined || kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
     held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
     log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
   }
@@ -193,14 +215,15 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     schedule();
   };
 
-  const pair = (): { key: string; cert: string; ca: string; minVersion: 'TLSv1.2' } => ({
-    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2',
+  const pair = (): SecureContextOptions & { readonly ca: string } => ({
+    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2', ...(fipsMode() ? approvedTls : {}),
   });
   return {
     kind: config.kind,
     name: config.name,
     hostKey,
     recordingKey,
+    signer,
     hostCertificate: () => held.host ?? missing('host'),
     recordingCertificate: () => held.recording ?? missing('recording'),
     tlsServerOptions: () => ({ ...pair(), requestCert: true, rejectUnauthorized: true }),
@@ -260,6 +283,11 @@ function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, n
     // Host certificates live as long as service certificates, recording certificates longer.
     renewAt: from + (until - from) * (1 / 2 + Math.random() / 6),
   };
+}
+
+/** Whether the host certificate is for this key: the sshd of a node may have got another. */
+function isFor({ host_certificate }: Enrolment, host: SshPrivateKey): boolean {
+  return host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob);
 }
 
 /** Whether all certificates are of the keys that sign now. */

@@ -12,6 +12,7 @@
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
+ *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
  *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
@@ -37,6 +38,9 @@
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   WS   /v1/watch                       Snapshot on every change, to services
+ *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
+ *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
+ *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
  *   PUT  /v1/ca/:name/rotation {phase, force?} | {grace_ms}   → CaReport (administer)
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
@@ -57,7 +61,10 @@ export interface ApiError {
 export interface Me {
   readonly user: string;
   readonly roles: readonly string[];
-  readonly view: 'all' | 'own' | 'none';
+  /** `some`: it depends on the session. */
+  readonly view: 'all' | 'own' | 'some' | 'none';
+  /** May read the audit log. */
+  readonly audit: boolean;
 }
 
 export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';
@@ -139,6 +146,31 @@ export interface SessionFact {
   readonly data: unknown;
 }
 
+export interface KernelEventInfo {
+  /** Where it stands among the session's events: pass the last one as `after` to go on. */
+  readonly place: string;
+  readonly at: number;
+  /** ms of session time. */
+  readonly offset: number;
+  readonly kind: string;
+  readonly path: string;
+  readonly size: number | null;
+  readonly sha256: string;
+  readonly address: string;
+  readonly port: number | null;
+  readonly name: string;
+  readonly reason: string;
+  readonly outcome: string;
+  readonly count: number | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface KernelEventList {
+  readonly events: readonly KernelEventInfo[];
+  /** Whether there are more behind the last one, now. */
+  readonly more: boolean;
+}
+
 export interface StatusReport {
   readonly version: string;
   readonly sessions_live: number;
@@ -212,6 +244,8 @@ export interface SessionCertificateRequest {
   /** base64 of the certificate the user was admitted with: the authority checks it again. */
   readonly user_certificate: string;
   readonly source_address: string;
+  /** Where the policy asks for a second factor: the token of its approval. */
+  readonly confirmation?: string;
 }
 
 export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 'rollback'] as const;
@@ -348,6 +382,71 @@ export interface InvitationFacts {
   readonly passkeys: boolean;
 }
 
+export interface LoginMethods {
+  readonly local: boolean;
+  readonly passkeys: boolean;
+  /** Where passkeys belong: a page at another address cannot use them. */
+  readonly origin: string;
+  readonly connectors: readonly { readonly name: string; readonly label: string; readonly kind: 'oidc' | 'saml' }[];
+}
+
+/** A user's own account. `fresh`: whether the sign-in is fresh enough to change it. */
+export interface AccountInfo extends UserInfo {
+  readonly via: string;
+  readonly fresh: boolean;
+  readonly passkeys: boolean;
+}
+
+/** A session that waits for its user's second factor. `by`: with what it is confirmed. */
+export interface ConfirmationFacts {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly source_address: string;
+  readonly browser_address: string;
+  readonly expires_at: number;
+  readonly by: 'device' | 'sign-in';
+  readonly totp: boolean;
+  readonly passkey: boolean;
+  readonly fresh: boolean;
+}
+
+/** Over mutual TLS of a gateway: a session that needs a second factor. */
+export interface SessionConfirmationRequest {
+  readonly login: string;
+  readonly node: string;
+  /** base64 of the certificate the user was admitted with. */
+  readonly user_certificate: string;
+  readonly source_address: string;
+}
+
+/** `url`: what the user opens; `token` goes into the request of the session certificate once it was approved. */
+export interface SessionConfirmation {
+  readonly token: string;
+  readonly url: string;
+  readonly expires_at: number;
+}
+
+export interface BotInfo extends Pick<UserInfo, 'name' | 'roles' | 'traits' | 'created_at' | 'created_by' | 'disabled_at'> {
+  readonly instances: readonly {
+    readonly id: string; readonly generation: number; readonly joined_at: number; readonly renewed_at: number; readonly expires_at: number; readonly source: string; readonly stopped_at: number | null;
+  }[];
+}
+
+/** Shown once. */
+export interface BotToken {
+  readonly bot: string;
+  readonly token: string;
+  readonly expires_at: number;
+}
+
+/** A bot's identity after it joined or renewed. */
+export interface BotLogin {
+  readonly instance: string;
+  readonly generation: number;
+  readonly login: LoginResult;
+}
+
 export interface TotpEnrolment {
   /** To send back with the first code. */
   readonly ceremony: string;
@@ -384,6 +483,7 @@ export interface DeviceLoginFacts {
   readonly roles: readonly string[];
   readonly logins: readonly string[];
   readonly max_ttl: number;
+  readonly browser_address: string;
   /** Whether the sign-in of the browser is fresh enough to approve. */
   readonly fresh: boolean;
 }
@@ -401,6 +501,7 @@ export interface PublicAddresses {
 export interface WebIdentity {
   readonly token: string;
   readonly user: string;
+  readonly traits: Traits;
   readonly roles: readonly Role[];
   readonly expires_at: number;
   /** How it began: `link` (a one-time link), `local` (password or passkey) or the name of a connector. */
@@ -411,6 +512,34 @@ export interface WebIdentity {
   readonly since: number;
 }
 
+/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+export interface NodeStatus extends NodeRecord {
+  readonly state: 'live' | 'gone' | 'agentless';
+  readonly since: number | null;
+}
+
+export interface JoinTokenInfo {
+  readonly id: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
+  readonly node_labels: readonly string[];
+  readonly uses_left: number;
+  readonly created_by: string;
+  readonly created_at: number;
+  readonly expires_at: number;
+}
+
+export interface JoinTokenCreated extends JoinTokenInfo {
+  /** Shown this once. */
+  readonly token: string;
+  readonly ca_pins: readonly string[];
+  /** `host:port` of the tunnel listeners there are. */
+  readonly gateways: readonly string[];
+}
+
+export type JoinResult =
+  | { readonly kind: 'joined'; readonly enrolment: Enrolment; readonly labels: Readonly<Record<string, string>> }
+  | { readonly kind: 'refused'; readonly code: string; readonly detail: string };
 /** What `GET /v1/ca` answers: a CA and how far its rotation is. */
 export interface CaReport {
   readonly name: string;

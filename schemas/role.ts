@@ -183,4 +183,6 @@ export interface NodeRecord {
   /** Accepted host keys as `type base64`; empty: only a host certificate of Steno's host CA is accepted. */
   readonly host_keys: readonly string[];
   readonly last_seen_at: number | null;
+  /** SHA-256 (lower-case hex, over the SPKI) of the key with which its agent joined; then `address` is empty: gateways reach it through the tunnel that it holds. */
+  readonly tunnel_key?: string;
 }

@@ -32,6 +32,8 @@ export const eventKinds = [
   'exec', 'exit', 'file', 'connect', 'listen', 'dns', 'sftp', 'kube', 'forward', 'gap',
   // Of the session itself: who joined or left, signals, markers, and what went through a stream in all.
   'participant', 'signal', 'marker', 'stream',
+  // Of the kernel, beside exec, exit, file, connect, listen, dns and gap: schemas/kernel.ts.
+  'kernel', 'fork', 'accept', 'send', 'privilege', 'system', 'escape',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -150,8 +152,8 @@ const name = z.string().max(255);
 const line = z.string().max(4096);
 const address = z.string().max(255);
 const sha256 = z.string().regex(/^([0-9a-f]{64})?$/);
-/** The text of a JSON object, at most 64 Ki UTF-16 units. */
-const data = z.string().max(65_536).refine(isJsonObject, 'not a JSON object');
+/** The text of a JSON object, at most 256 Ki UTF-16 units: 32 KiB of arguments may be escapes of six characters each. */
+const data = z.string().max(262_144).refine(isJsonObject, 'not a JSON object');
 
 export const sessionRow = z.strictObject({
   session,

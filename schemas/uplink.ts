@@ -38,8 +38,11 @@ const headers = {
   checkpoint: z.object({ session, part: count, checkpoint: signed }),
   /** As `checkpoint`, and nothing follows. */
   close: z.object({ session, part: count, checkpoint: signed }),
-  /** Payload: JSON array of audit rows (schemas/rows.ts). `id` is unique per sender and batch. */
-  events: z.object({ id: z.string().min(1).max(64) }),
+  /**
+   * Payload: JSON array of audit rows (schemas/rows.ts), or with `table` of rows of the kernel (schemas/kernel.ts), which
+   * agents send. `id` is unique per sender and batch.
+   */
+  events: z.object({ id: z.string().min(1).max(64), table: z.literal('kernel').optional() }),
   ack: z.union([
     /** Blocks up to `received` are in memory and in the index; parts up to block `stored` are durable. */
     z.object({ session, received: count, stored: count, closed: z.boolean() }),

@@ -13,10 +13,11 @@
 import { randomInt } from 'node:crypto';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { loginsOf } from '#schemas/policy/node.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
-import { loginsOf } from '#schemas/policy/node.js';
 import { certifiableKey } from '../ca/certificates.js';
+import { p256Key } from '../ca/x509.js';
 import { issueUserCertificate } from '../issue.js';
 import type { IssueParts } from '../issue.js';
 import { hashOf, newToken } from '../links.js';
@@ -43,16 +44,17 @@ export class DeviceLogins {
     this.#parts = parts;
   }
 
-  async begin(given: { readonly public_key: string; readonly client: string; readonly user: string | undefined }, caller: Caller): Promise<DeviceLogin> {
+  async begin(given: { readonly public_key: string; readonly tls_key: string | undefined; readonly client: string; readonly user: string | undefined }, caller: Caller): Promise<DeviceLogin> {
     const { records, clock } = this.#parts;
     certifiableKey(given.public_key);
+    if (given.tls_key !== undefined) p256Key(given.tls_key, 'tls_key');
     const now = clock();
     const [deviceCode, userCode] = [newToken(), newUserCode()];
     await records.actOn(async (tx) => {
       const { waiting } = await tx.selectFrom('device_logins').select((e) => e.fn.countAll<number>().as('waiting')).executeTakeFirstOrThrow();
       if (Number(waiting) >= MAX_WAITING) throw new StenoError('TOO_MANY', 'logins under way');
       await insertDeviceLogin(tx, {
-        hash: hashOf(deviceCode), user_code: userCode, public_key: given.public_key, client: given.client, source: caller.source,
+        hash: hashOf(deviceCode), user_code: userCode, public_key: given.public_key, tls_key: given.tls_key ?? null, client: given.client, source: caller.source,
         wanted_user: given.user ?? null, created_at: now, expires_at: now + DEVICE_LOGIN_MS,
       });
       return { result: undefined, rows: [auditRow(now, caller, { event: 'device_login.begin', target: given.user ?? '', data: { code: userCode, client: given.client } })] };
@@ -61,7 +63,7 @@ export class DeviceLogins {
   }
 
   /** What a signed-in user is asked to approve. Throws LOGIN_CODE_UNKNOWN, LOGIN_BLOCKED after too many wrong codes. */
-  async facts(userCode: string, who: WebIdentity): Promise<DeviceLoginFacts> {
+  async facts(userCode: string, who: WebIdentity, caller: Caller): Promise<DeviceLoginFacts> {
     const { records, guesses, clock } = this.#parts;
     const key = `code:${who.user}` as const;
     await guesses.take([key]);
@@ -71,7 +73,7 @@ export class DeviceLogins {
     return {
       user_code: login.user_code, client: login.client, source_address: login.source, wanted_user: login.wanted_user, created_at: login.created_at, expires_at: login.expires_at,
       user: who.user, roles: who.roles.map(({ name }) => name), logins: loginsOf({ user: who.user, traits: (await records.user(who.user))?.traits ?? {}, roles: who.roles }), max_ttl: Math.min(...who.roles.map(({ max_ttl: ttl }) => ttl)),
-      fresh: isFresh(who, clock()),
+      browser_address: caller.source, fresh: isFresh(who, clock()),
     };
   }
 
@@ -102,7 +104,7 @@ export class DeviceLogins {
     if (login.state === 'waiting') return { state: 'waiting', interval: INTERVAL_S };
     const taken = await records.actOn(async (tx) => ({ result: await takeDeviceLogin(tx, hash, now), rows: [] }));
     if (taken === undefined || taken.user === null) throw new StenoError('LOGIN_ATTEMPT_OVER');
-    return { state: 'approved', login: await issueUserCertificate(this.#parts, { actor: taken.user, source: caller.source }, { user: taken.user, mfa: taken.mfa, requests: [] }, taken.public_key) };
+    return { state: 'approved', login: await issueUserCertificate(this.#parts, { actor: taken.user, source: caller.source }, { user: taken.user, mfa: taken.mfa, requests: [] }, taken.public_key, taken.tls_key ?? undefined) };
   }
 }
 
@@ -111,7 +113,7 @@ export function requireFresh(who: WebIdentity, now: number): void {
   if (!isFresh(who, now)) throw new StenoError('LOGIN_TOO_OLD', who.via === 'link' ? 'a link is not enough for this' : undefined);
 }
 
-function isFresh(who: WebIdentity, now: number): boolean {
+export function isFresh(who: WebIdentity, now: number): boolean {
   return who.via !== 'link' && now - who.since <= FRESH_MS;
 }
 

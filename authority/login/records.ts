@@ -67,6 +67,16 @@ export async function decideConfirmation(tx: Tx, hash: string, user: string, sta
   return numUpdatedRows === 1n;
 }
 
+/** The device that approved, and the approval is taken thereafter; undefined where there is none for all of this. */
+export async function takeConfirmation(
+  tx: Tx, wanted: Pick<Row<'session_confirmations'>, 'hash' | 'user' | 'node' | 'login' | 'source'>, now: number,
+): Promise<string | undefined> {
+  const row = await tx.updateTable('session_confirmations').set({ state: 'taken' })
+    .where('hash', '=', wanted.hash).where('user', '=', wanted.user).where('node', '=', wanted.node).where('login', '=', wanted.login).where('source', '=', wanted.source)
+    .where('state', '=', 'approved').where('expires_at', '>', now).returning('mfa').executeTakeFirst();
+  return row?.mfa ?? undefined;
+}
+
 /** Removes what nobody can use any more. */
 export async function purgeLogins(db: Kysely<StateSchema>, now: number): Promise<void> {
   for (const table of ['ceremonies', 'login_attempts', 'device_logins', 'session_confirmations', 'invitations', 'bot_tokens'] as const) {

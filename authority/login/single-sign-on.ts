@@ -37,8 +37,6 @@ export interface SingleSignOnParts {
   readonly web: string;
 }
 
-export const noConnectors: Connectors = { list: async () => [], find: async () => undefined };
-
 export class SingleSignOn {
   readonly #parts: SingleSignOnParts;
 

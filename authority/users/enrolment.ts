@@ -58,6 +58,11 @@ export class Enrolment {
     return { user: user.name, roles: user.roles, expires_at: expiresAt, passkeys: allowsPasskeys(this.#parts.site) };
   }
 
+  /** Whether it may be chosen: said before the user goes on to the next step. Throws PASSWORD_WEAK. */
+  async checkPassword(token: string, password: string): Promise<void> {
+    checkStrength(password, (await this.#invited(token)).user.name);
+  }
+
   async beginTotp(who: Enrolling): Promise<TotpEnrolment> {
     const user = await this.#who(who);
     const { records, sealer, clock, site } = this.#parts;

@@ -6,11 +6,11 @@ import { noBody, route } from '../http.js';
 import type { Context, Route } from '../http.js';
 import { tokenPattern } from '../links.js';
 import type { Links } from '../links.js';
-import { requireFresh } from '../login/device-login.js';
+import { isFresh, requireFresh } from '../login/device-login.js';
 import type { Enrolment, Enrolling } from './enrolment.js';
 import { MAX_PASSWORD } from './passwords.js';
 import type { RegistrationResponseJSON } from './passkeys.js';
-import type { Users } from './users.js';
+import type { Administrator, Users } from './users.js';
 
 export interface UserRouteParts {
   readonly users: Users;
@@ -47,18 +47,19 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
   const invited = (body: { readonly token: string }): Enrolling => ({ kind: 'invited', token: body.token });
   const withToken = z.strictObject({ token });
   return [
-    route('GET /v1/users', ['administer'], 'user.list', noBody, () => users.list()),
-    route('POST /v1/users', ['administer'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller }) =>
-      users.add(body.name, { roles: body.roles, traits: body.traits }, caller), (body) => body.name),
-    route('GET /v1/users/:name', ['administer'], 'user.show', noBody, (c) => users.show(target(c))),
-    route('PUT /v1/users/:name', ['administer'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
-      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, c.caller)),
-    route('POST /v1/users/:name/disable', ['administer'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, c.caller)),
-    route('POST /v1/users/:name/enable', ['administer'], 'user.enable', noBody, (c) => users.enable(target(c), c.caller)),
-    route('POST /v1/users/:name/reset', ['administer'], 'user.reset', noBody, (c) => users.reset(target(c), c.caller)),
-    route('DELETE /v1/users/:name', ['administer'], 'user.delete', noBody, (c) => users.remove(target(c), c.caller)),
+    route('GET /v1/users', ['user:list'], 'user.list', noBody, () => users.list()),
+    route('POST /v1/users', ['user:create'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller, principal }) =>
+      users.add(body.name, { roles: body.roles, traits: body.traits }, administratorOf({ principal, caller })), (body) => body.name),
+    route('GET /v1/users/:name', ['user:read'], 'user.show', noBody, (c) => users.show(target(c))),
+    route('PUT /v1/users/:name', ['user:update'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
+      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, administratorOf(c))),
+    route('POST /v1/users/:name/disable', ['user:update'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, administratorOf(c))),
+    route('POST /v1/users/:name/enable', ['user:update'], 'user.enable', noBody, (c) => users.enable(target(c), administratorOf(c))),
+    route('POST /v1/users/:name/reset', ['user:update'], 'user.reset', noBody, (c) => users.reset(target(c), administratorOf(c))),
+    route('DELETE /v1/users/:name', ['user:delete'], 'user.delete', noBody, (c) => users.remove(target(c), administratorOf(c))),
 
     route('POST /v1/invitation', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.facts(body.token)),
+    route('POST /v1/invitation/password', ['viewer'], 'invitation.open', z.strictObject({ token, password }), ({ body }) => enrolment.checkPassword(body.token, body.password)),
     route('POST /v1/invitation/totp', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginTotp(invited(body))),
     route('POST /v1/invitation/passkey', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginPasskey(invited(body))),
     route('POST /v1/invitation/accept', ['viewer'], 'invitation.accept', z.strictObject({ token, password: password.optional(), device }), ({ body, caller }) =>
@@ -66,7 +67,7 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
 
     route('GET /v1/account', ['viewer'], 'account.show', noBody, async (c) => {
       const who = await account(c, false);
-      return { ...(await users.show(who.user)), via: who.via, fresh: isFreshNow(() => requireFresh(who, clock())), passkeys: enrolment.allowsPasskeys() };
+      return { ...(await users.show(who.user)), via: who.via, fresh: isFresh(who, clock()), passkeys: enrolment.allowsPasskeys() };
     }),
     route('POST /v1/account/totp', ['viewer'], 'mfa_device.add', noBody, async (c) => enrolment.beginTotp({ kind: 'user', user: (await account(c, true)).user })),
     route('POST /v1/account/passkey', ['viewer'], 'mfa_device.add', noBody, async (c) => enrolment.beginPasskey({ kind: 'user', user: (await account(c, true)).user })),
@@ -83,13 +84,8 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
   ];
 }
 
-function isFreshNow(check: () => void): boolean {
-  try {
-    check();
-    return true;
-  } catch {
-    return false;
-  }
+export function administratorOf({ principal, caller }: Pick<Context<unknown>, 'principal' | 'caller'>): Administrator {
+  return { ...caller, roles: principal.kind === 'user' ? principal.roles : [] };
 }
 
 export function pathName(text: string | undefined): string {

@@ -12,6 +12,8 @@
 import type { Invitation, UserInfo } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Traits } from '#schemas/identity.js';
+import { administersEverything } from '#schemas/policy/administration.js';
+import type { Role } from '#schemas/role.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Directory } from '../directory.js';
@@ -40,6 +42,11 @@ export interface Grants {
   readonly traits: Traits;
 }
 
+/** Who acts, and with which roles. */
+export interface Administrator extends Caller {
+  readonly roles: readonly Role[];
+}
+
 export class Users {
   readonly #parts: UsersParts;
 
@@ -58,9 +65,9 @@ export class Users {
   }
 
   /** Throws USER_EXISTS, LOCKED while certificates of a removed user of this name may live, BAD_REQUEST for unknown roles. */
-  async add(name: string, grants: Grants, caller: Caller): Promise<Invitation> {
-    this.#checkRoles(grants.roles);
-    this.#checkName(name);
+  async add(name: string, grants: Grants, caller: Administrator): Promise<Invitation> {
+    this.checkGrants(name, grants.roles, caller);
+    mayGiveTraits(caller, name, grants.traits, {});
     const now = this.#parts.clock();
     const invitation = newInvitation(this.#parts.web, name, now);
     await this.#parts.records.act([auditRow(now, caller, { event: 'user.create', target: name, data: { ...grants, kind: 'local' } })], async (tx) => {
@@ -70,11 +77,13 @@ export class Users {
     return invitation.shown;
   }
 
-  async edit(name: string, grants: Partial<Grants>, caller: Caller): Promise<UserInfo> {
+  async edit(name: string, grants: Partial<Grants>, caller: Administrator): Promise<UserInfo> {
     const user = await this.#known(name);
     if (user.kind === 'sso') throw new StenoError('USER_NOT_LOCAL', name);
     const next: Grants = { roles: grants.roles ?? user.roles, traits: grants.traits ?? user.traits };
     this.#checkRoles(next.roles);
+    mayHandle(caller, [...user.roles, ...next.roles]);
+    mayGiveTraits(caller, name, next.traits, user.traits);
     if (name === caller.actor && this.#administers(user.roles) && !this.#administers(next.roles)) {
       throw new StenoError('BAD_REQUEST', 'roles: you would take from yourself the right to administer');
     }
@@ -82,36 +91,37 @@ export class Users {
     return this.show(name);
   }
 
-  async disable(name: string, reason: string, caller: Caller): Promise<void> {
-    await this.#known(name);
+  async disable(name: string, reason: string, caller: Administrator): Promise<void> {
+    mayHandle(caller, (await this.#known(name)).roles);
     notSelf(name, caller, 'disable');
     await this.#act({ event: 'user.disable', target: name, data: { reason } }, caller, async (tx, now) => {
       await setDisabled(tx, name, now);
       await endSessions(tx, name);
-      await lockOut(tx, name, `disabled${reason === '' ? '' : `: ${reason}`}`, caller, now, null);
+      await lockOut(tx, name, `disabled${reason === '' ? '' : `: ${reason}`}`, caller.actor, now, null);
     });
   }
 
-  async enable(name: string, caller: Caller): Promise<void> {
-    await this.#known(name);
+  async enable(name: string, caller: Administrator): Promise<void> {
+    mayHandle(caller, (await this.#known(name)).roles);
     await this.#act({ event: 'user.enable', target: name }, caller, async (tx) => {
       await setDisabled(tx, name, null);
-      await tx.deleteFrom('locks').where('id', '=', lockId(name)).execute();
+      await liftLock(tx, name);
     });
   }
 
-  async remove(name: string, caller: Caller): Promise<void> {
-    await this.#known(name);
+  async remove(name: string, caller: Administrator): Promise<void> {
+    mayHandle(caller, (await this.#known(name)).roles);
     notSelf(name, caller, 'remove');
     await this.#act({ event: 'user.delete', target: name }, caller, async (tx, now) => {
       await deleteUser(tx, name);
-      await lockOut(tx, name, 'removed', caller, now, now + LONGEST_CERTIFICATE_MS);
+      await lockOut(tx, name, 'removed', caller.actor, now, now + LONGEST_CERTIFICATE_MS);
     });
   }
 
   /** A new invitation; what the user signed in with until now no longer counts. Throws USER_NOT_LOCAL. */
-  async reset(name: string, caller: Caller): Promise<Invitation> {
+  async reset(name: string, caller: Administrator): Promise<Invitation> {
     const user = await this.#known(name);
+    mayHandle(caller, user.roles);
     if (user.kind !== 'local') throw new StenoError('USER_NOT_LOCAL', name);
     const invitation = newInvitation(this.#parts.web, name, this.#parts.clock());
     await this.#act({ event: 'user.reset', target: name }, caller, async (tx, now) => {
@@ -119,6 +129,18 @@ export class Users {
       await insertInvitation(tx, invitation.hash, name, caller.actor, now, invitation.expires_at);
     });
     return invitation.shown;
+  }
+
+  /** Whether the caller may give these roles to a new user of this name. Throws BAD_REQUEST, ACCESS_DENIED, LOCKED. */
+  checkGrants(name: string, roles: readonly string[], caller: Administrator): void {
+    this.#checkRoles(roles);
+    mayHandle(caller, roles);
+    this.#checkName(name);
+  }
+
+  /** Whether the caller may handle a user of these roles. Throws ACCESS_DENIED. */
+  checkHandles(roles: readonly string[], caller: Administrator): void {
+    mayHandle(caller, roles);
   }
 
   /** One transaction with its audit row, then the new state is told. */
@@ -173,12 +195,34 @@ function newInvitation(web: string, user: string, now: number): { readonly hash:
   return { hash: hashOf(token), expires_at, shown: { user, link: `${web}/invitation#${token}`, expires_at } };
 }
 
+/**
+ * Whoever does not administer everything handles only users with no role but their own, and gives none but those: an
+ * invitation is a way in, with all that its user may do. Throws ACCESS_DENIED.
+ */
+function mayHandle({ roles }: Administrator, handled: readonly string[]): void {
+  if (administersEverything(roles)) return;
+  const more = handled.find((name) => !roles.some((role) => role.name === name));
+  if (more !== undefined) throw new StenoError('ACCESS_DENIED', `you do not hold the role ${more} yourself`);
+}
+
+/** Templates and expressions of roles turn traits into logins and nodes: a role that one holds may give more by them. Throws ACCESS_DENIED. */
+function mayGiveTraits({ actor, roles }: Administrator, name: string, traits: Traits, before: Traits): void {
+  if (administersEverything(roles)) return;
+  if (name === actor) throw new StenoError('ACCESS_DENIED', 'you cannot manage yourself');
+  if (JSON.stringify(traits) !== JSON.stringify(before)) throw new StenoError('ACCESS_DENIED', 'traits are given by those who administer everything');
+}
+
 function notSelf(name: string, caller: Caller, verb: string): void {
   if (name === caller.actor) throw new StenoError('BAD_REQUEST', `you cannot ${verb} yourself`);
 }
 
-async function lockOut(tx: Tx, name: string, reason: string, caller: Caller, now: number, expiresAt: number | null): Promise<void> {
-  await putLock(tx, { id: lockId(name), target_kind: 'user', target: name, reason, expires_at: expiresAt }, caller.actor, now);
+/** The lock that goes with being disabled, removed or found out: it reaches live sessions. */
+export async function lockOut(tx: Tx, name: string, reason: string, by: string, now: number, expiresAt: number | null): Promise<void> {
+  await putLock(tx, { id: lockId(name), target_kind: 'user', target: name, reason, expires_at: expiresAt }, by, now);
+}
+
+export async function liftLock(tx: Tx, name: string): Promise<void> {
+  await tx.deleteFrom('locks').where('id', '=', lockId(name)).execute();
 }
 
 /** The lock that belongs to a user's being disabled or removed: at most 63 characters, as all ids. */

@@ -19,6 +19,8 @@ interface UpOptions {
   readonly webListen: string;
   readonly webAddress?: string;
   readonly webProxy: readonly string[];
+  readonly tunnelListen?: string;
+  readonly tunnelAddress?: string;
   readonly objects?: string;
   readonly state?: string;
   readonly clusterName?: string;
@@ -38,6 +40,8 @@ export function upCommand(): Command {
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
     .option('--web-address <url>', 'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT', webAddress)
     .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
+    .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
+    .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
@@ -69,6 +73,7 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
         {
           dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen,
           webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
+          tunnelListen: options.tunnelListen, tunnelAddress: options.tunnelAddress,
           state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
           node: options.node ? (options.nodeName ?? null) : false,
         },
@@ -132,6 +137,7 @@ ${styled(out, env, 'green', '●')} ${bold(`Steno ${run.version} is running`)}  
 
   SSH gateway  ${run.ssh}
   Viewer       ${run.web}
+  Agents       ${run.tunnel}
   Node         ${run.node ?? dim('none; register one with `steno nodes add`')}
   Data         ${data}
   Logs         ${data}/logs

@@ -29,6 +29,8 @@ import { reserve } from './ports.js';
 import { startStage } from './supervisor.js';
 import type { Stage } from './supervisor.js';
 
+const DEFAULT_TUNNEL_PORT = 8024;
+
 export interface MachineOptions {
   readonly dir: DataDir;
   readonly version: string;
@@ -37,6 +39,8 @@ export interface MachineOptions {
   /** How people reach the page; null: by the name of this machine's loopback. */
   readonly webAddress: string | null;
   readonly webProxies: readonly string[];
+  readonly tunnelListen: string | undefined;
+  readonly tunnelAddress: string | undefined;
   readonly objects: string | undefined;
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
@@ -75,6 +79,8 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
   try {
     await outlive(orphans, log);
     const ssh = await reserve(options.sshListen, '--ssh-listen');
+    const { host, port } = splitAddress(options.sshListen);
+    const tunnel = await reserve(options.tunnelListen ?? `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? 0 : DEFAULT_TUNNEL_PORT}`, '--tunnel-listen');
     const web = await reserve(options.webListen, '--web-listen');
     const [authority, ingest, agent] = await Promise.all(['authority', 'ingest', 'agent'].map((name) => reserve('127.0.0.1:0', name)));
     const sub = (name: string): string => {
@@ -103,11 +109,11 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     });
     const services = { socket: dir.socket, authority: authorityUrl };
     await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });
-    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl });
-    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node });
+    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl, tunnelListen: tunnel, ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }) });
+    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
     const run: RunFile = {
-      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, authority: authorityUrl,
-      ingest: ingestUrl, socket: dir.socket, node, processes: pidsOf(stages),
+      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
+      ingest: ingestUrl, socket: dir.socket, node, fips: options.fips, processes: pidsOf(stages),
     };
     writeRunFile(dir, run);
     for (const stage of stages) stage.onRestart(() => writeRunFile(dir, { ...run, processes: pidsOf(stages) }));

@@ -88,7 +88,7 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
   const viewer = await startViewer(
     { listen: config.webListen, webRoot: config.webRoot, version: config.version, addresses: config.addresses, proxies: config.webProxies },
     {
-      objects, events, authority, requests: new RequestVerifier(() => authority.current(), { clock }),
+      objects, events, authority, nodes: () => authority.current().nodes, requests: new RequestVerifier(() => authority.current(), { clock }),
       live: {
         url: `wss://${config.ingestListen}`,
         // Asked at each connection: certificates are renewed meanwhile.

@@ -13,7 +13,7 @@ import type { Profile } from '../home.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
 import { askSecret } from '../secret-prompt.js';
 import { freshTrust, refreshTrust } from '../trust.js';
-import { readHostKeys } from './cluster.js';
+import { readHostKeys } from './host-keys.js';
 
 const NAMES = ['ssh-user', 'ssh-host', 'recording', 'x509-user', 'x509-service'];
 

@@ -74,8 +74,9 @@ function proxyOf(options: LoginOptions, home: Home): PublicWeb | null {
   return openPublicWeb(profile.web, ca ?? profile.web_ca);
 }
 
-async function loginBySocket(options: LoginOptions, home: Home): Promise<void> {
+async function loginBySocket(options: LoginOptions, usual: Home): Promise<void> {
   const run = readRunFile(dataDir(options.data));
+  const home = run.fips ? openHome(process.env, run) : usual;
   const key = keyOf(home);
   const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
   const profile = keepLogin(home, result, run);
@@ -88,7 +89,7 @@ async function loginByBrowser(options: LoginOptions, home: Home, web: PublicWeb)
   if (options.web === true) throw new StenoError('USAGE', '--web prints a link of the Steno on this machine; with --proxy, sign in at that address');
   const key = keyOf(home);
   const begun = await web.post<DeviceLoginStart>('/api/login/device', {
-    public_key: formatPublicLine(key.publicBlob), client: clientName(), ...(options.user === undefined ? {} : { user: options.user }), ...(options.auth === undefined ? {} : { auth: options.auth }),
+    public_key: formatPublicLine(key.publicBlob), tls_key: tlsPublicKey(home), client: clientName(), ...(options.user === undefined ? {} : { user: options.user }), ...(options.auth === undefined ? {} : { auth: options.auth }),
   });
   const { err, env } = standardOutput;
   err.write(`Open  ${styled(err, env, 'cyan', visible(begun.verification_uri_complete))}\n`);

@@ -10,7 +10,7 @@ import { openVerifier } from '#runtime/verifier.js';
 import { openClient } from '../client.js';
 import { openHome, readProfile } from '../home.js';
 import { bytes, clock, failure, json, moment, standardOutput, styled, visible } from '../output.js';
-import { readHostKeys } from './cluster.js';
+import { readHostKeys } from './host-keys.js';
 
 /** A recording that is verified is held in memory whole. */
 const MAX_VERIFY_BYTES = 1 << 30;

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { explanation } from './access.js';
-import { readHostKeys } from './cluster.js';
+import { readHostKeys } from './host-keys.js';
 import { parseOffset } from './play.js';
 import { parseLimit, parseMoment } from './sessions.js';
 

@@ -2,6 +2,7 @@
  * Who is admitted: the authentication protocol (RFC 4252) for OpenSSH user certificates and nothing else.
  *
  *     idle ──service ssh-userauth──► asking ──certificate and proof of possession──► admitted
+ *                                      │    └──and a second factor, by policy──► waiting ──confirmed──► admitted
  *                                      └──six refusals, or nonsense──► disconnected
  *
  * A refusal is told as a banner, which OpenSSH, PuTTY and Dropbear print, once for each code. A bare key may be the
@@ -14,6 +15,7 @@ import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
 import { parseTarget, PRINCIPAL_ANY } from '#schemas/identity.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
+import { isPermittedKey } from '#runtime/ssh/algorithms.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
@@ -24,7 +26,7 @@ import { verifyRepeated } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
 import { assertAdmitted } from './authorization.js';
 import { message, MSG } from './messages.js';
-import { explain } from './refusal.js';
+import { asStenoError, explain } from './refusal.js';
 import type { Transport } from './transport.js';
 
 /** Through which door a connection came: the gateway itself, or a channel of an admitted connection to a node. */
@@ -40,6 +42,8 @@ export interface Admitted {
   readonly blob: Buffer;
   readonly source: string;
   readonly destination: Destination;
+  /** Where the policy asks for a second factor for this session: the approval, for the session certificate. */
+  readonly confirmation: string | null;
 }
 
 export interface AdmissionDeps {
@@ -47,6 +51,11 @@ export interface AdmissionDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
+  /**
+   * Null where certificate and key are enough; else what the session certificate needs beside them, once the user has
+   * confirmed. `tell` shows lines to the user meanwhile. Rejects with the refusal.
+   */
+  confirm(admitted: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null;
   refused(code: ErrorCode, detail: string, userName: string): void;
 }
 
@@ -76,7 +85,9 @@ export class Admission {
   readonly #deps: AdmissionDeps;
   readonly #admitted: (admitted: Admitted) => void;
   readonly #told = new Set<ErrorCode>();
+  readonly #left = new AbortController();
   #service = false;
+  #waiting = false;
   #refusals = 0;
 
   constructor(transport: Transport, entry: Entry, source: string, deps: AdmissionDeps, admitted: (admitted: Admitted) => void) {
@@ -95,6 +106,7 @@ export class Admission {
       this.#service = true;
       return this.#transport.send(message.serviceAccept('ssh-userauth'));
     }
+    if (this.#waiting) return this.#transport.disconnect(MSG.disconnectProtocolError, 'this waits for the second factor');
     if (type !== MSG.userauthRequest || !this.#service) return this.#transport.disconnect(MSG.disconnectProtocolError, 'authentication comes first');
     const userName = Buffer.from(reader.string('the user name', maxUserName)).toString();
     if (reader.utf8('the service', 64) !== 'ssh-connection') return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
@@ -132,8 +144,33 @@ export class Admission {
       return this.#refuse('CERT_BAD_SIGNATURE', '', userName);
     }
     this.#deps.knownKeys.add(admitted.certificate.publicKey);
+    const confirmation = this.#deps.confirm(admitted, (lines) => this.#transport.send(message.authBanner(`${lines.join('\r\n')}\r\n`)), this.#left.signal);
+    if (confirmation === null) this.#enter(admitted);
+    else void this.#wait(admitted, confirmation, userName);
+  }
+
+  #enter(admitted: Admitted): void {
     this.#transport.send(message.authSuccess());
     this.#admitted(admitted);
+  }
+
+  /** The second factor comes before the client hears that it is in. */
+  async #wait(admitted: Admitted, confirmation: Promise<string>, userName: string): Promise<void> {
+    this.#waiting = true;
+    let refusal: StenoError | undefined;
+    const approval = await confirmation.catch((error: unknown) => {
+      refusal = asStenoError(error);
+      return null;
+    });
+    this.#waiting = false;
+    if (this.#transport.closed) return;
+    if (refusal === undefined) this.#enter({ ...admitted, confirmation: approval });
+    else this.#refuse(refusal.code, refusal.detail ?? '', userName);
+  }
+
+  /** The client is gone. */
+  closed(): void {
+    this.#left.abort();
   }
 
   /** Everything but the proof of possession, so that a client learns the reason before it signs. */
@@ -154,13 +191,14 @@ export class Admission {
       knownCriticalOptions: new Set([...issuer.criticalOptions, 'verify-required']),
     });
     if (!admission.ok) throw new StenoError(admission.code, admission.detail);
+    if (!isPermittedKey(algorithm)) throw new StenoError('KEY_GARBLED', 'in FIPS mode keys are ECDSA or RSA');
     if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'it is offered under another algorithm');
     const identity = issuer.identify(certificate);
     const wanted = destination.kind === 'node' ? destination.login : userName;
     const isOwnName = destination.kind === 'jump' && userName === identity.user;
     if (!isOwnName && !allowsLogin(certificate, wanted)) throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
     assertAdmitted(snapshot, identity, undefined, this.#deps.now());
-    return { identity, certificate, blob, source: this.#source, destination };
+    return { identity, certificate, blob, source: this.#source, destination, confirmation: null };
   }
 
   #refuse(code: ErrorCode, detail: string, userName: string, silent = false): void {

@@ -1,7 +1,7 @@
 /**
  * What the gateway asks of the authority. `current()` throws while nothing was heard of it: then nobody is admitted.
  */
-import type { SessionCertificateRequest, Snapshot } from '#schemas/api.js';
+import type { SessionCertificateRequest, SessionConfirmationRequest, Snapshot } from '#schemas/api.js';
 
 export interface Authority {
   current(): Snapshot;
@@ -9,6 +9,8 @@ export interface Authority {
   onChange(callback: () => void): () => void;
   /** A public key line with the certificate. Rejects ACCESS_DENIED, LOCKED, CERT_*, AUTHORITY_UNREACHABLE. */
   sessionCertificate(request: SessionCertificateRequest): Promise<string>;
+  /** Tells `shown` what the user opens to confirm the session. Rejects SESSION_UNCONFIRMED, or why it cannot be asked. */
+  confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
   /** A host certificate of `name` for the key, both as public key lines. */
   hostCertificate(publicKey: string, name: string): Promise<string>;
 }

@@ -34,6 +34,15 @@ export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Ta
   return { node, decision, roles, remote };
 }
 
+/** Whether a second factor comes before this session. Who may not come in at all is told so later, in words. */
+export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): boolean {
+  try {
+    return authorize(snapshot, identity, target, now).decision.sessionMfa;
+  } catch {
+    return false;
+  }
+}
+
 /**
  * The roles of the certificate, granted ones included. Throws LOCKED for a lock on the user, a role, request or device of
  * the certificate, or the target if there is one; REQUEST_OVER or ACCESS_DENIED when it no longer counts.

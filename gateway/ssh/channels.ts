@@ -8,6 +8,7 @@
 import { StenoError } from '#schemas/errors.js';
 import type { ForwardRequest, SessionRequest } from './channel-requests.js';
 import type { ForwardTap } from './forward-recording.js';
+import type { KernelRecording } from './kernel-recording.js';
 import type { SessionTap } from './session-recording.js';
 
 export const MAX_CHANNELS = 512;
@@ -22,6 +23,8 @@ export interface Channel {
   state: 'opening' | 'open' | 'ended';
   /** Bytes the client takes at present. */
   clientWindow: number;
+  /** Bytes of data that it takes in one message. */
+  clientPacket: number;
   /** Of them, those that a notice of the gateway took: the node thinks it still has them. */
   owed: number;
   /** A message of the node that the client has no room for because of that; at most one, as the node is held meanwhile. */
@@ -31,6 +34,8 @@ export interface Channel {
   clientClosed: boolean;
   nodeClosed: boolean;
   tap: SessionTap | ForwardTap | null;
+  /** Null: the node was not asked to record in its kernel. */
+  kernel: KernelRecording | null;
 }
 
 export function newSession(): SessionRequest {
@@ -39,6 +44,11 @@ export function newSession(): SessionRequest {
 
 export function addEnvironment(request: SessionRequest, name: string, value: string): void {
   if (request.environment.length < maxEnvironment) request.environment.push([name.slice(0, 256), value.slice(0, 1024)]);
+}
+
+/** What one message carries at most, by what the other side says it takes: RFC 4253 has everybody take 32 KiB. */
+export function packetOf(size: number): number {
+  return Math.min(32 * 1024, Math.max(1, size));
 }
 
 export class ChannelTable {
@@ -58,9 +68,10 @@ export class ChannelTable {
     return this.#byNode.get(id);
   }
 
-  add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number): Channel {
+  add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number, clientPacket = 0): Channel {
     const channel: Channel = {
-      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, owed: 0, late: null, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null,
+      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, clientPacket: packetOf(clientPacket), owed: 0, late: null, unanswered: 0,
+      clientClosed: false, nodeClosed: false, tap: null, kernel: null,
     };
     this.identify(channel, openedBy, id);
     this.#all.add(channel);

@@ -1,18 +1,19 @@
 /**
- * The gateway's way to a node: TCP, key exchange, the node's identity, and a certificate for this one login.
+ * The gateway's way to a node: TCP or a tunnel that its agent holds, key exchange, the node's identity, and a certificate for this one login.
  *
  *     connecting ──► keying ──host verified──► asking ──accepted──► reached
  *         │             │                        └──► NODE_REFUSED
  *         │             └──► NODE_HOST_KEY
  *         └──► NODE_UNREACHABLE (also: anything that takes longer than DIAL_LIMIT_MS)
  *
- * The certificate is asked for while the keys are exchanged. Tested in gateway.test.ts against stock sshd.
+ * The certificate is asked for while the keys are exchanged. Tested in gateway.test.ts against stock sshd, and through
+ * tunnels in test/end-to-end/clients.test.ts.
  */
 import { connect } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { SshWriter } from '#schemas/ssh/wire.js';
+import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { certificateType } from '#schemas/ssh/certificate.js';
 import { hostVerifier } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
@@ -20,11 +21,20 @@ import { message, MSG } from './messages.js';
 import { printable } from './refusal.js';
 import { Transport } from './transport.js';
 import { SocketWire } from './wire.js';
+import type { Wire } from './wire.js';
 
 const DIAL_LIMIT_MS = 15_000;
+/** Characters of a node's banners that are kept. */
+const MAX_BANNER = 4096;
+
+/** A stream to the agent of a node. Throws NODE_UNREACHABLE. */
+export type OpenTunnel = (node: NodeRecord, source: string) => Wire;
 
 export interface DialRequest {
   readonly node: NodeRecord;
+  readonly openTunnel: OpenTunnel;
+  /** The user's address. */
+  readonly source: string;
   /** What its host certificate must name; the node's name unless given. */
   readonly hostName?: string;
   readonly login: string;
@@ -40,14 +50,11 @@ export interface DialRequest {
 }
 
 /** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY, NODE_REFUSED, or what `certificate` rejects with. */
-export async function dial({ node, hostName = node.name, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
+export async function dial({ node, openTunnel, source, hostName = node.name, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
   certificate.catch(() => undefined);
-  const address = parseAddress(node.address);
-  if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
-  const socket = connect({ ...address, noDelay: true });
   return new Promise((resolve, reject) => {
     let failure: StenoError | undefined;
-    let hangUp = (): void => void socket.destroy();
+    let hangUp = (): void => undefined;
     const fail = (error: unknown): void => {
       settle();
       hangUp();
@@ -60,11 +67,8 @@ export async function dial({ node, hostName = node.name, login, key, certificate
       signal.removeEventListener('abort', aborted);
     };
     signal.addEventListener('abort', aborted);
-    const unreachable = (error: NodeJS.ErrnoException): void => fail(new StenoError('NODE_UNREACHABLE', `${node.name} at ${node.address} (${error.code ?? 'connection lost'})`));
-    socket.once('error', unreachable);
-    socket.once('connect', () => {
-      socket.off('error', unreachable);
-      const transport = new Transport(new SocketWire(socket), {
+    const speak = (wire: Wire): void => {
+      const transport = new Transport(wire, {
         kind: 'client',
         hostVerifier: hostVerifier({
           hostname: hostName,
@@ -79,6 +83,12 @@ export async function dial({ node, hostName = node.name, login, key, certificate
           switch (payload[0]) {
             case MSG.serviceAccept:
               return void certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
+            case MSG.userauthBanner: {
+              const reader = new SshReader(payload, 'BAD_REQUEST');
+              reader.byte('the type');
+              transport.banner = (transport.banner + Buffer.from(reader.string('the banner')).toString()).slice(0, MAX_BANNER);
+              return undefined;
+            }
             case MSG.userauthSuccess:
               settle();
               return resolve(transport);
@@ -92,8 +102,28 @@ export async function dial({ node, hostName = node.name, login, key, certificate
         closed: (reason) => fail(failure ?? new StenoError('NODE_UNREACHABLE', `${node.name} closed the connection${reason === undefined ? '' : ` (${printable(reason, 128)})`}`)),
       });
       hangUp = () => transport.destroy();
-    });
+    };
+    try {
+      if (node.tunnel_key !== undefined) speak(openTunnel(node, source));
+      else hangUp = connectTo(node, speak, fail);
+    } catch (error) {
+      fail(error);
+    }
   });
+}
+
+/** Answers how to give up while it is not connected. */
+function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (error: StenoError) => void): () => void {
+  const address = parseAddress(node.address);
+  if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
+  const socket = connect({ ...address, noDelay: true });
+  const unreachable = (error: NodeJS.ErrnoException): void => fail(new StenoError('NODE_UNREACHABLE', `${node.name} at ${node.address} (${error.code ?? 'connection lost'})`));
+  socket.once('error', unreachable);
+  socket.once('connect', () => {
+    socket.off('error', unreachable);
+    connected(new SocketWire(socket));
+  });
+  return () => void socket.destroy();
 }
 
 /** The request with its signature at once: asking first whether the certificate would do costs a round trip. */

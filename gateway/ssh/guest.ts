@@ -19,15 +19,18 @@ import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
+import type { Authority } from './authority.js';
 import { dial } from './dial.js';
+import type { OpenTunnel } from './dial.js';
 import { dialCluster } from './dial-cluster.js';
 import { Jump } from './jump.js';
+import type { KernelRecordingDeps } from './kernel-recording.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
-import { asStenoError, explainError, printable } from './refusal.js';
+import { asStenoError, explainError, printable, terminalText } from './refusal.js';
 import { Relay } from './relay.js';
-import type { RelayPermissions } from './relay.js';
+import type { RelayPermissions } from './relay-sides.js';
 import { LimitTimer, realTimers } from './session-limits.js';
 import type { ConnectionCounts } from './session-limits.js';
 import type { SessionCertificates } from './session-certificates.js';
@@ -41,10 +44,12 @@ export interface GuestDeps {
   readonly now: () => number;
   readonly knownKeys: KnownKeys;
   readonly certificates: SessionCertificates;
+  readonly confirmSession: Authority['confirmSession'];
   /** Connections to nodes of every user. */
   readonly connections: ConnectionCounts;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  readonly openTunnel: OpenTunnel;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -93,12 +98,16 @@ export class Guest {
         if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
       },
       drained: () => undefined,
-      closed: () => this.#gone(),
+      closed: () => {
+        if (this.#stage.kind === 'stranger') this.#stage.admission.closed();
+        this.#gone();
+      },
     });
     const admission = new Admission(this.#transport, entry, source, {
       snapshot: () => deps.snapshot(),
       now: deps.now,
       knownKeys: deps.knownKeys,
+      confirm: (admitted, tell, signal) => this.#confirm(admitted, tell, signal),
       refused: (code, detail, userName) => deps.recorder.audit({
         event: 'auth.refused', outcome: 'failure', code, reason: printable(detail, 256), actor: printable(userName, 128), source_address: source,
         node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
@@ -150,13 +159,17 @@ export class Guest {
     });
   }
 
+  #expired({ identity }: Admitted): boolean {
+    return this.#deps.now() >= identity.validBefore * 1000;
+  }
+
   #admit(admitted: Admitted): void {
     if (this.#stage.kind !== 'stranger') return;
     clearTimeout(this.#stage.timer);
     this.#onAdmitted();
     const { destination } = admitted;
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
-    const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
+    const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), expired: () => this.#expired(admitted), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
     this.#stage = { kind: 'jump', jump, admitted };
     this.#transport.events = {
       secured: () => undefined,
@@ -167,6 +180,20 @@ export class Guest {
         this.#gone();
       },
     };
+  }
+
+  /** No stranger any more, though the door is not open yet: it has the time that the user needs at the browser. */
+  #confirm({ identity, blob, source, destination }: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null {
+    const snapshot = this.#deps.snapshot();
+    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now())) return null;
+    if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
+    this.#onAdmitted();
+    const { login, node } = destination;
+    return this.#deps.confirmSession(
+      { login, node, user_certificate: blob.toString('base64'), source_address: source },
+      (url) => tell([`steno: ${login} on ${node} needs your second factor. Within a minute, open`, `steno:   ${printable(url, 512)}`]),
+      signal,
+    );
   }
 
   /** What the client sends meanwhile waits. */
@@ -182,19 +209,25 @@ export class Guest {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
-      const { node, remote, decision: first } = authorize(snapshot, admitted.identity, target, this.#deps.now());
-      this.#giveBack = this.#deps.connections.take(admitted.identity.user, first.limits.maxSessions);
+      const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      this.#giveBack = this.#deps.connections.take(admitted.identity.user, decision.limits.maxSessions);
+      // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
+      const agent = node.kind === 'agent' && remote === undefined;
+      if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
+      const dialledAt = performance.now();
       const request = {
-        node, login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        node, openTunnel: this.#deps.openTunnel, source: this.#source,
+        login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
         hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
       };
       const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));
       if (client.closed) return transport.end();
       // What was allowed when the dial began may be locked by now; the snapshots meanwhile passed this guest by.
       try {
+        const delayMs = performance.now() - dialledAt;
         const latest = this.#deps.snapshot() ?? snapshot;
         const identity = identityNow(admitted.identity, admitted.certificate, latest);
-        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()), transport);
+        this.#relay(admitted, target, authorize(latest, identity, target, this.#deps.now()), transport, { agent, delayMs });
       } catch (error) {
         transport.end();
         throw error;
@@ -205,7 +238,10 @@ export class Guest {
     client.release(HOLD.dial);
   }
 
-  #relay(admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport): void {
+  #relay(
+    admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport,
+    way: Pick<KernelRecordingDeps, 'agent' | 'delayMs'>,
+  ): void {
     const { identity } = admitted;
     const limits: LimitTimer = new LimitTimer(Number(admitted.certificate.validBefore) * 1000, realTimers(this.#deps.now), {
       warn: (line) => relay.notice(line),
@@ -222,6 +258,12 @@ export class Guest {
       facts: {
         user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
+      },
+      banner: terminalText(node.banner),
+      expired: () => this.#expired(admitted),
+      kernel: {
+        enhanced: decision.enhanced, ...way, now: this.#deps.now,
+        audit: (entry) => this.#deps.recorder.audit({ actor: identity.user, source_address: this.#source, node: target.node, login: target.login, ...entry }),
       },
       track: (closing) => this.#deps.track(closing),
     }, () => this.#gone());

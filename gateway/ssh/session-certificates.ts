@@ -24,20 +24,28 @@ export class SessionCertificates {
     this.#now = now;
   }
 
-  of({ identity, blob, source }: Admitted, login: string, node: string): Promise<Buffer> {
+  of(admitted: Admitted, login: string, node: string): Promise<Buffer> {
+    const { identity, blob, source } = admitted;
+    // A confirmed session has a certificate of its own: another session needs another confirmation.
+    if (admitted.confirmation !== null) return this.#ask(admitted, login, node);
     const id = [createHash('sha256').update(blob).digest('base64'), login, node, source].join(' ');
     const now = this.#now();
     const kept = this.#kept.get(id);
     if (kept !== undefined && now < kept.until) return kept.blob;
-    const fresh = this.#authority.sessionCertificate({
-      user: identity.user, login, node, source_address: source,
-      public_key: formatPublicLine(this.key.publicBlob), user_certificate: blob.toString('base64'),
-    }).then((line) => Buffer.from(parseAuthorizedLine(line).blob));
+    const fresh = this.#ask(admitted, login, node);
     fresh.catch(() => this.#kept.delete(id));
     this.#kept.delete(id);
     this.#kept.set(id, { blob: fresh, until: Math.min(now + KEEP_MS, identity.validBefore * 1000) });
     if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
     return fresh;
+  }
+
+  async #ask({ identity, blob, source, confirmation }: Admitted, login: string, node: string): Promise<Buffer> {
+    const line = await this.#authority.sessionCertificate({
+      user: identity.user, login, node, source_address: source,
+      public_key: formatPublicLine(this.key.publicBlob), user_certificate: blob.toString('base64'), ...(confirmation === null ? {} : { confirmation }),
+    });
+    return Buffer.from(parseAuthorizedLine(line).blob);
   }
 
   /** After locks or roles changed, the authority is asked anew. */

@@ -34,7 +34,9 @@ export interface RecordingSource {
 export interface EventBatch {
   /** Unique per sender; the same for every resend. */
   readonly id: string;
-  /** JSON array of audit rows, at most 512 KiB. */
+  /** Rows of the kernel, from agents; audit rows when left out. */
+  readonly table?: 'kernel';
+  /** JSON array of rows, at most 1 MiB with its header. */
   readonly payload: Uint8Array;
 }
 

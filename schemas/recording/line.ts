@@ -82,6 +82,8 @@ export type StreamFact =
   | { readonly fact: 'forward_close'; readonly channel: number }
   /** One file operation of sftp, scp or rsync. Sizes in bytes; `sha256` (hex) only where the whole content passed. */
   | FileFact
+  /** From here on the node recorded what the session did in its kernel; its clock differs by `error_ms` at most. */
+  | { readonly fact: 'kernel'; readonly classes: readonly string[]; readonly error_ms: number }
   /** The whole of one direction of one stream, whether or not its bytes were kept. */
   | { readonly fact: 'total'; readonly stream: StreamName; readonly channel?: number; readonly bytes: number; readonly sha256: string };
 
@@ -114,11 +116,15 @@ export interface Gap {
     /** The gateway died; the recording was closed by its successor. */
     | 'interrupted'
     /** More file operations than the recorder follows at a time. */
-    | 'file_operations';
+    | 'file_operations'
+    /** Of what the session did in the kernel, `count` events from `from` to `to` (ms of session time) are not in the event log. */
+    | 'kernel_events';
   readonly stream?: StreamName;
   readonly channel?: number;
   readonly bytes?: number;
   readonly count?: number;
+  readonly from?: number;
+  readonly to?: number;
   readonly detail?: string;
 }
 

@@ -10,6 +10,7 @@
  */
 import { StenoError } from '#schemas/errors.js';
 import { sessionIdPattern } from '#schemas/rows.js';
+import { KERNEL_BLOCKS } from '#schemas/kernel.js';
 import type { AuditRow, EventRow, EventTable, EventTables, SessionRow } from '#schemas/rows.js';
 import { columns, decodeRow, encodeRows, insertColumns, selectColumns, formatMoment } from './columns.js';
 import { Conditions, decodeCursor, encodeCursor, momentCursor, placeCursor } from './conditions.js';
@@ -114,11 +115,15 @@ export class ClickHouseEventStore implements EventStore {
   }
 
   async events(query: EventQuery): Promise<Page<EventRow>> {
-    const { from, to, limit, cursor, kinds, order, ...filters } = parseQuery(eventQuery, query);
+    const { from, to, limit, cursor, kinds, order, source, only, after, ...filters } = parseQuery(eventQuery, query);
     const build = (): Conditions => {
       const conditions = new Conditions();
       for (const [name, value] of Object.entries(filters)) conditions.equals(name, value);
       if (kinds !== undefined) conditions.add('kind IN {kinds:Array(String)}', { kinds });
+      if (source !== undefined) conditions.add(`block ${source === 'kernel' ? '>=' : '<'} {kernel_blocks:UInt32}`, { kernel_blocks: KERNEL_BLOCKS });
+      if (only !== undefined) conditions.add("NOT (kind = 'file' AND name = 'open' AND reason IN ('read', 'read,directory'))", {});
+      if (only === 'changes') conditions.add("kind != 'fork'", {});
+      if (after !== undefined) conditions.add('(block, `index`) > ({after_block:UInt32}, {after_index:UInt32})', { after_block: after.block, after_index: after.index });
       conditions.between('at', from, to);
       return conditions;
     };

@@ -73,6 +73,12 @@ export interface EventQuery extends Range, Place {
   readonly sha256?: string | undefined;
   readonly address?: string | undefined;
   readonly order?: 'newest' | 'session' | undefined;
+  /** What the recording's lines say, or what the kernel of the node told; left out: both. */
+  readonly source?: 'recording' | 'kernel' | undefined;
+  /** `changes`: no forks, and no files that were only opened to read; `tree`: those files are left out. */
+  readonly only?: 'changes' | 'tree' | undefined;
+  /** With `order` 'session': behind this place. */
+  readonly after?: { readonly block: number; readonly index: number } | undefined;
 }
 
 /** Newest first. */
@@ -161,6 +167,9 @@ export const eventQuery = z.strictObject({
   kinds: z.array(z.enum(eventKinds)).min(1).max(eventKinds.length).optional(),
   path: filter, sha256: filter, address: filter,
   order: z.enum(['newest', 'session']).default('newest'),
+  source: z.enum(['recording', 'kernel']).optional(),
+  only: z.enum(['changes', 'tree']).optional(),
+  after: z.strictObject({ block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) }).optional(),
 });
 export const auditQuery = z.strictObject({
   ...range, session, event: filter, actor: filter, node: filter, code: filter,

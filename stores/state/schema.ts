@@ -112,6 +112,10 @@ export interface SignInLinkTable {
   user: string;
   expires_at: Moment;
   used_at: Moment | null;
+  /** The web session ends then at the latest: with the certificate that asked for the link. */
+  session_until: Generated<Moment | null>;
+  /** The device of the second factor of that certificate. */
+  mfa: Generated<string | null>;
 }
 
 export interface WebSessionTable {
@@ -304,6 +308,8 @@ export interface DeviceLoginTable {
   hash: string;
   user_code: string;
   public_key: string;
+  /** SPKI PEM of a TLS key to be certified, too. */
+  tls_key: string | null;
   /** What the client says of itself: shown, never believed. */
   client: string;
   source: string;
@@ -345,12 +351,71 @@ export interface BotInstanceTable {
   public_key: string;
   /** Counts renewals; a copy that renews makes two of one generation. */
   generation: number;
+  /** SHA-256 of what the last renewal called itself, so that it can be asked again. */
+  attempt: string | null;
   joined_at: Moment;
   renewed_at: Moment;
   /** End of the last certificate: later nothing can be renewed. */
   expires_at: Moment;
   source: string;
   stopped_at: Moment | null;
+}
+
+/** A token that machines join with. */
+export interface JoinTokenTable {
+  id: string;
+  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  public_key: string;
+  /** Those every node gets that joins with it. */
+  labels: Json;
+  /** Patterns of the labels that such a node may choose itself, an array. */
+  node_labels: Json;
+  uses_left: number;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+}
+
+/** Nonces given out for joins and not used yet. */
+export interface JoinNonceTable {
+  nonce: string;
+  expires_at: Moment;
+}
+
+/** What is known of a node that joined by token; its row in `nodes` is what everybody sees. */
+export interface JoinedNodeTable {
+  node: string;
+  /** Id of the token, which may be gone. */
+  token: string;
+  /** The node's service key: base64 of its SPKI in DER. */
+  service_key: string;
+  /** Its SHA-256, lower-case hex. */
+  key_hash: string;
+  ssh: 'service' | 'openssh';
+  token_labels: Json;
+  node_labels: Json;
+  /** What the node last said of itself and may say. */
+  own_labels: Json;
+  joined_at: Moment;
+  /** The time of its last report: older ones count no more. */
+  said_at: Moment;
+}
+
+/** Who keeps connections to nodes: gateways their tunnels, authorities the watches of agents. */
+export interface NodeHolderTable {
+  /** As a service is named, `gateway/name`. */
+  holder: string;
+  /** Of this run of the holder: links of an earlier run are void. */
+  epoch: string;
+  /** `host:port` at which agents reach it; empty for authorities. */
+  address: string;
+  seen_at: Moment;
+}
+
+export interface NodeLinkTable {
+  node: string;
+  holder: string;
+  since: Moment;
 }
 
 export interface TrustedClusterTable {
@@ -368,6 +433,30 @@ export interface OwnClusterTable {
   /** `host:port`, an array. */
   gateways: Json;
   updates: string | null;
+}
+
+export interface ConnectorTable {
+  name: string;
+  /** The document without its secrets. */
+  document: Json;
+  /** A client secret, or the key towards a SAML provider; JSON, encrypted by the authority. */
+  secret_sealed: Uint8Array;
+  updated_at: Moment;
+}
+
+export interface SsoAssertionTable {
+  /** SHA-256 of connector and id of an assertion that was taken. */
+  hash: string;
+  /** From then on it would be refused as stale. */
+  expires_at: Moment;
+}
+
+export interface SsoSubjectTable {
+  user: string;
+  connector: string;
+  /** How the provider names the person for good. */
+  subject: string;
+  bound_at: Moment;
 }
 
 export interface StateSchema {
@@ -391,6 +480,11 @@ export interface StateSchema {
   gateways: GatewayTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
+  join_tokens: JoinTokenTable;
+  join_nonces: JoinNonceTable;
+  joined_nodes: JoinedNodeTable;
+  node_holders: NodeHolderTable;
+  node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
   trusted_clusters: TrustedClusterTable;
   own_cluster: OwnClusterTable;
@@ -404,6 +498,9 @@ export interface StateSchema {
   session_confirmations: SessionConfirmationTable;
   bot_tokens: BotTokenTable;
   bot_instances: BotInstanceTable;
+  connectors: ConnectorTable;
+  sso_assertions: SsoAssertionTable;
+  sso_subjects: SsoSubjectTable;
 }
 
 export type Row<T extends keyof StateSchema> = Selectable<StateSchema[T]>;

@@ -9,10 +9,13 @@ import type { Viewer } from './client-tools.js';
 import { Steno } from './machine.js';
 import { freePort, startStockNode } from './stock-node.js';
 import type { StockNode } from './stock-node.js';
+import { startTunnelNode } from './tunnel-node.js';
+import type { TunnelNode } from './tunnel-node.js';
 
 const python = '/usr/bin/python3';
 const steno = new Steno();
 let stock: StockNode;
+let behind: TunnelNode;
 let echo: Awaited<ReturnType<typeof echoServer>>;
 let gateway: Awaited<ReturnType<typeof gatewayOf>>;
 let viewer: Viewer;
@@ -33,7 +36,7 @@ async function leaves(client: string, expected: readonly Partial<SessionInfo>[],
 beforeAll(async () => {
   await steno.start();
   await steno.json('login', '--data', steno.data);
-  [stock, echo, gateway] = await Promise.all([startStockNode(steno, 'stock'), echoServer(), gatewayOf(steno)]);
+  [stock, behind, echo, gateway] = await Promise.all([startStockNode(steno, 'stock'), startTunnelNode(steno, 'behind'), echoServer(), gatewayOf(steno)]);
   viewer = viewerOf(steno);
   const home = file('home');
   writeFileSync(file('plain_config'), [
@@ -42,11 +45,12 @@ beforeAll(async () => {
 });
 afterAll(async () => {
   await stock?.stop();
+  await behind?.stop();
   await echo?.close();
   await steno.dispose();
 });
 
-describe.each(['local', 'stock'])('through the gateway to node %s', (node) => {
+describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (node) => {
   const login = steno.login;
   const host = `${login}@${node}.steno`;
   const exec = (exit_code: number, more: Partial<SessionInfo> = {}): Partial<SessionInfo> => ({ node, login, kind: 'exec', tty: false, exit_code, ...more });

@@ -20,7 +20,7 @@ describe('from ssh to replay', () => {
 
   it('says where everything is and which lines to paste next', () => {
     expect(steno.printed).toMatch(/SSH gateway +127\.0\.0\.1:\d+/);
-    expect(steno.printed).toMatch(/http:\/\/127\.0\.0\.1:\d+\/#sign-in=[A-Za-z0-9_-]{40,}/);
+    expect(steno.printed).toMatch(/http:\/\/localhost:\d+\/#sign-in=[A-Za-z0-9_-]{40,}/);
     expect(steno.printed).toContain(`steno login --data ${steno.data}`);
     expect(existsSync(join(steno.data, 'run.json'))).toBe(true);
   });

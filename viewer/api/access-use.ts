@@ -2,14 +2,14 @@
 import type { AccessUse } from '#schemas/access-review.js';
 import { StenoError } from '#schemas/errors.js';
 import type { EventStore } from '#stores/events/contract.js';
-import { requireAll } from './access.js';
+import { requireReading } from './access.js';
 import type { Viewer } from './access.js';
 
 const MAX_ROWS = 100_000;
 
 /** Throws ACCESS_DENIED, or QUERY_TOO_HEAVY where there is more than one answer can hold. */
 export async function accessUse(events: EventStore, viewer: Viewer, _query: object): Promise<readonly AccessUse[]> {
-  requireAll(viewer, 'who used what');
+  requireReading(viewer, 'access');
   const { rows, truncated } = await events.readOnlySql(
     'SELECT user, node, login, toUnixTimestamp64Milli(max(started_at)), count() FROM sessions GROUP BY user, node, login ORDER BY user, node, login',
     { maxRows: MAX_ROWS, maxSeconds: 30 },

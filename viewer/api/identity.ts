@@ -11,11 +11,8 @@ import type { WebIdentity } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import type { UserIdentity } from '#schemas/identity.js';
-import { sessionScope } from '#schemas/policy/session.js';
-import type { SessionScope } from '#schemas/policy/session.js';
-import type { Role } from '#schemas/role.js';
 import type { Caller, ReceivedRequest } from '#runtime/request-auth.js';
-import type { View, Viewer } from './access.js';
+import type { Access, Viewer } from './access.js';
 import { Lru } from './lru.js';
 
 export interface ViewerAuthority {
@@ -33,8 +30,8 @@ export interface ViewerAuthority {
 
 export interface RequestVerifying {
   verify(request: ReceivedRequest): Caller;
-  /** Throws when a caller of before would be refused now. */
-  recheck(identity: UserIdentity): void;
+  /** A caller of before, by what roles are now; throws when they would be refused. */
+  recheck(identity: UserIdentity): Caller;
 }
 
 export interface IncomingFacts {
@@ -47,8 +44,8 @@ export interface IncomingFacts {
 
 export interface Identified extends Viewer {
   readonly by: 'cookie' | 'signature';
-  /** Throws when who signed would be refused now; free for a cookie, which is asked for anew. */
-  readonly recheck: () => void;
+  /** The same person by what roles are now; throws when they would be refused. */
+  readonly recheck: () => Promise<Viewer>;
   /** ms since 1970, from which the identity no longer counts. */
   readonly expiresAt: number;
 }
@@ -60,12 +57,14 @@ const REMEMBER_MAX = 1_000;
 export class Identities {
   readonly #authority: ViewerAuthority;
   readonly #requests: RequestVerifying;
+  readonly #access: Access;
   readonly #clock: () => number;
   readonly secure: boolean;
   readonly #known = new Lru<{ readonly identity: Identified; readonly until: number }>(REMEMBER_MAX);
 
   /** `secure`: the page is served over TLS, so the cookie never goes without. */
-  constructor(authority: ViewerAuthority, requests: RequestVerifying, clock: () => number, secure = false) {
+  constructor(authority: ViewerAuthority, requests: RequestVerifying, access: Access, clock: () => number, secure = false) {
+    this.#access = access;
     this.secure = secure;
     this.#authority = authority;
     this.#requests = requests;
@@ -84,7 +83,7 @@ export class Identities {
   /** A web session that the authority has just begun. */
   begin(web: WebIdentity): { readonly identity: Identified; readonly cookie: string } {
     const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
-    return { identity: fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }) };
+    return { identity: this.#fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }) };
   }
 
   async signOut(cookieHeader: string | undefined, client: string): Promise<void> {
@@ -100,7 +99,8 @@ export class Identities {
       const { identity, roles } = this.#requests.verify({
         method: request.method, target: request.target, authorization: request.authorization, body: new Uint8Array(0), sourceAddress: request.sourceAddress,
       });
-      return { ...viewerOf(identity.user, roles), by: 'signature', expiresAt: identity.validBefore * 1000, recheck: () => this.#requests.recheck(identity) };
+      const viewer = (now: Caller): Viewer => this.#access.viewer({ user: now.identity.user, traits: now.identity.traits, roles: now.roles });
+      return { ...viewer({ identity, roles }), by: 'signature', expiresAt: identity.validBefore * 1000, recheck: async () => viewer(this.#requests.recheck(identity)) };
     }
     const token = cookieToken(request.cookie);
     if (token === null) throw new StenoError('NOT_SIGNED_IN');
@@ -109,10 +109,18 @@ export class Identities {
     const known = this.#known.get(key);
     if (known !== undefined && known.until > now && known.identity.expiresAt > now) return known.identity;
     this.#known.delete(key);
-    const identity = fromWeb(await this.#authority.webSession(token));
+    const identity = this.#fromWeb(await this.#authority.webSession(token));
     if (identity.expiresAt <= now) throw new StenoError('NOT_SIGNED_IN');
     this.#known.set(key, { identity, until: now + REMEMBER_MS }, 1);
     return identity;
+  }
+
+  #fromWeb(web: WebIdentity): Identified {
+    const { user, roles, traits } = web;
+    return {
+      ...this.#access.viewer({ user, traits, roles }), by: 'cookie', expiresAt: web.expires_at,
+      recheck: () => this.identify({ method: 'GET', target: '/', authorization: undefined, cookie: `${COOKIE}=${web.token}`, sourceAddress: '' }),
+    };
   }
 }
 
@@ -125,19 +133,6 @@ export function cookieToken(header: string | undefined): string | null {
   if (header === undefined || header.length > 8192) return null;
   const token = parse(header)[COOKIE];
   return token !== undefined && /^[A-Za-z0-9_.~-]{16,512}$/.test(token) ? token : null;
-}
-
-function fromWeb(web: WebIdentity): Identified {
-  return { ...viewerOf(web.user, web.roles), by: 'cookie', expiresAt: web.expires_at, recheck: () => undefined };
-}
-
-function viewerOf(user: string, roles: readonly Role[]): Viewer {
-  return { user, roles: roles.map(({ name }) => name), view: viewOf(sessionScope({ user, traits: {}, roles }, 'view')) };
-}
-
-/** What has to be asked for each session is shown to nobody here. */
-function viewOf(scope: SessionScope): View {
-  return scope === 'some' ? 'none' : scope;
 }
 
 function keyOf(token: string): string {

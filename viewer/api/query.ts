@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { StenoError } from '#schemas/errors.js';
+import { kernelKinds } from '#schemas/kernel.js';
 import { isSessionId } from '#schemas/recording/line.js';
 import { sessionKinds, sessionStates } from '#schemas/rows.js';
 
@@ -33,6 +34,13 @@ export const auditQuery = z.strictObject({
   actor: text.optional(), outcome: z.enum(['success', 'failure']).optional(), limit: integer(1, 200).default(50),
 });
 
+export const kernelEventsQuery = z.strictObject({
+  kinds: z.string().max(255).transform((kinds) => kinds.split(',')).pipe(z.array(z.enum(kernelKinds)).min(1)).optional(),
+  only: z.enum(['changes', 'tree']).optional(),
+  after: z.string().regex(/^\d{1,10}\.\d{1,10}$/, 'not a place').transform((place) => place.split('.').map(Number))
+    .pipe(z.tuple([z.int().max(0xffff_ffff), z.int().max(0xffff_ffff)])).transform(([block, index]) => ({ block, index })).optional(),
+  limit: integer(1, 1000).default(200),
+});
 export const exportQuery = z.strictObject({ format: z.enum(['cast.zst', 'cast', 'txt', 'json']).default('cast.zst') });
 export const liveQuery = z.strictObject({ after: integer(0, 4_294_967_295).default(0) });
 export const noQuery = z.strictObject({});

@@ -8,9 +8,10 @@ import type { SearchHit, SearchResult } from '#schemas/api.js';
 import { isSessionId } from '#schemas/recording/line.js';
 import type { EventStore, ScreenHit } from '#stores/events/contract.js';
 import type { z } from 'zod';
-import { narrow } from './access.js';
-import type { Viewer } from './access.js';
+import { filtered } from './access.js';
+import type { Access, Viewer } from './access.js';
 import type { searchQuery } from './query.js';
+import type { Sessions } from './sessions.js';
 
 /** Lines of context on each side. */
 const CONTEXT = 2;
@@ -18,11 +19,22 @@ const CONTEXT = 2;
 const CONTEXT_READ = 12;
 const HITS_A_QUERY = 25;
 
-export async function search(events: EventStore, viewer: Viewer, query: z.output<typeof searchQuery>): Promise<SearchResult> {
+export interface SearchParts {
+  readonly events: EventStore;
+  readonly access: Access;
+  readonly sessions: Sessions;
+}
+
+/** What is found is what was on screens: it takes the right to view. */
+export async function search({ events, access, sessions }: SearchParts, viewer: Viewer, query: z.output<typeof searchQuery>): Promise<SearchResult> {
   const { q, before, user, mode, limit, ...filters } = query;
-  const scope = narrow(viewer, user);
+  const scope = access.narrow(viewer, 'view', user);
   if (scope.kind === 'nobody') return { hits: [], next: null };
-  const page = await events.searchScreen({ ...filters, text: q, mode, limit, cursor: before, user: scope.kind === 'user' ? scope.user : undefined });
+  const whose = 'user' in scope ? scope.user : undefined;
+  const page = await filtered(
+    limit, before, (most, cursor) => events.searchScreen({ ...filters, text: q, mode, limit: most, cursor, user: whose }),
+    (hit) => scope.kind !== 'each' || sessions.mayView(viewer, hit.session),
+  );
   const contexts: Around[] = [];
   // The store bounds the length of a query.
   for (let from = 0; from < page.rows.length; from += HITS_A_QUERY) contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));

@@ -70,6 +70,62 @@ afterAll(() => stand.close());
 
 const perSession = (id: string): readonly string[] => ['', '/segments', '/segments/0', '/facts', '/export?format=cast'].map((rest) => `/api/sessions/${id}${rest}`);
 
+describe('rules on sessions', () => {
+  type Statuses = readonly [info: number, segments: number, segment: number, facts: number, exported: number];
+  const rule = (actions: readonly string[], more: object = {}) => ({ allow: { sessions: [{ actions, ...more }] } });
+  const dev = "labels.env == 'dev'";
+  const table: readonly (readonly [claim: string, role: object, mine: Statuses, theirs: Statuses, listed: readonly string[] | null, found: readonly string[] | null])[] = [
+    ['list only', rule(['list']), [200, 403, 403, 403, 403], [200, 403, 403, 403, 403], ['alice', 'bob'], null],
+    ['list all, view own', { allow: { sessions: [{ actions: ['list'] }, { actions: ['view'], of: 'own' }] } }, [200, 200, 200, 200, 403], [200, 403, 403, 403, 403], ['alice', 'bob'], ['alice']],
+    ['by a label of the node', rule(['list', 'view'], { where: dev }), [200, 200, 200, 200, 403], [404, 404, 404, 404, 404], ['alice'], ['alice']],
+    ['by the login of the session', rule(['*'], { where: "session.user != 'alice'" }), [404, 404, 404, 404, 404], [200, 200, 200, 200, 200], ['bob'], ['bob']],
+    ['without exports', { view: 'all', deny: { sessions: [{ actions: ['export'] }] } }, [200, 200, 200, 200, 403], [200, 200, 200, 200, 403], ['alice', 'bob'], ['alice', 'bob']],
+    ['without some nodes', { view: 'all', deny: { sessions: [{ actions: ['*'], where: dev }] } }, [404, 404, 404, 404, 404], [404, 404, 404, 404, 404], [], []],
+    ['view without list, for who knows the id', rule(['view']), [403, 200, 200, 200, 403], [403, 200, 200, 200, 403], null, ['alice', 'bob']],
+  ];
+  beforeAll(() => {
+    stand.nodes.push({ name: mine.row.node, kind: 'openssh', address: 'a:1', labels: { env: 'dev' }, host_keys: [], last_seen_at: null });
+  });
+
+  test.each(table)('%s', async (claim, role, ofMine, ofTheirs, listed, found) => {
+    const word = claim.replace(/[^a-z]/g, '');
+    stand.role(word, role);
+    const headers = { cookie: stand.signIn('alice', word) };
+    for (const [id, statuses] of [[mine.id, ofMine], [theirs.id, ofTheirs]] as const) {
+      for (const [i, path] of perSession(id).entries()) expect((await call(path, { headers })).status, path).toBe(statuses[i]);
+    }
+    const list = await call('/api/sessions', { headers });
+    expect(list.status === 200 ? (JSON.parse(list.text) as SessionList).sessions.map(({ user }) => user) : null).toEqual(listed);
+    const hits = await call('/api/search?q=sudo', { headers });
+    expect(hits.status === 200 ? [...new Set((JSON.parse(hits.text) as SearchResult).hits.map(({ user }) => user))].sort() : null).toEqual(found);
+  });
+
+  test('following live takes a right of its own', async () => {
+    stand.role('watcher', rule(['list', 'view']));
+    const follow = async (cookie: string): Promise<number> => {
+      const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${theirs.id}/live`, { headers: { cookie, origin: stand.url } });
+      return new Promise((resolve) => socket.on('error', () => undefined).on('unexpected-response', (_request, response) => resolve(response.statusCode!)).on('open', () => {
+        socket.terminate();
+        resolve(101);
+      }));
+    };
+    expect(await follow(stand.signIn('alice', 'watcher'))).toBe(403);
+    stand.role('follower', rule(['list', 'follow']));
+    expect(await follow(stand.signIn('alice', 'follower'))).toBe(101);
+  });
+
+  test('what is opened, exported or refused is told, views once', async () => {
+    stand.role('looker', rule(['list', 'view', 'export'], { where: "session.user == 'bob'" }));
+    const headers = { cookie: stand.signIn('dave', 'looker') };
+    for (const path of [...perSession(theirs.id), ...perSession(theirs.id), `/api/sessions/${mine.id}/segments`]) await call(path, { headers });
+    const told = stand.disclosures.filter(({ actor }) => actor === 'dave').map(({ event, session, code, format, source_address }) => [event, session === mine.id ? 'mine' : 'theirs', code, format, source_address]);
+    expect(told).toEqual([
+      ['recording.view', 'theirs', null, undefined, '127.0.0.1'], ['recording.export', 'theirs', null, 'cast', '127.0.0.1'], ['recording.export', 'theirs', null, 'cast', '127.0.0.1'],
+      ['recording.view', 'mine', 'SESSION_UNKNOWN', undefined, '127.0.0.1'],
+    ]);
+  });
+});
+
 describe('what a role may see', () => {
   const table: readonly (readonly [who: string, view: 'all' | 'own' | 'none', mine: number, theirs: number, listed: readonly string[] | null])[] = [
     ['alice', 'all', 200, 200, ['alice', 'bob']],

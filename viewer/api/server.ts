@@ -15,6 +15,9 @@ import { WebSocketServer } from 'ws';
 import type { SignedStatement } from '#schemas/cluster.js';
 import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { NodeRecord, SessionAction } from '#schemas/role.js';
+import { Access, meOf } from './access.js';
+import { Disclosures } from './disclosures.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
@@ -27,13 +30,15 @@ import { Identities, clearedCookie } from './identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
 import { loginRoutes } from './login/routes.js';
+import { connectorOf, providerLogout, samlMetadataRoute } from './login/sso.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
-import { auditQuery, exportQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
 import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
+import type { Asking } from './sessions.js';
 import { findFile, loadPage } from './static.js';
 import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
@@ -58,6 +63,8 @@ export interface ViewerDeps {
   readonly authority: ViewerAuthority & LoginRelay;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
+  /** Those there are now. */
+  readonly nodes: () => readonly NodeRecord[];
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
@@ -76,10 +83,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const { objects, events, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
-  const identities = new Identities(deps.authority, deps.requests, clock, config.addresses?.web.startsWith('https:') ?? false);
   const proxies = new Set(config.proxies ?? []);
   const factsOf = (request: IncomingMessage): IncomingFacts => requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
-  const sessions = new Sessions(events, clock);
+  const access = new Access(deps.nodes);
+  const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
+  const sessions = new Sessions(events, access, new Disclosures(deps.authority, clock), clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
@@ -128,13 +136,16 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     altogether.take('', clock());
     const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress);
     void reply.header('set-cookie', cookie);
-    return { user: identity.user, roles: identity.roles, view: identity.view };
+    return meOf(identity);
   });
   app.post('/api/sign-out', async (request, reply) => {
-    await identities.signOut(request.headers.cookie, factsOf(request.raw).sourceAddress);
+    const { sourceAddress } = factsOf(request.raw);
+    const via = await connectorOf(deps.authority, request.headers.cookie);
+    await identities.signOut(request.headers.cookie, sourceAddress);
     void reply.header('set-cookie', clearedCookie());
-    return {};
+    return { next: via === null ? null : await providerLogout(deps.authority, via, sourceAddress) };
   });
+  samlMetadataRoute(app, deps.authority, (request) => factsOf(request.raw).sourceAddress);
   requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
   loginRoutes(app, {
     authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
@@ -144,11 +155,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     },
   });
   app.get('/api/me', async (request): Promise<Me> => {
-    const { user, roles, view } = await identify(request);
-    return { user, roles, view };
+    return meOf(await identify(request));
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
-  app.get('/api/search', async (request) => search(events, await identify(request), parseInput(searchQuery, request.query)));
+  app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));
   app.get('/api/audit', async (request) => {
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
@@ -156,19 +166,23 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get('/api/access-use', async (request) => accessUse(events, await identify(request), parseInput(noQuery, request.query)));
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
-  const visible = async (request: FastifyRequest) => sessions.row(await identify(request), parseSessionId((request.params as { id: string }).id));
+  const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({
+    viewer: await identify(request), action, source: factsOf(request.raw).sourceAddress, ...(format === undefined ? {} : { format }),
+  });
+  const sessionOf = async (request: FastifyRequest, action: SessionAction, format?: string) =>
+    sessions.row(await asking(request, action, format), parseSessionId((request.params as { id: string }).id));
   app.get(sessionPath, async (request) => {
     parseInput(noQuery, request.query);
-    return sessions.info(await visible(request));
+    return sessions.info(await sessionOf(request, 'list'));
   });
   app.get(`${sessionPath}/segments`, async (request): Promise<SegmentIndex> => {
     parseInput(noQuery, request.query);
-    const row = await visible(request);
+    const row = await sessionOf(request, 'view');
     return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
   });
   app.get(`${sessionPath}/segments/:n`, async (request, reply) => {
     const { id, n } = request.params as { id: string; n: string };
-    const row = await sessions.place(await identify(request), parseSessionId(id));
+    const row = await sessions.place(await asking(request, 'view'), parseSessionId(id));
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
     // Sealing numbers segments anew: who holds an older index sees it by the start.
@@ -176,11 +190,15 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get(`${sessionPath}/facts`, async (request) => {
     parseInput(noQuery, request.query);
-    return sessions.facts((await visible(request)).session);
+    return sessions.facts((await sessionOf(request, 'view')).session);
+  });
+  app.get(`${sessionPath}/events`, async (request) => {
+    const query = parseInput(kernelEventsQuery, request.query);
+    return sessions.kernelEvents((await sessionOf(request, 'view')).session, query);
   });
   app.get(`${sessionPath}/export`, async (request, reply) => {
-    const row = await visible(request);
     const { format } = parseInput(exportQuery, request.query);
+    const row = await sessionOf(request, 'export', format);
     if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
     exporting += 1;
     const ended = (): void => void (exporting -= 1);
@@ -223,12 +241,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       const url = new URL(request.url ?? '/', 'http://steno.invalid');
       const match = /^\/api\/sessions\/([^/]{1,64})\/live$/.exec(url.pathname);
       if (match === null) throw new StenoError('NOT_FOUND');
-      const row = await sessions.row(identity, parseSessionId(match[1]!));
       const { after } = parseInput(liveQuery, Object.fromEntries(url.searchParams));
+      const row = await sessions.row({ viewer: identity, action: 'follow', source: facts.sourceAddress }, parseSessionId(match[1]!));
       const recheck = async (): Promise<void> => {
-        if (identity.by === 'cookie') await sessions.row(await identities.identify(facts), row.session);
-        else if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
-        else identity.recheck();
+        if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
+        await sessions.recheck(await identity.recheck(), 'follow', row.session);
       };
       sockets.handleUpgrade(request, socket, head, (viewer) => relay.follow(viewer, { session: row.session, after, recheck }));
     };

@@ -2,16 +2,18 @@
  * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the words of the HTTP
  * interface, cut down to what the asker may see. Tested in server.test.ts.
  */
-import type { SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
+import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import type { SessionAction } from '#schemas/role.js';
 import type { EventRow, SessionRow } from '#schemas/rows.js';
 import type { EventStore, Page } from '#stores/events/contract.js';
 import type { AuditRow } from '#schemas/rows.js';
 import type { z } from 'zod';
-import { maySee, narrow, requireAll } from './access.js';
-import type { Viewer } from './access.js';
+import { filtered, requireReading } from './access.js';
+import type { Access, Viewer } from './access.js';
+import type { Disclosures } from './disclosures.js';
 import { Lru } from './lru.js';
-import type { auditQuery, sessionsQuery } from './query.js';
+import type { auditQuery, kernelEventsQuery, sessionsQuery } from './query.js';
 import type { RecordingIndex } from './recording.js';
 
 /** More facts than this are cut; the export holds them all. */
@@ -19,40 +21,79 @@ export const MAX_FACTS = 10_000;
 const MAX_MARKERS = 2_000;
 const PLACES_KEPT = 10_000;
 
-export type SessionPlace = Pick<SessionRow, 'session' | 'user' | 'started_at'>;
+export type SessionPlace = Pick<SessionRow, 'session' | 'user' | 'node' | 'login' | 'kind' | 'started_at'>;
+
+/** Who asks for what, from which address. */
+export interface Asking {
+  readonly viewer: Viewer;
+  readonly action: SessionAction;
+  readonly source: string;
+  /** Of an export. */
+  readonly format?: string;
+}
 
 export class Sessions {
   readonly #events: EventStore;
+  readonly #access: Access;
+  readonly #disclosures: Disclosures;
   readonly #clock: () => number;
   readonly #places = new Lru<SessionPlace>(PLACES_KEPT);
 
-  constructor(events: EventStore, clock: () => number) {
+  constructor(events: EventStore, access: Access, disclosures: Disclosures, clock: () => number) {
     this.#events = events;
+    this.#access = access;
+    this.#disclosures = disclosures;
     this.#clock = clock;
   }
 
   async list(viewer: Viewer, query: z.output<typeof sessionsQuery>): Promise<SessionList> {
     const { before, user, ...filters } = query;
-    const scope = narrow(viewer, user);
+    const scope = this.#access.narrow(viewer, 'list', user);
     if (scope.kind === 'nobody') return { sessions: [], next: null };
-    const { rows, next } = await this.#events.sessions({ ...filters, cursor: before, user: scope.kind === 'user' ? scope.user : undefined });
+    const whose = 'user' in scope ? scope.user : undefined;
+    const { rows, next } = await filtered(
+      filters.limit, before, (limit, cursor) => this.#events.sessions({ ...filters, limit, cursor, user: whose }),
+      (row) => scope.kind !== 'each' || this.#access.may(viewer, 'list', row),
+    );
     return { sessions: rows.map((row) => this.info(row)), next };
   }
 
-  /** Throws SESSION_UNKNOWN for what does not exist and for what may not be seen, alike. */
-  async row(viewer: Viewer, id: string): Promise<SessionRow> {
-    if (viewer.view === 'none') throw new StenoError('ACCESS_DENIED', 'your roles do not let you see recordings');
+  /** Throws SESSION_UNKNOWN for what does not exist and for what may not be listed, alike; ACCESS_DENIED for the rest. */
+  async row({ viewer, action, source, format }: Asking, id: string): Promise<SessionRow> {
+    if (viewer.view === 'none') this.#access.narrow(viewer, action, undefined);
     const row = await this.#events.session(id);
-    if (row === undefined || !maySee(viewer, row.user)) throw new StenoError('SESSION_UNKNOWN');
-    return row;
+    if (row === undefined) throw new StenoError('SESSION_UNKNOWN');
+    return this.#disclosures.of(viewer, action, source, row, () => this.#access.require(viewer, action, row), format);
+  }
+
+  /** Whether an asker of before may still; nothing is told. */
+  async recheck(viewer: Viewer, action: SessionAction, id: string): Promise<void> {
+    const place = await this.#place(id);
+    if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
+    this.#access.require(viewer, action, place);
   }
 
   /** What never changes of a session, without asking the store each time: a seek must not wait for a query. */
-  async place(viewer: Viewer, id: string): Promise<SessionPlace> {
+  async place({ viewer, action, source }: Asking, id: string): Promise<SessionPlace> {
+    if (viewer.view === 'none') this.#access.narrow(viewer, action, undefined);
+    const place = await this.#place(id);
+    if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
+    return this.#disclosures.of(viewer, action, source, place, () => this.#access.require(viewer, action, place));
+  }
+
+  /** Whether a session may be viewed, for what names one in passing. */
+  async mayView(viewer: Viewer, id: string): Promise<boolean> {
+    const place = await this.#place(id);
+    return place !== undefined && this.#access.may(viewer, 'view', place);
+  }
+
+  async #place(id: string): Promise<SessionPlace | undefined> {
     const known = this.#places.get(id);
-    if (known !== undefined && maySee(viewer, known.user)) return known;
-    const { session, user, started_at } = await this.row(viewer, id);
-    const place = { session, user, started_at };
+    if (known !== undefined) return known;
+    const row = await this.#events.session(id);
+    if (row === undefined) return undefined;
+    const { session, user, node, login, kind, started_at } = row;
+    const place = { session, user, node, login, kind, started_at };
     this.#places.set(id, place, 1);
     return place;
   }
@@ -72,6 +113,18 @@ export class Sessions {
     return (await this.#events_(session, limit)).map(factOf);
   }
 
+  /** What the node's kernel told, in order. */
+  async kernelEvents(session: string, { kinds, only, after, limit }: z.output<typeof kernelEventsQuery>): Promise<KernelEventList> {
+    const { rows, next } = await this.#events.events({ session, order: 'session', source: 'kernel', kinds, only, after, limit });
+    return {
+      events: rows.map((row) => ({
+        place: `${row.block}.${row.index}`, at: row.at, offset: row.offset_ms, kind: row.kind, path: row.path, size: row.size, sha256: row.sha256, address: row.address,
+        port: row.port, name: row.name, reason: row.reason, outcome: row.outcome, count: row.count, data: parsed(row.data),
+      })),
+      more: next !== null,
+    };
+  }
+
   async segmentIndex(row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
     const segments = index?.segments ?? [];
     const duration = index?.duration ?? 0;
@@ -83,7 +136,7 @@ export class Sessions {
   }
 
   audit(viewer: Viewer, query: z.output<typeof auditQuery>): Promise<Page<AuditRow>> {
-    requireAll(viewer, 'the audit log');
+    requireReading(viewer, 'audit');
     const { before, ...filters } = query;
     return this.#events.audit({ ...filters, cursor: before });
   }
@@ -91,7 +144,7 @@ export class Sessions {
   async #events_(session: string, limit: number): Promise<EventRow[]> {
     const all: EventRow[] = [];
     for (let cursor: string | undefined; all.length < limit; ) {
-      const page = await this.#events.events({ session, order: 'session', limit: Math.min(1000, limit - all.length), cursor });
+      const page = await this.#events.events({ session, order: 'session', source: 'recording', limit: Math.min(1000, limit - all.length), cursor });
       all.push(...page.rows);
       if (page.next === null) break;
       cursor = page.next;

@@ -40,8 +40,18 @@ export async function getSegment(path: string): Promise<{ readonly start: number
   return { start: Number(response.headers.get('x-steno-segment-start')), text: await response.text() };
 }
 
+const withBody = (method: 'POST' | 'PUT', body: unknown): RequestInit => ({ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+
 export async function post<T>(path: string, body: unknown): Promise<T> {
-  return (await call(path, { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })).json() as Promise<T>;
+  return (await call(path, withBody('POST', body))).json() as Promise<T>;
+}
+
+export async function put(path: string, body: unknown): Promise<void> {
+  await call(path, withBody('PUT', body));
+}
+
+export async function remove(path: string): Promise<void> {
+  await call(path, { method: 'DELETE' });
 }
 
 export interface Loaded<T> {

@@ -6,12 +6,17 @@ import { useEffect, useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
 import type { Me } from '#schemas/api.js';
 import { getJson, post, signedOut } from './api.js';
+import { AccountPage } from './login/account.js';
+import { ConfirmPage } from './login/confirm.js';
+import { DeviceLoginPage } from './login/device.js';
+import { InvitationPage } from './login/invitation.js';
+import { SignInPage } from './login/sign-in.js';
 import { AuditPage } from './pages/audit.js';
 import { RequestsPage } from './pages/requests.js';
 import { SearchPage } from './pages/search.js';
 import { SessionPage } from './pages/session.js';
 import { SessionsPage } from './pages/sessions.js';
-import { SignInPage } from './pages/sign-in.js';
+
 import { Empty, Link } from './parts/basics.js';
 import { navigate, queryText, usePlace } from './router.js';
 
@@ -59,24 +64,47 @@ export function App(): ReactNode {
       window.removeEventListener('hashchange', onHash);
     };
   }, []);
+  const { path } = usePlace();
+  const onSignedIn = (me: Me): void => {
+    signingIn = Promise.resolve({ kind: 'user', me });
+    setIdentity({ kind: 'user', me });
+  };
+  if (path === '/invitation') {
+    return (
+      <InvitationPage
+        onSignedIn={(me) => {
+          navigate('/', 'replace');
+          onSignedIn(me);
+        }}
+      />
+    );
+  }
   switch (identity.kind) {
     case 'unknown':
       return <div className="starting" aria-busy="true" />;
     case 'nobody':
-      return <SignInPage refusal={identity.refusal} />;
+      return <SignInPage refusal={identity.refusal} onSignedIn={onSignedIn} />;
     case 'user':
-      return <Frame me={identity.me} onSignOut={() => setIdentity({ kind: 'nobody', refusal: null })} />;
+      if (path === '/login/device') return <DeviceLoginPage onSignedIn={onSignedIn} />;
+      if (path === '/confirm') return <ConfirmPage onSignedIn={onSignedIn} />;
+      return <Frame me={identity.me} onSignedIn={onSignedIn} onSignOut={() => setIdentity({ kind: 'nobody', refusal: null })} />;
   }
 }
 
-function Frame({ me, onSignOut }: { readonly me: Me; readonly onSignOut: () => void }): ReactNode {
+function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSignedIn: (me: Me) => void; readonly onSignOut: () => void }): ReactNode {
   const { path } = usePlace();
   const session = /^\/sessions\/([0-9a-z]{26})$/.exec(path)?.[1];
   const signOut = (): void => {
-    void post('/api/sign-out', {}).finally(() => {
-      signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
-      onSignOut();
-    });
+    void post<{ next: string | null }>('/api/sign-out', {})
+      .then(({ next }) => {
+        // The provider of single sign-on signs out, too, and sends the browser back.
+        if (next !== null) location.assign(next);
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
+        onSignOut();
+      });
   };
   return (
     <>
@@ -98,7 +126,7 @@ function Frame({ me, onSignOut }: { readonly me: Me; readonly onSignOut: () => v
           <NavLink to="/requests" here={path.startsWith('/requests')}>
             Requests
           </NavLink>
-          {me.view === 'all' && (
+          {me.audit && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
             </NavLink>
@@ -106,14 +134,16 @@ function Frame({ me, onSignOut }: { readonly me: Me; readonly onSignOut: () => v
         </nav>
         {path !== '/search' && <QuickSearch />}
         <div className="who">
-          <span title={`Roles: ${me.roles.join(', ')}`}>{me.user}</span>
+          <Link to="/account" title={`Account; roles: ${me.roles.join(', ')}`}>
+            {me.user}
+          </Link>
           <button type="button" className="quiet" onClick={signOut}>
             Sign out
           </button>
         </div>
       </header>
       <main id="content" tabIndex={-1}>
-        {view(path, session, me)}
+        {path === '/account' ? <AccountPage onSignedIn={onSignedIn} /> : view(path, session, me)}
       </main>
     </>
   );

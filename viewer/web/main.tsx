@@ -2,6 +2,7 @@ import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import 'asciinema-player/dist/bundle/asciinema-player.css';
 import './style.css';
+import './login/login.css';
 import { App } from './app.js';
 
 createRoot(document.getElementById('root')!).render(

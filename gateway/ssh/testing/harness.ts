@@ -14,7 +14,7 @@ import pino from 'pino';
 import type { TrustedCluster } from '#schemas/cluster.js';
 import type { Grant } from '#schemas/access-request.js';
 import { StenoError } from '#schemas/errors.js';
-import type { Lock, SessionCertificateRequest, Snapshot } from '#schemas/api.js';
+import type { Lock, SessionCertificateRequest, SessionConfirmationRequest, Snapshot } from '#schemas/api.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
@@ -92,8 +92,21 @@ export class TestAuthority implements Authority {
     for (const callback of this.#callbacks) callback();
   }
 
-  async sessionCertificate({ public_key, login, user }: SessionCertificateRequest): Promise<string> {
+  async sessionCertificate({ public_key, login, user, confirmation }: SessionCertificateRequest): Promise<string> {
+    if (confirmation !== undefined) this.confirmations.push(confirmation);
     return formatPublicLine(this.userCertificate(Buffer.from(parseAuthorizedLine(public_key).blob), { principals: [login], criticalOptions: new Map(), keyId: `${user} via gateway` }));
+  }
+
+  /** What a user says who is asked for a second factor; the tests say it. */
+  confirmed: (url: string) => Promise<boolean> = async () => false;
+  /** Approvals that sessions came with. */
+  readonly confirmations: string[] = [];
+
+  async confirmSession({ node, login }: SessionConfirmationRequest, shown: (url: string) => void): Promise<string> {
+    const url = `http://steno.invalid/confirm#${login}.${node}`;
+    shown(url);
+    if (!(await this.confirmed(url))) throw new StenoError('SESSION_UNCONFIRMED', 'it was denied in the browser');
+    return url;
   }
 
   async hostCertificate(publicKey: string, name: string): Promise<string> {

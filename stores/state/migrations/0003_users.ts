@@ -14,6 +14,9 @@ export const users: StateMigration = {
     await schema.alterTable('web_sessions').addColumn('via', 'text', (column) => column.notNull().defaultTo('link')).execute();
     await schema.alterTable('web_sessions').addColumn('mfa', 'text').execute();
 
+    await schema.alterTable('sign_in_links').addColumn('session_until', types.integer).execute();
+    await schema.alterTable('sign_in_links').addColumn('mfa', 'text').execute();
+
     await schema.createTable('mfa_devices')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
@@ -79,6 +82,7 @@ export const users: StateMigration = {
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user_code', 'text', (column) => column.notNull().unique())
       .addColumn('public_key', 'text', (column) => column.notNull())
+      .addColumn('tls_key', 'text')
       .addColumn('client', 'text', (column) => column.notNull())
       .addColumn('source', 'text', (column) => column.notNull())
       .addColumn('wanted_user', 'text')
@@ -118,6 +122,7 @@ export const users: StateMigration = {
       .addColumn('bot', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('public_key', 'text', (column) => column.notNull())
       .addColumn('generation', types.integer, (column) => column.notNull())
+      .addColumn('attempt', 'text')
       .addColumn('joined_at', types.integer, (column) => column.notNull())
       .addColumn('renewed_at', types.integer, (column) => column.notNull())
       .addColumn('expires_at', types.integer, (column) => column.notNull())

@@ -11,14 +11,16 @@ import pino from 'pino';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/errors.js';
+import { disclosureSchema } from '#schemas/disclosure.js';
+import type { Disclosure } from '#schemas/disclosure.js';
 import { roleSchema } from '#schemas/role.js';
+import type { NodeRecord, Role } from '#schemas/role.js';
 import { encodeUplink } from '#schemas/uplink.js';
 import { openEventStore } from '#stores/events/clickhouse.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import type { Caller, ReceivedRequest } from '#runtime/request-auth.js';
 import { openZstd } from '#runtime/zstd.js';
 import { startViewer } from '../server.js';
-import type { View } from '../access.js';
 import { makeRecorder } from './recorded.js';
 import type { Stores } from './recorded.js';
 
@@ -78,13 +80,18 @@ export interface Stand extends Stores {
   readonly folder: string;
   readonly live: LiveDouble;
   /** A cookie for somebody. */
-  readonly signIn: (user: string, view: View) => string;
+  readonly signIn: (user: string, view: string) => string;
   /** A one-time token. */
-  readonly link: (user: string, view: View) => string;
+  readonly link: (user: string, view: string) => string;
+  /** From now on, who signs in with this word holds this role. */
+  readonly role: (word: string, role: object) => void;
+  readonly nodes: NodeRecord[];
+  /** What the authority was told. */
+  readonly disclosures: Disclosure[];
   readonly close: () => Promise<void>;
 }
 
-const token = (user: string, view: View, kind: string): string => `${kind}.${user}.${view}.0123456789abcdef`;
+const token = (user: string, view: string, kind: string): string => `${kind}.${user}.${view}.0123456789abcdef`;
 
 export async function openStand(webRoot?: string): Promise<Stand> {
   const folder = await mkdtemp(join(tmpdir(), 'steno-viewer-'));
@@ -94,11 +101,14 @@ export async function openStand(webRoot?: string): Promise<Stand> {
   const live = await openLive();
   const used = new Set<string>();
   const over = new Set<string>();
+  const roles = new Map<string, Role>();
+  const disclosures: Disclosure[] = [];
+  const nodes: NodeRecord[] = [];
   const identity = (text: string, kind: string) => {
     const [found, user, view] = text.split('.');
     if (found !== kind || over.has(text)) throw new StenoError(kind === 'link' ? 'LINK_USED' : 'NOT_SIGNED_IN');
-    const role = roleSchema.parse({ kind: 'role', name: `${view}-viewer`, view });
-    return { token: token(user!, view as View, 'web'), user: user!, roles: [role], expires_at: Date.now() + 3_600_000, via: 'link', mfa: null, since: Date.now() };
+    const role = roles.get(view!) ?? roleSchema.parse({ kind: 'role', name: `${view}-viewer`, view });
+    return { token: token(user!, view!, 'web'), user: user!, traits: {}, roles: [role], expires_at: Date.now() + 3_600_000, via: 'link', mfa: null, since: Date.now() };
   };
   const running = await startViewer(
     { listen: '127.0.0.1:0', webRoot: webRoot ?? join(folder, 'no-page'), version: '0.0.0' },
@@ -117,24 +127,27 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           over.add(text);
         },
         onChange: () => () => undefined,
-        relay: async ({ target }) => {
+        relay: async ({ target, body }) => {
+          if (target === '/v1/disclosures') return void disclosures.push(disclosureSchema.parse(body));
           if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
           return { local: true, passkeys: false, origin: 'http://localhost', connectors: [] };
         },
       },
       requests: {
-        recheck: () => undefined,
+        recheck: (identity) => ({ identity, roles: [roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' })] }),
         verify({ authorization }: ReceivedRequest): Caller {
           if (authorization !== 'Steno by alice') throw new StenoError('CERT_BAD_SIGNATURE');
           const role = roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' });
           return { identity: { user: 'alice', roles: ['all-viewer'], traits: {}, mfa: null, requests: [], cluster: null, serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
         },
       },
-      live: { url: live.url, tls: {} }, log: pino({ level: 'silent' }), clock: Date.now,
+      nodes: () => [...nodes], live: { url: live.url, tls: {} }, log: pino({ level: 'silent' }), clock: Date.now,
     },
   );
   return {
     objects, events, zstd, recorder: makeRecorder(), folder, live, url: `http://${running.addresses['web']}`,
+    nodes, disclosures,
+    role: (word, role) => void roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role })),
     signIn: (user, view) => `steno_session=${token(user, view, 'web')}`,
     link: (user, view) => token(user, view, 'link'),
     async close() {

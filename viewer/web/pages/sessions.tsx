@@ -29,11 +29,12 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
         <h1>Sessions</h1>
         {live > 0 && <span className="count">{live} live</span>}
         {me.view === 'own' && <span className="note">You see your own sessions.</span>}
+        {me.view === 'some' && <span className="note">You see the sessions that your roles show you.</span>}
       </div>
       <details className="filters" open={filtered || matchMedia('(min-width: 900px)').matches}>
         <summary>Filters{filtered ? ' (in use)' : ''}</summary>
         <div className="filter-row">
-          {me.view === 'all' && <TextFilter label="User" name="user" filters={filters} />}
+          {(me.view === 'all' || me.view === 'some') && <TextFilter label="User" name="user" filters={filters} />}
           <TextFilter label="Node" name="node" filters={filters} />
           <TextFilter label="Login" name="login" filters={filters} />
           <ChoiceFilter label="Kind" name="kind" filters={filters} choices={kinds} />

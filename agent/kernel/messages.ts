@@ -1,0 +1,36 @@
+/** What the node service and the thread that collects kernel events say to each other. */
+import type { KernelGap } from '#schemas/kernel.js';
+import type { KernelEventClass } from '#schemas/role.js';
+import type { RingPlace } from './programs.js';
+import type { SessionClock } from './rows.js';
+
+export interface CollectorConfig {
+  readonly ring: RingPlace;
+  readonly totalsFd: number;
+  readonly folder: string;
+  readonly budget?: number;
+}
+
+export interface BeginSession extends SessionClock {
+  readonly number: number;
+  readonly classes: readonly KernelEventClass[];
+  readonly mode: 'best_effort' | 'strict';
+}
+
+export type ToCollector =
+  | { readonly kind: 'begin'; readonly session: BeginSession }
+  /** Read all that there is, and say what is missing. */
+  | { readonly kind: 'settle'; readonly number: number; readonly ask: number }
+  /** Nobody is there any more to report gaps to: they go into the log. */
+  | { readonly kind: 'ended'; readonly number: number }
+  | { readonly kind: 'stored'; readonly batch: string; readonly refused: boolean }
+  | { readonly kind: 'close' };
+
+export type FromCollector =
+  | { readonly kind: 'gap'; readonly number: number; readonly gap: KernelGap }
+  | { readonly kind: 'settled'; readonly ask: number }
+  /** Its last process is gone, and everything is in the log: the number may be used again. */
+  | { readonly kind: 'finished'; readonly number: number }
+  | { readonly kind: 'batch'; readonly id: string; readonly payload: Uint8Array }
+  | { readonly kind: 'closed' }
+  | { readonly kind: 'failed'; readonly reason: string };

@@ -1,0 +1,174 @@
+/**
+ * One record of the kernel, as agent/bpf/events.h lays it out, little endian: 80 bytes, then its texts.
+ *
+ * Records come from our own program, but what is in their texts is chosen by hostile users: every length is checked, and
+ * texts are bytes until someone makes text of them. Tested in record.test.ts.
+ */
+import { isUtf8 } from 'node:buffer';
+
+export const RECORD_BYTES = 80;
+export const EXEC_FACTS_BYTES = 64;
+export const ENDPOINTS_BYTES = 48;
+
+export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101 } as const;
+export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32 } as const;
+
+/** A view of one record; valid as long as the bytes below it. */
+export class KernelRecord {
+  readonly bytes: Buffer;
+  /** Where the record begins in `bytes`, and where it ends. */
+  at = 0;
+  #end = 0;
+
+  constructor(bytes: Buffer) {
+    this.bytes = bytes;
+  }
+
+  /** False: these bytes are no record. */
+  point(at: number, length: number): boolean {
+    this.at = at;
+    this.#end = at + length;
+    if (length < RECORD_BYTES || this.#end > this.bytes.length) return false;
+    let sum = RECORD_BYTES;
+    for (let i = 0; i < 4; i++) sum += this.bytes.readUInt32LE(at + 64 + 4 * i);
+    return sum <= length;
+  }
+
+  /** CLOCK_BOOTTIME in ns; exact for 104 days, then to a few ns. */
+  get time(): number {
+    return this.bytes.readUInt32LE(this.at + 4) * 2 ** 32 + this.bytes.readUInt32LE(this.at);
+  }
+  get session(): number { return this.bytes.readUInt32LE(this.at + 8); }
+  get kind(): number { return this.bytes[this.at + 12]!; }
+  get op(): number { return this.bytes[this.at + 13]!; }
+  get flags(): number { return this.bytes.readUInt16LE(this.at + 14); }
+  get pid(): number { return this.bytes.readUInt32LE(this.at + 16); }
+  get tid(): number { return this.bytes.readUInt32LE(this.at + 20); }
+  get uid(): number { return this.bytes.readUInt32LE(this.at + 24); }
+  get euid(): number { return this.bytes.readUInt32LE(this.at + 28); }
+  get result(): number { return Number(this.bytes.readBigInt64LE(this.at + 32)); }
+  get a(): number { return this.bytes.readUInt32LE(this.at + 44) * 2 ** 32 + this.bytes.readUInt32LE(this.at + 40); }
+  get b(): number { return this.bytes.readUInt32LE(this.at + 52) * 2 ** 32 + this.bytes.readUInt32LE(this.at + 48); }
+  get c(): number { return this.bytes.readUInt32LE(this.at + 56); }
+  get d(): number { return this.bytes.readUInt32LE(this.at + 60); }
+
+  has(flag: number): boolean {
+    return (this.flags & flag) !== 0;
+  }
+
+  text(i: number): Buffer {
+    let start = this.at + RECORD_BYTES;
+    for (let before = 0; before < i; before++) start += this.bytes.readUInt32LE(this.at + 64 + 4 * before);
+    return this.bytes.subarray(start, start + this.bytes.readUInt32LE(this.at + 64 + 4 * i));
+  }
+
+  /** Whether text `i` is there. */
+  holds(i: number): boolean {
+    return this.bytes.readUInt32LE(this.at + 64 + 4 * i) > 0;
+  }
+}
+
+/** What the text of hostile bytes is: with U+FFFD where they are none, and then the bytes beside it. */
+export interface Text {
+  readonly text: string;
+  /** Set where the bytes were not UTF-8. */
+  readonly raw?: Buffer;
+}
+
+const ascii = /^[\x00-\x7f]*$/;
+
+export function textOf(bytes: Buffer): Text {
+  const simple = bytes.toString('latin1');
+  if (ascii.test(simple)) return { text: simple };
+  return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { text: bytes.toString('utf8'), raw: bytes };
+}
+
+/** Names from the last to the first, each ended by NUL, as an absolute path. */
+export function pathOf(components: Buffer): Text {
+  const { text, raw } = textOf(components);
+  const names = text.split('\0');
+  let path = '';
+  for (let i = names.length - 2; i >= 0; i--) path += `/${names[i]!}`;
+  return { text: path === '' ? '/' : path, ...(raw === undefined ? {} : { raw }) };
+}
+
+/** An absolute path from a folder's and what was asked in it; `.` and `..` are taken away by their names alone. */
+export function resolvePath(base: string, asked: string): string {
+  const joined = asked.startsWith('/') ? `${base === '/' ? '' : base}${asked}` : `${base}/${asked}`;
+  if (!joined.includes('/.') && !joined.includes('//')) return joined.length > 1 && joined.endsWith('/') ? joined.slice(0, -1) : joined;
+  const kept: string[] = [];
+  for (const name of joined.split('/')) {
+    if (name === '' || name === '.') continue;
+    if (name === '..') kept.pop();
+    else kept.push(name);
+  }
+  return `/${kept.join('/')}`;
+}
+
+export interface Endpoints {
+  readonly family: number;
+  /** SOCK_STREAM 1, SOCK_DGRAM 2, SOCK_RAW 3. */
+  readonly type: number;
+  readonly local: string;
+  readonly localPort: number;
+  readonly remote: string;
+  readonly remotePort: number;
+}
+
+/** `struct endpoints`; null for bytes that are none. */
+export function endpointsOf(bytes: Buffer): Endpoints | null {
+  if (bytes.length < ENDPOINTS_BYTES) return null;
+  const family = bytes.readUInt16LE(0);
+  return {
+    family, type: bytes.readUInt16LE(2) & 0xf, localPort: bytes.readUInt16LE(4), remotePort: bytes.readUInt16LE(6),
+    local: addressOf(family, bytes.subarray(8, 24)), remote: addressOf(family, bytes.subarray(24, 40)),
+  };
+}
+
+function addressOf(family: number, bytes: Buffer): string {
+  if (family === 2) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
+  if (family !== 10) return '';
+  // An address of version 4 inside one of version 6 is written as what it is.
+  if (bytes.readUInt32BE(0) === 0 && bytes.readUInt32BE(4) === 0 && bytes.readUInt32BE(8) === 0xffff) return addressOf(2, bytes.subarray(12));
+  const words = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16));
+  let best = { from: -1, length: 1 };
+  for (let from = 0; from < 8; from++) {
+    let length = 0;
+    while (words[from + length] === '0') length++;
+    if (length > best.length) best = { from, length };
+  }
+  if (best.from < 0) return words.join(':');
+  return `${words.slice(0, best.from).join(':')}::${words.slice(best.from + best.length).join(':')}`;
+}
+
+export interface ExecFacts {
+  readonly inode: number;
+  readonly size: number;
+  readonly argvBytes: number;
+  readonly device: number;
+  readonly links: number;
+  readonly gid: number;
+  readonly egid: number;
+  readonly mntNs: number;
+  readonly pidNs: number;
+  readonly mode: number;
+  /** What execve was asked for: of a script the script, while the path is its interpreter's. */
+  readonly filename: Text;
+  /** Names of the control group, its parent and its parent's parent. */
+  readonly cgroup: readonly string[];
+}
+
+/** Text 3 of an exec; null for bytes that are none. */
+export function execFactsOf(bytes: Buffer): ExecFacts | null {
+  if (bytes.length < EXEC_FACTS_BYTES) return null;
+  const number = (at: number): number => bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
+  const filenameEnd = EXEC_FACTS_BYTES + bytes.readUInt32LE(52);
+  const cgroupEnd = filenameEnd + bytes.readUInt32LE(56);
+  if (cgroupEnd > bytes.length) return null;
+  return {
+    inode: number(0), size: number(8), argvBytes: number(16), device: bytes.readUInt32LE(24), links: bytes.readUInt32LE(28), gid: bytes.readUInt32LE(32),
+    egid: bytes.readUInt32LE(36), mntNs: bytes.readUInt32LE(40), pidNs: bytes.readUInt32LE(44), mode: bytes.readUInt32LE(48),
+    filename: textOf(bytes.subarray(EXEC_FACTS_BYTES, filenameEnd)),
+    cgroup: textOf(bytes.subarray(filenameEnd, cgroupEnd)).text.split('\0').filter((name) => name !== ''),
+  };
+}

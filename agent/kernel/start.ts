@@ -1,0 +1,27 @@
+/** Kernel events of a node, put together: recorder and uplink. */
+import { join } from 'node:path';
+import type { Log } from '#runtime/log.js';
+import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { UplinkClient } from '#runtime/uplink/client.js';
+import { KernelRecorder } from './kernel-recorder.js';
+
+export interface KernelEvents {
+  readonly recorder: KernelRecorder;
+  close(): Promise<void>;
+}
+
+export function startKernelEvents(name: string, dataDir: string, ingest: string, identity: ServiceIdentity, log: Log): KernelEvents {
+  const recorder = KernelRecorder.open({ folder: join(dataDir, 'kernel') }, log);
+  if (recorder.reason === null) log.info('kernel events are recorded where roles say so');
+  else log.warn({ reason: recorder.reason }, 'kernel events cannot be recorded');
+  const uplink = new UplinkClient({
+    url: () => `${ingest}/uplink`, tls: () => identity.tlsClientOptions(['ingest']), name, batches: [recorder.batches], random: Math.random, log,
+  });
+  return {
+    recorder,
+    async close() {
+      await recorder.close();
+      await uplink.close();
+    },
+  };
+}

@@ -1,0 +1,128 @@
+/**
+ * One session followed by the real programs in the real kernel, with its rows as ingest would get them: for tests that
+ * ask what is seen of a thing really done. The collector runs in this thread.
+ */
+import { spawn } from 'node:child_process';
+import type { ChildProcess, SpawnOptions } from 'node:child_process';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { kernelRows } from '#schemas/kernel.js';
+import type { KernelGap, KernelRow } from '#schemas/kernel.js';
+import { kernelEventClasses } from '#schemas/role.js';
+import type { KernelEventClass } from '#schemas/role.js';
+import { Collector } from '../collector.js';
+import { bootClock } from '../libbpf.js';
+import type { FromCollector, ToCollector } from '../messages.js';
+import { KernelPrograms } from '../programs.js';
+import type { SessionCounters } from '../programs.js';
+
+export const SESSION = '01jd0000000000000000000000';
+
+export interface Seen {
+  readonly kind: KernelRow[4];
+  readonly offset: number;
+  readonly path: string;
+  readonly sha256: string;
+  readonly address: string;
+  readonly port: number | null;
+  readonly name: string;
+  readonly reason: string;
+  readonly outcome: string;
+  readonly count: number | null;
+  readonly data: Readonly<Record<string, unknown>>;
+}
+
+export interface Outcome {
+  readonly seen: readonly Seen[];
+  readonly gaps: readonly KernelGap[];
+  readonly counters: SessionCounters;
+  readonly code: number | null;
+  readonly output: string;
+}
+
+export interface ProbeOptions {
+  readonly ringSize?: number;
+  readonly classes?: readonly KernelEventClass[];
+  readonly spawn?: SpawnOptions;
+  readonly input?: string;
+  /** Reads nothing from the ring until the program has ended: for losses. */
+  readonly asleep?: boolean;
+  /** Bytes the log may hold. */
+  readonly budget?: number;
+}
+
+export class Probe {
+  readonly programs: KernelPrograms;
+  #number = 0;
+
+  constructor(ringSize?: number) {
+    this.programs = KernelPrograms.open(ringSize === undefined ? {} : { ringSize });
+  }
+
+  /** Runs a program as a session of its own and waits until its last process is gone and everything was read. */
+  async run(file: string, args: readonly string[], options: ProbeOptions = {}): Promise<Outcome> {
+    const number = ++this.#number;
+    const folder = mkdtempSync(join(tmpdir(), 'steno-probe-'));
+    const inbox: ToCollector[] = [];
+    const rows: KernelRow[] = [];
+    const gaps: KernelGap[] = [];
+    const boot = bootClock();
+    let finished = (): void => undefined;
+    const closed = new Promise<void>((resolve, reject) => {
+      finished = () => inbox.push({ kind: 'close' });
+      const post = (message: FromCollector): void => {
+        if (message.kind === 'batch') {
+          rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
+          inbox.push({ kind: 'stored', batch: message.id, refused: false });
+        } else if (message.kind === 'gap') gaps.push(message.gap);
+        else if (message.kind === 'finished') finished();
+        else if (message.kind === 'closed') resolve();
+        else if (message.kind === 'failed') reject(new Error(message.reason));
+      };
+      const collector = new Collector(
+        { ring: this.programs.ring, totalsFd: this.programs.totalsFd, folder, ...(options.budget === undefined ? {} : { budget: options.budget }) },
+        { post, receive: () => inbox.shift(), now: Date.now, boot },
+      );
+      inbox.push({ kind: 'begin', session: { number, session: SESSION, classes: options.classes ?? kernelEventClasses, mode: 'strict', boot_ns: Number(boot()), offset_ms: 0, error_ms: 0 } });
+      const child: ChildProcess = this.programs.begin(number, options.classes ?? kernelEventClasses, () => spawn(file, [...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options.spawn }));
+      child.stdin?.on('error', () => undefined);
+      child.stdin?.end(options.input ?? '');
+      child.stdout?.on('data', (data: Buffer) => { output += data.toString(); });
+      child.stderr?.on('data', (data: Buffer) => { output += data.toString(); });
+      child.on('error', reject);
+      child.on('exit', (exit) => { code = exit; });
+      child.on('close', () => {
+        inbox.push({ kind: 'settle', number, ask: 1 }, { kind: 'ended', number });
+        if (options.asleep === true) collector.start();
+      });
+      if (options.asleep !== true) collector.start();
+    });
+    let output = '';
+    let code: number | null = null;
+    try {
+      await closed;
+    } finally {
+      rmSync(folder, { recursive: true, force: true });
+    }
+    return { seen: rows.map(seenOf), gaps, counters: this.programs.counters(number), code, output };
+  }
+
+  sh(script: string, options: ProbeOptions = {}): Promise<Outcome> {
+    return this.run('/bin/sh', ['-c', script], options);
+  }
+
+  close(): void {
+    this.programs.close();
+  }
+}
+
+function seenOf(row: KernelRow): Seen {
+  const [, , , offset, kind, path, , sha256, address, port, name, reason, outcome, count, data] = row;
+  return { kind, offset, path, sha256, address, port, name, reason, outcome, count, data: JSON.parse(data) as Record<string, unknown> };
+}
+
+/** The arguments of everything that was executed, each as one text. */
+export function commands({ seen }: Pick<Outcome, 'seen'>): readonly string[] {
+  return seen.filter(({ kind }) => kind === 'exec').map(({ data }) => (data['argv'] as readonly string[]).join(' '));
+}

@@ -1,0 +1,22 @@
+/**
+ * What viewers tell of recordings that people opened, followed and took with them, or tried to: kept as audit rows.
+ *
+ * Only viewers may tell; they name the person, since the connection is theirs. Tested in disclosures.test.ts.
+ */
+import { z } from 'zod';
+import { disclosureSchema } from '#schemas/disclosure.js';
+import { StenoError } from '#schemas/errors.js';
+import { auditRow } from './audit.js';
+import { route } from './http.js';
+import type { Route } from './http.js';
+import type { Records } from './records.js';
+
+export function disclosureRoutes({ records, clock }: { readonly records: Records; readonly clock: () => number }): readonly Route[] {
+  return [
+    route('POST /v1/disclosures', ['viewer'], 'recording.disclose', disclosureSchema, async ({ body }: { readonly body: z.output<typeof disclosureSchema> }) => {
+      const error = body.code === null ? undefined : new StenoError(body.code, body.reason);
+      const row = auditRow(clock(), { actor: body.actor, source: body.source_address }, { event: body.event, target: body.session, node: body.node, login: body.login, data: body.format === undefined ? {} : { format: body.format } }, error);
+      await records.audit([{ ...row, session: body.session }]);
+    }),
+  ];
+}

@@ -1,0 +1,204 @@
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { JoinResult, JoinTokenCreated, JoinTokenInfo, NodeStatus } from '#schemas/api.js';
+import { formatJoinToken, parseJoinToken } from '#schemas/join.js';
+import type { JoinRequest, SignedJoin } from '#schemas/join.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { serviceSigner, signJoin, signNodeRequest, signRenewal } from '#runtime/joining.js';
+import type { NodeKeys } from '#runtime/joining.js';
+import { Agent } from 'node:https';
+import { callAuthority } from '#runtime/authority-http.js';
+import { generateKey } from '#runtime/ssh/keys.js';
+import { Cleanup, administrator, authorityIn, clientOf, identityOf, temporaryFolder } from '../testkit.js';
+import type { Administrator } from '../testkit.js';
+import type { RunningAuthority } from '../authority.js';
+
+const cleanup = new Cleanup();
+let authority: RunningAuthority;
+let admin: Administrator;
+let gateway: (method: 'GET' | 'POST' | 'PUT', target: string, body?: unknown) => Promise<unknown>;
+let now = Date.now();
+
+beforeAll(async () => {
+  authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
+  admin = await administrator(authority, cleanup, () => now);
+  const identity = await identityOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
+  const agent = new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true });
+  cleanup.add(() => agent.destroy());
+  gateway = (method, target, body) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method, target, ...(body === undefined ? {} : { body }) });
+});
+afterAll(() => cleanup.run());
+
+const newKeys = (): NodeKeys => ({
+  service: serviceSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()), host: generateKey(),
+});
+const withPublic = (keys: NodeKeys, other: NodeKeys): NodeKeys => ({ ...keys, service: { publicPem: other.service.publicPem, sign: (data) => keys.service.sign(data) } });
+const newToken = async (wish: object = {}): Promise<JoinTokenCreated> =>
+  (await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [], ...wish })) as JoinTokenCreated;
+const nonce = async (): Promise<string> => ((await gateway('POST', '/v1/nodes/challenge', {})) as { nonce: string }).nonce;
+
+async function sign(token: string, keys: NodeKeys, change: Partial<JoinRequest> = {}): Promise<SignedJoin> {
+  return signJoin(token, keys, { nonce: await nonce(), channel: randomBytes(32).toString('base64'), name: 'web-1', labels: {}, ssh: 'service', ...change });
+}
+const join = async (signed: SignedJoin): Promise<JoinResult> => (await gateway('POST', '/v1/nodes/join', { signed, source: '192.0.2.7' })) as JoinResult;
+const names = async (): Promise<readonly NodeStatus[]> => (await admin.call('GET', '/v1/nodes')) as NodeStatus[];
+const refused = (code: string): unknown => expect.objectContaining({ kind: 'refused', code });
+
+describe('joining', () => {
+  it('gives a node certificates for its keys, with the labels of the token', async () => {
+    const keys = newKeys();
+    const { token } = await newToken({ labels: { env: 'prod' }, node_labels: ['team', 'rack-*'] });
+    const result = await join(await sign(token, keys, { labels: { 'node/os': 'linux', team: 'db', 'rack-row': '7', env: 'prod' } }));
+    expect(result).toMatchObject({ kind: 'joined', labels: { env: 'prod', team: 'db', 'node/os': 'linux', 'rack-row': '7' } });
+    if (result.kind !== 'joined') throw new Error('not joined');
+    const host = parseCertificate(parseAuthorizedLine(result.enrolment.host_certificate!).blob);
+    expect(host.principals).toEqual(['web-1', 'web-1.steno']);
+    expect(await names()).toEqual([expect.objectContaining({ name: 'web-1', kind: 'agent', address: '', state: 'gone', labels: result.labels, tunnel_key: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown })]);
+  });
+
+  it('stores nothing of a token that would let its reader join', async () => {
+    const { token, id } = await newToken();
+    const listed = (await admin.call('GET', '/v1/tokens')) as JoinTokenInfo[];
+    expect(listed.find((one) => one.id === id)).toMatchObject({ uses_left: 1, created_by: admin.login.user });
+    expect(JSON.stringify(listed)).not.toContain(parseJoinToken(token)!.seed);
+  });
+
+  it('of twelve machines that join at once with a token of five uses, five get in', async () => {
+    const { token } = await newToken({ uses: 5 });
+    const all = await Promise.all(Array.from({ length: 12 }, async (_, i) => join(await sign(token, newKeys(), { name: `race-${i}` }))));
+    expect(all.filter(({ kind }) => kind === 'joined')).toHaveLength(5);
+    expect((await names()).filter(({ name }) => name.startsWith('race-'))).toHaveLength(5);
+  });
+
+  it('whose answer was lost joins again with the same keys; nobody else does', async () => {
+    const keys = newKeys();
+    const { token } = await newToken();
+    expect(await join(await sign(token, keys, { name: 'lost' }))).toMatchObject({ kind: 'joined' });
+    expect(await join(await sign(token, keys, { name: 'lost' }))).toMatchObject({ kind: 'joined' });
+    expect(await join(await sign(token, newKeys(), { name: 'lost' }))).toEqual(refused('JOIN_REFUSED'));
+    expect(await join(await sign(token, keys, { name: 'lost-2' }))).toEqual(refused('JOIN_REFUSED'));
+  });
+
+  const cases: readonly [string, string, () => Promise<SignedJoin>][] = [
+    ['a token that never was', 'JOIN_REFUSED', async () => sign(formatJoinToken({ id: 'aaaaaaaaaaaa', seed: randomBytes(32).toString('base64url') }), newKeys(), { name: 'x' })],
+    ['the id of a good token with another secret', 'JOIN_REFUSED', async () => sign(formatJoinToken({ id: (await newToken()).id, seed: randomBytes(32).toString('base64url') }), newKeys(), { name: 'x' })],
+    ['an expired token', 'JOIN_REFUSED', async () => {
+      const { token } = await newToken({ ttl_ms: 10_000 });
+      now += 11_000;
+      return sign(token, newKeys(), { name: 'x' });
+    }],
+    ['a removed token', 'JOIN_REFUSED', async () => {
+      const { token, id } = await newToken();
+      await admin.call('DELETE', `/v1/tokens/${id}`);
+      return sign(token, newKeys(), { name: 'x' });
+    }],
+    ['a replayed join', 'JOIN_REFUSED', async () => {
+      const { token } = await newToken({ uses: 9 });
+      const signed = await sign(token, newKeys(), { name: 'once' });
+      await join(signed);
+      return signed;
+    }],
+    ['a nonce that is not ours', 'JOIN_REFUSED', async () => sign((await newToken()).token, newKeys(), { name: 'x', nonce: randomBytes(32).toString('base64') })],
+    ['a nonce too old', 'JOIN_REFUSED', async () => {
+      const { token } = await newToken({ ttl_ms: 600_000 });
+      const signed = await sign(token, newKeys(), { name: 'x' });
+      now += 61_000;
+      return signed;
+    }],
+    ['a request changed after it was signed', 'JOIN_REFUSED', async () => {
+      const signed = await sign((await newToken()).token, newKeys(), { name: 'x' });
+      return { ...signed, request: signed.request.replace('"name":"x"', '"name":"y"') };
+    }],
+    ['a service key that it does not hold', 'JOIN_REFUSED', async () => sign((await newToken()).token, withPublic(newKeys(), newKeys()), { name: 'x' })],
+    ['a host key that it does not hold', 'JOIN_REFUSED', async () => {
+      const keys = newKeys();
+      const other = generateKey();
+      return sign((await newToken()).token, { ...keys, host: { publicBlob: other.publicBlob, sign: (data) => keys.host.sign(data) } }, { name: 'x' });
+    }],
+    ['the name of another node', 'NODE_NAME_TAKEN', async () => sign((await newToken()).token, newKeys(), { name: 'web-1' })],
+    ['a label that decides access', 'LABEL_NOT_ALLOWED', async () => sign((await newToken({ labels: { env: 'dev' } })).token, newKeys(), { name: 'x', labels: { env: 'prod' } })],
+    ['a label nobody allowed', 'LABEL_NOT_ALLOWED', async () => sign((await newToken()).token, newKeys(), { name: 'x', labels: { role: 'db' } })],
+    ['a name with a path in it', 'BAD_REQUEST', async () => sign((await newToken()).token, newKeys(), { name: '../x' })],
+  ];
+  for (const [what, code, make] of cases) {
+    it(`refuses ${what}`, async () => {
+      const result = await join(await make());
+      expect(result).toEqual(refused(code));
+      if (code === 'JOIN_REFUSED') expect(result).toEqual({ kind: 'refused', code, detail: '' });
+      expect((await names()).map(({ name }) => name)).not.toContain('x');
+    });
+  }
+
+  it('only a gateway may bring a join, and only who may make tokens makes them', async () => {
+    const agent = await clientOf(authority, { kind: 'agent', name: 'local', hostNames: [] }, cleanup);
+    const https = new Agent(agent.identity.tlsClientOptions(['authority']));
+    cleanup.add(() => https.destroy());
+    const as = (method: 'GET' | 'POST', target: string) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent: https }, { method, target });
+    await expect(as('POST', '/v1/nodes/challenge')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(as('GET', '/v1/nodes')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(as('GET', '/v1/tokens')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    expect(agent.current()).toMatchObject({ roles: [], nodes: [], locks: [] });
+  });
+});
+
+describe('a node that has joined', () => {
+  const keys = newKeys();
+  const report = (labels: Record<string, string>, time = now, by = keys) => gateway('POST', '/v1/nodes/signed', signNodeRequest(by.service, { kind: 'report', node: 'self', time, labels, ssh: 'service' }));
+  const labelsOf = async (): Promise<unknown> => (await names()).find(({ name }) => name === 'self')?.labels;
+  beforeAll(async () => {
+    const { token } = await newToken({ labels: { env: 'prod' }, node_labels: ['team'] });
+    expect(await join(await sign(token, keys, { name: 'self' }))).toMatchObject({ kind: 'joined' });
+  });
+
+  it('says labels of its own, and cannot widen what its token gave it', async () => {
+    expect(await report({ 'node/load': 'low', team: 'db', env: 'dev', root: 'yes' })).toEqual({ refused_labels: ['env', 'root'] });
+    expect(await labelsOf()).toEqual({ env: 'prod', 'node/load': 'low', team: 'db' });
+  });
+
+  it('a report again, an old one, or one that another key signed changes nothing', async () => {
+    now += 1000;
+    await report({ 'node/load': 'high' });
+    await expect(report({ 'node/load': 'low' })).rejects.toMatchObject({ code: 'REQUEST_REPLAYED' });
+    await expect(report({ 'node/load': 'low' }, now - 400_000)).rejects.toMatchObject({ code: 'REQUEST_REPLAYED' });
+    await expect(report({ 'node/load': 'low' }, now + 1, newKeys())).rejects.toMatchObject({ code: 'CERT_BAD_SIGNATURE' });
+    expect(await labelsOf()).toEqual({ env: 'prod', 'node/load': 'high' });
+  });
+
+  it('renews for the key it joined with and for no other', async () => {
+    const renewed = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as { host_certificate: string };
+    expect(parseCertificate(parseAuthorizedLine(renewed.host_certificate).blob).principals).toEqual(['self', 'self.steno']);
+    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(withPublic(keys, newKeys()), 'self', now))).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+  });
+
+  it('is there while a gateway holds it, and gone when that falls silent or begins anew', async () => {
+    const state = async (): Promise<unknown> => (await names()).find(({ name }) => name === 'self')?.state;
+    const held = (epoch: string, more: object) => gateway('PUT', '/v1/nodes/held', { epoch: epoch.repeat(16), address: '192.0.2.1:8024', up: [], down: [], ...more });
+    expect(await held('a', {})).toEqual({ known: false });
+    await held('a', { all: ['self'] });
+    expect(await state()).toBe('live');
+    await held('a', { down: ['self'] });
+    expect(await state()).toBe('gone');
+    await held('a', { up: ['self'] });
+    now += 8_001;
+    expect(await state()).toBe('gone');
+    await held('a', {});
+    expect(await state()).toBe('live');
+    await held('b', { all: [] });
+    expect(await state()).toBe('gone');
+    expect((await newToken()).gateways).toEqual(['192.0.2.1:8024']);
+  });
+
+  it('that was removed gets nothing any more', async () => {
+    await admin.call('DELETE', '/v1/nodes/self');
+    now += 1000;
+    await expect(report({})).rejects.toMatchObject({ code: 'NODE_UNKNOWN' });
+    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))).rejects.toMatchObject({ code: 'NODE_UNKNOWN' });
+  });
+
+  it('users see what they may reach, reviewers what others may', async () => {
+    const listed = (await admin.call('GET', `/v1/users/${admin.login.user}/nodes`)) as NodeStatus[];
+    expect(listed.map(({ name }) => name)).toEqual((await names()).map(({ name }) => name));
+    await expect(admin.call('GET', '/v1/users/nobody-here/nodes')).rejects.toMatchObject({ code: 'NOT_FOUND' });
+  });
+});

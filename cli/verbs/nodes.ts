@@ -1,0 +1,171 @@
+/** `steno nodes` and `steno tokens`: who is there, and how machines get in. */
+import { readFileSync } from 'node:fs';
+import { Command, InvalidArgumentError } from 'commander';
+import type { JoinTokenCreated, JoinTokenInfo, NodeStatus } from '#schemas/api.js';
+import { formatDuration, parseDuration } from '#schemas/duration.js';
+import { StenoError } from '#schemas/errors.js';
+import { isName } from '#schemas/identity.js';
+import { labelKey, labelPattern } from '#schemas/join.js';
+import type { NodeRecord } from '#schemas/role.js';
+import { openClient } from '../client.js';
+import { openHome, splitAddress } from '../home.js';
+import { json, moment, standardOutput, styled, table, visible } from '../output.js';
+import { readHostKeys } from './host-keys.js';
+
+export function parseLabels(value: string, previous: Readonly<Record<string, string>> = {}): Record<string, string> {
+  const labels = { ...previous };
+  for (const pair of value.split(',')) {
+    const equals = pair.indexOf('=');
+    if (equals < 1) throw new InvalidArgumentError('Give labels as key=value,key=value.');
+    const key = pair.slice(0, equals);
+    if (!labelKey.safeParse(key).success) throw new InvalidArgumentError(`"${key}" is no label: lower-case letters, digits, and . _ / - after the first.`);
+    labels[key] = pair.slice(equals + 1);
+  }
+  return labels;
+}
+
+function labelText(labels: Readonly<Record<string, string>>): string {
+  return Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',');
+}
+
+const states = { live: { text: 'live', style: 'green' }, gone: { text: 'gone', style: 'red' }, agentless: { text: '-', style: 'dim' } } as const;
+
+export function nodesCommand(): Command {
+  const command = new Command('nodes').enablePositionalOptions()
+    .description('list the nodes you may reach, and whether they are there')
+    .option('--as <user>', 'list what another user may reach (needs access:read)')
+    .option('--json', 'print JSON')
+    .addHelpText('after', `
+STATE is live while the node's agent is connected, gone ten seconds after it was cut off, and - for servers without
+agent: whether those are there shows when you connect.`);
+  command.action(async (options: { as?: string; json?: boolean }) => {
+    const path = options.as === undefined ? '/v1/nodes' : `/v1/users/${encodeURIComponent(options.as)}/nodes`;
+    const nodes = await openClient(openHome()).authority<NodeStatus[]>('GET', path);
+    if (options.json === true) return json(standardOutput, nodes);
+    if (nodes.length === 0) {
+      standardOutput.err.write(options.as === undefined
+        ? 'No node that you may reach. Have a machine join with `steno tokens add --type node`, or register a server with `steno nodes add NAME HOST:PORT`.\n'
+        : `No node that ${visible(options.as)} may reach.\n`);
+      return;
+    }
+    table<NodeStatus>(standardOutput, nodes, [
+      { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
+      { title: 'STATE', value: ({ state }) => states[state].text, style: ({ state }) => states[state].style },
+      { title: 'KIND', value: ({ kind }) => kind },
+      { title: 'ADDRESS', value: ({ address, tunnel_key }) => (tunnel_key === undefined ? address : 'tunnel') },
+      { title: 'LAST SEEN', value: ({ state, last_seen_at }) => (state === 'live' ? 'now' : last_seen_at === null ? '-' : moment(last_seen_at)) },
+      { title: 'LABELS', value: ({ labels }) => labelText(labels) },
+    ]);
+  });
+  addAndRemove(command);
+  return command;
+}
+
+function addAndRemove(command: Command): void {
+  command
+    .command('add')
+    .description('register an OpenSSH server that trusts the user CA')
+    .argument('<name>', 'how users will call it')
+    .argument('<host:port>', 'where the gateway reaches it')
+    .option('--labels <key=value,...>', 'labels that roles match', parseLabels, {})
+    .option('--host-key <file>', 'accept these host keys (a .pub file or ssh-keyscan output); without it the server must show a host certificate of `steno ca sign-host`')
+    .option('--json', 'print JSON')
+    .action(async (name: string, address: string, options: { labels: Record<string, string>; hostKey?: string; json?: boolean }) => {
+      if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no node name: lower-case letters, digits, dot, dash and underscore`);
+      splitAddress(address);
+      const hostKeys = options.hostKey === undefined ? [] : readHostKeys(readFileSync(options.hostKey, 'utf8'));
+      if (options.hostKey !== undefined && hostKeys.length === 0) throw new StenoError('USAGE', `no host key in ${options.hostKey}`);
+      const node = await openClient(openHome()).authority<NodeRecord>('PUT', `/v1/nodes/${name}`, { name, kind: 'openssh', address, labels: options.labels, host_keys: hostKeys });
+      if (options.json === true) return json(standardOutput, node);
+      standardOutput.out.write(`Node ${name} is registered. Make its sshd trust the user CA:\n  steno ca export user > /etc/ssh/steno_user_ca.pub\n  echo "TrustedUserCAKeys /etc/ssh/steno_user_ca.pub" >> /etc/ssh/sshd_config\n`);
+    });
+  command
+    .command('rm')
+    .description('forget a node and end its tunnel; sessions recorded on it stay')
+    .argument('<name>')
+    .action(async (name: string) => {
+      await openClient(openHome()).authority('DELETE', `/v1/nodes/${encodeURIComponent(name)}`);
+    });
+}
+
+interface TokenOptions {
+  readonly type: string;
+  readonly ttl: number;
+  readonly uses: number;
+  readonly labels: Record<string, string>;
+  readonly nodeLabels: readonly string[];
+  readonly name?: string;
+  readonly json?: boolean;
+}
+
+export function tokensCommand(): Command {
+  const command = new Command('tokens').enablePositionalOptions().description('list the tokens that machines join with, or make one').option('--json', 'print JSON');
+  command.action(async (options: { json?: boolean }) => {
+    const tokens = await openClient(openHome()).authority<JoinTokenInfo[]>('GET', '/v1/tokens');
+    if (options.json === true) return json(standardOutput, tokens);
+    if (tokens.length === 0) {
+      standardOutput.err.write('No token counts now. Make one with `steno tokens add --type node`.\n');
+      return;
+    }
+    table<JoinTokenInfo>(standardOutput, tokens, [
+      { title: 'ID', value: ({ id }) => id, style: () => 'bold' },
+      { title: 'USES LEFT', value: ({ uses_left }) => String(uses_left), align: 'right' },
+      { title: 'UNTIL', value: ({ expires_at }) => moment(expires_at) },
+      { title: 'MADE BY', value: ({ created_by }) => created_by },
+      { title: 'NODES MAY SET', value: ({ node_labels }) => node_labels.join(',') || '-' },
+      { title: 'LABELS', value: ({ labels }) => labelText(labels) },
+    ]);
+  });
+  command
+    .command('add')
+    .description('make a token, and print the line that a machine joins with')
+    .requiredOption('--type <type>', 'what may join with it: node', (type) => {
+      if (type !== 'node') throw new InvalidArgumentError('There are tokens of type node.');
+      return type;
+    })
+    .option('--ttl <duration>', 'how long it counts, such as 10m', (text) => {
+      const ms = parseDuration(text);
+      if (ms === null || ms < 10_000 || ms > 7 * 86_400_000) throw new InvalidArgumentError('Give 10s to 7d, such as 10m.');
+      return ms;
+    }, 600_000)
+    .option('--uses <n>', 'how many machines may join with it', (text) => {
+      const uses = Number(text);
+      if (!Number.isInteger(uses) || uses < 1 || uses > 10_000) throw new InvalidArgumentError('Give 1 to 10000.');
+      return uses;
+    }, 1)
+    .option('--labels <key=value,...>', 'labels that every such node gets and cannot change', parseLabels, {})
+    .option('--node-labels <key,...>', 'labels that such a node may choose itself: KEY or PREFIX*; those under node/ it may always', (text) => {
+      const keys = text.split(',');
+      for (const key of keys) if (!labelPattern.safeParse(key).success) throw new InvalidArgumentError(`"${key}" is not KEY or PREFIX*.`);
+      return keys;
+    }, [])
+    .option('--json', 'print JSON, the token in it')
+    .addHelpText('after', `
+The token is shown this once; Steno keeps only its public half. It never leaves the machine that joins: what that sends
+is signed with it.`)
+    .action(async (options: TokenOptions) => {
+      const created = await openClient(openHome()).authority<JoinTokenCreated>('POST', '/v1/tokens', {
+        ttl_ms: options.ttl, uses: options.uses, labels: options.labels, node_labels: options.nodeLabels,
+      });
+      const line = joinLine(created);
+      if (options.json === true) return json(standardOutput, { ...created, command: line });
+      const { out, env } = standardOutput;
+      out.write(`${styled(out, env, 'green', '✓')} Token ${styled(out, env, 'bold', created.id)} lets ${options.uses === 1 ? 'one machine' : `${options.uses} machines`} join within ${formatDuration(options.ttl)}\n`);
+      if (Object.keys(options.labels).length > 0) out.write(`  labels       ${visible(labelText(options.labels))}\n`);
+      if (created.gateways.length === 0) standardOutput.err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
+      out.write(`\nOn that machine, as root:\n\n  ${line}\n`);
+    });
+  command
+    .command('rm')
+    .description('take a token back; nodes that have joined with it stay')
+    .argument('<id>')
+    .action(async (id: string) => {
+      await openClient(openHome()).authority('DELETE', `/v1/tokens/${encodeURIComponent(id)}`);
+    });
+  return command;
+}
+
+/** `echo` is built into shells: the token shows in no list of processes. */
+function joinLine({ token, ca_pins: pins, gateways }: JoinTokenCreated): string {
+  return `echo ${token} | steno agent --token-file - --gateway ${gateways.length === 0 ? 'HOST:PORT' : gateways.join(',')} --ca-pin ${pins.join(',')}`;
+}

@@ -1,0 +1,347 @@
+/**
+ * The tunnel's port: TLS 1.3, where agents bring their tunnels and machines join.
+ *
+ *     no certificate ──POST /v1/join/challenge, /v1/join──► relayed to the authority (schemas/join.ts)
+ *     an expired one ──POST /v1/join/renew──► relayed as well: what counts is the signature of the node's key
+ *     agent/NAME     ──WebSocket /v1/tunnel──► node known, by this key? ──► held (tunnels.ts)
+ *
+ * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
+ * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: 200
+ * connections without a tunnel, 20 of one address, 10 s each; bodies of 64 KiB; joins per minute (refusals.ts).
+ * Tested in tunnel.test.ts.
+ */
+import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
+import { createServer } from 'node:https';
+import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { TLSSocket } from 'node:tls';
+import { WebSocketServer } from 'ws';
+import type { ApiError, Snapshot } from '#schemas/api.js';
+import { StenoError, isErrorCode } from '#schemas/errors.js';
+import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
+import type { SignedTrust } from '#schemas/join.js';
+import { MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, TUNNEL_VERSION, agentMessage, parseTunnelJson } from '#schemas/tunnel.js';
+import type { NodeCalls } from '#runtime/authority-client.js';
+import type { Log } from '#runtime/log.js';
+import { peerService } from '#runtime/service-identity.js';
+import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { Mux } from '#runtime/tunnel/mux.js';
+import type { AuditEntry } from '../recorder/recorder.js';
+import { Refusals } from './refusals.js';
+import { Tunnels } from './tunnels.js';
+
+const MAX_BODY = 64 << 10;
+const MAX_IDLE = 200;
+const MAX_IDLE_OF_ONE = 20;
+const IDLE_LIMIT_MS = 10_000;
+/** How long a node that joined just now may be unknown here. */
+const NEWS_MS = 2_000;
+const MAX_TUNNELS = 20_000;
+/** Requests of one agent that may wait for the authority. */
+const MAX_PENDING = 8;
+
+export interface TunnelListenerDeps {
+  readonly name: string;
+  readonly identity: ServiceIdentity;
+  readonly calls: NodeCalls;
+  readonly snapshot: () => Snapshot | null;
+  readonly onChange: (callback: () => void) => () => void;
+  readonly audit: (entry: AuditEntry) => void;
+  readonly log: Log;
+  /** ms since 1970. */
+  readonly now: () => number;
+}
+
+export interface TunnelListener {
+  readonly address: string;
+  readonly tunnels: Tunnels;
+  close(): Promise<void>;
+}
+
+/** `address`: what agents are told instead of what is listened on, where something stands in between. */
+export async function listenForTunnels(listen: { readonly host: string; readonly port: number; readonly address?: string | undefined }, deps: TunnelListenerDeps): Promise<TunnelListener> {
+  const { identity, log, snapshot } = deps;
+  const refusals = new Refusals(deps.audit, deps.now);
+  let address = listen.address ?? '';
+  const trusted = new Trusted(deps);
+  const tunnels = new Tunnels({ tell: (held) => deps.calls.held(held), address: () => address, log });
+  const options = (): object => {
+    const { key, cert, ca } = identity.tlsServerOptions();
+    return { key, cert: `${String(cert)}\n${issuerOf(String(cert), String(ca))}`, ca, minVersion: 'TLSv1.3' };
+  };
+  const server = createServer({
+    ...options(), requestCert: true, rejectUnauthorized: false, handshakeTimeout: IDLE_LIMIT_MS, requestTimeout: IDLE_LIMIT_MS, headersTimeout: IDLE_LIMIT_MS,
+    connectionsCheckingInterval: 2_000, maxHeaderSize: 8 << 10,
+  });
+  server.maxConnections = MAX_TUNNELS + MAX_IDLE;
+  const stopRenewed = identity.onRenewed(() => server.setSecureContext(options()));
+
+  const idle = new Map<string, number>();
+  let idleCount = 0;
+  /** Ends the bounds of a connection that has become a tunnel. */
+  const busy = new Map<string, () => void>();
+  /** Where a connection came from, for when it is gone. */
+  const sources = new WeakMap<object, string>();
+  server.on('connection', (socket: Socket) => {
+    const source = plain(socket.remoteAddress);
+    sources.set(socket, source);
+    const of = idle.get(source) ?? 0;
+    socket.on('error', () => socket.destroy());
+    if (idleCount >= MAX_IDLE || of >= MAX_IDLE_OF_ONE) return void socket.destroy();
+    idle.set(source, of + 1);
+    idleCount += 1;
+    const limit = setTimeout(() => socket.destroy(), IDLE_LIMIT_MS);
+    let counted = true;
+    const release = (): void => {
+      if (!counted) return;
+      counted = false;
+      clearTimeout(limit);
+      idleCount -= 1;
+      const left = idle.get(source)! - 1;
+      if (left === 0) idle.delete(source);
+      else idle.set(source, left);
+    };
+    const name = connectionName(socket);
+    busy.set(name, release);
+    socket.on('close', () => {
+      busy.delete(name);
+      release();
+    });
+  });
+  server.on('tlsClientError', (error, socket) => {
+    const source = sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? plain((socket as unknown as Socket).remoteAddress);
+    refusals.refused('tunnel.refused', source, new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`));
+    socket.destroy();
+  });
+  server.on('clientError', (_error, socket) => socket.destroy());
+  server.on('request', (request, response) => {
+    serveJoin(request, response, deps, refusals).catch((error: unknown) => {
+      const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
+      if (!(error instanceof StenoError)) log.error({ err: error }, 'a join failed');
+      refusals.refused('node.join', sourceOf(request), known);
+      answer(response, known);
+    });
+  });
+
+  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_TUNNEL_FRAME, perMessageDeflate: false, handleProtocols: () => TUNNEL_PROTOCOL });
+  server.on('upgrade', (request, socket, head) => {
+    socket.on('error', () => socket.destroy());
+    Promise.all([admit(request, deps), trusted.current()]).then(
+      ([{ node, key }, trust]) => sockets.handleUpgrade(request, socket, head, (ws) => {
+        busy.get(connectionName(request.socket))?.();
+        if (tunnels.count >= MAX_TUNNELS) return ws.terminate();
+        const source = sourceOf(request);
+        let pending = 0;
+        const mux: Mux = new Mux(ws, {
+          side: 'gateway',
+          onControl: (payload) => {
+            const { id, signed } = parseTunnelJson(agentMessage, payload);
+            if (pending >= MAX_PENDING) throw new StenoError('TOO_MANY', 'requests of an agent');
+            pending += 1;
+            deps.calls.signed(signed).then(
+              (result) => mux.control({ kind: 'answer', id, answer: result }),
+              (error: unknown) => {
+                const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
+                mux.control({ kind: 'refusal', id, code: known.code, detail: (known.detail ?? '').slice(0, 1000) });
+              },
+            ).finally(() => { pending -= 1; });
+          },
+          onClose: (reason) => {
+            tunnels.remove(node, mux);
+            log.info({ node, reason }, 'a tunnel ended');
+            deps.audit({ event: 'tunnel.close', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source, reason: reason.replace(/[^ -~]/g, '?').slice(0, 256) });
+          },
+        });
+        mux.control({ kind: 'welcome', version: TUNNEL_VERSION, gateway: deps.name, trust });
+        tunnels.add(node, key, mux);
+        log.info({ node, source }, 'a tunnel is held');
+        deps.audit({ event: 'tunnel.open', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source });
+      }),
+      (error: unknown) => {
+        const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
+        refusals.refused('tunnel.refused', sourceOf(request), known, peerService(request.socket as TLSSocket)?.name ?? '');
+        refuseUpgrade(socket, known);
+      },
+    );
+  });
+
+  const stopWatching = deps.onChange(() => {
+    const latest = snapshot();
+    if (latest === null) return;
+    tunnels.recheck(latest);
+    trusted.changed().then((trust) => {
+      if (trust !== null) tunnels.control({ kind: 'trust', trust });
+    }, (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'));
+  });
+
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${listen.host}:${listen.port} is in use (--tunnel-listen)`) : error));
+    server.listen({ host: listen.host, port: listen.port }, resolve);
+  });
+  const bound = server.address() as AddressInfo;
+  const own = `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
+  if (address === '') address = own;
+  tunnels.start();
+  return {
+    address: own,
+    tunnels,
+    async close() {
+      stopWatching();
+      stopRenewed();
+      tunnels.control({ kind: 'leaving' });
+      tunnels.close();
+      sockets.close();
+      await new Promise<void>((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      });
+    },
+  };
+}
+
+/** What nodes may believe, as an authority has signed it: asked for once for each change of the CAs. */
+class Trusted {
+  readonly #deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>;
+  #of = '';
+  #signed: Promise<SignedTrust> | undefined;
+
+  constructor(deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>) {
+    this.#deps = deps;
+  }
+
+  async current(): Promise<SignedTrust> {
+    await this.changed();
+    return this.#signed!;
+  }
+
+  /** Null when it is what it was. */
+  async changed(): Promise<SignedTrust | null> {
+    const snapshot = this.#deps.snapshot();
+    const of = JSON.stringify([snapshot?.ssh_user_ca, snapshot?.service_ca, snapshot?.signing]);
+    if (this.#signed !== undefined && of === this.#of) return null;
+    this.#of = of;
+    const asked = this.#deps.calls.trust();
+    this.#signed = asked;
+    try {
+      return await asked;
+    } catch (error) {
+      if (this.#signed === asked) this.#signed = undefined;
+      throw error;
+    }
+  }
+}
+
+/** Which node brings a tunnel. A node that joined a moment ago may be in the next snapshot. */
+async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promise<{ readonly node: string; readonly key: string }> {
+  if (request.url !== TUNNEL_PATH) throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
+  const socket = request.socket as TLSSocket;
+  const service = peerService(socket);
+  if (service === null || service.kind !== 'agent') throw new StenoError('CERT_UNKNOWN_CA', 'a tunnel needs the certificate of an agent');
+  const key = keyOf(socket);
+  const judge = (): boolean => deps.snapshot()?.nodes.find(({ name }) => name === service.name)?.tunnel_key === key;
+  if (!judge()) {
+    await new Promise<void>((resolve) => {
+      const done = (): void => {
+        clearTimeout(timer);
+        stop();
+        resolve();
+      };
+      const timer = setTimeout(done, NEWS_MS);
+      const stop = deps.onChange(() => {
+        if (judge()) done();
+      });
+    });
+  }
+  if (!judge()) throw new StenoError('NODE_UNKNOWN', `${service.name}, or it has joined anew`);
+  return { node: service.name, key };
+}
+
+/** As `tunnel_key` of a node: SHA-256 over the SPKI. */
+function keyOf(socket: TLSSocket): string {
+  const { raw } = socket.getPeerCertificate();
+  return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('hex');
+}
+
+async function serveJoin(request: IncomingMessage, response: ServerResponse, deps: TunnelListenerDeps, refusals: Refusals): Promise<void> {
+  const source = sourceOf(request);
+  const wanted = request.method === 'POST' ? request.url : undefined;
+  if (wanted !== '/v1/join/challenge' && wanted !== '/v1/join' && wanted !== '/v1/join/renew') throw new StenoError('NOT_FOUND', 'nothing but joining is here');
+  if (!refusals.mayAsk(source)) throw new StenoError('TOO_MANY', 'joins');
+  const body = await read(request);
+  if (wanted === '/v1/join/challenge') return send(response, 200, await deps.calls.challenge());
+  if (wanted === '/v1/join/renew') {
+    const renewal = signedNodeRequest.safeParse(parse(body));
+    if (!renewal.success) throw new StenoError('BAD_REQUEST', 'the renewal is malformed');
+    return send(response, 200, await deps.calls.signed(renewal.data));
+  }
+  const signed = signedJoin.safeParse(parse(body));
+  if (!signed.success) throw new StenoError('BAD_REQUEST', 'the join is malformed');
+  const claims = joinRequest.safeParse(parse(signed.data.request));
+  if (!claims.success) throw new StenoError('BAD_REQUEST', `${claims.error.issues[0]?.path.join('.') ?? ''}: ${claims.error.issues[0]?.message ?? 'invalid'}`.slice(0, 256));
+  const channel = (request.socket as TLSSocket).exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0));
+  const claimed = Buffer.from(claims.data.channel, 'base64');
+  if (claimed.length !== channel.length || !timingSafeEqual(claimed, channel)) {
+    refusals.refused('node.join', source, new StenoError('JOIN_REFUSED', 'it was signed for another connection'), claims.data.name);
+    return answer(response, new StenoError('JOIN_REFUSED'));
+  }
+  const result = await deps.calls.join(signed.data, source);
+  // The authority has written the refusal already.
+  if (result.kind === 'refused') return answer(response, new StenoError(isErrorCode(result.code) ? result.code : 'INTERNAL', result.detail === '' ? undefined : result.detail));
+  send(response, 200, result);
+}
+
+async function read(request: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = [];
+  let length = 0;
+  for await (const chunk of request as AsyncIterable<Buffer>) {
+    length += chunk.length;
+    if (length > MAX_BODY) throw new StenoError('TOO_LARGE', `a join has at most ${MAX_BODY} bytes`);
+    chunks.push(chunk);
+  }
+  return Buffer.concat(chunks).toString('utf8');
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new StenoError('BAD_REQUEST', 'the body is not JSON');
+  }
+}
+
+function send(response: ServerResponse, status: number, value: unknown): void {
+  const body = Buffer.from(JSON.stringify(value));
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': body.length }).end(body);
+}
+
+function answer(response: ServerResponse, { code, detail, entry }: StenoError): void {
+  if (response.headersSent) return void response.destroy();
+  const body: ApiError = { error: { code, message: entry.message, fix: entry.fix, ...(detail === undefined ? {} : { detail }) } };
+  response.setHeader('connection', 'close');
+  send(response, entry.status, body);
+}
+
+function refuseUpgrade(socket: Duplex, { code, entry }: StenoError): void {
+  socket.end(`HTTP/1.1 ${entry.status} Refused\r\nConnection: close\r\nX-Steno-Error: ${code}\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+}
+
+/** The CA in the bundle that signed the certificate: more than one while a CA is rotated. */
+function issuerOf(certificate: string, bundle: string): string {
+  const leaf = new X509Certificate(certificate);
+  const cas = [...bundle.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(([pem]) => pem);
+  return cas.find((pem) => leaf.verify(new X509Certificate(pem).publicKey)) ?? '';
+}
+
+/** The same for a connection and for the TLS over it. */
+function connectionName({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
+}
+
+function sourceOf(request: IncomingMessage): string {
+  return plain(request.socket.remoteAddress);
+}
+
+function plain(address: string | undefined): string {
+  return (address ?? '').replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+}

@@ -1,0 +1,111 @@
+/**
+ * The tunnel: a WebSocket from an agent to a gateway, over TLS 1.3 with certificates on both sides, that carries many
+ * streams. Each message is one frame:
+ *
+ *     u8 type ‖ u32 stream ‖ payload
+ *
+ *     0 control  stream 0     JSON of a `TunnelMessage`, either way
+ *     1 open     gateway →    JSON of an `OpenStream`; the number is one above the last
+ *     2 data     either way   at most MAX_DATA bytes, and never more than was granted
+ *     3 window   either way   u32: so many more bytes may be sent; both begin with FIRST_WINDOW
+ *     4 end      either way   nothing more comes this way
+ *     5 reset    either way   text why; the stream is over
+ *
+ * Flow control is per stream, so one that stalls holds up no other, and what a side must hold is what it granted.
+ * Frames of a stream that is over are ignored, since they may cross its reset; of one that never was they are a fault,
+ * which ends the tunnel. Both sides ping and take silence for the end. Tested in tunnel.test.ts.
+ */
+import { z } from 'zod';
+import { StenoError } from './errors.js';
+import { isName } from './identity.js';
+import { MAX_REQUEST, signedNodeRequest, signedTrust } from './join.js';
+
+export const TUNNEL_PATH = '/v1/tunnel';
+export const TUNNEL_PROTOCOL = 'steno-tunnel';
+export const TUNNEL_VERSION = 1;
+export const FRAME_HEADER = 5;
+export const MAX_DATA = 32 << 10;
+export const MAX_CONTROL = 256 << 10;
+/** Bytes of the largest frame. */
+export const MAX_TUNNEL_FRAME = FRAME_HEADER + MAX_CONTROL;
+export const FIRST_WINDOW = 64 << 10;
+export const MAX_STREAMS = 1024;
+/** Either side says something at least so often, and gives the other up after `TUNNEL_SILENCE_MS` without a word. */
+export const TUNNEL_PING_MS = 2_000;
+export const TUNNEL_SILENCE_MS = 6_000;
+
+export const frameTypes = ['control', 'open', 'data', 'window', 'end', 'reset'] as const;
+export type FrameType = (typeof frameTypes)[number];
+
+export interface TunnelFrame {
+  readonly type: FrameType;
+  readonly stream: number;
+  /** A view of what was received. */
+  readonly payload: Uint8Array;
+}
+
+const name = z.string().max(63).refine(isName, 'is not a valid name');
+
+export const openStream = z.strictObject({
+  kind: z.literal('ssh'),
+  /** The address of the user, as far as the gateway knows; for the node's own books. */
+  source: z.string().max(64),
+});
+export type OpenStream = z.infer<typeof openStream>;
+
+const trust = { trust: signedTrust };
+/** What gateways say. */
+export const gatewayMessage = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('welcome'), version: z.literal(TUNNEL_VERSION), gateway: name, ...trust }),
+  z.strictObject({ kind: z.literal('trust'), ...trust }),
+  z.strictObject({ kind: z.literal('answer'), id: z.number().int().min(0), answer: z.unknown() }),
+  z.strictObject({ kind: z.literal('refusal'), id: z.number().int().min(0), code: z.string().max(64), detail: z.string().max(1024) }),
+  z.strictObject({ kind: z.literal('leaving') }),
+]);
+export type GatewayMessage = z.infer<typeof gatewayMessage>;
+/** What agents say. */
+export const agentMessage = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('signed'), id: z.number().int().min(0), signed: signedNodeRequest.extend({ request: z.string().max(MAX_REQUEST) }) }),
+]);
+export type AgentMessage = z.infer<typeof agentMessage>;
+
+/** Writes the head of a frame whose payload follows in `frame`. */
+export function writeFrameHeader(frame: Uint8Array, type: FrameType, stream: number): void {
+  frame[0] = frameTypes.indexOf(type);
+  new DataView(frame.buffer, frame.byteOffset).setUint32(1, stream);
+}
+
+export function encodeFrame(type: FrameType, stream: number, payload: Uint8Array): Uint8Array {
+  const frame = new Uint8Array(FRAME_HEADER + payload.length);
+  writeFrameHeader(frame, type, stream);
+  frame.set(payload, FRAME_HEADER);
+  return frame;
+}
+
+/** Throws TUNNEL_MALFORMED. */
+export function decodeFrame(frame: Uint8Array): TunnelFrame {
+  if (frame.length < FRAME_HEADER) throw new StenoError('TUNNEL_MALFORMED', 'a frame is too short');
+  const type = frameTypes[frame[0]!];
+  if (type === undefined) throw new StenoError('TUNNEL_MALFORMED', `frames of type ${frame[0]} are unknown`);
+  const stream = new DataView(frame.buffer, frame.byteOffset).getUint32(1);
+  const payload = frame.subarray(FRAME_HEADER);
+  if ((type === 'control') !== (stream === 0)) throw new StenoError('TUNNEL_MALFORMED', 'control frames, and they alone, are of stream 0');
+  const most = type === 'control' ? MAX_CONTROL : type === 'data' ? MAX_DATA : 1024;
+  if (payload.length > most) throw new StenoError('TUNNEL_MALFORMED', `a ${type} frame of ${payload.length} bytes`);
+  if (type === 'window' && payload.length !== 4) throw new StenoError('TUNNEL_MALFORMED', 'a window is four bytes');
+  if (type === 'end' && payload.length !== 0) throw new StenoError('TUNNEL_MALFORMED', 'an end carries nothing');
+  return { type, stream, payload };
+}
+
+/** Reads JSON by its schema. Throws TUNNEL_MALFORMED. */
+export function parseTunnelJson<T extends z.ZodType>(schema: T, payload: Uint8Array): z.output<T> {
+  let value: unknown;
+  try {
+    value = JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(payload));
+  } catch {
+    throw new StenoError('TUNNEL_MALFORMED', 'a frame is not JSON');
+  }
+  const parsed = schema.safeParse(value);
+  if (!parsed.success) throw new StenoError('TUNNEL_MALFORMED', `${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? 'invalid'}`.slice(0, 256));
+  return parsed.data;
+}

@@ -1,0 +1,100 @@
+/** Confirming that a session may start, with a second factor: where a role asks for it, `ssh` shows this page's address. */
+import { useEffect, useState } from 'react';
+import type { ReactNode } from 'react';
+import type { ConfirmationFacts, LoginMethods, Me } from '#schemas/api.js';
+import { ApiFailure, post, useJson } from '../api.js';
+import { useTitle } from '../parts/basics.js';
+import { Card, Field, Form, useTask } from './card.js';
+import { passkeysWorkHere, usePasskey } from './passkey.js';
+import { SignIn } from './sign-in.js';
+
+/** In the fragment, and taken out of the address at once. */
+let token: string | null = null;
+function takeToken(): string {
+  if (location.hash.length > 1) {
+    token = location.hash.slice(1);
+    history.replaceState(null, '', location.pathname);
+  }
+  return token ?? '';
+}
+
+export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
+  useTitle('Confirm a session');
+  const [given] = useState(takeToken);
+  const { data: methods } = useJson<LoginMethods>('/api/login/methods');
+  const [facts, setFacts] = useState<ConfirmationFacts | ApiFailure | null>(null);
+  const [done, setDone] = useState<'approved' | 'denied' | null>(null);
+  const [code, setCode] = useState('');
+  const { busy, failure, run } = useTask();
+  const look = (): void => void post<ConfirmationFacts>('/api/confirm/facts', { token: given }).then(setFacts, (error: ApiFailure) => setFacts(error));
+  useEffect(look, [given]);
+
+  if (done !== null) {
+    return (
+      <Card>
+        <h1>{done === 'approved' ? 'Confirmed' : 'Denied'}</h1>
+        <p role="status">{done === 'approved' ? 'Your session starts in the terminal. You can close this page.' : 'The session does not start. If you did not begin it, tell your security team: somebody has your certificate.'}</p>
+      </Card>
+    );
+  }
+  if (facts === null || methods === null) return <Card><div className="waiting" aria-busy="true" /></Card>;
+  if (facts instanceof ApiFailure) {
+    return (
+      <Card>
+        <h1>Nothing waits here</h1>
+        <p role="alert">The session was confirmed already, waited longer than a minute, or belongs to another user than the one signed in here. Connect again for a new address.</p>
+      </Card>
+    );
+  }
+  const decide = (approve: boolean, proof: object): void =>
+    run(async () => {
+      await post('/api/confirm/decision', { token: given, approve, ...proof });
+      setDone(approve ? 'approved' : 'denied');
+    });
+  return (
+    <Card>
+      <h1>Start this session?</h1>
+      <p className="user-code session-name">
+        {facts.login}@{facts.node}
+      </p>
+      <dl className="facts-list">
+        <div>
+          <dt>As</dt>
+          <dd>{facts.user}</dd>
+        </div>
+        <div>
+          <dt>From</dt>
+          <dd>
+            <code>{facts.source_address}</code>
+            {facts.source_address !== facts.browser_address && <span className="differs"> — not the address of this browser, {facts.browser_address}</span>}
+          </dd>
+        </div>
+      </dl>
+      {facts.by === 'sign-in' && !facts.fresh ? (
+        <>
+          <p>Sign in again to confirm it.</p>
+          <SignIn user={facts.user} onSignedIn={(me) => { onSignedIn(me); look(); }} />
+        </>
+      ) : (
+        <Form failure={failure} onSubmit={() => decide(true, facts.by === 'sign-in' ? {} : { code: code.trim() })}>
+          {facts.passkey && methods.passkeys && passkeysWorkHere(methods.origin) && (
+            <button type="button" className="way" disabled={busy} onClick={() => run(async () => { const response = await usePasskey(); await post('/api/confirm/decision', { token: given, approve: true, response }); setDone('approved'); })}>
+              Confirm with a passkey
+            </button>
+          )}
+          {facts.totp && <Field label="Code of your authenticator app" name="code" autoComplete="one-time-code" inputMode="numeric" required minLength={6} maxLength={8} value={code} onChange={(event) => setCode(event.target.value)} />}
+          <div className="two">
+            <button type="button" className="secondary" disabled={busy} onClick={() => decide(false, {})}>
+              Deny
+            </button>
+            {(facts.totp || facts.by === 'sign-in') && (
+              <button type="submit" className="primary" disabled={busy}>
+                Confirm
+              </button>
+            )}
+          </div>
+        </Form>
+      )}
+    </Card>
+  );
+}
