@@ -14,6 +14,7 @@ import { bulk, terminal } from './scenarios/bulk.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
+import { liveList, throughTunnel } from './scenarios/nodes.js';
 import { connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { locks } from './scenarios/locks.js';
 import { policy } from './scenarios/policy.js';
@@ -34,6 +35,8 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
+  ['nodes', () => liveList(rounds)],
+  ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
 ];
 
 const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));
