@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, policy. `--quick` makes everything small, to see that it works.
+ * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, policy, kernel_cost, kernel_flow, kernel_delay. `--quick` makes everything small, to see that it works.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -15,6 +15,7 @@ import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
 import { connecting, keystrokes, searchable } from './scenarios/latency.js';
+import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { locks } from './scenarios/locks.js';
 import { policy } from './scenarios/policy.js';
 
@@ -34,6 +35,9 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
+  ['kernel_cost', () => kernelCost(rounds)],
+  ['kernel_flow', () => kernelFlow(quick ? 3 : 60)],
+  ['kernel_delay', (field) => kernelDelay(field, 20_000, quick ? 5 : 30)],
 ];
 
 const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));
