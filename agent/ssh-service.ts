@@ -16,7 +16,7 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { Log } from '#runtime/log.js';
-import { transportAlgorithms } from '#runtime/ssh/algorithms.js';
+import { isPermittedKey, transportAlgorithms } from '#runtime/ssh/algorithms.js';
 import { certifiedHostKeys } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { verify } from '#runtime/ssh/keys.js';
@@ -65,7 +65,7 @@ export function createSshService(parts: SshServiceParts): SshService {
   const connections = new Set<Duplex>();
   let unadmitted = 0;
   const ssh: SshServer = new ssh2.Server(
-    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), algorithms: transportAlgorithms, ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
+    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), algorithms: transportAlgorithms(), ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
     (client) => {
       const guest = guests.get((client as unknown as { _sock: object })._sock);
       if (guest !== undefined) serveConnection(client, guest, parts);
@@ -176,6 +176,7 @@ function judge(context: Extract<AuthContext, { method: 'publickey' }>, { userCas
   });
   if (!admission.ok) return `${admission.code}: ${admission.detail}`;
   if (!certificate.extensions.has(EXTENSION_VIA)) return 'a certificate that no gateway asked for';
+  if (!isPermittedKey(context.key.algo)) return 'a key of a kind that FIPS mode does not take';
   if (!isAlgorithmOf(certificate, context.key.algo)) return 'another algorithm than the certificate\'s';
   if (context.signature === undefined) return { proven: false };
   return provesPossession(certificate, context) ? { proven: true } : 'the signature does not match';

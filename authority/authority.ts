@@ -27,7 +27,8 @@ import type { StateOptions } from '#stores/state/open.js';
 import { watchState } from '#stores/state/watch.js';
 import { RefusalBudget, auditRow } from './audit.js';
 import { AuditSender } from './audit-sender.js';
-import { LiveCa, caNames, makeKey } from './ca/ca.js';
+import { LiveCa, makeKey } from './ca/ca.js';
+import { caNames } from './ca/names.js';
 import type { KeyPlaces } from './ca/ca.js';
 import { caKeys, caState, insertCaKeys } from './ca/ca-records.js';
 import { keyPlaces, sealedPlace } from './ca/places.js';
@@ -38,17 +39,17 @@ import type { SignerConfig } from './ca/signer-config.js';
 import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
-import type { HttpParts } from './http.js';
+import type { HttpParts, Route } from './http.js';
 import { Links } from './links.js';
 import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
 import { routeTable } from './routes.js';
-import type { Connectors } from './login/connector.js';
 import { purgeLogins } from './login/records.js';
-import { noConnectors } from './login/single-sign-on.js';
 import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
+import { SsoConnectors, connectorRoutes } from './sso/connectors.js';
+import { reviewRoutes } from './reviews/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -89,6 +90,8 @@ export interface AuthorityContext {
 export interface RunningAuthority extends Running {
   /** `tls`: `https://host:port`; `socket`: its path. */
   readonly addresses: { readonly tls: string; readonly socket: string };
+  /** What it answers, and what its audit calls that. */
+  readonly routes: readonly Pick<Route, 'method' | 'path' | 'admits' | 'event'>[];
   /** Where audit rows go from now on. */
   setIngest(url: string): void;
 }
@@ -166,10 +169,13 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => webhooks.close());
     const requests = new Requests({ ca, records, directory, clock, onWebhook: () => webhooks.wake() });
     await requests.sweep();
-    const connectors: Connectors = noConnectors;
+    const web = config.web ?? DEFAULT_WEB;
+    const connectors = new SsoConnectors({ records, sealer: seal.sealer, clock, web });
     const more = [
-      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web: config.web ?? DEFAULT_WEB }),
+      ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web }),
+      ...connectorRoutes(connectors),
       ...requestRoutes({ requests, links }),
+      ...reviewRoutes({ records, directory, clock }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];
     const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
@@ -196,10 +202,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
-    owned.push(identity.onRenewed(() => {
-      const { key, cert, ca: roots, minVersion } = identity.tlsServerOptions();
-      onTls.server.setSecureContext({ key, cert, ca: roots, minVersion });
-    }) as () => void);
+    owned.push(identity.onRenewed(() => onTls.server.setSecureContext(identity.tlsServerOptions())) as () => void);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
     const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);
@@ -223,7 +226,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     }, SWEEP_MS);
     sweep.unref();
     owned.push(() => clearInterval(sweep));
-    return { addresses: { tls, socket: socketPath }, close, setIngest };
+    return { addresses: { tls, socket: socketPath }, routes, close, setIngest };
   } catch (error) {
     await close();
     throw error;

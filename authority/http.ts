@@ -212,8 +212,8 @@ function clientOf(principal: Principal, request: FastifyRequest): string | undef
   return principal.kind === 'service' && principal.service.kind === 'viewer' && typeof said === 'string' && isIP(said) !== 0 ? said : undefined;
 }
 
-/** Why a login failed is for the audit: whoever tries must not learn which part was wrong. */
-const unexplained: ReadonlySet<ErrorCode> = new Set(['LOGIN_FAILED']);
+/** Why a login failed is for the audit: whoever tries must not learn which part was wrong, nor what is where inside. */
+const unexplained: ReadonlySet<ErrorCode> = new Set(['LOGIN_FAILED', 'SSO_REFUSED', 'SSO_PROVIDER']);
 
 function answerError(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
   const known = error instanceof StenoError ? error : frameworkError(error);

@@ -128,6 +128,7 @@ export class Records {
     await this.#db.deleteFrom('sign_in_links').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('web_sessions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('locks').where('expires_at', '<=', now).execute();
+    await this.#db.deleteFrom('sso_assertions').where('expires_at', '<=', now).execute();
     await this.#db.deleteFrom('request_nonces').where('expires_at', '<=', now).execute();
   }
 

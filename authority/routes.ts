@@ -17,7 +17,7 @@ import { lockTargets } from '#runtime/request-auth.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
-import type { SshCaName } from './ca/ca.js';
+import type { SshCaName } from './ca/names.js';
 import {
   SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
 } from './ca/certificates.js';
@@ -97,7 +97,10 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
-    route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ body }) => parts.setIngest(body.url)),
+    route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ caller, body }) => {
+      await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
+      parts.setIngest(body.url);
+    }),
     route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller, principal }) =>
       links.create(caller.actor, caller, principal.kind === 'user' ? principal.identity : undefined)),
 
@@ -126,19 +129,19 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
-    route('PUT /v1/nodes/:name', ['administer'], 'node.put', nodeBody, async ({ caller, body, params }) => {
+    route('PUT /v1/nodes/:name', ['node:create', 'node:update'], 'node.put', nodeBody, async ({ caller, body, params }) => {
       sameName(params['name'], body.name);
       const node: NodeRecord = { ...body, last_seen_at: directory.node(body.name)?.last_seen_at ?? null };
       await records.act([auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
       return changed(node);
     }),
-    route('DELETE /v1/nodes/:name', ['administer'], 'node.delete', noBody, async ({ caller, params }) => {
+    route('DELETE /v1/nodes/:name', ['node:delete'], 'node.delete', noBody, async ({ caller, params }) => {
       const node = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'node.delete', target: node, node })], (tx) => deleteNode(tx, node));
       return changed(undefined);
     }),
-    route('GET /v1/locks', ['administer', 'service'], 'lock.list', noBody, () => records.locks(clock())),
-    route('PUT /v1/locks/:name', ['administer'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
+    route('GET /v1/locks', ['lock:list', 'service'], 'lock.list', noBody, () => records.locks(clock())),
+    route('PUT /v1/locks/:name', ['lock:create'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
       const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
@@ -147,7 +150,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
       return changed(body);
     }),
-    route('DELETE /v1/locks/:name', ['administer'], 'lock.delete', noBody, async ({ caller, params }) => {
+    route('DELETE /v1/locks/:name', ['lock:delete'], 'lock.delete', noBody, async ({ caller, params }) => {
       const id = pathName(params['name']);
       await records.act([auditRow(clock(), caller, { event: 'lock.delete', target: id })], (tx) => deleteLock(tx, id));
       return changed(undefined);
@@ -170,7 +173,7 @@ async function certifyService(
   const { name } = service;
   const [from, until] = [now - 60_000, now + SERVICE_TTL_MS];
   const spki = p256Key(keys.service_key, 'service_key');
-  const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key);
+  const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key, () => true);
   if (recordingKey !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
   const host = keys.host_key === undefined ? undefined : { ...hostShape(name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) };
   const recording = recordingKey === undefined ? undefined : recordingShape(name, recordingKey, now, await records.read((db) => gatewaySince(db, name, formatPublicLine(recordingKey))));

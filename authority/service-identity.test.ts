@@ -5,14 +5,15 @@ import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { connect, createServer } from 'node:tls';
 import type { AddressInfo } from 'node:net';
-import { afterEach, describe, expect, test } from 'vitest';
+import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { ServiceKind } from '#schemas/identity.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import type { Enrolment } from '#schemas/api.js';
 import { callAuthority } from '#runtime/authority-http.js';
 import { openServiceIdentity } from '#runtime/service-identity.js';
 import type { IdentityConfig, ServiceIdentity } from '#runtime/service-identity.js';
-import { authorityIn, Cleanup, clientOf, identityOf, silent, temporaryFolder } from './testkit.js';
+import { authorityIn, Cleanup, clientOf, identityOf, onSocket, silent, temporaryFolder } from './testkit.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -94,6 +95,77 @@ describe('an identity in a folder', () => {
 });
 
 describe('renewal', () => {
+  afterEach(() => vi.useRealTimers());
+
+  test('begins by itself when half to two thirds of the life are gone, for each service at another time', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    let now = Date.now();
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
+    const hours = 3_600_000;
+    const begun = now;
+    const renewals: number[] = [];
+    let underWay = 0;
+    for (let i = 0; i < 4; i += 1) {
+      const identity = await openServiceIdentity({ kind: 'agent', name: `web-${i}`, hostNames: [], socket: authority.addresses.socket }, { log: silent, clock: () => now });
+      cleanup.add(() => identity.close());
+      const before = parseCertificate(identity.hostCertificate()).validBefore;
+      identity.renewWith(async ({ host_certificate: _, ...keys }) => {
+        underWay += 1;
+        try {
+          return (await onSocket(authority, { method: 'POST', target: '/v1/enroll', body: { kind: 'agent', name: `web-${i}`, host_names: [], ...keys } })) as Enrolment;
+        } finally {
+          underWay -= 1;
+        }
+      });
+      identity.onRenewed(() => {
+        renewals.push((now - begun) / hours);
+        expect(parseCertificate(identity.hostCertificate()).validBefore).toBeGreaterThan(before);
+      });
+    }
+    while (renewals.length < 4) {
+      // Less than the patience of a call to the authority, whose timer is held too.
+      now += 5_000;
+      vi.advanceTimersByTime(5_000);
+      while (underWay > 0) await new Promise((resolve) => setImmediate(resolve));
+      expect(now - begun).toBeLessThan(16.1 * hours);
+    }
+    expect(Math.min(...renewals)).toBeGreaterThanOrEqual(11.9);
+    expect(new Set(renewals).size).toBeGreaterThan(1);
+  });
+
+  test('that fails is tried again every minute, and what is held serves on', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    let now = Date.now();
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
+    const identity = await openServiceIdentity({ kind: 'agent', name: 'web-1', hostNames: [], socket: authority.addresses.socket }, { log: silent, clock: () => now });
+    cleanup.add(() => identity.close());
+    let asked = 0;
+    const failed = (): Promise<void> => new Promise((resolve) => {
+      identity.renewWith(() => { asked += 1; resolve(); return Promise.reject(new Error('on purpose')); });
+    });
+    const first = failed();
+    const before = identity.hostCertificate();
+    now += 17 * 3_600_000;
+    vi.advanceTimersByTime(3_600_000);
+    await first;
+    for (let attempt = 2; attempt < 5; attempt += 1) {
+      const next = failed();
+      await new Promise((resolve) => setImmediate(resolve));
+      now += 60_000;
+      vi.advanceTimersByTime(60_000);
+      await next;
+      expect(asked).toBe(attempt);
+    }
+    expect(identity.hostCertificate()).toEqual(before);
+    const renewed = new Promise<void>((resolve) => { identity.onRenewed(resolve); });
+    identity.renewWith(undefined);
+    await new Promise((resolve) => setImmediate(resolve));
+    now += 60_000;
+    vi.advanceTimersByTime(60_000);
+    await renewed;
+    expect(identity.hostCertificate()).not.toEqual(before);
+  });
+
   test('over mutual TLS gives new certificates for the same names, and running servers use them', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
     const { identity } = await clientOf(authority, { kind: 'gateway', name: 'gw-1', hostNames: ['gw.example.org'], records: true }, cleanup);

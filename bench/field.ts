@@ -72,7 +72,7 @@ export async function openField(): Promise<Field> {
 }
 
 /** Linux counts what each thread ran in ns; `stat` counts in hundredths of a second. Threads that ended are missing. */
-function cpuSeconds(pid: number): number {
+export function cpuSeconds(pid: number): number {
   const threads = readdirSync(`/proc/${pid}/task`).map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]));
   return threads.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }

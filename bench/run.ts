@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names: bulk, terminal, files, connect, keystrokes, cost, searchable, idle, policy, kernel_cost, kernel_flow, kernel_delay. `--quick` makes everything small, to see that it works.
+ * Names are those of `scenarios`. `--quick` makes everything small, to see that it works; `--minutes=N` shortens the outage.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -11,11 +11,14 @@ import type { Field } from './field.js';
 import { markdown } from './measure.js';
 import type { Section } from './measure.js';
 import { bulk, terminal } from './scenarios/bulk.js';
+import { certificates } from './scenarios/certificates.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
-import { connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
+import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
+import { outage } from './scenarios/outage.js';
+import { stalled } from './scenarios/stalled.js';
 import { locks } from './scenarios/locks.js';
 import { policy } from './scenarios/policy.js';
 
@@ -23,15 +26,20 @@ const args = process.argv.slice(2);
 const quick = args.includes('--quick');
 const wanted = args.filter((arg) => !arg.startsWith('--'));
 const rounds = quick ? 2 : 5;
+const minutes = Number(args.find((arg) => arg.startsWith('--minutes='))?.slice(10) ?? 10);
 
 const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['connect', (field) => connecting(field, quick ? 3 : 15)],
   ['keystrokes', (field) => keystrokes(field, quick ? 1 : 5, 'nothing else going on')],
   ['bulk', (field) => bulk(field, rounds, quick ? 64 : 256)],
   ['terminal', (field) => terminal(field, rounds)],
-  ['files', (field) => files(field, rounds, quick ? 32 : 256, quick ? 200 : 2_000)],
+  ['busy', (field) => (quick ? busyKeystrokes(field, 1, 20, 2_000) : busyKeystrokes(field, 5, 500, 1_000_000))],
+  ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
-  ['idle', (field) => idle(field, quick ? 100 : 2_000)],
+  ['idle', (field) => idle(field, quick ? 100 : 10_000)],
+  ['stalled', (field) => stalled(field, quick ? 5 : 100)],
+  ['outage', (field) => outage(field, quick ? 0.1 : minutes)],
+  ['certificates', (field) => certificates(field, rounds, quick ? 200 : 4_000)],
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],

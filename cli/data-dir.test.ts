@@ -18,7 +18,7 @@ afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const run = (pid: number): RunFile => ({
   version: '0.1.0', pid, started_at: 1, data: folder, ssh: '127.0.0.1:1', web: 'http://127.0.0.1:2', tunnel: '127.0.0.1:3', authority: 'https://127.0.0.1:3',
-  ingest: 'wss://127.0.0.1:4', socket: join(folder, 'authority.sock'), node: null, processes: {},
+  ingest: 'wss://127.0.0.1:4', socket: join(folder, 'authority.sock'), node: null, fips: false, processes: {},
 });
 
 describe('data directory', () => {

@@ -27,6 +27,7 @@ const runSchema = z.object({
   ingest: z.string(),
   socket: z.string(),
   node: z.string().nullable(),
+  fips: z.boolean().default(false),
   processes: z.record(z.string(), z.number()),
 });
 /** `DIR/run.json`. Addresses are `host:port`; `web` and `authority` are base URLs. */

@@ -1,7 +1,7 @@
 /**
  * `$STENO_HOME`: what a login leaves on the user's machine, and all that later verbs need.
  *
- *     id_ed25519               the user's key, OpenSSH format, 0600
+ *     id_ed25519               the user's key, OpenSSH format, 0600; id_ecdsa where the Steno is in FIPS mode
  *     id_ed25519-cert.pub      the certificate
  *     known_hosts              `@cert-authority` lines of the SSH host CA
  *     ssh_config               hosts `steno-gateway` and `*.steno`
@@ -10,7 +10,7 @@
  *
  * Written so that a crash leaves the old file or the new one. Tested in home.test.ts.
  */
-import { chmodSync, closeSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
+import { chmodSync, closeSync, existsSync, fsyncSync, mkdirSync, openSync, readFileSync, renameSync, writeSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -49,12 +49,14 @@ export interface Home {
   readonly profile: string;
 }
 
-export function openHome(environment: NodeJS.ProcessEnv = process.env): Home {
+export function openHome(environment: NodeJS.ProcessEnv = process.env, { fips = false }: { readonly fips?: boolean } = {}): Home {
   const dir = environment['STENO_HOME'] ?? join(homedir(), '.steno');
+  // Made by the first login to a Steno in FIPS mode; others take it too.
+  const key = join(dir, fips || existsSync(join(dir, 'id_ecdsa')) ? 'id_ecdsa' : 'id_ed25519');
   return {
     dir,
-    key: join(dir, 'id_ed25519'),
-    certificate: join(dir, 'id_ed25519-cert.pub'),
+    key,
+    certificate: `${key}-cert.pub`,
     knownHosts: join(dir, 'known_hosts'),
     sshConfig: join(dir, 'ssh_config'),
     profile: join(dir, 'profile.json'),

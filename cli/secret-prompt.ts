@@ -6,10 +6,11 @@ import { Writable } from 'node:stream';
 export async function askSecret(question: string): Promise<string | undefined> {
   const { stdin, stderr } = process;
   if (stdin.isTTY !== true) return undefined;
-  stderr.write(question);
   // Reads the line as a terminal would edit it, and shows nothing of it.
   const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: stdin, output: mute, terminal: true, historySize: 0 });
+  // Only now does the terminal echo no more.
+  stderr.write(question);
   try {
     return await new Promise<string | undefined>((resolve) => {
       lines.once('line', resolve);

@@ -12,7 +12,7 @@ import { trustOf, writeTlsCertificate } from './trust.js';
 export function keyOf(home: Home): SshPrivateKey {
   createHome(home);
   if (existsSync(home.key)) return loadPrivateKey(readFileSync(home.key, 'utf8'));
-  const key = generateKey();
+  const key = generateKey(home.key.endsWith('id_ecdsa') ? 'p256' : undefined);
   writeWhole(home.key, key.toOpenSsh('steno'), 0o600);
   return key;
 }

@@ -6,10 +6,11 @@
  *
  * Tested in test/end-to-end/rotation.test.ts.
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { TrustReport } from '#schemas/api.js';
+import { generateKeyPem } from '#runtime/ssh/keys.js';
 import { openClient } from './client.js';
 import { knownHosts, readProfile, writeWhole } from './home.js';
 import type { Home, Profile } from './home.js';
@@ -46,7 +47,7 @@ export async function freshTrust(home: Home): Promise<void> {
 /** SPKI in PEM of the user's TLS key, which is made once and stays. */
 export function tlsPublicKey(home: Home): string {
   const file = join(home.dir, 'tls.key');
-  if (!existsSync(file)) writeWhole(file, generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), 0o600);
+  if (!existsSync(file)) writeWhole(file, generateKeyPem('p256'), 0o600);
   return createPublicKey(createPrivateKey(readFileSync(file, 'utf8'))).export({ type: 'spki', format: 'pem' }).toString();
 }
 

@@ -10,11 +10,11 @@
  * the socket. A peer is judged by the kind in its certificate's subject, never by host name or address: every stage
  * may listen anywhere. Tested in `authority/service-identity.test.ts`, against a real authority.
  */
-import { X509Certificate, createPrivateKey, createPublicKey, generateKeyPairSync } from 'node:crypto';
+import { X509Certificate, createPrivateKey, createPublicKey } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Server, TLSSocket, TlsOptions, ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, SecureContextOptions, Server, TLSSocket, TlsOptions } from 'node:tls';
 import type { CaTrust, EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isName, parseServiceName } from '#schemas/identity.js';
@@ -23,10 +23,11 @@ import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { equalBytes } from '#schemas/ssh/wire.js';
 import { callAuthority } from './authority-http.js';
+import { fipsMode } from './fips.js';
 import { serviceSigner } from './joining.js';
 import type { NodeKeys, ServiceSigner } from './joining.js';
 import type { Log } from './log.js';
-import { generateKey, loadPrivateKey } from './ssh/keys.js';
+import { generateKey, generateKeyPem, loadPrivateKey } from './ssh/keys.js';
 import type { SshPrivateKey } from './ssh/keys.js';
 
 export interface IdentityConfig extends ServiceName {
@@ -93,6 +94,10 @@ interface Held {
   readonly renewAt: number;
 }
 
+/** TLS of FIPS mode: AES-GCM with ECDHE on NIST curves (SP 800-52r2). */
+const approvedTls = {
+  ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256', ecdhCurve: 'P-256:P-384',
+} as const;
 const RETRY_MS = 60_000;
 /** Each service of a fleet adds so much to the time over which they spread. */
 const SPREAD_MS = 2;
@@ -122,11 +127,11 @@ export function peerService(socket: TLSSocket): ServiceName | null {
 export async function openServiceIdentity(config: IdentityConfig, { log, clock }: IdentityContext): Promise<ServiceIdentity> {
   if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
   const files = new KeyFolder(config.dir);
-  const serviceKey = files.keep('service.key', () =>
-    generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
-  const sshKey = (name: string): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey().toOpenSsh()));
-  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : sshKey('host.key'));
-  const recordingKey = config.records === true ? sshKey('recording.key') : undefined;
+  const serviceKey = files.keep('service.key', () => generateKeyPem('p256'));
+  const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
+  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519'));
+  // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.
+  const recordingKey = config.records === true ? sshKey('recording.key', 'ed25519') : undefined;
 
   const keys = {
     service_key: createPublicKey(privateKey(serviceKey)).export({ type: 'spki', format: 'pem' }).toString(),
@@ -210,8 +215,8 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     schedule();
   };
 
-  const pair = (): { key: string; cert: string; ca: string; minVersion: 'TLSv1.2' } => ({
-    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2',
+  const pair = (): SecureContextOptions & { readonly ca: string } => ({
+    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2', ...(fipsMode() ? approvedTls : {}),
   });
   return {
     kind: config.kind,

@@ -63,6 +63,8 @@ export interface Me {
   readonly roles: readonly string[];
   /** `some`: it depends on the session. */
   readonly view: 'all' | 'own' | 'some' | 'none';
+  /** May read the audit log. */
+  readonly audit: boolean;
 }
 
 export type SessionState = 'live' | 'ended' | 'sealed' | 'interrupted';

@@ -106,6 +106,13 @@ export const errorCatalogue = {
   SESSION_UNCONFIRMED: entry(403, 77, false, 'this session needs a confirmation with a second factor, and got none', 'Connect again and open the address that is shown, within a minute.'),
   BOT_TOKEN_OVER: entry(401, 77, false, 'this join token was used already or has expired', 'Ask an administrator for a new one (`steno bots token NAME`).'),
   BOT_COPIED: entry(403, 77, false, 'two copies of this bot renew, so one of them is stolen; the bot is locked', 'Find out which, then run `steno bots reset NAME` and join it again.'),
+  // Single sign-on. The reason is in the audit, and where it helps whoever signs in, on the page.
+  CONNECTOR_UNKNOWN: entry(404, 66, false, 'there is no such connector', 'Run `steno get oidc` or `steno get saml` to see those there are.'),
+  SSO_REFUSED: entry(401, 77, false, 'the answer of the identity provider cannot be accepted', 'Sign in again; if it stays so, show your administrator the audit row `user.login`.'),
+  SSO_REPLAYED: entry(401, 77, false, 'this answer of the identity provider was used before', 'Sign in again.'),
+  SSO_PROVIDER: entry(502, 69, true, 'the identity provider cannot be reached, or answers what it should not', 'Try again; an administrator sees what it was in the audit row `user.login`.'),
+  SSO_NO_ROLE: entry(403, 77, false, 'the identity provider knows you, but nothing it says of you gives you a role here', 'Ask for membership in a group that `claims_to_roles` of the connector names.'),
+  SSO_NAME: entry(403, 77, false, 'what the identity provider calls you cannot be your name here', 'Ask an administrator to look at `user` of the connector, or at who has the name already.'),
   REQUEST_REPLAYED: entry(401, 77, false, 'this signed request was seen before or is too old', 'Check the clock of this machine and try again.'),
   TOO_LARGE: entry(413, 64, false, 'more data than allowed', 'Ask for less at a time.'),
   TOO_MANY: entry(429, 75, true, 'too many requests', 'Wait a moment.'),

@@ -4,8 +4,9 @@ import type { CaPhase } from '#schemas/api.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
 import type { Tx } from '../records.js';
-import { caNames } from './ca.js';
-import type { CaKey, CaName, CaState } from './ca.js';
+import { caNames } from './names.js';
+import type { CaKey, CaState } from './ca.js';
+import type { CaName } from './names.js';
 
 export interface CaRotation {
   readonly name: CaName;

@@ -4,8 +4,9 @@ import { caPhases } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { noBody, route } from '../http.js';
 import type { Route } from '../http.js';
-import { caNames } from './ca.js';
-import type { Ca, CaName } from './ca.js';
+import { caNames } from './names.js';
+import type { Ca } from './ca.js';
+import type { CaName } from './names.js';
 import type { Rotations } from './rotations.js';
 import type { SealStore } from './seal-store.js';
 import { trustReport } from './trust.js';
@@ -27,7 +28,7 @@ export function caRoutes({ ca, rotations, seal, clock }: CaRouteParts): readonly
   return [
     route('GET /v1/trust', ['owner', 'user'], 'ca.trust', noBody, async () => trustReport(ca.trust)),
     route('GET /v1/ca', ['owner', 'user'], 'ca.list', noBody, () => rotations.report()),
-    route('PUT /v1/ca/:name/rotation', ['owner', 'administer'], 'ca.rotate', rotationBody, ({ caller, body, params }) => {
+    route('PUT /v1/ca/:name/rotation', ['owner', 'ca:update'], 'ca.rotate', rotationBody, ({ caller, body, params }) => {
       const name = caName(params['name']);
       return 'phase' in body ? rotations.advance(name, body.phase, caller, { force: body.force ?? false }) : rotations.automate(name, body.grace_ms, caller);
     }),

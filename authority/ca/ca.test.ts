@@ -1,6 +1,7 @@
 import { X509Certificate, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import { caNames, makeKey, openCas } from './ca.js';
+import { makeKey, openCas } from './ca.js';
+import { caNames } from './names.js';
 import type { CaKey, KeyPlaces } from './ca.js';
 import { keyPlaces, sealedPlace } from './places.js';
 import { createSealer } from './seal.js';

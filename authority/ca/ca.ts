@@ -23,17 +23,14 @@ import { encodeCertificate, encodeUnsigned } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { armorSshsig, encodeSshsig, sshsigSignedData } from '#schemas/ssh/signature.js';
+import { caNames } from './names.js';
+import type { CaName, SshCaName } from './names.js';
 import { holderOf, newKeySigns } from './rotation.js';
 import type { Holder } from './rotation.js';
 import { sshBlob, sshSign } from './signer.js';
 import type { CaAlgorithm, CaSigner } from './signer.js';
 import { selfSign, serviceLeaf, userLeaf } from './x509.js';
 import type { X509User, X509Validity } from './x509.js';
-
-export const sshCaNames = ['ssh-user', 'ssh-host', 'recording'] as const;
-export type SshCaName = (typeof sshCaNames)[number];
-export const caNames = [...sshCaNames, 'x509-user', 'x509-service'] as const;
-export type CaName = (typeof caNames)[number];
 
 /** What the state store keeps of a key. */
 export interface CaKey {

@@ -61,6 +61,9 @@ describe('a user certificate', () => {
   test('is not made of no roles', () => expect(() => userShape(grant([]), key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' })));
   test('of roles without a login names one that nobody has: without any it would be good for all', () => {
     expect(userShape(grant([role({})]), key, now).principals).toEqual(['-steno-none']);
+    const many = role({ allow: { logins: Array.from({ length: 256 }, (_, n) => `svc${n}`) } });
+    expect(userShape(grant([many]), key, now).principals).toHaveLength(256);
+    expect(() => userShape(grant([many, role({ name: 'more', allow: { logins: ['one-more'] } })]), key, now)).toThrow(/257 logins/);
   });
   test('names the logins that were granted, and not the granted roles', () => {
     const shape = userShape({ ...grant([role({})]), granted: [role({ name: 'dba', max_ttl: 300, allow: { nodes: {}, logins: ['postgres'] } })], requests: ['r-1'] }, key, now);

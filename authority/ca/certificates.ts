@@ -22,6 +22,7 @@ import type { Allowed } from '#schemas/policy/node.js';
 import type { Role } from '#schemas/role.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
+import { isPermittedKey } from '#runtime/ssh/algorithms.js';
 
 /** All but the serial, which the store gives, and what signing adds. */
 export type CertificateShape = Omit<CertificateFields, 'nonce' | 'signatureKey' | 'serial'>;
@@ -33,11 +34,14 @@ const SESSION_TTL_S = 300;
 /** Clocks of readers may be behind by this much. */
 const BACKDATE_S = 60;
 const MIN_RSA_BITS = 2048;
+/** What OpenSSH reads (SSHKEY_CERT_MAX_PRINCIPALS). */
+const MAX_PRINCIPALS = 256;
 
-/** The blob of a plain key that Steno certifies: Ed25519, ECDSA, RSA of 2048 bits or more, sk-*. Throws KEY_GARBLED. */
-export function certifiableKey(line: string): Uint8Array {
+/** The blob of a plain key that Steno certifies: Ed25519, ECDSA, RSA of 2048 bits or more, sk-*. Throws KEY_GARBLED. `permitted`: in FIPS mode not all of them. */
+export function certifiableKey(line: string, permitted: (type: string) => boolean = isPermittedKey): Uint8Array {
   const { blob } = parseAuthorizedLine(line);
   const key = parsePublicKey(blob);
+  if (!permitted(key.type)) throw new StenoError('KEY_GARBLED', 'in FIPS mode keys are ECDSA or RSA, this one is Ed25519');
   if (key.kind === 'rsa' && bits(key.modulus) < MIN_RSA_BITS) {
     throw new StenoError('KEY_GARBLED', `an RSA key needs ${MIN_RSA_BITS} bits, this one has ${bits(key.modulus)}`);
   }
@@ -62,6 +66,7 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
   if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
   const logins = loginsOf({ ...grant, roles: all }).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
+  if (logins.length > MAX_PRINCIPALS) throw new StenoError('ACCESS_DENIED', `the roles of ${user} name ${logins.length} logins, and a certificate holds ${MAX_PRINCIPALS}`);
   // To OpenSSH a certificate without principals is one for all of them.
   const principals = logins.length === 0 ? [PRINCIPAL_NONE] : logins;
   return {

@@ -5,9 +5,11 @@
  * keys that are in use stay where they are until then. Tested in ca.test.ts and pkcs11.test.ts.
  */
 import { StenoError } from '#schemas/errors.js';
-import type { CaKey, CaName, KeyPlace, KeyPlaces } from './ca.js';
+import { generateKeyPem } from '#runtime/ssh/keys.js';
+import type { CaKey, KeyPlace, KeyPlaces } from './ca.js';
+import type { CaName } from './names.js';
 import type { Sealer } from './seal.js';
-import { generateKeyPem, softwareSigner } from './signer.js';
+import { softwareSigner } from './signer.js';
 
 /** Generation 1 has no number: its keys were sealed before there were any. */
 export function sealPurpose({ name, generation }: Pick<CaKey, 'name' | 'generation'>): string {

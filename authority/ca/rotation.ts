@@ -17,7 +17,7 @@
  */
 import { StenoError } from '#schemas/errors.js';
 import type { CaPhase } from '#schemas/api.js';
-import type { CaName } from './ca.js';
+import type { CaName } from './names.js';
 
 export type Holder = 'client' | 'server';
 

@@ -8,8 +8,8 @@ import type { AuthorityClient } from '#runtime/authority-client.js';
 import { openState } from '#stores/state/open.js';
 import { administrator, authorityIn, Cleanup, clientOf, onSocket, temporaryFolder } from '../testkit.js';
 import type { Administrator } from '../testkit.js';
-import { caNames } from './ca.js';
-import type { CaName } from './ca.js';
+import { caNames } from './names.js';
+import type { CaName } from './names.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());

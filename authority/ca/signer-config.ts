@@ -14,7 +14,7 @@ import { isAbsolute } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
 import { StenoError } from '#schemas/errors.js';
-import { caNames } from './ca.js';
+import { caNames } from './names.js';
 
 const absolute = z.string().max(4096).refine(isAbsolute, 'is not an absolute path');
 const signerSchema = z.strictObject({

@@ -4,7 +4,7 @@
  * A signer knows one primitive, 64 bytes of signature; what SSH and x509 make of it is here, so that adapters need to
  * know neither. Tested in ca.test.ts and pkcs11.test.ts.
  */
-import { createPrivateKey, createPublicKey, generateKeyPairSync, sign } from 'node:crypto';
+import { createPrivateKey, createPublicKey, sign } from 'node:crypto';
 import type { KeyObject } from 'node:crypto';
 import { encodePublicKey } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
@@ -20,12 +20,6 @@ export interface CaSigner {
   readonly publicKey: KeyObject;
   /** Ed25519: the signature. P-256: ECDSA over SHA-256 as `r ‖ s`. 64 bytes either way. */
   sign(data: Uint8Array): Promise<Uint8Array>;
-}
-
-/** PKCS#8 in PEM. */
-export function generateKeyPem(algorithm: CaAlgorithm): string {
-  const { privateKey } = algorithm === 'ed25519' ? generateKeyPairSync('ed25519') : generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  return privateKey.export({ type: 'pkcs8', format: 'pem' }).toString();
 }
 
 export function softwareSigner(pem: string): CaSigner {

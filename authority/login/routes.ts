@@ -27,6 +27,8 @@ export interface LoginRouteParts {
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 const token = z.string().regex(tokenPattern, 'is not a token');
+/** As a browser brought it: anything that is not the token of an attempt is refused as none, and audited as that. */
+const brought = z.string().max(128);
 const base64url = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9_-]*$/, 'is not base64url');
 const fields = z.record(z.string().max(64), z.string().max(200_000)).refine((map) => Object.keys(map).length <= 32, 'are too many');
 export const assertion = z.object({
@@ -50,8 +52,8 @@ export function loginRoutes({ local, singleSignOn, deviceLogins, confirmations, 
     route('POST /v1/login/passkey', ['viewer'], 'user.login', z.strictObject({ response: assertion }), ({ body, caller }) => local.withPasskey(body.response, caller)),
 
     route('POST /v1/login/connectors/:name', ['viewer'], 'user.login', z.strictObject({ next: z.string().max(2048) }), ({ params, body }) => singleSignOn.begin(pathName(params['name']), body.next)),
-    route('POST /v1/login/parked/:name', ['viewer'], 'user.login', z.strictObject({ state: token, form: fields }), ({ params, body }) => singleSignOn.park(pathName(params['name']), body.state, body.form)),
-    route('POST /v1/login/callback/:name', ['viewer'], 'user.login', z.strictObject({ state: token, binding: token, query: fields }), ({ params, body, caller }) =>
+    route('POST /v1/login/parked/:name', ['viewer'], 'user.login', z.strictObject({ state: brought, form: fields }), ({ params, body }) => singleSignOn.park(pathName(params['name']), body.state, body.form)),
+    route('POST /v1/login/callback/:name', ['viewer'], 'user.login', z.strictObject({ state: brought, binding: brought, query: fields }), ({ params, body, caller }) =>
       singleSignOn.finish(pathName(params['name']), body, caller)),
 
     route('POST /v1/login/device', ['viewer'], 'device_login.begin', z.strictObject({ public_key: z.string().min(1).max(16_384), tls_key: z.string().min(1).max(4096).optional(), client, user: name.optional() }), ({ body, caller }) =>

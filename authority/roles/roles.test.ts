@@ -2,17 +2,20 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import type { AccessExplanation, RoleDocument } from '#schemas/api.js';
 import { roleSchema } from '#schemas/role.js';
 import { parseResource } from '#runtime/resources/document.js';
-import { Cleanup, administrator, authorityIn, temporaryFolder } from '../testkit.js';
+import type { RunningAuthority } from '../authority.js';
+import { Cleanup, administrator, authorityIn, person, temporaryFolder } from '../testkit.js';
 import type { Administrator } from '../testkit.js';
 import { sourceOf } from './roles.js';
 import type { AppliedRole } from './roles.js';
 
 const cleanup = new Cleanup();
 let dir: string;
+let running: RunningAuthority;
 let admin: Administrator;
 beforeEach(async () => {
   dir = temporaryFolder(cleanup);
-  admin = await administrator(await authorityIn(dir, cleanup), cleanup);
+  running = await authorityIn(dir, cleanup);
+  admin = await administrator(running, cleanup);
 });
 afterEach(() => cleanup.run());
 
@@ -112,4 +115,44 @@ test('a role written as values gets a text that reads as the same', () => {
   const role = roleSchema.parse({ kind: 'role', name: 'x', allow: { nodes: { '*': '*' }, logins: ['*', '{user}'] }, recording: { limit: 5 }, view: 'all', max_ttl: '2h' });
   expect(sourceOf(role)).toBe('kind: role\nversion: 2\nname: x\nmax_ttl: 7200\nallow:\n  nodes:\n    "*": "*"\n  logins:\n    - "*"\n    - "{user}"\nrecording:\n  limit: 5\nview: all\n');
   expect(parseResource(sourceOf(role), 'x').value).toEqual(role);
+});
+
+describe('who does not administer everything', () => {
+  const somebody = async (name: string, roles: readonly string[]): Promise<Administrator['call']> => (await person(running, dir, admin, name, roles, cleanup)).call;
+  const rule = (resources: string, verbs: string): string => `  rules: [{resources: [${resources}], verbs: [${verbs}]}]\n`;
+
+  test.each<[string, string, string, string, object | undefined, string]>([
+    ['may do what a rule says', rule('role', 'read, list'), 'GET', '/v1/roles/admin', undefined, 'done'],
+    ['may not do what none says', rule('role', 'read, list'), 'DELETE', '/v1/roles/other', undefined, 'ACCESS_DENIED'],
+    ['may write roles that give no more power', rule('role', 'create, update'), 'POST', '/v1/roles', { documents: [{ source: text('new') }] }, 'done'],
+    ['may not write a role that they hold', rule('role', 'create, update'), 'POST', '/v1/roles', { documents: [{ source: text('helper') }] }, 'ACCESS_DENIED'],
+    ['may not write a role that administers', rule('role', 'create, update'), 'POST', '/v1/roles', { documents: [{ source: text('new', 'administer: true\n') }] }, 'ACCESS_DENIED'],
+    ['may not create with the right to update', rule('role', 'update'), 'POST', '/v1/roles', { documents: [{ source: text('new') }] }, 'ACCESS_DENIED'],
+    ['may make users with roles that they hold', rule('user', '"*"'), 'POST', '/v1/users', { name: 'new', roles: ['helper'] }, 'done'],
+    ['may not give a role that they do not hold', rule('user', '"*"'), 'POST', '/v1/users', { name: 'new', roles: ['admin'] }, 'ACCESS_DENIED'],
+    ['may not give traits', rule('user', '"*"'), 'POST', '/v1/users', { name: 'new', roles: ['helper'], traits: { logins: ['root'] } }, 'ACCESS_DENIED'],
+    ['may not reset somebody with more roles', rule('user', '"*"'), 'POST', `/v1/users/OWNER/reset`, undefined, 'ACCESS_DENIED'],
+    ['may not manage themselves', rule('user', '"*"'), 'PUT', '/v1/users/ann', { roles: ['helper'] }, 'ACCESS_DENIED'],
+    ['may lock with that right', rule('lock', 'create'), 'PUT', '/v1/locks/a', { id: 'a', target_kind: 'login', target: 'ftp', reason: '', expires_at: null }, 'done'],
+    ['may not rotate a CA', rule('lock', 'create'), 'PUT', '/v1/ca/ssh-user/rotation', {}, 'ACCESS_DENIED'],
+    ['sees roles that they hold', rule('lock', 'create'), 'GET', '/v1/roles/helper', undefined, 'done'],
+    ['does not see the others', rule('lock', 'create'), 'GET', '/v1/roles/admin', undefined, 'ACCESS_DENIED'],
+    ['asks about themselves', rule('lock', 'create'), 'POST', '/v1/access/check', { user: 'ann', node: 'web-1', login: 'www' }, 'done'],
+    ['does not ask about others', rule('lock', 'create'), 'POST', '/v1/access/check', { user: 'OWNER', node: 'web-1', login: 'www' }, 'ACCESS_DENIED'],
+    ['asks about others with that right', rule('access', 'read'), 'POST', '/v1/access/check', { user: 'OWNER', node: 'web-1', login: 'www' }, 'done'],
+  ])('%s', async (_claim, rules, method, target, body, expected) => {
+    await admin.call('PUT', '/v1/nodes/web-1', { name: 'web-1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] });
+    await apply([{ source: `kind: role\nname: helper\nallow:\n  logins: [www]\n${rules}` }]);
+    await admin.call('POST', '/v1/users', { name: 'ann', roles: ['helper'] });
+    const call = await somebody('ann', ['helper']);
+    const here = (value: string): string => value.replace('OWNER', admin.login.user);
+    const given = body === undefined ? undefined : (JSON.parse(here(JSON.stringify(body))) as object);
+    expect(await code(call(method as 'GET', here(target), given))).toBe(expected);
+  });
+
+  test('sees in the list the roles that they hold', async () => {
+    await apply([{ source: text('helper') }]);
+    const call = await somebody('ann', ['helper']);
+    expect(((await call('GET', '/v1/roles')) as { name: string }[]).map(({ name }) => name)).toEqual(['helper']);
+  });
 });

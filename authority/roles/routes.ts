@@ -25,6 +25,11 @@ const checkBody = z.strictObject({ user: name, node: name, login: z.string().max
 export function roleRoutes(parts: RolesParts): readonly Route[] {
   const { records, directory, clock } = parts;
   const roles = new Roles(parts);
+  const asLoggedIn = async (user: string) => {
+    const found = await records.user(user);
+    if (found === undefined) throw new StenoError('NOT_FOUND', `user ${user}`);
+    return { user, roles: found.roles, traits: found.traits, requests: [], mfa: null };
+  };
   return [
     // Who may not list roles sees those they hold.
     route('GET /v1/roles', ['user', 'service'], 'role.list', noBody, async ({ principal }) => {
@@ -51,12 +56,10 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
       const own = body.user === identity.user;
       // About others: whoever may see what others reach.
       if (!own && !decideResource({ user: identity.user, roles: principal.roles }, 'access', 'read').allowed) throw new StenoError('ACCESS_DENIED', 'no role of yours allows to see what others may reach');
-      const user = await records.user(body.user);
-      if (user === undefined) throw new StenoError('NOT_FOUND', `user ${body.user}`);
       const node = directory.node(body.node);
       if (node === undefined) throw new StenoError('NODE_UNKNOWN', body.node);
       // Of oneself by the certificate at hand, of others as they would come in now.
-      const held = own ? identity : { user: body.user, roles: user.roles, traits: user.traits, requests: [], mfa: null };
+      const held = own ? identity : await asLoggedIn(body.user);
       const snapshot = directory.current();
       const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());
       const stored = (await roles.list()).filter(({ role }) => held.roles.includes(role.name));

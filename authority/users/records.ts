@@ -39,11 +39,23 @@ export async function insertUser(
     name: user.name, kind: user.kind, connector: user.connector, roles: JSON.stringify(user.roles), traits: JSON.stringify(user.traits),
     created_by: user.created_by, created_at: now, disabled_at: null,
   }).onConflict((on) => on.column('name').doNothing()).executeTakeFirst();
+  if (numInsertedOrUpdatedRows === 1n) await hold(tx, user.name, user.roles, now);
   return numInsertedOrUpdatedRows === 1n;
 }
 
-export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, 'roles' | 'traits'>): Promise<void> {
+export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, 'roles' | 'traits'>, now: number): Promise<void> {
+  const before = await findUser(tx, name);
+  // Whoever holds a role from before holdings were noted holds it since they are a user.
+  if (before !== undefined) await hold(tx, name, before.roles, before.created_at);
+  await hold(tx, name, grants.roles, now);
+  await tx.deleteFrom('role_holdings').where('user', '=', name).where('role', 'not in', grants.roles).execute();
   await tx.updateTable('users').set({ roles: JSON.stringify(grants.roles), traits: JSON.stringify(grants.traits) }).where('name', '=', name).execute();
+}
+
+/** Notes since when; what is held already stays. */
+async function hold(tx: Tx, user: string, roles: readonly string[], since: number): Promise<void> {
+  if (roles.length === 0) return;
+  await tx.insertInto('role_holdings').values([...new Set(roles)].map((role) => ({ user, role, since }))).onConflict((on) => on.columns(['user', 'role']).doNothing()).execute();
 }
 
 export async function setDisabled(tx: Tx, name: string, at: number | null): Promise<void> {

@@ -67,6 +67,7 @@ export class Users {
   /** Throws USER_EXISTS, LOCKED while certificates of a removed user of this name may live, BAD_REQUEST for unknown roles. */
   async add(name: string, grants: Grants, caller: Administrator): Promise<Invitation> {
     this.checkGrants(name, grants.roles, caller);
+    mayGiveTraits(caller, name, grants.traits, {});
     const now = this.#parts.clock();
     const invitation = newInvitation(this.#parts.web, name, now);
     await this.#parts.records.act([auditRow(now, caller, { event: 'user.create', target: name, data: { ...grants, kind: 'local' } })], async (tx) => {
@@ -82,10 +83,11 @@ export class Users {
     const next: Grants = { roles: grants.roles ?? user.roles, traits: grants.traits ?? user.traits };
     this.#checkRoles(next.roles);
     mayHandle(caller, [...user.roles, ...next.roles]);
+    mayGiveTraits(caller, name, next.traits, user.traits);
     if (name === caller.actor && this.#administers(user.roles) && !this.#administers(next.roles)) {
       throw new StenoError('BAD_REQUEST', 'roles: you would take from yourself the right to administer');
     }
-    await this.#act({ event: 'user.update', target: name, data: { ...next, before: { roles: user.roles, traits: user.traits } } }, caller, (tx) => setGrants(tx, name, next));
+    await this.#act({ event: 'user.update', target: name, data: { ...next, before: { roles: user.roles, traits: user.traits } } }, caller, (tx) => setGrants(tx, name, next, this.#parts.clock()));
     return this.show(name);
   }
 
@@ -201,6 +203,13 @@ function mayHandle({ roles }: Administrator, handled: readonly string[]): void {
   if (administersEverything(roles)) return;
   const more = handled.find((name) => !roles.some((role) => role.name === name));
   if (more !== undefined) throw new StenoError('ACCESS_DENIED', `you do not hold the role ${more} yourself`);
+}
+
+/** Templates and expressions of roles turn traits into logins and nodes: a role that one holds may give more by them. Throws ACCESS_DENIED. */
+function mayGiveTraits({ actor, roles }: Administrator, name: string, traits: Traits, before: Traits): void {
+  if (administersEverything(roles)) return;
+  if (name === actor) throw new StenoError('ACCESS_DENIED', 'you cannot manage yourself');
+  if (JSON.stringify(traits) !== JSON.stringify(before)) throw new StenoError('ACCESS_DENIED', 'traits are given by those who administer everything');
 }
 
 function notSelf(name: string, caller: Caller, verb: string): void {

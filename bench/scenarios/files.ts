@@ -5,7 +5,7 @@ import { mkdirSync, openSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Field } from '../field.js';
 import { interleave, ratio, round3 } from '../measure.js';
-import type { Section } from '../measure.js';
+import type { Figure, Section } from '../measure.js';
 
 async function sftp(args: readonly string[], batch: string): Promise<number> {
   const start = performance.now();
@@ -36,14 +36,14 @@ export async function files(field: Field, rounds: number, mebibytes: number, sma
       mkdirSync(target);
       return sftp(args, batch);
     };
-    const figures = await interleave((['steno', 'jump', 'direct'] as const).map((name) => ({ name, run: run(routes[name]) })), rounds);
-    const [a, b, c] = figures;
-    rows.push([title, ...[a, b, c].map((f) => `${round3(f!.median)} (${round3(f!.min)}–${round3(f!.max)})`), `${ratio(b!, a!).toFixed(2)}x`]);
+    const figures = await interleave((['steno', 'hop', 'jump', 'direct'] as const).map((name) => ({ name, run: run(routes[name]) })), rounds);
+    const [steno, hop, jump] = figures as [Figure, Figure, Figure];
+    rows.push([title, ...figures.map((f) => `${round3(f.median)} (${round3(f.min)}–${round3(f.max)})`), ...[steno, hop].map((figure) => `${ratio(jump, figure).toFixed(2)}x`)]);
   }
   return {
     title: 'sftp, every file with its SHA-256',
-    how: `OpenSSH \`sftp\`, seconds, median (least–most) of ${rounds} rounds. The last column is speed: above 1 Steno is faster.`,
-    header: ['transfer', 'Steno', '`ssh -J`', '`ssh` direct', 'speed, Steno / `ssh -J`'],
+    how: `OpenSSH \`sftp\`, seconds, median (least–most) of ${rounds} rounds. The last columns are speeds: above 1 Steno is faster.`,
+    header: ['transfer', '`node.steno`', '`-J gateway node`', 'peer: `-J`, OpenSSH', 'direct', 'speed, node.steno / peer', 'speed, -J gateway / peer'],
     rows,
   };
 }

@@ -2,6 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import * as pty from 'node-pty';
+import { eventually } from '../../test/end-to-end/machine.js';
+import { gather } from '../crowd.js';
 import type { Field } from '../field.js';
 import { compared, comparedHeader, contestants, interleave, quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
@@ -23,7 +25,7 @@ export async function keystrokes(field: Field, rounds: number, condition: string
   for (const typist of typists) typist.close();
   const [direct, steno, hop, jump] = times as [number[], number[], number[], number[]];
   const row = (name: string, values: readonly number[]): string[] => [
-    name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), ...[0.5, 0.99].map((q) => (values === direct ? '' : `+${round3(quantile(values, q) - quantile(direct, q))}`)),
+    name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), ...[0.5, 0.99].map((q) => (values === direct ? '' : signed(quantile(values, q) - quantile(direct, q)))),
   ];
   return {
     title: `Keystroke echo, ${condition}`,
@@ -31,6 +33,40 @@ export async function keystrokes(field: Field, rounds: number, condition: string
     header: ['', 'p50', 'p99', 'added p50', 'added p99'],
     rows: [row('`ssh` direct', direct), row('Steno, `ssh node.steno`', steno), row('Steno, `ssh -J gateway node`', hop), row('`ssh -J`, OpenSSH', jump)],
   };
+}
+
+const signed = (value: number): string => `${value < 0 ? '−' : '+'}${round3(Math.abs(value))}`;
+
+const ROWS_WORD = 'filler';
+
+/** While `others` sessions print a line a second each, and somebody searches `rows` rows again and again. */
+export async function busyKeystrokes(field: Field, rounds: number, others: number, rows: number): Promise<Section> {
+  const { steno, routes } = field;
+  process.stderr.write(`printing ${rows} rows to search in\n`);
+  const printer = spawn('ssh', ['-tt', ...routes.steno, `seq -f '${ROWS_WORD} row %.0f of many, as wide as lines are' ${rows}`], { stdio: ['ignore', 'ignore', 'inherit'] });
+  await once(printer, 'close');
+  await eventually(() => steno.json<unknown[]>('search', `${ROWS_WORD} row ${rows} of many`), (hits) => hits.length > 0, 600_000);
+  const crowd = await gather(field, 'crowd', (channel) => {
+    channel.write('$ ');
+    const timer = setInterval(() => void channel.write('a line of output that somebody may be reading, once a second\r\n'), 1_000);
+    channel.on('close', () => clearInterval(timer));
+  });
+  await crowd.openMany(others);
+  for (const { channel } of crowd.members) channel.resume();
+  let searching = true;
+  const searches = (async () => {
+    let count = 0;
+    for (; searching; count++) await steno.json('search', `${ROWS_WORD} row ${1 + ((count * 7919) % rows)}`);
+    return count;
+  })();
+  try {
+    const section = await keystrokes(field, rounds, `${others} other sessions print, ${rows} rows are searched`);
+    searching = false;
+    return { ...section, how: `${section.how} ${await searches} searches ran meanwhile.` };
+  } finally {
+    searching = false;
+    crowd.close();
+  }
 }
 
 export async function connecting(field: Field, rounds: number): Promise<Section> {

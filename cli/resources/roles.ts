@@ -3,7 +3,7 @@ import type { RoleDocument } from '#schemas/api.js';
 import type { Role } from '#schemas/role.js';
 import type { Client } from '../client.js';
 import { standardOutput, table } from '../output.js';
-import type { AppliedResource, Resources } from './kinds.js';
+import type { AppliedResource, Resources } from './resource.js';
 
 const path = (name: string): string => `/v1/roles/${encodeURIComponent(name)}`;
 

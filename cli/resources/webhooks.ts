@@ -6,7 +6,7 @@ import type { Webhook } from '#schemas/webhook.js';
 import { parseResource } from '#runtime/resources/document.js';
 import type { Client } from '../client.js';
 import { standardOutput, table } from '../output.js';
-import type { AppliedResource, Resources } from './kinds.js';
+import type { AppliedResource, Resources } from './resource.js';
 
 const path = (name: string): string => `/v1/webhooks/${encodeURIComponent(name)}`;
 const all = (client: Client): Promise<readonly Webhook[]> => client.authority<readonly Webhook[]>('GET', '/v1/webhooks');

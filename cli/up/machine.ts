@@ -113,7 +113,7 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
     const run: RunFile = {
       version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
-      ingest: ingestUrl, socket: dir.socket, node, processes: pidsOf(stages),
+      ingest: ingestUrl, socket: dir.socket, node, fips: options.fips, processes: pidsOf(stages),
     };
     writeRunFile(dir, run);
     for (const stage of stages) stage.onRestart(() => writeRunFile(dir, { ...run, processes: pidsOf(stages) }));

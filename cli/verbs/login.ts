@@ -74,8 +74,9 @@ function proxyOf(options: LoginOptions, home: Home): PublicWeb | null {
   return openPublicWeb(profile.web, ca ?? profile.web_ca);
 }
 
-async function loginBySocket(options: LoginOptions, home: Home): Promise<void> {
+async function loginBySocket(options: LoginOptions, usual: Home): Promise<void> {
   const run = readRunFile(dataDir(options.data));
+  const home = run.fips ? openHome(process.env, run) : usual;
   const key = keyOf(home);
   const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
   const profile = keepLogin(home, result, run);

@@ -11,13 +11,13 @@ import type { Resource } from '#runtime/resources/document.js';
 import { openClient } from '../client.js';
 import { openHome } from '../home.js';
 import { failure, json, standardOutput, styled, visible } from '../output.js';
-import { resourcesOf } from '../resources/kinds.js';
-import type { AppliedResource } from '../resources/kinds.js';
+import { kindsText, resourcesOf } from '../resources/kinds.js';
+import type { AppliedResource } from '../resources/resource.js';
 
 export function getCommand(): Command {
   return new Command('get')
     .description('list resources of a kind, or print one as the YAML it was written as')
-    .argument('<kind>', 'role or webhook')
+    .argument('<kind>', kindsText)
     .argument('[name]')
     .addOption(new Option('--format <format>', 'of one resource').choices(['yaml', 'json']).default('yaml'))
     .option('--json', 'as --format json, and of lists too')
@@ -47,7 +47,7 @@ export function applyCommand(): Command {
     .requiredOption('-f, --file <file>', 'YAML documents; - for standard input')
     .option('--check', 'only say what would happen')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nThe fields of roles are explained in docs/roles.md, those of webhooks in docs/access-requests.md.\n')
+    .addHelpText('after', '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md, those of webhooks in docs/access-requests.md.\n')
     .action(async (options: { file: string; check?: boolean; json?: boolean }) => {
       const { text, name } = readInput(options.file);
       const resources = parseResources(text, name);
@@ -65,7 +65,7 @@ export function applyCommand(): Command {
 export function rmCommand(): Command {
   return new Command('rm')
     .description('remove a resource')
-    .argument('<kind>', 'role or webhook')
+    .argument('<kind>', kindsText)
     .argument('<name>')
     .action(async (word: string, name: string) => {
       const kind = resourcesOf(word);
@@ -77,7 +77,7 @@ export function rmCommand(): Command {
 export function editCommand(): Command {
   return new Command('edit')
     .description('change a resource in your editor ($VISUAL or $EDITOR)')
-    .argument('<kind>', 'role or webhook')
+    .argument('<kind>', kindsText)
     .argument('<name>')
     .action(async (word: string, name: string) => {
       const kind = resourcesOf(word);

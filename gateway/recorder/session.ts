@@ -5,6 +5,7 @@
  *         │                       │ strict: the gateway ends the session
  *         └────────close──────────┴──► closed
  *
+ * When the spool is full, a session waits for room, and its user with it; a best_effort one for `FULL_MS`, then it is lost.
  * An idle session holds no buffers, no timers and no file descriptors. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
@@ -39,6 +40,8 @@ export interface SessionIdentity {
 }
 
 const RETRY_MS = 1_000;
+/** A spool that ingest empties has room again within moments; longer than this, nobody empties it. */
+const FULL_MS = 2_000;
 /** Raw bytes of terminal output that become one `o` and one `b` line: escaped at worst six times as long. */
 const MIXED_BYTES = 10_000;
 
@@ -53,6 +56,9 @@ export class RecordedSession implements SessionRecorder, Due {
   /** An incomplete character at the end of terminal output. */
   #held: Buffer | null = null;
   #heldAt = 0;
+  /** When the spool became full for a best_effort session, and who waits for it. */
+  #fullSince: number | null = null;
+  #waiting: Set<() => void> | null = null;
   #failure: StenoError | null = null;
   #lost = 0;
   #retryAt = 0;
@@ -99,7 +105,11 @@ export class RecordedSession implements SessionRecorder, Due {
   }
 
   onReady(callback: () => void): void {
-    this.#parts.spool.onRoom(callback);
+    if (this.#identity.recording.mode === 'strict') return this.#parts.spool.onRoom(callback);
+    if (this.#failure !== null) return process.nextTick(callback);
+    const waiting = (this.#waiting ??= new Set());
+    waiting.add(callback);
+    this.#parts.spool.onRoom(() => { if (waiting.delete(callback)) callback(); });
   }
 
   resize(cols: number, rows: number): void {
@@ -145,12 +155,16 @@ export class RecordedSession implements SessionRecorder, Due {
       return;
     }
     if (this.#failure !== null) {
-      if (this.#identity.recording.mode === 'best_effort') this.#writable(now, 0);
+      if (this.#identity.recording.mode === 'best_effort') {
+        this.#writable(now, 0);
+        this.#settleLost(now);
+      }
     } else {
       try {
         if (this.#held !== null && now >= this.#heldAt + HOLD_MS) this.#releaseHeld(now);
         if (this.#echo !== null) this.#released(this.#echo.expire(this.#parts.monotonic()), now);
         this.#streams?.expire(now);
+        this.#giveUp();
         if (this.#settle && now >= this.#log.dueAt) {
           this.#settle = false;
           this.#log.settle(now);
@@ -160,6 +174,24 @@ export class RecordedSession implements SessionRecorder, Due {
       }
     }
     this.#schedule();
+  }
+
+  /** A best_effort session has waited long enough for room. */
+  #giveUp(): void {
+    if (this.#fullSince === null || this.#failure !== null || this.#now() < this.#fullSince + FULL_MS) return;
+    this.#fullSince = null;
+    if (this.#parts.spool.full) this.#fail(new StenoError('SPOOL_FULL'));
+  }
+
+  /** What was recorded before room ran out can only be stored, and freed, once it is signed. */
+  #settleLost(now: number): void {
+    if (!this.#settle || this.#failure === null) return;
+    this.#settle = false;
+    try {
+      this.#log.settle(now);
+    } catch {
+      this.#settle = true;
+    }
   }
 
   #now(): number {
@@ -237,16 +269,24 @@ export class RecordedSession implements SessionRecorder, Due {
 
   #wrote(): boolean {
     this.#schedule();
-    if (!this.#parts.spool.full) return true;
+    if (!this.#parts.spool.full) {
+      this.#fullSince = null;
+      return true;
+    }
     // Only what is signed can be stored and freed.
     this.#settle = true;
-    return this.#failure !== null && this.#identity.recording.mode === 'best_effort';
+    if (this.#identity.recording.mode === 'strict') return false;
+    this.#fullSince ??= this.#now();
+    this.#giveUp();
+    this.#schedule();
+    return this.#failure !== null;
   }
 
   #schedule(): void {
     let due = this.#log.dueAt;
     if (this.#held !== null) due = Math.min(due, this.#heldAt + HOLD_MS);
     if (this.#streams !== null) due = Math.min(due, this.#streams.dueAt);
+    if (this.#fullSince !== null) due = Math.min(due, this.#fullSince + FULL_MS);
     if (this.#echo !== null) due = Math.min(due, this.#echo.dueAt - this.#start);
     if (this.#failure !== null) due = this.#retryAt;
     if (due < Infinity && this.#closing === null) this.#parts.wheel.at(this, due + this.#start);
@@ -266,6 +306,9 @@ export class RecordedSession implements SessionRecorder, Due {
     const strict = this.#identity.recording.mode === 'strict';
     this.#audit(strict ? 'recording.failed' : 'recording.lost', 'failure', error.code, error.detail ?? '', {});
     this.#schedule();
+    const waiting = this.#waiting;
+    this.#waiting = null;
+    for (const callback of waiting ?? []) callback();
     this.#failureCallback?.(error);
   }
 
@@ -280,6 +323,11 @@ export class RecordedSession implements SessionRecorder, Due {
 
   /** Tries to write that something was lost; from then on the session is recorded again. */
   #resume(now: number): boolean {
+    // At its end a session is worth the few bytes that say what it lacks.
+    if (!this.#parts.spool.roomy && !this.#ending) {
+      this.#retryAt = now + RETRY_MS;
+      return false;
+    }
     try {
       this.#log.line({ code: 'g', data: { reason: 'recorder_failed', bytes: this.#lost } }, now);
     } catch {

@@ -34,7 +34,7 @@ export const COALESCE_MS = 10;
 /** Open text lines stay within half a block, so that two full ones fill it. */
 const TEXT_LINE_BYTES = BLOCK_MAX_BYTES / 2;
 /** Blocks whose place is remembered for the sender; beyond, it finds them in the file. */
-const RECENT_BLOCKS = 32;
+const RECENT_BLOCKS = 128;
 
 export interface CutBlock {
   readonly n: number;

@@ -171,6 +171,7 @@ export class SessionFiles {
     const { files } = this.#share;
     const bytes = Buffer.allocUnsafe(this.journalSize - from);
     if (bytes.length === 0) return bytes;
+    if (this.#journalFd >= 0) return bytes.subarray(0, files.read(this.#journalFd, bytes, 0, bytes.length, from));
     const fd = files.open(this.#journalPath, 'read');
     try {
       return bytes.subarray(0, files.read(fd, bytes, 0, bytes.length, from));
@@ -207,7 +208,8 @@ export class SessionFiles {
       this.#flushAgain = false;
       const { journalSize } = this;
       const segments = this.#segments?.filter(({ fd }) => fd >= 0) ?? [];
-      const descriptors = [...segments.map(({ fd }) => fd), this.#fd, this.#journalFd].filter((fd) => fd >= 0);
+      const journal = journalSize > this.journalSynced ? [this.#journalFd] : [];
+      const descriptors = [...segments.map(({ fd }) => fd), this.#fd, ...journal].filter((fd) => fd >= 0);
       try {
         await Promise.all(descriptors.map((fd) => this.#share.files.sync(fd)));
       } catch (error) {
@@ -220,11 +222,13 @@ export class SessionFiles {
         if (segment.fd >= 0) this.#close(segment.fd);
         segment.fd = -1;
       }
-      if (this.#journalFd >= 0 && this.journalSize === journalSize) this.#closeJournal();
       this.#closeRetired();
     } while (this.#flushAgain && !this.#removed);
     if (this.#removed) this.#closeAll();
-    else if (this.#share.descriptors > KEPT_DESCRIPTORS) this.#closeCurrent();
+    else if (this.#share.descriptors > KEPT_DESCRIPTORS) {
+      this.#closeCurrent();
+      this.#closeJournal();
+    }
   }
 
   /**

@@ -54,6 +54,40 @@ describe('room', () => {
     expect(ingest.faults).toEqual([]);
   });
 
+  test('a best_effort session waits a moment for room, then goes on, and says what is missing once there is room', async () => {
+    let stores = false;
+    ingest.hooks.stores = () => stores;
+    const clock = trialClock();
+    const session = await (await start({ budget: 1 << 20 }, { clock })).open(bestEffort, term);
+    const other = await recorder!.open(strict, term);
+    const chunk = Buffer.from('0123456789abcdef'.repeat(2048));
+    let kept = 0;
+    do kept += chunk.length; while (session.output('out', chunk));
+    let waits = true;
+    session.onReady(() => { waits = false; });
+    clock.advance(1_900);
+    expect(session.output('out', chunk)).toBe(false);
+    kept += chunk.length;
+    expect(waits).toBe(true);
+    clock.advance(100);
+    expect(session.output('out', chunk)).toBe(true);
+    kept += chunk.length;
+    expect(waits).toBe(false);
+    expect(session.output('out', Buffer.from('lost'))).toBe(true);
+    await new Promise<void>((resolve) => session.onReady(resolve));
+    stores = true;
+    await ingest.close();
+    await ingest.listen();
+    await new Promise<void>((resolve) => other.onReady(resolve));
+    clock.advance(1_000);
+    expect(session.output('out', Buffer.from('after'))).toBe(true);
+    await Promise.all([session.close(), other.close()]);
+    const parsed = checkRecording(await ingest.closedSession(session.session));
+    expect(textOf(parsed, 'o')).toHaveLength(kept + 'after'.length);
+    expect(parsed.lines.filter(({ code }) => code === 'g')).toEqual([expect.objectContaining({ data: { reason: 'recorder_failed', bytes: 4 } })]);
+    await ingest.when(() => ['recording.lost', 'recording.resumed'].every((event) => [...ingest.events.values()].some((row) => row['event'] === event)));
+  });
+
   test('a session far longer than the budget passes through it', async () => {
     const session = await (await start({ budget: 2 << 20 })).open(strict, term);
     const chunk = Buffer.from('line of output\r\n'.repeat(2048));

@@ -78,6 +78,10 @@ export class Spool implements SpoolShare, RecordingSource {
   get full(): boolean {
     return this.#bytes > this.#limit * 0.9;
   }
+  /** Whoever paused may go on. */
+  get roomy(): boolean {
+    return this.#bytes <= this.#limit * 0.8;
+  }
   get scarce(): boolean {
     return this.#bytes > this.#limit * 0.5;
   }
@@ -204,7 +208,7 @@ export class Spool implements SpoolShare, RecordingSource {
   }
 
   #checkRoom(): void {
-    if (this.#waiting.size === 0 || this.#bytes > this.#limit * 0.8) return;
+    if (this.#waiting.size === 0 || !this.roomy) return;
     const waiting = [...this.#waiting];
     this.#waiting.clear();
     for (const callback of waiting) callback();

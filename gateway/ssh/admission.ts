@@ -15,6 +15,7 @@ import { StenoError } from '#schemas/errors.js';
 import type { ErrorCode } from '#schemas/errors.js';
 import { parseTarget, PRINCIPAL_ANY } from '#schemas/identity.js';
 import type { Target, UserIdentity } from '#schemas/identity.js';
+import { isPermittedKey } from '#runtime/ssh/algorithms.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
@@ -190,6 +191,7 @@ export class Admission {
       knownCriticalOptions: new Set([...issuer.criticalOptions, 'verify-required']),
     });
     if (!admission.ok) throw new StenoError(admission.code, admission.detail);
+    if (!isPermittedKey(algorithm)) throw new StenoError('KEY_GARBLED', 'in FIPS mode keys are ECDSA or RSA');
     if (!isAlgorithmOf(certificate, algorithm)) throw new StenoError('CERT_GARBLED', 'it is offered under another algorithm');
     const identity = issuer.identify(certificate);
     const wanted = destination.kind === 'node' ? destination.login : userName;

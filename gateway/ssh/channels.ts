@@ -23,6 +23,8 @@ export interface Channel {
   state: 'opening' | 'open' | 'ended';
   /** Bytes the client takes at present. */
   clientWindow: number;
+  /** Bytes of data that it takes in one message. */
+  clientPacket: number;
   /** Of them, those that a notice of the gateway took: the node thinks it still has them. */
   owed: number;
   /** A message of the node that the client has no room for because of that; at most one, as the node is held meanwhile. */
@@ -44,6 +46,11 @@ export function addEnvironment(request: SessionRequest, name: string, value: str
   if (request.environment.length < maxEnvironment) request.environment.push([name.slice(0, 256), value.slice(0, 1024)]);
 }
 
+/** What one message carries at most, by what the other side says it takes: RFC 4253 has everybody take 32 KiB. */
+export function packetOf(size: number): number {
+  return Math.min(32 * 1024, Math.max(1, size));
+}
+
 export class ChannelTable {
   readonly #byClient = new Map<number, Channel>();
   readonly #byNode = new Map<number, Channel>();
@@ -61,9 +68,10 @@ export class ChannelTable {
     return this.#byNode.get(id);
   }
 
-  add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number): Channel {
+  add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number, clientPacket = 0): Channel {
     const channel: Channel = {
-      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, owed: 0, late: null, unanswered: 0, clientClosed: false, nodeClosed: false, tap: null, kernel: null,
+      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, clientPacket: packetOf(clientPacket), owed: 0, late: null, unanswered: 0,
+      clientClosed: false, nodeClosed: false, tap: null, kernel: null,
     };
     this.identify(channel, openedBy, id);
     this.#all.add(channel);

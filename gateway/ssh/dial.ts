@@ -13,7 +13,7 @@ import { connect } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import { SshWriter } from '#schemas/ssh/wire.js';
+import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { certificateType } from '#schemas/ssh/certificate.js';
 import { hostVerifier } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
@@ -24,6 +24,8 @@ import { SocketWire } from './wire.js';
 import type { Wire } from './wire.js';
 
 const DIAL_LIMIT_MS = 15_000;
+/** Characters of a node's banners that are kept. */
+const MAX_BANNER = 4096;
 
 /** A stream to the agent of a node. Throws NODE_UNREACHABLE. */
 export type OpenTunnel = (node: NodeRecord, source: string) => Wire;
@@ -81,6 +83,12 @@ export async function dial({ node, openTunnel, source, hostName = node.name, log
           switch (payload[0]) {
             case MSG.serviceAccept:
               return void certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
+            case MSG.userauthBanner: {
+              const reader = new SshReader(payload, 'BAD_REQUEST');
+              reader.byte('the type');
+              transport.banner = (transport.banner + Buffer.from(reader.string('the banner')).toString()).slice(0, MAX_BANNER);
+              return undefined;
+            }
             case MSG.userauthSuccess:
               settle();
               return resolve(transport);

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { mkdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { openWorld } from './testing/harness.js';
@@ -244,9 +245,66 @@ describe('live sessions', () => {
     if (again !== undefined) expect(again).toMatchObject({ status: 255, stderr: expect.stringContaining('[LOCKED]') });
   });
 
+  it('show why they end, and what they show is recorded', async () => {
+    const { ended } = await liveSession();
+    world.authority.locks = [{ id: '1', target_kind: 'user', target: 'alice', reason: 'incident 8', expires_at: null }];
+    world.authority.changed();
+    const { stderr } = await ended;
+    world.authority.locks = [];
+    while (world.recorder.live.size > 0) await new Promise(setImmediate);
+    expect(stderr).toContain('incident 8');
+    expect(world.recorder.recordings().at(-1)!.bytes('err').toString()).toBe(stderr);
+  });
+
+  it.each([[true, 'end with it', 255], [false, 'outlive it, and nothing new begins', 0]] as const)('when the certificate ends and the role says %s, %s', async (disconnect, _what, status) => {
+    const { roles } = world.authority;
+    world.authority.roles = roles.map((role) => ({ ...role, disconnect_expired_cert: disconnect }));
+    try {
+      const key = world.userKey(`brief-${disconnect}`, { validBefore: BigInt(Math.floor(Date.now() / 1000) + 2) });
+      const control = join(world.directory, `control-${disconnect}`);
+      const args = ['-F', world.sshConfig, '-o', `IdentityFile=${key}`, '-o', `CertificateFile=${key}-cert.pub`, '-o', `ControlPath=${control}`];
+      const child = world.start('ssh', [...args, '-M', '-l', 'root@node-1', 'gw', 'echo started; read line; exit 0']);
+      let stderr = '';
+      child.stderr!.on('data', (data: Buffer) => { stderr += data.toString(); });
+      const ended = once(child, 'close');
+      await once(child.stdout!, 'data');
+      if (disconnect) {
+        expect((await ended)[0]).toBe(status);
+        expect(stderr).toContain('[CERT_EXPIRED]');
+        return;
+      }
+      let more = '';
+      while (!more.includes('[CERT_EXPIRED]')) more = (await world.run('ssh', [...args, '-l', 'root@node-1', 'gw', 'true'])).stderr;
+      child.stdin!.end('go on\n');
+      expect((await ended)[0]).toBe(status);
+    } finally {
+      world.authority.roles = roles;
+    }
+  });
+
   it('end when their recording breaks and the role is strict', async () => {
     const { ended } = await liveSession();
     world.recorder.break();
     expect(await ended).toEqual({ status: 255, stderr: expect.stringContaining('[RECORDING_IMPOSSIBLE]') });
+  });
+});
+
+describe('what a node says at its door', () => {
+  it('is shown in the first session on a terminal, and recorded; a command without one stays as it is', async () => {
+    const folder = mkdtempSync(join(tmpdir(), 'steno-banner-'));
+    writeFileSync(join(folder, 'banner'), 'Authorized use only.\nAsk \u001b[31mred\u001b[0m.\n');
+    const other = await openWorld({ sshd: `Banner ${folder}/banner` });
+    try {
+      const plain = await other.run('ssh', ['-F', other.sshConfig, 'root@node-1', 'echo plain']);
+      expect(plain).toEqual({ status: 0, stdout: 'plain\n', stderr: '' });
+      const { stdout } = await other.run('ssh', ['-tt', '-F', other.sshConfig, 'root@node-1', 'head -c 3000000 /dev/zero | tr "\\0" x; echo; echo done']);
+      expect(stdout.slice(0, 60)).toBe(`Authorized use only.\r\nAsk ?[31mred?[0m.\r\n${'x'.repeat(19)}`);
+      expect(stdout).toHaveLength(41 + 3_000_000 + 2 + 6);
+      while (other.recorder.live.size > 0) await new Promise(setImmediate);
+      expect(other.recorder.recordings().at(-1)!.bytes('out').toString()).toBe(stdout);
+    } finally {
+      await other.close();
+      rmSync(folder, { recursive: true });
+    }
   });
 });

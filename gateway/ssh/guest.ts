@@ -28,9 +28,9 @@ import { Jump } from './jump.js';
 import type { KernelRecordingDeps } from './kernel-recording.js';
 import { LocalAnswers } from './local-answers.js';
 import { MSG } from './messages.js';
-import { asStenoError, explainError, printable } from './refusal.js';
+import { asStenoError, explainError, printable, terminalText } from './refusal.js';
 import { Relay } from './relay.js';
-import type { RelayPermissions } from './relay.js';
+import type { RelayPermissions } from './relay-sides.js';
 import { LimitTimer, realTimers } from './session-limits.js';
 import type { ConnectionCounts } from './session-limits.js';
 import type { SessionCertificates } from './session-certificates.js';
@@ -159,13 +159,17 @@ export class Guest {
     });
   }
 
+  #expired({ identity }: Admitted): boolean {
+    return this.#deps.now() >= identity.validBefore * 1000;
+  }
+
   #admit(admitted: Admitted): void {
     if (this.#stage.kind !== 'stranger') return;
     clearTimeout(this.#stage.timer);
     this.#onAdmitted();
     const { destination } = admitted;
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
-    const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
+    const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), expired: () => this.#expired(admitted), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
     this.#stage = { kind: 'jump', jump, admitted };
     this.#transport.events = {
       secured: () => undefined,
@@ -255,6 +259,8 @@ export class Guest {
         user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
         client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
       },
+      banner: terminalText(node.banner),
+      expired: () => this.#expired(admitted),
       kernel: {
         enhanced: decision.enhanced, ...way, now: this.#deps.now,
         audit: (entry) => this.#deps.recorder.audit({ actor: identity.user, source_address: this.#source, node: target.node, login: target.login, ...entry }),

@@ -2,7 +2,7 @@
  * Host keys as ssh2 wants them, with certificates of the names under which the gateway answers: its own, and each node's
  * for the connections it ends in the node's place. All names share one key. A certificate is renewed at half its life, and
  * when another CA key signs or the gateway's own was renewed (`forget`); when that fails, the old one serves to its end.
- * Tested in gateway.test.ts: stock `ssh` accepts them by `@cert-authority`.
+ * Tested in host-keys.test.ts, and in gateway.test.ts, where stock `ssh` accepts them by `@cert-authority`.
  */
 import type { ParsedKey } from 'ssh2';
 import { parseCertificate } from '#schemas/ssh/certificate.js';

@@ -26,6 +26,8 @@ const usage = [
 
 export interface JumpDeps {
   snapshot(): Snapshot | null;
+  /** Whether the user's certificate is over: what was begun goes by its own, but nothing begins. */
+  expired(): boolean;
   /** A new connection has come through the channel, meant for `node`. */
   enter(wire: Wire, node: string): void;
 }
@@ -102,6 +104,7 @@ export class Jump {
     if (snapshot === null) return refuse(OPEN_REFUSED.connectFailed, explain('AUTHORITY_UNREACHABLE'));
     if (!isName(node) || !snapshot.nodes.some(({ name }) => name === node)) return refuse(OPEN_REFUSED.connectFailed, explain('NODE_UNKNOWN', host));
     if (port !== 22) return refuse(OPEN_REFUSED.prohibited, explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`));
+    if (this.#deps.expired()) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED'));
     if (this.#ending !== undefined) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
     if (this.#channels.size >= MAX_INNER) return refuse(OPEN_REFUSED.shortage, explain('TOO_MANY', `more than ${MAX_INNER} connections through one`));
     const id = this.#ids++;

@@ -78,13 +78,13 @@ export class LocalAnswers {
     if (type === 'pty-req') session.tty = true;
     if (!starts) return;
     session.over = true;
-    for (const last of farewell(session.clientId, session.window, session.tty, this.#lines)) this.#client.send(last);
+    for (const last of farewell(session.clientId, session.window, session.tty, this.#lines).messages) this.#client.send(last);
   }
 }
 
-/** The messages that end a session on the client's side: words, status 255, end, close. */
-export function farewell(clientId: number, window: number, tty: boolean, lines: readonly string[]): readonly Uint8Array[] {
+/** What ends a session on the client's side: words (as far as its window goes), status 255, end, close. */
+export function farewell(clientId: number, window: number, tty: boolean, lines: readonly string[]): { readonly text: Buffer; readonly messages: readonly Uint8Array[] } {
   const text = Buffer.from(tty ? `\r\n${lines.join('\r\n')}\r\n` : `${lines.join('\n')}\n`).subarray(0, Math.max(0, window));
   const words = text.length === 0 ? [] : [tty ? message.data(clientId, text) : message.errorData(clientId, text)];
-  return [...words, message.exitStatus(clientId, FAILURE_STATUS), message.eof(clientId), message.close(clientId)];
+  return { text, messages: [...words, message.exitStatus(clientId, FAILURE_STATUS), message.eof(clientId), message.close(clientId)] };
 }

@@ -10,6 +10,8 @@
 import constants from 'ssh2/lib/protocol/constants.js';
 import kex from 'ssh2/lib/protocol/kex.js';
 import type { KexInit } from 'ssh2/lib/protocol/kex.js';
+import { fipsMode } from '#runtime/fips.js';
+import { HYBRID_KEX, isPermittedKey, permitted } from '#runtime/ssh/algorithms.js';
 import { hostKeyAlgorithms } from '#runtime/ssh/certified-key.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 
@@ -24,11 +26,13 @@ const mac = constants.DEFAULT_MAC.filter((name) => !name.includes('md5'));
 const offers = new Map<string, KexInit>();
 
 export function serverOffer(serverHostKey: readonly string[], fastOnly: boolean): KexInit {
-  return offer([...constants.DEFAULT_KEX, 'kex-strict-s-v00@openssh.com'], serverHostKey, fastOnly ? gcm : constants.DEFAULT_CIPHER);
+  const exchanges = permitted('kex', constants.DEFAULT_KEX);
+  // Last in this list, for it is the client's order that counts.
+  return offer([...exchanges, ...(fipsMode() ? [] : [HYBRID_KEX]), 'kex-strict-s-v00@openssh.com'], serverHostKey, fastOnly ? gcm : permitted('cipher', constants.DEFAULT_CIPHER));
 }
 
 export function clientOffer(): KexInit {
-  return offer([...constants.DEFAULT_KEX, 'ext-info-c', 'kex-strict-c-v00@openssh.com'], hostKeyAlgorithms, constants.DEFAULT_CIPHER);
+  return offer([...permitted('kex', constants.DEFAULT_KEX), 'ext-info-c', 'kex-strict-c-v00@openssh.com'], hostKeyAlgorithms.filter(isPermittedKey), permitted('cipher', constants.DEFAULT_CIPHER));
 }
 
 /** The same lists are one object: building it costs more than all the rest of a connection's beginning. */
@@ -36,7 +40,7 @@ function offer(exchanges: string[], serverHostKey: readonly string[], cipher: st
   const id = [exchanges, serverHostKey, cipher].join(' ');
   let known = offers.get(id);
   if (known === undefined) {
-    const direction = { cipher, mac, compress: ['none'], lang: [] };
+    const direction = { cipher, mac: permitted('hmac', mac), compress: ['none'], lang: [] };
     known = new kex.KexInit({ kex: exchanges, serverHostKey: [...serverHostKey], cs: direction, sc: direction });
     offers.set(id, known);
   }

@@ -20,6 +20,12 @@ export function printable(text: string, limit: number): string {
   return text.replace(/[^ -~]/g, '?').slice(0, limit);
 }
 
+/** A node's banner as a terminal shows it: its lines and nothing that steers the terminal, as OpenSSH prints it. */
+export function terminalText(text: string): Buffer {
+  const plain = text.replace(/\r\n?/g, '\n').replace(/[^\P{C}\n\t]/gu, '?');
+  return Buffer.from(plain === '' || plain.endsWith('\n') ? plain.replace(/\n/g, '\r\n') : `${plain.replace(/\n/g, '\r\n')}\r\n`);
+}
+
 export function asStenoError(error: unknown): StenoError {
   return error instanceof StenoError ? error : new StenoError('INTERNAL', undefined, { cause: error });
 }

@@ -31,6 +31,8 @@ export interface TransportEvents {
   secured(): void;
   /** A message of a service: types 5, 6 and 50 and above. */
   message(payload: Buffer): void;
+  /** Every message of one read was told. */
+  read?(): void;
   /** `congested` is false again. */
   drained(): void;
   /** Once; nothing follows. `reason` is what the other side said or did wrong, if anything. */
@@ -38,7 +40,7 @@ export interface TransportEvents {
 }
 
 /** Why nothing is read: bits, since several may hold at once. */
-export const HOLD = { congestion: 1, recorder: 2, dial: 4, spool: 8, window: 16 } as const;
+export const HOLD = { congestion: 1, recorder: 2, dial: 4, spool: 8, window: 16, pace: 32 } as const;
 export type Hold = (typeof HOLD)[keyof typeof HOLD];
 
 /** Resolves when ciphers can be used. */
@@ -62,6 +64,8 @@ export class Transport {
   #reason: string | undefined;
   /** What the other side calls itself, for example `OpenSSH_9.2p1`; bounded, printable ASCII. */
   software = '';
+  /** What a node said while it let a user in (RFC 4252 section 5.4); whoever authenticates puts it here. */
+  banner = '';
 
   constructor(wire: Wire, side: TransportSide, events: TransportEvents) {
     this.#wire = wire;
@@ -202,6 +206,7 @@ export class Transport {
     } catch (error) {
       this.#fail(error);
     }
+    this.#read();
   }
 
   /** From now on packets are made where they leave from. */
@@ -221,6 +226,14 @@ export class Transport {
     }
   }
 
+  #read(): void {
+    try {
+      this.events.read?.();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
   #resume(): void {
     if (this.#delivering) return;
     this.#delivering = true;
@@ -228,6 +241,7 @@ export class Transport {
     while (this.#holds === 0 && next < this.#held.length) this.#deliver(this.#held[next++]!);
     this.#held.splice(0, next);
     this.#delivering = false;
+    this.#read();
     if (this.#holds === 0) this.#wire.resume();
   }
 

@@ -1,3 +1,4 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { StenoError } from '#schemas/errors.js';
 import { parseResource, parseResources, placeOf } from './document.js';
@@ -63,6 +64,18 @@ describe('what is wrong, and where', () => {
   test('a billion laughs, without expanding them', () => {
     const bomb = `a: &a [x, x]\n${'bcdefghij'.split('').map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[i]}`).join()}]`).join('\n')}\nkind: role\nname: x\n`;
     expect(refusal(bomb).detail).toMatch(/not allowed/);
+  });
+
+  test('whatever the text, it is read or refused by a code', () => {
+    const piece = fc.constantFrom('kind: role\n', 'name: x\n', 'allow:\n', '  nodes: ', '{', '}', '[', ']', '*', '&a ', '*a', '!t ', '? ', '- ', ': ', '|\n', '>\n', "'", '"', '#', '---\n', '...\n', '\t', ' ', '\r\n', '\u0000', '\u2028', '%YAML 1.1\n', '<<', '~');
+    fc.assert(fc.property(fc.oneof(fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')), fc.string({ unit: 'binary', maxLength: 200 })), (text) => {
+      try {
+        for (const { value } of parseResources(text, 'f.yaml')) expect(value.name).toBe('x');
+      } catch (error) {
+        expect(error).toBeInstanceOf(StenoError);
+        expect(['DOCUMENT_INVALID', 'TOO_LARGE']).toContain((error as StenoError).code);
+      }
+    }), { numRuns: 3000 });
   });
 
   test('too much', () => {

@@ -1,8 +1,9 @@
 /** The kinds of resources that are written as YAML documents. Each has a name, and a schema that refuses unknown fields. */
+import { oidcDocumentSchema, samlDocumentSchema } from '#schemas/connector.js';
 import { roleSchema } from '#schemas/role.js';
 import { webhookSchema } from '#schemas/webhook.js';
 
-export const resourceSchemas = { role: roleSchema, webhook: webhookSchema } as const;
+export const resourceSchemas = { role: roleSchema, oidc: oidcDocumentSchema, saml: samlDocumentSchema, webhook: webhookSchema } as const;
 export type StoredKind = keyof typeof resourceSchemas;
 
 export function isResourceKind(text: string): text is StoredKind {

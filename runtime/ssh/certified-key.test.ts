@@ -108,7 +108,7 @@ interface Gateway {
 async function startSsh2(hostKey: SshPrivateKey, source: () => Uint8Array, reply = 'hello\n'): Promise<Gateway> {
   const decisions: string[] = [];
   let rekeys = 0;
-  const server = new ssh2.Server({ hostKeys: certifiedHostKeys(hostKey, source), algorithms: transportAlgorithms }, (client) => {
+  const server = new ssh2.Server({ hostKeys: certifiedHostKeys(hostKey, source), algorithms: transportAlgorithms() }, (client) => {
     client.on('error', () => undefined).on('rekey', () => { rekeys += 1; });
     client.on('authentication', (context) => {
       if (context.method !== 'publickey') return context.reject(['publickey']);

@@ -14,6 +14,7 @@ import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { encodePublicKey, parsePublicKey } from '#schemas/ssh/public-key.js';
 import type { EcdsaCurve, PublicKey } from '#schemas/ssh/public-key.js';
 import { concatBytes, SshReader, SshWriter } from '#schemas/ssh/wire.js';
+import { fipsMode } from '../fips.js';
 import { encodePrivateKeyFile, parsePrivateKeyFile } from './private-key-file.js';
 
 export interface SshSigner {
@@ -42,11 +43,19 @@ const minRsaBits = 2048;
 const userPresent = 0x01;
 const userVerifiedFlag = 0x04;
 
-export function generateKey(): SshPrivateKey {
-  // By way of PEM: in Node 20, exporting as JWK what the generator itself made waits for ever for its own lock when garbage
-  // is collected meanwhile.
-  const { privateKey: pem } = generateKeyPairSync('ed25519', { privateKeyEncoding: { type: 'pkcs8', format: 'pem' }, publicKeyEncoding: { type: 'spki', format: 'pem' } });
-  return privateKey(createPrivateKey(pem));
+/** Ed25519, unless FIPS mode or the caller wants ECDSA. */
+export function generateKey(type: 'ed25519' | 'p256' = fipsMode() ? 'p256' : 'ed25519'): SshPrivateKey {
+  return privateKey(createPrivateKey(generateKeyPem(type)));
+}
+
+/**
+ * A new private key, PKCS#8 in PEM. Not a key object: in Node 20, exporting what the generator itself made waits for ever
+ * for its own lock when garbage is collected meanwhile.
+ */
+export function generateKeyPem(type: 'ed25519' | 'p256'): string {
+  const [pkcs8, spki] = [{ type: 'pkcs8', format: 'pem' } as const, { type: 'spki', format: 'pem' } as const];
+  if (type === 'ed25519') return generateKeyPairSync('ed25519', { privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
+  return generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
 }
 
 /** From an OpenSSH private key file or PKCS#8 (or SEC1, PKCS#1) PEM, unencrypted; else throws KEY_GARBLED. */

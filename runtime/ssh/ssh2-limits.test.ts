@@ -31,7 +31,7 @@ interface Pair {
 
 /** A client that is logged in to a server that runs `serve` for each command. */
 async function connected(serve: (channel: ServerChannel) => void): Promise<Pair> {
-  const server = new ssh2.Server({ hostKeys: [generateKey().toOpenSsh()], algorithms: transportAlgorithms });
+  const server = new ssh2.Server({ hostKeys: [generateKey().toOpenSsh()], algorithms: transportAlgorithms() });
   servers.push(server);
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -43,7 +43,7 @@ async function connected(serve: (channel: ServerChannel) => void): Promise<Pair>
     peer.on('session', (accept) => accept().on('exec', (acceptExec) => serve(acceptExec())));
     resolve(peer);
   }));
-  client.connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', username: 'x', algorithms: transportAlgorithms });
+  client.connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', username: 'x', algorithms: transportAlgorithms() });
   const peer = await peerConnected;
   const failure = new Promise<string>((resolve) => peer.on('error', (error) => resolve(error.message)));
   await once(client, 'ready');

@@ -131,6 +131,9 @@ export class UplinkClient {
     let socket: WebSocket;
     try {
       const options: ClientOptions = { perMessageDeflate: false, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: HANDSHAKE_MS };
+      // Masks keep scripts in browsers from writing what proxies would take for requests. Here there is no script, and inside TLS
+      // no proxy; a mask of zeros is one that ws need not apply, byte by byte.
+      if (tls !== null) options.generateMask = (mask) => void mask.fill(0);
       if (tls !== null) Object.assign(options, tls(), { minVersion: 'TLSv1.3' });
       socket = new WebSocket(url(), UPLINK_PROTOCOL, options);
     } catch (error) {

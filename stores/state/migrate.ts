@@ -16,6 +16,7 @@ import { roleDocuments } from './migrations/0004_role_documents.js';
 import { requests } from './migrations/0005_requests.js';
 import { nodes } from './migrations/0006_nodes.js';
 import { clusters } from './migrations/0007_clusters.js';
+import { connectors } from './migrations/0008_connectors.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
 
 /** By number; the names are the order. */
@@ -27,6 +28,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0005_requests': requests,
   '0006_nodes': nodes,
   '0007_clusters': clusters,
+  '0008_connectors': connectors,
   '0009_request_nonces': requestNonces,
 };
 

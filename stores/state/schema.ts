@@ -213,6 +213,12 @@ export interface WebhookCallbackTable {
   expires_at: Moment;
 }
 
+export interface RoleHoldingTable {
+  user: string;
+  role: string;
+  since: Moment;
+}
+
 /** What reviewers of access decided; nothing is ever changed here. */
 export interface AccessDecisionTable {
   id: Generated<number>;
@@ -429,6 +435,30 @@ export interface OwnClusterTable {
   updates: string | null;
 }
 
+export interface ConnectorTable {
+  name: string;
+  /** The document without its secrets. */
+  document: Json;
+  /** A client secret, or the key towards a SAML provider; JSON, encrypted by the authority. */
+  secret_sealed: Uint8Array;
+  updated_at: Moment;
+}
+
+export interface SsoAssertionTable {
+  /** SHA-256 of connector and id of an assertion that was taken. */
+  hash: string;
+  /** From then on it would be refused as stale. */
+  expires_at: Moment;
+}
+
+export interface SsoSubjectTable {
+  user: string;
+  connector: string;
+  /** How the provider names the person for good. */
+  subject: string;
+  bound_at: Moment;
+}
+
 export interface StateSchema {
   access_requests: AccessRequestTable;
   access_request_reviews: AccessRequestReviewTable;
@@ -437,6 +467,7 @@ export interface StateSchema {
   webhook_references: WebhookReferenceTable;
   webhook_callbacks: WebhookCallbackTable;
   access_decisions: AccessDecisionTable;
+  role_holdings: RoleHoldingTable;
   users: UserTable;
   roles: RoleTable;
   nodes: NodeTable;
@@ -467,6 +498,9 @@ export interface StateSchema {
   session_confirmations: SessionConfirmationTable;
   bot_tokens: BotTokenTable;
   bot_instances: BotInstanceTable;
+  connectors: ConnectorTable;
+  sso_assertions: SsoAssertionTable;
+  sso_subjects: SsoSubjectTable;
 }
 
 export type Row<T extends keyof StateSchema> = Selectable<StateSchema[T]>;

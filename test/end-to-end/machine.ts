@@ -141,8 +141,8 @@ export class Steno {
     });
   }
 
-  terminal(file: string, args: readonly string[], size: { readonly cols: number; readonly rows: number } = { cols: 80, rows: 24 }): Terminal {
-    const child = pty.spawn(file, [...args], { ...size, cwd: this.folder, env: { ...this.env } as Record<string, string>, name: 'xterm-256color' });
+  terminal(file: string, args: readonly string[], size: { readonly cols: number; readonly rows: number } = { cols: 80, rows: 24 }, env: Readonly<Record<string, string>> = {}): Terminal {
+    const child = pty.spawn(file, [...args], { ...size, cwd: this.folder, env: { ...this.env, ...env } as Record<string, string>, name: 'xterm-256color' });
     let text = '';
     let ended = false;
     const watchers = new Set<() => void>();

@@ -6,11 +6,12 @@
  * have to be asked of each session, queries are filtered row by row: a page may then be shorter than asked for, and its
  * cursor goes on behind the last row that was looked at. Tested as a table in access.test.ts.
  */
+import type { Me } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { decideResource } from '#schemas/policy/administration.js';
 import { decideSession, sessionScope } from '#schemas/policy/session.js';
 import type { SessionScope, SessionTarget } from '#schemas/policy/session.js';
-import type { Subject } from '#schemas/policy/subject.js';
+import type { Subject, Verdict } from '#schemas/policy/subject.js';
 import type { NodeRecord, ResourceKind, SessionAction } from '#schemas/role.js';
 
 export type View = SessionScope;
@@ -74,12 +75,22 @@ export class Access {
   }
 }
 
+/** What a person is told of themselves. */
+export function meOf(viewer: Viewer): Me {
+  const { user, roles, view } = viewer;
+  return { user, roles, view, audit: readingVerdict(viewer, 'audit').allowed };
+}
+
 /** Throws ACCESS_DENIED unless roles allow to read this. `view: all` reads the audit log too, as it always did. */
-export function requireReading({ subject }: Viewer, kind: ResourceKind): void {
+export function requireReading(viewer: Viewer, kind: ResourceKind): void {
+  const verdict = readingVerdict(viewer, kind);
+  if (!verdict.allowed) throw new StenoError('ACCESS_DENIED', verdict.reason);
+}
+
+function readingVerdict({ subject }: Viewer, kind: ResourceKind): Verdict {
   const verdict = decideResource(subject, kind, 'read');
-  if (verdict.allowed) return;
-  if (kind === 'audit' && verdict.because === null && subject.roles.some(({ view }) => view === 'all')) return;
-  throw new StenoError('ACCESS_DENIED', verdict.reason);
+  const all = subject.roles.find(({ view }) => view === 'all');
+  return kind === 'audit' && !verdict.allowed && verdict.because === null && all !== undefined ? { allowed: true, because: { role: all.name, path: ['view'] } } : verdict;
 }
 
 /** Pages of a query until `limit` rows pass, or too many were looked at. */

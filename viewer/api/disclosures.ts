@@ -8,7 +8,9 @@ import { StenoError } from '#schemas/errors.js';
 import type { SessionAction } from '#schemas/role.js';
 import type { Viewer } from './access.js';
 import { Lru } from './lru.js';
-import type { SessionPlace } from './sessions.js';
+
+/** What is told of a session. */
+export type Disclosed = Pick<Disclosure, 'session' | 'node' | 'login'>;
 
 export interface DisclosureAuthority {
   relay(call: { readonly method: 'POST'; readonly target: string; readonly body: unknown; readonly client: string }): Promise<unknown>;
@@ -29,7 +31,7 @@ export class Disclosures {
   }
 
   /** Runs `open`, which says by what it throws whether it may be. Free for actions that show nothing of a recording. */
-  async of<T extends SessionPlace>(viewer: Viewer, action: SessionAction, source: string, session: T, open: () => void, format?: string): Promise<T> {
+  async of<T extends Disclosed>(viewer: Viewer, action: SessionAction, source: string, session: T, open: () => void, format?: string): Promise<T> {
     const event = events[action];
     try {
       open();
@@ -46,7 +48,7 @@ export class Disclosures {
     return session;
   }
 
-  async #tell(viewer: Viewer, event: Disclosure['event'], source: string, { session, node, login }: SessionPlace, format: string | undefined, error: StenoError | undefined): Promise<void> {
+  async #tell(viewer: Viewer, event: Disclosure['event'], source: string, { session, node, login }: Disclosed, format: string | undefined, error: StenoError | undefined): Promise<void> {
     const body: Disclosure = {
       event, actor: viewer.user, source_address: source, session, node, login, ...(format === undefined ? {} : { format }), code: error?.code ?? null, reason: (error?.detail ?? '').slice(0, 1024),
     };

@@ -16,7 +16,7 @@ import type { SignedStatement } from '#schemas/cluster.js';
 import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { NodeRecord, SessionAction } from '#schemas/role.js';
-import { Access } from './access.js';
+import { Access, meOf } from './access.js';
 import { Disclosures } from './disclosures.js';
 import { parseEndpoint } from './endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
@@ -30,6 +30,7 @@ import { Identities, clearedCookie } from './identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
 import { loginRoutes } from './login/routes.js';
+import { connectorOf, providerLogout, samlMetadataRoute } from './login/sso.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
@@ -39,6 +40,7 @@ import { search } from './search.js';
 import { Sessions } from './sessions.js';
 import type { Asking } from './sessions.js';
 import { findFile, loadPage } from './static.js';
+import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
 
 export interface ViewerConfig {
@@ -134,13 +136,16 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     altogether.take('', clock());
     const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress);
     void reply.header('set-cookie', cookie);
-    return { user: identity.user, roles: identity.roles, view: identity.view };
+    return meOf(identity);
   });
   app.post('/api/sign-out', async (request, reply) => {
-    await identities.signOut(request.headers.cookie, factsOf(request.raw).sourceAddress);
+    const { sourceAddress } = factsOf(request.raw);
+    const via = await connectorOf(deps.authority, request.headers.cookie);
+    await identities.signOut(request.headers.cookie, sourceAddress);
     void reply.header('set-cookie', clearedCookie());
-    return {};
+    return { next: via === null ? null : await providerLogout(deps.authority, via, sourceAddress) };
   });
+  samlMetadataRoute(app, deps.authority, (request) => factsOf(request.raw).sourceAddress);
   requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
   loginRoutes(app, {
     authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
@@ -150,8 +155,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     },
   });
   app.get('/api/me', async (request): Promise<Me> => {
-    const { user, roles, view } = await identify(request);
-    return { user, roles, view };
+    return meOf(await identify(request));
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
   app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));
@@ -159,6 +163,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
   });
+  app.get('/api/access-use', async (request) => accessUse(events, await identify(request), parseInput(noQuery, request.query)));
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
   const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({

@@ -12,6 +12,7 @@ import { DeviceLoginPage } from './login/device.js';
 import { InvitationPage } from './login/invitation.js';
 import { SignInPage } from './login/sign-in.js';
 import { AuditPage } from './pages/audit.js';
+import { RequestsPage } from './pages/requests.js';
 import { SearchPage } from './pages/search.js';
 import { SessionPage } from './pages/session.js';
 import { SessionsPage } from './pages/sessions.js';
@@ -94,10 +95,16 @@ function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSign
   const { path } = usePlace();
   const session = /^\/sessions\/([0-9a-z]{26})$/.exec(path)?.[1];
   const signOut = (): void => {
-    void post('/api/sign-out', {}).finally(() => {
-      signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
-      onSignOut();
-    });
+    void post<{ next: string | null }>('/api/sign-out', {})
+      .then(({ next }) => {
+        // The provider of single sign-on signs out, too, and sends the browser back.
+        if (next !== null) location.assign(next);
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
+        onSignOut();
+      });
   };
   return (
     <>
@@ -116,7 +123,10 @@ function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSign
           <NavLink to="/search" here={path === '/search'}>
             Search
           </NavLink>
-          {me.view === 'all' && (
+          <NavLink to="/requests" here={path.startsWith('/requests')}>
+            Requests
+          </NavLink>
+          {me.audit && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
             </NavLink>
@@ -143,6 +153,7 @@ function view(path: string, session: string | undefined, me: Me): ReactNode {
   if (session !== undefined) return <SessionPage key={session} id={session} />;
   if (path === '/' || path === '/sessions' || path === '/sign-in') return <SessionsPage me={me} />;
   if (path === '/search') return <SearchPage />;
+  if (path === '/requests') return <RequestsPage me={me} />;
   if (path === '/audit') return <AuditPage />;
   return (
     <Empty title="There is nothing here">

@@ -4,17 +4,19 @@
  * The authority decides everything; here are the cookie, the bounds of a body, the limits per address, and whose
  * address it was. A login gives the browser a new session and ends the one it had (fixation). Answers to the callback
  * of a provider lead to a page of ours, with a code of the catalogue in the address and nothing else. Nothing of a body
- * is logged. Tested in login.test.ts and test/end-to-end/users.test.ts.
+ * is logged. Tested in test/end-to-end/users.test.ts.
  */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
 import { z } from 'zod';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginStart, Me, PublicAddresses, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { meOf } from '../access.js';
 import { Limiter } from '../guard.js';
 import { cookieToken } from '../identity.js';
 import type { Identities } from '../identity.js';
 import { parseInput } from '../query.js';
+import { unasked } from './sso.js';
 
 export interface RelayedCall {
   readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
@@ -51,7 +53,6 @@ const BINDING_S = 600;
 
 const anyBody = z.record(z.string(), z.unknown());
 const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name');
-const state = z.string().regex(/^[A-Za-z0-9_-]{43}$/, 'is not a state');
 const fields = z.record(z.string().max(64), z.string().max(200_000));
 
 export function loginRoutes(app: FastifyInstance, { authority, identities, addresses, clientAddress, clock }: LoginRouteDeps): void {
@@ -74,7 +75,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     await identities.signOut(request.headers.cookie, clientAddress(request)).catch(() => undefined);
     const { identity, cookie } = identities.begin(web);
     void reply.header('set-cookie', cookie);
-    return { user: identity.user, roles: identity.roles, view: identity.view };
+    return meOf(identity);
   };
   const options = { bodyLimit: MAX_BODY };
 
@@ -102,7 +103,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
       const query = parseInput(fields, request.query);
       const binding = parse(request.headers.cookie ?? '')[BINDING] ?? '';
       const { identity, next } = (await call(request, 'POST', `/v1/login/callback/${nameOf(request)}`, {
-        state: parseInput(state, query['state']), binding: parseInput(state, binding), query,
+        state: cut(query['state']), binding: cut(binding), query,
       })) as { identity: WebIdentity; next: string };
       await signedIn(request, reply, identity);
       return reply.redirect(next, 303);
@@ -119,12 +120,14 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
       limited(request);
       try {
         const form = parseInput(fields, request.body);
-        const given = parseInput(state, form['RelayState'] ?? form['state']);
+        const given = cut(form['RelayState'] ?? form['state']);
         await call(request, 'POST', `/v1/login/parked/${nameOf(request)}`, { state: given, form });
         // A form from another site comes without the cookie; the page it leads to comes with it.
         return await reply.redirect(`${BINDING_PATH}/${nameOf(request)}?state=${given}`, 303);
       } catch (error) {
-        return reply.redirect(`/sign-in?refused=${error instanceof StenoError ? error.code : 'INTERNAL'}`, 303);
+        const code = error instanceof StenoError ? error.code : 'INTERNAL';
+        const begin = code === 'LOGIN_ATTEMPT_OVER' ? await unasked(authority, nameOf(request), clientAddress(request)) : null;
+        return reply.redirect(begin ?? `/sign-in?refused=${code}`, 303);
       }
     });
   });
@@ -171,6 +174,11 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
   app.post('/api/account/devices', options, (request) => call(request, 'POST', '/v1/account/devices', json(request), session(request)));
   app.delete('/api/account/devices/:name', (request) => call(request, 'DELETE', `/v1/account/devices/${nameOf(request)}`, undefined, session(request)));
   app.put('/api/account/password', (request) => call(request, 'PUT', '/v1/account/password', json(request), session(request)));
+}
+
+/** What is no token at all is for the authority to refuse, which tells the audit of it. */
+function cut(text: string | undefined): string {
+  return (text ?? '').slice(0, 128);
 }
 
 function nameOf(request: FastifyRequest): string {

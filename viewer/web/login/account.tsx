@@ -42,7 +42,7 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
     <div className="page narrow">
       <div className="page-head">
         <h1>{account.name}</h1>
-        <span className="count">{account.roles.join(', ')}</span>
+        <span className="hint">{account.roles.join(', ')}</span>
       </div>
       {said !== null && doing.kind === 'nothing' && <p role="status" className="notice good">{said}</p>}
       {failure !== null && <Failure error={failure} />}

@@ -15,6 +15,11 @@ import { passkeysWorkHere, usePasskey } from './passkey.js';
 const refusals: Readonly<Record<string, string>> = {
   LOGIN_FAILED: 'This login was not accepted. If you think it should be, ask an administrator: the audit says why.',
   LOGIN_ATTEMPT_OVER: 'This login took too long, was finished already, or was begun in another browser. Begin again.',
+  SSO_REFUSED: 'The answer of the identity provider could not be accepted. Try again; if it stays so, ask an administrator: the audit says why.',
+  SSO_REPLAYED: 'This answer of the identity provider was used before. Begin again.',
+  SSO_PROVIDER: 'The identity provider cannot be reached, or answers what it should not. Try again; an administrator finds the reason in the audit.',
+  SSO_NO_ROLE: 'The identity provider knows you, but nothing it says of you gives you a role here. Ask for membership in a group that does.',
+  SSO_NAME: 'What the identity provider calls you cannot be your name here, or is somebody else’s. Ask an administrator.',
   LOCKED: 'A lock is in force on this user. Ask whoever set it.',
 };
 
@@ -34,7 +39,7 @@ export function SignInPage({ refusal, onSignedIn }: SignInProps): ReactNode {
       <h1>{refusal !== null ? 'This link no longer works' : 'Sign in'}</h1>
       {told !== null && <p role="alert" className="notice">{told}</p>}
       <SignIn onSignedIn={onSignedIn} connector={code === null ? query.get('auth') : null} />
-      <details className="other-ways">
+      <details className="other-ways" open={refusal !== null}>
         <summary>With a certificate instead</summary>
         <p>Whoever holds a certificate gets a link that works once. In a terminal, run:</p>
         <Copy text="steno login --web" label="Copy the command" />
