@@ -39,7 +39,7 @@ import type { SignerConfig } from './ca/signer-config.js';
 import { Clusters } from './clusters/clusters.js';
 import { Directory } from './directory.js';
 import { ownerServer, tlsServer } from './http.js';
-import type { HttpParts } from './http.js';
+import type { HttpParts, Route } from './http.js';
 import { Links } from './links.js';
 import { Presence } from './nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records.js';
@@ -49,6 +49,7 @@ import { peopleRoutes } from './people.js';
 import { Requests } from './requests/requests.js';
 import { requestRoutes } from './requests/routes.js';
 import { SsoConnectors, connectorRoutes } from './sso/connectors.js';
+import { reviewRoutes } from './reviews/routes.js';
 import { SessionCertificates } from './session-certificates.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
@@ -89,6 +90,8 @@ export interface AuthorityContext {
 export interface RunningAuthority extends Running {
   /** `tls`: `https://host:port`; `socket`: its path. */
   readonly addresses: { readonly tls: string; readonly socket: string };
+  /** What it answers, and what its audit calls that. */
+  readonly routes: readonly Pick<Route, 'method' | 'path' | 'admits' | 'event'>[];
   /** Where audit rows go from now on. */
   setIngest(url: string): void;
 }
@@ -172,6 +175,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...peopleRoutes({ ca, records, directory, links, sealer: seal.sealer, connectors, clock, web }),
       ...connectorRoutes(connectors),
       ...requestRoutes({ requests, links }),
+      ...reviewRoutes({ records, directory, clock }),
       ...webhookRoutes({ records, requests, secrets, clock }),
     ];
     const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
@@ -222,7 +226,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     }, SWEEP_MS);
     sweep.unref();
     owned.push(() => clearInterval(sweep));
-    return { addresses: { tls, socket: socketPath }, close, setIngest };
+    return { addresses: { tls, socket: socketPath }, routes, close, setIngest };
   } catch (error) {
     await close();
     throw error;

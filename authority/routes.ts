@@ -97,7 +97,10 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
-    route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ body }) => parts.setIngest(body.url)),
+    route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ caller, body }) => {
+      await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
+      parts.setIngest(body.url);
+    }),
     route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller, principal }) =>
       links.create(caller.actor, caller, principal.kind === 'user' ? principal.identity : undefined)),
 

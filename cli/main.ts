@@ -19,6 +19,7 @@ import { exportCommand, verifyCommand } from './verbs/recording.js';
 import { reindexCommand } from './verbs/reindex.js';
 import { requestCommand, requestsCommand } from './verbs/requests.js';
 import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
+import { reviewCommand } from './verbs/review.js';
 import { searchCommand, sessionsCommand } from './verbs/sessions.js';
 import { configCommand, sshCommand } from './verbs/ssh.js';
 import { doctorCommand, statusCommand } from './verbs/status.js';
@@ -77,6 +78,7 @@ Exit codes:
     botCommand(),
     requestCommand(),
     requestsCommand(),
+    reviewCommand(),
   ]) {
     program.addCommand(inheriting(command));
   }

@@ -70,6 +70,16 @@ export function table<Row>(output: Output, rows: readonly Row[], columns: readon
   });
 }
 
+/** RFC 4180. A cell that a spreadsheet would take for a formula is led by an apostrophe: names and reasons are what people wrote. */
+export function csv<Row>(output: Output, rows: readonly Row[], columns: readonly (readonly [title: string, value: (row: Row) => string])[]): void {
+  const cell = (text: string): string => {
+    const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
+    return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
+  };
+  const lines = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, value]) => cell(visible(value(row)))))];
+  output.out.write(lines.map((line) => `${line.join(',')}\r\n`).join(''));
+}
+
 /** Cells a string takes: wide East Asian characters and emoji take two, combining marks none. */
 export function displayWidth(text: string): number {
   let width = 0;

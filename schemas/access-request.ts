@@ -68,6 +68,15 @@ export interface NewAccessRequest {
   readonly duration: number;
 }
 
+/** What somebody could ask for. */
+export interface RequestOptions {
+  readonly roles: readonly { readonly name: string; readonly description: string; readonly max_duration: number; readonly approvals: number }[];
+  readonly nodes: readonly { readonly name: string; readonly logins: readonly string[]; readonly max_duration: number; readonly approvals: number }[];
+}
+
+/** A request, and what whoever looks at it may do. */
+export type RequestView = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
+
 /** As stored, and what time has made of it. */
 export function stateAt(request: { readonly state: RequestState; readonly expires_at: number; readonly ends_at: number | null }, now: number): RequestState {
   if (request.state === 'pending' && request.expires_at <= now) return 'expired';

@@ -103,7 +103,7 @@ export class SingleSignOn {
     } else {
       if (known.kind !== 'sso' || known.connector !== connector) throw new StenoError('LOGIN_FAILED', `the name ${user} belongs to a user that does not come by ${connector}`);
       if (known.disabled_at !== null) throw new StenoError('LOGIN_FAILED', `${user} is disabled`);
-      await setGrants(tx, user, { roles, traits });
+      await setGrants(tx, user, { roles, traits }, now);
     }
   }
 

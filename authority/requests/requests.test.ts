@@ -1,6 +1,6 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { LoginResult } from '#schemas/api.js';
-import type { AccessRequest } from '#schemas/access-request.js';
+import type { AccessRequest, RequestOptions, RequestView } from '#schemas/access-request.js';
 import { identityOf } from '#schemas/identity.js';
 import type { AuditRow } from '#schemas/rows.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -12,7 +12,6 @@ import { join } from 'node:path';
 import { Cleanup, administrator, authorityIn, clientOf, identityOf as serviceIdentity, onSocket, person, signer, temporaryFolder } from '../testkit.js';
 import type { Administrator, Signer } from '../testkit.js';
 import type { RunningAuthority } from '../authority.js';
-import type { RequestOptions, RequestView } from './requests.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());

@@ -15,7 +15,7 @@
 import { randomInt } from 'node:crypto';
 import type { LoginResult } from '#schemas/api.js';
 import { scopeOfItems, standing, stateAt } from '#schemas/access-request.js';
-import type { AccessRequest, GrantItem, NewAccessRequest, RequestReview } from '#schemas/access-request.js';
+import type { AccessRequest, GrantItem, NewAccessRequest, RequestOptions, RequestReview, RequestView } from '#schemas/access-request.js';
 import { StenoError } from '#schemas/errors.js';
 import { mayAdminister } from '#schemas/policy/administration.js';
 import { loginsOf } from '#schemas/policy/node.js';
@@ -44,15 +44,6 @@ export interface RequestsParts extends IssueParts {
   /** Told when there is something for webhooks. */
   readonly onWebhook: () => void;
 }
-
-/** What somebody could ask for. */
-export interface RequestOptions {
-  readonly roles: readonly { readonly name: string; readonly description: string; readonly max_duration: number; readonly approvals: number }[];
-  readonly nodes: readonly { readonly name: string; readonly logins: readonly string[]; readonly max_duration: number; readonly approvals: number }[];
-}
-
-/** A request, and what whoever looks at it may do. */
-export type RequestView = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
 
 interface Leave {
   readonly items: readonly GrantItem[];

@@ -1,5 +1,7 @@
 /** Users and what they prove themselves with, over the state store: rows in, rows out, nothing decided. */
 import type { Kysely } from 'kysely';
+import { REMOTE_USER_MARK } from '#schemas/cluster.js';
+import { StenoError } from '#schemas/errors.js';
 import { parseTraits } from '#schemas/identity.js';
 import type { Traits } from '#schemas/identity.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
@@ -31,19 +33,32 @@ export async function listUsers(db: Db): Promise<readonly UserRecord[]> {
   return (await db.selectFrom('users').selectAll().orderBy('name').execute()).map(userOf);
 }
 
-/** False where there is a user of this name. */
+/** False where there is a user of this name. Throws BAD_REQUEST for a name that a user of another cluster may come in under. */
 export async function insertUser(
   tx: Tx, user: Pick<UserRecord, 'name' | 'kind' | 'connector' | 'roles' | 'traits' | 'created_by'>, now: number,
 ): Promise<boolean> {
+  if (user.name.includes(REMOTE_USER_MARK)) throw new StenoError('BAD_REQUEST', `name: ${REMOTE_USER_MARK} stands in the names of users of other clusters`);
   const { numInsertedOrUpdatedRows } = await tx.insertInto('users').values({
     name: user.name, kind: user.kind, connector: user.connector, roles: JSON.stringify(user.roles), traits: JSON.stringify(user.traits),
     created_by: user.created_by, created_at: now, disabled_at: null,
   }).onConflict((on) => on.column('name').doNothing()).executeTakeFirst();
+  if (numInsertedOrUpdatedRows === 1n) await hold(tx, user.name, user.roles, now);
   return numInsertedOrUpdatedRows === 1n;
 }
 
-export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, 'roles' | 'traits'>): Promise<void> {
+export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, 'roles' | 'traits'>, now: number): Promise<void> {
+  const before = await findUser(tx, name);
+  // Whoever holds a role from before holdings were noted holds it since they are a user.
+  if (before !== undefined) await hold(tx, name, before.roles, before.created_at);
+  await hold(tx, name, grants.roles, now);
+  await tx.deleteFrom('role_holdings').where('user', '=', name).where('role', 'not in', grants.roles).execute();
   await tx.updateTable('users').set({ roles: JSON.stringify(grants.roles), traits: JSON.stringify(grants.traits) }).where('name', '=', name).execute();
+}
+
+/** Notes since when; what is held already stays. */
+async function hold(tx: Tx, user: string, roles: readonly string[], since: number): Promise<void> {
+  if (roles.length === 0) return;
+  await tx.insertInto('role_holdings').values([...new Set(roles)].map((role) => ({ user, role, since }))).onConflict((on) => on.columns(['user', 'role']).doNothing()).execute();
 }
 
 export async function setDisabled(tx: Tx, name: string, at: number | null): Promise<void> {

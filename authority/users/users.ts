@@ -87,7 +87,7 @@ export class Users {
     if (name === caller.actor && this.#administers(user.roles) && !this.#administers(next.roles)) {
       throw new StenoError('BAD_REQUEST', 'roles: you would take from yourself the right to administer');
     }
-    await this.#act({ event: 'user.update', target: name, data: { ...next, before: { roles: user.roles, traits: user.traits } } }, caller, (tx) => setGrants(tx, name, next));
+    await this.#act({ event: 'user.update', target: name, data: { ...next, before: { roles: user.roles, traits: user.traits } } }, caller, (tx) => setGrants(tx, name, next, this.#parts.clock()));
     return this.show(name);
   }
 

@@ -12,11 +12,12 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
+import type { RequestView } from '#schemas/access-request.js';
 import { StenoError } from '#schemas/errors.js';
 import type { Webhook } from '#schemas/webhook.js';
 import type { Caller } from '../audit.js';
 import type { Records } from '../records.js';
-import type { Requests, RequestView } from '../requests/requests.js';
+import type { Requests } from '../requests/requests.js';
 import { signature } from './messages.js';
 import { requestOfReference, takeCallback, webhookNamed } from './records.js';
 import type { ReadSecret } from './secrets.js';

@@ -1,7 +1,7 @@
 /** `steno request`, `steno requests`: asking for access, deciding about it, and using it. */
 import { Command, Option } from 'commander';
 import { describeItem } from '#schemas/access-request.js';
-import type { AccessRequest, NewAccessRequest } from '#schemas/access-request.js';
+import type { AccessRequest, NewAccessRequest, RequestOptions, RequestView } from '#schemas/access-request.js';
 import type { LoginResult } from '#schemas/api.js';
 import { formatDuration } from '#schemas/duration.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
@@ -12,9 +12,6 @@ import { json, moment, standardOutput, styled, table, visible } from '../output.
 import { keepLogin, keyOf, loadAgent } from '../sign-in.js';
 import { parseSpan } from './sessions.js';
 
-/** As the authority answers to whoever asks. */
-type Shown = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
-
 const colours = { pending: 'yellow', approved: 'green', denied: 'red', cancelled: 'dim', expired: 'dim', over: 'dim' } as const;
 const { out, err, env } = standardOutput;
 
@@ -24,14 +21,14 @@ export function requestsCommand(): Command {
     .option('--all', 'also those that are decided or over')
     .option('--json', 'print JSON')
     .action(async (options: { all?: boolean; json?: boolean }) => {
-      const all = await openClient(openHome()).authority<Shown[]>('GET', '/v1/requests');
+      const all = await openClient(openHome()).authority<RequestView[]>('GET', '/v1/requests');
       const requests = options.all === true ? all : all.filter(({ state }) => state === 'pending' || state === 'approved');
       if (options.json === true) return json(standardOutput, requests);
       if (requests.length === 0) {
         err.write(all.length === 0 ? 'No access requests. `steno request options` lists what you can ask for.\n' : 'No open access requests; --all lists the others.\n');
         return;
       }
-      table<Shown>(standardOutput, requests, [
+      table<RequestView>(standardOutput, requests, [
         { title: 'ID', value: ({ id }) => id },
         { title: 'STATE', value: ({ state }) => state, style: ({ state }) => colours[state] },
         { title: 'USER', value: ({ user }) => user, style: () => 'bold' },
@@ -73,10 +70,9 @@ export function requestCommand(): Command {
     .description('list what you can ask for')
     .option('--json', 'print JSON')
     .action(async (options: { json?: boolean }) => {
-      interface Choice { readonly name: string; readonly logins?: readonly string[]; readonly max_duration: number; readonly approvals: number }
-      const found = await openClient(openHome()).authority<{ roles: readonly Choice[]; nodes: readonly Choice[] }>('GET', '/v1/request-options');
+      const found = await openClient(openHome()).authority<RequestOptions>('GET', '/v1/request-options');
       if (options.json === true) return json(standardOutput, found);
-      const rows = [...found.roles.map((choice) => ({ kind: 'role', ...choice })), ...found.nodes.map((choice) => ({ kind: 'node', ...choice }))];
+      const rows = [...found.roles.map((choice) => ({ kind: 'role', logins: [] as readonly string[], ...choice })), ...found.nodes.map((choice) => ({ kind: 'node', ...choice }))];
       if (rows.length === 0) {
         err.write('Your roles let you ask for nothing.\n');
         return;
@@ -86,7 +82,7 @@ export function requestCommand(): Command {
         { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
         { title: 'AT MOST', value: (row) => formatDuration(row.max_duration) },
         { title: 'NEEDS', value: (row) => approvals(row.approvals) },
-        { title: 'LOGINS', value: ({ logins }) => (logins ?? []).join(',') },
+        { title: 'LOGINS', value: ({ logins }) => logins.join(',') },
       ]);
     });
   command
@@ -95,7 +91,7 @@ export function requestCommand(): Command {
     .argument('<id>')
     .option('--json', 'print JSON')
     .action(async (id: string, options: { json?: boolean }) => {
-      const request = await openClient(openHome()).authority<Shown>('GET', path(id));
+      const request = await openClient(openHome()).authority<RequestView>('GET', path(id));
       if (options.json === true) return json(standardOutput, request);
       print(request);
     });
@@ -107,7 +103,7 @@ export function requestCommand(): Command {
       .option('--reason <text>', 'why; whoever asked reads it', '')
       .option('--json', 'print JSON')
       .action(async (id: string, options: { reason: string; json?: boolean }) => {
-        const request = await openClient(openHome()).authority<Shown>('POST', `${path(id)}/review`, { decision, reason: options.reason });
+        const request = await openClient(openHome()).authority<RequestView>('POST', `${path(id)}/review`, { decision, reason: options.reason });
         if (options.json === true) return json(standardOutput, request);
         print(request);
       });
@@ -121,7 +117,7 @@ export function requestCommand(): Command {
     .option('--reason <text>', 'why', '')
     .option('--json', 'print JSON')
     .action(async (id: string, options: { reason: string; json?: boolean }) => {
-      const request = await openClient(openHome()).authority<Shown>('POST', `${path(id)}/cancel`, { reason: options.reason });
+      const request = await openClient(openHome()).authority<RequestView>('POST', `${path(id)}/cancel`, { reason: options.reason });
       if (options.json === true) return json(standardOutput, request);
       print(request);
     });
@@ -143,7 +139,7 @@ export function requestCommand(): Command {
 /** Replaces the certificate at hand by one that carries the requests; without ids, all that are approved. */
 export async function useRequests(home: Home, ids: readonly string[], agent: boolean): Promise<LoginResult> {
   const client = openClient(home);
-  const wanted = ids.length > 0 ? ids : (await client.authority<Shown[]>('GET', '/v1/requests')).filter(({ state, user }) => state === 'approved' && user === client.profile.user).map(({ id }) => id);
+  const wanted = ids.length > 0 ? ids : (await client.authority<RequestView[]>('GET', '/v1/requests')).filter(({ state, user }) => state === 'approved' && user === client.profile.user).map(({ id }) => id);
   const login = await client.authority<LoginResult>('POST', '/v1/request-certificate', { public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'), requests: wanted });
   const profile = keepLogin(home, login, client.profile, client.profile.web_ca);
   if (agent) loadAgent(home, profile);
@@ -156,7 +152,7 @@ export function tellUse(login: LoginResult): void {
   out.write(`  logins       ${login.logins.map(visible).join(', ')}\n`);
 }
 
-function print(request: Shown): void {
+function print(request: RequestView): void {
   out.write(`${styled(out, env, 'bold', request.id)}  ${styled(out, env, colours[request.state] === 'dim' ? 'dim' : colours[request.state], request.state)}\n`);
   const line = (label: string, value: string): void => void out.write(`  ${label.padEnd(12)} ${visible(value)}\n`);
   line('who', request.user);

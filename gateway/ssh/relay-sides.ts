@@ -17,6 +17,7 @@ import { REFUSED_REQUEST } from './requests.js';
 import type { SessionRecordingDeps, SessionTap } from './session-recording.js';
 import { HOLD } from './transport.js';
 import type { Transport } from './transport.js';
+import { turn } from './turns.js';
 
 export interface RelayPermissions {
   readonly portForwarding: boolean;
@@ -156,14 +157,15 @@ export class Sides {
   }
 
   #finishTap(channel: Channel): void {
-    if (channel.tap === null) return;
-    this.deps.track(channel.tap.close());
+    const { tap } = channel;
+    if (tap === null) return;
     channel.tap = null;
+    this.deps.track(turn().then(() => tap.close()));
   }
 
   closeRecordings(): void {
     for (const channel of this.channels.all) this.#finishTap(channel);
-    this.deps.track(this.forwards.close());
+    this.deps.track(turn().then(() => this.forwards.close()));
   }
 
   ofNode(payload: Buffer): Channel {

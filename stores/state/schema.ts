@@ -213,6 +213,12 @@ export interface WebhookCallbackTable {
   expires_at: Moment;
 }
 
+export interface RoleHoldingTable {
+  user: string;
+  role: string;
+  since: Moment;
+}
+
 /** What reviewers of access decided; nothing is ever changed here. */
 export interface AccessDecisionTable {
   id: Generated<number>;
@@ -461,6 +467,7 @@ export interface StateSchema {
   webhook_references: WebhookReferenceTable;
   webhook_callbacks: WebhookCallbackTable;
   access_decisions: AccessDecisionTable;
+  role_holdings: RoleHoldingTable;
   users: UserTable;
   roles: RoleTable;
   nodes: NodeTable;

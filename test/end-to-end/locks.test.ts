@@ -173,7 +173,7 @@ describe('a locked user', () => {
     await once(follower, 'open');
     const closed = once(follower, 'close') as Promise<[number]>;
     const lock = await steno.json<Lock>('lock', '--user', 'lena');
-    expect((await closed)[0]).toBe(4401);
+    const [code, why] = (await closed) as unknown as [number, Buffer]; expect([code, why.toString()]).toEqual([4401, 'you are no longer signed in']);
     expect((await fetch(`${web}/api/me`, { headers: { cookie } })).status).toBe(403);
     await steno.steno('unlock', lock.id);
     const other = await steno.json<Lock>('lock', '--session', session!.id);

@@ -11,8 +11,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import { WebSocket } from 'ws';
 import type { RawData } from 'ws';
-import { decodeUplink } from '#schemas/uplink.js';
-import { MAX_UPLINK_FRAME } from '#schemas/uplink.js';
+import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, decodeUplink } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
 
 export interface LiveSource {
@@ -54,7 +53,7 @@ export class LiveRelay {
       return;
     }
     const target = new URL(`/live?session=${session}&after=${after}`, this.#source.url);
-    const ingest = new WebSocket(target, { ...this.#source.tls, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: CONNECT_MS, perMessageDeflate: false });
+    const ingest = new WebSocket(target, UPLINK_PROTOCOL, { ...this.#source.tls, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: CONNECT_MS, perMessageDeflate: false });
     let next = after + 1;
     let done = false;
     const end = (code: number, reason: string): void => {

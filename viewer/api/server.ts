@@ -40,6 +40,7 @@ import { search } from './search.js';
 import { Sessions } from './sessions.js';
 import type { Asking } from './sessions.js';
 import { findFile, loadPage } from './static.js';
+import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
 
 export interface ViewerConfig {
@@ -162,6 +163,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
   });
+  app.get('/api/access-use', async (request) => accessUse(events, await identify(request), parseInput(noQuery, request.query)));
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
   const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({

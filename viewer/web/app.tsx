@@ -12,6 +12,7 @@ import { DeviceLoginPage } from './login/device.js';
 import { InvitationPage } from './login/invitation.js';
 import { SignInPage } from './login/sign-in.js';
 import { AuditPage } from './pages/audit.js';
+import { RequestsPage } from './pages/requests.js';
 import { SearchPage } from './pages/search.js';
 import { SessionPage } from './pages/session.js';
 import { SessionsPage } from './pages/sessions.js';
@@ -122,6 +123,9 @@ function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSign
           <NavLink to="/search" here={path === '/search'}>
             Search
           </NavLink>
+          <NavLink to="/requests" here={path.startsWith('/requests')}>
+            Requests
+          </NavLink>
           {me.audit && (
             <NavLink to="/audit" here={path === '/audit'}>
               Audit
@@ -149,6 +153,7 @@ function view(path: string, session: string | undefined, me: Me): ReactNode {
   if (session !== undefined) return <SessionPage key={session} id={session} />;
   if (path === '/' || path === '/sessions' || path === '/sign-in') return <SessionsPage me={me} />;
   if (path === '/search') return <SearchPage />;
+  if (path === '/requests') return <RequestsPage me={me} />;
   if (path === '/audit') return <AuditPage />;
   return (
     <Empty title="There is nothing here">

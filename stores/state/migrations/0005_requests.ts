@@ -63,6 +63,14 @@ export const requests: StateMigration = {
       .addColumn('expires_at', types.integer, (column) => column.notNull())
       .execute();
 
+    // Since when a user holds a role without a break; who held it before this table was, since they are a user.
+    await schema.createTable('role_holdings')
+      .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
+      .addColumn('role', 'text', (column) => column.notNull())
+      .addColumn('since', types.integer, (column) => column.notNull())
+      .addPrimaryKeyConstraint('role_holdings_pk', ['user', 'role'])
+      .execute();
+
     await types.serial(schema.createTable('access_decisions'), 'id')
       .addColumn('user', 'text', (column) => column.notNull())
       .addColumn('role', 'text', (column) => column.notNull())
