@@ -133,6 +133,13 @@ describe('signing in', () => {
     await expect(bob.login({ code: bob.code(0) })).rejects.toEqual(refusal('LOGIN_FAILED'));
   });
 
+  // Enrolling took the code of now: a clock half a minute behind shows one that is used up.
+  test.each([[-3, 'refused'], [-1, 'refused'], [1, 'taken'], [3, 'refused']] as const)('the code of a clock that is %i half minutes off is %s', async (steps, fate) => {
+    const user = await world.enrol(`skew${steps + 9}`);
+    const attempt = user.login({ code: user.code(steps) });
+    await (fate === 'taken' ? expect(attempt).resolves.toMatchObject({ user: user.user }) : expect(attempt).rejects.toEqual(refusal('LOGIN_FAILED')));
+  });
+
   test('takes a code once, of many at once', async () => {
     const carl = await world.enrol('carl');
     const code = carl.code(1);
