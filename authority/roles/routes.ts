@@ -62,8 +62,9 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
       const held = own ? identity : await asLoggedIn(body.user);
       const snapshot = directory.current();
       const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());
-      const stored = (await roles.list()).filter(({ role }) => held.roles.includes(role.name));
-      return explainAccess({ user: held.user, traits: held.traits, roles: rolesNamed(held.roles, snapshot.roles) }, node, body.login, stored, lock === null ? null : `${lock.target_kind} ${lock.target}`);
+      const effective = own ? principal.roles : rolesNamed(held.roles, snapshot.roles);
+      const stored = (await roles.list()).filter(({ role }) => effective.some(({ name: known }) => known === role.name));
+      return explainAccess({ user: held.user, traits: held.traits, roles: effective }, node, body.login, stored, lock === null ? null : `${lock.target_kind} ${lock.target}`);
     }),
   ];
 }
