@@ -34,7 +34,7 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
   );
   const authority = connectAuthority({ url: config.authority, identity }, { log });
   await authority.ready();
-  const kernel = config.ingest === undefined ? null : startKernelEvents(config.name, config.dataDir, config.ingest, identity, log);
+  const kernel = config.ingest === undefined ? null : startKernelEvents(config.name, config.dataDir, { ingest: config.ingest }, identity, log);
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(
     { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },

@@ -32,6 +32,7 @@ import type { Cloud } from './cloud.js';
 import { join as joinThrough, rejoin } from './joining.js';
 import { Labels } from './labels.js';
 import type { LabelCommand } from './labels.js';
+import { startKernelEvents } from './kernel/start.js';
 import { createSshService } from './ssh-service.js';
 import { refreshSshd } from './sshd.js';
 import { AgentTunnel } from './tunnel.js';
@@ -85,8 +86,9 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
 
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
   let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
+  const kernel = settings.ssh === 'service' ? startKernelEvents(settings.name, dataDir, { gateways: settings.gateways }, identity, log) : null;
   const service = settings.ssh === 'service' ? createSshService({
-    hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock, kernel: null,
+    hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock, kernel: kernel?.recorder ?? null,
     userCas: () => {
       if (trust === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
       return trust.ssh_user_ca;
@@ -160,6 +162,7 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
       reporter.close();
       for (const tunnel of tunnels) tunnel.close();
       service?.close();
+      await kernel?.close();
       stopRenewed();
       identity.close();
     },

@@ -5,20 +5,22 @@
  *                                                            └── channel gone: SIGHUP to the process group
  *
  * Environment variables of the client: only those of `acceptedVariables`, as sshd's AcceptEnv has them on Debian.
- * Terminal modes of the client are not applied: a new terminal starts in the kernel's usual modes. Tested in
- * test/agent/agent.test.ts with stock clients.
+ * Terminal modes of the client are applied before the program starts (modes.ts). Tested in test/agent/agent.test.ts and
+ * test/agent/login.test.ts with stock clients.
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync, readSync } from 'node:fs';
+import { existsSync, readFileSync, readSync } from 'node:fs';
 import { constants } from 'node:os';
 import * as pty from 'node-pty';
 import type { PseudoTtyInfo, ServerChannel, Session } from 'ssh2';
 import { StenoError } from '#schemas/errors.js';
 import type { Log } from '#runtime/log.js';
 import { isSize } from '#schemas/recording/line.js';
-import { become, invocation } from './account.js';
+import { become, invocation, readReport } from './account.js';
 import type { Account, Invocation } from './account.js';
+import { recordLogin } from './logins.js';
+import { sttyWords } from './modes.js';
 import { ChannelWatch } from './kernel/channel-watch.js';
 import type { KernelRecorder } from './kernel/kernel-recorder.js';
 
@@ -38,6 +40,13 @@ export interface ChannelContext {
   readonly connection: string;
 }
 
+interface Terminal {
+  readonly type: string;
+  readonly cols: number;
+  readonly rows: number;
+  readonly modes: readonly (readonly string[])[];
+}
+
 interface Running {
   signal(name: string): void;
   resize(cols: number, rows: number): void;
@@ -47,7 +56,7 @@ interface Running {
 export function serveSession(session: Session, context: ChannelContext): void {
   const variables = new Map<string, string>();
   const watch = new ChannelWatch(context.kernel, context.log);
-  let terminal: { readonly type: string; cols: number; rows: number } | undefined;
+  let terminal: Terminal | undefined;
   let running: Running | undefined;
 
   session.on('env', (accept, reject, { key, val }) => {
@@ -57,7 +66,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
     accept?.();
   });
   session.on('pty', (accept, _reject, info: PseudoTtyInfo & { term?: string }) => {
-    terminal = { type: terminalType(info.term), ...sizeOf(info.cols, info.rows) };
+    terminal = { type: terminalType(info.term), ...sizeOf(info.cols, info.rows), modes: sttyWords(info.modes as unknown as Readonly<Record<string, number>> ?? {}) };
     accept?.();
   });
   session.on('window-change', (accept, _reject, info) => {
@@ -82,7 +91,7 @@ export function serveSession(session: Session, context: ChannelContext): void {
     };
     try {
       const what = make(environment);
-      running = terminal === undefined ? runPlain(channel, what, watch) : runTerminal(channel, what, terminal, watch);
+      running = terminal === undefined ? runPlain(channel, what, watch) : runTerminal(channel, what, terminal, watch, context);
     } catch (error) {
       context.log.warn({ err: error }, 'a program could not be started');
       const known = error instanceof StenoError ? error : new StenoError('NODE_REFUSED', 'the program cannot be started');
@@ -96,32 +105,35 @@ export function serveSession(session: Session, context: ChannelContext): void {
     channel.on('error', hangUp);
     channel.on('close', () => watch.end());
   };
-  session.on('shell', (accept, reject) => start(accept, reject, (environment) => invocation(context.account, null, environment)));
+  session.on('shell', (accept, reject) => start(accept, reject, (environment) => invocation(context.account, null, environment, terminal?.modes)));
   session.on('exec', (accept, reject, { command }) => {
     if (command.length > MAX_COMMAND || command.includes('\0')) return reject();
-    start(accept, reject, (environment) => invocation(context.account, command, environment));
+    start(accept, reject, (environment) => invocation(context.account, command, environment, terminal?.modes));
   });
   session.on('subsystem', (accept, reject, { name }) => {
     if (name !== 'sftp') return reject();
     start(accept, reject, (environment) => {
       const server = sftpServers.find((path) => existsSync(path));
       if (server === undefined) throw new StenoError('NODE_REFUSED', 'this node has no sftp-server; install OpenSSH\'s');
-      return become(context.account, [server], environment);
+      return become(context.account, [server], environment, terminal?.modes);
     });
   });
 }
 
-function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type: string; cols: number; rows: number }, watch: ChannelWatch): Running {
+function runTerminal(channel: ServerChannel, what: Invocation, terminal: Terminal, watch: ChannelWatch, { account, connection }: ChannelContext): Running {
   const child = watch.spawn(channel, () => pty.spawn(what.file, [...what.args], {
     name: terminal.type, cols: terminal.cols, rows: terminal.rows, cwd: what.cwd, env: { ...what.env }, encoding: null,
   }));
+  const { _pty: device } = child as unknown as { readonly _pty?: string };
+  const logOut = process.getuid!() !== 0 || device === undefined ? () => undefined
+    : recordLogin({ pid: child.pid, line: device.replace(/^\/dev\//, ''), user: account.name, host: connection.split(' ')[0] ?? '' }, Date.now);
   let exit: { readonly exitCode: number; readonly signal?: number } | undefined;
   let drained = false;
   // The process may be reaped before the last of its output is read, and the other way round.
   const finish = (): void => {
     if (exit === undefined || !drained) return;
     const { exitCode, signal } = exit;
-    void watch.settle().then(() => endChannel(channel, exitCode, signal));
+    void watch.settle().then(() => endLogin(channel, what, exitCode, signal));
   };
   let blocked = false;
   let lastData = 0;
@@ -139,6 +151,7 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type:
   const reader = keepReading(child, { take, isBlocked: () => blocked && !channel.destroyed, lastData: () => lastData });
   child.onData((data) => take(data as unknown as Buffer));
   child.onExit((status) => {
+    logOut();
     exit = status;
     finish();
   });
@@ -149,10 +162,10 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: { type:
   });
   channel.on('data', (data: Buffer) => child.write(data as unknown as string));
   return {
-    signal: (name) => kill(() => process.kill(-child.pid, signalOf(name))),
+    signal: (name) => signalSession(child.pid, what, signalOf(name)),
     resize: (cols, rows) => kill(() => child.resize(cols, rows)),
     hangUp: () => {
-      if (exit === undefined) kill(() => process.kill(-child.pid, 'SIGHUP'));
+      if (exit === undefined) signalSession(child.pid, what, 'SIGHUP');
     },
   };
 }
@@ -229,17 +242,49 @@ function runPlain(channel: ServerChannel, what: Invocation, watch: ChannelWatch)
   });
   // `close` comes after the last output was read.
   child.on('close', (code, signal) => {
-    void watch.settle().then(() => endChannel(channel, code ?? 0, signal === null ? undefined : constants.signals[signal]));
+    void watch.settle().then(() => endLogin(channel, what, code ?? 0, signal === null ? undefined : constants.signals[signal]));
   });
   return {
-    signal: (name) => kill(() => process.kill(-child.pid!, signalOf(name))),
+    signal: (name) => {
+      if (child.pid !== undefined) signalSession(child.pid, what, signalOf(name));
+    },
     resize: () => undefined,
     hangUp: () => {
       child.stdout.destroy();
       child.stderr.destroy();
-      if (!ended && child.pid !== undefined) kill(() => process.kill(-child.pid!, 'SIGHUP'));
+      if (!ended && child.pid !== undefined) signalSession(child.pid, what, 'SIGHUP');
     },
   };
+}
+
+/** Through su(1) a signal comes back as a status of 128 and more, and a refusal as 1. */
+function endLogin(channel: ServerChannel, { report }: Invocation, code: number, signal: number | undefined): void {
+  if (report === null) return endChannel(channel, code, signal);
+  const told = readReport(report);
+  if (told.kind === 'refused') {
+    if (!channel.destroyed) channel.stderr.write(`steno: the node refuses this login${told.said === '' ? '' : `: ${told.said}`} [NODE_REFUSED]\r\n`);
+    return endChannel(channel, 255, undefined);
+  }
+  endChannel(channel, code, told.signalled && code > 128 ? code - 128 : signal);
+}
+
+/**
+ * To the session's programs. su(1) stands at their head: it takes TERM, INT and QUIT for itself and ends the session by
+ * force, and an interactive shell has left its process group; so its children are told as well, or instead.
+ */
+function signalSession(pid: number, { report }: Invocation, signal: NodeJS.Signals): void {
+  const own = report !== null && (signal === 'SIGTERM' || signal === 'SIGINT' || signal === 'SIGQUIT');
+  const children = report === null ? [] : childrenOf(pid);
+  for (const child of children) kill(() => process.kill(child, signal));
+  if (!own || children.length === 0) kill(() => process.kill(-pid, signal));
+}
+
+function childrenOf(pid: number): readonly number[] {
+  try {
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number).filter((child) => child > 1);
+  } catch {
+    return [];
+  }
 }
 
 function endChannel(channel: ServerChannel, code: number, signal: number | undefined): void {

@@ -59,7 +59,7 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   // The recorder ends with the gateway, before the tunnels that its last sessions go through.
   let closing = false;
   const tunnel = await listenForTunnels({ host, port, address: config.tunnelAddress }, {
-    name: config.name, identity, calls: client.nodes, log: log.child({ part: 'tunnel' }), now: Date.now,
+    name: config.name, identity, ingest: config.ingest, calls: client.nodes, log: log.child({ part: 'tunnel' }), now: Date.now,
     snapshot: () => {
       try {
         return client.current();

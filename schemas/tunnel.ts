@@ -22,6 +22,9 @@ import { MAX_REQUEST, signedNodeRequest, signedTrust } from './join.js';
 
 export const TUNNEL_PATH = '/v1/tunnel';
 export const TUNNEL_PROTOCOL = 'steno-tunnel';
+/** On the same port: an HTTP upgrade to a pipe that the gateway lays on to ingest, for a node's kernel events. */
+export const INGEST_PIPE_PATH = '/v1/ingest';
+export const INGEST_PIPE = 'steno-ingest';
 export const TUNNEL_VERSION = 1;
 export const FRAME_HEADER = 5;
 export const MAX_DATA = 32 << 10;

@@ -83,9 +83,11 @@ export class Collector {
   #timer: NodeJS.Timeout | null = null;
   #closing = false;
   #closeBy = 0;
+  readonly #closeMs: number;
 
   constructor(config: CollectorConfig, deps: CollectorDeps) {
     this.#deps = deps;
+    this.#closeMs = config.closeMs ?? CLOSE_MS;
     this.#ring = new Ring(mapRing(config.ring));
     this.#counters = mapCounters(config.totalsFd);
     this.#log = new EventLog(config.folder, config.budget);
@@ -141,7 +143,7 @@ export class Collector {
       case 'close':
         // Time for what is on its way to ingest; the rest is sent at the next start.
         this.#closing = true;
-        this.#closeBy = this.#deps.now() + CLOSE_MS;
+        this.#closeBy = this.#deps.now() + this.#closeMs;
         return;
     }
   }

@@ -9,6 +9,8 @@ export interface CollectorConfig {
   readonly totalsFd: number;
   readonly folder: string;
   readonly budget?: number;
+  /** How long closing waits for ingest to take what is left, in ms; 1.5 s when left out. */
+  readonly closeMs?: number;
 }
 
 export interface BeginSession extends SessionClock {

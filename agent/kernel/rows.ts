@@ -2,7 +2,7 @@
  * Rows of the event store from records of the kernel: pure, so that a log file read again gives the same rows.
  *
  * A record becomes one row, and a second (`escape`) where something outside the session's tree was asked to run
- * something. `index` is twice the record's number in its file, and one more for the second. Tested in rows.test.ts.
+ * something. `index` is twice the record's number in its file, and one more for the second. Tested in programs.test.ts and evasion.test.ts.
  */
 import { constants } from 'node:os';
 import type { KernelKind, KernelRow } from '#schemas/kernel.js';

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service-identity.js';
 import { UplinkClient } from '#runtime/uplink/client.js';
+import { throughGateways } from './gateway-pipe.js';
 import { KernelRecorder } from './kernel-recorder.js';
 
 export interface KernelEvents {
@@ -10,12 +11,16 @@ export interface KernelEvents {
   close(): Promise<void>;
 }
 
-export function startKernelEvents(name: string, dataDir: string, ingest: string, identity: ServiceIdentity, log: Log): KernelEvents {
+/** `way`: where ingest is, or the gateways that lead there. */
+export function startKernelEvents(name: string, dataDir: string, way: { readonly ingest: string } | { readonly gateways: readonly string[] }, identity: ServiceIdentity, log: Log): KernelEvents {
   const recorder = KernelRecorder.open({ folder: join(dataDir, 'kernel') }, log);
   if (recorder.reason === null) log.info('kernel events are recorded where roles say so');
   else log.warn({ reason: recorder.reason }, 'kernel events cannot be recorded');
   const uplink = new UplinkClient({
-    url: () => `${ingest}/uplink`, tls: () => identity.tlsClientOptions(['ingest']), name, batches: [recorder.batches], random: Math.random, log,
+    ...('ingest' in way
+      ? { url: () => `${way.ingest}/uplink`, tls: () => identity.tlsClientOptions(['ingest']) }
+      : { url: () => 'wss://ingest/uplink', tls: throughGateways(way.gateways, identity) }),
+    name, batches: [recorder.batches], random: Math.random, log,
   });
   return {
     recorder,

@@ -43,7 +43,7 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
     }),
     route('POST /v1/roles', ['role:create', 'role:update'], 'role.put', applyBody, async ({ principal, caller, body }) => ({
       applied: await roles.apply(body.documents, body.check, authorOf(principal), caller),
-    })),
+    }), ({ documents }) => documents.map(({ source }) => /^name:[ \t]*(\S{1,63})/m.exec(source)?.[1] ?? '?').join(' ').slice(0, 1024)),
     route('PUT /v1/roles/:name', ['role:create', 'role:update'], 'role.put', roleSchema, async ({ principal, caller, body, params }) => {
       if (nameOf(params['name']) !== body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
       await roles.put(body, authorOf(principal), caller);

@@ -204,6 +204,7 @@ describe('administrators', () => {
   test.each<readonly [string, 'POST' | 'PUT' | 'DELETE', string, unknown, string]>([
     ['a user that is there', 'POST', '/v1/users', { name: 'bob', roles: ['admin'] }, 'USER_EXISTS'],
     ['a role that is not', 'POST', '/v1/users', { name: 'new', roles: ['nothing'] }, 'BAD_REQUEST'],
+    ['a name that a user of another cluster comes in under', 'POST', '/v1/users', { name: 'ann_at_b', roles: ['admin'] }, 'BAD_REQUEST'],
     ['a name that is a path', 'POST', '/v1/users', { name: '../x', roles: ['admin'] }, 'BAD_REQUEST'],
     ['traits beyond their bounds', 'POST', '/v1/users', { name: 'new', roles: ['admin'], traits: { k: ['x'.repeat(300)] } }, 'BAD_REQUEST'],
     ['nobody', 'POST', '/v1/users/nobody-here/disable', {}, 'USER_UNKNOWN'],

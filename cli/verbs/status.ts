@@ -109,6 +109,7 @@ async function examine(data: string | undefined): Promise<Check[]> {
       if (until <= Date.now()) throw new StenoError('CERT_EXPIRED', `at ${moment(until)}`);
       return `${profile.user}, until ${moment(until)}`;
     }),
+    kernelEvents(),
     check('services', 'warning', async () => {
       const { checks } = await openClient(home).get<StatusReport>('/api/status');
       const bad = checks.filter(({ ok }) => !ok);
@@ -116,6 +117,15 @@ async function examine(data: string | undefined): Promise<Check[]> {
       return checks.map(({ name }) => name).join(', ');
     }),
   ]);
+}
+
+/** Whether this machine, as a node, can record what sessions do in its kernel; every thing that is missing, and its cure. */
+async function kernelEvents(): Promise<Check> {
+  // Loaded here alone: it brings libbpf's bindings.
+  const { obstacles } = await import('../../agent/kernel/programs.js');
+  const found = obstacles();
+  if (found.length === 0) return { name: 'kernel events', state: 'ok', detail: 'sessions on this machine can be followed in its kernel' };
+  return { name: 'kernel events', state: 'warning', detail: found.map(({ what }) => what).join('; '), fix: found.map(({ fix }) => fix).join(' ') };
 }
 
 export function requireNodeVersion(): void {

@@ -18,6 +18,7 @@ import type { SessionRecordingDeps, SessionTap } from './session-recording.js';
 import { HOLD } from './transport.js';
 import { turn } from './turns.js';
 import type { Transport } from './transport.js';
+import { turn } from './turns.js';
 
 export interface RelayPermissions {
   readonly portForwarding: boolean;
@@ -157,8 +158,8 @@ export class Sides {
   }
 
   #finishTap(channel: Channel): void {
-    if (channel.tap === null) return;
     const { tap } = channel;
+    if (tap === null) return;
     channel.tap = null;
     this.deps.track(turn().then(() => tap.close()));
   }

@@ -45,6 +45,8 @@ export class SocketWire implements Wire {
   #unread: Buffer | undefined;
   #closed = false;
   #scheduled = false;
+  /** More than HIGH_WATER was queued, and nobody was told since that it no longer is. */
+  #full = false;
 
   /** Takes over a connected socket that nothing was read from. */
   constructor(socket: Socket) {
@@ -90,6 +92,7 @@ export class SocketWire implements Wire {
   send(bytes: Buffer): void {
     if (!this.#socket.writable) return;
     this.#out.put(bytes);
+    if (this.queued > HIGH_WATER) this.#full = true;
     if (this.#scheduled) return;
     // All packets made from one read leave in one system call.
     this.#scheduled = true;
@@ -103,6 +106,10 @@ export class SocketWire implements Wire {
       const { bytes } = slab;
       this.#socket.write(bytes, slab.giveBack.bind(slab));
     }
+    // Where the system took all of it at once there is no 'drain' to come.
+    if (!this.#full || this.#socket.writableNeedDrain || this.queued > HIGH_WATER) return;
+    this.#full = false;
+    this.#events?.drained();
   };
 
   pause(): void {

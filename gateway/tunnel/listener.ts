@@ -4,6 +4,7 @@
  *     no certificate ──POST /v1/join/challenge, /v1/join──► relayed to the authority (schemas/join.ts)
  *     an expired one ──POST /v1/join/renew──► relayed as well: what counts is the signature of the node's key
  *     agent/NAME     ──WebSocket /v1/tunnel──► node known, by this key? ──► held (tunnels.ts)
+ *     agent/NAME     ──upgrade /v1/ingest──► likewise ──► laid on to ingest (ingest-pipe.ts)
  *
  * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
  * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: 200
@@ -21,13 +22,14 @@ import type { ApiError, Snapshot } from '#schemas/api.js';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
 import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
-import { MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, TUNNEL_VERSION, agentMessage, parseTunnelJson } from '#schemas/tunnel.js';
+import { INGEST_PIPE_PATH, MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, TUNNEL_VERSION, agentMessage, parseTunnelJson } from '#schemas/tunnel.js';
 import type { NodeCalls } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import { peerService } from '#runtime/service-identity.js';
 import type { ServiceIdentity } from '#runtime/service-identity.js';
 import { Mux } from '#runtime/tunnel/mux.js';
 import type { AuditEntry } from '../recorder/recorder.js';
+import { IngestPipes } from './ingest-pipe.js';
 import { Refusals } from './refusals.js';
 import { Tunnels } from './tunnels.js';
 
@@ -49,6 +51,8 @@ export interface TunnelListenerDeps {
   readonly onChange: (callback: () => void) => () => void;
   readonly audit: (entry: AuditEntry) => void;
   readonly log: Log;
+  /** `wss://host:port` of ingest, where the kernel events of nodes are carried to. */
+  readonly ingest: string;
   /** ms since 1970. */
   readonly now: () => number;
 }
@@ -125,8 +129,22 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   });
 
   const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_TUNNEL_FRAME, perMessageDeflate: false, handleProtocols: () => TUNNEL_PROTOCOL });
+  const pipes = new IngestPipes(deps.ingest);
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
+    if (request.url === INGEST_PIPE_PATH) {
+      admit(request, deps).then(
+        ({ node }) => {
+          busy.get(connectionName(request.socket))?.();
+          pipes.take(node, socket, head);
+        },
+        (error: unknown) => {
+          refusals.refused('tunnel.refused', sourceOf(request), error instanceof StenoError ? error : new StenoError('INTERNAL'));
+          socket.destroy();
+        },
+      );
+      return;
+    }
     Promise.all([admit(request, deps), trusted.current()]).then(
       ([{ node, key }, trust]) => sockets.handleUpgrade(request, socket, head, (ws) => {
         busy.get(connectionName(request.socket))?.();
@@ -189,6 +207,7 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     async close() {
       stopWatching();
       stopRenewed();
+      pipes.close();
       tunnels.control({ kind: 'leaving' });
       tunnels.close();
       sockets.close();
@@ -234,7 +253,7 @@ class Trusted {
 
 /** Which node brings a tunnel. A node that joined a moment ago may be in the next snapshot. */
 async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promise<{ readonly node: string; readonly key: string }> {
-  if (request.url !== TUNNEL_PATH) throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
+  if (request.url !== TUNNEL_PATH && request.url !== INGEST_PIPE_PATH) throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
   const socket = request.socket as TLSSocket;
   const service = peerService(socket);
   if (service === null || service.kind !== 'agent') throw new StenoError('CERT_UNKNOWN_CA', 'a tunnel needs the certificate of an agent');

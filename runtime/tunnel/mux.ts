@@ -285,12 +285,17 @@ export class MuxStream {
     this.#paused = true;
   }
 
+  /** What waits is delivered in the next tick: whoever resumes may be in the middle of something. */
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
+    if (this.#held.length > 0 || this.#endReceived) process.nextTick(this.#deliverHeld);
+  }
+
+  readonly #deliverHeld = (): void => {
     while (!this.#paused && !this.#over && this.#held.length > 0) this.#deliver(this.#held.shift());
     this.#deliverEnd();
-  }
+  };
 
   // What follows is called by the mux.
 

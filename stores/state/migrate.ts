@@ -12,11 +12,11 @@ import type { StateEngine, StateMigration } from './dialect.js';
 import { tables } from './migrations/0001_tables.js';
 import { caKeys } from './migrations/0002_ca_keys.js';
 import { users } from './migrations/0003_users.js';
-import { connectors } from './migrations/0008_connectors.js';
 import { roleDocuments } from './migrations/0004_role_documents.js';
 import { requests } from './migrations/0005_requests.js';
 import { nodes } from './migrations/0006_nodes.js';
 import { clusters } from './migrations/0007_clusters.js';
+import { connectors } from './migrations/0008_connectors.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
 
 /** By number; the names are the order. */
@@ -24,11 +24,11 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0001_tables': tables,
   '0002_ca_keys': caKeys,
   '0003_users': users,
-  '0008_connectors': connectors,
   '0004_role_documents': roleDocuments,
   '0005_requests': requests,
   '0006_nodes': nodes,
   '0007_clusters': clusters,
+  '0008_connectors': connectors,
   '0009_request_nonces': requestNonces,
 };
 

@@ -81,7 +81,7 @@ export class Probe {
         else if (message.kind === 'failed') reject(new Error(message.reason));
       };
       const collector = new Collector(
-        { ring: this.programs.ring, totalsFd: this.programs.totalsFd, folder, ...(options.budget === undefined ? {} : { budget: options.budget }) },
+        { ring: this.programs.ring, totalsFd: this.programs.totalsFd, folder, closeMs: 60_000, ...(options.budget === undefined ? {} : { budget: options.budget }) },
         { post, receive: () => inbox.shift(), now: Date.now, boot },
       );
       inbox.push({ kind: 'begin', session: { number, session: SESSION, classes: options.classes ?? kernelEventClasses, mode: 'strict', boot_ns: Number(boot()), offset_ms: 0, error_ms: 0 } });

@@ -1,0 +1,99 @@
+/**
+ * The machine's own books of who is logged in where: utmp(5) and wtmp(5), for sessions with a terminal, as sshd keeps
+ * them.
+ *
+ * Where a file is not there, it is not kept: systems without them (musl, newer Debian) have other books. Records are the
+ * C library's `struct utmp` of 64-bit Linux; a session whose record cannot be written takes place all the same. Slots of
+ * utmp are taken by terminal, without the lock of the C library, which would hold this process up. Tested in
+ * test/agent/login.test.ts with last(1).
+ */
+import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
+
+export interface LoginFiles {
+  readonly utmp: string;
+  readonly wtmp: string;
+}
+export const systemFiles: LoginFiles = { utmp: '/var/run/utmp', wtmp: '/var/log/wtmp' };
+
+export interface LoginEntry {
+  readonly pid: number;
+  /** `pts/3`. */
+  readonly line: string;
+  readonly user: string;
+  /** The user's address. */
+  readonly host: string;
+}
+
+const USER_PROCESS = 7;
+const DEAD_PROCESS = 8;
+/** Where x86_64 keeps 32-bit times for old programs, other 64-bit systems do not. */
+const compact = process.arch === 'x64';
+const SIZE = compact ? 384 : 400;
+
+/** Writes the beginning; the answer writes the end. `now`: ms since 1970. */
+export function recordLogin(entry: LoginEntry, now: () => number, files: LoginFiles = systemFiles): () => void {
+  write(record(USER_PROCESS, entry, now()), entry.line, files);
+  let over = false;
+  return () => {
+    if (over) return;
+    over = true;
+    write(record(DEAD_PROCESS, { ...entry, user: '', host: '' }, now()), entry.line, files);
+  };
+}
+
+function record(type: number, { pid, line, user, host }: LoginEntry, now: number): Buffer {
+  const bytes = Buffer.alloc(SIZE);
+  bytes.writeInt16LE(type, 0);
+  bytes.writeInt32LE(pid, 4);
+  bytes.write(line, 8, 31, 'utf8');
+  bytes.write(idOf(line), 40, 4, 'utf8');
+  bytes.write(user, 44, 31, 'utf8');
+  bytes.write(host, 76, 255, 'utf8');
+  const [seconds, micros] = [Math.floor(now / 1000), (now % 1000) * 1000];
+  if (compact) {
+    bytes.writeUInt32LE(seconds, 340);
+    bytes.writeInt32LE(micros, 344);
+  } else {
+    bytes.writeBigInt64LE(BigInt(seconds), 344);
+    bytes.writeBigInt64LE(BigInt(micros), 352);
+  }
+  return bytes;
+}
+
+function idOf(line: string): string {
+  return line.replace(/^pts\//, 'ts/').slice(-4);
+}
+
+function write(bytes: Buffer, line: string, { utmp, wtmp }: LoginFiles): void {
+  try {
+    if (existsSync(wtmp)) append(wtmp, bytes);
+    if (existsSync(utmp)) replace(utmp, bytes, line);
+  } catch {
+    // Not ours to write, or full: the session matters more than the book.
+  }
+}
+
+function append(path: string, bytes: Buffer): void {
+  const file = openSync(path, 'a');
+  try {
+    writeSync(file, bytes);
+  } finally {
+    closeSync(file);
+  }
+}
+
+function replace(path: string, bytes: Buffer, line: string): void {
+  const file = openSync(path, 'r+');
+  try {
+    const { size } = fstatSync(file);
+    const slot = Buffer.alloc(SIZE);
+    let at = 0;
+    for (; at + SIZE <= size; at += SIZE) {
+      readSync(file, slot, 0, SIZE, at);
+      if (slot.toString('utf8', 8, 40).split('\0')[0] === line) break;
+    }
+    writeSync(file, bytes, 0, SIZE, at + SIZE <= size ? at : size - (size % SIZE));
+  } finally {
+    closeSync(file);
+  }
+}
