@@ -18,7 +18,6 @@ import type { SessionRecordingDeps, SessionTap } from './session-recording.js';
 import { HOLD } from './transport.js';
 import { turn } from './turns.js';
 import type { Transport } from './transport.js';
-import { turn } from './turns.js';
 
 export interface RelayPermissions {
   readonly portForwarding: boolean;
