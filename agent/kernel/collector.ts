@@ -26,11 +26,11 @@ const IDLE_MS = 50;
 const TURN_BYTES = 4 << 20;
 const GAP_MS = 1_000;
 const CHUNK = 512 << 10;
-const BATCH_ROWS = Math.min(2_000, MAX_KERNEL_ROWS);
+const BATCH_ROWS = MAX_KERNEL_ROWS;
 const BATCH_CHARACTERS = 600 << 10;
 /** What came is gathered for so long before it is sent. */
 const GATHER_MS = 100;
-const AHEAD = 6;
+const AHEAD = 12;
 export const FLOOD_BYTES = 16 << 20;
 const DIGEST_MS = 10_000;
 const CLOSE_MS = 1_500;

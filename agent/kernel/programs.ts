@@ -24,7 +24,7 @@ export const SLOTS = 4096;
 const COUNTERS_BYTES = 48;
 export const PAGE = 4096;
 /** What the programs hold of events that the agent has not read yet, in bytes: a power of two. */
-export const DEFAULT_RING = 8 << 20;
+export const DEFAULT_RING = 16 << 20;
 const required = ['sched_process_fork', 'sched_process_exec', 'sched_process_exit', 'sys_exit'] as const;
 const optional = { on_tcp_state: 'inet_sock_set_state', on_module: 'module_load', on_uring: 'io_uring_submit_req' } as const;
 const always = ['on_fork', 'on_exec', 'on_exit', 'on_syscall'] as const;

@@ -199,10 +199,10 @@ export async function kernelDelay(field: Field, rate: number, seconds: number): 
   try {
     const folder = join(bench.folder, 'marks');
     mkdirSync(folder);
-    const running = steno.ssh(`${steno.login}@local.steno`, `exec ${bench.load} marks ${rate} ${seconds} ${folder}`);
+    const running = steno.ssh(`${steno.login}@local.steno`, `while [ ! -e ${bench.folder}/go ]; do sleep 0.1; done; exec ${bench.load} marks ${rate} ${seconds} ${folder}`);
     let session: SessionInfo | undefined;
     while (session === undefined) session = (await steno.json<SessionInfo[]>('sessions', '--node', 'local')).find(({ state }) => state === 'live');
-    const follower = spawn(process.execPath, [fileURLToPath(new URL('../../../bin/steno', import.meta.url)), 'events', session.id, '--follow', '--json', '--kind', 'file'], { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const follower = spawn(process.execPath, [fileURLToPath(new URL('../../../bin/steno', import.meta.url)), 'events', session.id, '--follow', '--json', '--kind', 'kernel,file'], { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] });
     const delays: number[] = [];
     let rest = '';
     follower.stdout.on('data', (data: Buffer) => {
@@ -211,6 +211,8 @@ export async function kernelDelay(field: Field, rate: number, seconds: number): 
       rest = lines.pop()!;
       for (const line of lines) {
         const event = JSON.parse(line) as KernelEventInfo;
+        // It follows: now there may be something to follow.
+        if (event.kind === 'kernel') writeFileSync(join(bench.folder, 'go'), '');
         if (event.name === 'create' && event.path.startsWith(folder)) delays.push(at - Number(event.path.slice(folder.length + 1)) / 1e6);
       }
     });

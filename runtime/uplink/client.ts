@@ -23,7 +23,7 @@ import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from 
 
 const SESSION_WINDOW = 1 << 20;
 const TOTAL_WINDOW = 16 << 20;
-const EVENT_WINDOW = 4;
+const EVENT_WINDOW = 12;
 /** Bytes sent in one turn of the event loop: a keystroke must not wait behind a backlog. */
 const TURN_BYTES = 256 << 10;
 const BACKOFF_MS = 100;
