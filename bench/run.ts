@@ -16,6 +16,7 @@ import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
 import { liveList, throughTunnel } from './scenarios/nodes.js';
+import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
 import { stalled } from './scenarios/stalled.js';
@@ -45,6 +46,9 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['policy', () => policy(rounds)],
   ['nodes', () => liveList(rounds)],
   ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
+  ['kernel_cost', () => kernelCost(rounds)],
+  ['kernel_flow', () => kernelFlow(quick ? 3 : 60)],
+  ['kernel_delay', (field) => kernelDelay(field, 20_000, quick ? 5 : 30)],
 ];
 
 const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));

@@ -133,6 +133,11 @@ export class KernelRecorder {
     };
   }
 
+  /** Takes the programs off the kernel at once where no session needs them, as happens by itself after a while. */
+  rest(): void {
+    if (this.#live.size === 0) this.#programs?.detach();
+  }
+
   async close(): Promise<void> {
     clearTimeout(this.#linger);
     if (this.#worker !== null && this.#failed === null) {

@@ -73,7 +73,7 @@ async function* eventsOf(client: Client, session: string, { tree, all, kind }: O
     const query = new URLSearchParams({ limit: String(PAGE), ...(place === '' ? {} : { after: place }) });
     if (kind !== undefined) query.set('kinds', kind.join(','));
     // A tree needs the forks; what was only read would bury it.
-    else if (all !== true && tree !== true) query.set('only', 'changes');
+    if (all !== true && tree !== true) query.set('only', 'changes');
     else if (all !== true) query.set('only', 'tree');
     const { events, more } = await client.get<KernelEventList>(`/api/sessions/${encodeURIComponent(session)}/events?${query}`);
     yield* events;

@@ -6,6 +6,7 @@ import { useJson } from '../api.js';
 import { bytes, duration, isoTime, moment } from '../format.js';
 import { Copy, Empty, Exit, Failure, Link, StateBadge, useTitle } from '../parts/basics.js';
 import { Facts } from '../parts/facts.js';
+import { KernelEvents } from '../parts/kernel.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Player } from '../player/player.js';
 import { fetchEarly, useReplay } from '../player/use-replay.js';
@@ -81,7 +82,9 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
         <Player replay={open.replay} index={open.index} hits={hits} query={q} />
       )}
       <div className="below">
-        <div className="below-main">{facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}</div>
+        <div className="below-main">{facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}
+          <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />
+        </div>
         <Details session={session} />
       </div>
     </section>

@@ -8,7 +8,7 @@ type Values = Readonly<Record<string, unknown>>;
 
 const valuesOf = (fact: SessionFact): Values => (typeof fact.data === 'object' && fact.data !== null ? (fact.data as Values) : {});
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '');
-const MAX_ROWS = 500;
+export const MAX_ROWS = 500;
 
 const gapText: Readonly<Record<string, string>> = {
   body_limit: 'The stream went over its limit; the rest is known by its length and digest',
@@ -16,6 +16,7 @@ const gapText: Readonly<Record<string, string>> = {
   recorder_failed: 'The recorder could not write',
   interrupted: 'The gateway died; the recording was closed by its successor',
   file_operations: 'More file operations than the recorder follows at a time',
+  kernel_events: 'Events of the node\'s kernel that are not in the event log',
 };
 
 export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[]; readonly onSeek: (ms: number) => void }): ReactNode {
@@ -115,7 +116,7 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
   );
 }
 
-function Table({ title, heads, count, children }: { readonly title: string; readonly heads: readonly string[]; readonly count: number; readonly children: ReactNode }): ReactNode {
+export function Table({ title, heads, count, children }: { readonly title: string; readonly heads: readonly string[]; readonly count: number; readonly children: ReactNode }): ReactNode {
   return (
     <section className="facts">
       <h2>
@@ -139,7 +140,7 @@ function Table({ title, heads, count, children }: { readonly title: string; read
   );
 }
 
-function At({ fact, onSeek }: { readonly fact: SessionFact; readonly onSeek: (ms: number) => void }): ReactNode {
+export function At({ fact, onSeek }: { readonly fact: Pick<SessionFact, 'offset'>; readonly onSeek: (ms: number) => void }): ReactNode {
   return (
     <td className="at">
       <button type="button" className="seek" onClick={() => onSeek(fact.offset)} aria-label={`Show the moment at ${clock(fact.offset)}`}>

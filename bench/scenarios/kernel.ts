@@ -1,0 +1,228 @@
+/**
+ * What recording kernel events costs the programs that are recorded, those beside them, and the node service; and how
+ * much it takes before something is lost. Beside bpftrace and auditd, where they are installed.
+ */
+import { execFileSync, spawn } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { KernelEventInfo, SessionInfo } from '#schemas/api.js';
+import { kernelEventClasses } from '#schemas/role.js';
+import { openLog } from '#runtime/log.js';
+import { KernelRecorder } from '../../agent/kernel/kernel-recorder.js';
+import type { Field } from '../field.js';
+import { interleave, quantile, round3 } from '../measure.js';
+import type { Section } from '../measure.js';
+
+const SESSION = '01jd0000000000000000000000';
+const OPENS = '200000';
+const EXECS = '400';
+
+interface Bench {
+  readonly folder: string;
+  readonly load: string;
+  readonly recorder: KernelRecorder;
+  close(): Promise<void>;
+}
+
+async function openBench(onRows: (count: number) => void = () => undefined): Promise<Bench> {
+  const folder = mkdtempSync(join(tmpdir(), 'steno-bench-kernel-'));
+  const load = join(folder, 'load');
+  const source = fileURLToPath(['./kernel-load.c', '../../../bench/scenarios/kernel-load.c'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(fileURLToPath(url)))!);
+  execFileSync('clang', ['-O2', '-o', load, source]);
+  const recorder = KernelRecorder.open({ folder: join(folder, 'log') }, openLog('bench', 'silent'));
+  if (!recorder.available) throw new Error(`kernel events cannot be recorded here: ${recorder.reason ?? ''}`);
+  // Takes what there is, as an ingest does that answers after 50 ms; rows are counted without being parsed.
+  recorder.batches.onWork = () => {
+    for (let batch = recorder.batches.next(); batch !== null; batch = recorder.batches.next()) {
+      const { id, payload } = batch;
+      onRows(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('latin1').split(`["${SESSION}"`).length - 1);
+      setTimeout(() => recorder.batches.acknowledged(id), 50);
+    }
+  };
+  return {
+    folder, load, recorder,
+    async close() {
+      await recorder.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+const outputOf = async (child: ChildProcess): Promise<string> => {
+  let text = '';
+  child.stdout!.on('data', (data: Buffer) => { text += data.toString(); });
+  const [code] = (await once(child, 'close')) as [number];
+  if (code !== 0) throw new Error(`the load ended with ${code}`);
+  return text.trim();
+};
+
+/** Inside a recorded session; `lost`: what gaps said. */
+async function inside(bench: Bench, args: readonly string[]): Promise<{ readonly text: string; readonly lost: number }> {
+  let lost = 0;
+  const session = bench.recorder.session({ session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 }, ({ count }) => { lost += count; });
+  const text = await outputOf(session.spawn(() => spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
+  await session.settle();
+  session.end();
+  return { text, lost };
+}
+
+const outside = (bench: Bench, args: readonly string[]): Promise<string> => outputOf(spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] }));
+
+/** A peer while something runs: started and stopped around it. Null: it is not installed, or does not work here. */
+type Peer = (bench: Bench, run: () => Promise<number>) => Promise<number>;
+
+const bpftrace: Peer = async (bench, run) => {
+  const script = `tracepoint:syscalls:sys_enter_openat /comm == "load"/ { printf("%d %s\\n", pid, str(args->filename)); } tracepoint:syscalls:sys_enter_execve { join(args->argv); }`;
+  const child = spawn('bpftrace', ['-q', '-o', join(bench.folder, 'bpftrace'), '-e', `BEGIN { printf("ready\\n"); } ${script}`], { stdio: 'ignore' });
+  while (!existsSync(join(bench.folder, 'bpftrace')) || readFileSync(join(bench.folder, 'bpftrace'), 'utf8').length === 0) {
+    if (child.exitCode !== null) throw new Error('bpftrace does not start');
+    await new Promise((resolve) => setTimeout(resolve, 50));
+  }
+  try {
+    return await run();
+  } finally {
+    child.kill('SIGINT');
+    await once(child, 'exit');
+    rmSync(join(bench.folder, 'bpftrace'), { force: true });
+  }
+};
+
+const auditd: Peer = async (bench, run) => {
+  const folder = join(bench.folder, 'audit');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  writeFileSync(join(folder, 'auditd.conf'), `log_file = ${folder}/audit.log\nlog_format = RAW\nflush = INCREMENTAL_ASYNC\nfreq = 50\nmax_log_file = 2000\nmax_log_file_action = ignore\nspace_left = 75\nadmin_space_left = 50\nwrite_logs = yes\nlocal_events = yes\n`, { mode: 0o640 });
+  const child = spawn('auditd', ['-n', '-s', 'nochange', '-c', folder], { stdio: 'ignore' });
+  const control = (...args: readonly string[]): void => void execFileSync('auditctl', [...args], { stdio: 'ignore' });
+  const rules = [['-F', 'arch=b64', '-S', 'openat', '-F', `exe=${bench.load}`], ['-F', 'arch=b64', '-S', 'execve', '-F', 'exe=/usr/bin/true']];
+  await new Promise((resolve) => setTimeout(resolve, 500));
+  if (child.exitCode !== null) throw new Error('auditd does not start');
+  control('-b', '65536');
+  for (const rule of rules) control('-a', 'always,exit', ...rule);
+  control('-e', '1');
+  try {
+    return await run();
+  } finally {
+    control('-e', '0');
+    for (const rule of rules) control('-d', 'always,exit', ...rule);
+    child.kill('SIGTERM');
+    if (child.exitCode === null) await once(child, 'exit');
+  }
+};
+
+export async function kernelCost(rounds: number): Promise<Section> {
+  process.stderr.write('kernel events: cost to programs\n');
+  const bench = await openBench();
+  try {
+    const peers: (readonly [string, Peer])[] = [];
+    for (const [name, peer] of [['bpftrace', bpftrace], ['auditd', auditd]] as const) {
+      try {
+        await peer(bench, async () => Number(await outside(bench, ['open', '400', '/etc/hostname'])));
+        peers.push([name, peer]);
+      } catch (error) {
+        process.stderr.write(`  without ${name}: ${error instanceof Error ? error.message.split('\n')[0]! : String(error)}\n`);
+      }
+    }
+    const rows: string[][] = [];
+    for (const [title, args] of [['open and close, ns', ['open', OPENS, '/etc/hostname']], ['start of a program with 20 arguments, µs', ['exec', EXECS]]] as const) {
+      const plain = async (): Promise<number> => Number(await outside(bench, args));
+      // Beside a recorded session: the programs are attached for it, and what runs outside pays for being asked.
+      const keeper = async (run: () => Promise<number>): Promise<number> => {
+        const session = bench.recorder.session({ session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 }, () => undefined);
+        const sleeper = session.spawn(() => spawn('sleep', ['600'], { stdio: 'ignore' }));
+        try {
+          return await run();
+        } finally {
+          sleeper.kill();
+          await once(sleeper, 'exit');
+          session.end();
+        }
+      };
+      const figures = await interleave([
+        { name: 'nothing', run: async () => { bench.recorder.rest(); return plain(); } },
+        { name: 'outside', run: () => keeper(plain) },
+        { name: 'inside', run: async () => Number((await inside(bench, args)).text) },
+        ...peers.map(([name, peer]) => ({ name, run: () => { bench.recorder.rest(); return peer(bench, plain); } })),
+      ], rounds);
+      const base = figures[0]!;
+      rows.push([title, ...figures.map((figure, i) => `${round3(figure.median)}${i === 0 ? '' : ` (${figure.median >= base.median ? '+' : ''}${round3(figure.median - base.median)}, ${((100 * (figure.median - base.median)) / base.median).toFixed(1)} %)`}`)]);
+    }
+    return {
+      title: 'Kernel events: what they cost the programs',
+      how: 'Medians of the rounds; each round of opens is the cheapest of 1,000 batches of 200, each of starts a median of 400. Outside: another session is recorded. `npm run bench -- kernel_cost`.',
+      header: ['', 'nothing recorded', 'outside the session', 'inside the session', ...peers.map(([name]) => name)],
+      rows,
+    };
+  } finally {
+    await bench.close();
+  }
+}
+
+/** `seconds` at each rate. */
+export async function kernelFlow(seconds: number): Promise<Section> {
+  process.stderr.write('kernel events: rates\n');
+  const rows: string[][] = [];
+  for (const rate of [5_000, 20_000, 250_000]) {
+    const bench = await openBench();
+    try {
+      const cpu = process.cpuUsage();
+      const began = performance.now();
+      let most = 0;
+      const watch = setInterval(() => { most = Math.max(most, Number(/^Pss:\s+(\d+)/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))![1])); }, 500);
+      const { text, lost } = await inside(bench, ['rate', String(rate), String(seconds)]);
+      clearInterval(watch);
+      const used = process.cpuUsage(cpu);
+      const [done = '0', reached = '0'] = text.split(' ');
+      rows.push([String(rate), reached, done, String(lost), `${((used.user + used.system) / 10 / (performance.now() - began)).toFixed(1)} %`, `${(most / 1024).toFixed(0)} MiB`]);
+      process.stderr.write(`  ${rows.at(-1)!.join(', ')}\n`);
+    } finally {
+      await bench.close();
+    }
+  }
+  return {
+    title: 'Kernel events: rates',
+    how: `Files opened by one thread of a recorded session for ${seconds} s. CPU and memory (PSS) are of the whole benchmark process, which stands for the node service and for ingest. \`npm run bench -- kernel_flow\`.`,
+    header: ['asked, events/s', 'reached', 'events', 'lost', 'CPU of a core', 'memory at most'],
+    rows,
+  };
+}
+
+/** From the moment something happens on a node until its row can be queried, through a whole Steno. */
+export async function kernelDelay(field: Field, rate: number, seconds: number): Promise<Section> {
+  process.stderr.write('kernel events: from happening to row\n');
+  const bench = await openBench();
+  await bench.recorder.close();
+  const { steno } = field;
+  try {
+    const folder = join(bench.folder, 'marks');
+    mkdirSync(folder);
+    const running = steno.ssh(`${steno.login}@local.steno`, `exec ${bench.load} marks ${rate} ${seconds} ${folder}`);
+    let session: SessionInfo | undefined;
+    while (session === undefined) session = (await steno.json<SessionInfo[]>('sessions', '--node', 'local')).find(({ state }) => state === 'live');
+    const follower = spawn(process.execPath, [fileURLToPath(new URL('../../../bin/steno', import.meta.url)), 'events', session.id, '--follow', '--json', '--kind', 'file'], { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    const delays: number[] = [];
+    let rest = '';
+    follower.stdout.on('data', (data: Buffer) => {
+      const at = Date.now();
+      const lines = (rest + data.toString()).split('\n');
+      rest = lines.pop()!;
+      for (const line of lines) {
+        const event = JSON.parse(line) as KernelEventInfo;
+        if (event.name === 'create' && event.path.startsWith(folder)) delays.push(at - Number(event.path.slice(folder.length + 1)) / 1e6);
+      }
+    });
+    const { stdout } = await running;
+    await once(follower, 'close');
+    return {
+      title: 'Kernel events: from happening to row',
+      how: `${rate} events/s in one session for ${seconds} s through a whole Steno on this machine; ten marks a second, seen by \`steno events --follow\`, which asks twice a second: half a second of it is its own. \`npm run bench -- kernel_delay\`.`,
+      header: ['events/s', 'marks', 'p50, ms', 'p99, ms', 'most, ms'],
+      rows: [[stdout.trim().split(' ')[1] ?? '', String(delays.length), ...[0.5, 0.99, 1].map((q) => quantile(delays, q).toFixed(0))]],
+    };
+  } finally {
+    rmSync(bench.folder, { recursive: true, force: true });
+  }
+}
