@@ -78,12 +78,14 @@ describe.skipIf(!root)('a login', () => {
     const files = { utmp: join(folder, 'utmp'), wtmp: join(folder, 'wtmp') };
     writeFileSync(files.utmp, '');
     writeFileSync(files.wtmp, '');
-    const logOut = recordLogin({ pid: process.pid, line: 'pts/77', user, host: '192.0.2.9' }, Date.now, files);
+    let now = Date.now() - 180_000;
+    const logOut = recordLogin({ pid: process.pid, line: 'pts/77', user, host: '192.0.2.9' }, () => now, files);
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toMatch(new RegExp(`^${user}\\s+pts/77 .*\\(192\\.0\\.2\\.9\\)`));
     expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(new RegExp(`${user}\\s+pts/77\\s+192\\.0\\.2\\.9.*(still logged in|gone)`));
+    now += 120_000;
     logOut();
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toBe('');
-    expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(/pts\/77.*\(00:00\)/);
+    expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(/pts\/77.*\(00:02\)/);
     expect(readFileSync(files.utmp).length).toBe(readFileSync(files.wtmp).length / 2);
   });
 });
