@@ -1,8 +1,7 @@
 /**
  * Forwardings of one connection (RFC 4254, 7; OpenSSH PROTOCOL, agent forwarding): opened by the node for the client.
  *
- * TCP only. Unix-socket forwarding is refused: the agent may run as root, and root may connect to sockets that the
- * account may not. Listeners end with the connection. Tested in test/agent/agent.test.ts with stock clients.
+ * TCP from the agent itself; Unix sockets as the account (unix-sockets.ts). Listeners end with the connection. Tested in test/agent/agent.test.ts with stock clients.
  */
 import { chownSync, mkdtempSync, rmSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
@@ -12,6 +11,7 @@ import { join } from 'node:path';
 import type { Connection, ServerChannel } from 'ssh2';
 import { openAgentChannel } from '#runtime/ssh/agent-channel.js';
 import type { Account } from './account.js';
+import { UnixSockets } from './unix-sockets.js';
 
 const MAX_LISTENERS = 64;
 const DIAL_LIMIT_MS = 20_000;
@@ -20,6 +20,8 @@ export class Forwarding {
   readonly #client: Connection;
   readonly #account: Account;
   readonly #listeners = new Map<string, Server>();
+  readonly #unixListeners = new Map<string, () => void>();
+  #unix: UnixSockets | undefined;
   readonly #sockets = new Set<Socket>();
   #agent: { readonly folder: string; readonly path: string; readonly server: Server } | undefined;
 
@@ -38,8 +40,16 @@ export class Forwarding {
         couple(socket, accept());
       });
     });
-    client.on('openssh.streamlocal', (_accept, reject) => reject());
+    client.on('openssh.streamlocal', (accept, reject, { socketPath }) => {
+      void this.#unixSockets().connect(socketPath).then((socket) => {
+        if (socket === null) return reject();
+        this.#keep(socket);
+        couple(socket, accept());
+      });
+    });
     client.on('request', (accept, reject, name, info) => {
+      // The typings know TCP alone.
+      const socketPath = (info as { readonly socketPath?: unknown } | null)?.socketPath;
       if (name === 'tcpip-forward') return this.#listen(info.bindAddr, info.bindPort, accept, reject);
       if (name === 'cancel-tcpip-forward') {
         const key = `${info.bindAddr}:${info.bindPort}`;
@@ -47,6 +57,14 @@ export class Forwarding {
         if (server === undefined) return reject?.();
         this.#listeners.delete(key);
         server.close();
+        return accept?.();
+      }
+      if (name === 'streamlocal-forward@openssh.com' && typeof socketPath === 'string') return void this.#listenUnix(socketPath, accept as (() => void) | undefined, reject);
+      if (name === 'cancel-streamlocal-forward@openssh.com' && typeof socketPath === 'string') {
+        const stop = this.#unixListeners.get(socketPath);
+        if (stop === undefined) return reject?.();
+        this.#unixListeners.delete(socketPath);
+        stop();
         return accept?.();
       }
       reject?.();
@@ -82,6 +100,8 @@ export class Forwarding {
   close(): void {
     for (const server of this.#listeners.values()) server.close();
     this.#listeners.clear();
+    this.#unix?.close();
+    this.#unixListeners.clear();
     if (this.#agent !== undefined) {
       this.#agent.server.close();
       rmSync(this.#agent.folder, { recursive: true, force: true });
@@ -107,6 +127,25 @@ export class Forwarding {
       this.#listeners.set(`${address}:${bound(server)}`, server);
       accept?.(bound(server));
     });
+  }
+
+  #unixSockets(): UnixSockets {
+    this.#unix ??= new UnixSockets(this.#account);
+    return this.#unix;
+  }
+
+  async #listenUnix(path: string, accept: (() => void) | undefined, reject: (() => void) | undefined): Promise<void> {
+    if (this.#listeners.size + this.#unixListeners.size >= MAX_LISTENERS || this.#unixListeners.has(path)) return reject?.();
+    const stop = await this.#unixSockets().listen(path, (socket) => {
+      this.#keep(socket);
+      this.#client.openssh_forwardOutStreamLocal(path, (error, channel) => {
+        if (error !== undefined) socket.destroy();
+        else couple(socket, channel as unknown as ServerChannel);
+      });
+    });
+    if (stop === null) return reject?.();
+    this.#unixListeners.set(path, stop);
+    accept?.();
   }
 
   #keep(socket: Socket): void {

@@ -6,7 +6,7 @@
  *
  * The first connection believes nothing and says nothing: it is there to find the CA's certificate. The second is checked
  * by TLS as every other, against that CA alone. The token stays here; what is sent is signed with it
- * (schemas/join.ts). Tested in test/agent/joining.test.ts.
+ * (schemas/join.ts). Tested in test/agent/tunnel.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
 import { Agent } from 'node:https';

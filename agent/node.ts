@@ -97,6 +97,8 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   const refresh = (): void => {
     if (service === null && trust !== undefined) refreshSshd(dataDir, { userCas: trust.ssh_user_ca, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
   };
+  // Certificates may have been renewed while the agent was off.
+  refresh();
   const serviceCas = (): string => String(identity.tlsClientOptions(['gateway']).ca);
   const onTrust = (signed: SignedTrust): void => {
     const heard = verifyTrust(signed, serviceCas(), clock());

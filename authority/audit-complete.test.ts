@@ -141,6 +141,11 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
   'PUT /v1/webhooks/:name': ['webhook.put', () => admin.call('PUT', '/v1/webhooks/w', { kind: 'webhook', name: 'w', format: 'json', url: 'http://127.0.0.1:1/', secret: { file: 'none' } })],
   'DELETE /v1/webhooks/:name': ['webhook.delete', () => admin.call('DELETE', '/v1/webhooks/w')],
   'POST /v1/access-decisions': ['access.decide', () => admin.call('POST', '/v1/access-decisions', { user: 'dan', role: 'dev', decision: 'keep', reason: 'x' })],
+  'POST /v1/bots': ['bot.create', () => admin.call('POST', '/v1/bots', { name: 'ci', roles: ['dev'] })],
+  'POST /v1/bots/:name/token': ['bot_token.create', () => admin.call('POST', '/v1/bots/ci/token', {})],
+  'POST /v1/bots/:name/reset': ['bot.reset', () => admin.call('POST', '/v1/bots/ci/reset', {})],
+  'POST /v1/tokens': ['token.create', () => admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })],
+  'DELETE /v1/tokens/:id': ['token.delete', async () => admin.call('DELETE', `/v1/tokens/${((await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })) as { id: string }).id}`)],
   'POST /v1/login/device': ['device_login.begin', () => asViewer({ method: 'POST', target: '/v1/login/device', body: { public_key: key(), client: 'test' } })],
   'POST /v1/cluster-statement': ['cluster.export', () => admin.call('POST', '/v1/cluster-statement', { gateways: ['127.0.0.1:22'], updates: null })],
   'PUT /v1/ca/:name/rotation': ['ca.rotate', () => admin.call('PUT', '/v1/ca/recording/rotation', { phase: 'init' })],
@@ -150,12 +155,13 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
 const elsewhere: ReadonlySet<string> = new Set([
   'POST /v1/invitation/accept', 'POST /v1/account/devices', 'DELETE /v1/account/devices/:name', 'PUT /v1/account/password', 'POST /v1/account/recovery-codes', 'POST /v1/login/local', 'POST /v1/login/passkey',
   'POST /v1/login/callback/:name', 'POST /v1/login/device/token', 'POST /v1/login/device/decision', 'PUT /v1/clusters/:name', 'POST /v1/clusters/:name/refresh', 'DELETE /v1/clusters/:name', 'POST /v1/ca-seal',
-  'POST /v1/webhooks/:name/answer',
+  'POST /v1/webhooks/:name/answer', 'POST /v1/disclosures', 'POST /v1/bots/join', 'POST /v1/bots/renew', 'POST /v1/session-confirmations', 'POST /v1/confirm/decision', 'PUT /v1/connectors/:name',
+  'DELETE /v1/connectors/:name', 'POST /v1/nodes/join', 'POST /v1/nodes/signed', 'PUT /v1/nodes/held',
 ]);
 /** Asked with a body, and nothing is done: the act is the call that follows. */
 const questions: ReadonlySet<string> = new Set([
   'POST /v1/invitation', 'POST /v1/invitation/totp', 'POST /v1/invitation/passkey', 'POST /v1/account/totp', 'POST /v1/account/passkey', 'POST /v1/login/passkey-options', 'POST /v1/login/connectors/:name', 'POST /v1/login/parked/:name',
-  'POST /v1/login/device/facts', 'POST /v1/access/check',
+  'POST /v1/login/device/facts', 'POST /v1/access/check', 'POST /v1/invitation/password', 'POST /v1/session-confirmations/state', 'POST /v1/confirm/facts', 'POST /v1/nodes/challenge',
 ]);
 
 describe('what is done leaves a row', () => {

@@ -6,6 +6,7 @@
  */
 import type { Snapshot } from '#schemas/api.js';
 import type { NodeRecord } from '#schemas/role.js';
+import { keptRoles } from '#runtime/request-auth.js';
 import type { LiveCa } from './ca/ca.js';
 import { trustedClusters } from './clusters/cluster-records.js';
 import type { Records } from './records.js';
@@ -75,7 +76,7 @@ export class Directory {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
       ...this.#ca.trust,
-      roles, nodes, locks, grants, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
+      roles: keptRoles(this.#snapshot.roles, roles), nodes, locks, grants, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);

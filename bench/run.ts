@@ -15,6 +15,7 @@ import { certificates } from './scenarios/certificates.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
+import { liveList, throughTunnel } from './scenarios/nodes.js';
 import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
@@ -43,6 +44,8 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
+  ['nodes', () => liveList(rounds)],
+  ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
   ['kernel_cost', () => kernelCost(rounds)],
   ['kernel_flow', () => kernelFlow(quick ? 3 : 60)],
   ['kernel_delay', (field) => kernelDelay(field, 20_000, quick ? 5 : 30)],

@@ -26,6 +26,13 @@ import { doctorCommand, statusCommand } from './verbs/status.js';
 import { usersCommand } from './verbs/users.js';
 
 export async function run(argv: readonly string[]): Promise<void> {
+  // Whoever reads us, such as `head`, has read enough.
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      if (error.code !== 'EPIPE') throw error;
+      process.exit(process.exitCode ?? 0);
+    });
+  }
   const program = new Command('steno')
     .description('Session recording and forensics for infrastructure')
     .version(version, '-V, --version')

@@ -20,6 +20,7 @@ import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from './authority-http.js';
 import type { AuthorityCall } from './authority-http.js';
 import type { Log } from './log.js';
+import { keptRoles } from './request-auth.js';
 import type { ServiceIdentity } from './service-identity.js';
 
 export interface AuthorityClientConfig {
@@ -221,7 +222,8 @@ class SnapshotWatch {
   #take(data: Buffer, socket: WebSocket): void {
     let snapshot: Snapshot;
     try {
-      snapshot = JSON.parse(data.toString('utf8')) as Snapshot;
+      const heard = JSON.parse(data.toString('utf8')) as Snapshot;
+      snapshot = { ...heard, roles: keptRoles(this.#snapshot?.roles, heard.roles) };
     } catch {
       socket.terminate();
       return;

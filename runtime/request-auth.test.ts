@@ -3,7 +3,7 @@ import type { Lock } from '#schemas/api.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { RequestVerifier, signRequest } from './request-auth.js';
+import { RequestVerifier, keptRoles, rolesNamed, signRequest } from './request-auth.js';
 import type { ReceivedRequest } from './request-auth.js';
 import { issueCertificate } from './ssh/issue.js';
 import type { IssueFields } from './ssh/issue.js';
@@ -91,5 +91,22 @@ describe('a signed request', () => {
     const { verifier } = setUp({ maxNonces: 1 });
     for (let i = 0; i < 5; i += 1) expect(() => verifier.verify(received({ method: 'GET' }))).toThrow(refusal('CERT_BAD_SIGNATURE'));
     verifier.verify(received());
+  });
+});
+
+describe('roles of a snapshot', () => {
+  const role = (name: string, more: object = {}) => roleSchema.parse({ kind: 'role', name, ...more });
+
+  test('that say the same stay the same list, so that what was made for them counts on', () => {
+    const before = [role('a'), role('b')];
+    expect(keptRoles(before, JSON.parse(JSON.stringify(before)))).toBe(before);
+    for (const now of [[role('a')], [role('a'), role('b', { view: 'all' })], [role('b'), role('a')]]) expect(keptRoles(before, now)).toBe(now);
+  });
+
+  test('by the same names are the same list, and one that is gone refuses', () => {
+    const known = [role('a'), role('b'), role('c')];
+    expect(rolesNamed(['c', 'a'], known).map(({ name }) => name)).toEqual(['c', 'a']);
+    expect(rolesNamed(['c', 'a'], known)).toBe(rolesNamed(['c', 'a'], known));
+    expect(() => rolesNamed(['a', 'gone'], known)).toThrow(/gone no longer exists/);
   });
 });

@@ -244,6 +244,11 @@ export function rolesNamed(names: readonly string[], known: readonly Role[]): re
   return list;
 }
 
+/** The list of before while it says the same: what was made for it is then not made again with every snapshot. */
+export function keptRoles(before: readonly Role[] | undefined, now: readonly Role[]): readonly Role[] {
+  return before !== undefined && before.length === now.length && JSON.stringify(before) === JSON.stringify(now) ? before : now;
+}
+
 /** The holder of an identity, as the policy asks. Throws ACCESS_DENIED for a role that is gone. */
 export function subjectOf({ user, traits, roles }: Pick<UserIdentity, 'user' | 'traits' | 'roles'>, known: readonly Role[]): Subject {
   return { user, traits, roles: rolesNamed(roles, known) };

@@ -19,6 +19,7 @@
  *   GET  /api/status                     StatusReport
  *   …    /api/requests…                  as /v1/requests… of the authority, for the cookie's user
  *   POST /hooks/:name                    what a webhook answers, as it was signed
+ *   …    /api/login/…, /api/invitation/…, /api/account/…, /api/confirm/…   passed on to the authority's paths of the same names
  * authority (mutual TLS for services, signed request for the command, Unix socket for the owner of the machine):
  *   POST /v1/login {public_key}          socket only → LoginResult        POST /v1/enroll  socket only → Enrolment
  *   POST /v1/sign-in-link                socket or signed → {url_token, expires_at}
@@ -37,6 +38,10 @@
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
+ *   GET  /v1/users UserInfo[], POST {name, roles, traits} → Invitation; GET, PUT, DELETE /v1/users/:name; POST …/disable, /enable, /reset
+ *   GET  /v1/bots BotInfo[], POST → BotToken; POST …/:name/token, /reset; POST /v1/bots/renew  signed by the bot → BotLogin
+ *   POST /v1/session-confirmations SessionConfirmationRequest   gateway → SessionConfirmation; …/state {token}
+ *   …    /v1/login/…, /v1/invitation/…, /v1/account/…, /v1/confirm/…, /v1/bots/join   viewer, for whom `x-steno-client` names
  *   WS   /v1/watch                       Snapshot on every change, to services
  *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
  *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated

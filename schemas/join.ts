@@ -8,7 +8,7 @@
  * The token never travels: the machine signs with it, and the authority keeps the public half. So a gateway that is not
  * ours learns nothing, one of ours cannot use the token itself, and who reads the state store cannot join. `nonce` is
  * the authority's and counts once; `channel` is the exporter value (RFC 9266) of the TLS connection, which the gateway
- * compares with its own: a join that was overheard fits no other connection. Tested in join.test.ts.
+ * compares with its own: a join that was overheard fits no other connection. Tested in authority/nodes/nodes.test.ts.
  */
 import { z } from 'zod';
 import { isName } from './identity.js';

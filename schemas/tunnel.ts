@@ -13,7 +13,7 @@
  *
  * Flow control is per stream, so one that stalls holds up no other, and what a side must hold is what it granted.
  * Frames of a stream that is over are ignored, since they may cross its reset; of one that never was they are a fault,
- * which ends the tunnel. Both sides ping and take silence for the end. Tested in tunnel.test.ts.
+ * which ends the tunnel. Both sides ping and take silence for the end. Tested in runtime/tunnel/mux.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from './errors.js';

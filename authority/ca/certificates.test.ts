@@ -9,7 +9,7 @@ import type { Role } from '#schemas/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { UserGrant } from './certificates.js';
-import { certifiableKey, hostPrincipals, isHostName, userShape } from './certificates.js';
+import { certifiableKey, hostPrincipals, isHostName, recordingShape, userShape } from './certificates.js';
 import { Cleanup, temporaryFolder } from '../testkit.js';
 
 const cleanup = new Cleanup();
@@ -76,6 +76,18 @@ describe('a user certificate', () => {
     const shape = userShape(grant([role({ allow: { nodes: {}, logins: ['www'] }, port_forwarding: false, agent_forwarding: false })]), key, now);
     expect([...shape.extensions.keys()]).not.toContain('permit-port-forwarding');
     expect([...shape.extensions.keys()]).not.toContain('permit-agent-forwarding');
+  });
+});
+
+describe('a recording certificate', () => {
+  const key = new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(32)).bytes();
+  const begins = (since?: number): number => Number(recordingShape('gw-1', key, now, since).validAfter) * 1000;
+  const day = 86_400_000;
+
+  test('that is renewed covers what the same key has signed before it, thirty days back at most', () => {
+    expect(begins()).toBe(now - 60_000);
+    expect(begins(now - day)).toBe(now - day - 60_000);
+    expect(begins(now - 365 * day)).toBe(now - 30 * day - 60_000);
   });
 });
 

@@ -1,10 +1,12 @@
 import { X509Certificate } from 'node:crypto';
+import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { CaReport, Snapshot, TrustReport } from '#schemas/api.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { AuthorityClient } from '#runtime/authority-client.js';
+import { callAuthority } from '#runtime/authority-http.js';
 import { openState } from '#stores/state/open.js';
 import { administrator, authorityIn, Cleanup, clientOf, onSocket, temporaryFolder } from '../testkit.js';
 import type { Administrator } from '../testkit.js';
@@ -96,6 +98,18 @@ describe('a rotation', () => {
     await expect(second.call('GET', '/v1/nodes')).rejects.toEqual(refusal('CERT_UNKNOWN_CA'));
     await expect(admin.call('GET', '/v1/nodes')).resolves.toEqual([]);
     expect((await rotate(admin, 'ssh-user', { phase: 'init' })).keys.map(({ generation, state }) => `${generation} ${state}`)).toEqual(['3 next', '2 retired', '1 active']);
+  });
+
+  test('leaves who slept through it with an error that says what to do', async () => {
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+    const { login } = await administrator(authority, cleanup);
+    for (const phase of steps) {
+      await onSocket(authority, { method: 'PUT', target: '/v1/ca/x509-service/rotation', body: { phase } });
+      await expect((await administrator(authority, cleanup)).call('GET', '/v1/nodes')).resolves.toEqual([]);
+    }
+    const agent = new Agent({ ca: login.service_ca_pem, checkServerIdentity: () => undefined });
+    cleanup.add(() => agent.destroy());
+    await expect(callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes' })).rejects.toEqual(refusal('AUTHORITY_UNTRUSTED'));
   });
 
   test('does not drop a key while a connected service holds a certificate of it', async () => {

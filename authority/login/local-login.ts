@@ -5,7 +5,7 @@
  *
  * Name, password and code come in one call, so that no answer tells which of them was right; a name that nobody has
  * costs as much as one that somebody has. Which it was stands in the audit. A code and a recovery code count once, a
- * passkey's challenge too. Tested in users.test.ts.
+ * passkey's challenge too. Tested in authority/users/users.test.ts.
  */
 import type { WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';

@@ -17,7 +17,7 @@ import { formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
-import { checkUserCertificate } from '#runtime/request-auth.js';
+import { assertUnlocked, checkUserCertificate } from '#runtime/request-auth.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Directory } from '../directory.js';
@@ -93,10 +93,11 @@ export class SessionConfirmations {
 
   /** Throws LOGIN_FAILED for a wrong proof, LOGIN_TOO_OLD where a sign-in should be the proof and is not. */
   async decide(token: string, approve: boolean, proof: Proof, who: WebIdentity, caller: Caller): Promise<void> {
-    const { records, clock } = this.#parts;
+    const { records, directory, clock } = this.#parts;
     const row = await this.#waiting(token, who);
     const mfa = approve ? await this.#prove(row.created_at, proof, who, caller) : null;
     const now = clock();
+    if (mfa !== null) assertUnlocked(directory.current().locks, [['mfa-device', mfa]], now);
     const audit = auditRow(now, { actor: who.user, source: caller.source }, {
       event: approve ? 'session_mfa.approve' : 'session_mfa.deny', target: row.node, node: row.node, login: row.login, data: { mfa, requested_from: row.source },
     });

@@ -55,8 +55,8 @@ export class Presence {
     return this.#records.act([], (tx) => liveNodes(tx, this.#clock() - HOLDER_SILENCE_MS));
   }
 
-  lastSeen(): Promise<ReadonlyMap<string, number | null>> {
-    return this.#records.act([], lastSeen);
+  async lastSeen(nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
+    return nodes.length === 0 ? new Map() : this.#records.act([], (tx) => lastSeen(tx, nodes));
   }
 
   gateways(): Promise<readonly string[]> {

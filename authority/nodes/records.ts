@@ -139,9 +139,14 @@ export async function liveNodes(tx: Tx, after: number): Promise<ReadonlyMap<stri
   return live;
 }
 
-export async function lastSeen(tx: Tx): Promise<ReadonlyMap<string, number | null>> {
-  const rows = await tx.selectFrom('nodes').select(['name', 'last_seen_at']).execute();
-  return new Map(rows.map(({ name, last_seen_at }) => [name, last_seen_at]));
+/** Of these nodes. */
+export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
+  const seen = new Map<string, number | null>();
+  for (const part of chunks(nodes)) {
+    const rows = await tx.selectFrom('nodes').select(['name', 'last_seen_at']).where('name', 'in', part).execute();
+    for (const { name, last_seen_at } of rows) seen.set(name, last_seen_at);
+  }
+  return seen;
 }
 
 /** Where agents reach the gateways that are there. */

@@ -80,14 +80,15 @@ function subjectOf(principal: Context<unknown>['principal']): Subject | null {
   return { user: identity.user, traits: identity.traits, roles };
 }
 
-async function listed({ directory, presence }: Pick<NodeRouteParts, 'directory' | 'presence'>, subject: Subject | null): Promise<readonly NodeStatus[]> {
+async function listed({ directory, presence, clock }: Pick<NodeRouteParts, 'directory' | 'presence' | 'clock'>, subject: Subject | null): Promise<readonly NodeStatus[]> {
   const { nodes } = directory.current();
   const seen = subject === null ? nodes : reachableNodes(subject, nodes);
-  const [live, last] = [await presence.live(), await presence.lastSeen()];
+  const live = await presence.live();
+  const last = await presence.lastSeen(seen.flatMap(({ name: node }) => (live.has(node) ? [] : [node])));
   return seen.map((node) => {
     const since = live.get(node.name);
     // Nobody holds a connection to a server without agent: whether it is there shows when it is dialled.
     const state = node.kind === 'openssh' ? 'agentless' : since === undefined ? 'gone' : 'live';
-    return { ...node, last_seen_at: last.get(node.name) ?? null, state, since: since ?? null };
+    return { ...node, last_seen_at: since === undefined ? (last.get(node.name) ?? null) : clock(), state, since: since ?? null };
   });
 }

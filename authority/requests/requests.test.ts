@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { LoginResult } from '#schemas/api.js';
+import type { LockRecord, LoginResult } from '#schemas/api.js';
 import type { AccessRequest, RequestOptions, RequestView } from '#schemas/access-request.js';
 import { identityOf } from '#schemas/identity.js';
 import type { AuditRow } from '#schemas/rows.js';
@@ -127,6 +127,13 @@ describe('a request for a role', () => {
     await expect(use(dev, [one.id])).rejects.toThrow('1 still counts, and 2 are needed');
     await admin.call('POST', '/v1/users/lena/enable');
     await use(dev, [one.id]);
+    const three = await ask(await as('finn', ['dev']));
+    for (const lead of leads.slice(0, 2)) await review(lead, three, 'approve');
+    await admin.call('DELETE', '/v1/users/finn');
+    // The name is locked as long as certificates of the first one may be in use.
+    const locks = (await admin.call('GET', '/v1/locks')) as LockRecord[];
+    for (const { id, target } of locks) if (target === 'finn') await admin.call('DELETE', `/v1/locks/${id}`);
+    await expect(use(await as('finn', ['dev']), [three.id])).rejects.toEqual(refusal('NOT_FOUND'));
     await admin.call('PUT', '/v1/roles/dev', { kind: 'role', name: 'dev', allow: { nodes: { env: 'dev' }, logins: ['{user}'] } });
     await expect(use(eve, [two.id])).rejects.toEqual(refusal('ACCESS_DENIED'));
   });

@@ -168,6 +168,8 @@ export class Requests {
     for (const id of ids) {
       const request = await records.read((db) => requestById(db, id, now));
       if (request === undefined || request.user !== holder.user) throw new StenoError('NOT_FOUND', `access request ${id}`);
+      // A user of that name who was removed since is not this one.
+      if (!(await this.#wasThere(holder.user, request.created_at))) throw new StenoError('NOT_FOUND', `access request ${id}`);
       if (request.state !== 'approved') throw new StenoError('REQUEST_OVER', `${id} is ${request.state}`);
       await this.#assertStill(subject, request);
       notAfter = Math.min(notAfter, Math.floor((request.ends_at ?? 0) / 1000));
@@ -194,8 +196,8 @@ export class Requests {
     const scope = scopeOfItems(request.items);
     const leave = this.#leave(subject, scope);
     let approvals = 0;
-    for (const { reviewer, decision } of request.reviews) {
-      if (decision !== 'approve') continue;
+    for (const { reviewer, decision, at } of request.reviews) {
+      if (decision !== 'approve' || !(await this.#wasThere(reviewer, at))) continue;
       const approver = await this.#reviewer(reviewer).catch(() => undefined);
       if (approver !== undefined && decideReview(approver, request.user, this.#wanted(request.items)).allowed) approvals++;
     }
@@ -279,6 +281,12 @@ export class Requests {
     const { roles, locks } = directory.current();
     assertUnlocked(locks, lockTargets({ user, roles: record.roles, requests: [], mfa: null }), clock());
     return { user, traits: record.traits, roles: rolesNamed(record.roles, roles) };
+  }
+
+  /** Whether the user of this name is the one there was then. */
+  async #wasThere(user: string, at: number): Promise<boolean> {
+    const record = await this.#parts.records.read((db) => findUser(db, user));
+    return record !== undefined && record.created_at <= at;
   }
 
   /** A person: what a machine holds is known to whoever can read its files, the requester perhaps. */

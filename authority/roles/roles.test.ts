@@ -78,13 +78,16 @@ describe('removing', () => {
   });
 });
 
-test('a change is told with its revisions and its text', async () => {
+test('a change is told with its revisions and its text, a refusal with the name', async () => {
   await apply([{ source: text('a') }]);
   await apply([{ source: text('a', 'view: none\n') }]);
   await admin.call('DELETE', '/v1/roles/a');
+  await code(apply([{ source: text('b', 'view: everything\n') }]));
   const { default: Database } = await import('better-sqlite3');
   const rows = new Database(`${dir}/authority/state.sqlite`, { readonly: true }).prepare("select row from audit_outbox where row like '%\"role.%' order by created_at, rowid").all() as { row: string }[];
-  expect(rows.map(({ row }) => JSON.parse(row) as { event: string; actor: string; data: string }).map(({ event, actor, data }) => [event, actor, JSON.parse(data)])).toEqual([
+  const told = rows.map(({ row }) => JSON.parse(row) as { event: string; actor: string; target: string; code: string; data: string });
+  expect(told.at(-1)).toMatchObject({ event: 'role.put', outcome: 'failure', target: 'b', code: 'DOCUMENT_INVALID', reason: expect.stringContaining('view is not right') });
+  expect(told.slice(0, -1).map(({ event, actor, data }) => [event, actor, JSON.parse(data)])).toEqual([
     ['role.put', admin.login.user, { from: null, to: 1, source: text('a') }], ['role.put', admin.login.user, { from: 1, to: 2, source: text('a', 'view: none\n') }],
     ['role.delete', admin.login.user, { from: 2, to: null, source: text('a', 'view: none\n') }],
   ]);

@@ -43,7 +43,7 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
     }),
     route('POST /v1/roles', ['role:create', 'role:update'], 'role.put', applyBody, async ({ principal, caller, body }) => ({
       applied: await roles.apply(body.documents, body.check, authorOf(principal), caller),
-    })),
+    }), ({ documents }) => documents.map(({ source }) => /^name:[ \t]*(\S{1,63})/m.exec(source)?.[1] ?? '?').join(' ').slice(0, 1024)),
     route('PUT /v1/roles/:name', ['role:create', 'role:update'], 'role.put', roleSchema, async ({ principal, caller, body, params }) => {
       if (nameOf(params['name']) !== body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
       await roles.put(body, authorOf(principal), caller);
@@ -62,8 +62,9 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
       const held = own ? identity : await asLoggedIn(body.user);
       const snapshot = directory.current();
       const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());
-      const stored = (await roles.list()).filter(({ role }) => held.roles.includes(role.name));
-      return explainAccess({ user: held.user, traits: held.traits, roles: rolesNamed(held.roles, snapshot.roles) }, node, body.login, stored, lock === null ? null : `${lock.target_kind} ${lock.target}`);
+      const effective = own ? principal.roles : rolesNamed(held.roles, snapshot.roles);
+      const stored = (await roles.list()).filter(({ role }) => effective.some(({ name: known }) => known === role.name));
+      return explainAccess({ user: held.user, traits: held.traits, roles: effective }, node, body.login, stored, lock === null ? null : `${lock.target_kind} ${lock.target}`);
     }),
   ];
 }

@@ -5,7 +5,7 @@
  * - Redirects are not followed.
  * - Hosts other than the issuer's must have public addresses, all of them, looked up for this very connection: a
  *   provider cannot make the authority ask its neighbours (SSRF), by name or by changing what a name means.
- * - Ten seconds and 512 KiB for a whole answer.
+ * - Five seconds and 512 KiB for a whole answer.
  *
  * Throws SSO_PROVIDER. Tested in oidc-hostile.test.ts.
  */
@@ -19,7 +19,7 @@ import type { CustomFetch } from 'openid-client';
 import { isLoopbackHost } from '#schemas/connector.js';
 import { StenoError } from '#schemas/errors.js';
 
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 5_000;
 const MAX_ANSWER = 512 * 1024;
 
 /** Not reachable over the public internet: RFC 6890 and its kin. */
@@ -54,7 +54,7 @@ export function providerFetch(issuer: URL, tlsCa: string | undefined): CustomFet
       const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, options, (response) => {
         read(response).then(resolve, reject).finally(() => request.destroy());
       });
-      const timer = setTimeout(() => request.destroy(new Error('no whole answer in ten seconds')), TIMEOUT_MS);
+      const timer = setTimeout(() => request.destroy(new Error('no whole answer in five seconds')), TIMEOUT_MS);
       request.on('error', (cause) => reject(cause instanceof StenoError ? cause : new StenoError('SSO_PROVIDER', `${target.host}: ${cause.message.slice(0, 200)}`, { cause })));
       request.on('close', () => clearTimeout(timer));
       request.end(bytes);

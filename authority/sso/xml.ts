@@ -116,13 +116,20 @@ export function parseXml(source: string): XmlElement {
       const value = text.slice(at + 1, end);
       if (value.includes('<')) refuse(`has a < in an attribute at ${at}`);
       at = end + 1;
-      raw.push([attribute, decode(value.replace(/[\t\n]/g, ' '))]);
+      if (raw.some(([other]) => other === attribute)) refuse('has an attribute twice in one element');
+      raw.push([attribute, decode(/[\t\n]/.test(value) ? value.replace(/[\t\n]/g, ' ') : value)]);
       if (raw.length > MAX_ATTRIBUTES) refuse(`has over ${MAX_ATTRIBUTES} attributes in one element`);
     }
     const scope = scopeOf(raw, open.at(-1)?.element.scope ?? new Map([['', ''], ['xml', XML_NAMESPACE]]));
-    const attributes = raw.filter(([key]) => key !== 'xmlns' && !key.startsWith('xmlns:')).map(([key, value]): XmlAttribute => ({ ...resolve(key, scope, false), value }));
-    if (new Set(attributes.map((one) => `${one.namespace} ${one.local}`)).size !== attributes.length || new Set(raw.map(([key]) => key)).size !== raw.length) refuse('has an attribute twice in one element');
-    const element: Open['element'] = { ...resolve(name, scope, true), attributes, scope, content: [], children: [], text: '' };
+    const attributes: XmlAttribute[] = [];
+    for (const [key, value] of raw) {
+      if (key === 'xmlns' || key.startsWith('xmlns:')) continue;
+      const { prefix, namespace, local } = resolve(key, scope, false);
+      if (attributes.some((other) => other.local === local && other.namespace === namespace)) refuse('has an attribute twice in one element');
+      attributes.push({ prefix, namespace, local, value });
+    }
+    const { prefix, namespace, local } = resolve(name, scope, true);
+    const element: Open['element'] = { prefix, namespace, local, attributes, scope, content: [], children: [], text: '' };
     if (open.length > 0) {
       const { content, children } = open.at(-1)!.element;
       content.push(element);

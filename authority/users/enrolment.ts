@@ -88,7 +88,7 @@ export class Enrolment {
     return options;
   }
 
-  /** The invitation is used, the user can sign in and is signed in. Recovery codes are given to users with an app. */
+  /** The invitation is used, the user can sign in and is signed in. Recovery codes are given to users with a password. */
   async accept(
     token: string, given: { readonly password?: string | undefined; readonly device: NewDevice }, caller: Caller,
   ): Promise<{ readonly identity: WebIdentity; readonly recovery_codes: readonly string[] }> {
@@ -98,13 +98,14 @@ export class Enrolment {
     if (given.password === undefined && given.device.kind !== 'passkey') throw new StenoError('SECOND_FACTOR_REQUIRED', 'a password is missing');
     const device = await this.#verifyDevice(user, given.device);
     const hash = given.password === undefined ? null : await passwords.hash(given.password);
-    const codes = newRecoveryCodes();
+    // They stand in for the app beside a password; who has a passkey alone has no use for them.
+    const codes = hash === null ? [] : newRecoveryCodes();
     const now = clock();
     const begun = await records.actOn(async (tx) => {
       if ((await takeInvitation(tx, hashOf(token), now)) === undefined) throw new StenoError('INVITATION_OVER');
       await this.#takeDevice(tx, device, now);
       if (hash !== null) await setPassword(tx, user.name, hash, now);
-      await replaceRecoveryCodes(tx, user.name, codes.map((code) => recoveryCodeHash(code)!));
+      if (codes.length > 0) await replaceRecoveryCodes(tx, user.name, codes.map((code) => recoveryCodeHash(code)!));
       const who = { actor: user.name, source: caller.source };
       return {
         result: await links.begin(tx, user.name, { via: 'local', mfa: device.row.id }),
@@ -125,7 +126,7 @@ export class Enrolment {
     return records.actOn(async (tx) => {
       if ((await devicesOf(tx, user)).length >= MAX_DEVICES) throw new StenoError('TOO_MANY', `devices of ${user}`);
       await this.#takeDevice(tx, device, now);
-      const codes = (await recoveryCodesLeft(tx, user)) > 0 ? [] : newRecoveryCodes();
+      const codes = record.password_hash === null || (await recoveryCodesLeft(tx, user)) > 0 ? [] : newRecoveryCodes();
       if (codes.length > 0) await replaceRecoveryCodes(tx, user, codes.map((code) => recoveryCodeHash(code)!));
       const row = auditRow(now, { ...caller, actor: user }, { event: 'mfa_device.add', target: device.row.id, data: { user, kind: device.row.kind, label: device.row.label } });
       return { result: { recovery_codes: codes }, rows: [row] };
@@ -157,7 +158,7 @@ export class Enrolment {
 
   async newRecoveryCodes(user: string, caller: Caller): Promise<{ readonly recovery_codes: readonly string[] }> {
     const { records, clock } = this.#parts;
-    await this.#local(user);
+    if ((await this.#local(user)).password_hash === null) throw new StenoError('BAD_REQUEST', 'recovery codes count together with a password, and there is none');
     const codes = newRecoveryCodes();
     await records.act([auditRow(clock(), { ...caller, actor: user }, { event: 'recovery_codes.create', target: user })], (tx) =>
       replaceRecoveryCodes(tx, user, codes.map((code) => recoveryCodeHash(code)!)));

@@ -1,5 +1,7 @@
 /** Users and what they prove themselves with, over the state store: rows in, rows out, nothing decided. */
 import type { Kysely } from 'kysely';
+import { REMOTE_USER_MARK } from '#schemas/cluster.js';
+import { StenoError } from '#schemas/errors.js';
 import { parseTraits } from '#schemas/identity.js';
 import type { Traits } from '#schemas/identity.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
@@ -31,10 +33,11 @@ export async function listUsers(db: Db): Promise<readonly UserRecord[]> {
   return (await db.selectFrom('users').selectAll().orderBy('name').execute()).map(userOf);
 }
 
-/** False where there is a user of this name. */
+/** False where there is a user of this name. Throws BAD_REQUEST for a name that a user of another cluster may come in under. */
 export async function insertUser(
   tx: Tx, user: Pick<UserRecord, 'name' | 'kind' | 'connector' | 'roles' | 'traits' | 'created_by'>, now: number,
 ): Promise<boolean> {
+  if (user.name.includes(REMOTE_USER_MARK)) throw new StenoError('BAD_REQUEST', `name: ${REMOTE_USER_MARK} stands in the names of users of other clusters`);
   const { numInsertedOrUpdatedRows } = await tx.insertInto('users').values({
     name: user.name, kind: user.kind, connector: user.connector, roles: JSON.stringify(user.roles), traits: JSON.stringify(user.traits),
     created_by: user.created_by, created_at: now, disabled_at: null,

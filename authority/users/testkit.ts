@@ -8,12 +8,14 @@ import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.j
 import { generateKey } from '#runtime/ssh/keys.js';
 import { administrator, authorityIn, clientOf, signer, temporaryFolder } from '../testkit.js';
 import type { Administrator, Cleanup, Signer } from '../testkit.js';
-import type { RunningAuthority } from '../authority.js';
+import type { AuthorityConfig, RunningAuthority } from '../authority.js';
 
 export const WEB = 'http://localhost:8090';
 export const PASSWORD = 'turnip gravel osprey lantern';
 
 export interface People {
+  /** The authority's data directory. */
+  readonly folder: string;
   readonly authority: RunningAuthority;
   readonly admin: Administrator;
   /** Moves the authority's clock on. */
@@ -38,11 +40,11 @@ export interface Enrolled {
   login(change?: { readonly user?: string; readonly password?: string; readonly code?: string; readonly client?: string }): Promise<WebIdentity>;
 }
 
-export async function people(cleanup: Cleanup): Promise<People> {
+export async function people(cleanup: Cleanup, more: Partial<AuthorityConfig> = {}): Promise<People> {
   const folder = temporaryFolder(cleanup);
   let offset = 0;
   const now = (): number => Date.now() + offset;
-  const authority = await authorityIn(folder, cleanup, { web: WEB }, now);
+  const authority = await authorityIn(folder, cleanup, { web: WEB, ...more }, now);
   const admin = await administrator(authority, cleanup);
   const viewer = await clientOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
   const relay: People['relay'] = async (method, target, body, { session, client = '192.0.2.7' } = {}) =>
@@ -52,7 +54,7 @@ export async function people(cleanup: Cleanup): Promise<People> {
     return link.slice(link.indexOf('#') + 1);
   };
   return {
-    authority, admin, now, relay, invite,
+    folder, authority, admin, now, relay, invite,
     pass: (ms) => { offset += ms; },
     async enrol(user, roles) {
       const token = await invite(user, roles);

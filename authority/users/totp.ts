@@ -26,11 +26,6 @@ export function totpStep(secret: Uint8Array, code: string, now: number): number 
   return delta === null ? null : Math.floor(now / STEP_MS) + delta;
 }
 
-/** The code of a moment, for tests and `steno` itself never. */
-export function totpCode(secret: Uint8Array, now: number): string {
-  return totpOf(secret).generate({ timestamp: now });
-}
-
 function totpOf(secret: Uint8Array, name: { readonly label?: string; readonly issuer?: string } = {}): TOTP {
   const bytes = new Uint8Array(secret);
   return new TOTP({ ...name, algorithm: 'SHA1', digits: 6, period: STEP_MS / 1000, secret: new Secret({ buffer: bytes.buffer }) });

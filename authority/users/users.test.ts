@@ -133,6 +133,13 @@ describe('signing in', () => {
     await expect(bob.login({ code: bob.code(0) })).rejects.toEqual(refusal('LOGIN_FAILED'));
   });
 
+  // Enrolling took the code of now: a clock half a minute behind shows one that is used up.
+  test.each([[-3, 'refused'], [-1, 'refused'], [1, 'taken'], [3, 'refused']] as const)('the code of a clock that is %i half minutes off is %s', async (steps, fate) => {
+    const user = await world.enrol(`skew${steps + 9}`);
+    const attempt = user.login({ code: user.code(steps) });
+    await (fate === 'taken' ? expect(attempt).resolves.toMatchObject({ user: user.user }) : expect(attempt).rejects.toEqual(refusal('LOGIN_FAILED')));
+  });
+
   test('takes a code once, of many at once', async () => {
     const carl = await world.enrol('carl');
     const code = carl.code(1);
@@ -204,6 +211,7 @@ describe('administrators', () => {
   test.each<readonly [string, 'POST' | 'PUT' | 'DELETE', string, unknown, string]>([
     ['a user that is there', 'POST', '/v1/users', { name: 'bob', roles: ['admin'] }, 'USER_EXISTS'],
     ['a role that is not', 'POST', '/v1/users', { name: 'new', roles: ['nothing'] }, 'BAD_REQUEST'],
+    ['a name that a user of another cluster comes in under', 'POST', '/v1/users', { name: 'ann_at_b', roles: ['admin'] }, 'BAD_REQUEST'],
     ['a name that is a path', 'POST', '/v1/users', { name: '../x', roles: ['admin'] }, 'BAD_REQUEST'],
     ['traits beyond their bounds', 'POST', '/v1/users', { name: 'new', roles: ['admin'], traits: { k: ['x'.repeat(300)] } }, 'BAD_REQUEST'],
     ['nobody', 'POST', '/v1/users/nobody-here/disable', {}, 'USER_UNKNOWN'],

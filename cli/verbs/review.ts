@@ -20,6 +20,8 @@ const format = (): Option => new Option('--format <format>', 'table, csv or json
 
 export function reviewCommand(): Command {
   const command = new Command('review')
+    // `record` and `decisions` have options of the same names.
+    .enablePositionalOptions()
     .description('list who holds which role, what it reaches, since when, and when it was last used')
     .addOption(format())
     .option('--json', 'the same as --format json')

@@ -78,11 +78,13 @@ export async function dial({ node, openTunnel, source, hostName = node.name, log
           onRefused: (error) => { failure = error; },
         }),
       }, {
-        secured: () => transport.send(message.serviceRequest('ssh-userauth')),
+        // Both at once: servers read one after the other, and every one has this service.
+        secured: () => {
+          transport.send(message.serviceRequest('ssh-userauth'));
+          certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
+        },
         message: (payload) => {
           switch (payload[0]) {
-            case MSG.serviceAccept:
-              return void certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
             case MSG.userauthBanner: {
               const reader = new SshReader(payload, 'BAD_REQUEST');
               reader.byte('the type');

@@ -16,8 +16,8 @@ import { asStenoError, explainError } from './refusal.js';
 import { REFUSED_REQUEST } from './requests.js';
 import type { SessionRecordingDeps, SessionTap } from './session-recording.js';
 import { HOLD } from './transport.js';
-import type { Transport } from './transport.js';
 import { turn } from './turns.js';
+import type { Transport } from './transport.js';
 
 export interface RelayPermissions {
   readonly portForwarding: boolean;

@@ -9,7 +9,7 @@
  * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
  * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: 200
  * connections without a tunnel, 20 of one address, 10 s each; bodies of 64 KiB; joins per minute (refusals.ts).
- * Tested in tunnel.test.ts.
+ * Tested in test/agent/tunnel.test.ts.
  */
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
 import { createServer } from 'node:https';

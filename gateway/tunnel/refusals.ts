@@ -1,7 +1,7 @@
 /**
  * Bounds for strangers at the tunnel's port: how many connect, how often they ask, and how many refusals are written.
  *
- * Tested in tunnel.test.ts.
+ * Tested in test/agent/tunnel.test.ts.
  */
 import type { StenoError } from '#schemas/errors.js';
 import type { AuditEntry } from '../recorder/recorder.js';

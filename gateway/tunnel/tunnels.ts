@@ -6,7 +6,7 @@
  *
  * A node may hold several (it was cut off and is back): the newest one carries what is new, the others what they have.
  * What the authority is told is told in order, at once when it changes and every HELD_BEAT_MS; after a failure
- * everything is told again. Tested in tunnel.test.ts.
+ * everything is told again. Tested in test/agent/tunnel.test.ts.
  */
 import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '#schemas/api.js';

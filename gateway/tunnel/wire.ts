@@ -2,7 +2,7 @@
  * A stream of a tunnel as what carries an SSH connection (ssh/wire.ts): bytes leave from the same slabs as those of
  * sockets, and a client that stops reading stops the node through the stream's window.
  *
- * Tested in tunnel.test.ts.
+ * Tested in test/agent/tunnel.test.ts.
  */
 import type { Mux, MuxStream } from '#runtime/tunnel/mux.js';
 import { Outbox } from '../ssh/outbox.js';

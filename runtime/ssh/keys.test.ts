@@ -7,7 +7,7 @@ import { StenoError } from '#schemas/errors.js';
 import { encodePublicKey, formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { PublicKey } from '#schemas/ssh/public-key.js';
 import { concatBytes, SshWriter } from '#schemas/ssh/wire.js';
-import { fingerprint, generateKey, isUserVerified, loadPrivateKey, verify } from './keys.js';
+import { fingerprint, generateKey, isUserVerified, loadPrivateKey, verify, verifyRepeated } from './keys.js';
 import { makeKeyFiles, sshKeygen, temporaryFolder, writePrivate } from './openssh-oracle.js';
 
 const folder = temporaryFolder();
@@ -56,6 +56,17 @@ describe.each(keyTypes)('a key of type %s %s', (type, bits) => {
       expect(verify(key.publicBlob.subarray(0, i), signature, data)).toBe(false);
     }
   });
+});
+
+it('what was verified once is remembered for these very bytes, and for no others', () => {
+  const [key, other] = [generateKey(), generateKey()];
+  const signature = key.sign(data);
+  for (let again = 0; again < 2; again++) {
+    expect(verifyRepeated(key.publicBlob, signature, data)).toBe(true);
+    expect(verifyRepeated(other.publicBlob, signature, data)).toBe(false);
+    expect(verifyRepeated(key.publicBlob, other.sign(data), data)).toBe(false);
+    expect(verifyRepeated(key.publicBlob, signature, Buffer.concat([data, Buffer.of(0)]))).toBe(false);
+  }
 });
 
 describe('RSA', () => {

@@ -65,7 +65,8 @@ export class NodeIndex<T> {
   add(selector: NodeSelector, needs: Expression['needs'], thing: T): void {
     const wanted = [
       ...Object.entries(selector).filter(([key]) => key !== '*').map(([label, value]) => ({ label, values: typeof value === 'string' ? [value] : value })),
-      ...needs,
+      // In a selector `name` is the node's name, in an expression a label as any other.
+      ...needs.filter(({ label }) => label !== 'name'),
     ];
     const narrow = wanted.filter(({ values }) => !values.includes('*')).sort((a, b) => a.values.length - b.values.length)[0];
     if (narrow !== undefined) {

@@ -40,7 +40,7 @@ test.each<[ExpressionSubject, string, boolean]>([
 
 describe('nothing else is understood, and the place is told', () => {
   test.each<[string, number]>([
-    ['', 0], ['labels.env', 0], ["labels.env = 'x'", 11], ["labels.env == 'x", 14], ["labels.env == 'x' labels", 18], ["user.__proto__ == 'x'", 0], ['user.constructor', 0],
+    ['', 0], ['labels.', 7], ['labels[', 7], ['user.traits.', 0], ["'a'.", 4], ["has(", 4], ['user.roles.exists(', 18], ['labels.env', 0], ["labels.env = 'x'", 11], ["labels.env == 'x", 14], ["labels.env == 'x' labels", 18], ["user.__proto__ == 'x'", 0], ['user.constructor', 0],
     ["session.user == 'x'", 0], ["globalThis == 'x'", 0], ["labels.env.matches('(a+)+$')", 11], ["labels.env.exists(t, true)", 11], ["user.traits.team.exists(t, user.traits.team.exists(s, s == t))", 44],
     ["user.traits.team.exists(labels, true)", 24], ['1 == 1', 0], ["'a' == ['a']", 7], ["labels == 'x'", 10], ["'a' in 'abc'", 7], ['!labels.env', 1], ["has(user.name)", 4], ["labels[env] == 'x'", 7],
     ["'a\\nb' == 'x'", 0], [`${'!'.repeat(40)}true`, 25], [`${'('.repeat(40)}true`, 24], ["labels.env == 'x' ".repeat(80), 1024], ["'a' == 'a' && ".repeat(60) + 'true', 588],

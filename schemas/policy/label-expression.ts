@@ -283,7 +283,7 @@ class Parser {
   }
 
   #isMember(): boolean {
-    const [first, second] = [this.#tokens[this.#next]!, this.#tokens[this.#next + 1]];
+    const [first, second] = [this.#peek(), this.#tokens[this.#next + 1]];
     return first.kind === 'sign' && ((first.text === '.' && second?.kind === 'name') || first.text === '[');
   }
 
@@ -345,8 +345,9 @@ class Parser {
     return made;
   }
 
+  /** The end comes again and again. */
   #peek(): Token {
-    return this.#tokens[this.#next]!;
+    return this.#tokens[this.#next] ?? this.#tokens.at(-1)!;
   }
 
   #take(sign: string): boolean {

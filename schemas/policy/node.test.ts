@@ -8,7 +8,7 @@ import type { Decision } from './node.js';
 import { matchesSelector } from './compiled.js';
 
 const role = (more: object): Role => roleSchema.parse({ kind: 'role', name: 'r', ...more });
-const web = { name: 'web-1', labels: { env: 'prod', os: 'linux', team: 'shop' } };
+const web = { name: 'web-1', labels: { env: 'prod', os: 'linux', team: 'shop', name: 'shop' } };
 const everywhere = { '*': '*' };
 const ann = (roles: readonly object[], traits: Traits = {}) => ({ user: 'ann', traits, roles: roles.map((one, i) => role({ name: `r${i}`, ...one })) });
 
@@ -42,6 +42,7 @@ describe('deciding', () => {
     ['the name counts as a label', [{ allow: { nodes: { name: 'web-1' }, logins: ['www'] } }], 'www', true],
     ['`*` with a value that is not `*` is nothing', [{ allow: { nodes: { '*': 'prod' }, logins: ['www'] } }], 'www', false],
     ['a label with the name of a built-in property is a label only', [{ allow: { nodes: { constructor: '*' }, logins: ['www'] } }], 'www', false],
+    ['a label called name, in an expression', [{ allow: { node_expression: "labels.name == 'shop'", logins: ['www'] } }], 'www', true],
     ['an expression alone', [{ allow: { node_expression: "labels.env in ['dev', 'prod']", logins: ['www'] } }], 'www', true],
     ['an expression on traits', [{ allow: { node_expression: 'user.traits.team.exists(t, t == labels.team)', logins: ['www'] } }], 'www', true],
     ['labels and an expression must both hold', [{ allow: { nodes: { env: 'prod' }, node_expression: "labels.os == 'bsd'", logins: ['www'] } }], 'www', false],

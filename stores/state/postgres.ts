@@ -55,7 +55,7 @@ export const CHANGE_CHANNEL = 'steno_changed';
 
 /** What another authority must hear of, by table; `columns` where an update of others says nothing new. The payload is the table. */
 const published: readonly { readonly table: keyof StateSchema; readonly columns?: readonly string[]; readonly inserts?: true }[] = [
-  { table: 'audit_outbox', inserts: true }, { table: 'roles' }, { table: 'locks' }, { table: 'trusted_clusters' }, { table: 'ca_keys' }, { table: 'ca_rotations' }, { table: 'nodes', columns: ['kind', 'address', 'host_keys', 'labels'] },
+  { table: 'audit_outbox', inserts: true }, { table: 'roles' }, { table: 'locks' }, { table: 'access_requests', columns: ['state'] }, { table: 'trusted_clusters' }, { table: 'ca_keys' }, { table: 'ca_rotations' }, { table: 'nodes', columns: ['kind', 'address', 'host_keys', 'labels'] },
 ];
 
 /**

@@ -2,7 +2,7 @@ import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import Database from 'better-sqlite3';
-import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler } from 'kysely';
+import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, SqliteDialect } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { columnTypes } from './dialect.js';
 import { migrateState, migrations } from './migrate.js';
@@ -68,6 +68,17 @@ describe('the state store', () => {
     await state.deleteFrom('users').where('name', '=', 'alice').execute();
     expect(await state.selectFrom('sign_in_links').selectAll().execute()).toEqual([]);
     await state.destroy();
+  });
+
+  test('CA keys of before there were generations become the first one', async () => {
+    const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
+    await migrateState(raw, 'sqlite', { '0001_tables': migrations['0001_tables']! });
+    await raw.insertInto('authorities').values({ name: 'ssh-user', phase: 'standby', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5 }).execute();
+    await migrateState(raw, 'sqlite');
+    expect(await raw.selectFrom('ca_keys').selectAll().execute()).toEqual([
+      { name: 'ssh-user', generation: 1, state: 'active', signer: 'sealed', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5, retired_at: null },
+    ]);
+    await raw.destroy();
   });
 
   test('a transaction that fails leaves nothing', async () => {

@@ -4,6 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AccessRequest } from '#schemas/access-request.js';
+import type { ReviewedHolding } from '#schemas/access-review.js';
 import type { SessionInfo } from '#schemas/api.js';
 import type { AuditRow } from '#schemas/rows.js';
 import { Steno, eventually } from './machine.js';
@@ -101,4 +102,16 @@ it('takes an answer of a webhook through the viewer, from whom the webhook names
   expect(await fresh.json<AccessRequest>('request', 'show', asked.id)).toMatchObject({ state: 'approved', reviews: [{ reviewer: 'lena', via: 'chat' }] });
   const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'webhook.answer'), (found) => found.length >= 5);
   expect(rows.map(({ actor, code }) => [actor, code])).toEqual(expect.arrayContaining([['chat/U0STRANGER', 'ACCESS_DENIED'], ['dan', 'SELF_REVIEW'], ['webhook/chat', 'CALLBACK_REFUSED']]));
+});
+
+it('reviews who holds what, when it was last used, and what was decided', async () => {
+  expect((await steno.ssh(target(), 'true')).status).toBe(0);
+  const rows = await eventually(() => steno.json<ReviewedHolding[]>('review'), (found) => found.some(({ user, sessions }) => user === steno.login && sessions > 0));
+  expect(rows.find(({ user }) => user === steno.login)).toMatchObject({ role: 'admin', unused: false, last_used: expect.any(Number), reach: [{ node: 'local' }], decision: null });
+  expect(rows.find(({ user }) => user === 'dan')).toMatchObject({ role: 'dev', reach: [], sessions: 0, last_used: null, unused: false });
+  const recorded = await steno.steno('review', 'record', '--decision', 'remove', '--user', 'dan', '--role', 'dev', '--reason', 'left the team, for good');
+  expect(recorded.stdout, recorded.stderr).toContain('remove dev of dan');
+  expect((await steno.steno('review', 'decisions', '--format', 'csv')).stdout).toMatch(new RegExp(`,${steno.login},remove,dan,dev,"left the team, for good"\\r\\n$`));
+  expect((await steno.steno('review', '--user', 'dan', '--format', 'csv')).stdout).toContain(`,remove,${steno.login},`);
+  expect((await lena.steno('review')).stderr).toContain('[ACCESS_DENIED]');
 });

@@ -43,7 +43,7 @@ describe('documents', () => {
 
   it('are edited; an edit from an older revision is refused and the text kept', async () => {
     await must(apply('kind: role\nname: shop\nmax_session_length: 8h\n'));
-    const edit = (editor: string) => steno.exec('env', [`EDITOR=${editor}`, process.execPath, bin, 'edit', 'role', 'shop']);
+    const edit = (editor: string) => steno.exec('env', [`TMPDIR=${steno.folder}`, `EDITOR=${editor}`, process.execPath, bin, 'edit', 'role', 'shop']);
     expect((await must(edit('sed -i s/8h/4h/'))).stdout).toBe('role shop updated (revision 1 to 2)\n');
     // While this editor is open, somebody else applies another.
     writeFileSync(path('other.yaml'), 'kind: role\nname: shop\nmax_session_length: 2h\n');

@@ -104,13 +104,20 @@ describe('rotation of every CA', () => {
     expect(new Set(rows.map(({ target }) => target))).toEqual(new Set(['ssh-user', 'ssh-host', 'recording', 'x509-user', 'x509-service']));
   });
 
-  it('draws where each CA is', async () => {
+  it('draws where each CA is, also after a crash, and goes back', async () => {
     await must('ca', 'rotate', 'ssh-host', '--phase', 'init');
     const status = await must('ca', 'status');
     expect(status).toContain('● init ─── ○ update-clients ─── ○ update-servers ─── ○ standby');
     expect(status).toContain('next: steno ca rotate ssh-host --phase update-clients');
+    // In the middle of it the authority is killed: it takes the rotation up where it was.
+    const pid = steno.run.processes['authority']!;
+    process.kill(pid, 'SIGKILL');
+    await eventually(() => Promise.resolve(steno.run.processes['authority']), (now) => now !== undefined && now !== pid);
+    const [after] = (await eventually(() => steno.steno('ca', 'status', '--json'), ({ status: code }) => code === 0)).stdout.match(/"phase": "init"/g) ?? [];
+    expect(after).toBeDefined();
+    await into('local');
     await must('ca', 'rotate', 'ssh-host', '--phase', 'rollback');
     await must('ca', 'rotate', 'ssh-host', '--phase', 'standby');
     await into('local');
-  });
+  }, 120_000);
 });

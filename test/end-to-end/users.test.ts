@@ -132,7 +132,7 @@ describe('an invited user', () => {
     await page.goto('about:blank');
     await page.goto(link);
     await page.click('text=A passkey');
-    await page.waitForSelector('.codes');
+    await page.waitForSelector('.top');
     expect(await steno.json<UserInfo>('users', 'show', 'bob')).toMatchObject({ password: false, devices: [{ kind: 'passkey' }] });
   });
 

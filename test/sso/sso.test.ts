@@ -151,6 +151,7 @@ describe('an answer', () => {
   test('that nobody asked for is refused', async () => {
     const answer = await fetch(`${web}/api/login/callback/adfs`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ SAMLResponse: 'PGEvPg==' }) });
     expect(answer.headers.get('location')).toBe('/sign-in?refused=LOGIN_ATTEMPT_OVER');
+    expect(await eventually(lastFailure, (row) => row?.code === 'LOGIN_ATTEMPT_OVER')).toMatchObject({ target: 'adfs' });
   });
 
   test('that nobody asked for begins a login where the connector wants that, and is not believed', async () => {

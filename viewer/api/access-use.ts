@@ -9,7 +9,7 @@ const MAX_ROWS = 100_000;
 
 /** Throws ACCESS_DENIED, or QUERY_TOO_HEAVY where there is more than one answer can hold. */
 export async function accessUse(events: EventStore, viewer: Viewer, _query: object): Promise<readonly AccessUse[]> {
-  requireReading(viewer, 'audit');
+  requireReading(viewer, 'access');
   const { rows, truncated } = await events.readOnlySql(
     'SELECT user, node, login, toUnixTimestamp64Milli(max(started_at)), count() FROM sessions GROUP BY user, node, login ORDER BY user, node, login',
     { maxRows: MAX_ROWS, maxSeconds: 30 },

@@ -100,18 +100,17 @@ describe('rules on sessions', () => {
     expect(hits.status === 200 ? [...new Set((JSON.parse(hits.text) as SearchResult).hits.map(({ user }) => user))].sort() : null).toEqual(found);
   });
 
-  test('following live takes a right of its own', async () => {
+  test('following live takes a right of its own, and ends when that is taken away', async () => {
     stand.role('watcher', rule(['list', 'view']));
-    const follow = async (cookie: string): Promise<number> => {
-      const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${theirs.id}/live`, { headers: { cookie, origin: stand.url } });
-      return new Promise((resolve) => socket.on('error', () => undefined).on('unexpected-response', (_request, response) => resolve(response.statusCode!)).on('open', () => {
-        socket.terminate();
-        resolve(101);
-      }));
-    };
-    expect(await follow(stand.signIn('alice', 'watcher'))).toBe(403);
+    const refused = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${theirs.id}/live`, { headers: { cookie: stand.signIn('alice', 'watcher'), origin: stand.url } });
+    expect(await new Promise((resolve) => refused.on('error', () => undefined).on('unexpected-response', (_request, response) => resolve(response.statusCode)))).toBe(403);
     stand.role('follower', rule(['list', 'follow']));
-    expect(await follow(stand.signIn('alice', 'follower'))).toBe(101);
+    const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${theirs.id}/live`, { headers: { cookie: stand.signIn('alice', 'follower'), origin: stand.url } });
+    const closed = new Promise<number>((resolve) => socket.on('close', resolve));
+    await new Promise((resolve) => socket.on('open', resolve));
+    // Taken away while they look.
+    stand.role('follower', rule(['list', 'view']));
+    expect(await closed).toBe(4401);
   });
 
   test('what is opened, exported or refused is told, views once', async () => {

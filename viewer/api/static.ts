@@ -44,7 +44,7 @@ export async function loadPage(root: string): Promise<ReadonlyMap<string, Static
   return files;
 }
 
-const views = /^\/(sign-in|account|invitation|confirm|login\/device|sessions(\/[0-9a-z]{1,64})?|search|audit)?$/;
+const views = /^\/(sign-in|account|invitation|confirm|login\/device|sessions(\/[0-9a-z]{1,64})?|search|requests|audit)?$/;
 
 export function findFile(files: ReadonlyMap<string, StaticFile>, path: string): StaticFile | undefined {
   return files.get(views.test(path) ? '/index.html' : path);

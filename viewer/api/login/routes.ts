@@ -46,7 +46,8 @@ export interface LoginRouteDeps {
 const MAX_BODY = 48 * 1024;
 /** A signed SAML response, as a form. */
 const MAX_FORM = 256 * 1024;
-const PER_MINUTE = { address: 60, all: 600 };
+/** Logins and what belongs to them; and how often commands that wait for an approval may ask. */
+const PER_MINUTE = { address: 60, all: 600, polls: 600 };
 const BINDING = 'steno_login';
 const BINDING_PATH = '/api/login/callback';
 const BINDING_S = 600;
@@ -58,6 +59,7 @@ const fields = z.record(z.string().max(64), z.string().max(200_000));
 export function loginRoutes(app: FastifyInstance, { authority, identities, addresses, clientAddress, clock }: LoginRouteDeps): void {
   const perAddress = new Limiter(PER_MINUTE.address, 60_000);
   const altogether = new Limiter(PER_MINUTE.all, 60_000);
+  const polls = new Limiter(PER_MINUTE.polls, 60_000);
   const call = (request: FastifyRequest, method: RelayedCall['method'], target: string, body?: unknown, session?: string): Promise<unknown> =>
     authority.relay({ method, target, client: clientAddress(request), ...(body === undefined ? {} : { body }), ...(session === undefined ? {} : { session }) });
   const limited = (request: FastifyRequest): void => {
@@ -141,6 +143,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     return { ...begun, verification_uri: `${web}/login/device`, verification_uri_complete: `${web}/login/device?code=${begun.user_code}${more}` };
   });
   app.post('/api/login/device/token', async (request) => {
+    polls.take(clientAddress(request), clock());
     const answer = (await call(request, 'POST', '/v1/login/device/token', json(request))) as DeviceLoginAnswer;
     return answer.state === 'approved' ? { ...answer, addresses: addresses() } : answer;
   });

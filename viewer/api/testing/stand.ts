@@ -83,7 +83,7 @@ export interface Stand extends Stores {
   readonly signIn: (user: string, view: string) => string;
   /** A one-time token. */
   readonly link: (user: string, view: string) => string;
-  /** From now on, who signs in with this word holds this role. */
+  /** From now on, who signed in with this word holds this role. */
   readonly role: (word: string, role: object) => void;
   readonly nodes: NodeRecord[];
   /** What the authority was told. */
@@ -103,6 +103,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
   const over = new Set<string>();
   const roles = new Map<string, Role>();
   const disclosures: Disclosure[] = [];
+  const watching = new Set<() => void>();
   const nodes: NodeRecord[] = [];
   const identity = (text: string, kind: string) => {
     const [found, user, view] = text.split('.');
@@ -126,7 +127,10 @@ export async function openStand(webRoot?: string): Promise<Stand> {
         signOut: async (text) => {
           over.add(text);
         },
-        onChange: () => () => undefined,
+        onChange(callback) {
+          watching.add(callback);
+          return () => watching.delete(callback);
+        },
         relay: async ({ target, body }) => {
           if (target === '/v1/disclosures') return void disclosures.push(disclosureSchema.parse(body));
           if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
@@ -147,7 +151,10 @@ export async function openStand(webRoot?: string): Promise<Stand> {
   return {
     objects, events, zstd, recorder: makeRecorder(), folder, live, url: `http://${running.addresses['web']}`,
     nodes, disclosures,
-    role: (word, role) => void roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role })),
+    role(word, role) {
+      roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role }));
+      for (const told of watching) told();
+    },
     signIn: (user, view) => `steno_session=${token(user, view, 'web')}`,
     link: (user, view) => token(user, view, 'link'),
     async close() {

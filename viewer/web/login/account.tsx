@@ -93,20 +93,24 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
             </div>
           </section>
           <section className="facts">
-            <h2>Password and recovery codes</h2>
+            <h2>{account.password ? 'Password and recovery codes' : 'Password'}</h2>
             <p>
-              {account.password ? 'You have a password.' : 'You have no password.'} {account.recovery_codes_left} recovery {account.recovery_codes_left === 1 ? 'code is' : 'codes are'} left.
+              {account.password
+                ? `You have a password, and ${account.recovery_codes_left} recovery ${account.recovery_codes_left === 1 ? 'code' : 'codes'}.`
+                : 'You have no password. Add a second passkey: if you lose the only one, an administrator has to invite you anew.'}
             </p>
             <div className="row-actions">
               <button type="button" className="secondary" disabled={busy} onClick={() => begin(() => setDoing({ kind: 'password' }))}>
                 {account.password ? 'Change the password' : 'Set a password'}
               </button>
-              <button
-                type="button" className="secondary" disabled={busy}
-                onClick={() => begin(() => run(async () => setDoing({ kind: 'codes', codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes })))}
-              >
-                New recovery codes
-              </button>
+              {account.password && (
+                <button
+                  type="button" className="secondary" disabled={busy}
+                  onClick={() => begin(() => run(async () => setDoing({ kind: 'codes', codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes })))}
+                >
+                  New recovery codes
+                </button>
+              )}
             </div>
           </section>
         </>

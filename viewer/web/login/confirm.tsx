@@ -51,6 +51,14 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
       await post('/api/confirm/decision', { token: given, approve, ...proof });
       setDone(approve ? 'approved' : 'denied');
     });
+  const withPasskey = (): void =>
+    run(async () => {
+      const response = await usePasskey();
+      await post('/api/confirm/decision', { token: given, approve: true, response });
+      setDone('approved');
+    });
+  const passkey = facts.passkey && methods.passkeys && passkeysWorkHere(methods.origin);
+  const byForm = facts.totp || facts.by === 'sign-in';
   return (
     <Card>
       <h1>Start this session?</h1>
@@ -77,19 +85,25 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
         </>
       ) : (
         <Form failure={failure} onSubmit={() => decide(true, facts.by === 'sign-in' ? {} : { code: code.trim() })}>
-          {facts.passkey && methods.passkeys && passkeysWorkHere(methods.origin) && (
-            <button type="button" className="way" disabled={busy} onClick={() => run(async () => { const response = await usePasskey(); await post('/api/confirm/decision', { token: given, approve: true, response }); setDone('approved'); })}>
+          {passkey && byForm && (
+            <button type="button" className="way" disabled={busy} onClick={withPasskey}>
               Confirm with a passkey
             </button>
           )}
+          {!passkey && !byForm && <p className="notice">Passkeys of yours do not work at this address. Open {methods.origin}.</p>}
           {facts.totp && <Field label="Code of your authenticator app" name="code" autoComplete="one-time-code" inputMode="numeric" required minLength={6} maxLength={8} value={code} onChange={(event) => setCode(event.target.value)} />}
           <div className="two">
             <button type="button" className="secondary" disabled={busy} onClick={() => decide(false, {})}>
               Deny
             </button>
-            {(facts.totp || facts.by === 'sign-in') && (
+            {byForm && (
               <button type="submit" className="primary" disabled={busy}>
                 Confirm
+              </button>
+            )}
+            {passkey && !byForm && (
+              <button type="button" className="primary" disabled={busy} onClick={withPasskey}>
+                Confirm with a passkey
               </button>
             )}
           </div>

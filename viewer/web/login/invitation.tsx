@@ -42,7 +42,8 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
   const accept = async (body: Readonly<Record<string, unknown>>): Promise<void> => {
     const { me, recovery_codes: codes } = await post<{ me: Me; recovery_codes: readonly string[] }>('/api/invitation/accept', { token: given, ...body });
     token = null;
-    setStep({ kind: 'codes', me, codes });
+    if (codes.length === 0) onSignedIn(me);
+    else setStep({ kind: 'codes', me, codes });
   };
   const passkey = (): void => run(async () => accept({ device: { kind: 'passkey', label: 'Passkey', response: await makePasskey('/api/invitation/passkey', { token: given }) } }));
 
