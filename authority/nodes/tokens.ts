@@ -3,11 +3,12 @@
  *
  * Tested in nodes.test.ts.
  */
-import { X509Certificate, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { X509Certificate, createPrivateKey, randomBytes } from 'node:crypto';
 import type { JoinTokenCreated, JoinTokenInfo } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatJoinToken } from '#schemas/join.js';
 import { certificatesIn, pinOf } from '#runtime/joining.js';
+import { generateKeyPem } from '#runtime/ssh/keys.js';
 import { auditRow } from '../audit.js';
 import type { Caller } from '../audit.js';
 import type { Records } from '../records.js';
@@ -39,10 +40,9 @@ export class Tokens {
 
   async create(caller: Caller, wish: TokenWish): Promise<JoinTokenCreated> {
     const now = this.#clock();
-    const { privateKey, publicKey } = generateKeyPairSync('ed25519');
     const id = [...randomBytes(12)].map((byte) => alphabet[byte % 32]).join('');
-    const seed = (privateKey.export({ format: 'jwk' }) as { d: string }).d;
-    const raw = Buffer.from((publicKey.export({ format: 'jwk' }) as { x: string }).x, 'base64url').toString('base64');
+    const { d: seed, x: point } = createPrivateKey(generateKeyPem('ed25519')).export({ format: 'jwk' }) as { readonly d: string; readonly x: string };
+    const raw = Buffer.from(point, 'base64url').toString('base64');
     const record = { id, labels: wish.labels, node_labels: wish.node_labels, uses_left: wish.uses, created_by: caller.actor, created_at: now, expires_at: now + wish.ttl_ms };
     const row = auditRow(now, caller, { event: 'token.create', target: id, data: { uses: wish.uses, expires_at: record.expires_at, labels: wish.labels, node_labels: wish.node_labels } });
     await this.#records.act([row], async (tx) => {
