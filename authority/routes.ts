@@ -140,7 +140,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       await records.act([auditRow(clock(), caller, { event: 'node.delete', target: node, node })], (tx) => deleteNode(tx, node));
       return changed(undefined);
     }),
-    route('GET /v1/locks', ['lock:list', 'service'], 'lock.list', noBody, () => records.locks(clock())),
+    route('GET /v1/locks', ['lock:list', 'gateway', 'viewer'], 'lock.list', noBody, () => records.locks(clock())),
     route('PUT /v1/locks/:name', ['lock:create'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.

@@ -32,7 +32,7 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
   };
   return [
     // Who may not list roles sees those they hold.
-    route('GET /v1/roles', ['user', 'service'], 'role.list', noBody, async ({ principal }) => {
+    route('GET /v1/roles', ['user', 'gateway', 'viewer'], 'role.list', noBody, async ({ principal }) => {
       const all = await records.roles();
       return principal.kind !== 'user' || may(principal, 'list') ? all : all.filter((role) => holds(principal, role.name));
     }),
