@@ -142,7 +142,7 @@ describe('connections that are closed:', () => {
     const foreign = await (await ServiceAuthority.create()).certify('gateway/gw-1');
     expect(await open(`wss://${address}/uplink`, viewer)).toMatch('403');
     expect(await open(`wss://${address}/live?session=${'0'.repeat(26)}&after=0`, tls)).toMatch('403');
-    expect(await open(`wss://${address}/uplink`, agent)).toMatch('403');
+    expect(await open(`wss://${address}/live?session=${'0'.repeat(26)}&after=0`, agent)).toMatch('403');
     expect(await open(`wss://${address}/live?session=x&after=0`, viewer)).toMatch('400');
     expect(await open(`wss://${address}/uplink`, { ca: tls.ca })).not.toBe('open');
     expect(await open(`wss://${address}/uplink`, { ...foreign, ca: tls.ca })).not.toBe('open');
