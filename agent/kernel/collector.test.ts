@@ -57,7 +57,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
   it('under flood counts in one row what a thread repeats, and leaves nothing out', async () => {
     const probe = new Probe(64 << 20);
     try {
-      const opens = Math.ceil((1.5 * FLOOD_BYTES) / 100);
+      const opens = Math.ceil((3 * FLOOD_BYTES) / 100);
       const { seen, counters, gaps } = await probe.run('perl', ['-e', `for (1..${opens}) { open(F, "/etc/hostname"); close(F) }`], { asleep: true });
       expect(gaps).toEqual([]);
       const rows = seen.filter(({ kind }) => kind !== 'kernel');
