@@ -44,9 +44,32 @@ export async function commitPart(parts: CommitParts, commit: Commit): Promise<vo
   const { objects, objectRetry } = parts;
   const { certificate, stopped } = commit;
   await commit.rows;
-  await objectRetry.run(() => objects.put(certificateKey(certificateId(certificate.fingerprint)), certificate.blob, { ifAbsent: true }), stopped);
+  await putCertificate(parts, certificate, stopped);
   await objectRetry.run(() => objects.put(commit.key, commit.object, { ifAbsent: true }), stopped);
   await commitSession(parts, commit.row);
+}
+
+/** Certificates that this process has put, or is putting, by fingerprint. */
+const certificates = new WeakMap<ObjectStore, Map<string, Promise<void>>>();
+const MAX_CERTIFICATES = 1000;
+
+/** Once, not for every part; and one at a time, since a store that is no S3 to the letter may show half of an object to a second writer. */
+async function putCertificate({ objects, objectRetry }: CommitParts, { fingerprint, blob }: Commit['certificate'], stopped: () => boolean): Promise<void> {
+  const known = certificates.get(objects) ?? new Map<string, Promise<void>>();
+  certificates.set(objects, known);
+  for (let other = known.get(fingerprint); other !== undefined; other = known.get(fingerprint)) {
+    // Who was putting it may have stopped.
+    if (await other.then(() => true, () => false)) return;
+  }
+  if (known.size >= MAX_CERTIFICATES) known.clear();
+  const put = objectRetry.run(() => objects.put(certificateKey(certificateId(fingerprint)), blob, { ifAbsent: true }), stopped);
+  known.set(fingerprint, put);
+  try {
+    await put;
+  } catch (error) {
+    known.delete(fingerprint);
+    throw error;
+  }
 }
 
 /** Step 3, which recovery and sealing take as well. */

@@ -46,8 +46,8 @@ const steps: readonly { readonly name: string; readonly store: Store; readonly o
   { name: 'later insert', store: 'events', operation: 'insert', call: 4 },
   { name: 'certificate put', store: 'objects', operation: 'put', call: 1 },
   { name: 'first part put', store: 'objects', operation: 'put', call: 2 },
-  { name: 'second part put', store: 'objects', operation: 'put', call: 4 },
-  { name: 'last part put', store: 'objects', operation: 'put', call: 6 },
+  { name: 'second part put', store: 'objects', operation: 'put', call: 3 },
+  { name: 'last part put', store: 'objects', operation: 'put', call: 4 },
 ];
 const modes: readonly Mode[] = ['fail-before', 'fail-after', 'crash-before', 'crash-after'];
 
