@@ -241,6 +241,7 @@ function nodeOf(row: Row<'nodes'> & { readonly key_hash: string | null }): NodeR
   };
 }
 
-function* chunks<T>(items: readonly T[]): Generator<T[]> {
+/** Parts of at most `ROWS_PER_INSERT`. */
+export function* chunks<T>(items: readonly T[]): Generator<T[]> {
   for (let i = 0; i < items.length; i += ROWS_PER_INSERT) yield items.slice(i, i + ROWS_PER_INSERT);
 }

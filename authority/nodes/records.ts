@@ -3,34 +3,23 @@
  *
  * Tested in nodes.test.ts.
  */
+import type { JoinTokenInfo } from '#schemas/api.js';
 import type { SshMode } from '#schemas/join.js';
 import type { Row } from '#stores/state/schema.js';
+import { chunks } from '../records.js';
 import type { Tx } from '../records.js';
 
-/** Rows of one statement: below the limit of bound variables of every engine. */
-const CHUNK = 200;
-
-export interface TokenRecord {
-  readonly id: string;
-  readonly labels: Readonly<Record<string, string>>;
-  readonly node_labels: readonly string[];
-  readonly uses_left: number;
-  readonly created_by: string;
-  readonly created_at: number;
-  readonly expires_at: number;
-}
-
-export async function insertToken(tx: Tx, token: TokenRecord, publicKey: string): Promise<void> {
+export async function insertToken(tx: Tx, token: JoinTokenInfo, publicKey: string): Promise<void> {
   await tx.insertInto('join_tokens').values({ ...token, public_key: publicKey, labels: JSON.stringify(token.labels), node_labels: JSON.stringify(token.node_labels) }).execute();
 }
 
 /** Those that still count. */
-export async function liveTokens(tx: Tx, now: number): Promise<readonly TokenRecord[]> {
+export async function liveTokens(tx: Tx, now: number): Promise<readonly JoinTokenInfo[]> {
   const rows = await tx.selectFrom('join_tokens').selectAll().where('expires_at', '>', now).where('uses_left', '>', 0).orderBy('created_at').execute();
   return rows.map(tokenOf);
 }
 
-export async function tokenNamed(tx: Tx, id: string): Promise<(TokenRecord & { readonly publicKey: string }) | undefined> {
+export async function tokenNamed(tx: Tx, id: string): Promise<(JoinTokenInfo & { readonly publicKey: string }) | undefined> {
   const row = await tx.selectFrom('join_tokens').selectAll().where('id', '=', id).executeTakeFirst();
   return row === undefined ? undefined : { ...tokenOf(row), publicKey: row.public_key };
 }
@@ -155,11 +144,7 @@ export async function gatewayAddresses(tx: Tx, after: number): Promise<readonly 
   return rows.map(({ address }) => address);
 }
 
-function tokenOf(row: Row<'join_tokens'>): TokenRecord {
+function tokenOf(row: Row<'join_tokens'>): JoinTokenInfo {
   const { id, uses_left, created_by, created_at, expires_at } = row;
   return { id, labels: JSON.parse(row.labels) as Record<string, string>, node_labels: JSON.parse(row.node_labels) as string[], uses_left, created_by, created_at, expires_at };
-}
-
-function* chunks<T>(items: readonly T[]): Generator<T[]> {
-  for (let i = 0; i < items.length; i += CHUNK) yield items.slice(i, i + CHUNK);
 }
