@@ -143,7 +143,10 @@ os.system("true")
     const kindsOf = async (classes: Parameters<Probe['sh']>[1]): Promise<ReadonlySet<string>> => new Set((await probe.sh(script, classes)).seen.map(({ kind }) => kind));
     expect(await kindsOf({ classes: ['exec'] })).toEqual(new Set(['kernel', 'fork', 'exec', 'exit']));
     expect(await kindsOf({ classes: ['file'] })).toEqual(new Set(['kernel', 'file']));
-    expect(await kindsOf({ classes: ['network'] })).toEqual(new Set(['kernel', 'send']));
+    // A C library that asks a name service daemon makes connections of its own.
+    const network = await kindsOf({ classes: ['network'] });
+    expect(network).toContain('send');
+    expect([...network].filter((kind) => !['kernel', 'connect', 'send'].includes(kind))).toEqual([]);
     expect(await kindsOf({ classes: ['dns'] })).toEqual(new Set(['kernel']));
   });
 
