@@ -36,6 +36,7 @@
  *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
  *   POST /v1/host-certificate {public_key, name} → {certificate}   (administer, a gateway, or the node itself)
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
+ *   POST /v1/session-places PlaceRequest, PUT PlaceReport   gateway → {known}
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   GET  /v1/users UserInfo[], POST {name, roles, traits} → Invitation; GET, PUT, DELETE /v1/users/:name; POST …/disable, /enable, /reset
