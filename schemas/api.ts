@@ -28,7 +28,7 @@
  *   POST /v1/requests NewAccessRequest   signed, or a viewer for a web session → AccessRequest   GET → RequestView[]
  *   GET  /v1/requests/:id                RequestView   POST /v1/requests/:id/review {decision, reason}   POST …/cancel {reason}
  *   GET  /v1/request-options             RequestOptions
- *   POST /v1/request-certificate {public_key, requests}   signed → LoginResult
+ *   POST /v1/request-certificate {public_key, tls_key?, requests}   signed → LoginResult
  *   GET  /v1/webhooks                    Webhook[]          PUT, DELETE /v1/webhooks/:name   (administer)
  *   POST /v1/webhooks/:name/answer       viewer: an answer as it came
  *   POST /v1/renew RenewalRequest        service → Enrolment
