@@ -19,7 +19,7 @@ import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
+import { assertAdmitted, assertConfirmable, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
 import type { Authority } from './authority.js';
 import { dial } from './dial.js';
 import type { OpenTunnel } from './dial.js';
@@ -210,6 +210,7 @@ export class Guest {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
       const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
+      assertConfirmable(admitted.identity, decision);
       this.#place = this.#deps.places.take(admitted.identity.user, decision.limits.maxSessions);
       if (this.#place.granted !== undefined) await this.#place.granted;
       // Who left meanwhile needs no certificate for the node.

@@ -54,6 +54,30 @@ describe('two clusters', () => {
     expect(here).toMatchObject({ user: home.login, node: 'local.away' });
   });
 
+  it('a second factor for each session is asked for at home, where the user has one, and refused with the reason over there', async () => {
+    const role = (steno: Steno, mfa: boolean): Promise<Result> => {
+      const file = join(steno.folder, 'admin.yaml');
+      writeFileSync(file, `kind: role\nname: admin\nadminister: true\nview: all\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root, "{user}"]\nrequire_session_mfa: ${mfa}\n`);
+      return steno.steno('apply', '-f', file);
+    };
+    expect((await role(away, true)).status).toBe(0);
+    const refused = await eventually(() => onAway('true'), ({ status }) => status !== 0);
+    expect(refused.stdout + refused.stderr).toContain('[CLUSTER_NO_MFA]');
+    expect(refused.stdout + refused.stderr).not.toContain('/confirm#');
+    const rows = await eventually(() => away.json<AuditRow[]>('audit', '--event', 'session.refused'), (found) => found.some(({ code }) => code === 'CLUSTER_NO_MFA'));
+    expect(rows.find(({ code }) => code === 'CLUSTER_NO_MFA')).toMatchObject({ actor: `${home.login}_at_home`, outcome: 'failure' });
+    expect((await role(away, false)).status).toBe(0);
+    await eventually(() => onAway('true'), ({ status }) => status === 0);
+
+    expect((await role(home, true)).status).toBe(0);
+    const asked = home.terminal('ssh', onAwayArgs());
+    await asked.until(/\/confirm#/);
+    asked.kill();
+    await asked.ended;
+    expect((await role(home, false)).status).toBe(0);
+    await eventually(() => onAway('true'), ({ status }) => status === 0);
+  });
+
   it('trust one way only where only one way was said', async () => {
     const { status } = await away.ssh(`${away.login}@local.home.steno`, 'true');
     expect(status).toBe(255);
