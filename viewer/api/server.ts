@@ -79,7 +79,17 @@ const sessionPath = '/api/sessions/:id';
 /** For a whole request to arrive, which is at most 4 KiB of body. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<Running> {
+export interface ViewerRoute {
+  readonly method: string;
+  readonly path: string;
+}
+
+export interface RunningViewer extends Running {
+  /** What it answers. */
+  readonly routes: readonly ViewerRoute[];
+}
+
+export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<RunningViewer> {
   const { objects, events, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
@@ -87,7 +97,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const factsOf = (request: IncomingMessage): IncomingFacts => requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
   const access = new Access(deps.nodes);
   const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
-  const sessions = new Sessions(events, access, new Disclosures(deps.authority, clock), clock);
+  const disclosures = new Disclosures(deps.authority, clock);
+  const sessions = new Sessions(events, access, disclosures, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
@@ -104,6 +115,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     // Strangers that say nothing or too slowly are gone within twelve seconds; answers and sockets take what they take.
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
     trustProxy: false, exposeHeadRoutes: false,
+  });
+  const routes: ViewerRoute[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) routes.push({ method: each, path: url });
   });
   // Only JSON is understood, so no form of another site can be posted here.
   app.removeContentTypeParser('text/plain');
@@ -158,7 +173,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return meOf(await identify(request));
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
-  app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));
+  app.get('/api/search', async (request) => {
+    const [viewer, query] = [await identify(request), parseInput(searchQuery, request.query)];
+    return disclosures.ofSearch(viewer, factsOf(request.raw).sourceAddress, query, () => search({ events, access, sessions }, viewer, query));
+  });
   app.get('/api/audit', async (request) => {
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
@@ -258,6 +276,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   hosts = ownHosts(host, actual, [...(config.hosts ?? []), ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host])]);
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
+    routes,
     async close() {
       stopWatching();
       relay.close();
