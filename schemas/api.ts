@@ -34,7 +34,7 @@
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
  *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
- *   POST /v1/host-certificate {public_key, name} → {certificate}   (administer, a gateway, or the node itself)
+ *   POST /v1/host-certificate {public_key, name, ttl?} → {certificate}   (administer, node:update, a gateway, or the node itself)
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
  *   POST /v1/session-places PlaceRequest, PUT PlaceReport   gateway → {known}
  *   POST /v1/sign-in {token}             viewer → WebIdentity
