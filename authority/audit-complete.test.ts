@@ -164,7 +164,7 @@ const kept: ReadonlySet<string> = new Set(['PUT /v1/session-places']);
 /** Asked with a body, and nothing is done: the act is the call that follows. */
 const questions: ReadonlySet<string> = new Set([
   'POST /v1/invitation', 'POST /v1/invitation/totp', 'POST /v1/invitation/passkey', 'POST /v1/account/totp', 'POST /v1/account/passkey', 'POST /v1/login/passkey-options', 'POST /v1/login/connectors/:name', 'POST /v1/login/parked/:name',
-  'POST /v1/login/device/facts', 'POST /v1/access/check', 'POST /v1/invitation/password', 'POST /v1/session-confirmations/state', 'POST /v1/confirm/facts', 'POST /v1/nodes/challenge',
+  'POST /v1/login/device/facts', 'POST /v1/access/check', 'POST /v1/invitation/password', 'POST /v1/session-confirmations/state', 'POST /v1/confirm/facts', 'POST /v1/nodes/challenge', 'POST /v1/cluster-nodes',
 ]);
 
 describe('what is done leaves a row', () => {

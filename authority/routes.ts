@@ -24,6 +24,7 @@ import {
 } from './ca/certificates.js';
 import type { CertificateShape } from './ca/certificates.js';
 import { clusterRoutes } from './clusters/cluster-routes.js';
+import { FarNodes } from './clusters/far-nodes.js';
 import type { Clusters } from './clusters/clusters.js';
 import { caRoutes } from './ca/ca-routes.js';
 import type { CaRouteParts } from './ca/ca-routes.js';
@@ -95,7 +96,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
-    ...clusterRoutes(parts.clusters, directory),
+    ...clusterRoutes(parts.clusters, directory, new FarNodes(parts)),
     ...roleRoutes(parts),
     ...disclosureRoutes(parts),
     ...parts.more,

@@ -45,6 +45,7 @@
  *   …    /v1/login/…, /v1/invitation/…, /v1/account/…, /v1/confirm/…, /v1/bots/join   viewer, for whom `x-steno-client` names
  *   WS   /v1/watch                       Snapshot on every change, to services
  *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
+ *   GET  /v1/cluster-nodes              ClusterNodes[] of the caller; POST signed question → signed answer (viewer, for another cluster)
  *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
  *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
@@ -522,6 +523,15 @@ export interface WebIdentity {
 export interface NodeStatus extends NodeRecord {
   readonly state: 'live' | 'gone' | 'agentless';
   readonly since: number | null;
+}
+
+/** What another cluster says of its nodes, as `GET /v1/cluster-nodes` lists it. */
+export interface ClusterNodes {
+  readonly cluster: string;
+  /** As they are called here: `NODE.CLUSTER`. */
+  readonly nodes: readonly { readonly name: string; readonly state: NodeStatus['state']; readonly labels: Readonly<Record<string, string>> }[];
+  /** Why it could not be asked; null when it could. */
+  readonly unreachable: string | null;
 }
 
 export interface JoinTokenInfo {

@@ -45,6 +45,9 @@ describe('two clusters', () => {
 
   it('that trust each other let users through both gateways, and both record', async () => {
     expect(await trust(home, away)).toMatchObject({ status: 0 });
+    // Trusted by one side only, the other tells of no nodes: one line, and the list all the same.
+    const { status: listed, stdout: own, stderr: told } = await home.steno('nodes');
+    expect({ listed, own: own.includes('local'), told: told.trim().split('\n') }).toEqual({ listed: 0, own: true, told: [expect.stringContaining('The nodes of away cannot be listed now')] });
     expect(await trust(away, home, '--no-reach', '--map', 'admin=admin')).toMatchObject({ status: 0 });
     const answer = await eventually(() => onAway('echo over-there'), ({ status }) => status === 0);
     expect(answer.stdout).toBe('over-there\n');
@@ -53,6 +56,14 @@ describe('two clusters', () => {
     const [here] = await eventually(() => home.json<SessionRow[]>('sessions', '--node', 'local.away'), (rows) => rows.length > 0);
     expect(here).toMatchObject({ user: home.login, node: 'local.away' });
   });
+
+  it('list the nodes of the other that the user may reach there, beside their own', async () => {
+    const nodes = await eventually(() => home.json<{ name: string; cluster: string | null; state: string }[]>('nodes'), (found) => found.some(({ cluster, state }) => cluster === 'away' && state === 'live'), 60_000);
+    expect(nodes).toMatchObject([{ name: 'local', cluster: null, state: 'live' }, { name: 'local.away', cluster: 'away', state: 'live' }]);
+    expect((await home.steno('nodes')).stdout).toMatch(/NAME +STATE +CLUSTER[^]*local\.away +live +away/);
+    // Trust goes one way.
+    expect((await away.json<{ cluster: string | null }[]>('nodes')).map(({ cluster }) => cluster)).toEqual([null]);
+  }, 90_000);
 
   it('a second factor for each session is asked for at home, where the user has one, and refused with the reason over there', async () => {
     const role = (steno: Steno, mfa: boolean): Promise<Result> => {

@@ -124,6 +124,7 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/search': {
     done: ['recording.search', () => send('GET', '/api/search?q=line', { session: ann.session })], refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
   },
+  'POST /cluster/nodes': { done: 'authority/clusters/far-nodes.test.ts', refused: ['cluster.nodes', () => post('/cluster/nodes', { statement: '{}', signatures: ['none'] })] },
   'POST /api/sign-in': { done: ['web_session.start', async () => post('/api/sign-in', { token: await signInLink() })], refused: ['web_session.start', () => post('/api/sign-in', { token: NOBODY })] },
   'POST /api/login/local': {
     done: ['user.login', () => post('/api/login/local', { user: 'pat', password: PASSWORD, code: pat.recovery[0]! })], refused: ['user.login', () => post('/api/login/local', { user: 'pat', password: 'no', code: '000000' })],

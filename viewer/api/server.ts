@@ -75,6 +75,10 @@ const EXPORTS_AT_A_TIME = 8;
 /** Session time in ms of the line before the segment, as in the index it belongs to. */
 const SEGMENT_START = 'x-steno-segment-start';
 const sessionPath = '/api/sessions/:id';
+const CLUSTER_NODES_PATH = '/cluster/nodes';
+/** A user and their roles, in JSON in JSON, with signatures. */
+const MAX_QUESTION = 128 * 1024;
+const QUESTIONS_PER_MINUTE = 1_200;
 
 /** For a whole request to arrive, which is at most 4 KiB of body. */
 const REQUEST_TIMEOUT_MS = 10_000;
@@ -102,6 +106,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
+  const questions = new Limiter(QUESTIONS_PER_MINUTE, 60_000);
   const altogether = new Limiter(SIGN_INS.total, 60_000);
   let hosts: ReadonlySet<string> = new Set();
   const stopWatching = deps.authority.onChange(() => {
@@ -130,7 +135,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
     // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
     const fromWebhook = request.routeOptions.url === HOOK_PATH;
-    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook) checkOrigin(request.headers.host, request.headers.origin);
+    // Nor does a question of another cluster.
+    const fromCluster = request.routeOptions.url === CLUSTER_NODES_PATH;
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook && !fromCluster) checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
@@ -143,6 +150,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     perAddress.take(request.ip, clock());
     void reply.header('cache-control', 'no-store');
     return deps.authority.clusterStatement();
+  });
+
+  // Another cluster asks for one of its users; what it may know is for the authority, by the signature.
+  app.post(CLUSTER_NODES_PATH, { bodyLimit: MAX_QUESTION }, async (request) => {
+    questions.take('', clock());
+    return deps.authority.relay({ method: 'POST', target: '/v1/cluster-nodes', body: request.body ?? {}, client: factsOf(request.raw).sourceAddress });
   });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
