@@ -60,7 +60,7 @@ describe('two clusters', () => {
   it('list the nodes of the other that the user may reach there, beside their own', async () => {
     const nodes = await eventually(() => home.json<{ name: string; cluster: string | null; state: string }[]>('nodes'), (found) => found.some(({ cluster, state }) => cluster === 'away' && state === 'live'), 60_000);
     expect(nodes).toMatchObject([{ name: 'local', cluster: null, state: 'live' }, { name: 'local.away', cluster: 'away', state: 'live' }]);
-    expect((await home.steno('nodes')).stdout).toMatch(/NAME +STATE +CLUSTER[^]*local\.away +live +away/);
+    expect((await home.steno('nodes')).stdout).toMatch(/^local\.away +live +away /m);
     // Trust goes one way.
     expect((await away.json<{ cluster: string | null }[]>('nodes')).map(({ cluster }) => cluster)).toEqual([null]);
   }, 90_000);
