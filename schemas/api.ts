@@ -8,6 +8,7 @@
  *   GET  /api/me                         Me
  *   GET  /api/sessions?user&node&login&kind&state&request&from&to&before&limit    SessionList, newest first
  *   GET  /api/sessions/:id               SessionInfo
+ *   GET  /api/sessions/:id/opening?at    what a page shows first, in one answer (opening.ts)
  *   GET  /api/sessions/:id/segments      SegmentIndex
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on

@@ -15,6 +15,8 @@ import { WebSocketServer } from 'ws';
 import type { SignedStatement } from '#schemas/cluster.js';
 import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { encodeOpening, firstSegment } from '#schemas/opening.js';
+import type { SessionOpening } from '#schemas/opening.js';
 import type { NodeRecord, SessionAction } from '#schemas/role.js';
 import { Access, meOf } from './access.js';
 import { Disclosures } from './disclosures.js';
@@ -26,7 +28,7 @@ import type { Running } from '#runtime/service.js';
 import { openZstd } from '#runtime/zstd.js';
 import { beginExport, exportRecording, exportTypes } from './export.js';
 import { Limiter, checkHost, checkOrigin, clientAddress, ownHosts, securityHeaders } from './guard.js';
-import { Identities, clearedCookie } from './identity.js';
+import { Identities, clearedCookie, cookieToken } from './identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
 import { loginRoutes } from './login/routes.js';
@@ -34,12 +36,12 @@ import { connectorOf, providerLogout, samlMetadataRoute } from './login/sso.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
-import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, openingQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
 import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
 import type { Asking } from './sessions.js';
-import { findFile, loadPage } from './static.js';
+import { findFile, loadPage, openingOf } from './static.js';
 import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
 
@@ -175,6 +177,14 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     parseInput(noQuery, request.query);
     return sessions.info(await sessionOf(request, 'list'));
   });
+  app.get(`${sessionPath}/opening`, async (request, reply) => {
+    const { at } = parseInput(openingQuery, request.query);
+    const viewer = await identify(request);
+    const row = await sessions.opened({ viewer, source: factsOf(request.raw).sourceAddress }, parseSessionId((request.params as { id: string }).id));
+    const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) => firstSegment(segments, row.state === 'live', at ?? null));
+    const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
+    return reply.type('text/plain; charset=utf-8').send(asBuffer(encodeOpening(opening, lines)));
+  });
   app.get(`${sessionPath}/segments`, async (request): Promise<SegmentIndex> => {
     parseInput(noQuery, request.query);
     const row = await sessionOf(request, 'view');
@@ -186,7 +196,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
     // Sealing numbers segments anew: who holds an older index sees it by the start.
-    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(Buffer.from(lines.buffer, lines.byteOffset, lines.length));
+    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(asBuffer(lines));
   });
   app.get(`${sessionPath}/facts`, async (request) => {
     parseInput(noQuery, request.query);
@@ -224,6 +234,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get('/*', (request, reply) => {
     const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
     if (file === undefined) throw new StenoError('NOT_FOUND');
+    const ahead = cookieToken(request.headers.cookie) === null ? null : openingOf(request.url);
+    if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
     void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
     if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
     if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')) return reply.header('content-encoding', 'gzip').send(file.gzip);
@@ -266,6 +278,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       await app.close();
     },
   };
+}
+
+/** The same bytes, as what fastify sends. */
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {

@@ -34,6 +34,10 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   return (await call(path, signal === undefined ? {} : { signal })).json() as Promise<T>;
 }
 
+export async function getText(path: string): Promise<string> {
+  return (await call(path, {})).text();
+}
+
 /** Lines of a segment, and the session time in ms of the line before them. */
 export async function getSegment(path: string): Promise<{ readonly start: number; readonly text: string }> {
   const response = await call(path, {});

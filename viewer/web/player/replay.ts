@@ -11,7 +11,8 @@
  * at its end the replay follows. Time is passed in. Tested in replay.test.ts.
  */
 import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
-import { SegmentCache, lastAtOrBefore } from './segments.js';
+import { lastAtOrBefore } from '#schemas/opening.js';
+import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
 import { Tail } from './tail.js';
 
@@ -25,10 +26,14 @@ export interface ReplayIndex extends Size {
 export interface ReplayParts {
   readonly index: ReplayIndex;
   readonly load: (n: number) => Promise<ParsedLines>;
+  /** A segment that is known already. */
+  readonly first?: { readonly n: number; readonly lines: ParsedLines } | null;
   /** A bare newline also returns the carriage: sessions without a terminal. */
   readonly newlines: boolean;
   /** Monotonic ms. */
   readonly now: () => number;
+  /** Runs what may wait until the screen is drawn. */
+  readonly later?: (run: () => void) => void;
   /** Where to begin in ms; `end` follows a live session. */
   readonly startAt: number | 'end';
 }
@@ -76,6 +81,7 @@ export class Replay {
     this.#parts = parts;
     this.#index = parts.index;
     this.#cache = new SegmentCache(parts.load);
+    if (parts.first != null) this.#cache.put(parts.first.n, parts.first.lines);
     this.#tail = new Tail(parts.index.block, parts.index.duration, parts.newlines);
     this.#state = { phase: 'loading', duration: parts.index.duration, live: parts.index.live, following: false, speed: 1, skipIdle: false, error: null };
   }
@@ -365,7 +371,11 @@ export class Replay {
   }
 
   #prefetch(): void {
-    if (this.#segment + 1 < this.#index.segments.length) this.#cache.prefetch(this.#segment + 1);
+    const generation = this.#generation;
+    (this.#parts.later ?? ((run) => run()))(() => {
+      // Of seeks that follow each other only the last one's neighbour is wanted.
+      if (generation === this.#generation && this.#segment + 1 < this.#index.segments.length) this.#cache.prefetch(this.#segment + 1);
+    });
   }
 
   #finish(): void {
