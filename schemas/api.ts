@@ -15,6 +15,7 @@
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
  *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
  *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
+ *   GET  /api/recording-ca               RecordingCa: what a page checks recordings with
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
  *   GET  /api/status                     StatusReport
@@ -107,6 +108,11 @@ export interface SessionList {
   readonly sessions: readonly SessionInfo[];
   /** Pass as `before` for the next page; null at the end. */
   readonly next: string | null;
+}
+
+export interface RecordingCa {
+  /** Public key lines, the active one and those of a rotation or of the past. */
+  readonly keys: readonly string[];
 }
 
 export interface SegmentIndex {
