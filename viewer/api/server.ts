@@ -13,7 +13,7 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
 import type { SignedStatement } from '#schemas/cluster.js';
-import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
+import type { ApiError, Me, PublicAddresses, RecordingCa, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { encodeOpening, firstSegment } from '#schemas/opening.js';
 import type { SessionOpening } from '#schemas/opening.js';
@@ -65,6 +65,8 @@ export interface ViewerDeps {
   readonly authority: ViewerAuthority & LoginRelay;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
+  /** Public key lines of every recording CA that ever counted: what a page checks recordings with. */
+  readonly recordingCas: () => readonly string[];
   /** Those there are now. */
   readonly nodes: () => readonly NodeRecord[];
   readonly log: Log;
@@ -158,6 +160,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get('/api/me', async (request): Promise<Me> => {
     return meOf(await identify(request));
+  });
+  app.get('/api/recording-ca', async (request): Promise<RecordingCa> => {
+    parseInput(noQuery, request.query);
+    await identify(request);
+    return { keys: deps.recordingCas() };
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
   app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));

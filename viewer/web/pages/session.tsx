@@ -16,6 +16,7 @@ import { Player } from '../player/player.js';
 import { useDrawn, useReplay } from '../player/use-replay.js';
 import { queryText, usePlace } from '../router.js';
 import { visible } from '../text.js';
+import { VerifyPanel } from '../verify/panel.js';
 import { modeOf } from './search.js';
 
 const REFRESH_LIVE_MS = 3_000;
@@ -125,9 +126,7 @@ function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
       <details className="menu" name="actions">
         <summary>Verify</summary>
         <div className="menu-body">
-          <p>Checks every block against the gateway’s signature, on your own machine:</p>
-          <Copy text={`steno verify ${session.id}`} label="Copy the command" />
-          <p className="hint">An exported recording verifies offline: steno verify FILE.</p>
+          <VerifyPanel session={session} />
         </div>
       </details>
       <details className="menu" name="actions">
