@@ -15,7 +15,7 @@ export interface SessionOpening {
   readonly me: Me;
   readonly session: SessionInfo;
   readonly index: Omit<SegmentIndex, 'markers'>;
-  /** The segment whose lines follow; null while nothing of the recording is stored. */
+  /** The segment whose lines follow; null while nothing of the recording is stored, and where it cannot be read. */
   readonly first: number | null;
 }
 

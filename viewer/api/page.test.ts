@@ -211,7 +211,7 @@ describe('a person', () => {
     expect(good).toContain('Verified: whole and unaltered');
     expect(good).toContain('alice as');
     expect(good).toContain('gateway gw-1');
-    expect(await page.locator('.verify-own code').innerText()).toBe(`steno verify ${long.id}`);
+    expect(await page.locator('.verify-own .command code').innerText()).toBe(`steno verify ${long.id}`);
 
     const bent = await record(stand, { user: 'mallory', state: 'sealed', blocksPerPart: 20, lines: counting() });
     // The third part says something else, in a frame that is whole and with a proof that was good.
@@ -228,9 +228,25 @@ describe('a person', () => {
     expect(bad).toContain('Everything up to 0:44 of session time is as it was signed.');
 
     const live = await record(stand, { state: 'live', storedParts: 2, blocksPerPart: 20, lines: counting() });
-    expect(await verdictOf(live.id)).toContain('Good so far, and not finished');
+    expect(await verdictOf(live.id)).toContain('No fault so far, and not finished');
     expect(stand.disclosures.filter(({ event, session }) => event === 'recording.export' && session === long.id).length).toBe(1);
     expect(complaints).toEqual([]);
+  });
+
+  test('opens a recording at a part that is damaged, and sees what is beside the damage', async () => {
+    const torn = await record(stand, { user: 'mallory', state: 'sealed', blocksPerPart: 20, lines: counting() });
+    const key = partKey(recordingPrefix(torn.id, torn.startedAt), 3);
+    const bytes = Buffer.from(await stand.objects.get(key));
+    bytes[30]! ^= 1;
+    await stand.objects.delete(key);
+    await stand.objects.put(key, bytes);
+    await page.goto(`${stand.url}/sessions/${torn.id}?t=45000`);
+    await page.waitForSelector('.player[data-phase=failed]');
+    await page.locator('.track').focus();
+    await page.keyboard.press('Home');
+    await shows('second 0');
+    // Of the damaged part, when it was asked for by its number.
+    expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
   });
 
   test('is told what to do when a link was used, and when signed out', async () => {

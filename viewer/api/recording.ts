@@ -114,8 +114,10 @@ export class RecordingReader {
       const index = await this.index(session, startedAt);
       const n = index === null ? null : pick(index);
       if (index === null || n === null) return { index, n: null, lines: new Uint8Array(0) };
-      const { start, lines } = await this.segment(session, startedAt, n);
-      if (start === index.segments[n]?.start || attempt > 0) return { index, n, lines };
+      // One that is damaged leaves the others: who asks for it by its number is told why it cannot be read.
+      const found = await this.segment(session, startedAt, n).catch(() => null);
+      if (found === null) return { index, n: null, lines: new Uint8Array(0) };
+      if (found.start === index.segments[n]?.start || attempt > 0) return { index, n, lines: found.lines };
     }
   }
 

@@ -167,3 +167,16 @@ test('segments that were numbered anew are fetched anew, and a seek under way st
   expect(replay.position).toBe(25_000);
   expect(terminal.resets).toBeGreaterThan(1);
 });
+
+test('a recording that is opened at a damaged segment shows the others', async () => {
+  const shown: string[] = [];
+  const replay = new Replay({
+    index: stored, newlines: false, now: () => Date.now(), startAt: 25_000,
+    load: async (n) => (n === 2 ? Promise.reject(new Error('it is damaged')) : parseLines(textOf(n), n * 10_000, false)),
+  });
+  const driver = replay.driver({ dispatch: ((name: string, data: never) => void (name === 'output' && shown.push(data))) as Dispatch });
+  await driver.init();
+  expect([replay.state.phase, replay.state.error]).toEqual(['failed', 'it is damaged']);
+  await replay.seek(2_000);
+  expect([replay.state.phase, shown.join('')]).toEqual(['paused', '1.2.']);
+});

@@ -66,6 +66,8 @@ export class Replay {
   #dispatch: Dispatch | null = null;
   /** Index of the segment the terminal stands in; `segments.length` is the tail. */
   #segment = 0;
+  /** Whether anything was drawn at all: a first segment that cannot be read leaves the terminal nowhere. */
+  #placed = false;
   #events: readonly ScreenEvent[] = [];
   #next = 0;
   #position = 0;
@@ -262,7 +264,7 @@ export class Replay {
     const inTail = this.#tail.events.length > 0 && target >= this.#index.duration;
     const wanted = inTail || segments.length === 0 ? segments.length : lastAtOrBefore(segments.length, (n) => segments[n]!.start, target);
     const last = this.#events[this.#next - 1];
-    const shown = this.#state.phase !== 'loading' && wanted === this.#segment && (last === undefined || last.at <= target);
+    const shown = this.#placed && wanted === this.#segment && (last === undefined || last.at <= target);
     if (!shown) {
       const base = Math.min(wanted, segments.length - 1);
       const lines = base < 0 ? null : (this.#cache.peek(base) ?? (await this.#cache.get(base)));
@@ -270,6 +272,7 @@ export class Replay {
       const frame = lines?.keyframe ?? { cols: this.#index.cols, rows: this.#index.rows, screen: '' };
       this.#dispatch?.('reset', { size: { cols: frame.cols, rows: frame.rows }, init: frame.screen, theme: null });
       this.#segment = wanted;
+      this.#placed = true;
       if (wanted === segments.length) {
         if (lines !== null) this.#apply(lines.events);
         this.#events = this.#tail.events;

@@ -21,7 +21,7 @@ export function VerifyPanel({ session }: { readonly session: SessionInfo }): Rea
   return (
     <div className="verify">
       <div aria-live="polite">
-        {state === null && <p>Downloads the recording and checks each block against the hash chain, the gateway’s signature and the recording CA, in this browser.</p>}
+        {state === null && <p>Downloads the recording and checks each block against the hash chain, the gateway’s signature and the recording CA, in this browser. It counts as an export.</p>}
         {running && <Progress state={state} session={session} />}
         {state?.kind === 'failed' && (
           <div className="verdict verdict-unknown">
@@ -38,9 +38,11 @@ export function VerifyPanel({ session }: { readonly session: SessionInfo }): Rea
       )}
       <div className="verify-own">
         <h3>On your own machine</h3>
-        <p>This page comes from the server that keeps the recording. The command needs neither:</p>
+        <p>This page comes from the server that keeps the recording. The command checks with the CA key that it got when you logged in:</p>
         <Copy text={`steno verify ${session.id}`} label="Copy the command" />
-        <p className="hint">An exported recording verifies offline: steno verify FILE --ca KEY</p>
+        <p className="hint">
+          An exported recording needs no server at all: <code>steno verify FILE --ca KEY</code>
+        </p>
       </div>
     </div>
   );
@@ -65,8 +67,8 @@ function Shown({ outcome, cas, session }: { readonly outcome: Outcome; readonly 
   if (open) {
     return (
       <div className="verdict verdict-unknown">
-        <strong>Good so far, and not finished</strong>
-        <p>Everything stored up to {clock(outcome.goodUntil)} is as it was signed. The session’s last signature comes when it is over and stored.</p>
+        <strong>No fault so far, and not finished</strong>
+        <p>What is stored, up to {clock(outcome.goodUntil)}, shows no fault. Whether it is whole cannot be said yet: the last signature comes when the session is over and stored.</p>
       </div>
     );
   }
@@ -84,12 +86,12 @@ function Shown({ outcome, cas, session }: { readonly outcome: Outcome; readonly 
 function Verified({ outcome, cas }: { readonly outcome: Outcome & { readonly kind: 'verified' }; readonly cas: readonly string[] }): ReactNode {
   const rows: readonly (readonly [string, ReactNode])[] = [
     ['Who', <SafeText key="who" text={outcome.who} />],
-    ['When', `${moment(outcome.startedAt)}, ${clock(outcome.duration)} long`],
-    ['Signed by', <SafeText key="gateway" text={`gateway ${outcome.gateway}, its session ${outcome.counter}`} />],
-    ['Closed', `${moment(outcome.signedAt)}, ${outcome.end}`],
+    ['Began', moment(outcome.startedAt)],
+    ['Closed', `${moment(outcome.signedAt)}${outcome.end === 'interrupted' ? ', after an interruption' : ''}`],
+    ['Signed by', <SafeText key="gateway" text={`gateway ${outcome.gateway}, as its no. ${outcome.counter}`} />],
     ['Covers', `${outcome.blocks} blocks, ${bytes(outcome.bytes)} of lines`],
     ['Last hash', <code key="head" title={outcome.head}>{outcome.head.slice(0, 16)}…</code>],
-    [cas.length === 1 ? 'Recording CA' : 'Recording CAs', <CaKeys key="cas" cas={cas} />],
+    [cas.length === 1 ? 'CA key' : 'CA keys', <CaKeys key="cas" cas={cas} />],
   ];
   return (
     <div className="verdict verdict-good">
