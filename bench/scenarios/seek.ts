@@ -62,11 +62,12 @@ const seekScript = (wanted: string, begin: string, step: number): string => `new
   const look = () => { const last = ${shown}; if (last <= wanted + 1 && last >= wanted - ${step} - 11) resolve(performance.now() - start); else if (performance.now() - start > 60_000) resolve(60_000); else requestAnimationFrame(look); };
   requestAnimationFrame(look);
 })`;
+const press = ['pointerdown', 'pointerup'];
 /** On the timeline, at a share of its length. */
 const place = (share: number): string => `${share} * Number(document.querySelector('.track').getAttribute('aria-valuemax')) * 10`;
-const press = (share: number): string => `
+const point = (types: readonly string[], share: number): string => `
   const track = document.querySelector('.track'); const { left, top, width } = track.getBoundingClientRect(); track.setPointerCapture = () => undefined;
-  for (const type of ['pointerdown', 'pointerup']) track.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width * ${share}, clientY: top + 5, pointerId: 1, isPrimary: true }))`;
+  for (const type of ${JSON.stringify(types)}) track.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width * ${share}, clientY: top + 5, pointerId: 1, isPrimary: true }))`;
 
 /** The stock player and its files, one .cast, and a page with nothing in it. */
 async function servePlayer(cast: string): Promise<{ readonly url: string; readonly server: Server }> {
@@ -120,7 +121,7 @@ export async function seeking(opens: number, seeks: number, scale: number): Prom
       writeFileSync(cast, castOf(duration, bytes));
       const { url, server } = await servePlayer(cast);
       const step = Math.ceil(duration / (bytes / LINE_BYTES) / 100);
-      const figures = { plain: [] as number[], steno: [] as number[], player: [] as number[], stenoSeek: [] as number[], playerSeek: [] as number[] };
+      const figures = { plain: [] as number[], steno: [] as number[], player: [] as number[], stenoSeek: [] as number[], rested: [] as number[], playerSeek: [] as number[] };
       for (let i = 0; i < opens; i++) {
         const at = Math.floor(duration * ((i * 0.37 + 0.2) % 1));
         figures.plain.push(await open(page, `${url}/plain`));
@@ -130,7 +131,14 @@ export async function seeking(opens: number, seeks: number, scale: number): Prom
       }
       for (let i = 0; i < seeks; i++) {
         const share = (i * 0.618_034 + 0.1) % 1;
-        figures.stenoSeek.push(Number(await page.evaluate(seekScript(place(share), press(share), step))));
+        figures.stenoSeek.push(Number(await page.evaluate(seekScript(place(share), point(press, share), step))));
+      }
+      // As a person does it: the pointer comes, and some tenths of a second later it presses.
+      for (let i = 0; i < Math.ceil(seeks / 4); i++) {
+        const share = (i * 0.618_034 + 0.17) % 1;
+        await page.evaluate(`(() => { ${point(['pointermove'], share)} })()`);
+        await new Promise((resolve) => setTimeout(resolve, 300));
+        figures.rested.push(Number(await page.evaluate(seekScript(place(share), point(press, share), step))));
       }
       await open(page, `${url}/?t=${duration / 2000}`);
       for (let i = 0; i < Math.ceil(seeks / 10); i++) {
@@ -141,6 +149,7 @@ export async function seeking(opens: number, seeks: number, scale: number): Prom
       rows.push(
         [name, 'open at a moment', ...cells(figures.steno), ...cells(figures.player), ...cells(figures.plain)],
         [name, 'seek', ...cells(figures.stenoSeek), ...cells(figures.playerSeek), '', '', ''],
+        [name, 'seek, 0.3 s after the pointer came to rest there', ...cells(figures.rested), '', '', '', '', '', ''],
       );
     }
   } finally {

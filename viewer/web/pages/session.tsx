@@ -88,12 +88,15 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
       ) : (
         <Player replay={open.replay} index={open.index} markers={markers} hits={hits} query={q} />
       )}
-      <div className="below">
-        <div className="below-main">{facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}
-          {drawn && <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />}
+      {drawn && (
+        <div className="below">
+          <div className="below-main">
+            {facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}
+            <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />
+          </div>
+          <Details session={session} />
         </div>
-        <Details session={session} />
-      </div>
+      )}
     </section>
   );
 }

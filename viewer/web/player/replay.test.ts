@@ -52,6 +52,15 @@ test('a seek needs one segment, and fetches the next ahead', async () => {
   expect(asked).toEqual([1, 2]);
 });
 
+test('where a seek is likely, its segment is there before it', async () => {
+  const { replay, driver, asked, terminal } = open();
+  await driver.init();
+  replay.prepare(25_000);
+  expect(asked).toEqual([0, 1, 2]);
+  await replay.seek(25_000);
+  expect([asked, terminal.text]).toEqual([[0, 1, 2], screenAt(25_000)]);
+});
+
 test('of two seeks the later counts', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();

@@ -178,6 +178,12 @@ export class Replay {
     if (resume) this.#schedule();
   }
 
+  /** Fetches what a seek to `target` would need: somebody is about to go there. */
+  prepare(target: number): void {
+    const { segments, duration } = this.#index;
+    if (segments.length > 0 && target < duration) this.#cache.prefetch(lastAtOrBefore(segments.length, (n) => segments[n]!.start, target));
+  }
+
   /** To the end of a live session, and on with it. */
   async follow(): Promise<void> {
     if (!this.#state.live) return;
