@@ -4,9 +4,9 @@
  * player that the page is built on, by itself: stock asciinema-player with the same lines as one .cast file.
  *
  * "open" is from navigation to the moment's text on the screen, once the page before has come to rest; "seek" from the
- * press on the timeline (or the call of the player) to the same, one after the other without a pause. The page is asked
- * once per animation frame, so a figure is up to 16 ms above what it stands for. An empty page says what of an opening
- * is the browser's own.
+ * press on the timeline (or the call of the player) to the same, one after the other without a pause. Both end when the
+ * page's thread is done with the frame that shows it; the raster follows. An empty page says what of an opening is the
+ * browser's own.
  */
 import { createReadStream, readFileSync, writeFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
@@ -48,20 +48,28 @@ function* lines(duration: number, bytes: number): Generator<readonly [number, Li
 
 /** In the page: the largest moment on the screen in tenths of a second, -1 for none. */
 const shown = `(() => { let last = -1; for (const [, at] of (document.querySelector('.ap-term')?.textContent ?? '').matchAll(/@(\\d{7})/g)) last = Math.max(last, Number(at)); return last; })()`;
-/** Installed before the page's own scripts. `wanted` stands in the address. */
-const openScript = `(() => {
-  const done = () => /plain/.test(location.pathname) || ${shown} >= 0 && (globalThis.wantedAt === undefined || ${shown} >= globalThis.wantedAt);
-  const look = () => { if (done()) globalThis.shownAt = performance.now(); else requestAnimationFrame(look); };
-  requestAnimationFrame(look);
-})()`;
-
-/** Resolves with the ms from `begin` until the last line on the screen is of `wanted`, in tenths of a second. */
-const seekScript = (wanted: string, begin: string, step: number): string => `new Promise((resolve) => {
-  const wanted = ${wanted}; const start = performance.now();
-  ${begin};
-  const look = () => { const last = ${shown}; if (last <= wanted + 1 && last >= wanted - ${step} - 11) resolve(performance.now() - start); else if (performance.now() - start > 60_000) resolve(60_000); else requestAnimationFrame(look); };
+/**
+ * In the page: resolves with the time at which the frame is done that first fulfils `test`. A change of the document is
+ * looked at when it is made; a message posted then arrives behind style, layout and paint of the same frame.
+ */
+const drawn = (test: string): string => `new Promise((resolve) => {
+  const after = new MessageChannel();
+  after.port1.onmessage = () => resolve(performance.now());
+  const look = () => { if (!(${test})) return; changes.disconnect(); after.port2.postMessage(null); };
+  const changes = new MutationObserver(look);
+  changes.observe(document, { subtree: true, childList: true, characterData: true });
   requestAnimationFrame(look);
 })`;
+/** Installed before the page's own scripts. */
+const openScript = `void ${drawn(`/plain/.test(location.pathname) || ${shown} >= (globalThis.wantedAt ?? 0)`)}.then((at) => { globalThis.shownAt = at; })`;
+/** Resolves with the ms from `begin` until the last line on the screen is of `wanted`, in tenths of a second; a minute is too long. */
+const seekScript = (wanted: string, begin: string, step: number): string => `(async () => {
+  const wanted = ${wanted}; const start = performance.now();
+  ${begin};
+  const last = () => ${shown};
+  const at = await Promise.race([${drawn(`last() <= wanted + 1 && last() >= wanted - ${step} - 11`)}, new Promise((resolve) => setTimeout(() => resolve(start + 60_000), 60_000))]);
+  return at - start;
+})()`;
 const press = ['pointerdown', 'pointerup'];
 /** On the timeline, at a share of its length. */
 const place = (share: number): string => `${share} * Number(document.querySelector('.track').getAttribute('aria-valuemax')) * 10`;
