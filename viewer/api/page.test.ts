@@ -253,6 +253,14 @@ describe('a person', () => {
     expect(complaints).toEqual([]);
     await page.locator('.who button').click();
     await page.waitForSelector('.sign-in-card');
+    // At a session's own address: signing in leads back to it, and to its replay.
+    await page.goto(`${stand.url}/sessions/${long.id}?t=123000`);
+    await page.waitForSelector('.sign-in-card');
+    // Within the same document: only the fragment changes.
+    await page.goto(`${stand.url}/sessions/${long.id}?t=123000#sign-in=${stand.link('yves', 'all')}`);
+    await shows('second 123');
+    await page.locator('.who button').click();
+    await page.waitForSelector('.sign-in-card');
     const link = stand.link('zoe', 'own');
     await page.goto(`${stand.url}/#sign-in=${link}`);
     await page.waitForSelector('.who');

@@ -5,7 +5,7 @@
  */
 import { decodeOpening, momentOf, openingPath } from '#schemas/opening.js';
 import type { SessionOpening } from '#schemas/opening.js';
-import { getText } from './api.js';
+import { ApiFailure, getText } from './api.js';
 
 export interface Opened extends SessionOpening {
   /** Of segment `first`. */
@@ -40,6 +40,10 @@ function askEarly(): { readonly path: string; readonly opening: Opening } | null
 }
 
 let early = askEarly();
+early?.opening.answer.catch((error: unknown) => {
+  // Nobody was signed in: once somebody is, it is asked for anew.
+  if (error instanceof ApiFailure && error.code === 'NOT_SIGNED_IN') early = null;
+});
 
 export function earlyOpening(): Opening | null {
   return early?.opening ?? null;
