@@ -8,12 +8,14 @@
  *   GET  /api/me                         Me
  *   GET  /api/sessions?user&node&login&kind&state&request&from&to&before&limit    SessionList, newest first
  *   GET  /api/sessions/:id               SessionInfo
+ *   GET  /api/sessions/:id/opening?at    what a page shows first, in one answer (opening.ts)
  *   GET  /api/sessions/:id/segments      SegmentIndex
  *   GET  /api/sessions/:id/segments/:n   text/plain: asciicast v3 event lines of segment n (no header), keyframe first
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
  *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
  *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
+ *   GET  /api/recording-ca               RecordingCa: what a page checks recordings with
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)
  *   GET  /api/status                     StatusReport
@@ -108,6 +110,11 @@ export interface SessionList {
   readonly sessions: readonly SessionInfo[];
   /** Pass as `before` for the next page; null at the end. */
   readonly next: string | null;
+}
+
+export interface RecordingCa {
+  /** Public key lines, the active one and those of a rotation or of the past. */
+  readonly keys: readonly string[];
 }
 
 export interface SegmentIndex {

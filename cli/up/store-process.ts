@@ -96,7 +96,7 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
           return viewerIdentity.tlsClientOptions(['ingest']);
         },
       },
-      log: log.child({ part: 'viewer' }), clock,
+      recordingCas: () => [...authority.current().recording_ca, ...authority.current().recording_ca_retired], log: log.child({ part: 'viewer' }), clock,
     },
   );
   owns(() => viewer.close());

@@ -2,6 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Steno, bin, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';
@@ -121,6 +122,26 @@ describe('from ssh to replay', () => {
     const good = await steno.exec(process.execPath, [bin, 'verify', file, '--ca', ca, '--json'], { env: elsewhere });
     expect(JSON.parse(good.stdout)).toMatchObject({ ok: true, session, end: 'complete' });
     expect((await steno.steno('verify', session)).status).toBe(0);
+  });
+
+  it('the page says so too, in a browser that only has a link', async () => {
+    const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
+    const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
+    const browser = await chromium.launch({ executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-gpu'] });
+    try {
+      const page = await browser.newPage();
+      await page.goto(link.href);
+      await page.waitForSelector('.row');
+      await page.goto(`${link.origin}/sessions/${session}`);
+      await page.waitForSelector('.player[data-phase=paused]');
+      await page.click('.menu summary >> nth=0');
+      await page.click('.verify-run');
+      await page.waitForSelector('.verdict');
+      expect(await page.locator('.verdict').innerText()).toContain('Verified: whole and unaltered');
+      expect(await page.locator('.verdict').innerText()).toContain('gateway local');
+    } finally {
+      await browser.close();
+    }
   });
 
   it('the independent verifier of docs/verify.py agrees, with stock zstd and ssh-keygen', () => {

@@ -52,7 +52,7 @@ beforeAll(async () => {
     { listen: '127.0.0.1:0', webRoot: join(world.folder, 'no-page'), version: '0', addresses: { ssh: '127.0.0.1:22', web: WEB, authority: world.authority.addresses.tls } },
     {
       events, objects, authority, nodes: () => authority.current().nodes, requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
-      live: { url: 'ws://127.0.0.1:1', tls: {} }, log: silent, clock: Date.now,
+      live: { url: 'ws://127.0.0.1:1', tls: {} }, recordingCas: () => authority.current().recording_ca, log: silent, clock: Date.now,
     },
   );
   cleanup.add(() => viewer.close());
@@ -117,6 +117,7 @@ let made = 0;
 const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/segments': reading('/segments', 'recording.view'),
   'GET /api/sessions/:id/segments/:n': reading('/segments/0', 'recording.view'),
+  'GET /api/sessions/:id/opening': reading('/opening', 'recording.view'),
   'GET /api/sessions/:id/facts': reading('/facts', 'recording.view'),
   'GET /api/sessions/:id/events': reading('/events', 'recording.view'),
   'GET /api/sessions/:id/export': reading('/export?format=txt', 'recording.export'),
@@ -217,7 +218,7 @@ const questions: ReadonlySet<string> = new Set([
 ]);
 /** Nothing of a recording is in their answers. */
 const plain: ReadonlySet<string> = new Set([
-  'GET /cluster', 'GET /api/me', 'GET /api/sessions', 'GET /api/sessions/:id', 'GET /api/audit', 'GET /api/access-use', 'GET /api/status', 'GET /api/login/methods', 'GET /api/login/saml/:name/metadata', 'GET /api/account',
+  'GET /cluster', 'GET /api/me', 'GET /api/sessions', 'GET /api/sessions/:id', 'GET /api/audit', 'GET /api/access-use', 'GET /api/status', 'GET /api/recording-ca', 'GET /api/login/methods', 'GET /api/login/saml/:name/metadata', 'GET /api/account',
   'GET /api/requests', 'GET /api/requests/:id', 'GET /api/request-options', 'GET /*',
 ]);
 

@@ -8,6 +8,8 @@ import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { build } from 'vite';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/container.js';
+import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -197,8 +199,66 @@ describe('a person', () => {
     await shows('second 123');
   });
 
+  test('verifies a recording in the browser, and is told which block is not what was signed', async () => {
+    const verdictOf = async (id: string): Promise<string> => {
+      await page.goto(`${stand.url}/sessions/${id}`);
+      await page.click('.menu summary >> nth=0');
+      await page.click('.verify-run');
+      await page.waitForSelector('.verdict');
+      return page.locator('.verdict').innerText();
+    };
+    const good = await verdictOf(long.id);
+    expect(good).toContain('Verified: whole and unaltered');
+    expect(good).toContain('alice as');
+    expect(good).toContain('gateway gw-1');
+    expect(await page.locator('.verify-own .command code').innerText()).toBe(`steno verify ${long.id}`);
+
+    const bent = await record(stand, { user: 'mallory', state: 'sealed', blocksPerPart: 20, lines: counting() });
+    // The third part says something else, in a frame that is whole and with a proof that was good.
+    const key = partKey(recordingPrefix(bent.id, bent.startedAt), 3);
+    const altered = [...readContainer(await stand.objects.get(key))].map((segment) => {
+      if (segment.kind !== 'data') return segment.kind === 'proof' ? encodeProof(segment.proof) : encodeSeekTable([]);
+      const lines = Buffer.from(stand.zstd.decompress(segment.bytes)).toString('utf8');
+      return stand.zstd.compress(Buffer.from(lines.replace('"\\u001b[2J\\u001b[Hsecond 45', '"\\u001b[2J\\u001b[Hsecond 54')), 3);
+    });
+    await stand.objects.delete(key);
+    await stand.objects.put(key, Buffer.concat(altered));
+    const bad = await verdictOf(bent.id);
+    expect(bad).toContain('Not verified: block 46');
+    expect(bad).toContain('Everything up to 0:44 of session time is as it was signed.');
+
+    const live = await record(stand, { state: 'live', storedParts: 2, blocksPerPart: 20, lines: counting() });
+    expect(await verdictOf(live.id)).toContain('No fault so far, and not finished');
+    expect(stand.disclosures.filter((one) => one.event === 'recording.export' && one.session === long.id).length).toBe(1);
+    expect(complaints).toEqual([]);
+  });
+
+  test('opens a recording at a part that is damaged, and sees what is beside the damage', async () => {
+    const torn = await record(stand, { user: 'mallory', state: 'sealed', blocksPerPart: 20, lines: counting() });
+    const key = partKey(recordingPrefix(torn.id, torn.startedAt), 3);
+    const bytes = Buffer.from(await stand.objects.get(key));
+    bytes[30]! ^= 1;
+    await stand.objects.delete(key);
+    await stand.objects.put(key, bytes);
+    await page.goto(`${stand.url}/sessions/${torn.id}?t=45000`);
+    await page.waitForSelector('.player[data-phase=failed]');
+    await page.locator('.track').focus();
+    await page.keyboard.press('Home');
+    await shows('second 0');
+    // Of the damaged part, when it was asked for by its number.
+    expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
+  });
+
   test('is told what to do when a link was used, and when signed out', async () => {
     expect(complaints).toEqual([]);
+    await page.locator('.who button').click();
+    await page.waitForSelector('.sign-in-card');
+    // At a session's own address: signing in leads back to it, and to its replay.
+    await page.goto(`${stand.url}/sessions/${long.id}?t=123000`);
+    await page.waitForSelector('.sign-in-card');
+    // Within the same document: only the fragment changes.
+    await page.goto(`${stand.url}/sessions/${long.id}?t=123000#sign-in=${stand.link('yves', 'all')}`);
+    await shows('second 123');
     await page.locator('.who button').click();
     await page.waitForSelector('.sign-in-card');
     const link = stand.link('zoe', 'own');

@@ -106,6 +106,21 @@ export class RecordingReader {
     }
   }
 
+  /** The index, and of one look at the recording the segment that `pick` names: sealing may come between two calls. */
+  async opening(
+    session: string, startedAt: number, pick: (index: RecordingIndex) => number | null,
+  ): Promise<{ readonly index: RecordingIndex | null; readonly n: number | null; readonly lines: Uint8Array }> {
+    for (let attempt = 0; ; attempt++) {
+      const index = await this.index(session, startedAt);
+      const n = index === null ? null : pick(index);
+      if (index === null || n === null) return { index, n: null, lines: new Uint8Array(0) };
+      // One that is damaged leaves the others: who asks for it by its number is told why it cannot be read.
+      const found = await this.segment(session, startedAt, n).catch(() => null);
+      if (found === null) return { index, n: null, lines: new Uint8Array(0) };
+      if (found.start === index.segments[n]?.start || attempt > 0) return { index, n, lines: found.lines };
+    }
+  }
+
   /** A decompressed frame. */
   async frame(place: Pick<SegmentPlace, 'object' | 'frameOffset' | 'frameLength'>): Promise<Uint8Array> {
     const key = `${place.object}:${place.frameOffset}`;

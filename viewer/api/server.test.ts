@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { ApiError, SearchResult, SegmentIndex, SessionFact, SessionInfo, SessionList, StatusReport } from '#schemas/api.js';
+import { decodeOpening, openingPath } from '#schemas/opening.js';
 import { sessionId } from '#schemas/recording/line.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -93,6 +94,9 @@ describe('rules on sessions', () => {
     const headers = { cookie: stand.signIn('alice', word) };
     for (const [id, statuses] of [[mine.id, ofMine], [theirs.id, ofTheirs]] as const) {
       for (const [i, path] of perSession(id).entries()) expect((await call(path, { headers })).status, path).toBe(statuses[i]);
+      // What is shown first takes both rights: to list the session and to view it.
+      const [info, segments] = statuses;
+      expect((await call(openingPath(id, null), { headers })).status).toBe(segments === 200 ? info : segments);
     }
     const list = await call('/api/sessions', { headers });
     expect(list.status === 200 ? (JSON.parse(list.text) as SessionList).sessions.map(({ user }) => user) : null).toEqual(listed);
@@ -312,6 +316,31 @@ describe('sessions', () => {
       expect(text).not.toContain('"version"');
     }
     expect(index.segments.length).toBeGreaterThan(1);
+  });
+
+  test.each(['sealed', 'parts'] as const)('the opening of a %s session is what the single calls answer', async (kind) => {
+    const { id } = kind === 'sealed' ? mine : theirs;
+    const { markers, ...index } = await get<SegmentIndex>(`/api/sessions/${id}/segments`, all);
+    for (const at of [null, 1, index.duration, 999_999_999]) {
+      const first = index.segments.findLastIndex(({ start }) => start <= (at ?? 0));
+      const { opening, lines } = decodeOpening((await call(openingPath(id, at), { headers: { cookie: all } })).text);
+      expect(opening).toEqual({ me: await get('/api/me', all), session: await get(`/api/sessions/${id}`, all), index, first });
+      expect(lines).toBe((await call(`/api/sessions/${id}/segments/${first}`, { headers: { cookie: all } })).text);
+    }
+    expect(markers.length).toBe(kind === 'sealed' ? 2 : 0);
+  });
+
+  test.each([['?at=x', 400], ['?at=-1', 400], ['?at=1&at=2', 400], ['?t=1', 400], ['', 200]])('an opening asked for with %s is answered %d', async (query, status) => {
+    expect((await call(`/api/sessions/${mine.id}/opening${query}`, { headers: { cookie: all } })).status).toBe(status);
+  });
+
+  test('the page of a session names its opening ahead, to who may be signed in, and nothing else does', async () => {
+    const linkOf = async (path: string, cookie?: string) => (await call(path, { headers: cookie === undefined ? {} : { cookie } })).headers['link'];
+    const ahead = (path: string): string => `<${path}>; rel=preload; as=fetch; crossorigin=anonymous`;
+    expect(await linkOf(`/sessions/${mine.id}`, all)).toBe(ahead(openingPath(mine.id, null)));
+    expect(await linkOf(`/sessions/${mine.id}?q=x&t=1500`, all)).toBe(ahead(openingPath(mine.id, 1500)));
+    expect(await linkOf(`/sessions/${mine.id}?t=1%3E;x`, all)).toBe(ahead(openingPath(mine.id, null)));
+    for (const [path, cookie] of [[`/sessions/${mine.id}`, undefined], ['/sessions', all], ['/sessions/nothing', all], ['/assets/app-1.js', all]] as const) expect(await linkOf(path, cookie)).toBeUndefined();
   });
 
   test('markers and facts name files and gaps', async () => {

@@ -13,8 +13,10 @@ import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { WebSocketServer } from 'ws';
 import type { SignedStatement } from '#schemas/cluster.js';
-import type { ApiError, Me, PublicAddresses, SegmentIndex } from '#schemas/api.js';
+import type { ApiError, Me, PublicAddresses, RecordingCa, SegmentIndex } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { encodeOpening, firstSegment } from '#schemas/opening.js';
+import type { SessionOpening } from '#schemas/opening.js';
 import type { NodeRecord, SessionAction } from '#schemas/role.js';
 import { Access, meOf } from './access.js';
 import { Disclosures } from './disclosures.js';
@@ -26,7 +28,7 @@ import type { Running } from '#runtime/service.js';
 import { openZstd } from '#runtime/zstd.js';
 import { beginExport, exportRecording, exportTypes } from './export.js';
 import { Limiter, checkHost, checkOrigin, clientAddress, ownHosts, securityHeaders } from './guard.js';
-import { Identities, clearedCookie } from './identity.js';
+import { Identities, clearedCookie, cookieToken } from './identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './identity.js';
 import { LiveRelay } from './live.js';
 import { loginRoutes } from './login/routes.js';
@@ -34,12 +36,12 @@ import { connectorOf, providerLogout, samlMetadataRoute } from './login/sso.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
-import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, openingQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
 import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
 import type { Asking } from './sessions.js';
-import { findFile, loadPage } from './static.js';
+import { findFile, loadPage, openingOf } from './static.js';
 import { accessUse } from './access-use.js';
 import { statusReport } from './status.js';
 
@@ -63,6 +65,8 @@ export interface ViewerDeps {
   readonly authority: ViewerAuthority & LoginRelay;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
+  /** Public key lines of every recording CA that ever counted: what a page checks recordings with. */
+  readonly recordingCas: () => readonly string[];
   /** Those there are now. */
   readonly nodes: () => readonly NodeRecord[];
   readonly log: Log;
@@ -185,6 +189,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get('/api/me', async (request): Promise<Me> => {
     return meOf(await identify(request));
   });
+  app.get('/api/recording-ca', async (request): Promise<RecordingCa> => {
+    parseInput(noQuery, request.query);
+    await identify(request);
+    return { keys: deps.recordingCas() };
+  });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
   app.get('/api/search', async (request) => {
     const [viewer, query] = [await identify(request), parseInput(searchQuery, request.query)];
@@ -206,6 +215,14 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     parseInput(noQuery, request.query);
     return sessions.info(await sessionOf(request, 'list'));
   });
+  app.get(`${sessionPath}/opening`, async (request, reply) => {
+    const { at } = parseInput(openingQuery, request.query);
+    const viewer = await identify(request);
+    const row = await sessions.opened({ viewer, source: factsOf(request.raw).sourceAddress }, parseSessionId((request.params as { id: string }).id));
+    const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) => firstSegment(segments, row.state === 'live', at ?? null));
+    const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
+    return reply.type('text/plain; charset=utf-8').send(asBuffer(encodeOpening(opening, lines)));
+  });
   app.get(`${sessionPath}/segments`, async (request): Promise<SegmentIndex> => {
     parseInput(noQuery, request.query);
     const row = await sessionOf(request, 'view');
@@ -217,7 +234,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
     const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
     // Sealing numbers segments anew: who holds an older index sees it by the start.
-    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(Buffer.from(lines.buffer, lines.byteOffset, lines.length));
+    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(asBuffer(lines));
   });
   app.get(`${sessionPath}/facts`, async (request) => {
     parseInput(noQuery, request.query);
@@ -255,6 +272,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get('/*', (request, reply) => {
     const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
     if (file === undefined) throw new StenoError('NOT_FOUND');
+    const ahead = cookieToken(request.headers.cookie) === null ? null : openingOf(request.url);
+    if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
     void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
     if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
     if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')) return reply.header('content-encoding', 'gzip').send(file.gzip);
@@ -298,6 +317,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
       await app.close();
     },
   };
+}
+
+/** The same bytes, as what fastify sends. */
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
 }
 
 async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {

@@ -4,6 +4,7 @@
  */
 import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
+import { markerOf } from '#schemas/marker.js';
 import type { SessionAction } from '#schemas/role.js';
 import type { EventRow, SessionRow } from '#schemas/rows.js';
 import type { EventStore, Page } from '#stores/events/contract.js';
@@ -20,6 +21,9 @@ import type { RecordingIndex } from './recording.js';
 export const MAX_FACTS = 10_000;
 const MAX_MARKERS = 2_000;
 const PLACES_KEPT = 10_000;
+/** Rows of sealed sessions change no more, but for a reindexing. */
+const SEALED_KEPT = 2_000;
+const SEALED_KEPT_MS = 60_000;
 
 export type SessionPlace = Pick<SessionRow, 'session' | 'user' | 'node' | 'login' | 'kind' | 'started_at'>;
 
@@ -38,6 +42,7 @@ export class Sessions {
   readonly #disclosures: Disclosures;
   readonly #clock: () => number;
   readonly #places = new Lru<SessionPlace>(PLACES_KEPT);
+  readonly #sealed = new Lru<{ readonly row: SessionRow; readonly until: number }>(SEALED_KEPT);
 
   constructor(events: EventStore, access: Access, disclosures: Disclosures, clock: () => number) {
     this.#events = events;
@@ -55,6 +60,8 @@ export class Sessions {
       filters.limit, before, (limit, cursor) => this.#events.sessions({ ...filters, limit, cursor, user: whose }),
       (row) => scope.kind !== 'each' || this.#access.may(viewer, 'list', row),
     );
+    // Who looks at a list opens one of its sessions next.
+    for (const row of rows) this.#keep(row);
     return { sessions: rows.map((row) => this.info(row)), next };
   }
 
@@ -62,9 +69,23 @@ export class Sessions {
   async row(asking: Asking, id: string): Promise<SessionRow> {
     const { viewer, action, source, format } = asking;
     await this.#mayAtAll(asking, id);
-    const row = await this.#events.session(id);
+    const kept = this.#sealed.get(id);
+    const row = kept !== undefined && kept.until > this.#clock() ? kept.row : await this.#events.session(id);
     if (row === undefined) throw new StenoError('SESSION_UNKNOWN');
+    if (row !== kept?.row) this.#keep(row);
     return this.#disclosures.of(viewer, action, source, row, () => this.#access.require(viewer, action, row), format);
+  }
+
+  #keep(row: SessionRow): void {
+    if (row.state === 'sealed') this.#sealed.set(row.session, { row, until: this.#clock() + SEALED_KEPT_MS }, 1);
+  }
+
+  /** A session that is shown whole: its place in the list and its recording. */
+  async opened(asking: Omit<Asking, 'action'>, id: string): Promise<SessionRow> {
+    const row = await this.row({ ...asking, action: 'view' }, id);
+    this.#access.narrow(asking.viewer, 'list', undefined);
+    this.#access.require(asking.viewer, 'list', row);
+    return row;
   }
 
   /** Whether an asker of before may still; nothing is told. */
@@ -138,12 +159,15 @@ export class Sessions {
   }
 
   async segmentIndex(row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
+    return { ...this.segments(row, index), markers: (await this.#events_(row.session, MAX_MARKERS)).flatMap((event) => markerOf(event.offset_ms, event.kind, event) ?? []) };
+  }
+
+  segments(row: SessionRow, index: RecordingIndex | null): Omit<SegmentIndex, 'markers'> {
     const segments = index?.segments ?? [];
     const duration = index?.duration ?? 0;
     return {
       session: row.session, cols: index?.cols ?? row.cols, rows: index?.rows ?? row.rows, duration, live: row.state === 'live', block: index?.block ?? 0,
       segments: segments.map((place, n) => ({ n, start: place.start, end: segments[n + 1]?.start ?? duration, first_block: place.firstBlock })),
-      markers: (await this.#events_(row.session, MAX_MARKERS)).flatMap((event) => markerOf(event) ?? []),
     };
   }
 
@@ -172,27 +196,6 @@ function factOf(event: EventRow): SessionFact {
     if (value !== '' && value !== null) known[key] = value;
   }
   return { at: event.at, offset: event.offset_ms, kind: event.kind, data: { ...parsed(event.data), ...known } };
-}
-
-function markerOf(event: EventRow): SegmentIndex['markers'][number] | null {
-  const at = event.offset_ms;
-  switch (event.kind) {
-    case 'gap':
-      return { at, kind: 'gap', label: event.reason === '' ? 'gap' : event.reason };
-    case 'sftp':
-    case 'file':
-      return { at, kind: 'file', label: event.path === '' ? event.name : event.path };
-    case 'participant':
-      return { at, kind: 'participant', label: `${event.name} ${event.reason}` };
-    case 'marker':
-      return { at, kind: 'marker', label: event.name };
-    case 'listen':
-    case 'forward':
-      if (event.outcome === 'closed') return null;
-      return { at, kind: 'marker', label: event.address === '' ? event.name : `${event.address}:${event.port ?? ''}` };
-    default:
-      return null;
-  }
 }
 
 function parsed(data: string): Record<string, unknown> {

@@ -6,6 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { momentOf, openingPath } from '#schemas/opening.js';
 
 export interface StaticFile {
   readonly type: string;
@@ -20,6 +21,15 @@ const types: Readonly<Record<string, string>> = {
   '.png': 'image/png', '.woff2': 'font/woff2', '.wasm': 'application/wasm', '.json': 'application/json', '.txt': 'text/plain; charset=utf-8',
 };
 const MAX_BYTES = 32 << 20;
+
+/**
+ * What the page at this address will ask for first, for a `Link` header: the browser then has it on its way while it
+ * loads the scripts. It follows from the address alone; who may have it is decided when it is asked for.
+ */
+export function openingOf(url: string): string | null {
+  const match = /^\/sessions\/([0-9a-z]{26})(?:\?(.*))?$/.exec(url);
+  return match === null ? null : openingPath(match[1]!, momentOf(new URLSearchParams(match[2] ?? '').get('t')));
+}
 
 /** Files by path, `/index.html` among them; empty when the page was not built. */
 export async function loadPage(root: string): Promise<ReadonlyMap<string, StaticFile>> {

@@ -34,6 +34,16 @@ export async function getJson<T>(path: string, signal?: AbortSignal): Promise<T>
   return (await call(path, signal === undefined ? {} : { signal })).json() as Promise<T>;
 }
 
+export async function getText(path: string): Promise<string> {
+  return (await call(path, {})).text();
+}
+
+export async function getBody(path: string, signal: AbortSignal): Promise<ReadableStream<Uint8Array>> {
+  const { body } = await call(path, { signal });
+  if (body === null) throw new ApiFailure('INTERNAL', 'the answer is empty', '');
+  return body;
+}
+
 /** Lines of a segment, and the session time in ms of the line before them. */
 export async function getSegment(path: string): Promise<{ readonly start: number; readonly text: string }> {
   const response = await call(path, {});

@@ -5,18 +5,18 @@
 import { useEffect, useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
 import type { Me } from '#schemas/api.js';
-import { getJson, post, signedOut } from './api.js';
+import { ApiFailure, getJson, post, signedOut } from './api.js';
 import { AccountPage } from './login/account.js';
 import { ConfirmPage } from './login/confirm.js';
 import { DeviceLoginPage } from './login/device.js';
 import { InvitationPage } from './login/invitation.js';
 import { SignInPage } from './login/sign-in.js';
+import { earlyOpening, sessionAddress } from './opening.js';
 import { AuditPage } from './pages/audit.js';
 import { RequestsPage } from './pages/requests.js';
 import { SearchPage } from './pages/search.js';
 import { SessionPage } from './pages/session.js';
 import { SessionsPage } from './pages/sessions.js';
-
 import { Empty, Link } from './parts/basics.js';
 import { navigate, queryText, usePlace } from './router.js';
 
@@ -41,6 +41,12 @@ async function identify(): Promise<Identity> {
       const known = await getJson<Me>('/api/me').catch(() => null);
       return known === null ? { kind: 'nobody', refusal: (error as Error).message } : { kind: 'user', me: known };
     }
+  }
+  const opening = earlyOpening();
+  if (opening !== null) {
+    const known = await opening.answer.catch((error: unknown) => (error instanceof ApiFailure && error.code === 'NOT_SIGNED_IN' ? ('nobody' as const) : null));
+    if (known === 'nobody') return { kind: 'nobody', refusal: null };
+    if (known !== null) return { kind: 'user', me: known.me };
   }
   return getJson<Me>('/api/me').then((me): Identity => ({ kind: 'user', me }), (): Identity => ({ kind: 'nobody', refusal: null }));
 }
@@ -93,7 +99,7 @@ export function App(): ReactNode {
 
 function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSignedIn: (me: Me) => void; readonly onSignOut: () => void }): ReactNode {
   const { path } = usePlace();
-  const session = /^\/sessions\/([0-9a-z]{26})$/.exec(path)?.[1];
+  const session = sessionAddress.exec(path)?.[1];
   const signOut = (): void => {
     void post<{ next: string | null }>('/api/sign-out', {})
       .then(({ next }) => {

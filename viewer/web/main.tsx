@@ -1,3 +1,5 @@
+// First: it asks for what the page will show.
+import './opening.js';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import 'asciinema-player/dist/bundle/asciinema-player.css';

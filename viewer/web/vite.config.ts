@@ -2,12 +2,39 @@
 import { fileURLToPath } from 'node:url';
 import react from '@vitejs/plugin-react';
 import { defineConfig } from 'vite';
+import type { Plugin } from 'vite';
 
 const path = (relative: string): string => fileURLToPath(new URL(relative, import.meta.url));
 
+/**
+ * The player carries its terminal, WebAssembly, as base64 in a string, which is decoded and compiled at every start. As a
+ * file of its own it comes beside the scripts, is compiled while it comes, and what was compiled is kept by the browser.
+ */
+function terminalAsFile(): Plugin {
+  const inline = /base64Decode\("([A-Za-z0-9+/=]{1000,})"\)/;
+  let file = '';
+  return {
+    name: 'terminal-as-file', apply: 'build',
+    transform(code, id) {
+      if (!/asciinema-player\/dist\/opts-[^/]*\.js$/.test(id)) return null;
+      const found = inline.exec(code);
+      if (found === null) throw new Error(`${id} no longer carries its terminal as a string: see to it`);
+      file = this.emitFile({ type: 'asset', name: 'terminal.wasm', source: Buffer.from(found[1]!, 'base64') });
+      return { code: code.replace(inline, `fetch(import.meta.ROLLUP_FILE_URL_${file})`), map: null };
+    },
+    transformIndexHtml: {
+      order: 'post',
+      handler(_, { bundle }) {
+        const name = Object.keys(bundle ?? {}).find((each) => each.endsWith('.wasm'));
+        return name === undefined ? [] : [{ tag: 'link', attrs: { rel: 'preload', as: 'fetch', href: `/${name}`, type: 'application/wasm', crossorigin: 'anonymous' }, injectTo: 'head' }];
+      },
+    },
+  };
+}
+
 export default defineConfig({
   root: path('.'),
-  plugins: [react()],
+  plugins: [react(), terminalAsFile()],
   resolve: { conditions: ['source', 'module', 'browser', 'import', 'default'] },
   build: {
     outDir: path('../../dist/web'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false }, chunkSizeWarningLimit: 1500,

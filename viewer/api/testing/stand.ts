@@ -15,6 +15,7 @@ import { disclosureSchema } from '#schemas/disclosure.js';
 import type { Disclosure } from '#schemas/disclosure.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { encodeUplink } from '#schemas/uplink.js';
 import { openEventStore } from '#stores/events/clickhouse.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
@@ -99,6 +100,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
   const events = await openEventStore({ kind: 'chdb', path: join(folder, 'events') });
   const zstd = await openZstd();
   const live = await openLive();
+  const recorder = makeRecorder();
   const used = new Set<string>();
   const over = new Set<string>();
   const roles = new Map<string, Role>();
@@ -145,11 +147,11 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           return { identity: { user: 'alice', roles: ['all-viewer'], traits: {}, mfa: null, requests: [], cluster: null, serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
         },
       },
-      nodes: () => [...nodes], live: { url: live.url, tls: {} }, log: pino({ level: 'silent' }), clock: Date.now,
+      nodes: () => [...nodes], live: { url: live.url, tls: {} }, recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')], log: pino({ level: 'silent' }), clock: Date.now,
     },
   );
   return {
-    objects, events, zstd, recorder: makeRecorder(), folder, live, url: `http://${running.addresses['web']}`,
+    objects, events, zstd, recorder, folder, live, url: `http://${running.addresses['web']}`,
     nodes, disclosures,
     role(word, role) {
       roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role }));

@@ -1,17 +1,22 @@
 /** One session: its replay, what it did beside its screen, who it was, and how to take it away and check it. */
-import { useMemo, useState } from 'react';
+import { useEffect, useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { SearchResult, SessionFact, SessionInfo } from '#schemas/api.js';
-import { useJson } from '../api.js';
+import { markerOf } from '#schemas/marker.js';
+import { momentOf } from '#schemas/opening.js';
+import { ApiFailure, useJson } from '../api.js';
 import { bytes, duration, isoTime, moment } from '../format.js';
 import { Copy, Empty, Exit, Failure, Link, StateBadge, useTitle } from '../parts/basics.js';
-import { Facts } from '../parts/facts.js';
+import { Facts, valuesOf } from '../parts/facts.js';
 import { KernelEvents } from '../parts/kernel.js';
 import { SafeText } from '../parts/safe-text.js';
+import { takeOpening } from '../opening.js';
+import type { Opened } from '../opening.js';
 import { Player } from '../player/player.js';
-import { fetchEarly, useReplay } from '../player/use-replay.js';
+import { useDrawn, useReplay } from '../player/use-replay.js';
 import { queryText, usePlace } from '../router.js';
 import { visible } from '../text.js';
+import { VerifyPanel } from '../verify/panel.js';
 import { modeOf } from './search.js';
 
 const REFRESH_LIVE_MS = 3_000;
@@ -19,22 +24,24 @@ const none: readonly never[] = [];
 
 export function SessionPage({ id }: { readonly id: string }): ReactNode {
   const { query } = usePlace();
-  const t = query.get('t');
   const q = query.get('q') ?? '';
+  const startAt = momentOf(query.get('t'));
   const [ended, setEnded] = useState(false);
-  const startAt = t !== null && /^\d{1,12}$/.test(t) ? Number(t) : null;
-  const [early] = useState(() => fetchEarly(id, startAt));
-  const info = useJson<SessionInfo>(`/api/sessions/${id}`, ended ? undefined : REFRESH_LIVE_MS);
-  const session = info.data;
+  const { opened, error } = useOpening(id, startAt);
+  const open = useReplay(opened, startAt);
+  const empty = open !== null && !open.index.live && open.index.segments.length === 0;
+  const drawn = useDrawn(open, error !== null || empty);
+  // What is sealed changes no more: its opening said it all. A refused opening leaves what may be listed.
+  const info = useJson<SessionInfo>((opened === null && error === null) || opened?.session.state === 'sealed' ? null : `/api/sessions/${id}`, ended ? undefined : REFRESH_LIVE_MS);
+  const session = info.data ?? opened?.session ?? null;
   if (session !== null && !ended && session.state === 'sealed') setEnded(true);
-  const facts = useJson<readonly SessionFact[]>(`/api/sessions/${id}/facts`, session?.state === 'live' ? REFRESH_LIVE_MS : undefined);
-  const found = useJson<SearchResult>(q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`);
+  const facts = useJson<readonly SessionFact[]>(drawn ? `/api/sessions/${id}/facts` : null, session?.state === 'live' ? REFRESH_LIVE_MS : undefined);
+  const markers = useMemo(() => (facts.data ?? none).flatMap((fact) => markerOf(fact.offset, fact.kind, valuesOf(fact)) ?? []), [facts.data]);
+  const found = useJson<SearchResult>(!drawn || q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`);
   const hits = useMemo(() => [...(found.data?.hits ?? none)].sort((a, b) => a.time - b.time), [found.data]);
-  const { open, error } = useReplay(session, startAt, early);
   useTitle(session === null ? 'Session' : visible(`${session.user} → ${session.login}@${session.node}`));
 
   if (session === null) return <section className="page">{info.error !== null && <Failure error={info.error} />}</section>;
-  const empty = open !== null && !open.index.live && open.index.segments.length === 0;
   return (
     <section className="page session">
       <div className="session-head">
@@ -79,16 +86,34 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
       ) : open === null ? (
         <div className="player player-waiting" aria-busy={error === null} />
       ) : (
-        <Player replay={open.replay} index={open.index} hits={hits} query={q} />
+        <Player replay={open.replay} index={open.index} markers={markers} hits={hits} query={q} />
       )}
-      <div className="below">
-        <div className="below-main">{facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}
-          <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />
+      {drawn && (
+        <div className="below">
+          <div className="below-main">
+            {facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}
+            <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />
+          </div>
+          <Details session={session} />
         </div>
-        <Details session={session} />
-      </div>
+      )}
     </section>
   );
+}
+
+/** The answer that the page begins with; at once, when it was asked for early and is there. */
+function useOpening(id: string, at: number | null): { readonly opened: Opened | null; readonly error: ApiFailure | null } {
+  const [opening] = useState(() => takeOpening(id, at));
+  const [state, setState] = useState<{ opened: Opened | null; error: ApiFailure | null }>(() => ({ opened: opening.now(), error: null }));
+  useEffect(() => {
+    let gone = false;
+    opening.answer.then(
+      (opened) => !gone && setState((before) => (before.opened === opened ? before : { opened, error: null })),
+      (failure: unknown) => !gone && setState({ opened: null, error: failure instanceof ApiFailure ? failure : new ApiFailure('INTERNAL', 'the replay cannot be opened', '') }),
+    );
+    return () => void (gone = true);
+  }, [opening]);
+  return state;
 }
 
 const formats = [
@@ -104,9 +129,7 @@ function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
       <details className="menu" name="actions">
         <summary>Verify</summary>
         <div className="menu-body">
-          <p>Checks every block against the gateway’s signature, on your own machine:</p>
-          <Copy text={`steno verify ${session.id}`} label="Copy the command" />
-          <p className="hint">An exported recording verifies offline: steno verify FILE.</p>
+          <VerifyPanel session={session} />
         </div>
       </details>
       <details className="menu" name="actions">

@@ -6,7 +6,7 @@ import { SafeText } from './safe-text.js';
 
 type Values = Readonly<Record<string, unknown>>;
 
-const valuesOf = (fact: SessionFact): Values => (typeof fact.data === 'object' && fact.data !== null ? (fact.data as Values) : {});
+export const valuesOf = (fact: SessionFact): Values => (typeof fact.data === 'object' && fact.data !== null ? (fact.data as Values) : {});
 const textOf = (value: unknown): string => (typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '');
 export const MAX_ROWS = 500;
 

@@ -1,30 +1,29 @@
 /** The player: terminal, timeline, controls, and the hits of a search to step through. */
 import { useCallback, useMemo, useRef } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
-import type { SearchHit, SegmentIndex } from '#schemas/api.js';
+import type { SearchHit } from '#schemas/api.js';
+import type { Marker } from '#schemas/marker.js';
 import { clock } from '../format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Controls, useReplayKeys } from './controls.js';
-import type { Replay } from './replay.js';
+import type { Replay, ReplayIndex } from './replay.js';
 import { Terminal } from './terminal.js';
 import { Timeline } from './timeline.js';
 import { usePosition, useReplayState } from './use-replay.js';
 
 export interface PlayerProps {
   readonly replay: Replay;
-  readonly index: SegmentIndex;
+  readonly index: ReplayIndex;
+  readonly markers: readonly Marker[];
   /** Ascending by time. */
   readonly hits: readonly SearchHit[];
   readonly query: string;
 }
 
-export function Player({ replay, index, hits, query }: PlayerProps): ReactNode {
+export function Player({ replay, index, markers, hits, query }: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
-  const markers = useMemo(
-    () => [...index.markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))],
-    [index, hits],
-  );
+  const drawn = useMemo(() => [...markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))], [markers, hits]);
   const onFullscreen = useCallback(() => {
     if (document.fullscreenElement === null) void box.current?.requestFullscreen().catch(() => undefined);
     else void document.exitFullscreen();
@@ -50,7 +49,7 @@ export function Player({ replay, index, hits, query }: PlayerProps): ReactNode {
         )}
       </div>
       <div className="deck">
-        <Timeline replay={replay} markers={markers} />
+        <Timeline replay={replay} markers={drawn} />
         <Controls replay={replay} onFullscreen={onFullscreen} />
         {query !== '' && <Hits replay={replay} hits={hits} query={query} onHit={onHit} />}
       </div>

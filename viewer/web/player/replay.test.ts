@@ -52,6 +52,15 @@ test('a seek needs one segment, and fetches the next ahead', async () => {
   expect(asked).toEqual([1, 2]);
 });
 
+test('where a seek is likely, its segment is there before it', async () => {
+  const { replay, driver, asked, terminal } = open();
+  await driver.init();
+  replay.prepare(25_000);
+  expect(asked).toEqual([0, 1, 2]);
+  await replay.seek(25_000);
+  expect([asked, terminal.text]).toEqual([[0, 1, 2], screenAt(25_000)]);
+});
+
 test('of two seeks the later counts', async () => {
   const { replay, driver, terminal } = open();
   await driver.init();
@@ -166,4 +175,17 @@ test('segments that were numbered anew are fetched anew, and a seek under way st
   expect(asked.length).toBeGreaterThan(before);
   expect(replay.position).toBe(25_000);
   expect(terminal.resets).toBeGreaterThan(1);
+});
+
+test('a recording that is opened at a damaged segment shows the others', async () => {
+  const shown: string[] = [];
+  const replay = new Replay({
+    index: stored, newlines: false, now: () => Date.now(), startAt: 25_000,
+    load: async (n) => (n === 2 ? Promise.reject(new Error('it is damaged')) : parseLines(textOf(n), n * 10_000, false)),
+  });
+  const driver = replay.driver({ dispatch: ((name: string, data: never) => void (name === 'output' && shown.push(data))) as Dispatch });
+  await driver.init();
+  expect([replay.state.phase, replay.state.error]).toEqual(['failed', 'it is damaged']);
+  await replay.seek(2_000);
+  expect([replay.state.phase, shown.join('')]).toEqual(['paused', '1.2.']);
 });

@@ -11,7 +11,8 @@
  * at its end the replay follows. Time is passed in. Tested in replay.test.ts.
  */
 import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
-import { SegmentCache, lastAtOrBefore } from './segments.js';
+import { lastAtOrBefore } from '#schemas/opening.js';
+import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
 import { Tail } from './tail.js';
 
@@ -25,10 +26,14 @@ export interface ReplayIndex extends Size {
 export interface ReplayParts {
   readonly index: ReplayIndex;
   readonly load: (n: number) => Promise<ParsedLines>;
+  /** A segment that is known already. */
+  readonly first?: { readonly n: number; readonly lines: ParsedLines } | null;
   /** A bare newline also returns the carriage: sessions without a terminal. */
   readonly newlines: boolean;
   /** Monotonic ms. */
   readonly now: () => number;
+  /** Runs what may wait until the screen is drawn. */
+  readonly later?: (run: () => void) => void;
   /** Where to begin in ms; `end` follows a live session. */
   readonly startAt: number | 'end';
 }
@@ -61,6 +66,8 @@ export class Replay {
   #dispatch: Dispatch | null = null;
   /** Index of the segment the terminal stands in; `segments.length` is the tail. */
   #segment = 0;
+  /** Whether anything was drawn at all: a first segment that cannot be read leaves the terminal nowhere. */
+  #placed = false;
   #events: readonly ScreenEvent[] = [];
   #next = 0;
   #position = 0;
@@ -76,6 +83,7 @@ export class Replay {
     this.#parts = parts;
     this.#index = parts.index;
     this.#cache = new SegmentCache(parts.load);
+    if (parts.first != null) this.#cache.put(parts.first.n, parts.first.lines);
     this.#tail = new Tail(parts.index.block, parts.index.duration, parts.newlines);
     this.#state = { phase: 'loading', duration: parts.index.duration, live: parts.index.live, following: false, speed: 1, skipIdle: false, error: null };
   }
@@ -170,6 +178,12 @@ export class Replay {
     if (resume) this.#schedule();
   }
 
+  /** Fetches what a seek to `target` would need: somebody is about to go there. */
+  prepare(target: number): void {
+    const { segments, duration } = this.#index;
+    if (segments.length > 0 && target < duration) this.#cache.prefetch(lastAtOrBefore(segments.length, (n) => segments[n]!.start, target));
+  }
+
   /** To the end of a live session, and on with it. */
   async follow(): Promise<void> {
     if (!this.#state.live) return;
@@ -256,7 +270,7 @@ export class Replay {
     const inTail = this.#tail.events.length > 0 && target >= this.#index.duration;
     const wanted = inTail || segments.length === 0 ? segments.length : lastAtOrBefore(segments.length, (n) => segments[n]!.start, target);
     const last = this.#events[this.#next - 1];
-    const shown = this.#state.phase !== 'loading' && wanted === this.#segment && (last === undefined || last.at <= target);
+    const shown = this.#placed && wanted === this.#segment && (last === undefined || last.at <= target);
     if (!shown) {
       const base = Math.min(wanted, segments.length - 1);
       const lines = base < 0 ? null : (this.#cache.peek(base) ?? (await this.#cache.get(base)));
@@ -264,6 +278,7 @@ export class Replay {
       const frame = lines?.keyframe ?? { cols: this.#index.cols, rows: this.#index.rows, screen: '' };
       this.#dispatch?.('reset', { size: { cols: frame.cols, rows: frame.rows }, init: frame.screen, theme: null });
       this.#segment = wanted;
+      this.#placed = true;
       if (wanted === segments.length) {
         if (lines !== null) this.#apply(lines.events);
         this.#events = this.#tail.events;
@@ -365,7 +380,11 @@ export class Replay {
   }
 
   #prefetch(): void {
-    if (this.#segment + 1 < this.#index.segments.length) this.#cache.prefetch(this.#segment + 1);
+    const generation = this.#generation;
+    (this.#parts.later ?? ((run) => run()))(() => {
+      // Of seeks that follow each other only the last one's neighbour is wanted.
+      if (generation === this.#generation && this.#segment + 1 < this.#index.segments.length) this.#cache.prefetch(this.#segment + 1);
+    });
   }
 
   #finish(): void {

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { SegmentCache, lastAtOrBefore, parseLines } from './segments.js';
+import { SegmentCache, parseLines } from './segments.js';
 
 test('lines become events with times of the session; a keyframe only at the head', () => {
   const text = '[0,"k",{"cols":80,"rows":24,"screen":"S"}]\n[0.5,"o","a"]\n[1,"i","x"]\n[0.25,"r","100x30"]\n[0,"k",{"cols":1,"rows":1,"screen":"no"}]\n[1,"x","0"]\n';
@@ -15,10 +15,6 @@ test.each(['', '\n\n', 'garbage', '{"version":3}', '[1]', '[-1,"o","x"]', '["1",
 
 test('without a terminal a bare newline returns the carriage', () => {
   expect(parseLines('[0,"o","a\\nb\\r\\nc"]', 0, true).events).toEqual([{ at: 0, kind: 'output', text: 'a\r\nb\r\nc' }]);
-});
-
-test.each([[0, 0], [9, 0], [10, 1], [25, 2], [99, 2], [-1, 0]])('the segment of %d', (value, expected) => {
-  expect(lastAtOrBefore(3, (i) => [0, 10, 20][i]!, value)).toBe(expected);
 });
 
 test('the cache is bounded, and a failed segment can be asked for again', async () => {

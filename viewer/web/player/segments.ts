@@ -69,18 +69,6 @@ function parseKeyframe(data: unknown): ParsedLines['keyframe'] {
   return isSize(cols) && isSize(rows) && typeof screen === 'string' ? { cols, rows, screen } : null;
 }
 
-/** The last of ascending numbers that is not above `value`; 0 when all are. */
-export function lastAtOrBefore(count: number, numberAt: (i: number) => number, value: number): number {
-  let low = 0;
-  let high = count;
-  while (low + 1 < high) {
-    const middle = (low + high) >> 1;
-    if (numberAt(middle) <= value) low = middle;
-    else high = middle;
-  }
-  return low;
-}
-
 export class SegmentCache {
   readonly #load: (n: number) => Promise<ParsedLines>;
   readonly #entries = new Map<number, { readonly promise: Promise<ParsedLines>; value?: ParsedLines }>();
@@ -112,6 +100,11 @@ export class SegmentCache {
       },
     );
     return entry.promise;
+  }
+
+  put(n: number, value: ParsedLines): void {
+    this.#entries.set(n, { promise: Promise.resolve(value), value });
+    this.#characters += value.characters;
   }
 
   /** What is there without waiting. */

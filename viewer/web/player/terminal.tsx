@@ -1,5 +1,5 @@
 /** The terminal: asciinema-player without its controls, driven by a replay. It fits its box and is drawn dark in either scheme. */
-import { useEffect, useRef } from 'react';
+import { useLayoutEffect, useRef } from 'react';
 import type { ReactNode } from 'react';
 import { create } from 'asciinema-player';
 import type { Driver, DriverFactory } from 'asciinema-player';
@@ -12,7 +12,7 @@ const inert: Driver = {
 
 export function Terminal({ replay, cols, rows }: { readonly replay: Replay; readonly cols: number; readonly rows: number }): ReactNode {
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => {
+  useLayoutEffect(() => {
     // The player asks for its driver once its terminal is loaded: by then it may be gone, and must not take the replay.
     let gone = false;
     const driver: DriverFactory = (callbacks) => (gone ? inert : replay.driver(callbacks));

@@ -1,10 +1,13 @@
 /** The timeline: where the replay stands, and what lies where. A slider for pointer and keys; markers are buttons of their own. */
-import { useRef, useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent, ReactNode } from 'react';
 import { clock } from '../format.js';
 import { visible } from '../text.js';
 import type { Replay } from './replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
+
+/** A pointer that rests this long is likely to press: what it points at is fetched by then. */
+const REST_MS = 60;
 
 export interface TimelineMarker {
   readonly at: number;
@@ -20,6 +23,8 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
   const track = useRef<HTMLDivElement>(null);
   const [hover, setHover] = useState<number | null>(null);
   const dragging = useRef(false);
+  const resting = useRef<ReturnType<typeof setTimeout> | undefined>(undefined);
+  useEffect(() => () => clearTimeout(resting.current), []);
 
   const timeAt = (event: PointerEvent): number => {
     const { left, width } = track.current!.getBoundingClientRect();
@@ -49,11 +54,17 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
           void replay.seek(timeAt(event));
         }}
         onPointerMove={(event) => {
-          setHover(timeAt(event));
-          if (dragging.current) void replay.seek(timeAt(event));
+          const at = timeAt(event);
+          setHover(at);
+          clearTimeout(resting.current);
+          if (dragging.current) void replay.seek(at);
+          else resting.current = setTimeout(() => replay.prepare(at), REST_MS);
         }}
         onPointerUp={() => (dragging.current = false)}
-        onPointerLeave={() => setHover(null)}
+        onPointerLeave={() => {
+          setHover(null);
+          clearTimeout(resting.current);
+        }}
       >
         <div className="rail" />
         <div className="played" style={{ width: share(position) }} />

@@ -1,0 +1,31 @@
+/**
+ * What of a session's events is drawn on its timeline. Rows of the event store and the facts made of them carry the same
+ * names, so one function serves the server's index and the page. Values come from a recording: what is no text is none.
+ */
+import type { SegmentIndex } from './api.js';
+
+export type Marker = SegmentIndex['markers'][number];
+
+export function markerOf(at: number, kind: string, values: object): Marker | null {
+  const text = (name: string): string => {
+    const value = (values as Readonly<Record<string, unknown>>)[name];
+    return typeof value === 'string' ? value : typeof value === 'number' ? String(value) : '';
+  };
+  switch (kind) {
+    case 'gap':
+      return { at, kind: 'gap', label: text('reason') || 'gap' };
+    case 'sftp':
+    case 'file':
+      return { at, kind: 'file', label: text('path') || text('name') };
+    case 'participant':
+      return { at, kind: 'participant', label: `${text('name')} ${text('reason')}` };
+    case 'marker':
+      return { at, kind: 'marker', label: text('name') };
+    case 'listen':
+    case 'forward':
+      if (text('outcome') === 'closed') return null;
+      return { at, kind: 'marker', label: text('address') === '' ? text('name') : `${text('address')}:${text('port')}` };
+    default:
+      return null;
+  }
+}

@@ -1,0 +1,61 @@
+/**
+ * What a page shows first of a session, in one answer: who asks, the session, where its segments lie, and the lines of
+ * the segment that holds the moment asked for. Four calls that wait for each other would be four times the way there and
+ * back before the first screen.
+ *
+ *     GET /api/sessions/:id/opening?at=MS     text: one line of JSON (`SessionOpening`), then the segment's lines as they are
+ *
+ * The server names this address in a header of the page, so that it is on its way while scripts load: both sides must
+ * write it alike, hence `openingPath`. Markers are left out: they come with the facts, which a first screen can do
+ * without. Tested in opening.test.ts and viewer/api/server.test.ts.
+ */
+import type { Me, SegmentIndex, SessionInfo } from './api.js';
+
+export interface SessionOpening {
+  readonly me: Me;
+  readonly session: SessionInfo;
+  readonly index: Omit<SegmentIndex, 'markers'>;
+  /** The segment whose lines follow; null while nothing of the recording is stored, and where it cannot be read. */
+  readonly first: number | null;
+}
+
+export function openingPath(session: string, at: number | null): string {
+  return `/api/sessions/${session}/opening${at === null ? '' : `?at=${at}`}`;
+}
+
+/** The moment in ms that `t` in the address of a page names; null for what names none. */
+export function momentOf(t: string | null): number | null {
+  return t !== null && /^\d{1,12}$/.test(t) ? Number(t) : null;
+}
+
+/** The segment that is shown first: that of the moment, or of the beginning, or of a live session the last. */
+export function firstSegment(segments: readonly { readonly start: number }[], live: boolean, at: number | null): number | null {
+  if (segments.length === 0) return null;
+  return lastAtOrBefore(segments.length, (n) => segments[n]!.start, at ?? (live ? Number.POSITIVE_INFINITY : 0));
+}
+
+/** The last of ascending numbers that is not above `value`; 0 when all are. */
+export function lastAtOrBefore(count: number, numberAt: (i: number) => number, value: number): number {
+  let low = 0;
+  let high = count;
+  while (low + 1 < high) {
+    const middle = (low + high) >> 1;
+    if (numberAt(middle) <= value) low = middle;
+    else high = middle;
+  }
+  return low;
+}
+
+export function encodeOpening(opening: SessionOpening, lines: Uint8Array): Uint8Array {
+  // JSON.stringify writes no newline.
+  const head = new TextEncoder().encode(`${JSON.stringify(opening)}\n`);
+  const whole = new Uint8Array(head.length + lines.length);
+  whole.set(head);
+  whole.set(lines, head.length);
+  return whole;
+}
+
+export function decodeOpening(text: string): { readonly opening: SessionOpening; readonly lines: string } {
+  const newline = text.indexOf('\n');
+  return { opening: JSON.parse(text.slice(0, newline)) as SessionOpening, lines: text.slice(newline + 1) };
+}

@@ -1,0 +1,40 @@
+/**
+ * Whether a checkpoint was signed by whom it names: the certificate of the recording key was issued by the recording CA
+ * for that gateway and was valid then, and its key made the signature. The one place where it is decided, for
+ * `steno verify`, ingest and the page alike; digests and signatures are passed in, since this folder runs in Node and in
+ * browsers. Tested in test/vectors.
+ */
+import { StenoError } from '../errors.js';
+import { checkCertificate } from '../ssh/admission.js';
+import { decodeBase64 } from '../ssh/base64.js';
+import { parseCertificate } from '../ssh/certificate.js';
+import { sshsigSignedData } from '../ssh/signature.js';
+import { CHECKPOINT_NAMESPACE, checkpointText } from './checkpoint.js';
+import type { SignedCheckpoint } from './checkpoint.js';
+
+export interface SignatureParts {
+  readonly sha512: (message: Uint8Array) => Uint8Array;
+  /** Whether the signature blob is by the plain public key over the data. Answers false for what it cannot read. */
+  readonly verify: (publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array) => boolean;
+}
+
+/** The bytes that a checkpoint's signature covers. */
+export function checkpointSignedData(checkpoint: SignedCheckpoint, sha512: SignatureParts['sha512']): Uint8Array {
+  return sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', sha512(new TextEncoder().encode(checkpointText(checkpoint))));
+}
+
+/** What is wrong with a checkpoint's signature, or null. `cas`: blobs of trusted recording CA keys. */
+export function checkpointFault(checkpoint: SignedCheckpoint, certificateBlob: Uint8Array, cas: readonly Uint8Array[], { sha512, verify }: SignatureParts): string | null {
+  try {
+    const certificate = parseCertificate(certificateBlob);
+    const admitted = checkCertificate(certificate, {
+      kind: 'user', now: Math.floor(checkpoint.time / 1000), trusted: cas, principal: checkpoint.gateway, verify,
+    });
+    if (!admitted.ok) return `the recording certificate is not acceptable: ${admitted.detail}`;
+    const signature = decodeBase64(checkpoint.signature);
+    const good = signature !== undefined && verify(certificate.publicKey, signature, checkpointSignedData(checkpoint, sha512));
+    return good ? null : 'the signature does not match the checkpoint';
+  } catch (error) {
+    return error instanceof StenoError ? error.message : 'the recording certificate cannot be read';
+  }
+}
