@@ -6,16 +6,18 @@
  *       └── counters: lost ──► gaps, to the gateway while the session's channel is open, into the log after
  *
  * Order: the position of the ring, then messages, then records up to that position: so a session is always known before
- * its first event. Under flood (`FLOOD_BYTES` wait), what one thread repeats without a difference becomes one row with
- * its count and last time; nothing is left out. Tested in collector.test.ts.
+ * its first event. Under flood (`FLOOD_RING` wait in the ring, or `FLOOD_BYTES` in the log) what one thread repeats
+ * without a difference is written once, with its count and last time (folding.ts); nothing is left out. Rows are made a
+ * batch at a time, and between batches the ring is looked at. Tested in collector.test.ts.
  */
 import type { KernelGap, KernelRow } from '#schemas/kernel.js';
 import { MAX_KERNEL_ROWS } from '#schemas/kernel.js';
 import { Digests } from './digests.js';
+import { Folding } from './folding.js';
 import { EventLog } from './log.js';
 import type { BeginSession, CollectorConfig, FromCollector, ToCollector } from './messages.js';
 import { mapCounters, readCounters } from './programs.js';
-import { KernelRecord, RECORD_BYTES, execFactsOf, flags, kinds, pathOf } from './record.js';
+import { KernelRecord, RECORD_BYTES, execFactsOf, fileStateOf, flags, kinds, pathOf } from './record.js';
 import { RING_HEADER, Ring, isDiscarded, mapRing, stride } from './ring.js';
 import { appendRows, jsonOf, offsetOf } from './rows.js';
 import type { Digest, SessionClock } from './rows.js';
@@ -25,12 +27,16 @@ const IDLE_MS = 50;
 /** One turn reads at most this much, so that messages are not kept waiting. */
 const TURN_BYTES = 4 << 20;
 const GAP_MS = 1_000;
-const CHUNK = 512 << 10;
-const BATCH_ROWS = MAX_KERNEL_ROWS;
-const BATCH_CHARACTERS = 600 << 10;
+const READ_BYTES = 1 << 20;
+/** Small batches: several of each are in memory on their way, as record, text and frame. */
+const CHUNK = 256 << 10;
+const BATCH_ROWS = Math.min(MAX_KERNEL_ROWS, 2_000);
+const BATCH_CHARACTERS = 400 << 10;
 /** What came is gathered for so long before it is sent. */
 const GATHER_MS = 100;
 const AHEAD = 12;
+/** What 60,000 events a second fill between two looks. */
+const FLOOD_RING = 128 << 10;
 export const FLOOD_BYTES = 16 << 20;
 const DIGEST_MS = 10_000;
 const CLOSE_MS = 1_500;
@@ -73,6 +79,8 @@ export class Collector {
   readonly #sessions = new Map<number, Followed>();
   /** By place in the log: digests under way. */
   readonly #pending = new Map<string, Promise<Digest>>();
+  readonly #folding = new Folding();
+  readonly #chunk = Buffer.allocUnsafeSlow(CHUNK);
   readonly #batches = new Map<string, { readonly file: number; readonly end: number }>();
   readonly #unstored = new Map<number, { batches: number; refused: boolean }>();
   #position: Position;
@@ -112,9 +120,10 @@ export class Collector {
   #poll(): void {
     const upTo = this.#ring.mark();
     for (let message = this.#deps.receive(); message !== undefined; message = this.#deps.receive()) this.#take(message);
+    const flood = this.#ring.waiting > FLOOD_RING || this.#backlog() > FLOOD_BYTES;
     let read = 0;
     while (read < TURN_BYTES) {
-      const length = this.#ring.read(1 << 20, (records) => this.#keep(records), upTo);
+      const length = this.#ring.read(READ_BYTES, (records) => this.#keep(records, flood), upTo);
       if (length === 0) break;
       read += length;
     }
@@ -130,7 +139,7 @@ export class Collector {
         return;
       }
       case 'settle':
-        while (this.#ring.read(1 << 20, (records) => this.#keep(records)) > 0);
+        while (this.#ring.read(READ_BYTES, (records) => this.#keep(records, this.#ring.waiting > FLOOD_RING)) > 0);
         this.#watchLosses(true, message.number);
         return this.#deps.post({ kind: 'settled', ask: message.ask });
       case 'ended': {
@@ -148,20 +157,20 @@ export class Collector {
     }
   }
 
-  /** Writes records as they are; what they are is looked at only as far as it cannot wait. */
-  #keep(records: Uint8Array): void {
-    const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
-    const kept = this.#log.append(records);
-    const at = kept ? this.#log.size(this.#log.current!) - records.length : 0;
-    for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length; ) {
-      const header = bytes.readUInt32LE(offset);
-      const record = offset + RING_HEADER;
-      if (!kept) this.#note('disk_full', bytes, record);
-      else if (bytes[record + 12] === kinds.exec) this.#wantDigest(bytes, record, header & 0x3fff_ffff, `${this.#log.current!} ${at + offset}`);
-      if (kept && bytes[record + 12] === kinds.exec && (bytes.readUInt16LE(record + 14) & flags.cut) !== 0) this.#note('cut', bytes, record);
-      offset += stride(header);
-    }
+  /** Writes records; what they are is looked at only as far as it cannot wait. */
+  #keep(read: Uint8Array, flood: boolean): void {
+    const records = flood ? this.#folding.fold(read) : read;
     if (this.#gatherUntil === 0) this.#gatherUntil = this.#deps.now() + GATHER_MS;
+    if (!this.#log.append(records)) {
+      // Counted as they came: each is one that is not there.
+      return eachRecord(read, (bytes, at) => this.#note('disk_full', bytes, at));
+    }
+    const start = this.#log.size(this.#log.current!) - records.length;
+    eachRecord(records, (bytes, at, length) => {
+      if (bytes[at + 12] !== kinds.exec) return;
+      this.#wantDigest(bytes, at, length, `${this.#log.current!} ${start + at - RING_HEADER}`);
+      if ((bytes.readUInt16LE(at + 14) & flags.cut) !== 0) this.#note('cut', bytes, at);
+    });
   }
 
   #note(why: 'disk_full' | 'cut', bytes: Buffer, at: number): void {
@@ -179,10 +188,12 @@ export class Collector {
   #wantDigest(bytes: Buffer, at: number, length: number, place: string): void {
     const record = new KernelRecord(bytes);
     if (!record.point(at, length)) return;
+    const key = fileStateOf(record.text(3));
+    if (key !== null && this.#digests.known(key) !== null) return;
     const facts = execFactsOf(record.text(3));
     if (facts === null) return;
     const age = (Number(this.#deps.boot()) - record.time) / 1e6;
-    const found = this.#digests.of({ pid: record.pid, path: pathOf(record.text(0)).text, inode: facts.inode, size: facts.size, at: this.#deps.now() - age });
+    const found = this.#digests.of({ pid: record.pid, path: pathOf(record.text(0)).text, inode: facts.inode, size: facts.size, at: this.#deps.now() - age, state: key === null ? null : { key, changed: facts.changed } });
     this.#pending.set(place, found);
   }
 
@@ -240,7 +251,7 @@ export class Collector {
     this.#gatherUntil = 0;
     this.#reading = true;
     try {
-      while (this.#batches.size < AHEAD && (await this.#batch()));
+      while (this.#batches.size < AHEAD && (await this.#batch())) await new Promise((resolve) => setImmediate(resolve));
     } catch (error) {
       this.#deps.post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
     } finally {
@@ -253,11 +264,8 @@ export class Collector {
     const { file, offset: start } = this.#position;
     const size = this.#log.size(file);
     if (start >= size) return this.#nextFile();
-    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size - start));
-    const length = this.#log.read(file, start, buffer);
-    const bytes = buffer.subarray(0, length);
+    const bytes = this.#chunk.subarray(0, this.#log.read(file, start, this.#chunk.subarray(0, Math.min(CHUNK, size - start))));
     const rows: KernelRow[] = [];
-    const flood = this.#backlog() > FLOOD_BYTES ? new Flood() : null;
     const record = new KernelRecord(bytes);
     let characters = 0;
     let offset = 0;
@@ -270,17 +278,13 @@ export class Collector {
       if (!isDiscarded(header) && record.point(offset + RING_HEADER, header & 0x3fff_ffff)) {
         const before = rows.length;
         if (record.kind === kinds.session) this.#name(record);
-        if (record.kind === kinds.exec) digest = await this.#digestAt(`${file} ${start + offset}`);
-        if (flood === null || !flood.repeats(rows, record, next, this.#named.get(record.session))) {
-          if (!isAgain(record)) appendRows(rows, record, file, this.#position.ordinal, context);
-          flood?.remember(record, next, before, rows.length);
-        }
+        if (record.kind === kinds.exec) digest = await this.#digestOf(record, `${file} ${start + offset}`);
+        if (!isAgain(record)) appendRows(rows, record, file, this.#position.ordinal, context);
         for (let i = before; i < rows.length; i++) characters += 120 + rows[i]![14].length + rows[i]![5].length;
       }
       this.#position.ordinal += 1;
       offset = next;
     }
-    flood?.finish(rows);
     if (offset === 0) {
       // Torn by a crash, or longer than a chunk, which no record is: nothing follows in this file.
       if (file === this.#log.current) return false;
@@ -305,7 +309,9 @@ export class Collector {
 
   #post(file: number, start: number, rows: readonly KernelRow[]): void {
     const id = `${file}.${start}`;
-    const payload = new Uint8Array(Buffer.from(JSON.stringify(rows)));
+    // Its memory goes to the other thread: never a part of the pool's.
+    const text = Buffer.from(JSON.stringify(rows));
+    const payload = text.length === text.buffer.byteLength ? text : new Uint8Array(text);
     this.#batches.set(id, { file, end: this.#position.offset });
     const entry = this.#unstored.get(file) ?? { batches: 0, refused: false };
     entry.batches += 1;
@@ -353,9 +359,12 @@ export class Collector {
     if (session !== undefined && clock !== undefined) this.#named.set(record.session, { session, ...clock });
   }
 
-  async #digestAt(place: string): Promise<Digest> {
+  async #digestOf(record: KernelRecord, place: string): Promise<Digest> {
     const pending = this.#pending.get(place);
-    if (pending === undefined) return { missing: 'gone' };
+    if (pending === undefined) {
+      const key = fileStateOf(record.text(3));
+      return (key === null ? null : this.#digests.known(key)) ?? { missing: 'gone' };
+    }
     this.#pending.delete(place);
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<Digest>((resolve) => {
@@ -379,32 +388,13 @@ export class Collector {
   }
 }
 
-/** Under flood: what a thread does again, exactly, is counted in the row of the first time. */
-class Flood {
-  readonly #last = new Map<number, { readonly bytes: Buffer; readonly row: number }>();
-  readonly #lastMs = new Map<number, number>();
-
-  repeats(rows: KernelRow[], record: KernelRecord, end: number, clock: SessionClock | undefined): boolean {
-    if ((record.kind !== kinds.file && record.kind !== kinds.net) || clock === undefined) return false;
-    const known = this.#last.get(record.tid);
-    if (known === undefined || Buffer.compare(known.bytes, record.bytes.subarray(record.at + 8, end)) !== 0) return false;
-    const row = rows[known.row]!;
-    rows[known.row] = [row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11], row[12], (row[13] ?? 1) + 1, row[14]];
-    this.#lastMs.set(known.row, offsetOf(clock, record.time));
-    return true;
-  }
-
-  /** `to - from` rows were made of this record; two are more than can be counted in one. */
-  remember(record: KernelRecord, end: number, from: number, to: number): void {
-    if (to - from === 1) this.#last.set(record.tid, { bytes: record.bytes.subarray(record.at + 8, end), row: from });
-    else this.#last.delete(record.tid);
-  }
-
-  finish(rows: KernelRow[]): void {
-    for (const [index, last] of this.#lastMs) {
-      const row = rows[index]!;
-      rows[index] = [...row.slice(0, 14), `${row[14].slice(0, -1)},"last_ms":${last}}`] as unknown as KernelRow;
-    }
+/** `at`: behind the ring's header. */
+function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, length: number) => void): void {
+  const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
+  for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length; ) {
+    const header = bytes.readUInt32LE(offset);
+    if (!isDiscarded(header)) take(bytes, offset + RING_HEADER, header & 0x3fff_ffff);
+    offset += stride(header);
   }
 }
 

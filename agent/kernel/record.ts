@@ -7,11 +7,13 @@
 import { isUtf8 } from 'node:buffer';
 
 export const RECORD_BYTES = 80;
-export const EXEC_FACTS_BYTES = 64;
+export const EXEC_FACTS_BYTES = 72;
 export const ENDPOINTS_BYTES = 48;
+/** Behind the texts of a counted record: u64 time of the last, u32 how many, u32 unused (folding.ts). */
+export const COUNT_BYTES = 16;
 
 export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101 } as const;
-export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32 } as const;
+export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32, /** Of the agent itself: */ counted: 64 } as const;
 
 /** A view of one record; valid as long as the bytes below it. */
 export class KernelRecord {
@@ -31,6 +33,7 @@ export class KernelRecord {
     if (length < RECORD_BYTES || this.#end > this.bytes.length) return false;
     let sum = RECORD_BYTES;
     for (let i = 0; i < 4; i++) sum += this.bytes.readUInt32LE(at + 64 + 4 * i);
+    if (this.has(flags.counted)) sum += COUNT_BYTES;
     return sum <= length;
   }
 
@@ -51,6 +54,13 @@ export class KernelRecord {
   get b(): number { return this.bytes.readUInt32LE(this.at + 52) * 2 ** 32 + this.bytes.readUInt32LE(this.at + 48); }
   get c(): number { return this.bytes.readUInt32LE(this.at + 56); }
   get d(): number { return this.bytes.readUInt32LE(this.at + 60); }
+
+  /** How often it happened, and when for the last time; null: once. */
+  get repeats(): { readonly count: number; readonly last: number } | null {
+    if (!this.has(flags.counted)) return null;
+    const count = this.bytes.readUInt32LE(this.#end - 8);
+    return count < 2 ? null : { count, last: this.bytes.readUInt32LE(this.#end - 12) * 2 ** 32 + this.bytes.readUInt32LE(this.#end - 16) };
+  }
 
   has(flag: number): boolean {
     return (this.flags & flag) !== 0;
@@ -145,6 +155,8 @@ export interface ExecFacts {
   readonly inode: number;
   readonly size: number;
   readonly argvBytes: number;
+  /** Change time, ns since 1970; 0: not known. */
+  readonly changed: bigint;
   readonly device: number;
   readonly links: number;
   readonly gid: number;
@@ -162,13 +174,23 @@ export interface ExecFacts {
 export function execFactsOf(bytes: Buffer): ExecFacts | null {
   if (bytes.length < EXEC_FACTS_BYTES) return null;
   const number = (at: number): number => bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
-  const filenameEnd = EXEC_FACTS_BYTES + bytes.readUInt32LE(52);
-  const cgroupEnd = filenameEnd + bytes.readUInt32LE(56);
+  const filenameEnd = EXEC_FACTS_BYTES + bytes.readUInt32LE(60);
+  const cgroupEnd = filenameEnd + bytes.readUInt32LE(64);
   if (cgroupEnd > bytes.length) return null;
   return {
-    inode: number(0), size: number(8), argvBytes: number(16), device: bytes.readUInt32LE(24), links: bytes.readUInt32LE(28), gid: bytes.readUInt32LE(32),
-    egid: bytes.readUInt32LE(36), mntNs: bytes.readUInt32LE(40), pidNs: bytes.readUInt32LE(44), mode: bytes.readUInt32LE(48),
+    inode: number(0), size: number(8), argvBytes: number(16), changed: bytes.readBigUInt64LE(24), device: bytes.readUInt32LE(32), links: bytes.readUInt32LE(36),
+    gid: bytes.readUInt32LE(40), egid: bytes.readUInt32LE(44), mntNs: bytes.readUInt32LE(48), pidNs: bytes.readUInt32LE(52), mode: bytes.readUInt32LE(56),
     filename: textOf(bytes.subarray(EXEC_FACTS_BYTES, filenameEnd)),
     cgroup: textOf(bytes.subarray(filenameEnd, cgroupEnd)).text.split('\0').filter((name) => name !== ''),
   };
+}
+
+/**
+ * Which state of which file ran, as far as text 3 of an exec says: equal for equal content. Null: it does not say.
+ * Cheap, since it is asked for each execution as it comes.
+ */
+export function fileStateOf(bytes: Buffer): string | null {
+  if (bytes.length < EXEC_FACTS_BYTES || bytes.readBigUInt64LE(24) === 0n) return null;
+  // Inode, size and change time, then device: their bytes are the key.
+  return bytes.toString('latin1', 0, 16) + bytes.toString('latin1', 24, 36);
 }

@@ -54,14 +54,17 @@ interface Row {
 export function appendRows(rows: KernelRow[], record: KernelRecord, file: number, ordinal: number, context: RowContext): void {
   const clock = context.session(record.session);
   if (clock === null) return;
-  const row = rowOf(record, clock, context);
-  if (row === null) return;
+  const made = rowOf(record, clock, context);
+  if (made === null) return;
+  const { repeats } = record;
+  const row = repeats === null ? made : { ...made, count: repeats.count, data: { ...made.data, last_ms: offsetOf(clock, repeats.last) } };
   const offset = offsetOf(clock, record.time);
   push(rows, clock.session, file, 2 * ordinal, offset, row);
   const door = doorOf(row);
   if (door !== null) {
     push(rows, clock.session, file, 2 * ordinal + 1, offset, {
       kind: 'escape', reason: door, outcome: row.outcome ?? '', ...(row.path === undefined ? {} : { path: row.path }), name: row.name ?? '', data: { pid: record.pid },
+      ...(repeats === null ? {} : { count: repeats.count }),
     });
   }
 }

@@ -2,6 +2,7 @@
  * What the kernel benchmark does: opens and closes a file, starts a program, or opens at a rate, and says what that cost.
  *   load open COUNT FILE        ns of the cheapest of many rounds of 200: what preempts it is left out
  *   load exec COUNT             µs of the median start of /bin/true with 20 arguments, from vfork to its end
+ *   load storm COUNT            starts /bin/true COUNT times, each with a mark of its own, and prints the marks
  *   load rate PER_SECOND S      opens at a rate for S seconds; how many it were, and how many a second
  *   load marks PER_SECOND S DIR as above, and ten times a second a file named by the time, in ns since 1970
  */
@@ -60,6 +61,17 @@ int main(int argc, char **argv)
 		}
 		qsort(times, count, sizeof(double), by_value);
 		printf("%.1f\n", times[count / 2]);
+	} else if (!strcmp(argv[1], "storm")) {
+		for (long i = 0; i < count; i++) {
+			char mark[32];
+			char *args[3] = { "/bin/true", mark };
+			pid_t pid;
+			snprintf(mark, sizeof mark, "storm-%ld", i);
+			if (posix_spawn(&pid, args[0], 0, 0, args, environ))
+				return 1;
+			waitpid(pid, 0, 0);
+			puts(mark);
+		}
 	} else {
 		double start = now(CLOCK_MONOTONIC), end = start + atof(argv[3]) * 1e9, mark = start;
 		long done = 0;

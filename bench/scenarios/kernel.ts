@@ -16,23 +16,22 @@ import { KernelRecorder } from '../../agent/kernel/kernel-recorder.js';
 import type { Field } from '../field.js';
 import { interleave, quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
+import { buildLoad } from './kernel-load.js';
 
 const SESSION = '01jd0000000000000000000000';
 const OPENS = '200000';
 const EXECS = '400';
 
-interface Bench {
+export interface Bench {
   readonly folder: string;
   readonly load: string;
   readonly recorder: KernelRecorder;
   close(): Promise<void>;
 }
 
-async function openBench(onRows: (count: number) => void = () => undefined): Promise<Bench> {
+export async function openBench(onRows: (count: number) => void = () => undefined): Promise<Bench> {
   const folder = mkdtempSync(join(tmpdir(), 'steno-bench-kernel-'));
-  const load = join(folder, 'load');
-  const source = fileURLToPath(['./kernel-load.c', '../../../bench/scenarios/kernel-load.c'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(fileURLToPath(url)))!);
-  execFileSync('clang', ['-O2', '-o', load, source]);
+  const load = buildLoad(folder);
   const recorder = KernelRecorder.open({ folder: join(folder, 'log') }, openLog('bench', 'silent'));
   if (!recorder.available) throw new Error(`kernel events cannot be recorded here: ${recorder.reason ?? ''}`);
   // Takes what there is, as an ingest does that answers after 50 ms; rows are counted without being parsed.
@@ -61,10 +60,10 @@ const outputOf = async (child: ChildProcess): Promise<string> => {
 };
 
 /** Inside a recorded session; `lost`: what gaps said. */
-async function inside(bench: Bench, args: readonly string[]): Promise<{ readonly text: string; readonly lost: number }> {
+export async function inside(bench: Bench, args: readonly string[], program = bench.load): Promise<{ readonly text: string; readonly lost: number }> {
   let lost = 0;
   const session = bench.recorder.session({ session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 }, ({ count }) => { lost += count; });
-  const text = await outputOf(session.spawn(() => spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
+  const text = await outputOf(session.spawn(() => spawn(program, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
   await session.settle();
   session.end();
   return { text, lost };
