@@ -49,7 +49,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['nodes', () => liveList(rounds)],
   ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
   ['kernel_cost', () => kernelCost(rounds)],
-  ['kernel_flow', () => kernelFlow(quick ? 3 : 60)],
+  ['kernel_flow', (field) => kernelFlow(field, quick ? 3 : 60)],
   ['kernel_delay', (field) => kernelDelay(field, 20_000, quick ? 5 : 30)],
   ['kernel_storm', (field) => (quick ? kernelStorm(field, 1_000, 500) : kernelStorm(field, 100_000, 40_000))],
   ['kernel_compile', () => kernelCompile(quick ? 1 : 10, quick ? 4 : 40)],
