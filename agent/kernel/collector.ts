@@ -12,6 +12,7 @@
  */
 import type { KernelGap, KernelRow } from '#schemas/kernel.js';
 import { MAX_KERNEL_ROWS } from '#schemas/kernel.js';
+import { BatchText } from './batch-text.js';
 import { Digests } from './digests.js';
 import { Folding } from './folding.js';
 import { EventLog } from './log.js';
@@ -31,7 +32,8 @@ const READ_BYTES = 1 << 20;
 /** Small batches: several of each are in memory on their way, as record, text and frame. */
 const CHUNK = 256 << 10;
 const BATCH_ROWS = Math.min(MAX_KERNEL_ROWS, 2_000);
-const BATCH_CHARACTERS = 400 << 10;
+/** A batch ends behind this; one row more, the longest there is, is within its bound. */
+const BATCH_ENOUGH = 384 << 10;
 /** What came is gathered for so long before it is sent. */
 const GATHER_MS = 100;
 const AHEAD = 12;
@@ -80,6 +82,7 @@ export class Collector {
   /** By place in the log: digests under way. */
   readonly #pending = new Map<string, Promise<Digest>>();
   readonly #folding = new Folding();
+  readonly #text = new BatchText(AHEAD);
   readonly #chunk = Buffer.allocUnsafeSlow(CHUNK);
   readonly #batches = new Map<string, { readonly file: number; readonly end: number }>();
   readonly #unstored = new Map<number, { batches: number; refused: boolean }>();
@@ -148,6 +151,7 @@ export class Collector {
         return;
       }
       case 'stored':
+        if (message.payload !== undefined) this.#text.back(message.payload);
         return this.#stored(message.batch, message.refused);
       case 'close':
         // Time for what is on its way to ingest; the rest is sent at the next start.
@@ -266,21 +270,20 @@ export class Collector {
     if (start >= size) return this.#nextFile();
     const bytes = this.#chunk.subarray(0, this.#log.read(file, start, this.#chunk.subarray(0, Math.min(CHUNK, size - start))));
     const rows: KernelRow[] = [];
+    const text = this.#text;
     const record = new KernelRecord(bytes);
-    let characters = 0;
     let offset = 0;
     let digest: Digest = { missing: 'gone' };
     const context = { session: (number: number) => this.#named.get(number) ?? null, digest: () => digest };
-    while (offset + RING_HEADER <= bytes.length && rows.length < BATCH_ROWS - 1 && characters < BATCH_CHARACTERS) {
+    while (offset + RING_HEADER <= bytes.length && text.rows < BATCH_ROWS - 1 && text.bytes < BATCH_ENOUGH) {
       const header = bytes.readUInt32LE(offset);
       const next = offset + stride(header);
       if (next > bytes.length) break;
       if (!isDiscarded(header) && record.point(offset + RING_HEADER, header & 0x3fff_ffff)) {
-        const before = rows.length;
         if (record.kind === kinds.session) this.#name(record);
         if (record.kind === kinds.exec) digest = await this.#digestOf(record, `${file} ${start + offset}`);
         if (!isAgain(record)) appendRows(rows, record, file, this.#position.ordinal, context);
-        for (let i = before; i < rows.length; i++) characters += 120 + rows[i]![14].length + rows[i]![5].length;
+        for (const row of rows.splice(0)) if (!text.add(row)) throw new Error('a row is longer than can be sent');
       }
       this.#position.ordinal += 1;
       offset = next;
@@ -292,7 +295,7 @@ export class Collector {
       return this.#nextFile();
     }
     this.#position.offset = start + offset;
-    if (rows.length > 0) this.#post(file, start, rows);
+    if (text.rows > 0) this.#post(file, start, text.take());
     else this.#sweep(file);
     return true;
   }
@@ -307,11 +310,8 @@ export class Collector {
     return next !== undefined;
   }
 
-  #post(file: number, start: number, rows: readonly KernelRow[]): void {
+  #post(file: number, start: number, payload: Uint8Array): void {
     const id = `${file}.${start}`;
-    // Its memory goes to the other thread: never a part of the pool's.
-    const text = Buffer.from(JSON.stringify(rows));
-    const payload = text.length === text.buffer.byteLength ? text : new Uint8Array(text);
     this.#batches.set(id, { file, end: this.#position.offset });
     const entry = this.#unstored.get(file) ?? { batches: 0, refused: false };
     entry.batches += 1;
