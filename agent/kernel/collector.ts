@@ -28,6 +28,7 @@ const IDLE_MS = 50;
 /** One turn reads at most this much, so that messages are not kept waiting. */
 const TURN_BYTES = 4 << 20;
 const GAP_MS = 1_000;
+const WATCH_MS = 50;
 const READ_BYTES = 1 << 20;
 /** Small batches: several of each are in memory on their way, as record, text and frame. */
 const CHUNK = 256 << 10;
@@ -91,6 +92,7 @@ export class Collector {
   #named = new Map<number, SessionClock>();
   #reading = false;
   #gatherUntil = 0;
+  #watchAt = 0;
   #timer: NodeJS.Timeout | null = null;
   #closing = false;
   #closeBy = 0;
@@ -130,6 +132,10 @@ export class Collector {
       if (length === 0) break;
       read += length;
     }
+    // Counters tell of nothing new as often as this while nothing comes.
+    const now = this.#deps.now();
+    if (read === 0 && now < this.#watchAt) return;
+    this.#watchAt = now + WATCH_MS;
     this.#watchLosses(false);
   }
 
