@@ -12,7 +12,7 @@ export const ENDPOINTS_BYTES = 48;
 /** Behind the texts of a counted record: u64 time of the last, u32 how many, u32 unused (folding.ts). */
 export const COUNT_BYTES = 16;
 
-export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101 } as const;
+export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101, packed: 102 } as const;
 export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32, /** Of the agent itself: */ counted: 64 } as const;
 
 /** A view of one record; valid as long as the bytes below it. Asked some ten times an event: by a DataView, which costs least. */
