@@ -82,6 +82,13 @@ export class FromClient {
     // Data before a session's start has no meaning, and no recording.
     if (tap === null || channel.state !== 'open') return;
     const data = dataOf(payload, 5);
+    if (channel.purpose.kind === 'session' && channel.purpose.request.tty) {
+      // What is typed waits in memory for its echo anyway before any of it is stored (echo.ts): the node need not wait too.
+      this.#sides.toNode(channel, payload);
+      this.#sides.node.flush();
+      if (!tap.input(data)) this.#sides.waitForSpool(tap.recorder, this.#sides.client);
+      return;
+    }
     if (!tap.input(data)) this.#sides.waitForSpool(tap.recorder, this.#sides.client);
     this.#sides.toNode(channel, payload);
   }

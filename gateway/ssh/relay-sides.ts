@@ -133,7 +133,8 @@ export class Sides {
     channel.tap?.recorder.exit(255);
     this.#finishTap(channel);
     if (!wasOpen) return;
-    if (!channel.clientClosed) this.node.send(message.close(nodeId));
+    // A connection that is over is closed whole.
+    if (!channel.clientClosed && !this.over) this.node.send(message.close(nodeId));
     if (channel.nodeClosed) return;
     if (last === null) return this.client.send(message.close(clientId));
     for (; channel.unanswered > 0; channel.unanswered--) this.client.send(message.success(clientId));
