@@ -80,4 +80,20 @@ describe.skipIf(missing.length > 0)('the collector', () => {
       probe.close();
     }
   });
+
+  it('under flood leaves in its order what is not alike', async () => {
+    const probe = new Probe(64 << 20);
+    try {
+      const turns = 20_000;
+      const { seen, counters, gaps } = await probe.run('perl', ['-e', `for (1..${turns}) { for ("/etc/hostname", "/etc/passwd") { open(F, $_); close(F) } }`], { asleep: true });
+      expect(gaps).toEqual([]);
+      expect(seen.reduce((sum, { kind, count }) => sum + (kind === 'kernel' ? 0 : (count ?? 1)), 0)).toBe(counters.seen);
+      const opened = seen.filter(({ path }) => path === '/etc/hostname' || path === '/etc/passwd').map(({ path }) => path);
+      const loop = opened.slice(-2 * turns);
+      expect(loop.length).toBe(2 * turns);
+      expect(loop.every((path, i) => path === (i % 2 === 0 ? '/etc/hostname' : '/etc/passwd'))).toBe(true);
+    } finally {
+      probe.close();
+    }
+  });
 });
