@@ -2,6 +2,7 @@
 import { ORDER_VARIABLE } from '#schemas/kernel.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { SshReader } from '#schemas/ssh/wire.js';
+import { apart } from './apart.js';
 import { addEnvironment, MAX_CHANNELS, newSession, packetOf } from './channels.js';
 import type { SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
@@ -162,7 +163,7 @@ export class FromClient {
   }
 
   #start(channel: Channel, request: SessionRequest, start: SessionStart, asked: Buffer): void {
-    const payload = Buffer.from(asked);
+    const payload = apart(asked);
     this.#sides.whenRecorded(this.#sides.client, async () => {
       const tap = await openSessionTap(this.#sides.deps, request, start, (error) => this.#sides.endChannel(channel, error));
       if (this.#sides.over || channel.state !== 'open' || channel.nodeClosed) return this.#sides.deps.track(tap.close());
