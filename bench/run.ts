@@ -1,7 +1,7 @@
 /**
  * `npm run bench [-- NAME…]`: Steno beside its peer, in one run, interleaved. Writes bench/results.md.
  *
- * Names are those of `scenarios`. `--quick` makes everything small, to see that it works; `--minutes=N` shortens the outage.
+ * Names are those of `scenarios`. `--quick` makes everything small, to see that it works; `--minutes=N`: of the outage, and of kernel_hour.
  */
 import { execFileSync } from 'node:child_process';
 import { cpus, totalmem } from 'node:os';
@@ -16,6 +16,8 @@ import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
 import { idle } from './scenarios/idle.js';
 import { liveList, throughTunnel } from './scenarios/nodes.js';
+import { kernelHour, kernelStorm } from './scenarios/kernel-complete.js';
+import { kernelCompile } from './scenarios/kernel-compile.js';
 import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
@@ -48,9 +50,12 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['nodes', () => liveList(rounds)],
   ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
   ['kernel_cost', () => kernelCost(rounds)],
-  ['kernel_flow', () => kernelFlow(quick ? 3 : 60)],
+  ['kernel_flow', (field) => kernelFlow(field, quick ? 3 : 60)],
   ['seek', () => (quick ? seeking(3, 20, 0.1) : seeking(20, 200, 1))],
   ['kernel_delay', (field) => kernelDelay(field, 20_000, quick ? 5 : 30)],
+  ['kernel_storm', (field) => (quick ? kernelStorm(field, 1_000, 500) : kernelStorm(field, 100_000, 40_000))],
+  ['kernel_compile', () => kernelCompile(quick ? 1 : 10, quick ? 4 : 40)],
+  ['kernel_hour', (field) => kernelHour(field, quick ? 0.1 : minutes)],
 ];
 
 const chosen = scenarios.filter(([name]) => wanted.length === 0 || wanted.includes(name));

@@ -61,13 +61,21 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 const nothing = new Uint8Array(0);
 
 export function encodeUplink<K extends FrameKind>(kind: K, header: UplinkHeader<K>, payload: Uint8Array = nothing): Uint8Array {
-  const json = encoder.encode(JSON.stringify(header));
-  const frame = new Uint8Array(5 + json.length + payload.length);
-  frame[0] = frameTypes[kind];
-  new DataView(frame.buffer).setUint32(1, json.length);
-  frame.set(json, 5);
-  frame.set(payload, 5 + json.length);
+  const head = encodeUplinkHead(kind, header);
+  const frame = new Uint8Array(head.length + payload.length);
+  frame.set(head);
+  frame.set(payload, head.length);
   return frame;
+}
+
+/** What comes before the payload, for who sends that without a copy. */
+export function encodeUplinkHead<K extends FrameKind>(kind: K, header: UplinkHeader<K>): Uint8Array {
+  const json = encoder.encode(JSON.stringify(header));
+  const head = new Uint8Array(5 + json.length);
+  head[0] = frameTypes[kind];
+  new DataView(head.buffer).setUint32(1, json.length);
+  head.set(json, 5);
+  return head;
 }
 
 /** Throws UPLINK_MALFORMED on anything that is not exactly one frame of this version. */

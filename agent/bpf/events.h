@@ -83,6 +83,7 @@ struct exec_facts {
 	u64 inode;
 	u64 size;
 	u64 argv_bytes;  /* as the kernel has them, whatever the record holds */
+	u64 changed;     /* when the file or what is said of it was last changed, ns since 1970; 0: not known */
 	u32 device;
 	u32 links;
 	u32 gid, egid;

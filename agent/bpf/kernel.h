@@ -45,6 +45,21 @@ struct inode {
 	u32 i_nlink;
 	s64 i_size;
 };
+struct timespec64 {
+	s64 tv_sec;
+	long tv_nsec;
+};
+/* Up to 6.5; `__i_ctime` up to 6.10; then two members. */
+struct inode___old {
+	struct timespec64 i_ctime;
+};
+struct inode___mid {
+	struct timespec64 __i_ctime;
+};
+struct inode___new {
+	s64 i_ctime_sec;
+	u32 i_ctime_nsec;
+};
 struct hlist_bl_node {
 	struct hlist_bl_node **pprev;
 };

@@ -452,6 +452,28 @@ __noinline u64 cgroup_of(void)
 	return 0;
 }
 
+/* The file's change time, ns since 1970; 0: this kernel keeps it otherwise. */
+static __always_inline u64 changed_at(struct inode *inode)
+{
+	struct inode___new *newer = (void *)inode;
+	struct inode___mid *middle = (void *)inode;
+	struct inode___old *older = (void *)inode;
+	struct timespec64 time = {};
+	if (bpf_core_field_exists(newer->i_ctime_sec)) {
+		s64 seconds = 0;
+		u32 ns = 0;
+		bpf_core_read(&seconds, sizeof(seconds), &newer->i_ctime_sec);
+		bpf_core_read(&ns, sizeof(ns), &newer->i_ctime_nsec);
+		/* Its highest bit says that somebody has asked for it. */
+		return seconds * 1000000000ULL + (ns & 0x7fffffff);
+	}
+	if (bpf_core_field_exists(middle->__i_ctime))
+		bpf_core_read(&time, sizeof(time), &middle->__i_ctime);
+	else if (bpf_core_field_exists(older->i_ctime))
+		bpf_core_read(&time, sizeof(time), &older->i_ctime);
+	return time.tv_sec * 1000000000ULL + time.tv_nsec;
+}
+
 SEC("tp_btf/sched_process_exec")
 int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm *bprm)
 {
@@ -476,6 +498,7 @@ int BPF_PROG(on_exec, struct task_struct *task, int old_pid, struct linux_binprm
 	r->c = bprm->argc;
 	facts.inode = inode->i_ino;
 	facts.size = inode->i_size;
+	facts.changed = changed_at(inode);
 	facts.device = inode->i_sb->s_dev;
 	facts.links = inode->i_nlink;
 	facts.mode = inode->i_mode;

@@ -3,36 +3,39 @@
  * flood of events delays no keystroke.
  *
  *     ring ──every 10 ms──► log file ──as ingest takes them──► rows ──batch──► node service ──► uplink
+ *       │                                (row-sender.ts)
  *       └── counters: lost ──► gaps, to the gateway while the session's channel is open, into the log after
  *
  * Order: the position of the ring, then messages, then records up to that position: so a session is always known before
- * its first event. Under flood (`FLOOD_BYTES` wait), what one thread repeats without a difference becomes one row with
- * its count and last time; nothing is left out. Tested in collector.test.ts.
+ * its first event. Under flood (`FLOOD_RING` wait in the ring, or `FLOOD_BYTES` in the log) what one thread repeats
+ * without a difference is written once, with its count and last time (folding.ts), and all is packed (packing.ts);
+ * nothing is left out. Tested in collector.test.ts.
  */
-import type { KernelGap, KernelRow } from '#schemas/kernel.js';
-import { MAX_KERNEL_ROWS } from '#schemas/kernel.js';
+import type { KernelGap } from '#schemas/kernel.js';
 import { Digests } from './digests.js';
+import { Folding } from './folding.js';
+import { placeOf } from './log-cursor.js';
 import { EventLog } from './log.js';
 import type { BeginSession, CollectorConfig, FromCollector, ToCollector } from './messages.js';
+import { pack } from './packing.js';
 import { mapCounters, readCounters } from './programs.js';
-import { KernelRecord, RECORD_BYTES, execFactsOf, flags, kinds, pathOf } from './record.js';
+import { KernelRecord, RECORD_BYTES, execFactsOf, fileStateOf, flags, kinds, pathOf } from './record.js';
 import { RING_HEADER, Ring, isDiscarded, mapRing, stride } from './ring.js';
-import { appendRows, jsonOf, offsetOf } from './rows.js';
-import type { Digest, SessionClock } from './rows.js';
+import { RowSender } from './row-sender.js';
+import { offsetOf } from './rows.js';
 
 const BUSY_MS = 10;
 const IDLE_MS = 50;
 /** One turn reads at most this much, so that messages are not kept waiting. */
 const TURN_BYTES = 4 << 20;
 const GAP_MS = 1_000;
-const CHUNK = 512 << 10;
-const BATCH_ROWS = MAX_KERNEL_ROWS;
-const BATCH_CHARACTERS = 600 << 10;
-/** What came is gathered for so long before it is sent. */
-const GATHER_MS = 100;
-const AHEAD = 12;
-export const FLOOD_BYTES = 16 << 20;
-const DIGEST_MS = 10_000;
+const WATCH_MS = 50;
+const READ_BYTES = 1 << 20;
+/** Under flood so much is packed together: not more than is unpacked at once when rows are made. */
+const PACK_BYTES = 256 << 10;
+/** What 60,000 events a second fill between two looks. */
+const FLOOD_RING = 128 << 10;
+export const FLOOD_BYTES = 8 << 20;
 const CLOSE_MS = 1_500;
 
 export interface CollectorDeps {
@@ -58,12 +61,6 @@ interface Followed {
   nextGapAt: number;
 }
 
-interface Position {
-  file: number;
-  offset: number;
-  ordinal: number;
-}
-
 export class Collector {
   readonly #deps: CollectorDeps;
   readonly #ring: Ring;
@@ -71,15 +68,9 @@ export class Collector {
   readonly #log: EventLog;
   readonly #digests = new Digests();
   readonly #sessions = new Map<number, Followed>();
-  /** By place in the log: digests under way. */
-  readonly #pending = new Map<string, Promise<Digest>>();
-  readonly #batches = new Map<string, { readonly file: number; readonly end: number }>();
-  readonly #unstored = new Map<number, { batches: number; refused: boolean }>();
-  #position: Position;
-  /** Sessions that the file being read has named. */
-  #named = new Map<number, SessionClock>();
-  #reading = false;
-  #gatherUntil = 0;
+  readonly #folding = new Folding();
+  readonly #rows: RowSender;
+  #watchAt = 0;
   #timer: NodeJS.Timeout | null = null;
   #closing = false;
   #closeBy = 0;
@@ -91,7 +82,7 @@ export class Collector {
     this.#ring = new Ring(mapRing(config.ring));
     this.#counters = mapCounters(config.totalsFd);
     this.#log = new EventLog(config.folder, config.budget);
-    this.#position = { file: this.#log.files[0] ?? 0, offset: 0, ordinal: 0 };
+    this.#rows = new RowSender({ log: this.#log, digests: this.#digests, post: deps.post, now: deps.now, writing: () => this.#sessions.size > 0 });
     this.#log.onFile = () => {
       for (const { session } of this.#sessions.values()) this.#log.append(sessionRecord(session, true));
     };
@@ -103,8 +94,8 @@ export class Collector {
 
   #turn(): void {
     this.#poll();
-    void this.#send();
-    if (this.#closing && (this.#drained || this.#deps.now() >= this.#closeBy)) return this.#close();
+    void this.#rows.send(this.#closing);
+    if (this.#closing && ((this.#rows.drained && this.#ring.waiting === 0) || this.#deps.now() >= this.#closeBy)) return this.#close();
     const busy = this.#sessions.size > 0 || this.#closing;
     this.#timer = setTimeout(() => this.#turn(), busy ? BUSY_MS : IDLE_MS);
   }
@@ -112,12 +103,17 @@ export class Collector {
   #poll(): void {
     const upTo = this.#ring.mark();
     for (let message = this.#deps.receive(); message !== undefined; message = this.#deps.receive()) this.#take(message);
+    const flood = this.#ring.waiting > FLOOD_RING || this.#rows.backlog > FLOOD_BYTES;
     let read = 0;
     while (read < TURN_BYTES) {
-      const length = this.#ring.read(1 << 20, (records) => this.#keep(records), upTo);
+      const length = this.#read(flood, upTo);
       if (length === 0) break;
       read += length;
     }
+    // Counters tell of nothing new as often as this while nothing comes.
+    const now = this.#deps.now();
+    if (read === 0 && now < this.#watchAt) return;
+    this.#watchAt = now + WATCH_MS;
     this.#watchLosses(false);
   }
 
@@ -130,7 +126,7 @@ export class Collector {
         return;
       }
       case 'settle':
-        while (this.#ring.read(1 << 20, (records) => this.#keep(records)) > 0);
+        while (this.#read(this.#ring.waiting > FLOOD_RING) > 0);
         this.#watchLosses(true, message.number);
         return this.#deps.post({ kind: 'settled', ask: message.ask });
       case 'ended': {
@@ -139,7 +135,7 @@ export class Collector {
         return;
       }
       case 'stored':
-        return this.#stored(message.batch, message.refused);
+        return this.#rows.stored(message.batch, message.refused, message.payload);
       case 'close':
         // Time for what is on its way to ingest; the rest is sent at the next start.
         this.#closing = true;
@@ -148,20 +144,28 @@ export class Collector {
     }
   }
 
-  /** Writes records as they are; what they are is looked at only as far as it cannot wait. */
-  #keep(records: Uint8Array): void {
-    const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
-    const kept = this.#log.append(records);
-    const at = kept ? this.#log.size(this.#log.current!) - records.length : 0;
-    for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length; ) {
-      const header = bytes.readUInt32LE(offset);
-      const record = offset + RING_HEADER;
-      if (!kept) this.#note('disk_full', bytes, record);
-      else if (bytes[record + 12] === kinds.exec) this.#wantDigest(bytes, record, header & 0x3fff_ffff, `${this.#log.current!} ${at + offset}`);
-      if (kept && bytes[record + 12] === kinds.exec && (bytes.readUInt16LE(record + 14) & flags.cut) !== 0) this.#note('cut', bytes, record);
-      offset += stride(header);
+  #read(flood: boolean, upTo?: bigint): number {
+    return this.#ring.read(flood ? PACK_BYTES : READ_BYTES, (records) => this.#keep(records, flood), upTo);
+  }
+
+  /** Writes records; what they are is looked at only as far as it cannot wait. */
+  #keep(read: Uint8Array, flood: boolean): void {
+    this.#rows.wrote();
+    const records = flood ? this.#folding.fold(read) : read;
+    const packed = flood ? pack(records) : null;
+    const written = packed ?? records;
+    if (!this.#log.append(written)) {
+      // Counted as they came: each is one that is not there.
+      return eachRecord(read, (bytes, at) => this.#note('disk_full', bytes, at));
     }
-    if (this.#gatherUntil === 0) this.#gatherUntil = this.#deps.now() + GATHER_MS;
+    const file = this.#log.current!;
+    const start = this.#log.size(file) - written.length;
+    eachRecord(records, (bytes, at, length) => {
+      if (bytes[at + 12] !== kinds.exec) return;
+      const offset = at - RING_HEADER;
+      this.#wantDigest(bytes, at, length, packed === null ? placeOf(file, start + offset, 0) : placeOf(file, start, offset));
+      if ((bytes.readUInt16LE(at + 14) & flags.cut) !== 0) this.#note('cut', bytes, at);
+    });
   }
 
   #note(why: 'disk_full' | 'cut', bytes: Buffer, at: number): void {
@@ -179,11 +183,13 @@ export class Collector {
   #wantDigest(bytes: Buffer, at: number, length: number, place: string): void {
     const record = new KernelRecord(bytes);
     if (!record.point(at, length)) return;
+    const key = fileStateOf(record.text(3));
+    if (key !== null && this.#digests.known(key) !== null) return;
     const facts = execFactsOf(record.text(3));
     if (facts === null) return;
     const age = (Number(this.#deps.boot()) - record.time) / 1e6;
-    const found = this.#digests.of({ pid: record.pid, path: pathOf(record.text(0)).text, inode: facts.inode, size: facts.size, at: this.#deps.now() - age });
-    this.#pending.set(place, found);
+    const found = this.#digests.of({ pid: record.pid, path: pathOf(record.text(0)).text, inode: facts.inode, size: facts.size, at: this.#deps.now() - age, state: key === null ? null : { key, changed: facts.changed } });
+    this.#rows.expect(place, found);
   }
 
   // ---- gaps -----------------------------------------------------------------------------------------------------
@@ -227,150 +233,6 @@ export class Collector {
     else this.#log.append(ownRecord(kinds.gap, number, last, count, gap));
   }
 
-  // ---- rows -----------------------------------------------------------------------------------------------------
-
-  async #send(): Promise<void> {
-    if (this.#reading || this.#batches.size >= AHEAD) return;
-    if (this.#position.file === 0) this.#position.file = this.#log.files[0] ?? 0;
-    if (this.#position.file === 0) return;
-    const waiting = this.#log.size(this.#position.file) - this.#position.offset;
-    const last = this.#position.file === this.#log.current;
-    if (waiting <= 0 && last) return;
-    if (last && waiting < CHUNK && this.#deps.now() < this.#gatherUntil && !this.#closing) return;
-    this.#gatherUntil = 0;
-    this.#reading = true;
-    try {
-      while (this.#batches.size < AHEAD && (await this.#batch()));
-    } catch (error) {
-      this.#deps.post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
-    } finally {
-      this.#reading = false;
-    }
-  }
-
-  /** One batch from where the last ended; false when there is nothing more. */
-  async #batch(): Promise<boolean> {
-    const { file, offset: start } = this.#position;
-    const size = this.#log.size(file);
-    if (start >= size) return this.#nextFile();
-    const buffer = Buffer.allocUnsafe(Math.min(CHUNK, size - start));
-    const length = this.#log.read(file, start, buffer);
-    const bytes = buffer.subarray(0, length);
-    const rows: KernelRow[] = [];
-    const flood = this.#backlog() > FLOOD_BYTES ? new Flood() : null;
-    const record = new KernelRecord(bytes);
-    let characters = 0;
-    let offset = 0;
-    let digest: Digest = { missing: 'gone' };
-    const context = { session: (number: number) => this.#named.get(number) ?? null, digest: () => digest };
-    while (offset + RING_HEADER <= bytes.length && rows.length < BATCH_ROWS - 1 && characters < BATCH_CHARACTERS) {
-      const header = bytes.readUInt32LE(offset);
-      const next = offset + stride(header);
-      if (next > bytes.length) break;
-      if (!isDiscarded(header) && record.point(offset + RING_HEADER, header & 0x3fff_ffff)) {
-        const before = rows.length;
-        if (record.kind === kinds.session) this.#name(record);
-        if (record.kind === kinds.exec) digest = await this.#digestAt(`${file} ${start + offset}`);
-        if (flood === null || !flood.repeats(rows, record, next, this.#named.get(record.session))) {
-          if (!isAgain(record)) appendRows(rows, record, file, this.#position.ordinal, context);
-          flood?.remember(record, next, before, rows.length);
-        }
-        for (let i = before; i < rows.length; i++) characters += 120 + rows[i]![14].length + rows[i]![5].length;
-      }
-      this.#position.ordinal += 1;
-      offset = next;
-    }
-    flood?.finish(rows);
-    if (offset === 0) {
-      // Torn by a crash, or longer than a chunk, which no record is: nothing follows in this file.
-      if (file === this.#log.current) return false;
-      this.#position.offset = size;
-      return this.#nextFile();
-    }
-    this.#position.offset = start + offset;
-    if (rows.length > 0) this.#post(file, start, rows);
-    else this.#sweep(file);
-    return true;
-  }
-
-  #nextFile(): boolean {
-    const { file } = this.#position;
-    if (file === this.#log.current) return false;
-    const next = this.#log.files.find((number) => number > file);
-    this.#sweep(file);
-    this.#named = new Map();
-    this.#position = { file: next ?? 0, offset: 0, ordinal: 0 };
-    return next !== undefined;
-  }
-
-  #post(file: number, start: number, rows: readonly KernelRow[]): void {
-    const id = `${file}.${start}`;
-    const payload = new Uint8Array(Buffer.from(JSON.stringify(rows)));
-    this.#batches.set(id, { file, end: this.#position.offset });
-    const entry = this.#unstored.get(file) ?? { batches: 0, refused: false };
-    entry.batches += 1;
-    this.#unstored.set(file, entry);
-    this.#deps.post({ kind: 'batch', id, payload });
-  }
-
-  #stored(id: string, refused: boolean): void {
-    const batch = this.#batches.get(id);
-    if (batch === undefined) return;
-    this.#batches.delete(id);
-    const entry = this.#unstored.get(batch.file)!;
-    entry.batches -= 1;
-    entry.refused ||= refused;
-    this.#sweep(batch.file);
-    void this.#send();
-  }
-
-  /** Removes a file whose rows are all stored. The one being written ends when nothing was written for a while. */
-  #sweep(file: number): void {
-    const entry = this.#unstored.get(file);
-    if ((entry?.batches ?? 0) > 0) return;
-    const read = this.#position.file !== file || this.#position.offset >= this.#log.size(file);
-    if (!read || this.#log.size(file) === 0) return;
-    if (file === this.#log.current) {
-      if (this.#sessions.size > 0) return;
-      this.#log.cut();
-    }
-    this.#unstored.delete(file);
-    for (const place of this.#pending.keys()) if (place.startsWith(`${file} `)) this.#pending.delete(place);
-    if (this.#position.file === file) {
-      this.#named = new Map();
-      this.#position = { file: this.#log.files.find((number) => number > file) ?? 0, offset: 0, ordinal: 0 };
-    }
-    this.#log.remove(file, entry?.refused ?? false);
-  }
-
-  #backlog(): number {
-    const { file, offset } = this.#position;
-    return this.#log.files.reduce((sum, number) => sum + (number < file ? 0 : this.#log.size(number)), -offset);
-  }
-
-  #name(record: KernelRecord): void {
-    const { session, clock } = jsonOf(record.text(0)) as { session?: string; clock?: Omit<SessionClock, 'session'> };
-    if (session !== undefined && clock !== undefined) this.#named.set(record.session, { session, ...clock });
-  }
-
-  async #digestAt(place: string): Promise<Digest> {
-    const pending = this.#pending.get(place);
-    if (pending === undefined) return { missing: 'gone' };
-    this.#pending.delete(place);
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<Digest>((resolve) => {
-      timer = setTimeout(() => resolve({ missing: 'late' }), DIGEST_MS);
-    });
-    const found = await Promise.race([pending, late]);
-    clearTimeout(timer);
-    return found;
-  }
-
-  get #drained(): boolean {
-    const { file, offset } = this.#position;
-    return this.#batches.size === 0 && this.#ring.waiting === 0 && (file === 0 || (file === this.#log.files.at(-1) && offset >= this.#log.size(file)));
-  }
-
   #close(): void {
     if (this.#timer !== null) clearTimeout(this.#timer);
     this.#watchLosses(true);
@@ -379,32 +241,13 @@ export class Collector {
   }
 }
 
-/** Under flood: what a thread does again, exactly, is counted in the row of the first time. */
-class Flood {
-  readonly #last = new Map<number, { readonly bytes: Buffer; readonly row: number }>();
-  readonly #lastMs = new Map<number, number>();
-
-  repeats(rows: KernelRow[], record: KernelRecord, end: number, clock: SessionClock | undefined): boolean {
-    if ((record.kind !== kinds.file && record.kind !== kinds.net) || clock === undefined) return false;
-    const known = this.#last.get(record.tid);
-    if (known === undefined || Buffer.compare(known.bytes, record.bytes.subarray(record.at + 8, end)) !== 0) return false;
-    const row = rows[known.row]!;
-    rows[known.row] = [row[0], row[1], row[2], row[3], row[4], row[5], row[6], row[7], row[8], row[9], row[10], row[11], row[12], (row[13] ?? 1) + 1, row[14]];
-    this.#lastMs.set(known.row, offsetOf(clock, record.time));
-    return true;
-  }
-
-  /** `to - from` rows were made of this record; two are more than can be counted in one. */
-  remember(record: KernelRecord, end: number, from: number, to: number): void {
-    if (to - from === 1) this.#last.set(record.tid, { bytes: record.bytes.subarray(record.at + 8, end), row: from });
-    else this.#last.delete(record.tid);
-  }
-
-  finish(rows: KernelRow[]): void {
-    for (const [index, last] of this.#lastMs) {
-      const row = rows[index]!;
-      rows[index] = [...row.slice(0, 14), `${row[14].slice(0, -1)},"last_ms":${last}}`] as unknown as KernelRow;
-    }
+/** `at`: behind the ring's header. */
+function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, length: number) => void): void {
+  const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
+  for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length; ) {
+    const header = bytes.readUInt32LE(offset);
+    if (!isDiscarded(header)) take(bytes, offset + RING_HEADER, header & 0x3fff_ffff);
+    offset += stride(header);
   }
 }
 
@@ -412,10 +255,6 @@ class Flood {
 function sessionRecord(session: BeginSession, again: boolean): Buffer {
   const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number } = session;
   return ownRecord(kinds.session, number, boot_ns, 0, { session: id, mode, classes, clock: { boot_ns, offset_ms, error_ms }, ...(again ? { again: true } : {}) });
-}
-
-function isAgain(record: KernelRecord): boolean {
-  return record.kind === kinds.session && jsonOf(record.text(0))['again'] === true;
 }
 
 /** A record of the agent's own, in the shape of the kernel's. */

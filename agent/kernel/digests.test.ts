@@ -13,7 +13,11 @@ afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const sleep = readFileSync('/bin/sleep');
 const sha256 = createHash('sha256').update(sleep).digest('hex');
-const of = (path: string, pid = 0): Executable => ({ pid, path, inode: statSync(path).ino, size: statSync(path).size, at: Date.now() });
+const stateOf = (path: string): NonNullable<Executable['state']> => {
+  const { dev, ino, size, ctimeNs } = statSync(path, { bigint: true });
+  return { key: `${dev} ${ino} ${size} ${ctimeNs}`, changed: ctimeNs };
+};
+const of = (path: string, pid = 0): Executable => ({ pid, path, inode: statSync(path).ino, size: statSync(path).size, at: Date.now(), state: stateOf(path) });
 
 it('is that of the file, by its path when the process is gone', async () => {
   expect(await new Digests().of(of('/bin/sleep'))).toEqual({ sha256 });
@@ -46,4 +50,34 @@ it('of many at a time, all are answered', async () => {
   const digests = new Digests();
   const found = await Promise.all(Array.from({ length: 50 }, () => digests.of(of('/bin/sleep'))));
   expect(new Set(found.map((digest) => JSON.stringify(digest)))).toEqual(new Set([JSON.stringify({ sha256 })]));
+});
+
+it('is known by the state that the kernel names, once it was made of that very state', async () => {
+  const path = join(folder, 'state');
+  copyFileSync('/bin/sleep', path);
+  const digests = new Digests();
+  const before = of(path);
+  expect(digests.known(before.state!.key)).toBeNull();
+  await digests.of(before);
+  expect(digests.known(before.state!.key)).toEqual({ sha256 });
+  // The same inode and size, and other content: another state, of which nothing is known yet.
+  const bytes = readFileSync(path);
+  bytes[0]! ^= 1;
+  writeFileSync(path, bytes);
+  const after = of(path);
+  expect(after.inode).toBe(before.inode);
+  expect(digests.known(after.state!.key)).toBeNull();
+  expect(await digests.of(after)).toEqual({ sha256: createHash('sha256').update(bytes).digest('hex') });
+});
+
+it('of a state that is over when it is looked for is not taken for that state\'s', async () => {
+  const path = join(folder, 'over');
+  copyFileSync('/bin/sleep', path);
+  const ran = of(path);
+  const bytes = readFileSync(path);
+  bytes[0]! ^= 1;
+  writeFileSync(path, bytes);
+  const digests = new Digests();
+  await digests.of(ran);
+  expect(digests.known(ran.state!.key)).toBeNull();
 });

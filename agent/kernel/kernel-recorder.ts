@@ -74,7 +74,7 @@ export class KernelRecorder {
     }
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.batches = new KernelBatches((batch, refused) => this.#post({ kind: 'stored', batch, refused }));
+    this.batches = new KernelBatches((batch, refused, payload) => this.#post({ kind: 'stored', batch, refused, payload }, [payload.buffer as ArrayBuffer]));
     port1.on('message', (message: FromCollector) => this.#take(message));
     port1.unref();
     this.#worker = new Worker(new URL('./collector-thread.js', import.meta.url), {
@@ -154,8 +154,8 @@ export class KernelRecorder {
     this.#programs?.close();
   }
 
-  #post(message: ToCollector): void {
-    this.#port?.postMessage(message);
+  #post(message: ToCollector, transfer: readonly ArrayBuffer[] = []): void {
+    this.#port?.postMessage(message, [...transfer]);
   }
 
   #nextNumber(): number {
@@ -219,11 +219,11 @@ export class KernelRecorder {
 /** What the collecting thread has ready, a few batches at a time. */
 export class KernelBatches implements BatchSource {
   onWork: (() => void) | null = null;
-  readonly #stored: (batch: string, refused: boolean) => void;
+  readonly #stored: (batch: string, refused: boolean, payload: Uint8Array) => void;
   readonly #waiting = new Map<string, EventBatch>();
   #handedOut = new Set<string>();
 
-  constructor(stored: (batch: string, refused: boolean) => void) {
+  constructor(stored: (batch: string, refused: boolean, payload: Uint8Array) => void) {
     this.#stored = stored;
   }
 
@@ -259,8 +259,10 @@ export class KernelBatches implements BatchSource {
   }
 
   #forget(id: string, refused: boolean): void {
-    if (!this.#waiting.delete(id)) return;
+    const batch = this.#waiting.get(id);
+    if (batch === undefined) return;
+    this.#waiting.delete(id);
     this.#handedOut.delete(id);
-    this.#stored(id, refused);
+    this.#stored(id, refused, batch.payload);
   }
 }

@@ -25,7 +25,8 @@ export type ToCollector =
   | { readonly kind: 'settle'; readonly number: number; readonly ask: number }
   /** Nobody is there any more to report gaps to: they go into the log. */
   | { readonly kind: 'ended'; readonly number: number }
-  | { readonly kind: 'stored'; readonly batch: string; readonly refused: boolean }
+  /** `payload`: the batch's memory, given back. */
+  | { readonly kind: 'stored'; readonly batch: string; readonly refused: boolean; readonly payload?: Uint8Array }
   | { readonly kind: 'close' };
 
 export type FromCollector =
@@ -33,6 +34,7 @@ export type FromCollector =
   | { readonly kind: 'settled'; readonly ask: number }
   /** Its last process is gone, and everything is in the log: the number may be used again. */
   | { readonly kind: 'finished'; readonly number: number }
+  /** The memory of `payload` is the receiver's until it says `stored`. */
   | { readonly kind: 'batch'; readonly id: string; readonly payload: Uint8Array }
   | { readonly kind: 'closed' }
   | { readonly kind: 'failed'; readonly reason: string };

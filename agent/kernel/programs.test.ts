@@ -1,12 +1,15 @@
 import { createHash } from 'node:crypto';
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { once } from 'node:events';
+import { copyFileSync, mkdtempSync, readFileSync, realpathSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { explain, obstacles } from './programs.js';
+import { KernelRecord, execFactsOf, kinds } from './record.js';
+import { RING_HEADER, Ring, mapRing, stride } from './ring.js';
 import { Probe, commands } from './testing/probe.js';
 
 const missing = obstacles();
@@ -36,6 +39,22 @@ describe.skipIf(missing.length > 0)('the programs in the kernel', () => {
       ['0', 'success', echo!.data['pid']], ['3', 'failure', first!.data['pid']],
     ]);
     expect(exits[1]!.data['duration_ms']).toBeGreaterThanOrEqual(exits[0]!.data['duration_ms'] as number);
+  });
+
+  it('say when an executable was last changed, as the file system does: so its digest need not be made again', async () => {
+    const path = join(folder, 'executable');
+    copyFileSync('/bin/true', path);
+    const ring = new Ring(mapRing(probe.programs.ring));
+    const found: (bigint | undefined)[] = [];
+    await once(probe.programs.begin(4000, ['exec'], () => spawn(path, { stdio: 'ignore' })), 'exit');
+    ring.read(1 << 20, (records) => {
+      const bytes = Buffer.from(records);
+      const record = new KernelRecord(bytes);
+      for (let at = 0; at < bytes.length; at += stride(bytes.readUInt32LE(at))) {
+        if (record.point(at + RING_HEADER, bytes.readUInt32LE(at)) && record.kind === kinds.exec) found.push(execFactsOf(record.text(3))?.changed);
+      }
+    });
+    expect(found).toEqual([statSync(path, { bigint: true }).ctimeNs]);
   });
 
   it('name files by the path that was reached, and by the one asked for where nothing was', async () => {

@@ -42,5 +42,5 @@ it('whatever the bytes, nothing is read beyond a record', () => {
     execFactsOf(record.text(3));
     endpointsOf(record.text(0));
   }
-  expect(execFactsOf(Buffer.alloc(64, 0xff))).toBeNull();
+  expect(execFactsOf(Buffer.alloc(72, 0xff))).toBeNull();
 });

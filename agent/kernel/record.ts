@@ -7,21 +7,25 @@
 import { isUtf8 } from 'node:buffer';
 
 export const RECORD_BYTES = 80;
-export const EXEC_FACTS_BYTES = 64;
+export const EXEC_FACTS_BYTES = 72;
 export const ENDPOINTS_BYTES = 48;
+/** Behind the texts of a counted record: u64 time of the last, u32 how many, u32 unused (folding.ts). */
+export const COUNT_BYTES = 16;
 
-export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101 } as const;
-export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32 } as const;
+export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101, packed: 102 } as const;
+export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32, /** Of the agent itself: */ counted: 64 } as const;
 
-/** A view of one record; valid as long as the bytes below it. */
+/** A view of one record; valid as long as the bytes below it. Asked some ten times an event: by a DataView, which costs least. */
 export class KernelRecord {
   readonly bytes: Buffer;
+  readonly #view: DataView;
   /** Where the record begins in `bytes`, and where it ends. */
   at = 0;
   #end = 0;
 
   constructor(bytes: Buffer) {
     this.bytes = bytes;
+    this.#view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
   }
 
   /** False: these bytes are no record. */
@@ -30,41 +34,56 @@ export class KernelRecord {
     this.#end = at + length;
     if (length < RECORD_BYTES || this.#end > this.bytes.length) return false;
     let sum = RECORD_BYTES;
-    for (let i = 0; i < 4; i++) sum += this.bytes.readUInt32LE(at + 64 + 4 * i);
+    for (let i = 0; i < 4; i++) sum += this.#u32(64 + 4 * i);
+    if (this.has(flags.counted)) sum += COUNT_BYTES;
     return sum <= length;
   }
 
-  /** CLOCK_BOOTTIME in ns; exact for 104 days, then to a few ns. */
-  get time(): number {
-    return this.bytes.readUInt32LE(this.at + 4) * 2 ** 32 + this.bytes.readUInt32LE(this.at);
+  #u32(offset: number): number {
+    return this.#view.getUint32(this.at + offset, true);
   }
-  get session(): number { return this.bytes.readUInt32LE(this.at + 8); }
+
+  #u64(offset: number): number {
+    return this.#u32(offset + 4) * 2 ** 32 + this.#u32(offset);
+  }
+
+  /** CLOCK_BOOTTIME in ns; exact for 104 days, then to a few ns. */
+  get time(): number { return this.#u64(0); }
+  get session(): number { return this.#u32(8); }
   get kind(): number { return this.bytes[this.at + 12]!; }
   get op(): number { return this.bytes[this.at + 13]!; }
-  get flags(): number { return this.bytes.readUInt16LE(this.at + 14); }
-  get pid(): number { return this.bytes.readUInt32LE(this.at + 16); }
-  get tid(): number { return this.bytes.readUInt32LE(this.at + 20); }
-  get uid(): number { return this.bytes.readUInt32LE(this.at + 24); }
-  get euid(): number { return this.bytes.readUInt32LE(this.at + 28); }
-  get result(): number { return Number(this.bytes.readBigInt64LE(this.at + 32)); }
-  get a(): number { return this.bytes.readUInt32LE(this.at + 44) * 2 ** 32 + this.bytes.readUInt32LE(this.at + 40); }
-  get b(): number { return this.bytes.readUInt32LE(this.at + 52) * 2 ** 32 + this.bytes.readUInt32LE(this.at + 48); }
-  get c(): number { return this.bytes.readUInt32LE(this.at + 56); }
-  get d(): number { return this.bytes.readUInt32LE(this.at + 60); }
+  get flags(): number { return this.#view.getUint16(this.at + 14, true); }
+  get pid(): number { return this.#u32(16); }
+  get tid(): number { return this.#u32(20); }
+  get uid(): number { return this.#u32(24); }
+  get euid(): number { return this.#u32(28); }
+  get result(): number { return this.#view.getInt32(this.at + 36, true) * 2 ** 32 + this.#u32(32); }
+  get a(): number { return this.#u64(40); }
+  get b(): number { return this.#u64(48); }
+  get c(): number { return this.#u32(56); }
+  get d(): number { return this.#u32(60); }
+
+  /** How often it happened, and when for the last time; null: once. */
+  get repeats(): { readonly count: number; readonly last: number } | null {
+    if (!this.has(flags.counted)) return null;
+    const trailer = this.#end - COUNT_BYTES - this.at;
+    const count = this.#u32(trailer + 8);
+    return count < 2 ? null : { count, last: this.#u64(trailer) };
+  }
 
   has(flag: number): boolean {
     return (this.flags & flag) !== 0;
   }
 
   text(i: number): Buffer {
-    let start = this.at + RECORD_BYTES;
-    for (let before = 0; before < i; before++) start += this.bytes.readUInt32LE(this.at + 64 + 4 * before);
-    return this.bytes.subarray(start, start + this.bytes.readUInt32LE(this.at + 64 + 4 * i));
+    let start = RECORD_BYTES;
+    for (let before = 0; before < i; before++) start += this.#u32(64 + 4 * before);
+    return this.bytes.subarray(this.at + start, this.at + start + this.#u32(64 + 4 * i));
   }
 
   /** Whether text `i` is there. */
   holds(i: number): boolean {
-    return this.bytes.readUInt32LE(this.at + 64 + 4 * i) > 0;
+    return this.#u32(64 + 4 * i) > 0;
   }
 }
 
@@ -83,13 +102,25 @@ export function textOf(bytes: Buffer): Text {
   return isUtf8(bytes) ? { text: bytes.toString('utf8') } : { text: bytes.toString('utf8'), raw: bytes };
 }
 
+/** The same few paths come again and again; what is kept is forgotten when it is this many. */
+const KNOWN_PATHS = 2_000;
+const knownPaths = new Map<string, Text>();
+
 /** Names from the last to the first, each ended by NUL, as an absolute path. */
 export function pathOf(components: Buffer): Text {
+  const key = components.toString('latin1');
+  const known = knownPaths.get(key);
+  if (known !== undefined) return known;
   const { text, raw } = textOf(components);
   const names = text.split('\0');
   let path = '';
   for (let i = names.length - 2; i >= 0; i--) path += `/${names[i]!}`;
-  return { text: path === '' ? '/' : path, ...(raw === undefined ? {} : { raw }) };
+  // The bytes below `raw` are used again.
+  if (raw !== undefined) return { text: path === '' ? '/' : path, raw };
+  const found = { text: path === '' ? '/' : path };
+  if (knownPaths.size >= KNOWN_PATHS) knownPaths.clear();
+  knownPaths.set(key, found);
+  return found;
 }
 
 /** An absolute path from a folder's and what was asked in it; `.` and `..` are taken away by their names alone. */
@@ -145,6 +176,8 @@ export interface ExecFacts {
   readonly inode: number;
   readonly size: number;
   readonly argvBytes: number;
+  /** Change time, ns since 1970; 0: not known. */
+  readonly changed: bigint;
   readonly device: number;
   readonly links: number;
   readonly gid: number;
@@ -162,13 +195,23 @@ export interface ExecFacts {
 export function execFactsOf(bytes: Buffer): ExecFacts | null {
   if (bytes.length < EXEC_FACTS_BYTES) return null;
   const number = (at: number): number => bytes.readUInt32LE(at + 4) * 2 ** 32 + bytes.readUInt32LE(at);
-  const filenameEnd = EXEC_FACTS_BYTES + bytes.readUInt32LE(52);
-  const cgroupEnd = filenameEnd + bytes.readUInt32LE(56);
+  const filenameEnd = EXEC_FACTS_BYTES + bytes.readUInt32LE(60);
+  const cgroupEnd = filenameEnd + bytes.readUInt32LE(64);
   if (cgroupEnd > bytes.length) return null;
   return {
-    inode: number(0), size: number(8), argvBytes: number(16), device: bytes.readUInt32LE(24), links: bytes.readUInt32LE(28), gid: bytes.readUInt32LE(32),
-    egid: bytes.readUInt32LE(36), mntNs: bytes.readUInt32LE(40), pidNs: bytes.readUInt32LE(44), mode: bytes.readUInt32LE(48),
+    inode: number(0), size: number(8), argvBytes: number(16), changed: bytes.readBigUInt64LE(24), device: bytes.readUInt32LE(32), links: bytes.readUInt32LE(36),
+    gid: bytes.readUInt32LE(40), egid: bytes.readUInt32LE(44), mntNs: bytes.readUInt32LE(48), pidNs: bytes.readUInt32LE(52), mode: bytes.readUInt32LE(56),
     filename: textOf(bytes.subarray(EXEC_FACTS_BYTES, filenameEnd)),
     cgroup: textOf(bytes.subarray(filenameEnd, cgroupEnd)).text.split('\0').filter((name) => name !== ''),
   };
+}
+
+/**
+ * Which state of which file ran, as far as text 3 of an exec says: equal for equal content. Null: it does not say.
+ * Cheap, since it is asked for each execution as it comes.
+ */
+export function fileStateOf(bytes: Buffer): string | null {
+  if (bytes.length < EXEC_FACTS_BYTES || bytes.readBigUInt64LE(24) === 0n) return null;
+  // Inode, size and change time, then device: their bytes are the key.
+  return bytes.toString('latin1', 0, 16) + bytes.toString('latin1', 24, 36);
 }

@@ -54,14 +54,17 @@ interface Row {
 export function appendRows(rows: KernelRow[], record: KernelRecord, file: number, ordinal: number, context: RowContext): void {
   const clock = context.session(record.session);
   if (clock === null) return;
-  const row = rowOf(record, clock, context);
-  if (row === null) return;
+  const made = rowOf(record, clock, context);
+  if (made === null) return;
+  const { repeats } = record;
+  const row = repeats === null ? made : { ...made, count: repeats.count, data: { ...made.data, last_ms: offsetOf(clock, repeats.last) } };
   const offset = offsetOf(clock, record.time);
   push(rows, clock.session, file, 2 * ordinal, offset, row);
   const door = doorOf(row);
   if (door !== null) {
     push(rows, clock.session, file, 2 * ordinal + 1, offset, {
       kind: 'escape', reason: door, outcome: row.outcome ?? '', ...(row.path === undefined ? {} : { path: row.path }), name: row.name ?? '', data: { pid: record.pid },
+      ...(repeats === null ? {} : { count: repeats.count }),
     });
   }
 }
@@ -188,21 +191,27 @@ const shortNames: Partial<Record<Op, string>> = {
 };
 const AT_REMOVEDIR = 0x200;
 
+function openedFor(asked: number): string {
+  let text = (asked & O_RDWR) !== 0 ? 'read,write' : (asked & O_WRONLY) !== 0 ? 'write' : 'read';
+  if ((asked & O_CREAT) !== 0) text += ',create';
+  if ((asked & O_EXCL) !== 0) text += ',exclusive';
+  if ((asked & O_TRUNC) !== 0) text += ',truncate';
+  if ((asked & O_APPEND) !== 0) text += ',append';
+  if ((asked & O_DIRECTORY) !== 0) text += ',directory';
+  return text;
+}
+
 function fileRow(record: KernelRecord): Row | null {
   const op = opNames.get(record.op);
   if (op === undefined) return null;
   const first = place(record, 0);
   const outcome = record.has(flags.uring) ? 'submitted' : outcomeOf(record.result);
-  const data: Record<string, unknown> = { ...who(record), ...notes(record), ...rawOf('path', first.raw) };
+  const data = noted(record);
+  if (first.raw !== undefined) Object.assign(data, rawOf('path', first.raw));
   if (opens.has(op)) {
     const asked = record.a;
-    const created = (record.c & FMODE_CREATED) !== 0;
-    const reason = [
-      (asked & O_RDWR) !== 0 ? 'read,write' : (asked & O_WRONLY) !== 0 ? 'write' : 'read',
-      ...((asked & O_CREAT) !== 0 ? ['create'] : []), ...((asked & O_EXCL) !== 0 ? ['exclusive'] : []), ...((asked & O_TRUNC) !== 0 ? ['truncate'] : []),
-      ...((asked & O_APPEND) !== 0 ? ['append'] : []), ...((asked & O_DIRECTORY) !== 0 ? ['directory'] : []),
-    ].join(',');
-    return { kind: 'file', name: created ? 'create' : 'open', path: first.text, reason, outcome, data: { ...data, flags: asked } };
+    data['flags'] = asked;
+    return { kind: 'file', name: (record.c & FMODE_CREATED) !== 0 ? 'create' : 'open', path: first.text, reason: openedFor(asked), outcome, data };
   }
   const name = op === 'unlinkat' && (record.a & AT_REMOVEDIR) !== 0 ? 'rmdir' : (shortNames[op] ?? op);
   if (pairs.has(op)) {
@@ -238,10 +247,10 @@ function netRow(record: KernelRecord): Row | null {
     const nul = asked[0] === 0 ? -1 : asked.indexOf(0);
     const name = textOf(nul < 0 ? asked : asked.subarray(0, nul));
     const path = name.text.startsWith('\0') ? `@${name.text.slice(1)}` : name.text;
-    return { kind: 'connect', name: 'unix', path, outcome, data: { ...who(record), ...notes(record) } };
+    return { kind: 'connect', name: 'unix', path, outcome, data: noted(record) };
   }
   const name = socketTypes.get(ends.type) ?? `socket type ${ends.type}`;
-  const data = { ...who(record), ...notes(record), local_address: ends.local, local_port: ends.localPort };
+  const data = { ...noted(record), local_address: ends.local, local_port: ends.localPort };
   const remote = { address: ends.remote, port: ends.remotePort };
   switch (op) {
     case 'connect':
@@ -268,7 +277,7 @@ function systemRow(record: KernelRecord): Row | null {
   if (op === undefined) return null;
   const outcome = outcomeOf(record.result);
   const base = { kind: 'system', name: op, outcome } as const;
-  const data: Record<string, unknown> = { ...who(record), ...notes(record) };
+  const data = noted(record);
   const named = (): string => textOf(record.text(1)).text;
   switch (op) {
     case 'ptrace':
@@ -305,17 +314,27 @@ function outcomeOf(result: number): string {
   return errnoNames.get(-result) ?? `errno ${-result}`;
 }
 
-function who(record: KernelRecord): Record<string, unknown> {
+type Data = Record<string, unknown>;
+
+/** Built up without copies: this is done for each event. */
+function who(record: KernelRecord): Data {
   const { pid, tid, uid, euid } = record;
-  return { pid, ...(tid === pid ? {} : { tid }), uid, ...(euid === uid ? {} : { euid }) };
+  const data: Data = { pid };
+  if (tid !== pid) data['tid'] = tid;
+  data['uid'] = uid;
+  if (euid !== uid) data['euid'] = euid;
+  return data;
 }
 
-function notes(record: KernelRecord): Record<string, unknown> {
+/** `who` with what is to be said of the record itself. */
+function noted(record: KernelRecord): Data {
+  const data = who(record);
   const { flags: set } = record;
-  return {
-    ...((set & flags.cut) === 0 ? {} : { cut: true }), ...((set & flags.uring) === 0 ? {} : { io_uring: true }),
-    ...((set & flags.unreadable) === 0 ? {} : { unreadable: true }), ...((set & flags.compat) === 0 ? {} : { bits: 32 }),
-  };
+  if ((set & flags.cut) !== 0) data['cut'] = true;
+  if ((set & flags.uring) !== 0) data['io_uring'] = true;
+  if ((set & flags.unreadable) !== 0) data['unreadable'] = true;
+  if ((set & flags.compat) !== 0) data['bits'] = 32;
+  return data;
 }
 
 /** Bytes that were no UTF-8, exactly. */

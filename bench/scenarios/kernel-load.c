@@ -2,14 +2,18 @@
  * What the kernel benchmark does: opens and closes a file, starts a program, or opens at a rate, and says what that cost.
  *   load open COUNT FILE        ns of the cheapest of many rounds of 200: what preempts it is left out
  *   load exec COUNT             µs of the median start of /bin/true with 20 arguments, from vfork to its end
- *   load rate PER_SECOND S      opens at a rate for S seconds; how many it were, and how many a second
- *   load marks PER_SECOND S DIR as above, and ten times a second a file named by the time, in ns since 1970
+ *   load storm COUNT            starts /bin/true COUNT times, each with a mark of its own, and prints the marks
+ *   load rate PER_SECOND S FILES [MARKS]
+ *                               opens at a rate for S seconds; how many it were, and how many a second. FILES: one that is
+ *                               opened again and again, or a folder for 64 that take turns, so that no two opens in a
+ *                               row are alike. MARKS: ten times a second a file in it is named by the time, ns since 1970
  */
 #include <fcntl.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -31,7 +35,7 @@ static int by_value(const void *a, const void *b)
 
 int main(int argc, char **argv)
 {
-	if (argc < 3)
+	if (argc < 3 || (!strcmp(argv[1], "rate") && argc < 5))
 		return 64;
 	long count = atol(argv[2]);
 	if (!strcmp(argv[1], "open")) {
@@ -60,20 +64,38 @@ int main(int argc, char **argv)
 		}
 		qsort(times, count, sizeof(double), by_value);
 		printf("%.1f\n", times[count / 2]);
+	} else if (!strcmp(argv[1], "storm")) {
+		for (long i = 0; i < count; i++) {
+			char mark[32];
+			char *args[3] = { "/bin/true", mark };
+			pid_t pid;
+			snprintf(mark, sizeof mark, "storm-%ld", i);
+			if (posix_spawn(&pid, args[0], 0, 0, args, environ))
+				return 1;
+			waitpid(pid, 0, 0);
+			puts(mark);
+		}
 	} else {
+		static char files[64][4200];
+		struct stat facts;
+		int kinds = !stat(argv[4], &facts) && S_ISDIR(facts.st_mode) ? 64 : 1;
+		for (int i = 0; i < kinds; i++) {
+			snprintf(files[i], sizeof files[i], kinds > 1 ? "%s/%d" : "%s", argv[4], i);
+			close(open(files[i], O_RDONLY | (kinds > 1 ? O_CREAT : 0), 0600));
+		}
 		double start = now(CLOCK_MONOTONIC), end = start + atof(argv[3]) * 1e9, mark = start;
 		long done = 0;
 		while (now(CLOCK_MONOTONIC) < end) {
 			double due = (now(CLOCK_MONOTONIC) - start) / 1e9 * count;
 			for (; done < due; done++) {
-				close(open("/etc/hostname", O_RDONLY));
+				close(open(files[done % kinds], O_RDONLY));
 				if ((done & 1023) == 0 && now(CLOCK_MONOTONIC) >= end)
 					break;
 			}
-			if (argc > 4 && now(CLOCK_MONOTONIC) >= mark) {
+			if (argc > 5 && now(CLOCK_MONOTONIC) >= mark) {
 				char name[4200];
 				mark += 1e8;
-				snprintf(name, sizeof name, "%s/%.0f", argv[4], now(CLOCK_REALTIME));
+				snprintf(name, sizeof name, "%s/%.0f", argv[5], now(CLOCK_REALTIME));
 				close(open(name, O_WRONLY | O_CREAT, 0600));
 				unlink(name);
 			}

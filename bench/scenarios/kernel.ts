@@ -13,33 +13,33 @@ import type { KernelEventInfo, SessionInfo } from '#schemas/api.js';
 import { kernelEventClasses } from '#schemas/role.js';
 import { openLog } from '#runtime/log.js';
 import { KernelRecorder } from '../../agent/kernel/kernel-recorder.js';
+import { cpuSeconds } from '../field.js';
 import type { Field } from '../field.js';
 import { interleave, quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
+import { buildLoad } from './kernel-load.js';
+import { eventsOf, gapsOf, run } from './kernel-session.js';
 
 const SESSION = '01jd0000000000000000000000';
 const OPENS = '200000';
 const EXECS = '400';
 
-interface Bench {
+export interface Bench {
   readonly folder: string;
   readonly load: string;
   readonly recorder: KernelRecorder;
   close(): Promise<void>;
 }
 
-async function openBench(onRows: (count: number) => void = () => undefined): Promise<Bench> {
+export async function openBench(): Promise<Bench> {
   const folder = mkdtempSync(join(tmpdir(), 'steno-bench-kernel-'));
-  const load = join(folder, 'load');
-  const source = fileURLToPath(['./kernel-load.c', '../../../bench/scenarios/kernel-load.c'].map((path) => new URL(path, import.meta.url)).find((url) => existsSync(fileURLToPath(url)))!);
-  execFileSync('clang', ['-O2', '-o', load, source]);
+  const load = buildLoad(folder);
   const recorder = KernelRecorder.open({ folder: join(folder, 'log') }, openLog('bench', 'silent'));
   if (!recorder.available) throw new Error(`kernel events cannot be recorded here: ${recorder.reason ?? ''}`);
-  // Takes what there is, as an ingest does that answers after 50 ms; rows are counted without being parsed.
+  // Takes what there is, as an ingest does that answers after 50 ms.
   recorder.batches.onWork = () => {
     for (let batch = recorder.batches.next(); batch !== null; batch = recorder.batches.next()) {
-      const { id, payload } = batch;
-      onRows(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('latin1').split(`["${SESSION}"`).length - 1);
+      const { id } = batch;
       setTimeout(() => recorder.batches.acknowledged(id), 50);
     }
   };
@@ -61,10 +61,10 @@ const outputOf = async (child: ChildProcess): Promise<string> => {
 };
 
 /** Inside a recorded session; `lost`: what gaps said. */
-async function inside(bench: Bench, args: readonly string[]): Promise<{ readonly text: string; readonly lost: number }> {
+export async function inside(bench: Bench, args: readonly string[], program = bench.load): Promise<{ readonly text: string; readonly lost: number }> {
   let lost = 0;
   const session = bench.recorder.session({ session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 }, ({ count }) => { lost += count; });
-  const text = await outputOf(session.spawn(() => spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
+  const text = await outputOf(session.spawn(() => spawn(program, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
   await session.settle();
   session.end();
   return { text, lost };
@@ -161,45 +161,76 @@ export async function kernelCost(rounds: number): Promise<Section> {
   }
 }
 
-/** `seconds` at each rate. */
-export async function kernelFlow(seconds: number): Promise<Section> {
+/** `seconds` at each rate, in a session through a whole Steno; CPU and memory are of its agent's process. */
+export async function kernelFlow(field: Field, seconds: number): Promise<Section> {
   process.stderr.write('kernel events: rates\n');
+  const { steno } = field;
+  const folder = join(steno.folder, 'flow');
+  mkdirSync(join(folder, 'files'), { recursive: true });
+  const load = buildLoad(folder);
+  const agent = steno.run.processes['agent']!;
   const rows: string[][] = [];
-  for (const rate of [5_000, 20_000, 250_000]) {
-    const bench = await openBench();
-    try {
-      const cpu = process.cpuUsage();
-      const began = performance.now();
-      let most = 0;
-      const watch = setInterval(() => { most = Math.max(most, Number(/^Pss:\s+(\d+)/m.exec(readFileSync('/proc/self/smaps_rollup', 'utf8'))![1])); }, 500);
-      const { text, lost } = await inside(bench, ['rate', String(rate), String(seconds)]);
-      clearInterval(watch);
-      const used = process.cpuUsage(cpu);
-      const [done = '0', reached = '0'] = text.split(' ');
-      rows.push([String(rate), reached, done, String(lost), `${((used.user + used.system) / 10 / (performance.now() - began)).toFixed(1)} %`, `${(most / 1024).toFixed(0)} MiB`]);
-      process.stderr.write(`  ${rows.at(-1)!.join(', ')}\n`);
-    } finally {
-      await bench.close();
-    }
+  const turns = join(folder, 'files');
+  const same = '/etc/hostname';
+  // What is never alike becomes a row each: of a minute of the last there would be fifteen million to find again.
+  for (const [rate, files, length] of [[5_000, turns, seconds], [20_000, turns, seconds], [250_000, same, seconds], [250_000, turns, seconds / 6]] as const) {
+    const kind = files === same ? 'the same' : '64 in turn';
+    const before = memoryOf(agent);
+    const cpu = cpuSeconds(agent);
+    const most = { ...before };
+    const watch = setInterval(() => {
+      const { pss, own } = memoryOf(agent);
+      most.pss = Math.max(most.pss, pss);
+      most.own = Math.max(most.own, own);
+    }, 500);
+    const began = performance.now();
+    const { session, stdout } = await run(steno, `${load} rate ${rate} ${length} ${files}`);
+    const used = (cpuSeconds(agent) - cpu) / ((performance.now() - began) / 1000);
+    const [done = '0', reached = '0'] = stdout.trim().split(' ');
+    const opened = files === same ? files : `${files}/`;
+    let events = 0;
+    let gaps = 0;
+    const late = await eventsOf(steno, session, ({ kind: what, name, path, count }) => {
+      if (what === 'gap') gaps += count ?? 0;
+      if (what === 'file' && name === 'open' && path.startsWith(opened)) events += count ?? 1;
+    });
+    clearInterval(watch);
+    gaps += await gapsOf(steno, session);
+    rows.push([
+      String(rate), kind, length.toFixed(0), reached, done, String(events), String(gaps), `${(100 * used).toFixed(1)} %`, `${mebibytes(before.pss)}, ${mebibytes(most.pss)}`, `${mebibytes(before.own)}, ${mebibytes(most.own)}`, late.toFixed(1),
+    ]);
+    process.stderr.write(`  ${rows.at(-1)!.join(', ')}\n`);
   }
+  rmSync(folder, { recursive: true, force: true });
   return {
     title: 'Kernel events: rates',
-    how: `Files opened by one thread of a recorded session for ${seconds} s. CPU and memory (PSS) are of the whole benchmark process, which stands for the node service and for ingest. \`npm run bench -- kernel_flow\`.`,
-    header: ['asked, events/s', 'reached', 'events', 'lost', 'CPU of a core', 'memory at most'],
+    how: `Files opened by one thread in a session through a whole Steno on this machine. CPU and memory are of the agent's process, its threads and all that it does beside: CPU while the load ran, memory before it and at most until all was stored; PSS counts what is shared with Steno's other processes in parts, own is what no other process has. Events are those found by \`steno events\` afterwards, a file's first opening among them. \`npm run bench -- kernel_flow\`.`,
+    header: ['asked, events/s', 'files', 's', 'reached', 'happened', 'found', 'in gaps', 'CPU of a core', 'PSS, MiB', 'own memory, MiB', 's until all could be queried, after the end'],
     rows,
   };
 }
 
+/** Bytes. */
+function memoryOf(pid: number): { pss: number; own: number } {
+  const text = readFileSync(`/proc/${pid}/smaps_rollup`, 'utf8');
+  const of = (name: string): number => Number(new RegExp(`^${name}:\\s+(\\d+)`, 'm').exec(text)![1]) * 1024;
+  return { pss: of('Pss'), own: of('Private_Clean') + of('Private_Dirty') };
+}
+
+const mebibytes = (bytes: number): string => (bytes / 2 ** 20).toFixed(0);
+
 /** From the moment something happens on a node until its row can be queried, through a whole Steno. */
 export async function kernelDelay(field: Field, rate: number, seconds: number): Promise<Section> {
   process.stderr.write('kernel events: from happening to row\n');
-  const bench = await openBench();
-  await bench.recorder.close();
+  const bench = { folder: mkdtempSync(join(tmpdir(), 'steno-bench-kernel-')) };
+  const load = buildLoad(bench.folder);
   const { steno } = field;
   try {
     const folder = join(bench.folder, 'marks');
+    const files = join(bench.folder, 'files');
     mkdirSync(folder);
-    const running = steno.ssh(`${steno.login}@local.steno`, `while [ ! -e ${bench.folder}/go ]; do sleep 0.1; done; exec ${bench.load} marks ${rate} ${seconds} ${folder}`);
+    mkdirSync(files);
+    const running = steno.ssh(`${steno.login}@local.steno`, `while [ ! -e ${bench.folder}/go ]; do sleep 0.1; done; exec ${load} rate ${rate} ${seconds} ${files} ${folder}`);
     let session: SessionInfo | undefined;
     while (session === undefined) session = (await steno.json<SessionInfo[]>('sessions', '--node', 'local')).find(({ state }) => state === 'live');
     const follower = spawn(process.execPath, [fileURLToPath(new URL('../../../bin/steno', import.meta.url)), 'events', session.id, '--follow', '--json', '--kind', 'kernel,file'], { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] });
@@ -220,7 +251,7 @@ export async function kernelDelay(field: Field, rate: number, seconds: number): 
     await once(follower, 'close');
     return {
       title: 'Kernel events: from happening to row',
-      how: `${rate} events/s in one session for ${seconds} s through a whole Steno on this machine; ten marks a second, seen by \`steno events --follow\`, which asks twice a second: half a second of it is its own. \`npm run bench -- kernel_delay\`.`,
+      how: `${rate} events/s in one session for ${seconds} s, no two in a row alike, through a whole Steno on this machine; ten marks a second, seen by \`steno events --follow\`, which asks twice a second: half a second of it is its own. \`npm run bench -- kernel_delay\`.`,
       header: ['events/s', 'marks', 'p50, ms', 'p99, ms', 'most, ms'],
       rows: [[stdout.trim().split(' ')[1] ?? '', String(delays.length), ...[0.5, 0.99, 1].map((q) => quantile(delays, q).toFixed(0))]],
     };

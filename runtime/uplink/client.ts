@@ -17,7 +17,7 @@ import type { ConnectionOptions } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
 import { StenoError, errorCatalogue, isErrorCode } from '#schemas/errors.js';
-import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink, encodeUplinkHead } from '#schemas/uplink.js';
 import type { UplinkHeader } from '#schemas/uplink.js';
 import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
@@ -388,7 +388,9 @@ export class UplinkClient {
         const batch = batches.next();
         if (batch === null) break;
         this.#eventsInFlight.set(batch.id, batches);
-        this.#send(encodeUplink('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }, batch.payload));
+        // One message in two frames: a batch of the kernel's rows is large, and its memory is used again.
+        this.#socket?.send(encodeUplinkHead('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }), { fin: false });
+        this.#socket?.send(batch.payload, { fin: true });
       }
     }
   }
