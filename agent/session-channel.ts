@@ -126,7 +126,7 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: Termina
   }));
   const { _pty: device } = child as unknown as { readonly _pty?: string };
   const logOut = process.getuid!() !== 0 || device === undefined ? () => undefined
-    : recordLogin({ pid: child.pid, line: device.replace(/^\/dev\//, ''), user: account.name, host: connection.split(' ')[0] ?? '' }, Date.now);
+    : recordLogin({ pid: child.pid, line: device.replace(/^\/dev\//, ''), user: account.name, uid: account.uid, host: connection.split(' ')[0] ?? '' }, Date.now);
   let exit: { readonly exitCode: number; readonly signal?: number } | undefined;
   let drained = false;
   // The process may be reaped before the last of its output is read, and the other way round.
