@@ -73,11 +73,14 @@ export function become(
   // Words of ours alone (modes.ts): letters, digits and dashes.
   const first = `${ordinary}${modes.map((words) => `stty ${words.join(' ')} 2>/dev/null; `).join('')}`;
   if (process.getuid!() !== 0) return { file: 'sh', args: ['-c', `${first}exec "$@"`, 'sh', ...program], cwd: account.home, env, report: null };
+  // Whom the kernel's audit names for all that follows, as pam_loginuid(8) has it for sshd: Debian's su(1) does not.
+  const attributed = `{ echo ${account.uid} >/proc/self/loginuid; } 2>/dev/null; `;
   if (!hasPamSu()) {
     return {
-      file: 'setpriv',
+      file: 'sh',
       // The folder is entered after the change of user: a home that root may enter and the account may not stays closed.
       args: [
+        '-c', `${attributed}exec "$@"`, 'sh', 'setpriv',
         `--reuid=${account.uid}`, `--regid=${account.gid}`, '--init-groups', '--inh-caps=-all', '--',
         'sh', '-c', `${first}cd -- "$HOME" 2>/dev/null || cd /; exec "$@"`, 'sh', ...program,
       ],
@@ -87,7 +90,7 @@ export function become(
   const report = newReport();
   return {
     file: 'sh',
-    args: ['-c', `${first}${outside}`, 'sh', report, account.name, account.shell, ...program],
+    args: ['-c', `${attributed}${first}${outside}`, 'sh', report, account.name, account.shell, ...program],
     cwd: '/', env, report,
   };
 }
