@@ -65,8 +65,8 @@ export interface NodeCalls {
   join(signed: SignedJoin, source: string): Promise<JoinResult>;
   signed(request: SignedNodeRequest): Promise<unknown>;
   trust(): Promise<SignedTrust>;
-  /** Which nodes hold a tunnel; false when the authority wants to hear of all. */
-  held(held: object): Promise<boolean>;
+  /** Which nodes hold a tunnel. `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  held(held: object): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
 }
 
 const CONFIRMATION_POLL_MS = 500;
@@ -121,7 +121,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
       signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
       trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
-      held: async (held) => ((await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean }).known,
+      held: async (held) => (await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean; gateways: string[] },
     },
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
