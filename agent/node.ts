@@ -207,7 +207,14 @@ function openIdentity({ dataDir, settings, token, labels }: NodeConfig, gateways
   return openServiceIdentity({
     kind: 'agent', name: settings.name, socket: '', dir: dataDir, hostNames: [], ...(hostKey === undefined ? {} : { hostKey }),
     enrol: async (keys, expired) => {
-      if (expired !== undefined && token === undefined) return { ...(await rejoin(gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
+      if (expired !== undefined) {
+        try {
+          return { ...(await rejoin(gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
+        } catch (error) {
+          // Removed meanwhile. Otherwise the token of the first start, which a unit or a container gives at each, is used up.
+          if (token === undefined || !(error instanceof StenoError && error.code === 'NODE_UNKNOWN')) throw error;
+        }
+      }
       if (token === undefined) throw new StenoError('AGENT_NOT_JOINED');
       if (settings.ca_pins.length === 0) throw new StenoError('USAGE', 'joining needs --ca-pin');
       const { enrolment } = await joinThrough({ gateways: settings.gateways, pins: settings.ca_pins, token, name: settings.name, labels, ssh: settings.ssh }, keys);

@@ -101,7 +101,7 @@ async function run(options: AgentOptions): Promise<void> {
   const { out, err, env } = standardOutput;
   const dataDir = agentData(options.data);
   const kept = readSettings(dataDir);
-  const token = readToken(options, kept !== null);
+  const token = readToken(options);
   const settings = settingsOf(options, kept);
   if (kept === null && token === undefined) throw new StenoError('AGENT_NOT_JOINED', dataDir);
   const log = openLog('agent', process.env['STENO_LOG'] ?? (out.isTTY === true ? 'warn' : 'info'));
@@ -135,10 +135,9 @@ function settingsOf(options: AgentOptions, kept: NodeSettings | null): NodeSetti
   };
 }
 
-/** One that the service manager keeps for every start counts for the first: used up, it would be no way back in. */
-function readToken({ token: given, tokenFile }: AgentOptions, joined: boolean): string | undefined {
+function readToken({ token: given, tokenFile }: AgentOptions): string | undefined {
   if (given !== undefined) standardOutput.err.write('The token stands in the list of processes; --token-file keeps it out.\n');
-  const text = given ?? (tokenFile === undefined ? (process.env['STENO_TOKEN'] ?? (joined ? undefined : credential('steno.token'))) : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
+  const text = given ?? (tokenFile === undefined ? (process.env['STENO_TOKEN'] ?? credential('steno.token')) : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
   // Programs of sessions inherit nothing of it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;
