@@ -24,6 +24,7 @@ import { SshReader, SshWriter } from '#schemas/ssh/wire.js';
 import { issuerOf } from '#runtime/request-auth.js';
 import { verifyRepeated } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
+import { apart } from './apart.js';
 import { assertAdmitted } from './authorization.js';
 import { message, MSG } from './messages.js';
 import { asStenoError, explain } from './refusal.js';
@@ -124,7 +125,7 @@ export class Admission {
   #publicKey(payload: Buffer, reader: SshReader, userName: string): void {
     const signed = reader.byte('the flag') !== 0;
     const algorithm = reader.utf8('the algorithm', 128);
-    const blob = Buffer.from(reader.string('the key', 65_536));
+    const blob = apart(reader.string('the key', 65_536));
     const signedLength = reader.offset;
     const signature = signed ? reader.string('the signature', 8192) : undefined;
     if (plainKeyType(keyTypeOf(blob)) === undefined) {

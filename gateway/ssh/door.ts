@@ -57,10 +57,14 @@ export class Door {
     return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
   }
 
-  /** Asks again of everybody; each lock that put somebody out leaves a row with how many. */
+  /**
+   * Asks again of everybody. Those who must go are told before anything is written of it: then each leaves a row, and each
+   * lock one with how many. A crash between leaves their recordings, which end there.
+   */
   recheck(snapshot: Snapshot): void {
     const counts = new Map<string, { readonly lock: Lock; connections: number; sessions: number }>();
-    for (const { error, connections, sessions } of [...this.#guests].flatMap((guest) => guest.recheck(snapshot))) {
+    for (const { error, connections, sessions, audit } of [...this.#guests].flatMap((guest) => guest.recheck(snapshot))) {
+      audit();
       const lock = snapshot.locks.find((known) => known === error.cause);
       if (lock === undefined) continue;
       const count = counts.get(lock.id) ?? { lock, connections: 0, sessions: 0 };

@@ -70,6 +70,8 @@ export interface Ended {
   readonly error: StenoError;
   readonly connections: number;
   readonly sessions: number;
+  /** Writes that it ended: once everybody was told. */
+  readonly audit: () => void;
 }
 
 export class Guest {
@@ -126,7 +128,7 @@ export class Guest {
     else disconnect();
   }
 
-  /** Ends what a new snapshot no longer allows, and says what that was. A guest on the way to a node is asked on arrival. */
+  /** Ends what a new snapshot no longer allows, at once, and says what that was. A guest on the way to a node is asked on arrival. */
   recheck(snapshot: Snapshot): readonly Ended[] {
     const stage = this.#stage;
     if (stage.kind !== 'jump' && stage.kind !== 'relaying') return [];
@@ -139,11 +141,10 @@ export class Guest {
       const known = asStenoError(error);
       const sessions = stage.kind === 'relaying' ? stage.relay.sessions : [];
       const target = stage.kind === 'relaying' ? stage.target : undefined;
-      this.#audit('session.ended', known, stage.admitted, target);
       this.end(known);
-      return [{ error: known, connections: 1, sessions: sessions.length }];
+      return [{ error: known, connections: 1, sessions: sessions.length, audit: () => this.#audit('session.ended', known, stage.admitted, target) }];
     }
-    if (stage.kind !== 'relaying') return [];
+    if (stage.kind !== 'relaying' || snapshot.locks.every(({ target_kind }) => target_kind !== 'session')) return [];
     return stage.relay.sessions.flatMap((session) => {
       if (this.#endedSessions.has(session)) return [];
       try {
@@ -152,9 +153,8 @@ export class Guest {
       } catch (error) {
         const known = asStenoError(error);
         this.#endedSessions.add(session);
-        this.#audit('session.ended', known, stage.admitted, stage.target, session);
         stage.relay.endSession(session, known);
-        return [{ error: known, connections: 0, sessions: 1 }];
+        return [{ error: known, connections: 0, sessions: 1, audit: () => this.#audit('session.ended', known, stage.admitted, stage.target, session) }];
       }
     });
   }

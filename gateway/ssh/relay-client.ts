@@ -2,6 +2,7 @@
 import { ORDER_VARIABLE } from '#schemas/kernel.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { SshReader } from '#schemas/ssh/wire.js';
+import { apart } from './apart.js';
 import { addEnvironment, MAX_CHANNELS, newSession, packetOf } from './channels.js';
 import type { SessionRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
@@ -82,6 +83,13 @@ export class FromClient {
     // Data before a session's start has no meaning, and no recording.
     if (tap === null || channel.state !== 'open') return;
     const data = dataOf(payload, 5);
+    if (channel.purpose.kind === 'session' && channel.purpose.request.tty) {
+      // What is typed waits in memory for its echo anyway before any of it is stored (echo.ts): the node need not wait too.
+      this.#sides.toNode(channel, payload);
+      this.#sides.node.flush();
+      if (!tap.input(data)) this.#sides.waitForSpool(tap.recorder, this.#sides.client);
+      return;
+    }
     if (!tap.input(data)) this.#sides.waitForSpool(tap.recorder, this.#sides.client);
     this.#sides.toNode(channel, payload);
   }
@@ -155,7 +163,7 @@ export class FromClient {
   }
 
   #start(channel: Channel, request: SessionRequest, start: SessionStart, asked: Buffer): void {
-    const payload = Buffer.from(asked);
+    const payload = apart(asked);
     this.#sides.whenRecorded(this.#sides.client, async () => {
       const tap = await openSessionTap(this.#sides.deps, request, start, (error) => this.#sides.endChannel(channel, error));
       if (this.#sides.over || channel.state !== 'open' || channel.nodeClosed) return this.#sides.deps.track(tap.close());

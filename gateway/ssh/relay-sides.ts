@@ -4,6 +4,7 @@
  */
 import { StenoError } from '#schemas/errors.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
+import { apart } from './apart.js';
 import { ChannelTable } from './channels.js';
 import type { ForwardRequest } from './channel-requests.js';
 import type { Channel } from './channels.js';
@@ -78,7 +79,7 @@ export class Sides {
 
   /** `from` wants a forwarded connection: its messages wait until that can be recorded. */
   openForward(channel: Channel, request: ForwardRequest, from: Transport, to: Transport, asked: Buffer): void {
-    const payload = Buffer.from(asked);
+    const payload = apart(asked);
     this.whenRecorded(from, async () => {
       const tap = await this.forwards.tap(request);
       channel.tap = tap;
@@ -133,7 +134,8 @@ export class Sides {
     channel.tap?.recorder.exit(255);
     this.#finishTap(channel);
     if (!wasOpen) return;
-    if (!channel.clientClosed) this.node.send(message.close(nodeId));
+    // A connection that is over is closed whole.
+    if (!channel.clientClosed && !this.over) this.node.send(message.close(nodeId));
     if (channel.nodeClosed) return;
     if (last === null) return this.client.send(message.close(clientId));
     for (; channel.unanswered > 0; channel.unanswered--) this.client.send(message.success(clientId));

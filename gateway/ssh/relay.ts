@@ -18,6 +18,7 @@ import { Sides } from './relay-sides.js';
 import type { RelayDeps, RelayPermissions } from './relay-sides.js';
 import { HOLD } from './transport.js';
 import type { Transport } from './transport.js';
+import { turn } from './turns.js';
 
 /** After sessions were ended, the client has this many milliseconds to print their last words. */
 const FAREWELL_MS = 1_500;
@@ -60,14 +61,20 @@ export class Relay {
     };
   }
 
-  /** Ends every session with words in its terminal, then both connections. */
+  /**
+   * Ends every session with words in its terminal, then both connections. The words go first: a lock may end hundreds at
+   * once. Nothing passes in either direction from here on; the node hears of it in a turn of its own.
+   */
   end(error: StenoError): void {
     if (this.#sides.over) return;
     this.#sides.over = true;
+    const { node } = this.#sides;
+    node.events = { secured: () => undefined, message: () => undefined, drained: () => undefined, closed: () => undefined };
     const sessions = [...this.#sides.channels.all].filter(({ purpose, nodeClosed }) => purpose.kind === 'session' && !nodeClosed);
     for (const channel of this.#sides.channels.all) this.#sides.endChannel(channel, error);
+    this.#sides.client.flush();
+    this.#sides.deps.track(turn().then(() => node.end()));
     this.#sides.closeRecordings();
-    this.#sides.node.end();
     const lines = explainError(error).join(' ');
     if (sessions.length === 0 || this.#sides.client.closed) return this.#sides.client.disconnect(MSG.disconnectByApplication, lines);
     const timer = setTimeout(() => this.#sides.client.disconnect(MSG.disconnectByApplication, lines), FAREWELL_MS);
@@ -90,9 +97,9 @@ export class Relay {
   /** What roles allow now: forwardings that they no longer do end, and those to come are refused. */
   permit(permissions: RelayPermissions): void {
     this.#sides.permissions = permissions;
-    const error = new StenoError('ACCESS_DENIED', 'no role allows this forwarding any more');
     for (const channel of this.#sides.channels.all) {
-      if (channel.purpose.kind === 'forward' && !this.#sides.permits(channel.purpose.request.direction)) this.#sides.endChannel(channel, error);
+      if (channel.purpose.kind !== 'forward' || this.#sides.permits(channel.purpose.request.direction)) continue;
+      this.#sides.endChannel(channel, new StenoError('ACCESS_DENIED', 'no role allows this forwarding any more'));
     }
   }
 

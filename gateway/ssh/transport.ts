@@ -146,6 +146,11 @@ export class Transport {
     ssh2Utils.sendPacket(this.#protocol, write.finalize(packet));
   }
 
+  /** What was sent leaves now: something that takes long, and can wait, follows in this turn of the event loop. */
+  flush(): void {
+    this.#wire.flush?.();
+  }
+
   hold(reason: Hold): void {
     if (this.#holds === 0) this.#wire.pause();
     this.#holds |= reason;

@@ -26,6 +26,8 @@ export interface Wire {
   /** Memory for `length` bytes that are given to `send` next: they need not be copied then. */
   reserve(length: number): Buffer;
   send(bytes: Buffer): void;
+  /** What was sent leaves now, if it can, and not at the end of this turn of the event loop. Calls nobody back. */
+  flush?(): void;
   pause(): void;
   resume(): void;
   /** Sends what is queued, then closes. */
@@ -99,13 +101,18 @@ export class SocketWire implements Wire {
     process.nextTick(this.#flush);
   }
 
-  readonly #flush = (): void => {
-    this.#scheduled = false;
+  flush(): void {
     if (!this.#socket.writable) return this.#out.clear();
     for (let slab = this.#out.takeSlab(); slab !== undefined; slab = this.#out.takeSlab()) {
       const { bytes } = slab;
       this.#socket.write(bytes, slab.giveBack.bind(slab));
     }
+  }
+
+  readonly #flush = (): void => {
+    this.#scheduled = false;
+    if (!this.#socket.writable) return this.#out.clear();
+    this.flush();
     // Where the system took all of it at once there is no 'drain' to come.
     if (!this.#full || this.#socket.writableNeedDrain || this.queued > HIGH_WATER) return;
     this.#full = false;

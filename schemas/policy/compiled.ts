@@ -125,9 +125,11 @@ export interface PolicyIndex {
   /** By name. */
   readonly roles: readonly CompiledRole[];
   readonly names: readonly string[];
+  /** Roles that ask nothing of a node; `allow` has the others. */
+  readonly everywhere: readonly CompiledRole[];
   readonly allow: NodeIndex<CompiledRole>;
-  /** For a login, which of each role's logins names it as it stands, or -1; by the order of roles. For `loginPlaces`. */
-  readonly loginPlaces: Map<string, Int16Array>;
+  /** By login; for `rolesNaming`. */
+  readonly naming: Map<string, RolesNaming>;
   /** Distinct templates of allowing logins. */
   readonly allowTemplates: ReadonlyMap<string, (person: Person) => readonly string[]>;
   readonly denyNodes: NodeIndex<CompiledRole>;
@@ -137,6 +139,14 @@ export interface PolicyIndex {
   readonly denyTemplates: ReadonlyMap<string, Denial & { readonly expand: (person: Person) => readonly string[] }>;
   readonly denyPortForwarding: boolean;
   readonly denyAgentForwarding: boolean;
+}
+
+/** What roles say of one login, templates aside. */
+export interface RolesNaming {
+  /** Which of each role's logins names it, or -1; by the order of roles. */
+  readonly places: Int16Array;
+  /** Those that name it and ask nothing of a node. */
+  readonly everywhere: readonly CompiledRole[];
 }
 
 const indexes = new WeakMap<readonly Role[], PolicyIndex>();
@@ -170,7 +180,7 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
   for (const one of sorted) {
     const { role, allowLogins, allowExpression } = one;
     const { name } = role;
-    if (Object.keys(role.allow.nodes).length > 0 || allowExpression !== undefined) allow.add(role.allow.nodes, allowExpression?.needs ?? [], one);
+    if (!one.everywhere && (Object.keys(role.allow.nodes).length > 0 || allowExpression !== undefined)) allow.add(role.allow.nodes, allowExpression?.needs ?? [], one);
     for (const { text, expand } of allowLogins.templates) allowTemplates.set(text, expand);
     if (Object.keys(role.deny.nodes).length > 0) denyNodes.add(role.deny.nodes, [], one);
     // What is unknown denies: `needs` would leave out nodes that lack the label.
@@ -180,21 +190,21 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
     for (const { text, at, expand } of denied.templates) if (!denyTemplates.has(text)) denyTemplates.set(text, { role: name, path: ['deny', 'logins', at], expand });
   }
   return {
-    loginPlaces: new Map(), roles: sorted, names: sorted.map(({ role }) => role.name), allow, allowTemplates, denyNodes, denyExpressions, denyLogins, denyAnyLogin: denyLogins.get('*'), denyTemplates,
+    naming: new Map(), roles: sorted, everywhere: sorted.filter(({ everywhere }) => everywhere), names: sorted.map(({ role }) => role.name), allow, allowTemplates, denyNodes, denyExpressions, denyLogins, denyAnyLogin: denyLogins.get('*'), denyTemplates,
     denyPortForwarding: roles.some(({ deny }) => deny.port_forwarding), denyAgentForwarding: roles.some(({ deny }) => deny.agent_forwarding),
   };
 }
 
 const MAX_LOGINS = 64;
 
-/** Which of each role's logins, templates aside, names this login, or -1; by the order of roles. */
-export function loginPlaces({ roles, loginPlaces: known }: PolicyIndex, login: string): Int16Array {
-  const places = known.get(login);
-  if (places !== undefined) return places;
+export function rolesNaming({ roles, everywhere, naming }: PolicyIndex, login: string): RolesNaming {
+  const known = naming.get(login);
+  if (known !== undefined) return known;
   // `*` stands for every login but root: root is named or not given.
-  const made = Int16Array.from(roles, ({ allowLogins: { literal } }) => (login === '*' ? undefined : literal.get(login)) ?? (login === 'root' ? -1 : literal.get('*') ?? -1));
-  if (known.size >= MAX_LOGINS) known.clear();
-  known.set(login, made);
+  const places = Int16Array.from(roles, ({ allowLogins: { literal } }) => (login === '*' ? undefined : literal.get(login)) ?? (login === 'root' ? -1 : literal.get('*') ?? -1));
+  const made: RolesNaming = { places, everywhere: everywhere.filter(({ order }) => places[order] !== -1) };
+  if (naming.size >= MAX_LOGINS) naming.clear();
+  naming.set(login, made);
   return made;
 }
 

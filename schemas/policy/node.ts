@@ -10,7 +10,7 @@
 import { isLogin } from '../identity.js';
 import type { RecordingMode } from '../recording/line.js';
 import type { KernelEventClass, NodeRecord } from '../role.js';
-import { indexOf, isEmpty, loginPlaces, matchesSelector, scopeOf } from './compiled.js';
+import { indexOf, isEmpty, matchesSelector, rolesNaming, scopeOf } from './compiled.js';
 import type { CompiledRole, Denial, Labelled, PolicyIndex } from './compiled.js';
 import type { Scope } from './label-expression.js';
 import type { Person } from './login-template.js';
@@ -58,19 +58,37 @@ export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels
     return { allowed: false, reason: `role ${denial.role} denies ${what}`, because: denial };
   }
   const templates = matchingTemplates(index, subject, login);
-  const places = loginPlaces(index, login);
-  const allowing: CompiledRole[] = [];
-  let ordered = true;
-  let last = -1;
+  const { places, everywhere } = rolesNaming(index, login);
+  const here: CompiledRole[] = [];
   index.allow.visit(node, (one) => {
-    if (loginAt(one, places, templates) === -1 || !allowsNode(one, node, scope)) return;
-    allowing.push(one);
-    ordered &&= one.order > last;
-    last = one.order;
+    if (loginAt(one, places, templates) !== -1 && allowsNode(one, node, scope)) here.push(one);
   });
+  if (templates.size > 0) for (const one of index.everywhere) if (places[one.order] === -1 && loginAt(one, places, templates) !== -1) here.push(one);
+  // Where no other role has a say, the answer is the same for every node.
+  const known = here.length === 0 ? sameForAll.get(everywhere) : undefined;
+  if (known !== undefined) return known;
+  const allowing = inOrder(everywhere, here);
   if (allowing.length === 0) return { allowed: false, reason: `no role of ${subject.user} allows login ${login} on node ${node.name}`, because: null };
-  if (!ordered) allowing.sort((a, b) => a.order - b.order);
-  return combine(index, allowing, loginAt(allowing[0]!, places, templates));
+  const decision = combine(index, allowing, loginAt(allowing[0]!, places, templates));
+  if (here.length === 0) sameForAll.set(everywhere, decision);
+  return decision;
+}
+
+/** By roles that ask nothing of a node and name a login (`rolesNaming`): what they come to. */
+const sameForAll = new WeakMap<readonly CompiledRole[], Allowed>();
+
+/** Both by the order of roles; `first` is so already. */
+function inOrder(first: readonly CompiledRole[], second: CompiledRole[]): readonly CompiledRole[] {
+  second.sort((a, b) => a.order - b.order);
+  if (first.length === 0) return second;
+  const merged: CompiledRole[] = [];
+  let next = 0;
+  for (const one of first) {
+    while (next < second.length && second[next]!.order < one.order) merged.push(second[next++]!);
+    merged.push(one);
+  }
+  while (next < second.length) merged.push(second[next++]!);
+  return merged;
 }
 
 /** May the subject act as any login at all on this node? What lists of nodes show. */
@@ -88,10 +106,11 @@ export function reachableLogins(subject: Subject, node: Pick<NodeRecord, 'name' 
   if (index.denyAnyLogin !== undefined) return [];
   const scope = scopeOf(subject, node);
   const logins = new Set<string>();
-  index.allow.visit(node, (one) => {
-    if (one.role.allow.logins.length === 0 || !allowsNode(one, node, scope)) return;
-    for (const login of loginsOfRole(one, subject)) logins.add(login);
-  });
+  const add = (one: CompiledRole): void => {
+    if (one.role.allow.logins.length > 0 && allowsNode(one, node, scope)) for (const login of loginsOfRole(one, subject)) logins.add(login);
+  };
+  for (const one of index.everywhere) add(one);
+  index.allow.visit(node, add);
   if (logins.size === 0 || deniedNode(index, scope, node) !== null) return [];
   return [...logins].filter((login) => login === '*' || deniedLogin(index, subject, login) === null).sort();
 }
