@@ -49,6 +49,8 @@ export class BootedMachine {
     this.#nspawn = spawn(file, [
       ...args, this.#folder, '-D', this.#folder, ...quiet, '--boot', '--console=pipe', `--machine=${this.space.name}`, `--network-namespace-path=/run/netns/${this.space.name}`,
       `--bind-ro=${repository}:/opt/steno`, `--bind-ro=${process.execPath}:/usr/local/bin/node`,
+      // What root's shells do on this machine is none of the test's business.
+      '--tmpfs=/root',
       // For kernel events, as a machine of its own would have them.
       '--capability=CAP_BPF,CAP_PERFMON', '--system-call-filter=bpf perf_event_open @keyring', 'systemd.unit=basic.target',
     ], { stdio: ['ignore', 'pipe', 'pipe'] });
