@@ -6,7 +6,7 @@
  *
  * The first connection believes nothing and says nothing: it is there to find the CA's certificate. The second is checked
  * by TLS as every other, against that CA alone. The token stays here; what is sent is signed with it
- * (schemas/join.ts). Tested in test/agent/tunnel.test.ts.
+ * (schemas/join.ts). Tested in test/agent/tunnel.test.ts and renewal.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
 import { Agent } from 'node:https';
@@ -57,10 +57,12 @@ export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<Join
 
 /** New certificates for a node whose old ones have expired while it was off: its key is what counts. */
 export async function rejoin(gateways: readonly string[], serviceCa: string, name: string, keys: NodeKeys, now: number): Promise<Enrolment> {
+  let tried = 0;
   return firstOf(gateways, async (gateway) => {
+    // A renewal counts once, also one whose answer was lost: each gateway is asked with another.
     const agent = new Agent({ ca: serviceCa, checkServerIdentity: isGateway, minVersion: 'TLSv1.3', maxCachedSessions: 0 });
     try {
-      return (await callAuthority({ kind: 'tls', url: `https://${gateway}`, agent }, { method: 'POST', target: '/v1/join/renew', body: signRenewal(keys, name, now) })) as Enrolment;
+      return (await callAuthority({ kind: 'tls', url: `https://${gateway}`, agent }, { method: 'POST', target: '/v1/join/renew', body: signRenewal(keys, name, now + tried++) })) as Enrolment;
     } catch (error) {
       throw untrusted(error, gateway) ?? error;
     } finally {

@@ -176,6 +176,7 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
         onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
         onUp: (from) => {
           announce(from);
+          identity.retry();
           sayLabels();
         },
       }));

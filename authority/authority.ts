@@ -51,6 +51,7 @@ import { requestRoutes } from './requests/routes.js';
 import { SsoConnectors, connectorRoutes } from './sso/connectors.js';
 import { reviewRoutes } from './reviews/routes.js';
 import { SessionCertificates } from './session-certificates.js';
+import { SessionPlaces, sessionPlaceRoutes } from './session-places.js';
 import { listenPrivately, preparePrivateFolder } from './socket.js';
 import { Watch } from './watch.js';
 import { webhookRoutes } from './webhooks/routes.js';
@@ -129,8 +130,10 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const ca = await LiveCa.open(() => records.read(caState), places);
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
+    const sessionPlaces = new SessionPlaces(records, clock);
     const purgeAll = async (): Promise<void> => {
       await records.purge(clock());
+      await sessionPlaces.purge();
       await records.read((db) => purgeLogins(db, clock()));
     };
     await purgeAll();
@@ -177,6 +180,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...requestRoutes({ requests, links }),
       ...reviewRoutes({ records, directory, clock }),
       ...webhookRoutes({ records, requests, secrets, clock }),
+      ...sessionPlaceRoutes(sessionPlaces),
     ];
     const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
       signedTrust: async () => {

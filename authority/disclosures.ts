@@ -1,5 +1,5 @@
 /**
- * What viewers tell of recordings that people opened, followed and took with them, or tried to: kept as audit rows.
+ * What viewers tell of recordings that people opened, searched, followed and took with them, or tried to: audit rows.
  *
  * Only viewers may tell; they name the person, since the connection is theirs. Tested in disclosures.test.ts.
  */
@@ -15,7 +15,11 @@ export function disclosureRoutes({ records, clock }: { readonly records: Records
   return [
     route('POST /v1/disclosures', ['viewer'], 'recording.disclose', disclosureSchema, async ({ body }: { readonly body: z.output<typeof disclosureSchema> }) => {
       const error = body.code === null ? undefined : new StenoError(body.code, body.reason);
-      const row = auditRow(clock(), { actor: body.actor, source: body.source_address }, { event: body.event, target: body.session, node: body.node, login: body.login, data: body.format === undefined ? {} : { format: body.format } }, error);
+      const who = { actor: body.actor, source: body.source_address };
+      if (body.event === 'recording.search') {
+        return records.audit([auditRow(clock(), who, { event: body.event, target: body.query, data: { mode: body.mode, hits: body.hits } }, error)]);
+      }
+      const row = auditRow(clock(), who, { event: body.event, target: body.session, node: body.node, login: body.login, data: body.format === undefined ? {} : { format: body.format } }, error);
       await records.audit([{ ...row, session: body.session }]);
     }),
   ];

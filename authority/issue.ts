@@ -50,7 +50,7 @@ export async function issueUserCertificate(
   return {
     user, roles: record.roles, logins: loginsOf({ ...grant, roles: all }), requests: login.requests, certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
     ...trustReport(ca.trust),
-    ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles }, spki, { ...validity, serial: x509Serial! }) }),
+    ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles, requests: login.requests }, spki, { ...validity, serial: x509Serial! }) }),
   };
 }
 

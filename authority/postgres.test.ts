@@ -77,6 +77,14 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
     expect((await viewers[1]!.webSession(signedIn[0]!.token)).user).toBe((await viewers[0]!.webSession(signedIn[0]!.token)).user);
   });
 
+  test('a place among the connections of a user is given once, whoever is asked', async () => {
+    const gateways = [await clientOf(one, { kind: 'gateway', name: 'a' }, cleanup), await clientOf(two, { kind: 'gateway', name: 'b' }, cleanup)];
+    const outcomes = await Promise.allSettled(Array.from({ length: 10 }, (_, i) =>
+      gateways[i % 2]!.places.take({ run: String(i % 2).repeat(16), number: i + 1, user: 'ann', max: 2, ended: [] })));
+    expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(2);
+    expect(outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [(outcome.reason as { code: string }).code] : []))).toEqual(Array(8).fill('SESSIONS_TOO_MANY'));
+  });
+
   test('no serial is given twice', async () => {
     const logins = await Promise.all(Array.from({ length: 8 }, (_, i) => administrator(i % 2 === 0 ? one : two, cleanup)));
     expect(logins).toHaveLength(8);

@@ -9,6 +9,7 @@ import { remoteNode } from '#schemas/cluster.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isLogin, isName, serviceKinds } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
+import { administersEverything } from '#schemas/policy/administration.js';
 import type { NodeRecord } from '#schemas/role.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -23,6 +24,7 @@ import {
 } from './ca/certificates.js';
 import type { CertificateShape } from './ca/certificates.js';
 import { clusterRoutes } from './clusters/cluster-routes.js';
+import { FarNodes } from './clusters/far-nodes.js';
 import type { Clusters } from './clusters/clusters.js';
 import { caRoutes } from './ca/ca-routes.js';
 import type { CaRouteParts } from './ca/ca-routes.js';
@@ -74,6 +76,10 @@ const nodeBody = z.strictObject({
   name, kind: z.enum(['openssh', 'agent']), address, labels, host_keys: hostKeys, last_seen_at: z.number().int().nullable().optional(),
 });
 const selfBody = z.strictObject({ address, labels, host_keys: hostKeys });
+/** Seconds: nobody renews these certificates but who asks for them. */
+const hostBody = z.strictObject({ public_key: keyLine, name, ttl: z.number().int().min(3_600).max(366 * 86_400).optional() });
+/** Without administering everything. */
+const LONGEST_DELEGATED_S = 30 * 86_400;
 const lockBody = z.strictObject({
   id: name, target_kind: z.enum(['user', 'role', 'login', 'node', 'session', 'request', 'mfa-device']), target: z.string().min(1).max(255), reason: z.string().max(1024),
   expires_at: z.number().int().positive().max(8_640_000_000_000_000).nullable(),
@@ -90,7 +96,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     return result;
   };
   return [
-    ...clusterRoutes(parts.clusters, directory),
+    ...clusterRoutes(parts.clusters, directory, new FarNodes(parts)),
     ...roleRoutes(parts),
     ...disclosureRoutes(parts),
     ...parts.more,
@@ -112,7 +118,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     }),
     route('POST /v1/session-certificate', ['gateway'], 'session_certificate.issue', sessionBody, ({ principal, caller, body }) =>
       sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest)),
-    route('POST /v1/host-certificate', ['gateway', 'agent', 'administer'], 'host_certificate.issue', z.strictObject({ public_key: keyLine, name }), (c) => hostCertificate(parts, c)),
+    route('POST /v1/host-certificate', ['gateway', 'agent', 'administer', 'node:update'], 'host_certificate.issue', hostBody, (c) => hostCertificate(parts, c), (body) => body.name),
     route('POST /v1/sign-in', ['viewer'], 'web_session.start', z.strictObject({ token }), ({ caller, body }) => links.signIn(body.token, caller)),
     route('GET /v1/web-session', ['viewer'], 'web_session.use', noBody, ({ headers }) => links.introspect(headers['x-steno-web-session'] ?? '')),
     route('DELETE /v1/web-session', ['viewer'], 'web_session.end', noBody, ({ headers, caller }) => links.signOut(headers['x-steno-web-session'] ?? '', caller)),
@@ -194,9 +200,13 @@ async function certifyService(
   };
 }
 
-/** For the inner SSH of `ssh -J` a gateway gets certificates of known nodes; a node gets its own; administrators get any. */
+/**
+ * For the inner SSH of `ssh -J` a gateway gets certificates of known nodes; a node gets its own; administrators get any.
+ * Who may change nodes gets those of OpenSSH servers that are registered: they could say of these where they are and
+ * which key they show as well.
+ */
 async function hostCertificate(
-  parts: RouteParts, { principal, caller, body }: Context<{ readonly public_key: string; readonly name: string }>,
+  parts: RouteParts, { principal, caller, body }: Context<z.output<typeof hostBody>>,
 ): Promise<{ readonly certificate: string }> {
   const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.kind === 'agent' && directory.node(body.name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
@@ -204,8 +214,14 @@ async function hostCertificate(
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
     if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
   }
-  const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock());
-  const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name }, [{ ...shape, subject: body.name }]);
+  if (principal.kind === 'service' && body.ttl !== undefined) throw new StenoError('BAD_REQUEST', 'ttl: services renew theirs');
+  if (principal.kind === 'user' && !administersEverything(principal.roles)) {
+    const node = directory.node(body.name);
+    if (node?.kind !== 'openssh' || node.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', `${body.name} is not registered as an OpenSSH server`);
+    if ((body.ttl ?? 0) > LONGEST_DELEGATED_S) throw new StenoError('ACCESS_DENIED', 'more than 30 days are for those who administer everything');
+  }
+  const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock(), body.ttl);
+  const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name, data: { valid_before: Number(shape.validBefore) * 1000 } }, [{ ...shape, subject: body.name }]);
   return { certificate: formatPublicLine(await ca.issueSsh('ssh-host', { ...shape, serial: serial! }), body.name) };
 }
 

@@ -101,6 +101,8 @@ export class SessionCertificates {
     const session = { user: identity.user, login, gateway: formatServiceName(gateway), decision };
     const key = certifiableKey(request.public_key);
     const shape = remote === undefined ? sessionShape(session, key, now) : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
+    // Whom this cluster does not know cannot confirm here, and what another says of second factors says nothing here.
+    if (decision.sessionMfa && identity.cluster !== null) throw new StenoError('CLUSTER_NO_MFA', identity.cluster);
     return { shape, sessionMfa: decision.sessionMfa };
   }
 

@@ -6,6 +6,7 @@
  * Start: keys, recorder, host certificate, listen. Close, in this order: take nobody in, tell everybody and end their
  * sessions, wait for their recordings, then the recorder. Fails closed: without a snapshot nobody is admitted.
  */
+import { randomBytes } from 'node:crypto';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
@@ -21,8 +22,8 @@ import type { OpenTunnel } from './ssh/dial.js';
 import { defaultLimits, Door } from './ssh/door.js';
 import type { DoorLimits } from './ssh/door.js';
 import { HostKeys } from './ssh/host-keys.js';
-import { ConnectionCounts } from './ssh/session-limits.js';
 import { SessionCertificates } from './ssh/session-certificates.js';
+import { SessionPlaces } from './ssh/session-places.js';
 import type { Observe } from './ssh/session-recording.js';
 import { cryptoReady } from './ssh/transport.js';
 
@@ -65,11 +66,12 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
       return null;
     }
   };
+  const places = new SessionPlaces(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
   const door = new Door({
     name, hostKeys, limits, log, now, certificates, recorder, observe, openTunnel,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
-    connections: new ConnectionCounts(),
+    places,
     snapshot,
     track: (recording) => {
       closing.add(recording);
@@ -84,6 +86,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
     if (latest !== null && latest.signing.ssh_host !== signing) hostKeys.forget();
     signing = latest?.signing.ssh_host ?? signing;
     if (latest !== null) door.recheck(latest);
+    places.recheck();
   });
   const address = await door.listen(...hostAndPort(listen));
   return {
@@ -92,6 +95,7 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
       stopWatching();
       stopRenewed?.();
       await door.close(new StenoError('DRAINING'));
+      await places.close();
       while (closing.size > 0) await Promise.allSettled([...closing]);
       await recorder.close();
     },

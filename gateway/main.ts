@@ -115,6 +115,8 @@ function authorityOf(client: AuthorityClient): Authority {
     onChange: (callback) => client.onChange(() => callback()),
     sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
     confirmSession: (request, shown, signal) => client.confirmSession(request, shown, signal),
+    takePlace: (request) => client.places.take(request),
+    tellPlaces: (report) => client.places.tell(report),
     hostCertificate: async (publicKey, name) => formatPublicLine(await client.hostCertificate({ public_key: publicKey, name })),
   };
 }

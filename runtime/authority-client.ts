@@ -16,6 +16,7 @@ import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { NodeRecord } from '#schemas/role.js';
+import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from './authority-http.js';
 import type { AuthorityCall } from './authority-http.js';
@@ -44,6 +45,8 @@ export interface AuthorityClient {
   registerNode(node: NodeRegistration): Promise<NodeRecord>;
   /** Gateways only. */
   readonly nodes: NodeCalls;
+  /** Gateways only: connections to nodes, which count over all gateways. */
+  readonly places: PlaceCalls;
   /** Viewers only. */
   signIn(token: string, client?: string): Promise<WebIdentity>;
   webSession(token: string): Promise<WebIdentity>;
@@ -57,6 +60,13 @@ export interface AuthorityClient {
   /** Viewers only: a call that somebody else makes, whose address and web session go along. */
   relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
   close(): void;
+}
+
+/** Both answer whether the authority knew the gateway's run: else it is told everything again. */
+export interface PlaceCalls {
+  /** Rejects SESSIONS_TOO_MANY. */
+  take(request: PlaceRequest): Promise<boolean>;
+  tell(report: PlaceReport): Promise<boolean>;
 }
 
 /** What a gateway carries for machines that join and for nodes behind its tunnels. */
@@ -122,6 +132,10 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
       trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
       held: async (held) => (await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean; gateways: string[] },
+    },
+    places: {
+      take: async (request) => ((await call({ method: 'POST', target: '/v1/session-places', body: request })) as { known: boolean }).known,
+      tell: async (report) => ((await call({ method: 'PUT', target: '/v1/session-places', body: report })) as { known: boolean }).known,
     },
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,

@@ -74,6 +74,8 @@ export interface ServiceIdentity extends ServiceName {
   renewWith(renewal: Renewal | undefined): void;
   /** Renews now, whatever is left of the life. */
   renew(): Promise<void>;
+  /** The way to the authority is there again: a renewal that failed does not wait for its next turn. */
+  retry(): void;
   close(): void;
 }
 
@@ -169,6 +171,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   let renewal: Renewal | undefined;
   let timer: NodeJS.Timeout | undefined;
   let closed = false;
+  let busy = false;
   let retryAt = 0;
   /** The signing keys for which what is held is right, or was renewed. */
   let signedFor = '';
@@ -187,13 +190,16 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   };
   const tick = async (): Promise<void> => {
     if (clock() >= held.renewAt) {
+      busy = true;
       try {
         await renew();
+        retryAt = 0;
         log.info({ renew_at: held.renewAt }, 'certificates renewed');
       } catch (error) {
         retryAt = clock() + RETRY_MS;
         log.warn({ err: error }, 'certificates could not be renewed yet');
       }
+      busy = false;
     }
     if (!closed) schedule();
   };
@@ -253,6 +259,12 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
       renewal = given;
     },
     renew,
+    retry() {
+      if (closed || busy || retryAt === 0) return;
+      retryAt = 0;
+      clearTimeout(timer);
+      schedule();
+    },
     close() {
       closed = true;
       clearTimeout(timer);

@@ -28,14 +28,15 @@
  *   POST /v1/requests NewAccessRequest   signed, or a viewer for a web session → AccessRequest   GET → RequestView[]
  *   GET  /v1/requests/:id                RequestView   POST /v1/requests/:id/review {decision, reason}   POST …/cancel {reason}
  *   GET  /v1/request-options             RequestOptions
- *   POST /v1/request-certificate {public_key, requests}   signed → LoginResult
+ *   POST /v1/request-certificate {public_key, tls_key?, requests}   signed → LoginResult
  *   GET  /v1/webhooks                    Webhook[]          PUT, DELETE /v1/webhooks/:name   (administer)
  *   POST /v1/webhooks/:name/answer       viewer: an answer as it came
  *   POST /v1/renew RenewalRequest        service → Enrolment
  *   PUT  /v1/nodes/self NodeRegistration agent → NodeRecord
  *   GET  /v1/locks                       LockRecord[]       PUT, DELETE /v1/locks/:id   (administer)
- *   POST /v1/host-certificate {public_key, name} → {certificate}   (administer, a gateway, or the node itself)
+ *   POST /v1/host-certificate {public_key, name, ttl?} → {certificate}   (administer, node:update, a gateway, or the node itself)
  *   POST /v1/session-certificate SessionCertificateRequest  gateway → {certificate}
+ *   POST /v1/session-places PlaceRequest, PUT PlaceReport   gateway → {known}
  *   POST /v1/sign-in {token}             viewer → WebIdentity
  *   GET  /v1/web-session                 viewer → WebIdentity, DELETE ends it; the token in `x-steno-web-session`
  *   GET  /v1/users UserInfo[], POST {name, roles, traits} → Invitation; GET, PUT, DELETE /v1/users/:name; POST …/disable, /enable, /reset
@@ -44,6 +45,7 @@
  *   …    /v1/login/…, /v1/invitation/…, /v1/account/…, /v1/confirm/…, /v1/bots/join   viewer, for whom `x-steno-client` names
  *   WS   /v1/watch                       Snapshot on every change, to services
  *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
+ *   GET  /v1/cluster-nodes              ClusterNodes[] of the caller; POST signed question → signed answer (viewer, for another cluster)
  *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
  *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
@@ -521,6 +523,15 @@ export interface WebIdentity {
 export interface NodeStatus extends NodeRecord {
   readonly state: 'live' | 'gone' | 'agentless';
   readonly since: number | null;
+}
+
+/** What another cluster says of its nodes, as `GET /v1/cluster-nodes` lists it. */
+export interface ClusterNodes {
+  readonly cluster: string;
+  /** As they are called here: `NODE.CLUSTER`. */
+  readonly nodes: readonly { readonly name: string; readonly state: NodeStatus['state']; readonly labels: Readonly<Record<string, string>> }[];
+  /** Why it could not be asked; null when it could. */
+  readonly unreachable: string | null;
 }
 
 export interface JoinTokenInfo {

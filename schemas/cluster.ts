@@ -9,6 +9,10 @@
  * A new statement counts when one of its signatures is of a key that is trusted already, and its `issued_at` is later.
  * Each side decides alone: `role_map` lets the other's users in, as the roles that it names here; `gateways` lets our
  * users out to the other's nodes, which are called `NODE.CLUSTER`. Tested in cluster.test.ts.
+ *
+ * Which of its nodes a user may reach a cluster says to a question of the other (namespace `steno-cluster-nodes`), both
+ * signed as statements are: {kind: question, from, to, user, roles, time} and {kind: answer, …, nodes}. An answer repeats
+ * the question's time, so that it fits no other. Tested in authority/clusters/far-nodes.test.ts.
  */
 import { z } from 'zod';
 import { isName, stripDomain } from './identity.js';
@@ -45,6 +49,19 @@ export type ClusterStatement = z.infer<typeof clusterStatement>;
 
 export const signedStatement = z.strictObject({ statement: z.string().max(MAX_STATEMENT), signatures: z.array(z.string().max(8192)).min(1).max(8) });
 export type SignedStatement = z.infer<typeof signedStatement>;
+
+export const NODES_NAMESPACE = 'steno-cluster-nodes';
+export const MAX_NODES_STATEMENT = 1 << 20;
+/** How far the clocks of two clusters may be apart, ms. */
+export const NODES_WINDOW_MS = 300_000;
+
+const about = { version: z.literal(1), from: clusterName, to: clusterName, user: name, time: z.number().int().positive() };
+/** `user`, `roles`: as they are called by who asks. */
+export const nodesQuestion = z.strictObject({ kind: z.literal('question'), ...about, roles: z.array(name).max(256) });
+export type NodesQuestion = z.infer<typeof nodesQuestion>;
+export const nodesAnswer = z.strictObject({ kind: z.literal('answer'), ...about, nodes: z.array(z.strictObject({ name, state: z.enum(['live', 'gone', 'agentless']) })).max(10_000) });
+export type NodesAnswer = z.infer<typeof nodesAnswer>;
+export const signedNodes = signedStatement.extend({ statement: z.string().max(MAX_NODES_STATEMENT) });
 
 /** Their role → our roles. */
 export const roleMap = z.record(name, z.array(name).min(1).max(64)).refine((map) => Object.keys(map).length <= 256, 'has more than 256 roles');

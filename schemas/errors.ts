@@ -69,6 +69,7 @@ export const errorCatalogue = {
   STORE_CONFLICT: entry(409, 65, false, 'an object of this name exists with other content', 'Keep both for examination; see docs/errors.md.'),
   CLUSTER_UNTRUSTED: entry(403, 77, false, 'a statement of another cluster is not signed by a key that is trusted', 'Compare the fingerprint with the one that `steno clusters export` shows there, then trust it again.'),
   CLUSTER_STALE: entry(409, 65, false, 'a newer statement of the cluster is known already', 'Export a new one there.'),
+  CLUSTER_NO_MFA: entry(403, 77, false, 'your roles here ask for a second factor for each session, which users of another cluster cannot give here', 'Ask an administrator of this cluster to map you to a role without `require_session_mfa`; your own cluster can ask for the second factor.'),
   STORE_NEWER: entry(409, 78, false, 'the store was written by a newer Steno', 'Upgrade Steno, or restore the backup made before the upgrade.'),
   ENGINE_MISSING: entry(500, 78, false, 'the embedded event store is not installed', 'Run `npm install --include=optional`, or configure a ClickHouse server.'),
   QUERY_REFUSED: entry(400, 64, false, 'this query does more than read the tables of the event store', 'Use SELECT on its tables with ordinary functions; see the detail.'),

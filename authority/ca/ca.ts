@@ -73,8 +73,8 @@ export interface CaState {
 export interface Ca {
   /** All that is public, for everybody. */
   readonly trust: CaTrust;
-  /** Signatures over a statement of this cluster (PROTOCOL.sshsig, armored), one by each SSH user CA key that is trusted now. */
-  signStatement(statement: Uint8Array): Promise<readonly string[]>;
+  /** Signatures over what this cluster says to others (PROTOCOL.sshsig, armored), one by each SSH user CA key that is trusted now. */
+  signStatement(statement: Uint8Array, namespace?: string): Promise<readonly string[]>;
   issueSsh(ca: SshCaName, fields: Omit<CertificateFields, 'nonce' | 'signatureKey'>): Promise<Buffer>;
   /** PEM. */
   issueService(name: ServiceName, spkiPem: string, validity: X509Validity): Promise<string>;
@@ -157,11 +157,11 @@ function composeCa(cas: ReadonlyMap<CaName, OpenCa>): Ca {
         authority: signs('x509-service', 'server').key.public,
       },
     },
-    signStatement(statement) {
+    signStatement(statement, namespace = CLUSTER_NAMESPACE) {
       const { active, next } = cas.get('ssh-user')!;
-      const signed = sshsigSignedData(CLUSTER_NAMESPACE, 'sha512', createHash('sha512').update(statement).digest());
+      const signed = sshsigSignedData(namespace, 'sha512', createHash('sha512').update(statement).digest());
       return Promise.all([active, ...(next === undefined ? [] : [next])].map(async ({ signer }) =>
-        armorSshsig(encodeSshsig({ publicKey: sshBlob(signer), namespace: CLUSTER_NAMESPACE, hashAlgorithm: 'sha512', signature: await sshSign(signer, signed) }))));
+        armorSshsig(encodeSshsig({ publicKey: sshBlob(signer), namespace, hashAlgorithm: 'sha512', signature: await sshSign(signer, signed) }))));
     },
     async issueSsh(name, fields) {
       const { signer } = signs(name, holderOf[name]);

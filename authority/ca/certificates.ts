@@ -120,7 +120,8 @@ export function clusterShape(
   };
 }
 
-export function hostShape(name: string, principals: readonly string[], publicKey: Uint8Array, now: number): CertificateShape {
+/** `ttl`: seconds; whoever renews by themselves need not say. */
+export function hostShape(name: string, principals: readonly string[], publicKey: Uint8Array, now: number, ttl = HOST_TTL_S): CertificateShape {
   const seconds = Math.floor(now / 1000);
   return {
     publicKey,
@@ -128,7 +129,7 @@ export function hostShape(name: string, principals: readonly string[], publicKey
     keyId: `host ${name}`,
     principals,
     validAfter: BigInt(seconds - BACKDATE_S),
-    validBefore: BigInt(seconds + HOST_TTL_S),
+    validBefore: BigInt(seconds + ttl),
     criticalOptions: new Map(),
     extensions: new Map(),
   };

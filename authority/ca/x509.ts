@@ -5,6 +5,9 @@
  * | service     | CN=<kind>/<name>   | mutual TLS between stages       | server, client |
  * | user        | CN=<user>, O=role… | clients of kubectl and browsers | client         |
  *
+ * Access requests whose grants a user's certificate carries are names beside the subject, `steno://request/<id>`: a
+ * group would be believed by whoever reads groups, and what a request is worth is asked at each use.
+ *
  * Keys of CAs are ECDSA P-256. Roots of one CA differ in name by generation, so that readers of logs can tell them apart;
  * chains are found by key identifiers. No root allows intermediates: a leaked leaf key cannot become a CA.
  * Tested in ca.test.ts.
@@ -18,7 +21,7 @@ import {
   X509Certificate,
 } from '@peculiar/x509';
 import { StenoError } from '#schemas/errors.js';
-import { formatServiceName } from '#schemas/identity.js';
+import { X509_REQUEST, formatServiceName } from '#schemas/identity.js';
 import type { ServiceName } from '#schemas/identity.js';
 import { spkiOf } from './signer.js';
 import type { CaSigner } from './signer.js';
@@ -33,6 +36,7 @@ export interface X509Validity {
 export interface X509User {
   readonly user: string;
   readonly roles: readonly string[];
+  readonly requests: readonly string[];
 }
 
 const ROOT_LIFE_MS = 20 * 365 * 86_400_000;
@@ -64,9 +68,10 @@ export function serviceLeaf(rootPem: string, signer: CaSigner, name: ServiceName
 }
 
 /** PEM. Kubernetes reads CN as user and each O as a group. */
-export function userLeaf(rootPem: string, signer: CaSigner, { user, roles }: X509User, spkiPem: string, validity: X509Validity): Promise<string> {
+export function userLeaf(rootPem: string, signer: CaSigner, { user, roles, requests }: X509User, spkiPem: string, validity: X509Validity): Promise<string> {
   return leaf(rootPem, signer, [...roles.map((role) => ({ O: [role] })), { CN: [user] }], spkiPem, validity, [
     new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
+    ...(requests.length === 0 ? [] : [new SubjectAlternativeNameExtension(requests.map((id) => ({ type: 'url', value: `${X509_REQUEST}${id}` })))]),
   ]);
 }
 

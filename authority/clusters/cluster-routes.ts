@@ -6,12 +6,15 @@ import type { Directory } from '../directory.js';
 import { noBody, route } from '../http.js';
 import type { Route } from '../http.js';
 import type { Clusters } from './clusters.js';
+import type { FarNodes } from './far-nodes.js';
 
 const exportBody = clusterStatement.pick({ gateways: true, updates: true });
 const trustBody = z.strictObject({ signed: signedStatement, role_map: roleMap, reach: z.boolean() });
 
-export function clusterRoutes(clusters: Clusters, directory: Directory): readonly Route[] {
+export function clusterRoutes(clusters: Clusters, directory: Directory, farNodes: FarNodes): readonly Route[] {
   return [
+    route('GET /v1/cluster-nodes', ['user'], 'cluster.nodes', noBody, async ({ principal }) => (principal.kind === 'user' ? farNodes.list(principal) : [])),
+    route('POST /v1/cluster-nodes', ['viewer'], 'cluster.nodes', signedStatement, ({ body }) => farNodes.answer(body)),
     route('GET /v1/clusters', ['cluster:list'], 'cluster.list', noBody, async () => directory.current().clusters),
     route('POST /v1/cluster-statement', ['cluster:read'], 'cluster.export', exportBody, ({ caller, body }) => clusters.export(body, caller)),
     route('GET /v1/cluster-statement', ['viewer'], 'cluster.statement', noBody, async () => {

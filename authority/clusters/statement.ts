@@ -14,14 +14,18 @@ import { verifyMessage } from '#runtime/ssh/sshsig.js';
 export function checkStatement({ statement, signatures }: SignedStatement, trusted: readonly string[]): ClusterStatement {
   const parsed = parseStatement(statement);
   if (parsed === null) throw new StenoError('BAD_REQUEST', 'statement: is none');
+  if (!isSigned({ statement, signatures }, trusted, CLUSTER_NAMESPACE)) throw new StenoError('CLUSTER_UNTRUSTED', parsed.name);
+  return parsed;
+}
+
+/** Whether one of the signatures is of one of these keys (public key lines), and for this purpose. */
+export function isSigned({ statement, signatures }: SignedStatement, trusted: readonly string[], namespace: string): boolean {
   const keys = trusted.map((line) => parseAuthorizedLine(line).blob);
   const message = Buffer.from(statement);
-  const signed = signatures.some((armored) => {
-    const signer = verifyMessage(armored, message, CLUSTER_NAMESPACE);
+  return signatures.some((armored) => {
+    const signer = verifyMessage(armored, message, namespace);
     return signer?.kind === 'key' && keys.some((key) => equalBytes(key, signer.publicKey));
   });
-  if (!signed) throw new StenoError('CLUSTER_UNTRUSTED', parsed.name);
-  return parsed;
 }
 
 /** The keys that a statement names, by which it must be signed at least once: the first trust rests on a person's comparing them. */

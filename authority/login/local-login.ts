@@ -4,7 +4,8 @@
  *     counted (guesses.ts) ──► user, password, code, all of them looked at ──► one answer: web session, or LOGIN_FAILED
  *
  * Name, password and code come in one call, so that no answer tells which of them was right; a name that nobody has
- * costs as much as one that somebody has. Which it was stands in the audit. A code and a recovery code count once, a
+ * costs as much as one that somebody has. Who has passkeys and no password may leave it empty and give a recovery code:
+ * that is one factor, and the session says so. Which it was stands in the audit. A code and a recovery code count once, a
  * passkey's challenge too. Tested in authority/users/users.test.ts.
  */
 import type { WebIdentity } from '#schemas/api.js';
@@ -28,7 +29,7 @@ export interface LocalLoginParts extends EnrolmentParts {
   readonly guesses: Guesses;
 }
 
-/** Whom a proof proved, and by which device; recovery codes have none. */
+/** Whom a proof proved, and by which device. */
 export interface Proven {
   readonly user: string;
   readonly mfa: string;
@@ -69,18 +70,20 @@ export class LocalLogin {
     const recovery = recoveryCodeHash(given.code);
     if (user === undefined) throw failed('no such user');
     if (user.kind !== 'local') throw failed('not a local user');
-    if (!right) throw failed('password');
+    // A code of an app is six digits: without a password it would be one to guess.
+    const alone = user.password_hash === null && given.password === '' && recovery !== null;
+    if (!right && !alone) throw failed('password');
     if (user.disabled_at !== null) throw failed('disabled');
     if (step === undefined && recovery === null) throw failed('code');
     const renewed = user.password_hash !== null && passwords.isOld(user.password_hash) ? await passwords.hash(given.password) : null;
     return this.#begin(caller, keys, async (tx) => {
       if (renewed !== null) await setPassword(tx, user.name, renewed, user.password_changed_at ?? now);
-      if (step !== undefined) {
+      if (step !== undefined && !alone) {
         if (!(await takeStep(tx, step.device.id, step.step!, now))) throw failed('the code was used before');
         return { user: user.name, mfa: step.device.id };
       }
       if (!(await takeRecoveryCode(tx, user.name, recovery!, now))) throw failed('recovery code');
-      return { user: user.name, mfa: RECOVERY_CODE };
+      return { user: user.name, mfa: alone ? null : RECOVERY_CODE, recovery: true };
     });
   }
 
@@ -131,12 +134,12 @@ export class LocalLogin {
     throw failed('code');
   }
 
-  async #begin(caller: Caller, keys: readonly GuessKey[], prove: (tx: Tx) => Promise<Proven>): Promise<WebIdentity> {
+  async #begin(caller: Caller, keys: readonly GuessKey[], prove: (tx: Tx) => Promise<{ readonly user: string; readonly mfa: string | null; readonly recovery?: true }>): Promise<WebIdentity> {
     const { records, links, clock } = this.#parts;
     const { token, session } = await records.actOn(async (tx) => {
-      const { user, mfa } = await prove(tx);
+      const { user, mfa, recovery } = await prove(tx);
       await forgive(tx, keys);
-      const left = mfa === RECOVERY_CODE ? { recovery_codes_left: await recoveryCodesLeft(tx, user) } : {};
+      const left = recovery === true ? { recovery_codes_left: await recoveryCodesLeft(tx, user) } : {};
       return {
         result: await links.begin(tx, user, { via: 'local', mfa }),
         rows: [auditRow(clock(), { actor: user, source: caller.source }, { event: 'user.login', target: user, data: { via: 'local', mfa, ...left } })],

@@ -8,7 +8,7 @@ import { tokenPattern } from '../links.js';
 import type { Links } from '../links.js';
 import { allowsPasskeys } from '../users/enrolment.js';
 import type { Site, AuthenticationResponseJSON } from '../users/passkeys.js';
-import { code, password, pathName } from '../users/routes.js';
+import { code, givenPassword, pathName } from '../users/routes.js';
 import type { Connectors } from './connector.js';
 import type { DeviceLogins } from './device-login.js';
 import type { LocalLogin } from './local-login.js';
@@ -47,7 +47,7 @@ export function loginRoutes({ local, singleSignOn, deviceLogins, confirmations, 
   const who = ({ headers }: Pick<Context<unknown>, 'headers'>) => links.introspect(headers['x-steno-web-session'] ?? '');
   return [
     route('GET /v1/login/methods', ['viewer'], 'login.methods', noBody, async () => ({ local: true, passkeys: allowsPasskeys(site), origin: site.origin, connectors: await connectors.list() })),
-    route('POST /v1/login/local', ['viewer'], 'user.login', z.strictObject({ user: z.string().min(1).max(63), password, code }), ({ body, caller }) => local.withPassword(body, caller), (body) => body.user),
+    route('POST /v1/login/local', ['viewer'], 'user.login', z.strictObject({ user: z.string().min(1).max(63), password: givenPassword, code }), ({ body, caller }) => local.withPassword(body, caller), (body) => body.user),
     route('POST /v1/login/passkey-options', ['viewer'], 'user.login', noBody, () => local.passkeyOptions()),
     route('POST /v1/login/passkey', ['viewer'], 'user.login', z.strictObject({ response: assertion }), ({ body, caller }) => local.withPasskey(body.response, caller)),
 

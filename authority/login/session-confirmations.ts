@@ -60,7 +60,7 @@ export class SessionConfirmations {
     if (blob === undefined) throw new StenoError('CERT_GARBLED', 'it is not base64');
     const snapshot = directory.current();
     const { identity } = checkUserCertificate(parseCertificate(blob), snapshot, { now, sourceAddress: request.source_address, clusters: snapshot });
-    if (identity.cluster !== null) throw new StenoError('SESSION_UNCONFIRMED', `users of ${identity.cluster} have no second factor here`);
+    if (identity.cluster !== null) throw new StenoError('CLUSTER_NO_MFA', identity.cluster);
     const token = newToken();
     const expires_at = now + CONFIRMATION_MS;
     const place = { user: identity.user, node: request.node, login: request.login, gateway: formatServiceName(gateway), source: request.source_address };

@@ -95,7 +95,7 @@ export class Joining {
     if (!verifyRaw('sha256', Buffer.from(nodeText(text)), key, Buffer.from(signature, 'base64'))) throw new StenoError('CERT_BAD_SIGNATURE', `of node ${request.node}`);
     if (Math.abs(clock() - request.time) > NODE_REQUEST_WINDOW_MS) throw new StenoError('REQUEST_REPLAYED', 'its time');
     const caller: Caller = { actor: formatServiceName({ kind: 'agent', name: request.node }), source: gateway.source };
-    return request.kind === 'renew' ? this.#renew(caller, request, joined) : this.#report(caller, request, joined);
+    return request.kind === 'renew' ? this.#renew(caller, request, text, joined) : this.#report(caller, request, joined);
   }
 
   async #admit(caller: Caller, request: JoinRequest, signed: SignedJoin, gateway: string): Promise<Omit<Extract<JoinResult, { kind: 'joined' }>, 'kind'>> {
@@ -133,10 +133,14 @@ export class Joining {
     return { enrolment, labels };
   }
 
-  #renew(caller: Caller, request: Extract<NodeRequest, { kind: 'renew' }>, joined: JoinedNode): Promise<Enrolment> {
+  /** `renewal`: the text of it. */
+  async #renew(caller: Caller, request: Extract<NodeRequest, { kind: 'renew' }>, renewal: string, joined: JoinedNode): Promise<Enrolment> {
     if (serviceKey(request.service_key).der !== joined.service_key) throw new StenoError('ACCESS_DENIED', 'another key than the node joined with');
     const text = Buffer.from(hostKeyText(request.node, request.time));
     if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(request.host_signature, 'base64'), text)) throw new StenoError('CERT_BAD_SIGNATURE', 'of the host key');
+    // By its text: signatures of one text are many. Whoever carries a renewal could make more of it than was asked for.
+    const once = `renewal:${createHash('sha256').update(renewal).digest('hex')}`;
+    if (!(await this.#parts.records.claimNonce(once, request.time + 2 * NODE_REQUEST_WINDOW_MS))) throw new StenoError('REQUEST_REPLAYED', 'this renewal was taken already');
     return this.#parts.certify(caller, {
       event: 'service.renew', node: request.node, service_key: request.service_key, host_key: request.host_key,
       also: async (tx) => {
@@ -155,6 +159,15 @@ export class Joining {
     if (!changed) throw new StenoError('REQUEST_REPLAYED', 'a newer report is known');
     if (!same) await directory.changed();
     return { refused_labels: refused };
+  }
+}
+
+/** Whose request it says to be: for the audit of one that is refused. */
+export function claimedNode(text: string): string {
+  try {
+    return String((JSON.parse(text) as { readonly node?: unknown }).node ?? '').slice(0, 63);
+  } catch {
+    return '';
   }
 }
 

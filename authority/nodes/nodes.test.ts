@@ -1,8 +1,10 @@
-import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { X509Certificate, generateKeyPairSync, randomBytes } from 'node:crypto';
+import { join as pathOf } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { JoinResult, JoinTokenCreated, JoinTokenInfo, NodeStatus } from '#schemas/api.js';
-import { formatJoinToken, parseJoinToken } from '#schemas/join.js';
+import { formatJoinToken, nodeText, parseJoinToken } from '#schemas/join.js';
 import type { JoinRequest, SignedJoin } from '#schemas/join.js';
+import type { AuditRow } from '#schemas/rows.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { serviceSigner, signJoin, signNodeRequest, signRenewal } from '#runtime/joining.js';
@@ -10,6 +12,7 @@ import type { NodeKeys } from '#runtime/joining.js';
 import { Agent } from 'node:https';
 import { callAuthority } from '#runtime/authority-http.js';
 import { generateKey } from '#runtime/ssh/keys.js';
+import { openState } from '#stores/state/open.js';
 import { Cleanup, administrator, authorityIn, clientOf, identityOf, temporaryFolder } from '../testkit.js';
 import type { Administrator } from '../testkit.js';
 import type { RunningAuthority } from '../authority.js';
@@ -19,9 +22,11 @@ let authority: RunningAuthority;
 let admin: Administrator;
 let gateway: (method: 'GET' | 'POST' | 'PUT', target: string, body?: unknown) => Promise<unknown>;
 let now = Date.now();
+let dataDir: string;
 
 beforeAll(async () => {
-  authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
+  dataDir = temporaryFolder(cleanup);
+  authority = await authorityIn(dataDir, cleanup, {}, () => now);
   admin = await administrator(authority, cleanup, () => now);
   const identity = await identityOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
   const agent = new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true });
@@ -169,6 +174,46 @@ describe('a node that has joined', () => {
     const renewed = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as { host_certificate: string };
     expect(parseCertificate(parseAuthorizedLine(renewed.host_certificate).blob).principals).toEqual(['self', 'self.steno']);
     await expect(gateway('POST', '/v1/nodes/signed', signRenewal(withPublic(keys, newKeys()), 'self', now))).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+  });
+
+  it('shortly before its certificates end, and after, gets new ones for the same key', async () => {
+    const renew = async (): Promise<number> => {
+      const { service_certificate: pem } = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as { service_certificate: string };
+      return Date.parse(new X509Certificate(pem).validTo);
+    };
+    now += 1000;
+    const before = now;
+    const end = await renew();
+    now = end - 60_000;
+    const next = await renew();
+    expect(next).toBeGreaterThan(now + 20 * 3_600_000);
+    now = next + 3_600_000;
+    expect(await renew()).toBeGreaterThan(now);
+    // The administrator of these tests has a certificate of the day before.
+    now = before;
+  });
+
+  it('a renewal again, an old one, of another node or of nobody is refused, and the audit names the node', async () => {
+    now += 1000;
+    const renewal = signRenewal(keys, 'self', now);
+    const send = (body: unknown): Promise<unknown> => gateway('POST', '/v1/nodes/signed', body);
+    await send(renewal);
+    const refusals: readonly [string, unknown][] = [
+      ['REQUEST_REPLAYED', renewal],
+      // Another signature of the same text is the same renewal.
+      ['REQUEST_REPLAYED', { ...renewal, signature: keys.service.sign(Buffer.from(nodeText(renewal.request))).toString('base64') }],
+      ['REQUEST_REPLAYED', signRenewal(keys, 'self', now - 400_000)],
+      ['CERT_BAD_SIGNATURE', signRenewal(newKeys(), 'self', now)],
+      ['CERT_BAD_SIGNATURE', { ...renewal, request: renewal.request.replace('"self"', '"web-1"') }],
+      ['NODE_UNKNOWN', signRenewal(keys, 'nobody-here', now)],
+    ];
+    for (const [code, body] of refusals) await expect(send(body), code).rejects.toMatchObject({ code });
+    const state = await openState({ kind: 'sqlite', file: pathOf(dataDir, 'authority', 'state.sqlite') });
+    const rows = (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as AuditRow).filter(({ event, outcome }) => event === 'node.request' && outcome === 'failure');
+    await state.destroy();
+    expect(rows.slice(-refusals.length).map(({ code, target }) => [code, target])).toEqual([
+      ['REQUEST_REPLAYED', 'self'], ['REQUEST_REPLAYED', 'self'], ['REQUEST_REPLAYED', 'self'], ['CERT_BAD_SIGNATURE', 'self'], ['CERT_BAD_SIGNATURE', 'web-1'], ['NODE_UNKNOWN', 'nobody-here'],
+    ]);
   });
 
   it('is there while a gateway holds it, and gone when that falls silent or begins anew', async () => {

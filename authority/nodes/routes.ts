@@ -16,7 +16,7 @@ import { rolesNamed } from '#runtime/request-auth.js';
 import type { Ca } from '../ca/ca.js';
 import { noBody, route } from '../http.js';
 import type { Context, Route } from '../http.js';
-import { Joining } from './joining.js';
+import { Joining, claimedNode } from './joining.js';
 import type { JoiningParts } from './joining.js';
 import type { Presence } from './presence.js';
 import { Tokens } from './tokens.js';
@@ -54,7 +54,7 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
 
     route('POST /v1/nodes/challenge', ['gateway'], 'node.challenge', z.union([noBody, z.strictObject({})]), () => joining.challenge()),
     route('POST /v1/nodes/join', ['gateway'], 'node.join', z.strictObject({ signed: signedJoin, source: z.string().max(64) }), ({ caller, body }) => joining.join(caller, body.signed, body.source)),
-    route('POST /v1/nodes/signed', ['gateway'], 'node.request', signedNodeRequest, ({ caller, body }) => joining.signed(caller, body)),
+    route('POST /v1/nodes/signed', ['gateway'], 'node.request', signedNodeRequest, ({ caller, body }) => joining.signed(caller, body), ({ request }) => claimedNode(request)),
     route('GET /v1/nodes/trust', ['gateway'], 'node.trust', noBody, () => parts.signedTrust()),
     route('PUT /v1/nodes/held', ['gateway'], 'node.held', heldBody, async ({ principal, body }) => {
       if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');

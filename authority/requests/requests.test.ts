@@ -1,3 +1,4 @@
+import { X509Certificate, generateKeyPairSync } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
 import type { LockRecord, LoginResult } from '#schemas/api.js';
 import type { AccessRequest, RequestOptions, RequestView } from '#schemas/access-request.js';
@@ -83,6 +84,7 @@ describe('a request for a role', () => {
     expect(identityOf(certificate)).toMatchObject({ user: 'dan', roles: ['dev'], requests: [request.id] });
     expect(certificate.principals).toEqual(['dan', 'postgres']);
     expect(login.valid_before).toBe(Math.floor(approved.ends_at! / 1000) * 1000);
+    expect(login.x509_certificate).toBeUndefined();
 
     const gateway = await clientOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
     const session = { user: 'dan', login: 'postgres', node: 'web-1', public_key: formatPublicLine(generateKey().publicBlob), source_address: '127.0.0.1' };
@@ -90,6 +92,24 @@ describe('a request for a role', () => {
     await gateway.sessionCertificate({ ...session, user_certificate: blob(login.certificate) });
     await expect(gateway.sessionCertificate({ ...session, user_certificate: Buffer.from(dev.certificate).toString('base64') })).rejects.toEqual(refusal('CERT_WRONG_PRINCIPAL'));
     expect((await auditOf(dataDir, 'request.approve')).map(({ actor, target, outcome }) => [actor, target, outcome])).toEqual([['lena', request.id, 'success'], ['luis', request.id, 'success']]);
+  });
+
+  test('is in the certificate for TLS too, which ends with it and names no role that was granted', async () => {
+    const { dev, leads } = await scene();
+    const request = await ask(dev, { roles: ['dba'], duration: 600_000 });
+    await review(leads[0]!, request, 'approve');
+    const { ends_at: end } = await review(leads[1]!, request, 'approve');
+    const tlsKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' });
+    const both = (requests: readonly string[], tls_key: unknown = tlsKey): Promise<LoginResult> =>
+      dev.call('POST', '/v1/request-certificate', { public_key: formatPublicLine(dev.key.publicBlob), tls_key, requests }) as Promise<LoginResult>;
+    const login = await both([request.id]);
+    const x509 = new X509Certificate(login.x509_certificate!);
+    expect(x509.subject.split('\n')).toEqual(['O=dev', 'CN=dan']);
+    expect(x509.subjectAltName).toBe(`URI:steno://request/${request.id}`);
+    expect(new Date(x509.validTo).getTime()).toBe(Math.floor(end! / 1000) * 1000);
+    expect(x509.verify(new X509Certificate(login.x509_user_ca_pem).publicKey)).toBe(true);
+    expect(new X509Certificate((await both([])).x509_certificate!).subjectAltName).toBeUndefined();
+    expect(await codeOf(both([request.id], 'no key'))).toBe('KEY_GARBLED');
   });
 
   test('that is cancelled no longer counts, also for certificates that carry it', async () => {

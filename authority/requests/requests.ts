@@ -155,11 +155,12 @@ export class Requests {
   }
 
   /**
-   * A certificate like the caller's own that carries these requests, and ends with the first of them, or with the
+   * Certificates like the caller's own that carry these requests, and end with the first of them, or with the
    * caller's: it is not a new login. Everything that led to the grant is asked again with the roles of today.
    */
   async certificate(
-    holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number }, ids: readonly string[], publicKey: string, caller: Caller,
+    holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number }, ids: readonly string[],
+    keys: { readonly public_key: string; readonly tls_key?: string | undefined }, caller: Caller,
   ): Promise<LoginResult> {
     const { records, clock } = this.#parts;
     const now = clock();
@@ -174,7 +175,7 @@ export class Requests {
       await this.#assertStill(subject, request);
       notAfter = Math.min(notAfter, Math.floor((request.ends_at ?? 0) / 1000));
     }
-    return issueUserCertificate(this.#parts, caller, { user: holder.user, mfa: holder.mfa, requests: ids, notAfter }, publicKey);
+    return issueUserCertificate(this.#parts, caller, { user: holder.user, mfa: holder.mfa, requests: ids, notAfter }, keys.public_key, keys.tls_key);
   }
 
   /** Writes down which requests have ended by themselves. */

@@ -22,7 +22,9 @@ const createBody = z.strictObject({
 });
 const reviewBody = z.strictObject({ decision: z.enum(['approve', 'deny']), reason: reason.default('') });
 const cancelBody = z.strictObject({ reason: reason.default('') });
-const certificateBody = z.strictObject({ public_key: z.string().min(1).max(16_384), requests: z.array(name).max(MAX_CARRIED).refine(distinct, 'names something twice') });
+const certificateBody = z.strictObject({
+  public_key: z.string().min(1).max(16_384), tls_key: z.string().min(1).max(4096).optional(), requests: z.array(name).max(MAX_CARRIED).refine(distinct, 'names something twice'),
+});
 
 export function requestRoutes({ requests, links }: { readonly requests: Requests; readonly links: Links }): readonly Route[] {
   const person = (context: Context<unknown>) => personOf(links, context);
@@ -44,7 +46,7 @@ export function requestRoutes({ requests, links }: { readonly requests: Requests
     }),
     route('POST /v1/request-certificate', ['user'], 'request.use', certificateBody, ({ principal, caller, body }) => {
       if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED');
-      return requests.certificate(principal.identity, body.requests, body.public_key, caller);
+      return requests.certificate(principal.identity, body.requests, body, caller);
     }),
   ];
 }

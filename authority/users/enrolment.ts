@@ -2,7 +2,8 @@
  * Enrolling: how an invited user gets a password and a second factor, and a user who is signed in gets more of them.
  *
  * Rule: a local user can sign in with a passkey, or with a password and an authenticator app. What would leave neither
- * is refused. An invitation counts once, at the end: until then its holder may begin as often as they like, and of two
+ * is refused. Whoever gets a way to sign in gets recovery codes for the day on which it is lost (recovery-codes.ts). An
+ * invitation counts once, at the end: until then its holder may begin as often as they like, and of two
  * who finish at once one does. Everything that is shown (secret, recovery codes) is shown once. Tested in users.test.ts.
  */
 import { randomBytes } from 'node:crypto';
@@ -88,7 +89,7 @@ export class Enrolment {
     return options;
   }
 
-  /** The invitation is used, the user can sign in and is signed in. Recovery codes are given to users with a password. */
+  /** The invitation is used, the user can sign in and is signed in. */
   async accept(
     token: string, given: { readonly password?: string | undefined; readonly device: NewDevice }, caller: Caller,
   ): Promise<{ readonly identity: WebIdentity; readonly recovery_codes: readonly string[] }> {
@@ -98,19 +99,19 @@ export class Enrolment {
     if (given.password === undefined && given.device.kind !== 'passkey') throw new StenoError('SECOND_FACTOR_REQUIRED', 'a password is missing');
     const device = await this.#verifyDevice(user, given.device);
     const hash = given.password === undefined ? null : await passwords.hash(given.password);
-    // They stand in for the app beside a password; who has a passkey alone has no use for them.
-    const codes = hash === null ? [] : newRecoveryCodes();
+    const codes = newRecoveryCodes();
     const now = clock();
     const begun = await records.actOn(async (tx) => {
       if ((await takeInvitation(tx, hashOf(token), now)) === undefined) throw new StenoError('INVITATION_OVER');
       await this.#takeDevice(tx, device, now);
       if (hash !== null) await setPassword(tx, user.name, hash, now);
-      if (codes.length > 0) await replaceRecoveryCodes(tx, user.name, codes.map((code) => recoveryCodeHash(code)!));
+      await replaceRecoveryCodes(tx, user.name, codes.map((code) => recoveryCodeHash(code)!));
       const who = { actor: user.name, source: caller.source };
       return {
         result: await links.begin(tx, user.name, { via: 'local', mfa: device.row.id }),
         rows: [
           auditRow(now, who, { event: 'invitation.accept', target: user.name, data: { password: hash !== null, device: device.row.id, kind: device.row.kind } }),
+          codesCreated(now, who, user.name),
           auditRow(now, who, { event: 'user.login', target: user.name, data: { via: 'invitation', mfa: device.row.id } }),
         ],
       };
@@ -126,10 +127,11 @@ export class Enrolment {
     return records.actOn(async (tx) => {
       if ((await devicesOf(tx, user)).length >= MAX_DEVICES) throw new StenoError('TOO_MANY', `devices of ${user}`);
       await this.#takeDevice(tx, device, now);
-      const codes = record.password_hash === null || (await recoveryCodesLeft(tx, user)) > 0 ? [] : newRecoveryCodes();
+      const codes = (await recoveryCodesLeft(tx, user)) > 0 ? [] : newRecoveryCodes();
       if (codes.length > 0) await replaceRecoveryCodes(tx, user, codes.map((code) => recoveryCodeHash(code)!));
-      const row = auditRow(now, { ...caller, actor: user }, { event: 'mfa_device.add', target: device.row.id, data: { user, kind: device.row.kind, label: device.row.label } });
-      return { result: { recovery_codes: codes }, rows: [row] };
+      const who = { ...caller, actor: user };
+      const row = auditRow(now, who, { event: 'mfa_device.add', target: device.row.id, data: { user, kind: device.row.kind, label: device.row.label } });
+      return { result: { recovery_codes: codes }, rows: codes.length === 0 ? [row] : [row, codesCreated(now, who, user)] };
     });
   }
 
@@ -158,9 +160,9 @@ export class Enrolment {
 
   async newRecoveryCodes(user: string, caller: Caller): Promise<{ readonly recovery_codes: readonly string[] }> {
     const { records, clock } = this.#parts;
-    if ((await this.#local(user)).password_hash === null) throw new StenoError('BAD_REQUEST', 'recovery codes count together with a password, and there is none');
+    await this.#local(user);
     const codes = newRecoveryCodes();
-    await records.act([auditRow(clock(), { ...caller, actor: user }, { event: 'recovery_codes.create', target: user })], (tx) =>
+    await records.act([codesCreated(clock(), { ...caller, actor: user }, user)], (tx) =>
       replaceRecoveryCodes(tx, user, codes.map((code) => recoveryCodeHash(code)!)));
     return { recovery_codes: codes };
   }
@@ -225,6 +227,11 @@ export type Enrolling = { readonly kind: 'invited'; readonly token: string } | {
 interface VerifiedDevice {
   readonly row: Omit<Device, 'last_used_at'>;
   readonly ceremony: { readonly hash: string; readonly kind: 'totp' | 'passkey' };
+}
+
+/** Each list takes the place of the one before. */
+function codesCreated(now: number, who: Caller, user: string): ReturnType<typeof auditRow> {
+  return auditRow(now, who, { event: 'recovery_codes.create', target: user });
 }
 
 export function canSignIn(password: boolean, devices: readonly Pick<Device, 'kind'>[]): boolean {

@@ -1,5 +1,6 @@
 /**
- * Recovery codes: ten one-time codes, shown once, each instead of a code of the authenticator app.
+ * Recovery codes: ten one-time codes, shown once. Beside a password each counts instead of a code of the authenticator
+ * app; where there is no password, instead of the passkey, and then as one factor only (decision 0035).
  *
  * A code has 80 random bits in base32 without letters that look alike, written as `xxxx-xxxx-xxxx-xxxx`; that much
  * cannot be guessed, so SHA-256 is what is kept. Tested in users.test.ts.

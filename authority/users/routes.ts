@@ -23,6 +23,8 @@ const name = z.string().max(63).refine(isName, 'is not a valid name');
 const roles = z.array(name).min(1).max(64);
 const token = z.string().regex(tokenPattern, 'is not a token');
 export const password = z.string().min(1).max(MAX_PASSWORD);
+/** At a login: empty for who has none, and gives a recovery code. */
+export const givenPassword = z.string().max(MAX_PASSWORD);
 export const code = z.string().min(6).max(32);
 const base64url = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9_-]*$/, 'is not base64url');
 const label = z.string().trim().min(1).max(64);

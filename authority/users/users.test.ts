@@ -1,12 +1,13 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AccountInfo, MfaDevice, TotpEnrolment } from '#schemas/api.js';
+import type { AccountInfo, MfaDevice, TotpEnrolment, WebIdentity } from '#schemas/api.js';
 import { Cleanup, administrator, authorityIn, onSocket, temporaryFolder } from '../testkit.js';
 import { sourceKey } from './guesses.js';
 import { checkStrength } from './password-strength.js';
 import { Passwords, parameters } from './passwords.js';
 import { newRecoveryCodes, recoveryCodeHash } from './recovery-codes.js';
-import { PASSWORD, people } from './testkit.js';
+import { PASSWORD, WEB, people } from './testkit.js';
 import type { Enrolled, People } from './testkit.js';
+import { SoftAuthenticator } from './testing/soft-authenticator.js';
 import { hash } from '@node-rs/argon2';
 
 const cleanup = new Cleanup();
@@ -157,6 +158,65 @@ describe('signing in', () => {
     const dora = await world.enrol('dora');
     const { token: second } = await dora.login();
     expect(second).not.toBe(dora.session);
+  });
+});
+
+describe('a user with a passkey and no password', () => {
+  const enrolled = async (user: string) => {
+    const authenticator = new SoftAuthenticator(WEB);
+    const given = await world.invite(user);
+    const { challenge } = await world.relay<{ challenge: string }>('POST', '/v1/invitation/passkey', { token: given });
+    const { identity, recovery_codes: codes } = await world.relay<{ identity: WebIdentity; recovery_codes: string[] }>('POST', '/v1/invitation/accept', { token: given, device: { kind: 'passkey', response: authenticator.register(challenge), label: 'key' } });
+    const login = (code: string, password = ''): Promise<WebIdentity> => world.relay('POST', '/v1/login/local', { user, password, code });
+    return { authenticator, session: identity.token, codes, login };
+  };
+  const created = async (user: string): Promise<number> => (await world.audit()).filter(({ event, target, outcome }) => event === 'recovery_codes.create' && target === user && outcome === 'success').length;
+
+  test('signs in by it, and is given recovery codes, once, which the audit tells without naming them', async () => {
+    const { authenticator, codes } = await enrolled('kim');
+    expect(new Set(codes).size).toBe(10);
+    const { challenge } = await world.relay<{ challenge: string }>('POST', '/v1/login/passkey-options');
+    await expect(world.relay('POST', '/v1/login/passkey', { response: authenticator.answer(challenge) })).resolves.toMatchObject({ user: 'kim', mfa: expect.stringMatching(/^mfa-/) });
+    expect(await created('kim')).toBe(1);
+    expect(JSON.stringify(await world.audit())).not.toContain(codes[0]);
+  });
+
+  test('without the passkey signs in with a code alone, once, and that is one factor', async () => {
+    const { codes, login } = await enrolled('kit');
+    await expect(login(codes[0]!)).resolves.toMatchObject({ user: 'kit', mfa: null });
+    await expect(login(codes[0]!)).rejects.toEqual(refusal('LOGIN_FAILED'));
+    const row = (await world.audit()).filter(({ event, target, outcome }) => event === 'user.login' && target === 'kit' && outcome === 'success').at(-1);
+    expect(JSON.parse(row!.data)).toEqual({ via: 'local', mfa: null, recovery_codes_left: 9 });
+  });
+
+  test.each<readonly [string, (codes: readonly string[]) => readonly [code: string, password: string]]>([
+    ['a password beside the code', (codes) => [codes[0]!, PASSWORD]], ['a code that is none of theirs', () => ['aaaa-bbbb-cccc-dddd', '']], ['six digits', () => ['000000', '']],
+  ])('is refused with %s', async (_what, given) => {
+    const { codes, login } = await enrolled(`kay-${Math.random().toString(36).slice(2, 8)}`);
+    await expect(login(...given(codes))).rejects.toEqual(refusal('LOGIN_FAILED'));
+  });
+
+  test('makes new codes, which void the old ones, and adds a passkey with what a code opened', async () => {
+    const { codes, login, session } = await enrolled('kai');
+    const { recovery_codes: next } = await world.relay<{ recovery_codes: string[] }>('POST', '/v1/account/recovery-codes', undefined, { session });
+    await expect(login(codes[0]!)).rejects.toEqual(refusal('LOGIN_FAILED'));
+    const { token: back } = await login(next[0]!);
+    const { challenge } = await world.relay<{ challenge: string }>('POST', '/v1/account/passkey', undefined, { session: back });
+    await expect(world.relay('POST', '/v1/account/devices', { device: { kind: 'passkey', response: new SoftAuthenticator(WEB).register(challenge), label: 'new key' } }, { session: back })).resolves.toEqual({ recovery_codes: [] });
+    expect(await created('kai')).toBe(2);
+  });
+
+  test('who sets a password needs it beside a code from then on', async () => {
+    const { codes, login, session } = await enrolled('koa');
+    await world.relay('PUT', '/v1/account/password', { password: PASSWORD }, { session });
+    await expect(login(codes[0]!)).rejects.toEqual(refusal('LOGIN_FAILED'));
+    await expect(login(codes[0]!, PASSWORD)).resolves.toMatchObject({ user: 'koa', mfa: 'recovery-code' });
+  });
+
+  test('who has a password and an app is not let in by a code alone', async () => {
+    const lou = await world.enrol('lou');
+    await expect(lou.login({ password: '', code: lou.recovery[0]! })).rejects.toEqual(refusal('LOGIN_FAILED'));
+    await expect(lou.login({ password: '', code: lou.code(1) })).rejects.toEqual(refusal('LOGIN_FAILED'));
   });
 });
 

@@ -37,7 +37,7 @@ export function explanation({ user, node, login, allowed, reason, lock, because,
       `port forwarding ${terms.port_forwarding ? 'yes' : 'no'}, agent forwarding ${terms.agent_forwarding ? 'yes' : 'no'}`,
       ...(terms.max_session_length === null ? [] : [`ends after ${duration(terms.max_session_length)}`]),
       ...(terms.idle_timeout === null ? [] : [`ends when idle for ${duration(terms.idle_timeout)}`]),
-      ...(terms.max_sessions === null ? [] : [`at most ${terms.max_sessions} at a time on a gateway`]),
+      ...(terms.max_sessions === null ? [] : [`at most ${terms.max_sessions} at a time`]),
       ...(terms.disconnect_expired_cert ? ['ends with the certificate'] : []),
       ...(terms.require_session_mfa ? ['asks for a second factor each time'] : []),
     ];

@@ -8,12 +8,12 @@ import { StenoError } from '#schemas/errors.js';
 import { readSecretFile } from '../../authority/ca/signer-config.js';
 import { callSocket, openClient } from '../client.js';
 import { dataDir, readRunFile } from '../data-dir.js';
-import { openHome, readProfile } from '../home.js';
+import { openHome, readProfile, writeWhole } from '../home.js';
 import type { Profile } from '../home.js';
 import { json, moment, standardOutput, styled, visible } from '../output.js';
 import { askSecret } from '../secret-prompt.js';
 import { freshTrust, refreshTrust } from '../trust.js';
-import { readHostKeys } from './host-keys.js';
+import { isFresh, readHostKeys } from './host-keys.js';
 
 const NAMES = ['ssh-user', 'ssh-host', 'recording', 'x509-user', 'x509-service'];
 
@@ -93,11 +93,26 @@ login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as l
     .description('issue a host certificate for the sshd of a node')
     .argument('<key.pub>', 'its host key, such as /etc/ssh/ssh_host_ed25519_key.pub')
     .requiredOption('--name <node>', 'the node it is for')
-    .action(async (file: string, options: { name: string }) => {
+    .option('--ttl <time>', 'how long it shall count, from 1h to 366d; default is 24h', parseHostTtl)
+    .option('--out <file>', 'keep it fresh in this file: ask only when a third of its life is left, or while the CA is rotated')
+    .addHelpText('after', `
+With --out it is made for a timer: what is good still is left alone, and nothing is printed. The certificate that sshd shows
+is read when sshd starts or reloads. A role with {resources: [node], verbs: [update]} is enough, for nodes that are
+registered, up to 30 days: see docs/openssh-nodes.md.`)
+    .action(async (file: string, options: { name: string; ttl?: number; out?: string }) => {
       const [line] = readHostKeys(readFileSync(file, 'utf8'));
       if (line === undefined) throw new StenoError('USAGE', `no public key in ${file}`);
-      const { certificate } = await openClient(openHome()).authority<{ certificate: string }>('POST', '/v1/host-certificate', { public_key: line, name: options.name });
-      standardOutput.out.write(`${certificate.trim()}\n`);
+      const home = openHome();
+      const { out } = options;
+      if (out !== undefined && isFresh(out, line, options.name, (await refreshTrust(home)).ssh_host_ca, Date.now())) return;
+      const { certificate } = await openClient(home).authority<{ certificate: string }>('POST', '/v1/host-certificate', {
+        public_key: line, name: options.name, ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+      });
+      if (out === undefined) standardOutput.out.write(`${certificate.trim()}\n`);
+      else {
+        writeWhole(out, `${certificate.trim()}\n`, 0o644);
+        standardOutput.err.write(`${out} is new\n`);
+      }
     });
   command
     .command('reseal')
@@ -167,6 +182,13 @@ function parsePhase(text: string): CaPhase {
   const phase = caPhases.find((known) => known === text);
   if (phase === undefined) throw new InvalidArgumentError(`The phases are ${caPhases.join(', ')}.`);
   return phase;
+}
+
+/** Seconds. */
+function parseHostTtl(text: string): number {
+  const ms = parseDuration(text);
+  if (ms === null || ms < 3_600_000 || ms > 366 * 86_400_000) throw new InvalidArgumentError('Give a time from 1h to 366d, such as 30d.');
+  return Math.floor(ms / 1000);
 }
 
 function parseGrace(text: string): number {

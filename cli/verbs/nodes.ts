@@ -1,7 +1,7 @@
 /** `steno nodes` and `steno tokens`: who is there, and how machines get in. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import type { JoinTokenCreated, JoinTokenInfo, NodeStatus } from '#schemas/api.js';
+import type { ClusterNodes, JoinTokenCreated, JoinTokenInfo, NodeStatus } from '#schemas/api.js';
 import { formatDuration, parseDuration } from '#schemas/duration.js';
 import { StenoError } from '#schemas/errors.js';
 import { isName } from '#schemas/identity.js';
@@ -28,6 +28,13 @@ function labelText(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',');
 }
 
+/** A node, `cluster` null for our own; of one of another cluster, what that says of it. */
+type Listed = Pick<NodeStatus, 'name' | 'state' | 'labels' | 'last_seen_at' | 'since' | 'tunnel_key'> & {
+  readonly cluster: string | null;
+  readonly kind: NodeStatus['kind'] | null;
+  readonly address: string | null;
+};
+
 const states = { live: { text: 'live', style: 'green' }, gone: { text: 'gone', style: 'red' }, agentless: { text: '-', style: 'dim' } } as const;
 
 export function nodesCommand(): Command {
@@ -37,10 +44,18 @@ export function nodesCommand(): Command {
     .option('--json', 'print JSON')
     .addHelpText('after', `
 STATE is live while the node's agent is connected, gone ten seconds after it was cut off, and - for servers without
-agent: whether those are there shows when you connect.`);
+agent: whether those are there shows when you connect. Nodes of trusted clusters are those that their cluster said you may
+reach, as of a minute ago at most.`);
   command.action(async (options: { as?: string; json?: boolean }) => {
     const path = options.as === undefined ? '/v1/nodes' : `/v1/users/${encodeURIComponent(options.as)}/nodes`;
-    const nodes = await openClient(openHome()).authority<NodeStatus[]>('GET', path);
+    const client = openClient(openHome());
+    // Of others nobody asks another cluster: it would take their word for who asks.
+    const [own, far] = await Promise.all([client.authority<NodeStatus[]>('GET', path), options.as === undefined ? client.authority<ClusterNodes[]>('GET', '/v1/cluster-nodes') : []]);
+    for (const { cluster, unreachable } of far) if (unreachable !== null) standardOutput.err.write(`The nodes of ${cluster} cannot be listed now: ${visible(unreachable)}\n`);
+    const nodes: readonly Listed[] = [
+      ...own.map((node) => ({ ...node, cluster: null })),
+      ...far.flatMap(({ cluster, nodes: theirs }) => theirs.map((node) => ({ ...node, cluster, kind: null, address: null, last_seen_at: null, since: null }))),
+    ];
     if (options.json === true) return json(standardOutput, nodes);
     if (nodes.length === 0) {
       standardOutput.err.write(options.as === undefined
@@ -48,11 +63,12 @@ agent: whether those are there shows when you connect.`);
         : `No node that ${visible(options.as)} may reach.\n`);
       return;
     }
-    table<NodeStatus>(standardOutput, nodes, [
+    table<Listed>(standardOutput, nodes, [
       { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
       { title: 'STATE', value: ({ state }) => states[state].text, style: ({ state }) => states[state].style },
-      { title: 'KIND', value: ({ kind }) => kind },
-      { title: 'ADDRESS', value: ({ address, tunnel_key }) => (tunnel_key === undefined ? address : 'tunnel') },
+      ...(far.length === 0 ? [] : [{ title: 'CLUSTER', value: ({ cluster }: Listed) => cluster ?? '-' }]),
+      { title: 'KIND', value: ({ kind }) => kind ?? '-' },
+      { title: 'ADDRESS', value: ({ address, tunnel_key }) => (tunnel_key === undefined ? (address ?? '-') : 'tunnel') },
       { title: 'LAST SEEN', value: ({ state, last_seen_at }) => (state === 'live' ? 'now' : last_seen_at === null ? '-' : moment(last_seen_at)) },
       { title: 'LABELS', value: ({ labels }) => labelText(labels) },
     ]);

@@ -10,6 +10,7 @@ import { openHome } from '../home.js';
 import type { Home } from '../home.js';
 import { json, moment, standardOutput, styled, table, visible } from '../output.js';
 import { keepLogin, keyOf, loadAgent } from '../sign-in.js';
+import { tlsPublicKey } from '../trust.js';
 import { parseSpan } from './sessions.js';
 
 const colours = { pending: 'yellow', approved: 'green', denied: 'red', cancelled: 'dim', expired: 'dim', over: 'dim' } as const;
@@ -136,11 +137,11 @@ export function requestCommand(): Command {
   return command;
 }
 
-/** Replaces the certificate at hand by one that carries the requests; without ids, all that are approved. */
+/** Replaces the certificates at hand, for ssh and for TLS, by such that carry the requests; without ids, all that are approved. */
 export async function useRequests(home: Home, ids: readonly string[], agent: boolean): Promise<LoginResult> {
   const client = openClient(home);
   const wanted = ids.length > 0 ? ids : (await client.authority<RequestView[]>('GET', '/v1/requests')).filter(({ state, user }) => state === 'approved' && user === client.profile.user).map(({ id }) => id);
-  const login = await client.authority<LoginResult>('POST', '/v1/request-certificate', { public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'), requests: wanted });
+  const login = await client.authority<LoginResult>('POST', '/v1/request-certificate', { public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'), tls_key: tlsPublicKey(home), requests: wanted });
   const profile = keepLogin(home, login, client.profile, client.profile.web_ca);
   if (agent) loadAgent(home, profile);
   return login;

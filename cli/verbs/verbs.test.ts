@@ -40,7 +40,7 @@ describe('what access check prints', () => {
     });
     expect(text.split('\n')).toEqual([
       'ann may log in as www on web-1: role web allows it', '  role web, allow.logins[0], line 7: - www', '  role old, view', '  under the terms of web:',
-      '    recording strict, streams limited to 1.0 MiB, kernel events off', '    port forwarding yes, agent forwarding no', '    ends after 1 h 30 min', '    at most 2 at a time on a gateway',
+      '    recording strict, streams limited to 1.0 MiB, kernel events off', '    port forwarding yes, agent forwarding no', '    ends after 1 h 30 min', '    at most 2 at a time',
       '    asks for a second factor each time', '',
     ]);
   });

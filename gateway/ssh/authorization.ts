@@ -34,10 +34,15 @@ export function authorize(snapshot: Snapshot, identity: UserIdentity, target: Ta
   return { node, decision, roles, remote };
 }
 
-/** Whether a second factor comes before this session. Who may not come in at all is told so later, in words. */
+/** Throws CLUSTER_NO_MFA for a user of another cluster, who has nobody here to confirm to. Of a new session, never of a live one. */
+export function assertConfirmable({ cluster }: UserIdentity, { sessionMfa }: Allowed): void {
+  if (sessionMfa && cluster !== null) throw new StenoError('CLUSTER_NO_MFA', cluster);
+}
+
+/** Whether a second factor comes before this session. Who may not come in at all, or cannot give one, is told so later, in words. */
 export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, target: Target, now: number): boolean {
   try {
-    return authorize(snapshot, identity, target, now).decision.sessionMfa;
+    return identity.cluster === null && authorize(snapshot, identity, target, now).decision.sessionMfa;
   } catch {
     return false;
   }

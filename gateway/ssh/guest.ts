@@ -19,7 +19,7 @@ import { identityNow } from '#runtime/request-auth.js';
 import type { Recorder } from '../recorder/recorder.js';
 import { Admission, KnownKeys } from './admission.js';
 import type { Admitted, Entry } from './admission.js';
-import { assertAdmitted, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
+import { assertAdmitted, assertConfirmable, assertSessionUnlocked, authorize, needsConfirmation } from './authorization.js';
 import type { Authority } from './authority.js';
 import { dial } from './dial.js';
 import type { OpenTunnel } from './dial.js';
@@ -32,8 +32,8 @@ import { asStenoError, explainError, printable, terminalText } from './refusal.j
 import { Relay } from './relay.js';
 import type { RelayPermissions } from './relay-sides.js';
 import { LimitTimer, realTimers } from './session-limits.js';
-import type { ConnectionCounts } from './session-limits.js';
 import type { SessionCertificates } from './session-certificates.js';
+import type { Place, SessionPlaces } from './session-places.js';
 import type { Observe } from './session-recording.js';
 import { HOLD, Transport } from './transport.js';
 import type { Wire } from './wire.js';
@@ -46,7 +46,7 @@ export interface GuestDeps {
   readonly certificates: SessionCertificates;
   readonly confirmSession: Authority['confirmSession'];
   /** Connections to nodes of every user. */
-  readonly connections: ConnectionCounts;
+  readonly places: SessionPlaces;
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly openTunnel: OpenTunnel;
@@ -83,7 +83,7 @@ export class Guest {
   /** Of those whose connection goes on. */
   readonly #endedSessions = new Set<string>();
   /** The place among the connections of the user, when it is taken. */
-  #giveBack: (() => void) | undefined;
+  #place: Place | undefined;
   #stage: Stage;
 
   constructor(
@@ -210,7 +210,11 @@ export class Guest {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
       const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
-      this.#giveBack = this.#deps.connections.take(admitted.identity.user, decision.limits.maxSessions);
+      assertConfirmable(admitted.identity, decision);
+      this.#place = this.#deps.places.take(admitted.identity.user, decision.limits.maxSessions);
+      if (this.#place.granted !== undefined) await this.#place.granted;
+      // Who left meanwhile needs no certificate for the node.
+      if (client.closed) return;
       // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
       const agent = node.kind === 'agent' && remote === undefined;
       if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
@@ -279,7 +283,7 @@ export class Guest {
 
   #explain(admitted: Admitted, target: Target, error: StenoError): void {
     if (this.#stage.kind === 'gone') return;
-    this.#giveBack?.();
+    this.#place?.leave();
     this.#audit('session.refused', error, admitted, target);
     this.#stage = { kind: 'refusing' };
     let ids = 0;
@@ -307,7 +311,7 @@ export class Guest {
     if (this.#stage.kind === 'gone') return;
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
     if (this.#stage.kind === 'relaying') this.#stage.limits.stop();
-    this.#giveBack?.();
+    this.#place?.leave();
     this.#stage = { kind: 'gone' };
     this.#onGone();
   }

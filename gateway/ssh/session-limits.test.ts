@@ -7,7 +7,7 @@ import type { SessionLimits } from '#schemas/policy/node.js';
 import { roleSchema } from '#schemas/role.js';
 import type { Role } from '#schemas/role.js';
 import { StenoError } from '#schemas/errors.js';
-import { ConnectionCounts, LimitTimer } from './session-limits.js';
+import { LimitTimer } from './session-limits.js';
 import type { LimitClock } from './session-limits.js';
 import { freePort, openWorld } from './testing/harness.js';
 import type { World } from './testing/harness.js';
@@ -107,18 +107,6 @@ describe('a connection', () => {
   });
 });
 
-it('connections are counted for each user, and a place comes back once', () => {
-  const counts = new ConnectionCounts();
-  const first = counts.take('ann', 2);
-  counts.take('ann', 2);
-  counts.take('bob', 1);
-  expect(() => counts.take('ann', 2)).toThrow(StenoError);
-  counts.take('ann', null);
-  first();
-  first();
-  expect(() => counts.take('ann', 2)).toThrow(/2 at a time/);
-});
-
 describe('on a gateway', () => {
   let world: World;
   beforeAll(async () => { world = await openWorld(); });
@@ -184,6 +172,15 @@ describe('on a gateway', () => {
     // The place comes back when the gateway has heard of the end.
     while (again.status === 255) again = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello']);
     expect(again.stdout).toBe('hello\n');
+  });
+
+  it('without the authority, roles with such a limit admit nobody, and the others as before', async () => {
+    world.authority.placed = async () => { throw new StenoError('NOT_RUNNING'); };
+    expect((await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello'])).stdout).toBe('hello\n');
+    change({ max_sessions: 5 });
+    const refused = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello']);
+    world.authority.placed = async () => true;
+    expect(refused).toMatchObject({ status: 255, stderr: expect.stringContaining('[AUTHORITY_UNREACHABLE]') });
   });
 
   it('a forwarding that roles no longer allow ends, and the session goes on', async () => {

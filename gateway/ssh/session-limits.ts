@@ -1,6 +1,6 @@
 /**
- * How long a connection to a node may last: its longest length, its idle time, its certificate's end; and how many of
- * them a user has at a time.
+ * How long a connection to a node may last: its longest length, its idle time, its certificate's end. How many of them
+ * a user has at a time is in session-places.ts.
  *
  *     running ──one minute left──► warned ──time is over──► ended
  *        ▲            │
@@ -118,26 +118,6 @@ export class LimitTimer {
       ends.push({ at: this.#certificateEnd, error: () => new StenoError('CERT_EXPIRED'), warning: 'your certificate expires, and this session ends' });
     }
     return ends.sort((a, b) => a.at - b.at)[0];
-  }
-}
-
-/** How many connections to nodes each user has; of one gateway. */
-export class ConnectionCounts {
-  readonly #counts = new Map<string, number>();
-
-  /** Throws SESSIONS_TOO_MANY. Answers how to give the place back, once. `max`: null for any number. */
-  take(user: string, max: number | null): () => void {
-    const count = this.#counts.get(user) ?? 0;
-    if (max !== null && count >= max) throw new StenoError('SESSIONS_TOO_MANY', `${max} at a time`);
-    this.#counts.set(user, count + 1);
-    let taken = true;
-    return () => {
-      if (!taken) return;
-      taken = false;
-      const left = (this.#counts.get(user) ?? 1) - 1;
-      if (left === 0) this.#counts.delete(user);
-      else this.#counts.set(user, left);
-    };
   }
 }
 

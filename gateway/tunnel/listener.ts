@@ -135,7 +135,7 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     serveJoin(request, response, deps, refusals).catch((error: unknown) => {
       const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
       if (!(error instanceof StenoError)) log.error({ err: error }, 'a join failed');
-      refusals.refused('node.join', sourceOf(request), known);
+      refusals.refused(request.url === '/v1/join/renew' ? 'node.renew' : 'node.join', sourceOf(request), known);
       answer(response, known);
     });
   });

@@ -18,6 +18,7 @@ import { nodes } from './migrations/0006_nodes.js';
 import { clusters } from './migrations/0007_clusters.js';
 import { connectors } from './migrations/0008_connectors.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
+import { sessionPlaces } from './migrations/0010_session_places.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
@@ -30,6 +31,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0007_clusters': clusters,
   '0008_connectors': connectors,
   '0009_request_nonces': requestNonces,
+  '0010_session_places': sessionPlaces,
 };
 
 export async function migrateState<Schema>(

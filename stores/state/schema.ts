@@ -230,6 +230,24 @@ export interface AccessDecisionTable {
   at: Moment;
 }
 
+/** A run of a gateway that has connections to nodes which count. */
+export interface SessionPlaceHolderTable {
+  /** Name of the gateway, a slash, and what the gateway made up at its start. */
+  run: string;
+  /** Name of the gateway. */
+  gateway: string;
+  /** Its places count as long as it is heard of. */
+  seen_at: Moment;
+}
+
+/** A connection to a node, as one of so many that a user may have. */
+export interface SessionPlaceTable {
+  run: string;
+  /** Within the run. */
+  number: number;
+  user: string;
+}
+
 /** Nonces of signed requests that were taken; only kept where several authorities share the store. */
 export interface RequestNonceTable {
   /** `serial of the certificate:nonce`. */
@@ -486,6 +504,8 @@ export interface StateSchema {
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
+  session_place_holders: SessionPlaceHolderTable;
+  session_places: SessionPlaceTable;
   trusted_clusters: TrustedClusterTable;
   own_cluster: OwnClusterTable;
   mfa_devices: MfaDeviceTable;

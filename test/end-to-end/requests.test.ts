@@ -1,5 +1,5 @@
 /** Access requests, from asking to a session that names its request, with the commands and stock ssh. */
-import { createHmac } from 'node:crypto';
+import { X509Certificate, createHmac } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -52,6 +52,12 @@ it('leads from asking to a session under the request, and ends it when it is tak
   expect((await lena.steno('request', 'approve', asked.id, '--reason', 'seen the alert')).stdout).toContain('approved');
   const used = await dan.json<{ logins: string[]; requests: string[] }>('login', '--request', asked.id);
   expect(used).toMatchObject({ requests: [asked.id], logins: expect.arrayContaining(['dan', steno.login]) });
+
+  const tls = new X509Certificate(readFileSync(join(dan.home, 'tls.pem')));
+  expect(tls.subjectAltName).toBe(`URI:steno://request/${asked.id}`);
+  expect((await dan.steno('request', 'use', asked.id)).stdout).toContain(asked.id);
+  const again = new X509Certificate(readFileSync(join(dan.home, 'tls.pem')));
+  expect([again.subjectAltName, again.validTo]).toEqual([tls.subjectAltName, tls.validTo]);
 
   const done = await dan.ssh(target(), 'echo', 'repaired');
   expect(done).toMatchObject({ status: 0, stdout: 'repaired\n' });

@@ -17,6 +17,7 @@ let context: BrowserContext;
 let page: Page;
 let totp: TOTP;
 let codes: string[] = [];
+let bobs: string[] = [];
 
 /** Each code counts once: the first of this file is that of now, the second that of the next half minute. */
 const code = (steps: number): string => totp.generate({ timestamp: Date.now() + steps * 30_000 });
@@ -132,8 +133,27 @@ describe('an invited user', () => {
     await page.goto('about:blank');
     await page.goto(link);
     await page.click('text=A passkey');
+    await page.waitForSelector('.codes');
+    bobs = await page.locator('.codes code').allTextContents();
+    await page.check('.check input');
+    await page.click('button:has-text("Continue")');
     await page.waitForSelector('.top');
-    expect(await steno.json<UserInfo>('users', 'show', 'bob')).toMatchObject({ password: false, devices: [{ kind: 'passkey' }] });
+    expect(await steno.json<UserInfo>('users', 'show', 'bob')).toMatchObject({ password: false, devices: [{ kind: 'passkey' }], recovery_codes_left: 10 });
+  });
+
+  it('without that passkey signs in with a recovery code, and gets new ones', async () => {
+    await signOut();
+    await page.fill('input[name=username]', 'bob');
+    await page.click('button:has-text("Next")');
+    await page.waitForSelector('text=Recovery code');
+    await page.fill('input[name=code]', bobs[0]!);
+    await page.click('button:has-text("Sign in")');
+    await page.waitForSelector('.top');
+    await page.goto(`${web()}/account`);
+    await page.waitForSelector('text=You have no password, and 9 recovery codes.');
+    await page.click('button:has-text("New recovery codes")');
+    await page.waitForSelector('.codes');
+    expect(await page.locator('.codes code').allTextContents()).not.toContain(bobs[1]);
   });
 
   it('is asked for a second factor where a role wants one for each session', async () => {

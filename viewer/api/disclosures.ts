@@ -1,16 +1,16 @@
 /**
- * Tells the authority of every recording that is opened, followed or exported, and of refusals, before anything of it is
- * sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
- * minutes; exports and refusals each time. Tested in server.test.ts.
+ * Tells the authority of every recording that is opened, followed or exported, of every search, and of refusals, before
+ * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
+ * minutes; searches, exports and refusals each time. Tested in server.test.ts.
  */
-import type { Disclosure } from '#schemas/disclosure.js';
+import type { Disclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
 import { StenoError } from '#schemas/errors.js';
 import type { SessionAction } from '#schemas/role.js';
 import type { Viewer } from './access.js';
 import { Lru } from './lru.js';
 
 /** What is told of a session. */
-export type Disclosed = Pick<Disclosure, 'session' | 'node' | 'login'>;
+export type Disclosed = Pick<RecordingDisclosure, 'session' | 'node' | 'login'>;
 
 export interface DisclosureAuthority {
   relay(call: { readonly method: 'POST'; readonly target: string; readonly body: unknown; readonly client: string }): Promise<unknown>;
@@ -18,7 +18,7 @@ export interface DisclosureAuthority {
 
 const REPEAT_MS = 300_000;
 const REMEMBERED = 10_000;
-const events: Readonly<Partial<Record<SessionAction, Disclosure['event']>>> = { view: 'recording.view', follow: 'recording.follow', export: 'recording.export' };
+const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event']>>> = { view: 'recording.view', follow: 'recording.follow', export: 'recording.export' };
 
 export class Disclosures {
   readonly #authority: DisclosureAuthority;
@@ -48,10 +48,28 @@ export class Disclosures {
     return session;
   }
 
-  async #tell(viewer: Viewer, event: Disclosure['event'], source: string, { session, node, login }: Disclosed, format: string | undefined, error: StenoError | undefined): Promise<void> {
-    const body: Disclosure = {
+  /** Runs a search, and tells of it before its hits are anybody's. */
+  async ofSearch<T extends { readonly hits: readonly unknown[] }>(viewer: Viewer, source: string, { q, mode }: { readonly q: string; readonly mode: string }, run: () => Promise<T>): Promise<T> {
+    const body: SearchDisclosure = { event: 'recording.search', actor: viewer.user, source_address: source, query: q, mode, hits: 0, code: null, reason: '' };
+    let found: T;
+    try {
+      found = await run();
+    } catch (error) {
+      if (error instanceof StenoError) await this.#send({ ...body, code: error.code, reason: (error.detail ?? '').slice(0, 1024) });
+      throw error;
+    }
+    await this.#send({ ...body, hits: found.hits.length });
+    return found;
+  }
+
+  async #tell(viewer: Viewer, event: RecordingDisclosure['event'], source: string, { session, node, login }: Disclosed, format: string | undefined, error: StenoError | undefined): Promise<void> {
+    const body: RecordingDisclosure = {
       event, actor: viewer.user, source_address: source, session, node, login, ...(format === undefined ? {} : { format }), code: error?.code ?? null, reason: (error?.detail ?? '').slice(0, 1024),
     };
-    await this.#authority.relay({ method: 'POST', target: '/v1/disclosures', client: source, body });
+    await this.#send(body);
+  }
+
+  #send(body: Disclosure): Promise<unknown> {
+    return this.#authority.relay({ method: 'POST', target: '/v1/disclosures', client: body.source_address, body });
   }
 }

@@ -75,11 +75,25 @@ const EXPORTS_AT_A_TIME = 8;
 /** Session time in ms of the line before the segment, as in the index it belongs to. */
 const SEGMENT_START = 'x-steno-segment-start';
 const sessionPath = '/api/sessions/:id';
+const CLUSTER_NODES_PATH = '/cluster/nodes';
+/** A user and their roles, in JSON in JSON, with signatures. */
+const MAX_QUESTION = 128 * 1024;
+const QUESTIONS_PER_MINUTE = 1_200;
 
 /** For a whole request to arrive, which is at most 4 KiB of body. */
 const REQUEST_TIMEOUT_MS = 10_000;
 
-export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<Running> {
+export interface ViewerRoute {
+  readonly method: string;
+  readonly path: string;
+}
+
+export interface RunningViewer extends Running {
+  /** What it answers. */
+  readonly routes: readonly ViewerRoute[];
+}
+
+export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<RunningViewer> {
   const { objects, events, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
@@ -87,10 +101,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const factsOf = (request: IncomingMessage): IncomingFacts => requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
   const access = new Access(deps.nodes);
   const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
-  const sessions = new Sessions(events, access, new Disclosures(deps.authority, clock), clock);
+  const disclosures = new Disclosures(deps.authority, clock);
+  const sessions = new Sessions(events, access, disclosures, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
   const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
+  const questions = new Limiter(QUESTIONS_PER_MINUTE, 60_000);
   const altogether = new Limiter(SIGN_INS.total, 60_000);
   let hosts: ReadonlySet<string> = new Set();
   const stopWatching = deps.authority.onChange(() => {
@@ -105,6 +121,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
     trustProxy: false, exposeHeadRoutes: false,
   });
+  const routes: ViewerRoute[] = [];
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const each of [method].flat()) routes.push({ method: each, path: url });
+  });
   // Only JSON is understood, so no form of another site can be posted here.
   app.removeContentTypeParser('text/plain');
 
@@ -115,7 +135,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
     // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
     const fromWebhook = request.routeOptions.url === HOOK_PATH;
-    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook) checkOrigin(request.headers.host, request.headers.origin);
+    // Nor does a question of another cluster.
+    const fromCluster = request.routeOptions.url === CLUSTER_NODES_PATH;
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook && !fromCluster) checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
@@ -128,6 +150,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     perAddress.take(request.ip, clock());
     void reply.header('cache-control', 'no-store');
     return deps.authority.clusterStatement();
+  });
+
+  // Another cluster asks for one of its users; what it may know is for the authority, by the signature.
+  app.post(CLUSTER_NODES_PATH, { bodyLimit: MAX_QUESTION }, async (request) => {
+    questions.take('', clock());
+    return deps.authority.relay({ method: 'POST', target: '/v1/cluster-nodes', body: request.body ?? {}, client: factsOf(request.raw).sourceAddress });
   });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
@@ -158,7 +186,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return meOf(await identify(request));
   });
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
-  app.get('/api/search', async (request) => search({ events, access, sessions }, await identify(request), parseInput(searchQuery, request.query)));
+  app.get('/api/search', async (request) => {
+    const [viewer, query] = [await identify(request), parseInput(searchQuery, request.query)];
+    return disclosures.ofSearch(viewer, factsOf(request.raw).sourceAddress, query, () => search({ events, access, sessions }, viewer, query));
+  });
   app.get('/api/audit', async (request) => {
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
     return { rows, next };
@@ -258,6 +289,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   hosts = ownHosts(host, actual, [...(config.hosts ?? []), ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host])]);
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
+    routes,
     async close() {
       stopWatching();
       relay.close();

@@ -59,8 +59,9 @@ export class Sessions {
   }
 
   /** Throws SESSION_UNKNOWN for what does not exist and for what may not be listed, alike; ACCESS_DENIED for the rest. */
-  async row({ viewer, action, source, format }: Asking, id: string): Promise<SessionRow> {
-    if (viewer.view === 'none') this.#access.narrow(viewer, action, undefined);
+  async row(asking: Asking, id: string): Promise<SessionRow> {
+    const { viewer, action, source, format } = asking;
+    await this.#mayAtAll(asking, id);
     const row = await this.#events.session(id);
     if (row === undefined) throw new StenoError('SESSION_UNKNOWN');
     return this.#disclosures.of(viewer, action, source, row, () => this.#access.require(viewer, action, row), format);
@@ -74,8 +75,9 @@ export class Sessions {
   }
 
   /** What never changes of a session, without asking the store each time: a seek must not wait for a query. */
-  async place({ viewer, action, source }: Asking, id: string): Promise<SessionPlace> {
-    if (viewer.view === 'none') this.#access.narrow(viewer, action, undefined);
+  async place(asking: Asking, id: string): Promise<SessionPlace> {
+    const { viewer, action, source } = asking;
+    await this.#mayAtAll(asking, id);
     const place = await this.#place(id);
     if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
     return this.#disclosures.of(viewer, action, source, place, () => this.#access.require(viewer, action, place));
@@ -85,6 +87,16 @@ export class Sessions {
   async mayView(viewer: Viewer, id: string): Promise<boolean> {
     const place = await this.#place(id);
     return place !== undefined && this.#access.may(viewer, 'view', place);
+  }
+
+  /** Who may see no session at all hears that whatever the id is, and that they tried is told. */
+  async #mayAtAll({ viewer, action, source, format }: Asking, id: string): Promise<void> {
+    if (viewer.view !== 'none') return;
+    try {
+      this.#access.narrow(viewer, action, undefined);
+    } catch (error) {
+      await this.#disclosures.of(viewer, action, source, { session: id, node: '', login: '' }, () => { throw error; }, format);
+    }
   }
 
   async #place(id: string): Promise<SessionPlace | undefined> {

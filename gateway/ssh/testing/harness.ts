@@ -18,6 +18,7 @@ import type { Lock, SessionCertificateRequest, SessionConfirmationRequest, Snaps
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/identity.js';
 import { roleSchema } from '#schemas/role.js';
 import type { NodeRecord, Role } from '#schemas/role.js';
+import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { issueCertificate } from '#runtime/ssh/issue.js';
@@ -114,6 +115,20 @@ export class TestAuthority implements Authority {
     shown(url);
     if (!(await this.confirmed(url))) throw new StenoError('SESSION_UNCONFIRMED', 'it was denied in the browser');
     return url;
+  }
+
+  /** What the authority says to a place; granted unless a test says otherwise. */
+  placed: (request: PlaceRequest) => Promise<boolean> = async () => true;
+  /** What was told of places without a limit. */
+  readonly told: PlaceReport[] = [];
+
+  takePlace(request: PlaceRequest): Promise<boolean> {
+    return this.placed(request);
+  }
+
+  async tellPlaces(report: PlaceReport): Promise<boolean> {
+    this.told.push(report);
+    return true;
   }
 
   async hostCertificate(publicKey: string, name: string): Promise<string> {

@@ -93,24 +93,21 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
             </div>
           </section>
           <section className="facts">
-            <h2>{account.password ? 'Password and recovery codes' : 'Password'}</h2>
+            <h2>Password and recovery codes</h2>
             <p>
-              {account.password
-                ? `You have a password, and ${account.recovery_codes_left} recovery ${account.recovery_codes_left === 1 ? 'code' : 'codes'}.`
-                : 'You have no password. Add a second passkey: if you lose the only one, an administrator has to invite you anew.'}
+              {`You have ${account.password ? 'a' : 'no'} password, and ${account.recovery_codes_left === 0 ? 'no' : account.recovery_codes_left} recovery ${account.recovery_codes_left === 1 ? 'code' : 'codes'}.`}
+              {!account.password && ' Each code signs you in once, with your name alone: for the day on which you have no passkey at hand.'}
             </p>
             <div className="row-actions">
               <button type="button" className="secondary" disabled={busy} onClick={() => begin(() => setDoing({ kind: 'password' }))}>
                 {account.password ? 'Change the password' : 'Set a password'}
               </button>
-              {account.password && (
-                <button
-                  type="button" className="secondary" disabled={busy}
-                  onClick={() => begin(() => run(async () => setDoing({ kind: 'codes', codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes })))}
-                >
-                  New recovery codes
-                </button>
-              )}
+              <button
+                type="button" className="secondary" disabled={busy}
+                onClick={() => begin(() => run(async () => setDoing({ kind: 'codes', codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes })))}
+              >
+                New recovery codes
+              </button>
             </div>
           </section>
         </>

@@ -90,7 +90,7 @@ export function RecoveryCodes({ codes, onKept }: { readonly codes: readonly stri
       <h1 ref={heading} tabIndex={-1}>
         Keep your recovery codes
       </h1>
-      <p>Without your device, each of these signs you in once, in place of the code of the app. They are shown only now.</p>
+      <p>Without your device, each of these signs you in once: instead of the code of the app, or, if you have no password, with your name alone. They are shown only now.</p>
       <ol className="codes">
         {codes.map((code) => (
           <li key={code}>

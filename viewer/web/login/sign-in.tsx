@@ -124,18 +124,19 @@ function Local({ busy, failure, run, clear, onSignedIn, user }: ReturnType<typeo
     return (
       <Form onSubmit={submit} failure={failure}>
         <Field label="User" name="username" autoComplete="username" required maxLength={63} value={name} readOnly={user !== undefined} onChange={(event) => setName(event.target.value)} />
-        <Field label="Password" name="password" type="password" autoComplete="current-password" required maxLength={256} value={password} onChange={(event) => setPassword(event.target.value)} />
+        <Field label="Password" name="password" type="password" autoComplete="current-password" maxLength={256} value={password} onChange={(event) => setPassword(event.target.value)} />
         <button type="submit" className="primary" disabled={busy}>
           Next
         </button>
+        <p className="hint">Without your passkey, and without a password? Leave it empty and have a recovery code ready.</p>
       </Form>
     );
   }
   return (
     <Form onSubmit={submit} failure={failure}>
       <Field
-        label="Code of your authenticator app" name="code" autoComplete="one-time-code" inputMode="text" required autoFocus minLength={6} maxLength={32} value={code}
-        hint="Six digits. Without your device, enter a recovery code." onChange={(event) => setCode(event.target.value)}
+        label={password === '' ? 'Recovery code' : 'Code of your authenticator app'} name="code" autoComplete={password === '' ? 'off' : 'one-time-code'} inputMode="text" required autoFocus minLength={6} maxLength={32} value={code}
+        hint={password === '' ? 'One of those you were given with your passkey. Each counts once.' : 'Six digits. Without your device, enter a recovery code.'} onChange={(event) => setCode(event.target.value)}
       />
       <div className="two">
         <button type="button" className="secondary" onClick={() => setCode(null)}>

@@ -1,0 +1,19 @@
+/** Who has how many connections to nodes, over all gateways: a row each, and one for each run of a gateway that says it is there. */
+import type { StateMigration } from '../dialect.js';
+
+export const sessionPlaces: StateMigration = {
+  async up({ schema }, types) {
+    await schema.createTable('session_place_holders')
+      .addColumn('run', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('gateway', 'text', (column) => column.notNull())
+      .addColumn('seen_at', types.integer, (column) => column.notNull())
+      .execute();
+    await schema.createTable('session_places')
+      .addColumn('run', 'text', (column) => column.notNull().references('session_place_holders.run').onDelete('cascade'))
+      .addColumn('number', types.integer, (column) => column.notNull())
+      .addColumn('user', 'text', (column) => column.notNull())
+      .addPrimaryKeyConstraint('session_places_key', ['run', 'number'])
+      .execute();
+    await schema.createIndex('session_places_user').on('session_places').column('user').execute();
+  },
+};

@@ -1,0 +1,57 @@
+/** `max_sessions` over two gateways of one authority, with stock ssh. */
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { AuditRow } from '#schemas/rows.js';
+import { must, viewerOf } from './client-tools.js';
+import { Steno, eventually } from './machine.js';
+import { startSecondGateway } from './second-gateway.js';
+import type { SecondGateway } from './second-gateway.js';
+
+const steno = new Steno();
+let second: SecondGateway;
+const target = `${steno.login}@local`;
+const here = (...command: readonly string[]) => steno.ssh(`${target}.steno`, ...command);
+const apply = (more: string) => {
+  writeFileSync(join(steno.folder, 'role.yaml'), `kind: role\nname: admin\nadminister: true\nview: all\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root, "{user}"]\n${more}`);
+  return must(steno.steno('apply', '-f', join(steno.folder, 'role.yaml')));
+};
+
+beforeAll(async () => {
+  await steno.start();
+  await must(steno.steno('login', '--data', steno.data));
+  second = await startSecondGateway(steno, 'second');
+}, 60_000);
+afterAll(async () => {
+  await second?.stop();
+  await steno.dispose();
+});
+
+describe('a role with max_sessions: 1', () => {
+  it('counts a session at the other gateway, also one that began before there was a limit', async () => {
+    const session = second.terminal(target);
+    await session.until(/[$#] $/);
+    await apply('max_sessions: 1\n');
+    const refused = await eventually(() => here('true'), ({ status }) => status !== 0);
+    expect(refused).toMatchObject({ status: 255, stderr: expect.stringContaining('1 at a time [SESSIONS_TOO_MANY]') });
+    session.write('exit\r');
+    await session.ended;
+    expect(await eventually(() => here('echo hello'), ({ status }) => status === 0)).toMatchObject({ stdout: 'hello\n' });
+    const rows: readonly AuditRow[] = await eventually(() => viewerOf(steno).audit(), (found) => found.some(({ event, outcome }) => event === 'session_place.take' && outcome === 'failure') && found.some(({ event, outcome }) => event === 'session_place.take' && outcome === 'success'));
+    expect(rows.find(({ event, outcome }) => event === 'session_place.take' && outcome === 'failure')).toMatchObject({ code: 'SESSIONS_TOO_MANY', target: steno.login, actor: 'gateway/local' });
+    expect(rows.some(({ event, code }) => event === 'session.refused' && code === 'SESSIONS_TOO_MANY')).toBe(true);
+  });
+
+  it('lets one after the other through the same gateway at once', async () => {
+    for (const n of [1, 2, 3]) expect(await second.ssh(target, `echo ${n}`)).toMatchObject({ status: 0, stdout: `${n}\n` });
+  });
+
+  it('forgets what a gateway held that was killed', async () => {
+    const session = second.terminal(target);
+    await session.until(/[$#] $/);
+    expect((await here('true')).stderr).toContain('SESSIONS_TOO_MANY');
+    await second.stop('SIGKILL');
+    await session.ended;
+    expect(await eventually(() => here('echo back'), ({ status }) => status === 0, 60_000)).toMatchObject({ stdout: 'back\n' });
+  }, 90_000);
+});
