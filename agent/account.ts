@@ -4,10 +4,11 @@
  * Entries come from getent(1), so that NSS sources count as well as /etc/passwd. The login is that of su(1) of
  * util-linux: PAM checks the account (expired, nologin, access.conf) and opens a session (limits, environment, groups,
  * systemd's scope), and closes it at the end. Where su is another one (busybox), setpriv(1) changes ids and groups alone.
- * Not root: only the own account, as it is. Tested in test/agent/agent.test.ts and test/agent/login.test.ts.
+ * Not root: only the own account, as it is. nologin(5) is heeded here, since Debian's PAM stack of su(1) does not.
+ * Tested in test/agent/agent.test.ts and test/agent/login.test.ts.
  */
 import { execFile, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir, userInfo } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -25,8 +26,11 @@ export interface Account {
 const run = promisify(execFile);
 const systemPath = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
-/** Throws NODE_REFUSED when there is no such account, or this process may not become it. */
-export async function findAccount(login: string): Promise<Account> {
+/** While one of these is there, nobody but root logs in; what it holds is said to them. */
+const nologinFiles = ['/etc/nologin', '/run/nologin'];
+
+/** Throws NODE_REFUSED when there is no such account, this process may not become it, or the machine is closed to users. */
+export async function findAccount(login: string, nologin: readonly string[] = nologinFiles): Promise<Account> {
   if (!isLogin(login)) throw new StenoError('NODE_REFUSED', `"${login}" is no login`);
   let line: string;
   try {
@@ -40,6 +44,8 @@ export async function findAccount(login: string): Promise<Account> {
   if (process.getuid!() !== 0 && process.getuid!() !== account.uid) {
     throw new StenoError('NODE_REFUSED', `this node runs as ${userInfo().username} and cannot become ${login}`);
   }
+  const closed = account.uid === 0 ? undefined : nologin.find((path) => existsSync(path));
+  if (closed !== undefined) throw new StenoError('NODE_REFUSED', `${closed} is there: nobody but root logs in now`);
   return account;
 }
 
@@ -65,18 +71,18 @@ export function become(
     ...more, HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: account.shell,
   };
   // Words of ours alone (modes.ts): letters, digits and dashes.
-  const stty = modes.map((words) => `stty ${words.join(' ')} 2>/dev/null; `).join('');
-  if (process.getuid!() !== 0) {
-    const [file, ...args] = stty === '' ? program : ['sh', '-c', `${stty}exec "$@"`, 'sh', ...program] as const;
-    return { file: file!, args, cwd: account.home, env, report: null };
-  }
+  const first = `${ordinary}${modes.map((words) => `stty ${words.join(' ')} 2>/dev/null; `).join('')}`;
+  if (process.getuid!() !== 0) return { file: 'sh', args: ['-c', `${first}exec "$@"`, 'sh', ...program], cwd: account.home, env, report: null };
+  // Whom the kernel's audit names for all that follows, as pam_loginuid(8) has it for sshd: Debian's su(1) does not.
+  const attributed = `{ echo ${account.uid} >/proc/self/loginuid; } 2>/dev/null; `;
   if (!hasPamSu()) {
     return {
-      file: 'setpriv',
+      file: 'sh',
       // The folder is entered after the change of user: a home that root may enter and the account may not stays closed.
       args: [
+        '-c', `${attributed}exec "$@"`, 'sh', 'setpriv',
         `--reuid=${account.uid}`, `--regid=${account.gid}`, '--init-groups', '--inh-caps=-all', '--',
-        'sh', '-c', `${stty}cd -- "$HOME" 2>/dev/null || cd /; exec "$@"`, 'sh', ...program,
+        'sh', '-c', `${first}cd -- "$HOME" 2>/dev/null || cd /; exec "$@"`, 'sh', ...program,
       ],
       cwd: '/', env, report: null,
     };
@@ -84,10 +90,16 @@ export function become(
   const report = newReport();
   return {
     file: 'sh',
-    args: ['-c', `${stty}${outside}`, 'sh', report, account.name, account.shell, ...program],
+    args: ['-c', `${attributed}${first}${outside}`, 'sh', report, account.name, account.shell, ...program],
     cwd: '/', env, report,
   };
 }
+
+/**
+ * What is the agent's own and no user's: Node.js raises its limit of open files, which programs that use select(2) do not
+ * survive, and a service may be kept from the OOM killer. PAM may set limits after this.
+ */
+const ordinary = 'ulimit -Sn 1024 2>/dev/null; { read -r s </proc/self/oom_score_adj; [ "${s:-0}" -ge 0 ] || echo 0 >/proc/self/oom_score_adj; unset s; } 2>/dev/null; ';
 
 /**
  * The words of su(1) go to a file: they are no output of the session. Inside, the session gets its streams back, says

@@ -1,9 +1,9 @@
 /**
- * The machine's own books of who is logged in where: utmp(5) and wtmp(5), for sessions with a terminal, as sshd keeps
- * them.
+ * The machine's own books of who is logged in where: utmp(5), wtmp(5) and lastlog(5), for sessions with a terminal, as
+ * sshd keeps them.
  *
- * Where a file is not there, it is not kept: systems without them (musl, newer Debian) have other books. Records are the
- * C library's `struct utmp` of 64-bit Linux; a session whose record cannot be written takes place all the same. Slots of
+ * Where a file is not there, it is not kept: systems without them (musl, Debian 13) have other books, which their PAM keeps
+ * (pam_lastlog2, pam_wtmpdb). Records are the C library's `struct utmp` and `struct lastlog` of 64-bit Linux; a session whose record cannot be written takes place all the same. Slots of
  * utmp are taken by terminal, without the lock of the C library, which would hold this process up. Tested in
  * test/agent/login.test.ts with last(1).
  */
@@ -12,14 +12,16 @@ import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from 
 export interface LoginFiles {
   readonly utmp: string;
   readonly wtmp: string;
+  readonly lastlog: string;
 }
-export const systemFiles: LoginFiles = { utmp: '/var/run/utmp', wtmp: '/var/log/wtmp' };
+export const systemFiles: LoginFiles = { utmp: '/var/run/utmp', wtmp: '/var/log/wtmp', lastlog: '/var/log/lastlog' };
 
 export interface LoginEntry {
   readonly pid: number;
   /** `pts/3`. */
   readonly line: string;
   readonly user: string;
+  readonly uid: number;
   /** The user's address. */
   readonly host: string;
 }
@@ -29,16 +31,27 @@ const DEAD_PROCESS = 8;
 /** Where x86_64 keeps 32-bit times for old programs, other 64-bit systems do not. */
 const compact = process.arch === 'x64';
 const SIZE = compact ? 384 : 400;
+const LAST_SIZE = compact ? 292 : 296;
 
 /** Writes the beginning; the answer writes the end. `now`: ms since 1970. */
 export function recordLogin(entry: LoginEntry, now: () => number, files: LoginFiles = systemFiles): () => void {
-  write(record(USER_PROCESS, entry, now()), entry.line, files);
-  let over = false;
-  return () => {
-    if (over) return;
-    over = true;
+  const began = now();
+  write(record(USER_PROCESS, entry, began), entry.line, files);
+  remember(entry, began, files.lastlog);
+  const logOut = (): void => {
+    if (!open.delete(logOut)) return;
     write(record(DEAD_PROCESS, { ...entry, user: '', host: '' }, now()), entry.line, files);
   };
+  open.add(logOut);
+  closing ??= process.once('exit', closeBooks);
+  return logOut;
+}
+
+const open = new Set<() => void>();
+let closing: unknown;
+/** Sessions end with this process; nobody else would write so. */
+export function closeBooks(): void {
+  for (const logOut of [...open]) logOut();
 }
 
 function record(type: number, { pid, line, user, host }: LoginEntry, now: number): Buffer {
@@ -70,6 +83,26 @@ function write(bytes: Buffer, line: string, { utmp, wtmp }: LoginFiles): void {
     if (existsSync(utmp)) replace(utmp, bytes, line);
   } catch {
     // Not ours to write, or full: the session matters more than the book.
+  }
+}
+
+/** A record for each account, at its number. */
+function remember({ uid, line, host }: LoginEntry, now: number, path: string): void {
+  const bytes = Buffer.alloc(LAST_SIZE);
+  const text = LAST_SIZE - 288;
+  if (compact) bytes.writeUInt32LE(Math.floor(now / 1000), 0);
+  else bytes.writeBigInt64LE(BigInt(Math.floor(now / 1000)), 0);
+  bytes.write(line, text, 31, 'utf8');
+  bytes.write(host, text + 32, 255, 'utf8');
+  try {
+    const file = openSync(path, 'r+');
+    try {
+      writeSync(file, bytes, 0, LAST_SIZE, uid * LAST_SIZE);
+    } finally {
+      closeSync(file);
+    }
+  } catch {
+    // Not there, not ours to write, or full.
   }
 }
 

@@ -4,6 +4,7 @@
  *     DIR/service.key host.key enrolment.json    who it is, 0600
  *     DIR/agent.json                             what it was told at joining: name, gateways, pins, mode
  *     DIR/trust.json                             the CAs as an authority signed them last, so that a restart needs nobody
+ *     DIR/gateways.json                          gateways that it was not told of at joining (gateways.ts)
  *     DIR/sshd/                                  for OpenSSH: user CAs and host certificate, kept fresh (sshd.ts)
  *
  * Order of a start: identity (kept, renewed or joined), labels, tunnels. Nothing listens: sessions come through the
@@ -29,6 +30,7 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Enrolment } from '#schemas/api.js';
 import { cloudLabels } from './cloud.js';
 import type { Cloud } from './cloud.js';
+import { GONE_MS, Gateways } from './gateways.js';
 import { join as joinThrough, rejoin } from './joining.js';
 import { Labels } from './labels.js';
 import type { LabelCommand } from './labels.js';
@@ -80,13 +82,15 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   const { settings, dataDir } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const hostKey = settings.ssh === 'openssh' ? readHostKey(settings.sshd_host_key) : undefined;
-  const identity = await openIdentity(config, hostKey, log, clock);
+  const gateways = new Gateways(dataDir, settings.gateways, clock);
+  gateways.forget();
+  const identity = await openIdentity(config, gateways.addresses, hostKey, log, clock);
   // Once it counts: a join that was refused leaves no settings that a restart would take for granted.
   write(join(dataDir, 'agent.json'), `${JSON.stringify(settings, null, 2)}\n`);
 
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
   let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
-  const kernel = settings.ssh === 'service' ? startKernelEvents(settings.name, dataDir, { gateways: settings.gateways }, identity, log) : null;
+  const kernel = settings.ssh === 'service' ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log) : null;
   const service = settings.ssh === 'service' ? createSshService({
     hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock, kernel: kernel?.recorder ?? null,
     userCas: () => {
@@ -108,13 +112,15 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
     write(join(dataDir, 'trust.json'), JSON.stringify(heard));
     identity.follow({ service_ca: heard.service_ca, signing: { ...heard.signing, recording: '' } });
     refresh();
+    gateways.named(heard.gateways);
+    dialAll();
   };
 
-  const tunnels: AgentTunnel[] = [];
+  const tunnels = new Map<string, AgentTunnel>();
   /** Over the first tunnel that answers. */
   const ask = async (make: () => Parameters<AgentTunnel['request']>[0]): Promise<unknown> => {
     let last: unknown = new StenoError('NOT_RUNNING', 'no tunnel is up');
-    for (const tunnel of tunnels.filter(({ up }) => up)) {
+    for (const tunnel of [...tunnels.values()].filter(({ up }) => up)) {
       try {
         return await tunnel.request(make());
       } catch (error) {
@@ -141,29 +147,55 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   );
   // When the first tunnel is up, they are said anyway.
   const sayLabels = (): void => {
-    if (tunnels.some(({ up: there }) => there)) reporter.say(labels.current());
+    if ([...tunnels.values()].some(({ up: there }) => there)) reporter.say(labels.current());
   };
   let announce: (gateway: string) => void = () => undefined;
   const up = new Promise<string>((resolve) => { announce = resolve; });
-  for (const gateway of settings.gateways) {
-    tunnels.push(new AgentTunnel(gateway, {
-      identity, log, onTrust,
-      onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
-      onUp: (from) => {
-        announce(from);
-        identity.retry();
-        sayLabels();
-      },
-    }));
-  }
+  let forgetting: NodeJS.Timeout | undefined;
+  let closed = false;
+  /** A tunnel to each that is known, and to no other. */
+  const dialAll = (): void => {
+    if (closed) return;
+    clearTimeout(forgetting);
+    let next = gateways.forget();
+    for (const [gateway, tunnel] of [...tunnels]) {
+      if (gateways.addresses.includes(gateway)) continue;
+      if (tunnel.up) {
+        // It is there, whatever is said of it: looked at again later.
+        next = Math.min(next, GONE_MS);
+        continue;
+      }
+      log.info({ gateway }, 'this gateway is gone for good');
+      tunnels.delete(gateway);
+      tunnel.close();
+    }
+    for (const gateway of gateways.addresses) {
+      if (tunnels.has(gateway)) continue;
+      tunnels.set(gateway, new AgentTunnel(gateway, {
+        identity, log, onTrust,
+        onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
+        onUp: (from) => {
+          announce(from);
+          identity.retry();
+          sayLabels();
+        },
+      }));
+    }
+    if (next === Infinity) return;
+    forgetting = setTimeout(dialAll, next);
+    forgetting.unref();
+  };
+  dialAll();
   void labels.start().then(sayLabels);
   return {
     addresses: {},
     up,
     async close() {
+      closed = true;
+      clearTimeout(forgetting);
       labels.close();
       reporter.close();
-      for (const tunnel of tunnels) tunnel.close();
+      for (const tunnel of tunnels.values()) tunnel.close();
       service?.close();
       await kernel?.close();
       stopRenewed();
@@ -172,11 +204,18 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   };
 }
 
-function openIdentity({ dataDir, settings, token, labels }: NodeConfig, hostKey: SshPrivateKey | undefined, log: Log, clock: () => number): Promise<ServiceIdentity> {
+function openIdentity({ dataDir, settings, token, labels }: NodeConfig, gateways: readonly string[], hostKey: SshPrivateKey | undefined, log: Log, clock: () => number): Promise<ServiceIdentity> {
   return openServiceIdentity({
     kind: 'agent', name: settings.name, socket: '', dir: dataDir, hostNames: [], ...(hostKey === undefined ? {} : { hostKey }),
     enrol: async (keys, expired) => {
-      if (expired !== undefined && token === undefined) return { ...(await rejoin(settings.gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
+      if (expired !== undefined) {
+        try {
+          return { ...(await rejoin(gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
+        } catch (error) {
+          // Removed meanwhile. Otherwise the token of the first start, which a unit or a container gives at each, is used up.
+          if (token === undefined || !(error instanceof StenoError && error.code === 'NODE_UNKNOWN')) throw error;
+        }
+      }
       if (token === undefined) throw new StenoError('AGENT_NOT_JOINED');
       if (settings.ca_pins.length === 0) throw new StenoError('USAGE', 'joining needs --ca-pin');
       const { enrolment } = await joinThrough({ gateways: settings.gateways, pins: settings.ca_pins, token, name: settings.name, labels, ssh: settings.ssh }, keys);

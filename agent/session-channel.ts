@@ -10,7 +10,7 @@
  */
 import { spawn } from 'node:child_process';
 import type { ChildProcessWithoutNullStreams } from 'node:child_process';
-import { existsSync, readFileSync, readSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, readFileSync, readSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import * as pty from 'node-pty';
 import type { PseudoTtyInfo, ServerChannel, Session } from 'ssh2';
@@ -125,8 +125,9 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: Termina
     name: terminal.type, cols: terminal.cols, rows: terminal.rows, cwd: what.cwd, env: { ...what.env }, encoding: null,
   }));
   const { _pty: device } = child as unknown as { readonly _pty?: string };
+  if (device !== undefined) giveTerminal(device, account);
   const logOut = process.getuid!() !== 0 || device === undefined ? () => undefined
-    : recordLogin({ pid: child.pid, line: device.replace(/^\/dev\//, ''), user: account.name, host: connection.split(' ')[0] ?? '' }, Date.now);
+    : recordLogin({ pid: child.pid, line: device.replace(/^\/dev\//, ''), user: account.name, uid: account.uid, host: connection.split(' ')[0] ?? '' }, Date.now);
   let exit: { readonly exitCode: number; readonly signal?: number } | undefined;
   let drained = false;
   // The process may be reaped before the last of its output is read, and the other way round.
@@ -168,6 +169,18 @@ function runTerminal(channel: ServerChannel, what: Invocation, terminal: Termina
       if (exit === undefined) signalSession(child.pid, what, 'SIGHUP');
     },
   };
+}
+
+/** The user owns it, as after any login: su(1) leaves it root's, and screen(1), for one, opens it by its name. */
+function giveTerminal(device: string, { uid }: Account): void {
+  if (process.getuid!() !== 0) return;
+  try {
+    // Of the group it has (tty), so that write(1) goes on.
+    chownSync(device, uid, statSync(device).gid);
+    chmodSync(device, 0o620);
+  } catch {
+    // Over already.
+  }
 }
 
 interface PtyParts {

@@ -1,5 +1,5 @@
 /**
- * The agent's end of its tunnels: one to each gateway that it was told of, kept up.
+ * The agent's end of its tunnels: one to each gateway that it knows of (gateways.ts), kept up.
  *
  *     dialling ──open, welcome──► up ──closed, silence, a fault──► waiting ──0.1 s doubled to 15 s, with jitter──► dialling
  *

@@ -183,10 +183,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...sessionPlaceRoutes(sessionPlaces),
     ];
     const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
-      signedTrust: () => {
+      signedTrust: async () => {
+        const gateways = await presence.gateways();
         if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
         const { ssh_user_ca, service_ca, signing } = ca.trust;
-        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service } });
+        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service }, gateways: [...gateways] });
       },
     });
 

@@ -55,7 +55,7 @@ export interface RouteParts extends IssueParts, CaRouteParts {
   readonly setIngest: (url: string) => void;
   readonly presence: Presence;
   readonly refused: JoiningParts['refused'];
-  readonly signedTrust: () => SignedTrust;
+  readonly signedTrust: () => Promise<SignedTrust>;
 }
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');

@@ -75,8 +75,8 @@ export interface NodeCalls {
   join(signed: SignedJoin, source: string): Promise<JoinResult>;
   signed(request: SignedNodeRequest): Promise<unknown>;
   trust(): Promise<SignedTrust>;
-  /** Which nodes hold a tunnel; false when the authority wants to hear of all. */
-  held(held: object): Promise<boolean>;
+  /** Which nodes hold a tunnel. `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  held(held: object): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
 }
 
 const CONFIRMATION_POLL_MS = 500;
@@ -131,7 +131,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
       signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
       trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
-      held: async (held) => ((await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean }).known,
+      held: async (held) => (await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean; gateways: string[] },
     },
     places: {
       take: async (request) => ((await call({ method: 'POST', target: '/v1/session-places', body: request })) as { known: boolean }).known,

@@ -76,6 +76,10 @@ export type NodeRequest = z.infer<typeof nodeRequest>;
 export const signedNodeRequest = z.strictObject({ request: z.string().max(MAX_REQUEST), signature: base64 });
 export type SignedNodeRequest = z.infer<typeof signedNodeRequest>;
 
+/** `host:port` where agents reach a gateway. */
+export const gatewayAddress = z.string().max(300).regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, 'is not host:port');
+export const MAX_GATEWAYS = 128;
+
 /**
  * Whom a node may believe, signed by an authority with its service key: gateways carry it, and cannot make a node trust
  * a CA of their own.
@@ -89,6 +93,8 @@ export const nodeTrust = z.strictObject({
   service_ca: z.array(z.string().max(16_384)).max(16),
   /** Which keys sign now: what another has signed is to be renewed. */
   signing: z.strictObject({ ssh_host: z.string().max(16_384), service: z.string().max(16_384) }),
+  /** Where the gateways are that were there at that time: the node holds a tunnel to each. */
+  gateways: z.array(gatewayAddress).max(MAX_GATEWAYS).default([]),
 });
 export type NodeTrust = z.infer<typeof nodeTrust>;
 

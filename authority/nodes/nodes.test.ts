@@ -219,8 +219,10 @@ describe('a node that has joined', () => {
   it('is there while a gateway holds it, and gone when that falls silent or begins anew', async () => {
     const state = async (): Promise<unknown> => (await names()).find(({ name }) => name === 'self')?.state;
     const held = (epoch: string, more: object) => gateway('PUT', '/v1/nodes/held', { epoch: epoch.repeat(16), address: '192.0.2.1:8024', up: [], down: [], ...more });
-    expect(await held('a', {})).toEqual({ known: false });
-    await held('a', { all: ['self'] });
+    expect(await held('a', {})).toEqual({ known: false, gateways: [] });
+    expect(await held('a', { all: ['self'] })).toEqual({ known: true, gateways: ['192.0.2.1:8024'] });
+    // What nodes are to dial is in what an authority signs, not in what a gateway says.
+    expect(JSON.parse(((await gateway('GET', '/v1/nodes/trust')) as { document: string }).document)).toMatchObject({ gateways: ['192.0.2.1:8024'] });
     expect(await state()).toBe('live');
     await held('a', { down: ['self'] });
     expect(await state()).toBe('gone');

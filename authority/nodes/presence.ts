@@ -59,6 +59,7 @@ export class Presence {
     return nodes.length === 0 ? new Map() : this.#records.act([], (tx) => lastSeen(tx, nodes));
   }
 
+  /** Where agents reach the gateways that are there now. */
   gateways(): Promise<readonly string[]> {
     return this.#records.act([], (tx) => gatewayAddresses(tx, this.#clock() - HOLDER_SILENCE_MS));
   }

@@ -4,6 +4,7 @@
  * Tested in nodes.test.ts.
  */
 import type { JoinTokenInfo } from '#schemas/api.js';
+import { MAX_GATEWAYS } from '#schemas/join.js';
 import type { SshMode } from '#schemas/join.js';
 import type { Row } from '#stores/state/schema.js';
 import { chunks } from '../records.js';
@@ -140,7 +141,7 @@ export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<Readon
 
 /** Where agents reach the gateways that are there. */
 export async function gatewayAddresses(tx: Tx, after: number): Promise<readonly string[]> {
-  const rows = await tx.selectFrom('node_holders').select('address').where('seen_at', '>', after).where('address', '!=', '').orderBy('holder').execute();
+  const rows = await tx.selectFrom('node_holders').select('address').where('seen_at', '>', after).where('address', '!=', '').orderBy('holder').limit(MAX_GATEWAYS).execute();
   return rows.map(({ address }) => address);
 }
 

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { NodeStatus } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName, isName } from '#schemas/identity.js';
-import { labelPattern, nodeLabels, signedJoin, signedNodeRequest, tokenId } from '#schemas/join.js';
+import { gatewayAddress, labelPattern, nodeLabels, signedJoin, signedNodeRequest, tokenId } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
 import { reachableNodes } from '#schemas/policy/node.js';
 import type { Subject } from '#schemas/policy/subject.js';
@@ -25,7 +25,7 @@ export interface NodeRouteParts extends JoiningParts {
   readonly ca: Ca;
   readonly presence: Presence;
   /** What nodes may believe, signed by this authority. */
-  readonly signedTrust: () => SignedTrust;
+  readonly signedTrust: () => Promise<SignedTrust>;
 }
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
@@ -37,7 +37,7 @@ const tokenBody = z.strictObject({
   node_labels: z.array(labelPattern).max(64),
 });
 const heldBody = z.strictObject({
-  epoch: z.string().regex(/^[0-9a-f]{16}$/), address: z.string().max(300), all: names.optional(), up: names, down: names,
+  epoch: z.string().regex(/^[0-9a-f]{16}$/), address: z.union([z.literal(''), gatewayAddress]), all: names.optional(), up: names, down: names,
 });
 
 export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
@@ -55,10 +55,10 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
     route('POST /v1/nodes/challenge', ['gateway'], 'node.challenge', z.union([noBody, z.strictObject({})]), () => joining.challenge()),
     route('POST /v1/nodes/join', ['gateway'], 'node.join', z.strictObject({ signed: signedJoin, source: z.string().max(64) }), ({ caller, body }) => joining.join(caller, body.signed, body.source)),
     route('POST /v1/nodes/signed', ['gateway'], 'node.request', signedNodeRequest, ({ caller, body }) => joining.signed(caller, body), ({ request }) => claimedNode(request)),
-    route('GET /v1/nodes/trust', ['gateway'], 'node.trust', noBody, async () => parts.signedTrust()),
+    route('GET /v1/nodes/trust', ['gateway'], 'node.trust', noBody, () => parts.signedTrust()),
     route('PUT /v1/nodes/held', ['gateway'], 'node.held', heldBody, async ({ principal, body }) => {
       if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
-      return { known: await presence.report({ holder: formatServiceName(principal.service), ...body }) };
+      return { known: await presence.report({ holder: formatServiceName(principal.service), ...body }), gateways: await presence.gateways() };
     }),
 
     route('GET /v1/nodes', ['user', 'gateway', 'viewer'], 'node.list', noBody, ({ principal }) => listed(parts, subjectOf(principal))),

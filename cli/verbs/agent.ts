@@ -18,6 +18,7 @@ import type { NodeSettings } from '../../agent/node.js';
 import { configureSshd, sshdHostKey, undoSshd } from '../../agent/sshd.js';
 import { splitAddress } from '../home.js';
 import { json, standardOutput, styled } from '../output.js';
+import { credential, tellReady } from '../service-manager.js';
 import { parseLabels } from './nodes.js';
 import { requireNodeVersion } from './status.js';
 
@@ -73,7 +74,7 @@ export function agentCommand(): Command {
     .option('--data <dir>', 'where keys and certificates are kept', process.env['STENO_AGENT_DATA'])
     .addHelpText('after', `
 Once it has joined, \`steno agent\` alone goes on; name, gateways and mode are kept. The token may also be given in
-$STENO_TOKEN. Certificates renew by themselves. Nothing listens on this machine: sessions come through the tunnels.
+$STENO_TOKEN, or as credential "steno.token" of a systemd unit. Certificates renew by themselves. Nothing listens on this machine: sessions come through the tunnels.
 Default data directory: $STENO_AGENT_DATA, or /var/lib/steno-agent for root, or ~/.local/share/steno-agent.
 With --ssh openssh, run \`steno agent configure-sshd\` once the agent is up.`)
     .action((options: AgentOptions) => run(options));
@@ -111,7 +112,10 @@ async function run(options: AgentOptions): Promise<void> {
     dataDir, settings, token, labels: options.labels, labelCommands: options.labelCommand,
     cloud: options.cloudTags === undefined ? null : { kind: options.cloudTags, endpoint: options.cloudEndpoint },
   }, { log });
+  // With an identity, whether or not a gateway answers now: it is dialled until one does.
+  await tellReady(`node ${settings.name}`);
   void node.up.then((gateway) => {
+    void tellReady(`node ${settings.name}, through ${gateway}`);
     out.write(`${styled(out, env, 'green', '●')} ${styled(out, env, 'bold', settings.name)} is a node, through ${gateway}\n`);
   });
   if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
@@ -133,7 +137,7 @@ function settingsOf(options: AgentOptions, kept: NodeSettings | null): NodeSetti
 
 function readToken({ token: given, tokenFile }: AgentOptions): string | undefined {
   if (given !== undefined) standardOutput.err.write('The token stands in the list of processes; --token-file keeps it out.\n');
-  const text = given ?? (tokenFile === undefined ? process.env['STENO_TOKEN'] : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
+  const text = given ?? (tokenFile === undefined ? (process.env['STENO_TOKEN'] ?? credential('steno.token')) : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
   // Programs of sessions inherit nothing of it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;

@@ -14,7 +14,7 @@ export interface WireEvents {
   bytes(chunk: Buffer): void;
   /** After `queued` went beyond HIGH_WATER, it is low again. */
   drained(): void;
-  /** Once; nothing follows. */
+  /** Once, never within a call of this wire; nothing follows. */
   closed(): void;
 }
 

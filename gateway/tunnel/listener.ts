@@ -69,7 +69,19 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   const refusals = new Refusals(deps.audit, deps.now);
   let address = listen.address ?? '';
   const trusted = new Trusted(deps);
-  const tunnels = new Tunnels({ tell: (held) => deps.calls.held(held), address: () => address, log });
+  const tunnels = new Tunnels({
+    tell: async (held) => {
+      const { known, gateways } = await deps.calls.held(held);
+      if (trusted.gateways(gateways)) publish();
+      return known;
+    },
+    address: () => address, log,
+  });
+  const publish = (): void => {
+    trusted.changed().then((trust) => {
+      if (trust !== null) tunnels.control({ kind: 'trust', trust });
+    }, (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'));
+  };
   const options = (): object => {
     const { key, cert, ca } = identity.tlsServerOptions();
     return { key, cert: `${String(cert)}\n${issuerOf(String(cert), String(ca))}`, ca, minVersion: 'TLSv1.3' };
@@ -188,9 +200,7 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     const latest = snapshot();
     if (latest === null) return;
     tunnels.recheck(latest);
-    trusted.changed().then((trust) => {
-      if (trust !== null) tunnels.control({ kind: 'trust', trust });
-    }, (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'));
+    publish();
   });
 
   await new Promise<void>((resolve, reject) => {
@@ -219,14 +229,22 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   };
 }
 
-/** What nodes may believe, as an authority has signed it: asked for once for each change of the CAs. */
+/** What nodes may believe, as an authority has signed it: asked for once for each change of the CAs and of the gateways. */
 class Trusted {
   readonly #deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>;
   #of = '';
+  #gateways = '';
   #signed: Promise<SignedTrust> | undefined;
 
   constructor(deps: Pick<TunnelListenerDeps, 'calls' | 'snapshot'>) {
     this.#deps = deps;
+  }
+
+  /** Which there are, by the authority; whether these are others than before. What is told to nodes is what it signs. */
+  gateways(list: readonly string[]): boolean {
+    const before = this.#gateways;
+    this.#gateways = list.join(',');
+    return this.#gateways !== before;
   }
 
   async current(): Promise<SignedTrust> {
@@ -237,7 +255,7 @@ class Trusted {
   /** Null when it is what it was. */
   async changed(): Promise<SignedTrust | null> {
     const snapshot = this.#deps.snapshot();
-    const of = JSON.stringify([snapshot?.ssh_user_ca, snapshot?.service_ca, snapshot?.signing]);
+    const of = JSON.stringify([snapshot?.ssh_user_ca, snapshot?.service_ca, snapshot?.signing, this.#gateways]);
     if (this.#signed !== undefined && of === this.#of) return null;
     this.#of = of;
     const asked = this.#deps.calls.trust();

@@ -37,7 +37,8 @@ export class TunnelWire implements Wire {
         this.#full = false;
         events.drained();
       },
-      closed: () => events.closed(),
+      // A stream that is destroyed here is over at once; a socket says so later, and whoever destroyed it relies on that.
+      closed: () => process.nextTick(() => events.closed()),
     });
   }
 

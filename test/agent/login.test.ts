@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import * as pty from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { become, findAccount, invocation, readReport } from '../../agent/account.js';
-import { recordLogin } from '../../agent/logins.js';
+import { closeBooks, recordLogin } from '../../agent/logins.js';
 import { sttyWords } from '../../agent/modes.js';
 
 const root = process.getuid!() === 0;
@@ -37,6 +37,28 @@ describe.skipIf(!root)('a login', () => {
     const { status, stdout, stderr, report } = await run('id -un; id -Gn; ulimit -n; pwd; echo "$LC_TIME $SHELL $USER $LOGNAME"; echo said >&2; exit 7', { LC_TIME: 'C' });
     expect(stdout.split('\n')).toEqual([user, `${user} ${user}x`, '777', `/home/${user}`, `C /bin/bash ${user} ${user}`, '']);
     expect({ status, stderr, report }).toEqual({ status: 7, stderr: 'said\n', report: { kind: 'ran', signalled: false } });
+  });
+
+  it('inherits neither the agent\'s limit of open files nor its protection from the OOM killer', async () => {
+    writeFileSync(limits, '');
+    const before = readFileSync('/proc/self/oom_score_adj', 'utf8').trim();
+    let expected = before;
+    try {
+      writeFileSync('/proc/self/oom_score_adj', '-300');
+      expected = '0';
+    } catch {
+      console.warn('not tested: without CAP_SYS_RESOURCE nothing is protected from the OOM killer, and nothing to be undone');
+    }
+    const { stdout } = await run('ulimit -Sn; cat /proc/self/oom_score_adj');
+    writeFileSync('/proc/self/oom_score_adj', before);
+    expect(stdout).toBe(`1024\n${expected}\n`);
+  });
+
+  it('is refused to all but root while nologin is there', async () => {
+    const nologin = join(folder, 'nologin');
+    writeFileSync(nologin, 'maintenance');
+    await expect(findAccount(user, [join(folder, 'absent'), nologin])).rejects.toMatchObject({ code: 'NODE_REFUSED', detail: expect.stringContaining(nologin) as string });
+    expect((await findAccount('root', [nologin])).uid).toBe(0);
   });
 
   it('tells a signal from a status that looks like one', async () => {
@@ -74,12 +96,12 @@ describe.skipIf(!root)('a login', () => {
     readReport(what.report!);
   });
 
-  it('stands in wtmp and utmp while it lasts, as last(1) and who(1) read them', () => {
-    const files = { utmp: join(folder, 'utmp'), wtmp: join(folder, 'wtmp') };
-    writeFileSync(files.utmp, '');
-    writeFileSync(files.wtmp, '');
+  it('stands in wtmp, utmp and lastlog, as last(1), who(1) and lastlog(8) read them', () => {
+    const files = { utmp: join(folder, 'utmp'), wtmp: join(folder, 'wtmp'), lastlog: join(folder, 'lastlog') };
+    for (const file of Object.values(files)) writeFileSync(file, '');
+    const uid = Number(execFileSync('id', ['-u', user], { encoding: 'utf8' }));
     let now = Date.now() - 180_000;
-    const logOut = recordLogin({ pid: process.pid, line: 'pts/77', user, host: '192.0.2.9' }, () => now, files);
+    const logOut = recordLogin({ pid: process.pid, line: 'pts/77', user, uid, host: '192.0.2.9' }, () => now, files);
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toMatch(new RegExp(`^${user}\\s+pts/77 .*\\(192\\.0\\.2\\.9\\)`));
     expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(new RegExp(`${user}\\s+pts/77\\s+192\\.0\\.2\\.9.*(still logged in|gone)`));
     now += 120_000;
@@ -87,5 +109,15 @@ describe.skipIf(!root)('a login', () => {
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toBe('');
     expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(/pts\/77.*\(00:02\)/);
     expect(readFileSync(files.utmp).length).toBe(readFileSync(files.wtmp).length / 2);
+    expect(readFileSync(files.lastlog).subarray(uid * (readFileSync(files.lastlog).length / (uid + 1)) + 4).toString('utf8')).toMatch(/^pts\/77\0+192\.0\.2\.9\0+$/);
+  });
+
+  it('is over in the books when the agent ends', () => {
+    const files = { utmp: join(folder, 'utmp-2'), wtmp: join(folder, 'wtmp-2'), lastlog: join(folder, 'absent') };
+    writeFileSync(files.utmp, '');
+    recordLogin({ pid: process.pid, line: 'pts/78', user, uid: 0, host: '192.0.2.9' }, Date.now, files);
+    expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toContain('pts/78');
+    closeBooks();
+    expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toBe('');
   });
 });

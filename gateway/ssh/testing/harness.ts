@@ -31,6 +31,7 @@ import { observeStream } from '../../streams/protocols.js';
 import type { Recorder } from '../../recorder/recorder.js';
 import { startGateway } from '../../gateway.js';
 import { LineRecorder } from './line-recorder.js';
+import { startTunnel } from './tunnelled.js';
 
 const seconds = (): number => Math.floor(Date.now() / 1000);
 
@@ -60,6 +61,12 @@ export interface RunOptions {
   readonly input?: string | Buffer;
   readonly env?: Readonly<Record<string, string>>;
   readonly cwd?: string;
+}
+
+let way: 'direct' | 'tunnel' = 'direct';
+/** How worlds that are opened from now on reach their node. */
+export function setWay(wanted: typeof way): void {
+  way = wanted;
 }
 
 /** The authority's contract on local CA keys. */
@@ -153,11 +160,13 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
   const authority = new TestAuthority();
   const recorder = new LineRecorder(recordings, options.keepBytes);
   const sshd = await startSshd(directory, authority, options.sshd ?? '');
-  authority.nodes = [sshd.node];
+  const tunnel = way === 'tunnel' ? await startTunnel(sshd.node) : undefined;
+  const node: NodeRecord = tunnel === undefined ? sshd.node : { ...sshd.node, kind: 'agent', tunnel_key: '0'.repeat(64) };
+  authority.nodes = [node];
   const hostKey = generateKey();
   const gateway = await startGateway({ name: 'gw', listen: '127.0.0.1:0' }, {
     authority, recorder: (await options.recorderIn?.(recordings)) ?? recorder, observe: observeStream, hostKey, hostCertificate: () => authority.issueHost(hostKey.publicBlob, ['gw', '127.0.0.1']), log: pino({ level: 'silent' }), now: Date.now,
-    ...(options.limits === undefined ? {} : { limits: options.limits }),
+    ...(options.limits === undefined ? {} : { limits: options.limits }), ...(tunnel === undefined ? {} : { openTunnel: tunnel.open }),
   });
   const port = Number(gateway.addresses['ssh']!.split(':').at(-1));
   const processes = new Set<ChildProcess>();
@@ -186,7 +195,7 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
     return child;
   };
   const world: World = {
-    directory, port, recorder, authority, gateway, node: sshd.node, sshConfig, userKey, start,
+    directory, port, recorder, authority, gateway, node, sshConfig, userKey, start,
     run: async (command, args, run = {}) => {
       const child = start(command, args, { input: '', ...run });
       const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
@@ -198,6 +207,7 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
     close: async () => {
       for (const child of processes) child.kill('SIGKILL');
       await gateway.close();
+      tunnel?.close();
       await sshd.stop();
       rmSync(directory, { recursive: true, force: true });
     },
