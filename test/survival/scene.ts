@@ -21,12 +21,12 @@ import type { Steno, Terminal } from '../end-to-end/machine.js';
 /** More than the lines that bring a checkpoint (256 KiB), random, so that compression does not save a full disk. */
 export const A_PART = 300_000;
 
-/** Prints `TAGn000001`, `TAGn000002`, … until a file is made; with bytes to print, these come after line 20. */
+/** Prints `TAGn000001`, `TAGn000002`, … until a file is made or nobody is there to read; with bytes to print, these come after line 20. */
 const program = `#!/bin/sh
 tag=$1 stop=$2 filler=$3
 i=1
 while [ ! -e "$stop" ]; do
-  printf '%sn%06d\\n' "$tag" "$i"
+  printf '%sn%06d\\n' "$tag" "$i" || exit 1
   [ "$i" != 20 ] || [ "$filler" = 0 ] || { head -c "$filler" /dev/urandom | base64 -w 100; }
   [ "$i" -lt 30 ] || sleep 0.02
   i=$((i + 1))
