@@ -40,7 +40,8 @@ export async function findAccount(login: string, nologin: readonly string[] = no
   }
   const [name, , uid, gid, , home, shell] = line.trim().split(':');
   const account = { name: name!, uid: Number(uid), gid: Number(gid), home: home || '/', shell: shell || '/bin/sh' };
-  if (account.name !== login || !Number.isInteger(account.uid) || !Number.isInteger(account.gid)) throw new StenoError('NODE_REFUSED', `the account ${login} cannot be read`);
+  if (account.name !== login || !Number.isInteger(account.uid) || !Number.isInteger(account.gid))
+    throw new StenoError('NODE_REFUSED', `the account ${login} cannot be read`);
   if (process.getuid!() !== 0 && process.getuid!() !== account.uid) {
     throw new StenoError('NODE_REFUSED', `this node runs as ${userInfo().username} and cannot become ${login}`);
   }
@@ -59,20 +60,33 @@ export interface Invocation {
 }
 
 /** A login shell (`command` null) or a command by the account's shell, as the account. `modes`: words for stty(1). */
-export function invocation(account: Account, command: string | null, more: Readonly<Record<string, string>>, modes: readonly (readonly string[])[] = []): Invocation {
+export function invocation(
+  account: Account,
+  command: string | null,
+  more: Readonly<Record<string, string>>,
+  modes: readonly (readonly string[])[] = [],
+): Invocation {
   return become(account, [account.shell, ...(command === null ? ['-l'] : ['-c', command])], more, modes);
 }
 
 export function become(
-  account: Account, program: readonly [string, ...string[]], more: Readonly<Record<string, string>>, modes: readonly (readonly string[])[] = [],
+  account: Account,
+  program: readonly [string, ...string[]],
+  more: Readonly<Record<string, string>>,
+  modes: readonly (readonly string[])[] = [],
 ): Invocation {
   const env = {
     PATH: account.uid === 0 ? systemPath : systemPath.replaceAll(/\/[a-z/]*sbin:/g, ''),
-    ...more, HOME: account.home, USER: account.name, LOGNAME: account.name, SHELL: account.shell,
+    ...more,
+    HOME: account.home,
+    USER: account.name,
+    LOGNAME: account.name,
+    SHELL: account.shell,
   };
   // Words of ours alone (modes.ts): letters, digits and dashes.
   const first = `${ordinary}${modes.map((words) => `stty ${words.join(' ')} 2>/dev/null; `).join('')}`;
-  if (process.getuid!() !== 0) return { file: 'sh', args: ['-c', `${first}exec "$@"`, 'sh', ...program], cwd: account.home, env, report: null };
+  if (process.getuid!() !== 0)
+    return { file: 'sh', args: ['-c', `${first}exec "$@"`, 'sh', ...program], cwd: account.home, env, report: null };
   // Whom the kernel's audit names for all that follows, as pam_loginuid(8) has it for sshd: Debian's su(1) does not.
   const attributed = `{ echo ${account.uid} >/proc/self/loginuid; } 2>/dev/null; `;
   if (!hasPamSu()) {
@@ -80,18 +94,33 @@ export function become(
       file: 'sh',
       // The folder is entered after the change of user: a home that root may enter and the account may not stays closed.
       args: [
-        '-c', `${attributed}exec "$@"`, 'sh', 'setpriv',
-        `--reuid=${account.uid}`, `--regid=${account.gid}`, '--init-groups', '--inh-caps=-all', '--',
-        'sh', '-c', `${first}cd -- "$HOME" 2>/dev/null || cd /; exec "$@"`, 'sh', ...program,
+        '-c',
+        `${attributed}exec "$@"`,
+        'sh',
+        'setpriv',
+        `--reuid=${account.uid}`,
+        `--regid=${account.gid}`,
+        '--init-groups',
+        '--inh-caps=-all',
+        '--',
+        'sh',
+        '-c',
+        `${first}cd -- "$HOME" 2>/dev/null || cd /; exec "$@"`,
+        'sh',
+        ...program,
       ],
-      cwd: '/', env, report: null,
+      cwd: '/',
+      env,
+      report: null,
     };
   }
   const report = newReport();
   return {
     file: 'sh',
     args: ['-c', `${attributed}${first}${outside}`, 'sh', report, account.name, account.shell, ...program],
-    cwd: '/', env, report,
+    cwd: '/',
+    env,
+    report,
   };
 }
 
@@ -99,7 +128,8 @@ export function become(
  * What is the agent's own and no user's: Node.js raises its limit of open files, which programs that use select(2) do not
  * survive, and a service may be kept from the OOM killer. PAM may set limits after this.
  */
-const ordinary = 'ulimit -Sn 1024 2>/dev/null; { read -r s </proc/self/oom_score_adj; [ "${s:-0}" -ge 0 ] || echo 0 >/proc/self/oom_score_adj; unset s; } 2>/dev/null; ';
+const ordinary =
+  'ulimit -Sn 1024 2>/dev/null; { read -r s </proc/self/oom_score_adj; [ "${s:-0}" -ge 0 ] || echo 0 >/proc/self/oom_score_adj; unset s; } 2>/dev/null; ';
 
 /**
  * The words of su(1) go to a file: they are no output of the session. Inside, the session gets its streams back, says
@@ -144,6 +174,14 @@ export function readReport(path: string): LoginReport {
     // Taken away with its folder: the agent ends.
   }
   const at = text.indexOf(`${started}\n`);
-  if (at < 0) return { kind: 'refused', said: text.replace(/[^ -~\n]/g, '?').trim().split('\n').join('; ') };
+  if (at < 0)
+    return {
+      kind: 'refused',
+      said: text
+        .replace(/[^ -~\n]/g, '?')
+        .trim()
+        .split('\n')
+        .join('; '),
+    };
   return { kind: 'ran', signalled: text.slice(at + started.length + 1).trim() !== '' };
 }

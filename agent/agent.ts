@@ -34,14 +34,24 @@ export async function startAgent(config: AgentConfig, { log, clock = Date.now }:
   );
   const authority = connectAuthority({ url: config.authority, identity }, { log });
   await authority.ready();
-  const kernel = config.ingest === undefined ? null : startKernelEvents(config.name, config.dataDir, { ingest: config.ingest }, identity, log);
+  const kernel =
+    config.ingest === undefined ? null : startKernelEvents(config.name, config.dataDir, { ingest: config.ingest }, identity, log);
   const colon = config.listen.lastIndexOf(':');
   const service = await startSshService(
     { host: config.listen.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(config.listen.slice(colon + 1)) },
-    { hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), userCas: () => authority.current().ssh_user_ca, log, clock, kernel: kernel?.recorder ?? null },
+    {
+      hostKey: identity.hostKey!,
+      hostCertificate: () => identity.hostCertificate(),
+      userCas: () => authority.current().ssh_user_ca,
+      log,
+      clock,
+      kernel: kernel?.recorder ?? null,
+    },
   );
   await authority.registerNode({
-    address: service.address, labels: { ...config.labels }, host_keys: [formatPublicLine(identity.hostKey!.publicBlob)],
+    address: service.address,
+    labels: { ...config.labels },
+    host_keys: [formatPublicLine(identity.hostKey!.publicBlob)],
   });
   return {
     addresses: { ssh: service.address },

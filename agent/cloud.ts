@@ -42,11 +42,15 @@ const askers: Readonly<Record<Cloud, (endpoint: string) => Promise<Tags | null>>
 async function aws(endpoint: string): Promise<Tags | null> {
   const token = await ask(endpoint, 'PUT', '/latest/api/token', { 'x-aws-ec2-metadata-token-ttl-seconds': '60' });
   if (token === null || !/^[\x21-\x7e]{1,512}$/.test(token.body)) return null;
-  const get = async (path: string): Promise<string | null> => (await ask(endpoint, 'GET', path, { 'x-aws-ec2-metadata-token': token.body }))?.body ?? null;
+  const get = async (path: string): Promise<string | null> =>
+    (await ask(endpoint, 'GET', path, { 'x-aws-ec2-metadata-token': token.body }))?.body ?? null;
   const keys = await get('/latest/meta-data/tags/instance/');
   if (keys === null) return [];
   const tags: [string, string][] = [];
-  for (const key of keys.split('\n').filter((line) => line !== '').slice(0, MAX_TAGS)) {
+  for (const key of keys
+    .split('\n')
+    .filter((line) => line !== '')
+    .slice(0, MAX_TAGS)) {
     const value = await get(`/latest/meta-data/tags/instance/${encodeURIComponent(key)}`);
     if (value !== null) tags.push([key, value]);
   }
@@ -58,14 +62,18 @@ async function gcp(endpoint: string): Promise<Tags | null> {
   // Whoever answers without this header is something else, such as a captive portal.
   if (answer === null || answer.flavor !== 'Google') return null;
   const value: unknown = JSON.parse(answer.body);
-  return isRecord(value) ? Object.entries(value).flatMap(([key, one]) => (typeof one === 'string' && one.length <= 255 ? [[key, one] as const] : [])) : null;
+  return isRecord(value)
+    ? Object.entries(value).flatMap(([key, one]) => (typeof one === 'string' && one.length <= 255 ? [[key, one] as const] : []))
+    : null;
 }
 
 async function azure(endpoint: string): Promise<Tags | null> {
   const answer = await ask(endpoint, 'GET', '/metadata/instance/compute/tagsList?api-version=2021-02-01', { metadata: 'true' });
   const value: unknown = answer === null ? null : JSON.parse(answer.body);
   if (!Array.isArray(value)) return null;
-  return value.flatMap((tag: unknown) => (isRecord(tag) && typeof tag['name'] === 'string' && typeof tag['value'] === 'string' ? [[tag['name'], tag['value']] as const] : []));
+  return value.flatMap((tag: unknown) =>
+    isRecord(tag) && typeof tag['name'] === 'string' && typeof tag['value'] === 'string' ? [[tag['name'], tag['value']] as const] : [],
+  );
 }
 
 function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
@@ -73,19 +81,32 @@ function isRecord(value: unknown): value is Readonly<Record<string, unknown>> {
 }
 
 /** Null for anything but 200. */
-function ask(endpoint: string, method: 'GET' | 'PUT', path: string, headers: Readonly<Record<string, string>>): Promise<{ readonly body: string; readonly flavor: unknown } | null> {
+function ask(
+  endpoint: string,
+  method: 'GET' | 'PUT',
+  path: string,
+  headers: Readonly<Record<string, string>>,
+): Promise<{ readonly body: string; readonly flavor: unknown } | null> {
   return new Promise((resolve, reject) => {
-    const call = request(endpoint, { method, path, headers: { ...headers, ...(method === 'PUT' ? { 'content-length': '0' } : {}) }, agent: false }, (answer) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      answer.on('data', (chunk: Buffer) => {
-        length += chunk.length;
-        if (length > MAX_ANSWER) call.destroy(new Error('too long an answer'));
-        else chunks.push(chunk);
-      });
-      answer.on('error', reject);
-      answer.on('end', () => resolve(answer.statusCode === 200 ? { body: Buffer.concat(chunks).toString('utf8'), flavor: answer.headers['metadata-flavor'] } : null));
-    });
+    const call = request(
+      endpoint,
+      { method, path, headers: { ...headers, ...(method === 'PUT' ? { 'content-length': '0' } : {}) }, agent: false },
+      (answer) => {
+        const chunks: Buffer[] = [];
+        let length = 0;
+        answer.on('data', (chunk: Buffer) => {
+          length += chunk.length;
+          if (length > MAX_ANSWER) call.destroy(new Error('too long an answer'));
+          else chunks.push(chunk);
+        });
+        answer.on('error', reject);
+        answer.on('end', () =>
+          resolve(
+            answer.statusCode === 200 ? { body: Buffer.concat(chunks).toString('utf8'), flavor: answer.headers['metadata-flavor'] } : null,
+          ),
+        );
+      },
+    );
     const timer = setTimeout(() => call.destroy(new Error('no answer in time')), LIMIT_MS);
     call.on('close', () => clearTimeout(timer));
     call.on('error', reject);

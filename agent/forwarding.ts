@@ -41,11 +41,13 @@ export class Forwarding {
       });
     });
     client.on('openssh.streamlocal', (accept, reject, { socketPath }) => {
-      void this.#unixSockets().connect(socketPath).then((socket) => {
-        if (socket === null) return reject();
-        this.#keep(socket);
-        couple(socket, accept());
-      });
+      void this.#unixSockets()
+        .connect(socketPath)
+        .then((socket) => {
+          if (socket === null) return reject();
+          this.#keep(socket);
+          couple(socket, accept());
+        });
     });
     client.on('request', (accept, reject, name, info) => {
       // The typings know TCP alone.
@@ -59,7 +61,8 @@ export class Forwarding {
         server.close();
         return accept?.();
       }
-      if (name === 'streamlocal-forward@openssh.com' && typeof socketPath === 'string') return void this.#listenUnix(socketPath, accept as (() => void) | undefined, reject);
+      if (name === 'streamlocal-forward@openssh.com' && typeof socketPath === 'string')
+        return void this.#listenUnix(socketPath, accept as (() => void) | undefined, reject);
       if (name === 'cancel-streamlocal-forward@openssh.com' && typeof socketPath === 'string') {
         const stop = this.#unixListeners.get(socketPath);
         if (stop === undefined) return reject?.();

@@ -57,9 +57,12 @@ describe('the gateways of a node', () => {
     expect(second.addresses).toEqual(['a:1', 'c:3']);
   });
 
-  it.each(['', '{', '{"version":2,"learned":[]}', '{"version":1,"learned":[{"address":"no address","unnamed_since":null}]}'])('are learned anew where what was kept is %j', (text) => {
-    const data = mkdtempSync(join(folder, 'broken-'));
-    writeFileSync(join(data, 'gateways.json'), text);
-    expect(new Gateways(data, ['a:1'], () => now).addresses).toEqual(['a:1']);
-  });
+  it.each(['', '{', '{"version":2,"learned":[]}', '{"version":1,"learned":[{"address":"no address","unnamed_since":null}]}'])(
+    'are learned anew where what was kept is %j',
+    (text) => {
+      const data = mkdtempSync(join(folder, 'broken-'));
+      writeFileSync(join(data, 'gateways.json'), text);
+      expect(new Gateways(data, ['a:1'], () => now).addresses).toEqual(['a:1']);
+    },
+  );
 });

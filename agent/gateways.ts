@@ -71,7 +71,10 @@ export class Gateways {
   }
 
   #keep(): void {
-    const text = JSON.stringify({ version: 1, learned: [...this.#learned].map(([address, unnamed_since]) => ({ address, unnamed_since })) });
+    const text = JSON.stringify({
+      version: 1,
+      learned: [...this.#learned].map(([address, unnamed_since]) => ({ address, unnamed_since })),
+    });
     writeFileSync(`${this.#path}.new`, text, { mode: 0o600, flush: true });
     renameSync(`${this.#path}.new`, this.#path);
   }

@@ -38,14 +38,23 @@ export interface JoinPlan {
 export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<JoinResult, { kind: 'joined' }>> {
   return firstOf(plan.gateways, async (gateway) => {
     const ca = await findCa(gateway, plan.pins);
-    const link = new PinnedAgent({ ca, checkServerIdentity: isGateway, minVersion: 'TLSv1.3', keepAlive: true, maxSockets: 1, maxCachedSessions: 0 });
+    const link = new PinnedAgent({
+      ca,
+      checkServerIdentity: isGateway,
+      minVersion: 'TLSv1.3',
+      keepAlive: true,
+      maxSockets: 1,
+      maxCachedSessions: 0,
+    });
     try {
       const place = { kind: 'tls', url: `https://${gateway}`, agent: link } as const;
       const { nonce } = (await callAuthority(place, { method: 'POST', target: '/v1/join/challenge', body: {} })) as { nonce: string };
       const body = signJoin(plan.token, keys, { nonce, channel: link.channel(), name: plan.name, labels: plan.labels, ssh: plan.ssh });
       const result = (await callAuthority(place, { method: 'POST', target: '/v1/join', body })) as Extract<JoinResult, { kind: 'joined' }>;
       // The gateway carries the answer: of the CAs in it those count that the pins name.
-      const pinned = certificatesIn(result.enrolment.service_ca).filter((pem) => plan.pins.includes(pinOf(new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }))));
+      const pinned = certificatesIn(result.enrolment.service_ca).filter((pem) =>
+        plan.pins.includes(pinOf(new X509Certificate(pem).publicKey.export({ type: 'spki', format: 'der' }))),
+      );
       return { ...result, enrolment: { ...result.enrolment, service_ca: pinned.map((pem) => `${pem}\n`).join('') } };
     } catch (error) {
       throw untrusted(error, gateway) ?? error;
@@ -56,13 +65,22 @@ export async function join(plan: JoinPlan, keys: NodeKeys): Promise<Extract<Join
 }
 
 /** New certificates for a node whose old ones have expired while it was off: its key is what counts. */
-export async function rejoin(gateways: readonly string[], serviceCa: string, name: string, keys: NodeKeys, now: number): Promise<Enrolment> {
+export async function rejoin(
+  gateways: readonly string[],
+  serviceCa: string,
+  name: string,
+  keys: NodeKeys,
+  now: number,
+): Promise<Enrolment> {
   let tried = 0;
   return firstOf(gateways, async (gateway) => {
     // A renewal counts once, also one whose answer was lost: each gateway is asked with another.
     const agent = new Agent({ ca: serviceCa, checkServerIdentity: isGateway, minVersion: 'TLSv1.3', maxCachedSessions: 0 });
     try {
-      return (await callAuthority({ kind: 'tls', url: `https://${gateway}`, agent }, { method: 'POST', target: '/v1/join/renew', body: signRenewal(keys, name, now + tried++) })) as Enrolment;
+      return (await callAuthority(
+        { kind: 'tls', url: `https://${gateway}`, agent },
+        { method: 'POST', target: '/v1/join/renew', body: signRenewal(keys, name, now + tried++) },
+      )) as Enrolment;
     } catch (error) {
       throw untrusted(error, gateway) ?? error;
     } finally {
@@ -75,7 +93,12 @@ export async function rejoin(gateways: readonly string[], serviceCa: string, nam
 async function findCa(gateway: string, pins: readonly string[]): Promise<string> {
   const { hostname, port } = new URL(`https://${gateway}`);
   const chain = await new Promise<readonly Buffer[]>((resolve, reject) => {
-    const socket = connect({ host: hostname.replace(/^\[|\]$/g, ''), port: Number(port || 443), rejectUnauthorized: false, minVersion: 'TLSv1.3' });
+    const socket = connect({
+      host: hostname.replace(/^\[|\]$/g, ''),
+      port: Number(port || 443),
+      rejectUnauthorized: false,
+      minVersion: 'TLSv1.3',
+    });
     const timer = setTimeout(() => socket.destroy(new Error('no answer in time')), LOOK_LIMIT_MS);
     socket.on('error', (cause) => reject(new StenoError('NOT_RUNNING', `the gateway ${gateway} does not answer`, { cause })));
     socket.on('close', () => clearTimeout(timer));
@@ -86,14 +109,20 @@ async function findCa(gateway: string, pins: readonly string[]): Promise<string>
   });
   for (const raw of chain) {
     const certificate = new X509Certificate(raw);
-    if (certificate.ca && pins.includes(pinOf(certificate.publicKey.export({ type: 'spki', format: 'der' })))) return certificate.toString();
+    if (certificate.ca && pins.includes(pinOf(certificate.publicKey.export({ type: 'spki', format: 'der' }))))
+      return certificate.toString();
   }
   throw new StenoError('GATEWAY_UNTRUSTED', `no CA of ${gateway} has the pin`);
 }
 
 function chainOf(leaf: DetailedPeerCertificate): readonly Buffer[] {
   const chain: Buffer[] = [];
-  for (let at: DetailedPeerCertificate | undefined = leaf; at?.raw !== undefined && chain.length < MAX_CHAIN; at = at.issuerCertificate === at ? undefined : at.issuerCertificate) chain.push(at.raw);
+  for (
+    let at: DetailedPeerCertificate | undefined = leaf;
+    at?.raw !== undefined && chain.length < MAX_CHAIN;
+    at = at.issuerCertificate === at ? undefined : at.issuerCertificate
+  )
+    chain.push(at.raw);
   return chain;
 }
 
@@ -130,7 +159,10 @@ async function firstOf<T>(gateways: readonly string[], ask: (gateway: string) =>
 class PinnedAgent extends Agent {
   #socket: TLSSocket | undefined;
 
-  override createConnection(options: ConnectionOptions, callback?: (error: Error | null, stream: Duplex) => void): Duplex | null | undefined {
+  override createConnection(
+    options: ConnectionOptions,
+    callback?: (error: Error | null, stream: Duplex) => void,
+  ): Duplex | null | undefined {
     const socket = super.createConnection(options, callback);
     this.#socket = socket as TLSSocket;
     return socket;

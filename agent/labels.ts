@@ -28,7 +28,8 @@ export function parseLabelCommand(text: string): LabelCommand {
   const match = /^([^=]+)=(?:(\d{1,6})([smh]):)?(.+)$/s.exec(text);
   const words = match?.[4]?.trim().split(/\s+/) ?? [];
   const key = labelKey.safeParse(match?.[1]);
-  if (match === null || !key.success || words.length === 0 || words[0] === '') throw new StenoError('USAGE', `"${text}" is not KEY=[PERIOD:]COMMAND`);
+  if (match === null || !key.success || words.length === 0 || words[0] === '')
+    throw new StenoError('USAGE', `"${text}" is not KEY=[PERIOD:]COMMAND`);
   const unit = { s: 1_000, m: 60_000, h: 3_600_000 }[match[3] ?? ''];
   const periodMs = unit === undefined ? DEFAULT_PERIOD_MS : Number(match[2]) * unit;
   if (periodMs < SHORTEST_PERIOD_MS) throw new StenoError('USAGE', `"${text}": the period is at least ${SHORTEST_PERIOD_MS / 1000}s`);
@@ -84,12 +85,14 @@ export class Labels {
 
   #every(periodMs: number, act: () => Promise<void>): void {
     const run = (): void => {
-      this.#running = this.#running.then(async () => {
-        if (this.#closed) return;
-        const before = JSON.stringify(this.current());
-        await act();
-        if (!this.#closed && JSON.stringify(this.current()) !== before) this.#onChange();
-      }).catch((error: unknown) => this.#log.warn({ err: error }, 'labels could not be asked'));
+      this.#running = this.#running
+        .then(async () => {
+          if (this.#closed) return;
+          const before = JSON.stringify(this.current());
+          await act();
+          if (!this.#closed && JSON.stringify(this.current()) !== before) this.#onChange();
+        })
+        .catch((error: unknown) => this.#log.warn({ err: error }, 'labels could not be asked'));
     };
     run();
     const timer = setInterval(run, periodMs);
@@ -99,7 +102,9 @@ export class Labels {
 
   async #ask({ key, words: [file, ...args] }: LabelCommand): Promise<void> {
     const line = await new Promise<string | null>((resolve) => {
-      execFile(file, args, { timeout: COMMAND_LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 64 << 10, encoding: 'utf8' }, (error, stdout) => resolve(error === null ? stdout : null));
+      execFile(file, args, { timeout: COMMAND_LIMIT_MS, killSignal: 'SIGKILL', maxBuffer: 64 << 10, encoding: 'utf8' }, (error, stdout) =>
+        resolve(error === null ? stdout : null),
+      );
     });
     const value = line === null ? null : printableLine(line);
     if (value === null) {

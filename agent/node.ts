@@ -78,7 +78,10 @@ export function readSettings(dataDir: string): NodeSettings | null {
   return parsed.data;
 }
 
-export async function startNode(config: NodeConfig, { log, clock = Date.now }: { readonly log: Log; readonly clock?: () => number }): Promise<RunningNode> {
+export async function startNode(
+  config: NodeConfig,
+  { log, clock = Date.now }: { readonly log: Log; readonly clock?: () => number },
+): Promise<RunningNode> {
   const { settings, dataDir } = config;
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
   const hostKey = settings.ssh === 'openssh' ? readHostKey(settings.sshd_host_key) : undefined;
@@ -90,16 +93,25 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
 
   const keptTrust = readMaybe(join(dataDir, 'trust.json'));
   let trust: NodeTrust | undefined = keptTrust === undefined ? undefined : nodeTrust.parse(JSON.parse(keptTrust));
-  const kernel = settings.ssh === 'service' ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log) : null;
-  const service = settings.ssh === 'service' ? createSshService({
-    hostKey: identity.hostKey!, hostCertificate: () => identity.hostCertificate(), log, clock, kernel: kernel?.recorder ?? null,
-    userCas: () => {
-      if (trust === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
-      return trust.ssh_user_ca;
-    },
-  }) : null;
+  const kernel =
+    settings.ssh === 'service' ? startKernelEvents(settings.name, dataDir, { gateways: gateways.addresses }, identity, log) : null;
+  const service =
+    settings.ssh === 'service'
+      ? createSshService({
+          hostKey: identity.hostKey!,
+          hostCertificate: () => identity.hostCertificate(),
+          log,
+          clock,
+          kernel: kernel?.recorder ?? null,
+          userCas: () => {
+            if (trust === undefined) throw new StenoError('NOT_RUNNING', 'nothing was heard of the authority yet');
+            return trust.ssh_user_ca;
+          },
+        })
+      : null;
   const refresh = (): void => {
-    if (service === null && trust !== undefined) refreshSshd(dataDir, { userCas: trust.ssh_user_ca, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
+    if (service === null && trust !== undefined)
+      refreshSshd(dataDir, { userCas: trust.ssh_user_ca, hostCertificate: formatPublicLine(identity.hostCertificate()) }, log);
   };
   // Certificates may have been renewed while the agent was off.
   refresh();
@@ -131,18 +143,30 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
     throw last;
   };
   identity.renewWith(async () => {
-    const renewed = (await ask(() => signRenewal({ service: identity.signer, host: identity.hostKey! }, settings.name, clock()))) as Enrolment;
+    const renewed = (await ask(() =>
+      signRenewal({ service: identity.signer, host: identity.hostKey! }, settings.name, clock()),
+    )) as Enrolment;
     // CAs are believed only where an authority has signed them (`onTrust`).
     return { ...renewed, service_ca: serviceCas() };
   });
   const stopRenewed = identity.onRenewed(refresh);
 
-  const reporter = new Reporter(async (labels, time) => {
-    const { refused_labels: refused } = (await ask(() => signNodeRequest(identity.signer, { kind: 'report', node: settings.name, time, labels: { ...labels }, ssh: settings.ssh }))) as { refused_labels: readonly string[] };
-    if (refused.length > 0) log.warn({ labels: refused }, 'the token of this node does not allow these labels');
-  }, clock, log);
+  const reporter = new Reporter(
+    async (labels, time) => {
+      const { refused_labels: refused } = (await ask(() =>
+        signNodeRequest(identity.signer, { kind: 'report', node: settings.name, time, labels: { ...labels }, ssh: settings.ssh }),
+      )) as { refused_labels: readonly string[] };
+      if (refused.length > 0) log.warn({ labels: refused }, 'the token of this node does not allow these labels');
+    },
+    clock,
+    log,
+  );
   const labels = new Labels(
-    { fixed: config.labels, commands: config.labelCommands, cloud: config.cloud === null ? null : () => cloudLabels(config.cloud!.kind, config.cloud!.endpoint) },
+    {
+      fixed: config.labels,
+      commands: config.labelCommands,
+      cloud: config.cloud === null ? null : () => cloudLabels(config.cloud!.kind, config.cloud!.endpoint),
+    },
     { log, onChange: () => sayLabels() },
   );
   // When the first tunnel is up, they are said anyway.
@@ -150,7 +174,9 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
     if ([...tunnels.values()].some(({ up: there }) => there)) reporter.say(labels.current());
   };
   let announce: (gateway: string) => void = () => undefined;
-  const up = new Promise<string>((resolve) => { announce = resolve; });
+  const up = new Promise<string>((resolve) => {
+    announce = resolve;
+  });
   let forgetting: NodeJS.Timeout | undefined;
   let closed = false;
   /** A tunnel to each that is known, and to no other. */
@@ -171,15 +197,20 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
     }
     for (const gateway of gateways.addresses) {
       if (tunnels.has(gateway)) continue;
-      tunnels.set(gateway, new AgentTunnel(gateway, {
-        identity, log, onTrust,
-        onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
-        onUp: (from) => {
-          announce(from);
-          identity.retry();
-          sayLabels();
-        },
-      }));
+      tunnels.set(
+        gateway,
+        new AgentTunnel(gateway, {
+          identity,
+          log,
+          onTrust,
+          onStream: (stream, source) => (service === null ? toSshd(stream, settings.sshd, log) : service.take(stream, source)),
+          onUp: (from) => {
+            announce(from);
+            identity.retry();
+            sayLabels();
+          },
+        }),
+      );
     }
     if (next === Infinity) return;
     forgetting = setTimeout(dialAll, next);
@@ -204,25 +235,42 @@ export async function startNode(config: NodeConfig, { log, clock = Date.now }: {
   };
 }
 
-function openIdentity({ dataDir, settings, token, labels }: NodeConfig, gateways: readonly string[], hostKey: SshPrivateKey | undefined, log: Log, clock: () => number): Promise<ServiceIdentity> {
-  return openServiceIdentity({
-    kind: 'agent', name: settings.name, socket: '', dir: dataDir, hostNames: [], ...(hostKey === undefined ? {} : { hostKey }),
-    enrol: async (keys, expired) => {
-      if (expired !== undefined) {
-        try {
-          return { ...(await rejoin(gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
-        } catch (error) {
-          // Removed meanwhile. Otherwise the token of the first start, which a unit or a container gives at each, is used up.
-          if (token === undefined || !(error instanceof StenoError && error.code === 'NODE_UNKNOWN')) throw error;
+function openIdentity(
+  { dataDir, settings, token, labels }: NodeConfig,
+  gateways: readonly string[],
+  hostKey: SshPrivateKey | undefined,
+  log: Log,
+  clock: () => number,
+): Promise<ServiceIdentity> {
+  return openServiceIdentity(
+    {
+      kind: 'agent',
+      name: settings.name,
+      socket: '',
+      dir: dataDir,
+      hostNames: [],
+      ...(hostKey === undefined ? {} : { hostKey }),
+      enrol: async (keys, expired) => {
+        if (expired !== undefined) {
+          try {
+            return { ...(await rejoin(gateways, expired.service_ca, settings.name, keys, clock())), service_ca: expired.service_ca };
+          } catch (error) {
+            // Removed meanwhile. Otherwise the token of the first start, which a unit or a container gives at each, is used up.
+            if (token === undefined || !(error instanceof StenoError && error.code === 'NODE_UNKNOWN')) throw error;
+          }
         }
-      }
-      if (token === undefined) throw new StenoError('AGENT_NOT_JOINED');
-      if (settings.ca_pins.length === 0) throw new StenoError('USAGE', 'joining needs --ca-pin');
-      const { enrolment } = await joinThrough({ gateways: settings.gateways, pins: settings.ca_pins, token, name: settings.name, labels, ssh: settings.ssh }, keys);
-      log.info({ name: settings.name }, 'this machine has joined');
-      return enrolment;
+        if (token === undefined) throw new StenoError('AGENT_NOT_JOINED');
+        if (settings.ca_pins.length === 0) throw new StenoError('USAGE', 'joining needs --ca-pin');
+        const { enrolment } = await joinThrough(
+          { gateways: settings.gateways, pins: settings.ca_pins, token, name: settings.name, labels, ssh: settings.ssh },
+          keys,
+        );
+        log.info({ name: settings.name }, 'this machine has joined');
+        return enrolment;
+      },
     },
-  }, { log, clock });
+    { log, clock },
+  );
 }
 
 /** Says labels when they have changed since they were last taken; again after a while where that failed. */
@@ -278,7 +326,12 @@ class Reporter {
 /** On to the OpenSSH of this machine, each direction ending by itself. */
 function toSshd(stream: Duplex, address: string, log: Log): void {
   const colon = address.lastIndexOf(':');
-  const socket = connect({ host: address.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(address.slice(colon + 1)), noDelay: true, allowHalfOpen: true });
+  const socket = connect({
+    host: address.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(address.slice(colon + 1)),
+    noDelay: true,
+    allowHalfOpen: true,
+  });
   const end = (): void => {
     socket.destroy();
     stream.destroy();

@@ -27,7 +27,12 @@ import type { KernelRecorder } from './kernel/kernel-recorder.js';
 const acceptedVariables = /^(LANG|LC_[A-Z]+|COLORTERM|NO_COLOR|TZ|GIT_PROTOCOL)$/;
 const MAX_VARIABLES = 64;
 const MAX_COMMAND = 128 << 10;
-const sftpServers = ['/usr/lib/openssh/sftp-server', '/usr/libexec/openssh/sftp-server', '/usr/libexec/sftp-server', '/usr/lib/ssh/sftp-server'];
+const sftpServers = [
+  '/usr/lib/openssh/sftp-server',
+  '/usr/libexec/openssh/sftp-server',
+  '/usr/libexec/sftp-server',
+  '/usr/lib/ssh/sftp-server',
+];
 
 export interface ChannelContext {
   readonly account: Account;
@@ -66,7 +71,11 @@ export function serveSession(session: Session, context: ChannelContext): void {
     accept?.();
   });
   session.on('pty', (accept, _reject, info: PseudoTtyInfo & { term?: string }) => {
-    terminal = { type: terminalType(info.term), ...sizeOf(info.cols, info.rows), modes: sttyWords(info.modes as unknown as Readonly<Record<string, number>> ?? {}) };
+    terminal = {
+      type: terminalType(info.term),
+      ...sizeOf(info.cols, info.rows),
+      modes: sttyWords((info.modes as unknown as Readonly<Record<string, number>>) ?? {}),
+    };
     accept?.();
   });
   session.on('window-change', (accept, _reject, info) => {
@@ -79,7 +88,11 @@ export function serveSession(session: Session, context: ChannelContext): void {
     running?.signal(name);
     accept?.();
   });
-  const start = (accept: () => ServerChannel, reject: () => void, make: (environment: Readonly<Record<string, string>>) => Invocation): void => {
+  const start = (
+    accept: () => ServerChannel,
+    reject: () => void,
+    make: (environment: Readonly<Record<string, string>>) => Invocation,
+  ): void => {
     if (running !== undefined) return reject();
     const channel = accept();
     const agent = context.agentSocket();
@@ -105,7 +118,9 @@ export function serveSession(session: Session, context: ChannelContext): void {
     channel.on('error', hangUp);
     channel.on('close', () => watch.end());
   };
-  session.on('shell', (accept, reject) => start(accept, reject, (environment) => invocation(context.account, null, environment, terminal?.modes)));
+  session.on('shell', (accept, reject) =>
+    start(accept, reject, (environment) => invocation(context.account, null, environment, terminal?.modes)),
+  );
   session.on('exec', (accept, reject, { command }) => {
     if (command.length > MAX_COMMAND || command.includes('\0')) return reject();
     start(accept, reject, (environment) => invocation(context.account, command, environment, terminal?.modes));
@@ -114,20 +129,44 @@ export function serveSession(session: Session, context: ChannelContext): void {
     if (name !== 'sftp') return reject();
     start(accept, reject, (environment) => {
       const server = sftpServers.find((path) => existsSync(path));
-      if (server === undefined) throw new StenoError('NODE_REFUSED', 'this node has no sftp-server; install OpenSSH\'s');
+      if (server === undefined) throw new StenoError('NODE_REFUSED', "this node has no sftp-server; install OpenSSH's");
       return become(context.account, [server], environment, terminal?.modes);
     });
   });
 }
 
-function runTerminal(channel: ServerChannel, what: Invocation, terminal: Terminal, watch: ChannelWatch, { account, connection }: ChannelContext): Running {
-  const child = watch.spawn(channel, () => pty.spawn(what.file, [...what.args], {
-    name: terminal.type, cols: terminal.cols, rows: terminal.rows, cwd: what.cwd, env: { ...what.env }, encoding: null,
-  }));
+function runTerminal(
+  channel: ServerChannel,
+  what: Invocation,
+  terminal: Terminal,
+  watch: ChannelWatch,
+  { account, connection }: ChannelContext,
+): Running {
+  const child = watch.spawn(channel, () =>
+    pty.spawn(what.file, [...what.args], {
+      name: terminal.type,
+      cols: terminal.cols,
+      rows: terminal.rows,
+      cwd: what.cwd,
+      env: { ...what.env },
+      encoding: null,
+    }),
+  );
   const { _pty: device } = child as unknown as { readonly _pty?: string };
   if (device !== undefined) giveTerminal(device, account);
-  const logOut = process.getuid!() !== 0 || device === undefined ? () => undefined
-    : recordLogin({ pid: child.pid, line: device.replace(/^\/dev\//, ''), user: account.name, uid: account.uid, host: connection.split(' ')[0] ?? '' }, Date.now);
+  const logOut =
+    process.getuid!() !== 0 || device === undefined
+      ? () => undefined
+      : recordLogin(
+          {
+            pid: child.pid,
+            line: device.replace(/^\/dev\//, ''),
+            user: account.name,
+            uid: account.uid,
+            host: connection.split(' ')[0] ?? '',
+          },
+          Date.now,
+        );
   let exit: { readonly exitCode: number; readonly signal?: number } | undefined;
   let drained = false;
   // The process may be reaped before the last of its output is read, and the other way round.
@@ -185,7 +224,10 @@ function giveTerminal(device: string, { uid }: Account): void {
 
 interface PtyParts {
   readonly fd: number;
-  readonly _socket: NodeJS.EventEmitter & { destroy: (error?: Error) => unknown; readonly _handle: { readStart(): void; readStop(): void } | null };
+  readonly _socket: NodeJS.EventEmitter & {
+    destroy: (error?: Error) => unknown;
+    readonly _handle: { readStart(): void; readStop(): void } | null;
+  };
 }
 const QUIET_MS = 100;
 
@@ -231,9 +273,14 @@ function keepReading(
 }
 
 function runPlain(channel: ServerChannel, what: Invocation, watch: ChannelWatch): Running {
-  const child: ChildProcessWithoutNullStreams = watch.spawn(channel, () => spawn(what.file, [...what.args], { cwd: what.cwd, env: { ...what.env }, detached: true }));
+  const child: ChildProcessWithoutNullStreams = watch.spawn(channel, () =>
+    spawn(what.file, [...what.args], { cwd: what.cwd, env: { ...what.env }, detached: true }),
+  );
   let ended = false;
-  const pump = (from: NodeJS.ReadableStream, to: { write(data: Buffer): boolean; once(event: 'drain', listener: () => void): unknown }): void => {
+  const pump = (
+    from: NodeJS.ReadableStream,
+    to: { write(data: Buffer): boolean; once(event: 'drain', listener: () => void): unknown },
+  ): void => {
     from.on('data', (data: Buffer) => {
       if (to.write(data)) return;
       from.pause();
@@ -275,7 +322,8 @@ function endLogin(channel: ServerChannel, { report }: Invocation, code: number, 
   if (report === null) return endChannel(channel, code, signal);
   const told = readReport(report);
   if (told.kind === 'refused') {
-    if (!channel.destroyed) channel.stderr.write(`steno: the node refuses this login${told.said === '' ? '' : `: ${told.said}`} [NODE_REFUSED]\r\n`);
+    if (!channel.destroyed)
+      channel.stderr.write(`steno: the node refuses this login${told.said === '' ? '' : `: ${told.said}`} [NODE_REFUSED]\r\n`);
     return endChannel(channel, 255, undefined);
   }
   endChannel(channel, code, told.signalled && code > 128 ? code - 128 : signal);
@@ -294,7 +342,11 @@ function signalSession(pid: number, { report }: Invocation, signal: NodeJS.Signa
 
 function childrenOf(pid: number): readonly number[] {
   try {
-    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ').map(Number).filter((child) => child > 1);
+    return readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .map(Number)
+      .filter((child) => child > 1);
   } catch {
     return [];
   }

@@ -65,7 +65,13 @@ export function createSshService(parts: SshServiceParts): SshService {
   const connections = new Set<Duplex>();
   let unadmitted = 0;
   const ssh: SshServer = new ssh2.Server(
-    { hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate), algorithms: transportAlgorithms(), ident: 'Steno', keepaliveInterval: 30_000, keepaliveCountMax: 4 },
+    {
+      hostKeys: certifiedHostKeys(parts.hostKey, parts.hostCertificate),
+      algorithms: transportAlgorithms(),
+      ident: 'Steno',
+      keepaliveInterval: 30_000,
+      keepaliveCountMax: 4,
+    },
     (client) => {
       const guest = guests.get((client as unknown as { _sock: object })._sock);
       if (guest !== undefined) serveConnection(client, guest, parts);
@@ -98,7 +104,10 @@ export function createSshService(parts: SshServiceParts): SshService {
   };
 }
 
-export async function startSshService(listen: { readonly host: string; readonly port: number }, parts: SshServiceParts): Promise<ListeningSshService> {
+export async function startSshService(
+  listen: { readonly host: string; readonly port: number },
+  parts: SshServiceParts,
+): Promise<ListeningSshService> {
   const service = createSshService(parts);
   const server = createServer({ noDelay: true }, (socket) => service.take(socket, socket.remoteAddress ?? ''));
   await new Promise<void>((resolve, reject) => {
@@ -153,14 +162,21 @@ function serveConnection(client: Connection, { address, admitted }: Guest, parts
         else no?.();
       });
       serveSession(session, {
-        account: account!, log, kernel: parts.kernel, agentSocket: () => forwarding.agentSocket(), connection: `${address} 0 127.0.0.1 0`,
+        account: account!,
+        log,
+        kernel: parts.kernel,
+        agentSocket: () => forwarding.agentSocket(),
+        connection: `${address} 0 127.0.0.1 0`,
       });
     });
   });
 }
 
 /** Why not, or whether the key's possession is proven already. */
-function judge(context: Extract<AuthContext, { method: 'publickey' }>, { userCas, clock }: SshServiceParts): string | { readonly proven: boolean } {
+function judge(
+  context: Extract<AuthContext, { method: 'publickey' }>,
+  { userCas, clock }: SshServiceParts,
+): string | { readonly proven: boolean } {
   let certificate: SshCertificate;
   try {
     certificate = parseCertificate(context.key.data);
@@ -177,7 +193,7 @@ function judge(context: Extract<AuthContext, { method: 'publickey' }>, { userCas
   if (!admission.ok) return `${admission.code}: ${admission.detail}`;
   if (!certificate.extensions.has(EXTENSION_VIA)) return 'a certificate that no gateway asked for';
   if (!isPermittedKey(context.key.algo)) return 'a key of a kind that FIPS mode does not take';
-  if (!isAlgorithmOf(certificate, context.key.algo)) return 'another algorithm than the certificate\'s';
+  if (!isAlgorithmOf(certificate, context.key.algo)) return "another algorithm than the certificate's";
   if (context.signature === undefined) return { proven: false };
   return provesPossession(certificate, context) ? { proven: true } : 'the signature does not match';
 }

@@ -56,10 +56,12 @@ export interface ConfigureResult {
 /** Throws AGENT_NOT_JOINED as long as the agent has not been up, and SSHD_CONFIG. */
 export function configureSshd(dataDir: string, config: string): ConfigureResult {
   const [userCa, hostCertificate] = ['user_ca.pub', 'host-cert.pub'].map((name) => join(dataDir, 'sshd', name)) as [string, string];
-  if (!existsSync(userCa) || !existsSync(hostCertificate)) throw new StenoError('AGENT_NOT_JOINED', `start \`steno agent --ssh openssh\` first; ${join(dataDir, 'sshd')} is what it keeps fresh`);
+  if (!existsSync(userCa) || !existsSync(hostCertificate))
+    throw new StenoError('AGENT_NOT_JOINED', `start \`steno agent --ssh openssh\` first; ${join(dataDir, 'sshd')} is what it keeps fresh`);
   const folder = `${config}.d`;
   const dropIn = join(folder, 'steno.conf');
-  if (existsSync(dropIn) && !readFileSync(dropIn, 'utf8').startsWith(MARK)) throw new StenoError('SSHD_CONFIG', `${dropIn} is there and not ours`);
+  if (existsSync(dropIn) && !readFileSync(dropIn, 'utf8').startsWith(MARK))
+    throw new StenoError('SSHD_CONFIG', `${dropIn} is there and not ours`);
   const madeFolder = !existsSync(folder) || readConfigured(dataDir)?.made_folder === true;
   const text = `${MARK}\n# Certificates of Steno's gateways open sessions; \`steno agent\` keeps both files fresh.\nTrustedUserCAKeys ${quote(userCa)}\nHostCertificate ${quote(hostCertificate)}\n`;
   const before = existsSync(dropIn) ? readFileSync(dropIn, 'utf8') : undefined;
@@ -74,11 +76,17 @@ export function configureSshd(dataDir: string, config: string): ConfigureResult 
   try {
     const effective = check(config);
     // Compared as sshd prints them: a path with blanks comes without quotes.
-    for (const [key, path] of [['trustedusercakeys', userCa], ['hostcertificate', hostCertificate]] as const) {
+    for (const [key, path] of [
+      ['trustedusercakeys', userCa],
+      ['hostcertificate', hostCertificate],
+    ] as const) {
       if (!effective.some((line) => line === `${key} ${path}`)) {
-        throw new StenoError('SSHD_CONFIG', effective.some((line) => line.startsWith(`${key} `) && !line.endsWith(' none'))
-          ? `${config} sets ${key} itself, before the drop-in is read`
-          : `${config} does not include ${folder}/*.conf; put "Include ${folder}/*.conf" at its top`);
+        throw new StenoError(
+          'SSHD_CONFIG',
+          effective.some((line) => line.startsWith(`${key} `) && !line.endsWith(' none'))
+            ? `${config} sets ${key} itself, before the drop-in is read`
+            : `${config} does not include ${folder}/*.conf; put "Include ${folder}/*.conf" at its top`,
+        );
       }
     }
   } catch (error) {
@@ -94,7 +102,8 @@ export function undoSshd(dataDir: string): ConfigureResult {
   const configured = readConfigured(dataDir);
   if (configured === null) throw new StenoError('SSHD_CONFIG', 'there is nothing to take back');
   const { config, drop_in: dropIn, made_folder: madeFolder } = configured;
-  if (existsSync(dropIn) && !readFileSync(dropIn, 'utf8').startsWith(MARK)) throw new StenoError('SSHD_CONFIG', `${dropIn} was replaced by another; take it away yourself`);
+  if (existsSync(dropIn) && !readFileSync(dropIn, 'utf8').startsWith(MARK))
+    throw new StenoError('SSHD_CONFIG', `${dropIn} was replaced by another; take it away yourself`);
   rmSync(dropIn, { force: true });
   if (madeFolder) {
     try {
@@ -110,8 +119,11 @@ export function undoSshd(dataDir: string): ConfigureResult {
 
 /** The private half of the host key that this sshd shows and Steno can certify; Ed25519 before ECDSA before RSA. */
 export function sshdHostKey(config: string): string {
-  const keys = check(config).flatMap((line) => (line.startsWith('hostkey ') ? [line.slice('hostkey '.length)] : [])).filter((path) => existsSync(path));
-  const found = ['ed25519', 'ecdsa', 'rsa'].map((kind) => keys.find((path) => path.includes(kind))).find((path) => path !== undefined) ?? keys[0];
+  const keys = check(config)
+    .flatMap((line) => (line.startsWith('hostkey ') ? [line.slice('hostkey '.length)] : []))
+    .filter((path) => existsSync(path));
+  const found =
+    ['ed25519', 'ecdsa', 'rsa'].map((kind) => keys.find((path) => path.includes(kind))).find((path) => path !== undefined) ?? keys[0];
   if (found === undefined) throw new StenoError('SSHD_CONFIG', `${config} names no host key that is there`);
   return found;
 }
@@ -129,7 +141,9 @@ function check(config: string): readonly string[] {
 
 /** SIGHUP to the running server of this configuration; else systemd's unit. False: none runs. */
 function reload(config: string): boolean {
-  const pidFile = check(config).find((line) => line.startsWith('pidfile '))?.slice('pidfile '.length);
+  const pidFile = check(config)
+    .find((line) => line.startsWith('pidfile '))
+    ?.slice('pidfile '.length);
   const pid = pidFile === undefined || !existsSync(pidFile) ? Number.NaN : Number(readFileSync(pidFile, 'utf8').trim());
   if (Number.isInteger(pid) && pid > 1 && isSshd(pid)) {
     process.kill(pid, 'SIGHUP');

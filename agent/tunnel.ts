@@ -65,7 +65,10 @@ export class AgentTunnel {
     if (mux === undefined || !this.#up) return Promise.reject(new StenoError('NOT_RUNNING', `no tunnel to ${this.#address}`));
     const id = this.#nextId++;
     return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => this.#settle(id, ({ reject: no }) => no(new StenoError('NOT_RUNNING', `${this.#address} did not answer`))), ANSWER_MS);
+      const timer = setTimeout(
+        () => this.#settle(id, ({ reject: no }) => no(new StenoError('NOT_RUNNING', `${this.#address} did not answer`))),
+        ANSWER_MS,
+      );
       this.#waiting.set(id, { resolve, reject, timer });
       mux.control({ kind: 'signed', id, signed });
     });
@@ -83,7 +86,11 @@ export class AgentTunnel {
     let reason = 'closed';
     let refused = false;
     const socket = new WebSocket(`wss://${this.#address}${TUNNEL_PATH}`, TUNNEL_PROTOCOL, {
-      ...identity.tlsClientOptions(['gateway']), minVersion: 'TLSv1.3', perMessageDeflate: false, maxPayload: MAX_TUNNEL_FRAME, handshakeTimeout: HANDSHAKE_MS,
+      ...identity.tlsClientOptions(['gateway']),
+      minVersion: 'TLSv1.3',
+      perMessageDeflate: false,
+      maxPayload: MAX_TUNNEL_FRAME,
+      handshakeTimeout: HANDSHAKE_MS,
       // Masks keep what a browser sends from looking like HTTP to a proxy in between; inside TLS to our own gateway nothing is in between.
       generateMask: (mask) => void mask.fill(0),
     });
@@ -104,7 +111,9 @@ export class AgentTunnel {
         side: 'agent',
         onOpen: (stream, queue, { source }) => this.#deps.onStream(new TunnelDuplex(stream, queue), source),
         onControl: (payload) => this.#control(parseTunnelJson(gatewayMessage, payload)),
-        onClose: (why) => { reason = why; },
+        onClose: (why) => {
+          reason = why;
+        },
       });
     });
     socket.on('close', () => {
@@ -112,7 +121,8 @@ export class AgentTunnel {
       this.#mux = undefined;
       const wasUp = this.#up;
       this.#up = false;
-      for (const id of [...this.#waiting.keys()]) this.#settle(id, ({ reject }) => reject(new StenoError('NOT_RUNNING', 'the tunnel was lost')));
+      for (const id of [...this.#waiting.keys()])
+        this.#settle(id, ({ reject }) => reject(new StenoError('NOT_RUNNING', 'the tunnel was lost')));
       if (this.#closed) return;
       const wait = this.#backoff * (0.5 + Math.random() / 2);
       this.#backoff = Math.min(this.#backoff * 2, LONGEST_BACKOFF_MS);
@@ -134,7 +144,9 @@ export class AgentTunnel {
       case 'answer':
         return this.#settle(message.id, ({ resolve }) => resolve(message.answer));
       case 'refusal':
-        return this.#settle(message.id, ({ reject }) => reject(new StenoError(isErrorCode(message.code) ? message.code : 'INTERNAL', message.detail === '' ? undefined : message.detail)));
+        return this.#settle(message.id, ({ reject }) =>
+          reject(new StenoError(isErrorCode(message.code) ? message.code : 'INTERNAL', message.detail === '' ? undefined : message.detail)),
+        );
       case 'leaving':
         // The connection ends in a moment; sessions through it end with words of the gateway.
         return undefined;

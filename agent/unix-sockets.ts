@@ -90,8 +90,13 @@ export class UnixSockets {
     if (this.#child !== undefined) return this.#child;
     const { uid, gid, home } = this.#account;
     const node = [process.execPath, '-e', helper];
-    const words = process.getuid!() === 0 ? ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--init-groups', '--inh-caps=-all', '--', ...node] : node;
-    const child = spawn(words[0]!, words.slice(1), { cwd: '/', env: { HOME: home, PATH: '/usr/sbin:/usr/bin:/sbin:/bin' }, stdio: ['ignore', 'ignore', 'ignore', 'ipc'] });
+    const words =
+      process.getuid!() === 0 ? ['setpriv', `--reuid=${uid}`, `--regid=${gid}`, '--init-groups', '--inh-caps=-all', '--', ...node] : node;
+    const child = spawn(words[0]!, words.slice(1), {
+      cwd: '/',
+      env: { HOME: home, PATH: '/usr/sbin:/usr/bin:/sbin:/bin' },
+      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
+    });
     this.#child = child;
     child.on('message', (told, handle) => this.#told(told as Told, handle as Socket | undefined));
     const gone = (): void => {

@@ -35,7 +35,12 @@ beforeAll(async () => {
   await role('dev', { allow: { nodes: { '*': '*' }, logins: ['{user}'], request: [{ roles: ['dba'] }] } });
   await role('lead', { allow: { approve: [{ roles: ['dba'] }] } });
   await role('nothing', {});
-  for (const [name, of] of [['dan', 'dev'], ['lena', 'lead'], ['pat', 'nothing']] as const) await admin.call('POST', '/v1/users', { name, roles: [of] });
+  for (const [name, of] of [
+    ['dan', 'dev'],
+    ['lena', 'lead'],
+    ['pat', 'nothing'],
+  ] as const)
+    await admin.call('POST', '/v1/users', { name, roles: [of] });
   dan = await person(authority, dataDir, admin, 'dan', ['dev'], cleanup);
   lena = await person(authority, dataDir, admin, 'lena', ['lead'], cleanup);
   plain = await person(authority, dataDir, admin, 'pat', ['nothing'], cleanup);
@@ -55,9 +60,13 @@ afterAll(() => cleanup.run());
 async function rowsSince<T>(act: () => Promise<T>): Promise<{ readonly rows: readonly AuditRow[]; readonly error: unknown }> {
   const state = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
   try {
-    const read = async (): Promise<readonly AuditRow[]> => (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as AuditRow);
+    const read = async (): Promise<readonly AuditRow[]> =>
+      (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as AuditRow);
     const before = new Set((await read()).map(({ id }) => id));
-    const error = await act().then(() => null, (thrown: unknown) => thrown);
+    const error = await act().then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
     return { rows: (await read()).filter(({ id }) => !before.has(id)), error };
   } finally {
     await state.destroy();
@@ -84,7 +93,15 @@ describe('what is refused leaves a row with actor, target, outcome, code, reason
       const head = `${entry.method} ${entry.path}`;
       if ((entry.admits.includes('service') || entry.admits.includes('agent')) && error === null) continue;
       const row = rows.find(({ event, outcome }) => event === entry.event && outcome === 'failure');
-      if (row === undefined || row.code === '' || row.reason === '' || row.actor === '' || row.source_address === '' || (entry.path.includes(':name') && row.target === '')) missing.push(`${head}: ${JSON.stringify(row ?? rows)}`);
+      if (
+        row === undefined ||
+        row.code === '' ||
+        row.reason === '' ||
+        row.actor === '' ||
+        row.source_address === '' ||
+        (entry.path.includes(':name') && row.target === '')
+      )
+        missing.push(`${head}: ${JSON.stringify(row ?? rows)}`);
     }
     expect(missing).toEqual([]);
   }, 120_000);
@@ -92,39 +109,102 @@ describe('what is refused leaves a row with actor, target, outcome, code, reason
   test('also from who is nobody at all', async () => {
     const agent = new Agent({ ca: admin.login.service_ca_pem, checkServerIdentity: () => undefined });
     cleanup.add(() => agent.destroy());
-    const { rows } = await rowsSince(() => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'PUT', target: '/v1/locks/x', body: {} }));
-    expect(rows).toMatchObject([{ event: 'lock.put', actor: '', outcome: 'failure', code: 'NOT_SIGNED_IN', target: 'x', source_address: expect.stringMatching(/127\.0\.0\.1|::1/) }]);
+    const { rows } = await rowsSince(() =>
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'PUT', target: '/v1/locks/x', body: {} }),
+    );
+    expect(rows).toMatchObject([
+      {
+        event: 'lock.put',
+        actor: '',
+        outcome: 'failure',
+        code: 'NOT_SIGNED_IN',
+        target: 'x',
+        source_address: expect.stringMatching(/127\.0\.0\.1|::1/),
+      },
+    ]);
   });
 });
 
 const key = (): string => formatPublicLine(generateKey().publicBlob);
-const inBrowser = (call: AuthorityCall): Promise<unknown> => asViewer({ ...call, headers: { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' } });
+const inBrowser = (call: AuthorityCall): Promise<unknown> =>
+  asViewer({ ...call, headers: { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' } });
 const asked = (): Promise<AccessRequest> => dan.call('POST', '/v1/requests', { roles: ['dba'], reason: 'x' }) as Promise<AccessRequest>;
-const service = async (kind: 'agent') => ({ kind, name: 'other', service_key: (await import('node:crypto')).generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }) });
+const service = async (kind: 'agent') => ({
+  kind,
+  name: 'other',
+  service_key: (await import('node:crypto'))
+    .generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    .publicKey.export({ type: 'spki', format: 'pem' }),
+});
 
 /** A success of each route that changes something, and the event of its row. */
 const successes: Readonly<Record<string, readonly [event: string, act: () => Promise<unknown>]>> = {
   'POST /v1/login': ['user.login', () => onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: key() } })],
-  'POST /v1/enroll': ['service.enroll', async () => onSocket(authority, { method: 'POST', target: '/v1/enroll', body: await service('agent') })],
-  'PUT /v1/ingest': ['ingest.set', () => onSocket(authority, { method: 'PUT', target: '/v1/ingest', body: { url: 'wss://127.0.0.1:1/uplink' } })],
+  'POST /v1/enroll': [
+    'service.enroll',
+    async () => onSocket(authority, { method: 'POST', target: '/v1/enroll', body: await service('agent') }),
+  ],
+  'PUT /v1/ingest': [
+    'ingest.set',
+    () => onSocket(authority, { method: 'PUT', target: '/v1/ingest', body: { url: 'wss://127.0.0.1:1/uplink' } }),
+  ],
   'POST /v1/sign-in-link': ['sign_in_link.create', () => dan.call('POST', '/v1/sign-in-link', {})],
-  'POST /v1/renew': ['service.renew', async () => asAgent({ method: 'POST', target: '/v1/renew', body: { service_key: (await service('agent')).service_key } })],
-  'POST /v1/host-certificate': ['host_certificate.issue', () => admin.call('POST', '/v1/host-certificate', { public_key: key(), name: 'web-1' })],
-  'POST /v1/session-certificate': ['session_certificate.issue', async () => {
-    await admin.call('PUT', '/v1/nodes/here', { name: 'here', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] });
-    return gateway.sessionCertificate({ user: admin.login.user, login: 'root', node: 'here', public_key: key(), source_address: '192.0.2.9', user_certificate: Buffer.from(admin.certificate).toString('base64') });
-  }],
-  'POST /v1/session-places': ['session_place.take', () => gateway.places.take({ run: '0123456789abcdef', number: 1, user: 'dan', max: 1, ended: [] })],
-  'POST /v1/sign-in': ['web_session.start', async () => asViewer({ method: 'POST', target: '/v1/sign-in', body: { token: ((await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token } })],
-  'DELETE /v1/web-session': ['web_session.end', async () => {
-    const { url_token: token } = (await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
-    const begun = (await asViewer({ method: 'POST', target: '/v1/sign-in', body: { token } })) as { token: string };
-    return asViewer({ method: 'DELETE', target: '/v1/web-session', headers: { 'x-steno-web-session': begun.token } });
-  }],
-  'PUT /v1/nodes/self': ['node.register', () => asAgent({ method: 'PUT', target: '/v1/nodes/self', body: { address: '127.0.0.1:22', labels: {}, host_keys: [] } })],
-  'PUT /v1/nodes/:name': ['node.put', () => admin.call('PUT', '/v1/nodes/n1', { name: 'n1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] })],
+  'POST /v1/renew': [
+    'service.renew',
+    async () => asAgent({ method: 'POST', target: '/v1/renew', body: { service_key: (await service('agent')).service_key } }),
+  ],
+  'POST /v1/host-certificate': [
+    'host_certificate.issue',
+    () => admin.call('POST', '/v1/host-certificate', { public_key: key(), name: 'web-1' }),
+  ],
+  'POST /v1/session-certificate': [
+    'session_certificate.issue',
+    async () => {
+      await admin.call('PUT', '/v1/nodes/here', { name: 'here', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] });
+      return gateway.sessionCertificate({
+        user: admin.login.user,
+        login: 'root',
+        node: 'here',
+        public_key: key(),
+        source_address: '192.0.2.9',
+        user_certificate: Buffer.from(admin.certificate).toString('base64'),
+      });
+    },
+  ],
+  'POST /v1/session-places': [
+    'session_place.take',
+    () => gateway.places.take({ run: '0123456789abcdef', number: 1, user: 'dan', max: 1, ended: [] }),
+  ],
+  'POST /v1/sign-in': [
+    'web_session.start',
+    async () =>
+      asViewer({
+        method: 'POST',
+        target: '/v1/sign-in',
+        body: { token: ((await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token },
+      }),
+  ],
+  'DELETE /v1/web-session': [
+    'web_session.end',
+    async () => {
+      const { url_token: token } = (await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
+      const begun = (await asViewer({ method: 'POST', target: '/v1/sign-in', body: { token } })) as { token: string };
+      return asViewer({ method: 'DELETE', target: '/v1/web-session', headers: { 'x-steno-web-session': begun.token } });
+    },
+  ],
+  'PUT /v1/nodes/self': [
+    'node.register',
+    () => asAgent({ method: 'PUT', target: '/v1/nodes/self', body: { address: '127.0.0.1:22', labels: {}, host_keys: [] } }),
+  ],
+  'PUT /v1/nodes/:name': [
+    'node.put',
+    () => admin.call('PUT', '/v1/nodes/n1', { name: 'n1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] }),
+  ],
   'DELETE /v1/nodes/:name': ['node.delete', () => admin.call('DELETE', '/v1/nodes/n1')],
-  'PUT /v1/locks/:name': ['lock.put', () => admin.call('PUT', '/v1/locks/l1', { id: 'l1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null })],
+  'PUT /v1/locks/:name': [
+    'lock.put',
+    () => admin.call('PUT', '/v1/locks/l1', { id: 'l1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null }),
+  ],
   'DELETE /v1/locks/:name': ['lock.delete', () => admin.call('DELETE', '/v1/locks/l1')],
   'POST /v1/roles': ['role.put', () => admin.call('POST', '/v1/roles', { documents: [{ source: 'kind: role\nname: fresh\n' }] })],
   'PUT /v1/roles/:name': ['role.put', () => admin.call('PUT', '/v1/roles/fresh', { kind: 'role', name: 'fresh', view: 'none' })],
@@ -136,41 +216,109 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
   'POST /v1/users/:name/reset': ['user.reset', () => admin.call('POST', '/v1/users/new/reset')],
   'DELETE /v1/users/:name': ['user.delete', () => admin.call('DELETE', '/v1/users/new')],
   'POST /v1/requests': ['request.create', asked],
-  'POST /v1/requests/:name/review': ['request.approve', async () => lena.call('POST', `/v1/requests/${(await asked()).id}/review`, { decision: 'approve' })],
-  'POST /v1/requests/:name/cancel': ['request.cancel', async () => inBrowser({ method: 'POST', target: `/v1/requests/${(await asked()).id}/cancel`, body: {} })],
+  'POST /v1/requests/:name/review': [
+    'request.approve',
+    async () => lena.call('POST', `/v1/requests/${(await asked()).id}/review`, { decision: 'approve' }),
+  ],
+  'POST /v1/requests/:name/cancel': [
+    'request.cancel',
+    async () => inBrowser({ method: 'POST', target: `/v1/requests/${(await asked()).id}/cancel`, body: {} }),
+  ],
   'POST /v1/request-certificate': ['user.login', () => dan.call('POST', '/v1/request-certificate', { public_key: key(), requests: [] })],
-  'PUT /v1/webhooks/:name': ['webhook.put', () => admin.call('PUT', '/v1/webhooks/w', { kind: 'webhook', name: 'w', format: 'json', url: 'http://127.0.0.1:1/', secret: { file: 'none' } })],
+  'PUT /v1/webhooks/:name': [
+    'webhook.put',
+    () =>
+      admin.call('PUT', '/v1/webhooks/w', {
+        kind: 'webhook',
+        name: 'w',
+        format: 'json',
+        url: 'http://127.0.0.1:1/',
+        secret: { file: 'none' },
+      }),
+  ],
   'DELETE /v1/webhooks/:name': ['webhook.delete', () => admin.call('DELETE', '/v1/webhooks/w')],
-  'POST /v1/access-decisions': ['access.decide', () => admin.call('POST', '/v1/access-decisions', { user: 'dan', role: 'dev', decision: 'keep', reason: 'x' })],
+  'POST /v1/access-decisions': [
+    'access.decide',
+    () => admin.call('POST', '/v1/access-decisions', { user: 'dan', role: 'dev', decision: 'keep', reason: 'x' }),
+  ],
   'POST /v1/bots': ['bot.create', () => admin.call('POST', '/v1/bots', { name: 'ci', roles: ['dev'] })],
   'POST /v1/bots/:name/token': ['bot_token.create', () => admin.call('POST', '/v1/bots/ci/token', {})],
   'POST /v1/bots/:name/reset': ['bot.reset', () => admin.call('POST', '/v1/bots/ci/reset', {})],
   'POST /v1/tokens': ['token.create', () => admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })],
-  'DELETE /v1/tokens/:id': ['token.delete', async () => admin.call('DELETE', `/v1/tokens/${((await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })) as { id: string }).id}`)],
-  'POST /v1/login/device': ['device_login.begin', () => asViewer({ method: 'POST', target: '/v1/login/device', body: { public_key: key(), client: 'test' } })],
-  'POST /v1/cluster-statement': ['cluster.export', () => admin.call('POST', '/v1/cluster-statement', { gateways: ['127.0.0.1:22'], updates: null })],
+  'DELETE /v1/tokens/:id': [
+    'token.delete',
+    async () =>
+      admin.call(
+        'DELETE',
+        `/v1/tokens/${((await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })) as { id: string }).id}`,
+      ),
+  ],
+  'POST /v1/login/device': [
+    'device_login.begin',
+    () => asViewer({ method: 'POST', target: '/v1/login/device', body: { public_key: key(), client: 'test' } }),
+  ],
+  'POST /v1/cluster-statement': [
+    'cluster.export',
+    () => admin.call('POST', '/v1/cluster-statement', { gateways: ['127.0.0.1:22'], updates: null }),
+  ],
   'PUT /v1/ca/:name/rotation': ['ca.rotate', () => admin.call('PUT', '/v1/ca/recording/rotation', { phase: 'init' })],
 };
 
 /** Successes that need another machine, an authenticator or a person, and are driven where these are; here they are only refused. */
 const elsewhere: ReadonlySet<string> = new Set([
-  'POST /v1/invitation/accept', 'POST /v1/account/devices', 'DELETE /v1/account/devices/:name', 'PUT /v1/account/password', 'POST /v1/account/recovery-codes', 'POST /v1/login/local', 'POST /v1/login/passkey',
-  'POST /v1/login/callback/:name', 'POST /v1/login/device/token', 'POST /v1/login/device/decision', 'PUT /v1/clusters/:name', 'POST /v1/clusters/:name/refresh', 'DELETE /v1/clusters/:name', 'POST /v1/ca-seal',
-  'POST /v1/webhooks/:name/answer', 'POST /v1/disclosures', 'POST /v1/bots/join', 'POST /v1/bots/renew', 'POST /v1/session-confirmations', 'POST /v1/confirm/decision', 'PUT /v1/connectors/:name',
-  'DELETE /v1/connectors/:name', 'POST /v1/nodes/join', 'POST /v1/nodes/signed', 'PUT /v1/nodes/held',
+  'POST /v1/invitation/accept',
+  'POST /v1/account/devices',
+  'DELETE /v1/account/devices/:name',
+  'PUT /v1/account/password',
+  'POST /v1/account/recovery-codes',
+  'POST /v1/login/local',
+  'POST /v1/login/passkey',
+  'POST /v1/login/callback/:name',
+  'POST /v1/login/device/token',
+  'POST /v1/login/device/decision',
+  'PUT /v1/clusters/:name',
+  'POST /v1/clusters/:name/refresh',
+  'DELETE /v1/clusters/:name',
+  'POST /v1/ca-seal',
+  'POST /v1/webhooks/:name/answer',
+  'POST /v1/disclosures',
+  'POST /v1/bots/join',
+  'POST /v1/bots/renew',
+  'POST /v1/session-confirmations',
+  'POST /v1/confirm/decision',
+  'PUT /v1/connectors/:name',
+  'DELETE /v1/connectors/:name',
+  'POST /v1/nodes/join',
+  'POST /v1/nodes/signed',
+  'PUT /v1/nodes/held',
 ]);
 /** Kept up every few seconds: who was granted what is told when it is granted. */
 const kept: ReadonlySet<string> = new Set(['PUT /v1/session-places']);
 /** Asked with a body, and nothing is done: the act is the call that follows. */
 const questions: ReadonlySet<string> = new Set([
-  'POST /v1/invitation', 'POST /v1/invitation/totp', 'POST /v1/invitation/passkey', 'POST /v1/account/totp', 'POST /v1/account/passkey', 'POST /v1/login/passkey-options', 'POST /v1/login/connectors/:name', 'POST /v1/login/parked/:name',
-  'POST /v1/login/device/facts', 'POST /v1/access/check', 'POST /v1/invitation/password', 'POST /v1/session-confirmations/state', 'POST /v1/confirm/facts', 'POST /v1/nodes/challenge', 'POST /v1/cluster-nodes',
+  'POST /v1/invitation',
+  'POST /v1/invitation/totp',
+  'POST /v1/invitation/passkey',
+  'POST /v1/account/totp',
+  'POST /v1/account/passkey',
+  'POST /v1/login/passkey-options',
+  'POST /v1/login/connectors/:name',
+  'POST /v1/login/parked/:name',
+  'POST /v1/login/device/facts',
+  'POST /v1/access/check',
+  'POST /v1/invitation/password',
+  'POST /v1/session-confirmations/state',
+  'POST /v1/confirm/facts',
+  'POST /v1/nodes/challenge',
+  'POST /v1/cluster-nodes',
 ]);
 
 describe('what is done leaves a row', () => {
   test('of each route that changes something, there is a case', () => {
     const changing = authority.routes.filter(({ method }) => method !== 'GET').map(({ method, path }) => `${method} ${path}`);
-    expect(changing.filter((head) => !Object.hasOwn(successes, head) && !elsewhere.has(head) && !kept.has(head) && !questions.has(head))).toEqual([]);
+    expect(
+      changing.filter((head) => !Object.hasOwn(successes, head) && !elsewhere.has(head) && !kept.has(head) && !questions.has(head)),
+    ).toEqual([]);
   });
   test.each(Object.keys(successes))('%s', async (head) => {
     if (!authority.routes.some(({ method, path }) => `${method} ${path}` === head)) throw new Error(`there is no route ${head}`);
@@ -178,7 +326,11 @@ describe('what is done leaves a row', () => {
     const { rows, error } = await rowsSince(act);
     expect(error).toBeNull();
     const row = rows.find((found) => found.event === event && found.outcome === 'success');
-    expect(row, JSON.stringify(rows)).toMatchObject({ actor: expect.stringMatching(/./), source_address: expect.stringMatching(/./), code: '' });
+    expect(row, JSON.stringify(rows)).toMatchObject({
+      actor: expect.stringMatching(/./),
+      source_address: expect.stringMatching(/./),
+      code: '',
+    });
     expect(row!.at).toBeGreaterThan(0);
   });
 });

@@ -23,7 +23,11 @@ interface Ingest {
 }
 
 /** A receiver on the real protocol; `answer` says what happens to the n-th batch. */
-async function ingest(authority: RunningAuthority, answer: (n: number) => 'ack' | 'drop' | 'store-and-drop' = () => 'ack', kind: ServiceKind = 'ingest'): Promise<Ingest> {
+async function ingest(
+  authority: RunningAuthority,
+  answer: (n: number) => 'ack' | 'drop' | 'store-and-drop' = () => 'ack',
+  kind: ServiceKind = 'ingest',
+): Promise<Ingest> {
   const identity = await identityOf(authority, { kind, name: 'local' }, cleanup);
   const server = createServer(identity.tlsServerOptions());
   identity.guard(server, ['gateway', 'authority']);
@@ -38,7 +42,8 @@ async function ingest(authority: RunningAuthority, answer: (n: number) => 'ack' 
       if (frame.kind !== 'events') return;
       batches.push(frame.header.id);
       const verdict = answer(batches.length);
-      if (verdict !== 'drop') for (const row of auditRowSchema.array().parse(JSON.parse(Buffer.from(frame.payload).toString('utf8')))) rows.set(row.id, row);
+      if (verdict !== 'drop')
+        for (const row of auditRowSchema.array().parse(JSON.parse(Buffer.from(frame.payload).toString('utf8')))) rows.set(row.id, row);
       if (verdict === 'ack') socket.send(encodeUplink('ack', { events: frame.header.id }));
       else socket.terminate();
       for (const check of waiting) check();
@@ -54,11 +59,17 @@ async function ingest(authority: RunningAuthority, answer: (n: number) => 'ack' 
     url: `wss://127.0.0.1:${(server.address() as AddressInfo).port}/uplink`,
     rows,
     batches,
-    until: (holds) => new Promise((resolve) => {
-      const check = (): void => { if (holds()) { waiting.delete(check); resolve(); } };
-      waiting.add(check);
-      check();
-    }),
+    until: (holds) =>
+      new Promise((resolve) => {
+        const check = (): void => {
+          if (holds()) {
+            waiting.delete(check);
+            resolve();
+          }
+        };
+        waiting.add(check);
+        check();
+      }),
   };
 }
 
@@ -73,7 +84,14 @@ describe('the audit', () => {
     await admin.call('DELETE', '/v1/nodes/nobody').catch(() => undefined);
     const receiver = await ingest(authority);
     await onSocket(authority, { method: 'PUT', target: '/v1/ingest', body: { url: receiver.url } });
-    const wanted = ['ca.create success', 'user.create success', 'user.login success', 'service.enroll success', 'sign_in_link.create success', 'node.delete failure'];
+    const wanted = [
+      'ca.create success',
+      'user.create success',
+      'user.login success',
+      'service.enroll success',
+      'sign_in_link.create success',
+      'node.delete failure',
+    ];
     await receiver.until(() => wanted.every((event) => events(receiver).includes(event)));
     expect(JSON.stringify([...receiver.rows.values()])).not.toContain(token);
     const refused = [...receiver.rows.values()].find(({ event }) => event === 'node.delete');

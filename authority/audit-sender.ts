@@ -77,7 +77,10 @@ export class AuditSender {
     clearTimeout(this.#retry);
     if (this.#closed || this.#url === undefined || this.#socket !== undefined) return;
     const socket = new WebSocket(this.#url, UPLINK_PROTOCOL, {
-      ...this.#identity.tlsClientOptions(['ingest']), maxPayload: MAX_UPLINK_FRAME, perMessageDeflate: false, handshakeTimeout: 10_000,
+      ...this.#identity.tlsClientOptions(['ingest']),
+      maxPayload: MAX_UPLINK_FRAME,
+      perMessageDeflate: false,
+      handshakeTimeout: 10_000,
     });
     this.#socket = socket;
     socket.on('open', () => socket.send(encodeUplink('hello', { version: UPLINK_VERSION, name: this.#identity.name })));

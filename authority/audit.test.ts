@@ -8,7 +8,12 @@ const caller = { actor: 'ann', source: '127.0.0.1' };
 describe('an audit row', () => {
   test('is valid however long and odd what it tells of is', () => {
     const long = `\0\n${'𝒳'.repeat(10_000)}`;
-    const row = auditRow(1, { actor: long, source: long }, { event: 'node.put', target: long, node: long, login: long, data: { long: 'x' } }, new StenoError('NODE_UNKNOWN', long));
+    const row = auditRow(
+      1,
+      { actor: long, source: long },
+      { event: 'node.put', target: long, node: long, login: long, data: { long: 'x' } },
+      new StenoError('NODE_UNKNOWN', long),
+    );
     expect(schema.parse(row)).toEqual(row);
     expect(row).toMatchObject({ outcome: 'failure', code: 'NODE_UNKNOWN' });
     for (const text of [row.actor, row.target]) expect(Buffer.from(text, 'utf8').toString('utf8')).toBe(text);

@@ -74,5 +74,7 @@ export class RefusalBudget {
 
 /** Cut by code points: half a surrogate pair would not survive the wire. */
 function bounded(text: string, length: number): string {
-  return text.length <= length ? text : [...text.slice(0, length - 1)].filter((c, i, all) => i < all.length - 1 || !/[\ud800-\udbff]/.test(c)).join('');
+  return text.length <= length
+    ? text
+    : [...text.slice(0, length - 1)].filter((c, i, all) => i < all.length - 1 || !/[\ud800-\udbff]/.test(c)).join('');
 }

@@ -7,7 +7,10 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const node = { name: 'web-1', kind: 'openssh', address: 'h:22', labels: {}, host_keys: [] };
-const changed = (client: AuthorityClient): Promise<void> => new Promise((resolve) => { client.onChange(() => resolve()); });
+const changed = (client: AuthorityClient): Promise<void> =>
+  new Promise((resolve) => {
+    client.onChange(() => resolve());
+  });
 
 describe('a client', () => {
   test('keeps the last snapshot while the authority is away, and goes on when it is back', async () => {
@@ -51,7 +54,13 @@ describe('a client', () => {
         if (counts.includes(1) && locks.length === 0) resolve();
       });
     });
-    await admin.call('PUT', '/v1/locks/short', { id: 'short', target_kind: 'login', target: 'x', reason: '', expires_at: Date.now() + 1_500 });
+    await admin.call('PUT', '/v1/locks/short', {
+      id: 'short',
+      target_kind: 'login',
+      target: 'x',
+      reason: '',
+      expires_at: Date.now() + 1_500,
+    });
     await over;
   });
 });

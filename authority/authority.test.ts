@@ -12,7 +12,13 @@ import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, te
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
-const nodeOf = (name: string): Record<string, unknown> => ({ name, kind: 'openssh', address: '127.0.0.1:22', labels: { env: 'prod' }, host_keys: [] });
+const nodeOf = (name: string): Record<string, unknown> => ({
+  name,
+  kind: 'openssh',
+  address: '127.0.0.1:22',
+  labels: { env: 'prod' },
+  host_keys: [],
+});
 
 describe('the owner of the machine', () => {
   test('logs in over the socket and gets a certificate that ssh-keygen reads', async () => {
@@ -24,7 +30,8 @@ describe('the owner of the machine', () => {
     const text = execFileSync('ssh-keygen', ['-L', '-f', file], { encoding: 'utf8' });
     expect(text).toContain('ssh-ed25519-cert-v01@openssh.com user certificate');
     expect(text).toContain(`Key ID: "user=${login.user}"`);
-    for (const word of ['-steno-any', 'root', 'roles@steno', 'user@steno', 'gateway-only@steno', 'permit-pty', 'permit-port-forwarding']) expect(text).toContain(word);
+    for (const word of ['-steno-any', 'root', 'roles@steno', 'user@steno', 'gateway-only@steno', 'permit-pty', 'permit-port-forwarding'])
+      expect(text).toContain(word);
     expect(login.roles).toEqual(['admin']);
     expect(login.logins).toContain('root');
     expect(login.ssh_host_ca[0]).toMatch(/^ssh-ed25519 /);
@@ -41,8 +48,16 @@ describe('the owner of the machine', () => {
 });
 
 describe('the name of the first administrator', () => {
-  test.each([['root', 'root'], ['Ann.Smith', 'ann.smith'], ['DOMAIN\\joe', 'domain-joe'], ['_apt', 'apt'], ['a..b', 'a.b'], ['ürsel', 'rsel'], ['山', 'owner'], ['x'.repeat(80), 'x'.repeat(63)]])(
-    'is for %s %s', (osName, name) => expect(ownerName(osName)).toBe(name));
+  test.each([
+    ['root', 'root'],
+    ['Ann.Smith', 'ann.smith'],
+    ['DOMAIN\\joe', 'domain-joe'],
+    ['_apt', 'apt'],
+    ['a..b', 'a.b'],
+    ['ürsel', 'rsel'],
+    ['山', 'owner'],
+    ['x'.repeat(80), 'x'.repeat(63)],
+  ])('is for %s %s', (osName, name) => expect(ownerName(osName)).toBe(name));
 });
 
 describe('a second start', () => {
@@ -54,8 +69,12 @@ describe('a second start', () => {
     await first.close();
     const second = await authorityIn(dir, cleanup);
     const after = await administrator(second, cleanup);
-    expect([after.login.ssh_user_ca, after.login.ssh_host_ca, after.login.recording_ca, after.login.service_ca_pem])
-      .toEqual([before.login.ssh_user_ca, before.login.ssh_host_ca, before.login.recording_ca, before.login.service_ca_pem]);
+    expect([after.login.ssh_user_ca, after.login.ssh_host_ca, after.login.recording_ca, after.login.service_ca_pem]).toEqual([
+      before.login.ssh_user_ca,
+      before.login.ssh_host_ca,
+      before.login.recording_ca,
+      before.login.service_ca_pem,
+    ]);
     expect(await after.call('GET', '/v1/nodes')).toEqual([{ ...nodeOf('web-1'), last_seen_at: null, state: 'agentless', since: null }]);
   });
 
@@ -73,7 +92,9 @@ describe('a second start', () => {
     const dir = temporaryFolder(cleanup);
     const authority = await authorityIn(dir, cleanup);
     await expect(authorityIn(dir, cleanup)).rejects.toEqual(refusal('ALREADY_RUNNING'));
-    await expect(onSocket(authority, { method: 'POST', target: '/v1/sign-in-link' })).resolves.toMatchObject({ url_token: expect.stringMatching(/^[\w-]{43}$/) });
+    await expect(onSocket(authority, { method: 'POST', target: '/v1/sign-in-link' })).resolves.toMatchObject({
+      url_token: expect.stringMatching(/^[\w-]{43}$/),
+    });
   });
 });
 
@@ -87,14 +108,21 @@ describe('the watch', () => {
     const until = (holds: (snapshot: Snapshot) => boolean): Promise<Snapshot> =>
       new Promise((resolve) => {
         if (holds(gateway.current())) resolve(gateway.current());
-        gateway.onChange((snapshot) => { seen.push(snapshot); if (holds(snapshot)) resolve(snapshot); });
+        gateway.onChange((snapshot) => {
+          seen.push(snapshot);
+          if (holds(snapshot)) resolve(snapshot);
+        });
       });
     const lock = { id: 'lock-1', target_kind: 'user', target: 'mallory', reason: 'test', expires_at: null };
     await admin.call('PUT', '/v1/nodes/web-1', nodeOf('web-1'));
     await until(({ nodes }) => nodes.some(({ name }) => name === 'web-1'));
     await agent.registerNode({ address: '127.0.0.1:2022', labels: { os: 'linux' }, host_keys: [] });
     const withAgent = await until(({ nodes }) => nodes.length === 2);
-    expect(withAgent.nodes.find(({ name }) => name === 'web-2')).toMatchObject({ kind: 'agent', address: '127.0.0.1:2022', last_seen_at: expect.any(Number) });
+    expect(withAgent.nodes.find(({ name }) => name === 'web-2')).toMatchObject({
+      kind: 'agent',
+      address: '127.0.0.1:2022',
+      last_seen_at: expect.any(Number),
+    });
     await admin.call('PUT', '/v1/locks/lock-1', lock);
     expect((await until(({ locks }) => locks.length === 1)).locks).toEqual([lock]);
     await admin.call('DELETE', '/v1/locks/lock-1');
@@ -112,7 +140,10 @@ describe('the watch', () => {
     const outcome = (path: string, options: ConnectionOptions, say?: string): Promise<string> =>
       new Promise((resolve) => {
         const socket = new WebSocket(`${url}${path}`, options);
-        socket.on('unexpected-response', (_request, response) => { resolve(`status ${response.statusCode ?? 0}`); socket.terminate(); });
+        socket.on('unexpected-response', (_request, response) => {
+          resolve(`status ${response.statusCode ?? 0}`);
+          socket.terminate();
+        });
         socket.on('message', () => (say === undefined ? undefined : socket.send(say)));
         socket.on('error', () => undefined).on('close', () => resolve('closed'));
       });

@@ -122,7 +122,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     owned.push(() => records.close());
     const shared = watchState(state);
     owned.push(() => shared.close());
-    const seal = await SealStore.open(records, { file: config.sealKey ?? join(folder, 'seal.key'), passphrase: config.sealPassphrase, now: clock() });
+    const seal = await SealStore.open(records, {
+      file: config.sealKey ?? join(folder, 'seal.key'),
+      passphrase: config.sealPassphrase,
+      now: clock(),
+    });
     const token = config.caSigner === undefined ? undefined : openToken(config.caSigner, { log });
     if (token !== undefined) owned.push(() => token.close());
     const places = keyPlaces(sealedPlace(seal.sealer), token);
@@ -140,7 +144,10 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
 
     const directory = await Directory.open(records, ca, ownName(config.cluster ?? 'main'), clock);
     owned.push(() => directory.close());
-    shared.onChange(() => void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')));
+    shared.onChange(
+      () =>
+        void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')),
+    );
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
     const presence = new Presence(records, clock);
@@ -152,7 +159,8 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const parts: HttpParts = {
       log,
       verifier: new RequestVerifier(() => directory.current(), {
-        clock, claim: state.kind === 'sqlite' ? undefined : (nonce, until) => records.claimNonce(nonce, until),
+        clock,
+        claim: state.kind === 'sqlite' ? undefined : (nonce, until) => records.claimNonce(nonce, until),
       }),
       refused: (caller, event, target, error) => records.audit(budget.rows(auditRow(clock(), caller, { event, target }, error))),
     };
@@ -164,7 +172,14 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     };
     let watch: Watch | undefined;
     let own: ServiceIdentity | undefined;
-    const rotations = new Rotations({ records, places, changed: () => directory.changed(), connected: () => watch?.connected() ?? [], clock, log });
+    const rotations = new Rotations({
+      records,
+      places,
+      changed: () => directory.changed(),
+      connected: () => watch?.connected() ?? [],
+      clock,
+      log,
+    });
     owned.push(() => rotations.close());
     preparePrivateFolder(join(folder, 'secrets'));
     const secrets = secretsIn(join(folder, 'secrets'));
@@ -182,12 +197,31 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...webhookRoutes({ records, requests, secrets, clock }),
       ...sessionPlaceRoutes(sessionPlaces),
     ];
-    const routes = routeTable({ ca, records, directory, clusters, links, sessions, clock, setIngest, rotations, seal, more, presence, refused: parts.refused,
+    const routes = routeTable({
+      ca,
+      records,
+      directory,
+      clusters,
+      links,
+      sessions,
+      clock,
+      setIngest,
+      rotations,
+      seal,
+      more,
+      presence,
+      refused: parts.refused,
       signedTrust: async () => {
         const gateways = await presence.gateways();
         if (own === undefined) throw new StenoError('NOT_RUNNING', 'the authority has no certificate of its own yet');
         const { ssh_user_ca, service_ca, signing } = ca.trust;
-        return signTrust(own.signer, String(own.tlsServerOptions().cert), { time: clock(), ssh_user_ca: [...ssh_user_ca], service_ca: [...service_ca], signing: { ssh_host: signing.ssh_host, service: signing.service }, gateways: [...gateways] });
+        return signTrust(own.signer, String(own.tlsServerOptions().cert), {
+          time: clock(),
+          ssh_user_ca: [...ssh_user_ca],
+          service_ca: [...service_ca],
+          signing: { ssh_host: signing.ssh_host, service: signing.service },
+          gateways: [...gateways],
+        });
       },
     });
 
@@ -209,7 +243,8 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
     owned.push(identity.onRenewed(() => onTls.server.setSecureContext(identity.tlsServerOptions())) as () => void);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
-    const follow = ({ service_ca, signing }: CaTrust): void => identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
+    const follow = ({ service_ca, signing }: CaTrust): void =>
+      identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
     follow(ca.trust);
     owned.push(directory.onChange(follow) as () => void);
     const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
@@ -244,30 +279,45 @@ async function createMissingCas(records: Records, places: KeyPlaces, now: number
   const missing = caNames.filter((name) => !known.has(name));
   if (missing.length === 0) return;
   const keys = await Promise.all(missing.map((name) => makeKey(places, name, 1, 'active', fipsMode() ? 'p256' : 'ed25519', now)));
-  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: missing } })], (tx) => insertCaKeys(tx, keys));
+  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'ca.create', data: { names: missing } })], (tx) =>
+    insertCaKeys(tx, keys),
+  );
 }
 
 function ownName(name: string): string {
-  if (!clusterName.safeParse(name).success) throw new StenoError('USAGE', `${JSON.stringify(name)} is not the name of a cluster: lower-case letters, digits and dashes`);
+  if (!clusterName.safeParse(name).success)
+    throw new StenoError('USAGE', `${JSON.stringify(name)} is not the name of a cluster: lower-case letters, digits and dashes`);
   return name;
 }
 
 /** The role of the first administrator. Any login, root too, on every node. */
 export const adminRole: Role = roleSchema.parse({
-  kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] }, view: 'all', administer: true,
+  kind: 'role',
+  name: 'admin',
+  allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] },
+  view: 'all',
+  administer: true,
 });
 
 async function createFirstAdministrator(records: Records, owner: string, now: number): Promise<void> {
   if ((await records.user(owner)) !== undefined) return;
-  await records.act([auditRow(now, { actor: 'authority', source: '' }, { event: 'user.create', target: owner, data: { roles: [adminRole.name] } })], async (tx) => {
-    await ensureRole(tx, adminRole, now);
-    await ensureUser(tx, owner, [adminRole.name], now);
-  });
+  await records.act(
+    [auditRow(now, { actor: 'authority', source: '' }, { event: 'user.create', target: owner, data: { roles: [adminRole.name] } })],
+    async (tx) => {
+      await ensureRole(tx, adminRole, now);
+      await ensureUser(tx, owner, [adminRole.name], now);
+    },
+  );
 }
 
 /** The OS user that runs the authority, as a name of Steno: lower case, other characters as `-`. */
 export function ownerName(osName: string = userInfo().username): string {
-  const name = osName.toLowerCase().replace(/[^a-z0-9_.-]+/g, '-').replace(/^[^a-z0-9]+/, '').replace(/\.{2,}/g, '.').slice(0, 63);
+  const name = osName
+    .toLowerCase()
+    .replace(/[^a-z0-9_.-]+/g, '-')
+    .replace(/^[^a-z0-9]+/, '')
+    .replace(/\.{2,}/g, '.')
+    .slice(0, 63);
   return isName(name) ? name : 'owner';
 }
 
@@ -276,7 +326,9 @@ async function listen(server: Server, address: string): Promise<string> {
   const host = match?.[1] ?? match?.[2];
   if (host === undefined) throw new StenoError('USAGE', `${address} is not host:port`);
   await new Promise<void>((done, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error),
+    );
     server.listen({ host, port: Number(match?.[3]) }, done);
   });
   const { port } = server.address() as AddressInfo;

@@ -38,7 +38,14 @@ export class Directory {
     this.#ca = ca;
     this.#clock = clock;
     this.#snapshot = {
-      version: 0, ...ca.trust, roles: [], nodes: [], locks: [], grants: [], cluster, clusters: [],
+      version: 0,
+      ...ca.trust,
+      roles: [],
+      nodes: [],
+      locks: [],
+      grants: [],
+      cluster,
+      clusters: [],
     };
   }
 
@@ -70,13 +77,22 @@ export class Directory {
   async #read(): Promise<void> {
     const now = this.#clock();
     await this.#ca.refresh();
-    const [roles, nodes, locks] = [await this.#records.roles(), await this.#records.nodes(), (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock)];
+    const [roles, nodes, locks] = [
+      await this.#records.roles(),
+      await this.#records.nodes(),
+      (await this.#records.locks(now)).map(({ created_by: _, created_at: __, ...lock }) => lock),
+    ];
     const grants = await this.#records.read((db) => grantsInForce(db, now));
     this.#snapshot = {
       // Grows also over restarts, as far as the clock does.
       version: Math.max(this.#snapshot.version + 1, now),
       ...this.#ca.trust,
-      roles: keptRoles(this.#snapshot.roles, roles), nodes, locks, grants, cluster: this.#cluster, clusters: await this.#records.read(trustedClusters),
+      roles: keptRoles(this.#snapshot.roles, roles),
+      nodes,
+      locks,
+      grants,
+      cluster: this.#cluster,
+      clusters: await this.#records.read(trustedClusters),
     };
     this.#watchExpiry(now);
     for (const listener of this.#listeners) listener(this.#snapshot);
@@ -85,7 +101,10 @@ export class Directory {
   /** A lock or a grant that ends is a change too. */
   #watchExpiry(now: number): void {
     clearTimeout(this.#timer);
-    const next = Math.min(...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity), ...this.#snapshot.grants.map(({ ends_at }) => ends_at));
+    const next = Math.min(
+      ...this.#snapshot.locks.map((lock) => lock.expires_at ?? Infinity),
+      ...this.#snapshot.grants.map(({ ends_at }) => ends_at),
+    );
     if (next === Infinity) return;
     const timer = setTimeout(() => void this.changed().catch(() => undefined), Math.min(Math.max(next - now, 10), LONGEST_TIMER_MS));
     timer.unref();

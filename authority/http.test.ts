@@ -21,7 +21,11 @@ const shared = (): Promise<RunningAuthority> => (running ??= authorityIn(tempora
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const key = (): string => formatPublicLine(generateKey().publicBlob);
 
-async function asService(authority: RunningAuthority, kind: ServiceIdentity['kind'], name = 'x-1'): Promise<(call: AuthorityCall) => Promise<unknown>> {
+async function asService(
+  authority: RunningAuthority,
+  kind: ServiceIdentity['kind'],
+  name = 'x-1',
+): Promise<(call: AuthorityCall) => Promise<unknown>> {
   const identity = await identityOf(authority, { kind, name }, cleanup);
   const agent = new Agent({ ...identity.tlsClientOptions(['authority']), maxCachedSessions: 0 });
   cleanup.add(() => agent.destroy());
@@ -62,10 +66,12 @@ describe('the TLS listener', () => {
   test('hides what belongs to the socket, and refuses callers without certificate or signature', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
     const admin = await administrator(authority, cleanup);
-    for (const target of ['/v1/login', '/v1/enroll']) await expect(admin.call('POST', target, { public_key: key() })).rejects.toEqual(refusal('NOT_FOUND'));
+    for (const target of ['/v1/login', '/v1/enroll'])
+      await expect(admin.call('POST', target, { public_key: key() })).rejects.toEqual(refusal('NOT_FOUND'));
     const agent = new Agent({ ca: admin.login.service_ca_pem, checkServerIdentity: () => undefined });
     cleanup.add(() => agent.destroy());
-    const call = (more: object): Promise<unknown> => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes', ...more });
+    const call = (more: object): Promise<unknown> =>
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes', ...more });
     await expect(call({})).rejects.toEqual(refusal('NOT_SIGNED_IN'));
     await expect(call({ headers: { authorization: 'Steno nonsense' } })).rejects.toEqual(refusal('NOT_SIGNED_IN'));
   });
@@ -74,7 +80,14 @@ describe('the TLS listener', () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
     const { hostname, port } = new URL(authority.addresses.tls);
     const failed = await new Promise((resolve) => {
-      const socket = connect({ host: hostname, port: Number(port), maxVersion: 'TLSv1.1', minVersion: 'TLSv1', rejectUnauthorized: false, ciphers: 'DEFAULT@SECLEVEL=0' });
+      const socket = connect({
+        host: hostname,
+        port: Number(port),
+        maxVersion: 'TLSv1.1',
+        minVersion: 'TLSv1',
+        rejectUnauthorized: false,
+        ciphers: 'DEFAULT@SECLEVEL=0',
+      });
       socket.on('secureConnect', () => resolve(null)).on('error', resolve);
     });
     expect(failed).toBeInstanceOf(Error);
@@ -88,7 +101,10 @@ describe('the TLS listener', () => {
     const node = { name: 'web-1', kind: 'openssh', address: 'h:22', labels: {}, host_keys: [] };
     const body = Buffer.from(JSON.stringify(node));
     const send = (authorization: string, sent: unknown = node, target = '/v1/nodes/web-1'): Promise<unknown> =>
-      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'PUT', target, body: sent, headers: { authorization } });
+      callAuthority(
+        { kind: 'tls', url: authority.addresses.tls, agent },
+        { method: 'PUT', target, body: sent, headers: { authorization } },
+      );
     const signed = (time?: number): string => signRequest(admin.key, admin.certificate, 'PUT', '/v1/nodes/web-1', body, time);
     const once = signed();
     await expect(send(once)).resolves.toMatchObject(node);
@@ -97,7 +113,9 @@ describe('the TLS listener', () => {
     await expect(send(signed(), node, '/v1/nodes/web-2')).rejects.toEqual(refusal('CERT_BAD_SIGNATURE'));
     await expect(send(signed(Date.now() - 61_000))).rejects.toEqual(refusal('REQUEST_REPLAYED'));
     await expect(send(signed(Date.now() + 120_000))).rejects.toEqual(refusal('REQUEST_REPLAYED'));
-    await expect(send(signRequest(generateKey(), admin.certificate, 'PUT', '/v1/nodes/web-1', body))).rejects.toEqual(refusal('CERT_BAD_SIGNATURE'));
+    await expect(send(signRequest(generateKey(), admin.certificate, 'PUT', '/v1/nodes/web-1', body))).rejects.toEqual(
+      refusal('CERT_BAD_SIGNATURE'),
+    );
   });
 });
 
@@ -147,7 +165,10 @@ describe('bad input', () => {
     for (const where of [{ path: authority.addresses.socket }, { host: '127.0.0.1', port: Number(port) }]) {
       await new Promise<void>((resolve) => {
         const socket = connectSocket(where, () => socket.write(Buffer.from('\x16\x03\x01\xff\xff garbage \r\n\r\n')));
-        socket.resume().on('error', () => undefined).on('close', () => resolve());
+        socket
+          .resume()
+          .on('error', () => undefined)
+          .on('close', () => resolve());
       });
     }
     await expect(onSocket(authority, { method: 'POST', target: '/v1/sign-in-link' })).resolves.toBeDefined();
@@ -176,7 +197,8 @@ describe('web sessions', () => {
     let shift = 0;
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => Date.now() + shift);
     const viewer = await clientOf(authority, { kind: 'viewer', name: 'local' }, cleanup);
-    const link = async (): Promise<string> => ((await onSocket(authority, { method: 'POST', target: '/v1/sign-in-link' })) as { url_token: string }).url_token;
+    const link = async (): Promise<string> =>
+      ((await onSocket(authority, { method: 'POST', target: '/v1/sign-in-link' })) as { url_token: string }).url_token;
     const [late, inTime] = [await link(), await link()];
     const { token } = await viewer.signIn(inTime);
     shift = 10 * 60_000 + 1;

@@ -67,7 +67,11 @@ export interface Route<Schema extends z.ZodType = z.ZodType> {
 
 /** A route with the type of its body. */
 export function route<Schema extends z.ZodType>(
-  head: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`, admits: readonly Admits[], event: string, body: Schema, run: Route<Schema>['run'],
+  head: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`,
+  admits: readonly Admits[],
+  event: string,
+  body: Schema,
+  run: Route<Schema>['run'],
   target?: Route<Schema>['target'],
 ): Route {
   const [method, path] = head.split(' ') as [Route['method'], string];
@@ -84,19 +88,35 @@ export interface HttpParts {
 }
 
 /** The server of the owner's socket: not listening yet. */
-export async function ownerServer(routes: readonly Route[], owner: string, parts: HttpParts): Promise<{ app: FastifyInstance; server: Server }> {
-  const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 });
+export async function ownerServer(
+  routes: readonly Route[],
+  owner: string,
+  parts: HttpParts,
+): Promise<{ app: FastifyInstance; server: Server }> {
+  const server = createServer({
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 2_000,
+  });
   const own = routes.filter(({ admits }) => admits.includes('owner'));
   return { app: await build(server, own, async () => ({ kind: 'owner', user: owner }), parts), server };
 }
 
 /** The server for services and signed requests: not listening yet. */
-export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts: HttpParts): Promise<{ app: FastifyInstance; server: TlsServer }> {
+export async function tlsServer(
+  routes: readonly Route[],
+  tls: TlsOptions,
+  parts: HttpParts,
+): Promise<{ app: FastifyInstance; server: TlsServer }> {
   const server = createTlsServer({
     ...tls,
     // Signed requests come without a client certificate; `identify` tells the two apart.
-    requestCert: true, rejectUnauthorized: false, handshakeTimeout: REQUEST_TIMEOUT_MS,
-    requestTimeout: REQUEST_TIMEOUT_MS, headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000,
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 2_000,
   });
   server.on('tlsClientError', (_error, socket) => socket.destroy());
   const open = routes.filter(({ admits }) => admits.some((who) => who !== 'owner'));
@@ -109,9 +129,13 @@ export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts
     }
     return {
       kind: 'user',
-      ...await parts.verifier.admit({
-        method: request.method, target: request.raw.url ?? '', authorization, body: rawBodies.get(request) ?? new Uint8Array(0), sourceAddress: sourceOf(request),
-      }),
+      ...(await parts.verifier.admit({
+        method: request.method,
+        target: request.raw.url ?? '',
+        authorization,
+        body: rawBodies.get(request) ?? new Uint8Array(0),
+        sourceAddress: sourceOf(request),
+      })),
     };
   };
   return { app: await build(server, open, identify, parts), server };
@@ -121,12 +145,18 @@ export async function tlsServer(routes: readonly Route[], tls: TlsOptions, parts
 const rawBodies = new WeakMap<FastifyRequest, Buffer>();
 
 async function build(
-  server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>, routes: readonly Route[], identify: (request: FastifyRequest) => Promise<Principal>, parts: HttpParts,
+  server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>,
+  routes: readonly Route[],
+  identify: (request: FastifyRequest) => Promise<Principal>,
+  parts: HttpParts,
 ): Promise<FastifyInstance> {
   server.maxConnections = MAX_CONNECTIONS;
   const app = fastify({
     serverFactory: (handler) => server.on('request', handler) as ReturnType<typeof createServer>,
-    bodyLimit: MAX_BODY, logger: false, exposeHeadRoutes: false, forceCloseConnections: true,
+    bodyLimit: MAX_BODY,
+    logger: false,
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
   });
   app.removeAllContentTypeParsers();
   app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
@@ -142,7 +172,12 @@ async function build(
   return app;
 }
 
-async function serve(entry: Route, request: FastifyRequest, identify: (request: FastifyRequest) => Promise<Principal>, parts: HttpParts): Promise<unknown> {
+async function serve(
+  entry: Route,
+  request: FastifyRequest,
+  identify: (request: FastifyRequest) => Promise<Principal>,
+  parts: HttpParts,
+): Promise<unknown> {
   let caller: AuditCaller = { actor: '', source: sourceOf(request) };
   let target = Object.values(request.params as Record<string, string>).join(' ');
   try {
@@ -156,7 +191,14 @@ async function serve(entry: Route, request: FastifyRequest, identify: (request: 
       return who;
     };
     target = entry.target?.(body) ?? target;
-    const answer = await entry.run({ principal, caller, behalf, body, params: request.params as Record<string, string>, headers: request.headers as Record<string, string | undefined> });
+    const answer = await entry.run({
+      principal,
+      caller,
+      behalf,
+      body,
+      params: request.params as Record<string, string>,
+      headers: request.headers as Record<string, string | undefined>,
+    });
     return answer ?? {};
   } catch (error) {
     if (error instanceof StenoError) {
@@ -183,22 +225,28 @@ function parseBody(schema: z.ZodType, raw: Buffer | undefined): unknown {
 
 function admitted(admits: readonly Admits[], principal: Principal): boolean {
   switch (principal.kind) {
-    case 'owner': return admits.includes('owner');
-    case 'service': return admits.includes('service') || admits.includes(principal.service.kind);
-    case 'user': return admits.some((who) => {
-      if (who === 'user') return true;
-      if (who === 'administer') return administersEverything(principal.roles);
-      const [kind, verb] = who.split(':') as [ResourceKind, ResourceVerb | undefined];
-      return verb !== undefined && mayAdminister(principal.roles, kind, verb);
-    });
+    case 'owner':
+      return admits.includes('owner');
+    case 'service':
+      return admits.includes('service') || admits.includes(principal.service.kind);
+    case 'user':
+      return admits.some((who) => {
+        if (who === 'user') return true;
+        if (who === 'administer') return administersEverything(principal.roles);
+        const [kind, verb] = who.split(':') as [ResourceKind, ResourceVerb | undefined];
+        return verb !== undefined && mayAdminister(principal.roles, kind, verb);
+      });
   }
 }
 
 export function nameOf(principal: Principal): string {
   switch (principal.kind) {
-    case 'owner': return principal.user;
-    case 'service': return formatServiceName(principal.service);
-    case 'user': return principal.identity.user;
+    case 'owner':
+      return principal.user;
+    case 'service':
+      return formatServiceName(principal.service);
+    case 'user':
+      return principal.identity.user;
   }
 }
 
@@ -209,7 +257,9 @@ function sourceOf(request: FastifyRequest): string {
 /** A viewer speaks for a browser or a command, and says from where; nobody else is believed. */
 function clientOf(principal: Principal, request: FastifyRequest): string | undefined {
   const said = request.headers[CLIENT_ADDRESS_HEADER];
-  return principal.kind === 'service' && principal.service.kind === 'viewer' && typeof said === 'string' && isIP(said) !== 0 ? said : undefined;
+  return principal.kind === 'service' && principal.service.kind === 'viewer' && typeof said === 'string' && isIP(said) !== 0
+    ? said
+    : undefined;
 }
 
 /** Why a login failed is for the audit: whoever tries must not learn which part was wrong, nor what is where inside. */

@@ -28,7 +28,11 @@ export interface IssueParts {
 
 /** The end of every way of logging in. Refuses users that are unknown, disabled or locked, by whatever it was granted. */
 export async function issueUserCertificate(
-  parts: IssueParts, caller: Caller, login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>, publicKey: string, tlsKey?: string,
+  parts: IssueParts,
+  caller: Caller,
+  login: Pick<UserGrant, 'user' | 'mfa' | 'requests' | 'notAfter'>,
+  publicKey: string,
+  tlsKey?: string,
 ): Promise<LoginResult> {
   const { ca, records, directory, clock } = parts;
   const now = clock();
@@ -42,15 +46,33 @@ export async function issueUserCertificate(
   const grant: UserGrant = { ...login, traits: record.traits, roles, granted: all.slice(roles.length) };
   const shape = userShape(grant, key, now);
   const spki = tlsKey === undefined ? undefined : p256Key(tlsKey, 'tls_key');
-  const [serial, x509Serial] = await register(parts, caller, { event: 'user.login', target: user, ...(login.requests.length === 0 ? {} : { data: { requests: login.requests } }) }, [
-    { ...shape, kind: 'user', subject: user }, ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
-  ]);
+  const [serial, x509Serial] = await register(
+    parts,
+    caller,
+    { event: 'user.login', target: user, ...(login.requests.length === 0 ? {} : { data: { requests: login.requests } }) },
+    [
+      { ...shape, kind: 'user', subject: user },
+      ...(spki === undefined ? [] : [{ ...shape, kind: 'x509-user', subject: user, principals: [] } as const]),
+    ],
+  );
   const certificate = await ca.issueSsh('ssh-user', { ...shape, serial: serial! });
   const validity = { from: Number(shape.validAfter) * 1000, until: Number(shape.validBefore) * 1000 };
   return {
-    user, roles: record.roles, logins: loginsOf({ ...grant, roles: all }), requests: login.requests, certificate: formatPublicLine(certificate, user), valid_before: Number(shape.validBefore) * 1000,
+    user,
+    roles: record.roles,
+    logins: loginsOf({ ...grant, roles: all }),
+    requests: login.requests,
+    certificate: formatPublicLine(certificate, user),
+    valid_before: Number(shape.validBefore) * 1000,
     ...trustReport(ca.trust),
-    ...(spki === undefined ? {} : { x509_certificate: await ca.issueX509User({ user, roles: record.roles, requests: login.requests }, spki, { ...validity, serial: x509Serial! }) }),
+    ...(spki === undefined
+      ? {}
+      : {
+          x509_certificate: await ca.issueX509User({ user, roles: record.roles, requests: login.requests }, spki, {
+            ...validity,
+            serial: x509Serial!,
+          }),
+        }),
   };
 }
 
@@ -59,7 +81,11 @@ export async function issueUserCertificate(
  * leaves rows of certificates that nobody has: the audit may say too much, never too little.
  */
 export async function register(
-  { records, clock }: Pick<IssueParts, 'records' | 'clock'>, caller: Caller, act: Act, certificates: readonly NewCertificate[], more: (tx: Tx) => Promise<void> = async () => undefined,
+  { records, clock }: Pick<IssueParts, 'records' | 'clock'>,
+  caller: Caller,
+  act: Act,
+  certificates: readonly NewCertificate[],
+  more: (tx: Tx) => Promise<void> = async () => undefined,
 ): Promise<readonly bigint[]> {
   return records.actOn(async (tx) => {
     const serials = await insertCertificates(tx, certificates, caller.source, clock());

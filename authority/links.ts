@@ -37,11 +37,19 @@ export class Links {
   }
 
   /** `certificate`: of whoever asks by one; the web session ends with it, or a certificate could prolong itself. */
-  async create(user: string, caller: Caller, certificate?: Pick<UserIdentity, 'validBefore' | 'mfa'>): Promise<{ readonly url_token: string; readonly expires_at: number }> {
+  async create(
+    user: string,
+    caller: Caller,
+    certificate?: Pick<UserIdentity, 'validBefore' | 'mfa'>,
+  ): Promise<{ readonly url_token: string; readonly expires_at: number }> {
     const now = this.#clock();
     const [token, expiresAt] = [newToken(), now + LINK_MS];
     await this.#records.act([auditRow(now, caller, { event: 'sign_in_link.create', target: user })], (tx) =>
-      insertLink(tx, hashOf(token), user, expiresAt, { until: certificate === undefined ? null : certificate.validBefore * 1000, mfa: certificate?.mfa ?? null }));
+      insertLink(tx, hashOf(token), user, expiresAt, {
+        until: certificate === undefined ? null : certificate.validBefore * 1000,
+        mfa: certificate?.mfa ?? null,
+      }),
+    );
     return { url_token: token, expires_at: expiresAt };
   }
 
@@ -53,7 +61,12 @@ export class Links {
       if (link === undefined) throw new StenoError('LINK_USED');
       const { user, mfa, until } = link;
       const begun = await this.begin(tx, user, { via: 'link', mfa }, until ?? Infinity);
-      return { result: begun, rows: [auditRow(now, { actor: user, source: caller.source }, { event: 'web_session.start', target: user, data: { via: caller.actor } })] };
+      return {
+        result: begun,
+        rows: [
+          auditRow(now, { actor: user, source: caller.source }, { event: 'web_session.start', target: user, data: { via: caller.actor } }),
+        ],
+      };
     });
     return this.identity(token, session);
   }
@@ -79,8 +92,10 @@ export class Links {
     const now = this.#clock();
     const session = await this.#records.webSession(hashOf(token), now);
     if (session === undefined) return;
-    await this.#records.act([auditRow(now, { actor: session.user, source: caller.source }, { event: 'web_session.end', target: session.user })], (tx) =>
-      deleteWebSession(tx, hashOf(token)));
+    await this.#records.act(
+      [auditRow(now, { actor: session.user, source: caller.source }, { event: 'web_session.end', target: session.user })],
+      (tx) => deleteWebSession(tx, hashOf(token)),
+    );
   }
 
   /** Throws NOT_SIGNED_IN when the user is gone or disabled, LOCKED when a lock is in force on them. */

@@ -34,6 +34,14 @@ export function peopleRoutes(parts: PeopleParts): readonly Route[] {
   return [
     ...botRoutes(new Bots({ ...parts, users })),
     ...userRoutes({ users, enrolment: new Enrolment(local), links, clock }),
-    ...loginRoutes({ local: login, confirmations: new SessionConfirmations({ ...parts, local: login }), singleSignOn: new SingleSignOn({ ...parts, web }), deviceLogins: new DeviceLogins(local), connectors, links, site }),
+    ...loginRoutes({
+      local: login,
+      confirmations: new SessionConfirmations({ ...parts, local: login }),
+      singleSignOn: new SingleSignOn({ ...parts, web }),
+      deviceLogins: new DeviceLogins(local),
+      connectors,
+      links,
+      site,
+    }),
   ];
 }

@@ -23,7 +23,9 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
   let url: string;
   let one: RunningAuthority;
   let two: RunningAuthority;
-  beforeAll(async () => { server = await startPostgres(); });
+  beforeAll(async () => {
+    server = await startPostgres();
+  });
   afterAll(() => server.close());
   beforeEach(async () => {
     url = await server.newDatabase();
@@ -41,16 +43,25 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
     const admin = await administrator(one, cleanup);
     const agent = new Agent({ ca: admin.login.service_ca_pem, checkServerIdentity: () => undefined });
     cleanup.add(() => agent.destroy());
-    const roles = await callAuthority({ kind: 'tls', url: two.addresses.tls, agent }, {
-      method: 'GET', target: '/v1/roles', headers: { authorization: signRequest(admin.key, admin.certificate, 'GET', '/v1/roles') },
-    });
+    const roles = await callAuthority(
+      { kind: 'tls', url: two.addresses.tls, agent },
+      {
+        method: 'GET',
+        target: '/v1/roles',
+        headers: { authorization: signRequest(admin.key, admin.certificate, 'GET', '/v1/roles') },
+      },
+    );
     expect(roles).toMatchObject([{ name: 'admin' }]);
   });
 
   test('what is changed at one is published by the other', async () => {
     const admin = await administrator(one, cleanup);
     const gateway = await clientOf(two, { kind: 'gateway', name: 'gw' }, cleanup);
-    const heard = new Promise<Snapshot>((resolve) => gateway.onChange((snapshot) => { if (snapshot.locks.length > 0) resolve(snapshot); }));
+    const heard = new Promise<Snapshot>((resolve) =>
+      gateway.onChange((snapshot) => {
+        if (snapshot.locks.length > 0) resolve(snapshot);
+      }),
+    );
     await admin.call('PUT', '/v1/locks/l-1', lock);
     expect((await heard).locks).toEqual([lock]);
   });
@@ -61,7 +72,10 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
     cleanup.add(() => agent.destroy());
     const authorization = signRequest(admin.key, admin.certificate, 'GET', '/v1/nodes');
     const send = (authority: RunningAuthority): Promise<unknown> =>
-      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes', headers: { authorization } });
+      callAuthority(
+        { kind: 'tls', url: authority.addresses.tls, agent },
+        { method: 'GET', target: '/v1/nodes', headers: { authorization } },
+      );
     const outcomes = await Promise.allSettled([send(one), send(two)]);
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(1);
     expect(outcomes.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'REQUEST_REPLAYED' } });
@@ -69,20 +83,35 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
 
   test('a sign-in link is taken once, whoever is asked', async () => {
     const { url_token } = (await onSocket(one, { method: 'POST', target: '/v1/sign-in-link' })) as { url_token: string };
-    const viewers = [await clientOf(one, { kind: 'viewer', name: 'a' }, cleanup), await clientOf(two, { kind: 'viewer', name: 'b' }, cleanup)];
+    const viewers = [
+      await clientOf(one, { kind: 'viewer', name: 'a' }, cleanup),
+      await clientOf(two, { kind: 'viewer', name: 'b' }, cleanup),
+    ];
     const outcomes = await Promise.allSettled(Array.from({ length: 10 }, (_, i) => viewers[i % 2]!.signIn(url_token)));
     const signedIn = outcomes.flatMap((outcome) => (outcome.status === 'fulfilled' ? [outcome.value] : []));
     expect(signedIn).toHaveLength(1);
-    expect(outcomes.filter((outcome) => outcome.status === 'rejected').every((outcome) => (outcome.reason as { code: string }).code === 'LINK_USED')).toBe(true);
+    expect(
+      outcomes
+        .filter((outcome) => outcome.status === 'rejected')
+        .every((outcome) => (outcome.reason as { code: string }).code === 'LINK_USED'),
+    ).toBe(true);
     expect((await viewers[1]!.webSession(signedIn[0]!.token)).user).toBe((await viewers[0]!.webSession(signedIn[0]!.token)).user);
   });
 
   test('a place among the connections of a user is given once, whoever is asked', async () => {
-    const gateways = [await clientOf(one, { kind: 'gateway', name: 'a' }, cleanup), await clientOf(two, { kind: 'gateway', name: 'b' }, cleanup)];
-    const outcomes = await Promise.allSettled(Array.from({ length: 10 }, (_, i) =>
-      gateways[i % 2]!.places.take({ run: String(i % 2).repeat(16), number: i + 1, user: 'ann', max: 2, ended: [] })));
+    const gateways = [
+      await clientOf(one, { kind: 'gateway', name: 'a' }, cleanup),
+      await clientOf(two, { kind: 'gateway', name: 'b' }, cleanup),
+    ];
+    const outcomes = await Promise.allSettled(
+      Array.from({ length: 10 }, (_, i) =>
+        gateways[i % 2]!.places.take({ run: String(i % 2).repeat(16), number: i + 1, user: 'ann', max: 2, ended: [] }),
+      ),
+    );
     expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(2);
-    expect(outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [(outcome.reason as { code: string }).code] : []))).toEqual(Array(8).fill('SESSIONS_TOO_MANY'));
+    expect(outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [(outcome.reason as { code: string }).code] : []))).toEqual(
+      Array(8).fill('SESSIONS_TOO_MANY'),
+    );
   });
 
   test('no serial is given twice', async () => {
@@ -98,10 +127,21 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
     const admin = await administrator(one, cleanup);
     const gateway = await clientOf(two, { kind: 'gateway', name: 'gw' }, cleanup);
     await server.restart();
-    const heard = new Promise<void>((resolve) => gateway.onChange(({ locks }) => { if (locks.length > 0) resolve(); }));
+    const heard = new Promise<void>((resolve) =>
+      gateway.onChange(({ locks }) => {
+        if (locks.length > 0) resolve();
+      }),
+    );
     // The pool finds its connections dead at their first use.
     const failures: string[] = [];
-    for (let done = false; !done;) done = await admin.call('PUT', '/v1/locks/l-1', lock).then(() => true, (error: { code: string }) => { failures.push(error.code); return false; });
+    for (let done = false; !done;)
+      done = await admin.call('PUT', '/v1/locks/l-1', lock).then(
+        () => true,
+        (error: { code: string }) => {
+          failures.push(error.code);
+          return false;
+        },
+      );
     expect(new Set(failures)).toEqual(new Set(failures.length === 0 ? [] : ['STORE_UNAVAILABLE']));
     await heard;
     expect(gateway.current().locks).toEqual([lock]);
@@ -120,6 +160,8 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
   });
 
   test('refuses to start with another seal key, and says so', async () => {
-    await expect(authorityIn(temporaryFolder(cleanup), cleanup, { state: { kind: 'postgres', url }, name: 'third' })).rejects.toMatchObject({ code: 'SEAL_KEY_MISSING' });
+    await expect(authorityIn(temporaryFolder(cleanup), cleanup, { state: { kind: 'postgres', url }, name: 'third' })).rejects.toMatchObject(
+      { code: 'SEAL_KEY_MISSING' },
+    );
   });
 });

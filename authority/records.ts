@@ -17,7 +17,6 @@ import type { AuditRow } from '#schemas/rows.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
 
-
 /** A certificate about to be issued; the store gives its serial. */
 export interface NewCertificate {
   readonly kind: Row<'certificates'>['kind'];
@@ -77,9 +76,13 @@ export class Records {
     return ask(this.#db);
   }
 
-  async user(name: string): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
+  async user(
+    name: string,
+  ): Promise<{ readonly roles: readonly string[]; readonly traits: Traits; readonly disabled: boolean } | undefined> {
     const row = await this.#db.selectFrom('users').select(['roles', 'traits', 'disabled_at']).where('name', '=', name).executeTakeFirst();
-    return row === undefined ? undefined : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
+    return row === undefined
+      ? undefined
+      : { roles: JSON.parse(row.roles) as string[], traits: parseTraits(row.traits) ?? {}, disabled: row.disabled_at !== null };
   }
 
   async roles(): Promise<readonly Role[]> {
@@ -88,8 +91,13 @@ export class Records {
   }
 
   async nodes(): Promise<readonly NodeRecord[]> {
-    const rows = await this.#db.selectFrom('nodes').leftJoin('joined_nodes', 'joined_nodes.node', 'nodes.name')
-      .selectAll('nodes').select('joined_nodes.key_hash').orderBy('name').execute();
+    const rows = await this.#db
+      .selectFrom('nodes')
+      .leftJoin('joined_nodes', 'joined_nodes.node', 'nodes.name')
+      .selectAll('nodes')
+      .select('joined_nodes.key_hash')
+      .orderBy('name')
+      .execute();
     return rows.map(nodeOf);
   }
 
@@ -98,18 +106,34 @@ export class Records {
     const rows = await this.#db.selectFrom('locks').selectAll().orderBy('id').execute();
     return rows
       .filter((row) => row.expires_at === null || row.expires_at > now)
-      .map(({ id, target_kind, target, reason, expires_at, created_by, created_at }) => ({ id, target_kind, target, reason, expires_at, created_by, created_at }));
+      .map(({ id, target_kind, target, reason, expires_at, created_by, created_at }) => ({
+        id,
+        target_kind,
+        target,
+        reason,
+        expires_at,
+        created_by,
+        created_at,
+      }));
   }
 
   async webSession(hash: string, now: number): Promise<WebSession | undefined> {
-    const row = await this.#db.selectFrom('web_sessions').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
+    const row = await this.#db
+      .selectFrom('web_sessions')
+      .selectAll()
+      .where('hash', '=', hash)
+      .where('expires_at', '>', now)
+      .executeTakeFirst();
     return row === undefined ? undefined : { user: row.user, since: row.created_at, expiresAt: row.expires_at, via: row.via, mfa: row.mfa };
   }
 
   /** Whether the nonce of a signed request is new; of callers at the same time one is told so. */
   async claimNonce(nonce: string, expiresAt: number): Promise<boolean> {
-    const { numInsertedOrUpdatedRows } = await this.#db.insertInto('request_nonces').values({ nonce, expires_at: expiresAt })
-      .onConflict((on) => on.column('nonce').doNothing()).executeTakeFirst();
+    const { numInsertedOrUpdatedRows } = await this.#db
+      .insertInto('request_nonces')
+      .values({ nonce, expires_at: expiresAt })
+      .onConflict((on) => on.column('nonce').doNothing())
+      .executeTakeFirst();
     return numInsertedOrUpdatedRows === 1n;
   }
 
@@ -139,19 +163,36 @@ export class Records {
 
 /** A user that exists keeps their roles. */
 export async function ensureUser(tx: Tx, name: string, roles: readonly string[], now: number): Promise<void> {
-  await tx.insertInto('users').values({ name, roles: JSON.stringify(roles), created_at: now, disabled_at: null }).onConflict((on) => on.column('name').doNothing()).execute();
+  await tx
+    .insertInto('users')
+    .values({ name, roles: JSON.stringify(roles), created_at: now, disabled_at: null })
+    .onConflict((on) => on.column('name').doNothing())
+    .execute();
 }
 
 /** Their serials, in the order given. `source`: who asked. */
-export async function insertCertificates(tx: Tx, certificates: readonly NewCertificate[], source: string, now: number): Promise<readonly bigint[]> {
+export async function insertCertificates(
+  tx: Tx,
+  certificates: readonly NewCertificate[],
+  source: string,
+  now: number,
+): Promise<readonly bigint[]> {
   const serials: number[] = [];
   for (const part of chunks(certificates)) {
     const rows = await tx
       .insertInto('certificates')
-      .values(part.map((c) => ({
-        kind: c.kind, key_id: c.keyId, user: c.subject, principals: JSON.stringify(c.principals), valid_after: Number(c.validAfter) * 1000,
-        valid_before: Number(c.validBefore) * 1000, issued_at: now, source,
-      })))
+      .values(
+        part.map((c) => ({
+          kind: c.kind,
+          key_id: c.keyId,
+          user: c.subject,
+          principals: JSON.stringify(c.principals),
+          valid_after: Number(c.validAfter) * 1000,
+          valid_before: Number(c.validBefore) * 1000,
+          issued_at: now,
+          source,
+        })),
+      )
       .returning('serial')
       .execute();
     // RETURNING promises no order; serials count up in the order of VALUES.
@@ -162,29 +203,51 @@ export async function insertCertificates(tx: Tx, certificates: readonly NewCerti
 
 /** Which key signs the recordings of a gateway. */
 export async function putGateway(tx: Tx, name: string, recordingKey: string, now: number): Promise<void> {
-  await tx.insertInto('gateways').values({ name, recording_key: recordingKey, created_at: now, last_counter: 0 })
-    .onConflict((on) => on.column('name').doUpdateSet((row) => ({
-      recording_key: recordingKey,
-      // Since when it has this key.
-      created_at: row.case().when('gateways.recording_key', '=', recordingKey).then(row.ref('gateways.created_at')).else(now).end(),
-    }))).execute();
+  await tx
+    .insertInto('gateways')
+    .values({ name, recording_key: recordingKey, created_at: now, last_counter: 0 })
+    .onConflict((on) =>
+      on.column('name').doUpdateSet((row) => ({
+        recording_key: recordingKey,
+        // Since when it has this key.
+        created_at: row.case().when('gateways.recording_key', '=', recordingKey).then(row.ref('gateways.created_at')).else(now).end(),
+      })),
+    )
+    .execute();
 }
 
 /** Since when the gateway has been known with this key, if it has. */
 export async function gatewaySince(db: Kysely<StateSchema>, name: string, recordingKey: string): Promise<number | undefined> {
-  const row = await db.selectFrom('gateways').select('created_at').where('name', '=', name).where('recording_key', '=', recordingKey).executeTakeFirst();
+  const row = await db
+    .selectFrom('gateways')
+    .select('created_at')
+    .where('name', '=', name)
+    .where('recording_key', '=', recordingKey)
+    .executeTakeFirst();
   return row?.created_at;
 }
 
 export async function ensureRole(tx: Tx, role: Role, now: number): Promise<void> {
-  await tx.insertInto('roles').values({ name: role.name, document: JSON.stringify(role), updated_at: now }).onConflict((on) => on.column('name').doNothing()).execute();
+  await tx
+    .insertInto('roles')
+    .values({ name: role.name, document: JSON.stringify(role), updated_at: now })
+    .onConflict((on) => on.column('name').doNothing())
+    .execute();
 }
 
 export async function putNode(tx: Tx, node: NodeRecord, now: number): Promise<void> {
   const columns = {
-    kind: node.kind, address: node.address, labels: JSON.stringify(node.labels), host_keys: JSON.stringify(node.host_keys), last_seen_at: node.last_seen_at,
+    kind: node.kind,
+    address: node.address,
+    labels: JSON.stringify(node.labels),
+    host_keys: JSON.stringify(node.host_keys),
+    last_seen_at: node.last_seen_at,
   };
-  await tx.insertInto('nodes').values({ name: node.name, created_at: now, ...columns }).onConflict((on) => on.column('name').doUpdateSet(columns)).execute();
+  await tx
+    .insertInto('nodes')
+    .values({ name: node.name, created_at: now, ...columns })
+    .onConflict((on) => on.column('name').doUpdateSet(columns))
+    .execute();
 }
 
 export async function deleteNode(tx: Tx, name: string): Promise<void> {
@@ -194,7 +257,11 @@ export async function deleteNode(tx: Tx, name: string): Promise<void> {
 
 export async function putLock(tx: Tx, lock: Lock, by: string, now: number): Promise<void> {
   const columns = { target_kind: lock.target_kind, target: lock.target, reason: lock.reason, expires_at: lock.expires_at };
-  await tx.insertInto('locks').values({ id: lock.id, created_at: now, created_by: by, ...columns }).onConflict((on) => on.column('id').doUpdateSet(columns)).execute();
+  await tx
+    .insertInto('locks')
+    .values({ id: lock.id, created_at: now, created_by: by, ...columns })
+    .onConflict((on) => on.column('id').doUpdateSet(columns))
+    .execute();
 }
 
 export async function deleteLock(tx: Tx, id: string): Promise<void> {
@@ -203,20 +270,41 @@ export async function deleteLock(tx: Tx, id: string): Promise<void> {
 }
 
 /** `session`: what the web session takes from the certificate that asked; nothing for the owner of the machine. */
-export async function insertLink(tx: Tx, hash: string, user: string, expiresAt: number, session: { readonly until: number | null; readonly mfa: string | null }): Promise<void> {
-  await tx.insertInto('sign_in_links').values({ hash, user, expires_at: expiresAt, used_at: null, session_until: session.until, mfa: session.mfa }).execute();
+export async function insertLink(
+  tx: Tx,
+  hash: string,
+  user: string,
+  expiresAt: number,
+  session: { readonly until: number | null; readonly mfa: string | null },
+): Promise<void> {
+  await tx
+    .insertInto('sign_in_links')
+    .values({ hash, user, expires_at: expiresAt, used_at: null, session_until: session.until, mfa: session.mfa })
+    .execute();
 }
 
 /** The link, which is used thereafter: of callers at the same time one gets it. */
-export async function takeLink(tx: Tx, hash: string, now: number): Promise<{ readonly user: string; readonly until: number | null; readonly mfa: string | null } | undefined> {
-  const row = await tx.updateTable('sign_in_links').set({ used_at: now })
-    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returning(['user', 'session_until', 'mfa']).executeTakeFirst();
+export async function takeLink(
+  tx: Tx,
+  hash: string,
+  now: number,
+): Promise<{ readonly user: string; readonly until: number | null; readonly mfa: string | null } | undefined> {
+  const row = await tx
+    .updateTable('sign_in_links')
+    .set({ used_at: now })
+    .where('hash', '=', hash)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .returning(['user', 'session_until', 'mfa'])
+    .executeTakeFirst();
   return row === undefined ? undefined : { user: row.user, until: row.session_until, mfa: row.mfa };
 }
 
 export async function insertWebSession(tx: Tx, hash: string, session: WebSession): Promise<void> {
-  await tx.insertInto('web_sessions')
-    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa }).execute();
+  await tx
+    .insertInto('web_sessions')
+    .values({ hash, user: session.user, created_at: session.since, expires_at: session.expiresAt, via: session.via, mfa: session.mfa })
+    .execute();
 }
 
 export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {
@@ -225,7 +313,10 @@ export async function deleteWebSession(tx: Tx, hash: string): Promise<void> {
 
 async function insertAudit(tx: Tx, rows: readonly AuditRow[]): Promise<void> {
   for (const part of chunks(rows)) {
-    await tx.insertInto('audit_outbox').values(part.map((row) => ({ id: row.id, row: JSON.stringify(row), created_at: row.at }))).execute();
+    await tx
+      .insertInto('audit_outbox')
+      .values(part.map((row) => ({ id: row.id, row: JSON.stringify(row), created_at: row.at })))
+      .execute();
   }
 }
 

@@ -20,7 +20,14 @@ import { auditRow } from './audit.js';
 import type { Caller } from './audit.js';
 import type { SshCaName } from './ca/names.js';
 import {
-  SERVICE_TTL_MS, certifiableKey, gatewayLoopbackNames, hostKeyId, hostPrincipals, hostShape, isHostName, recordingShape,
+  SERVICE_TTL_MS,
+  certifiableKey,
+  gatewayLoopbackNames,
+  hostKeyId,
+  hostPrincipals,
+  hostShape,
+  isHostName,
+  recordingShape,
 } from './ca/certificates.js';
 import type { CertificateShape } from './ca/certificates.js';
 import { clusterRoutes } from './clusters/cluster-routes.js';
@@ -64,28 +71,61 @@ const keyLine = z.string().min(1).max(16_384);
 const pem = z.string().min(1).max(4096);
 const address = z.string().max(300).refine(isAddress, 'is not host:port');
 const token = z.string().regex(tokenPattern, 'is not a token');
-const labels = z.record(z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/), z.string().max(255)).refine((map) => Object.keys(map).length <= 64, 'are too many');
+const labels = z
+  .record(z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/), z.string().max(255))
+  .refine((map) => Object.keys(map).length <= 64, 'are too many');
 const hostKeys = z.array(z.string().max(4096).refine(isPlainKey, 'is not `type base64` of a public key')).max(16);
 
 const enrolBody = z.strictObject({
-  kind: z.enum(serviceKinds), name, service_key: pem, host_key: keyLine.optional(), recording_key: keyLine.optional(),
+  kind: z.enum(serviceKinds),
+  name,
+  service_key: pem,
+  host_key: keyLine.optional(),
+  recording_key: keyLine.optional(),
   host_names: z.array(z.string().refine(isHostName, 'is not a host name')).max(32).optional(),
 });
-const renewBody = z.strictObject({ service_key: pem, host_key: keyLine.optional(), host_certificate: keyLine.optional(), recording_key: keyLine.optional() });
+const renewBody = z.strictObject({
+  service_key: pem,
+  host_key: keyLine.optional(),
+  host_certificate: keyLine.optional(),
+  recording_key: keyLine.optional(),
+});
 const nodeBody = z.strictObject({
-  name, kind: z.enum(['openssh', 'agent']), address, labels, host_keys: hostKeys, last_seen_at: z.number().int().nullable().optional(),
+  name,
+  kind: z.enum(['openssh', 'agent']),
+  address,
+  labels,
+  host_keys: hostKeys,
+  last_seen_at: z.number().int().nullable().optional(),
 });
 const selfBody = z.strictObject({ address, labels, host_keys: hostKeys });
 /** Seconds: nobody renews these certificates but who asks for them. */
-const hostBody = z.strictObject({ public_key: keyLine, name, ttl: z.number().int().min(3_600).max(366 * 86_400).optional() });
+const hostBody = z.strictObject({
+  public_key: keyLine,
+  name,
+  ttl: z
+    .number()
+    .int()
+    .min(3_600)
+    .max(366 * 86_400)
+    .optional(),
+});
 /** Without administering everything. */
 const LONGEST_DELEGATED_S = 30 * 86_400;
 const lockBody = z.strictObject({
-  id: name, target_kind: z.enum(['user', 'role', 'login', 'node', 'session', 'request', 'mfa-device']), target: z.string().min(1).max(255), reason: z.string().max(1024),
+  id: name,
+  target_kind: z.enum(['user', 'role', 'login', 'node', 'session', 'request', 'mfa-device']),
+  target: z.string().min(1).max(255),
+  reason: z.string().max(1024),
   expires_at: z.number().int().positive().max(8_640_000_000_000_000).nullable(),
 });
 const sessionBody = z.strictObject({
-  user: name, login, node: name, public_key: keyLine, user_certificate: z.string().min(1).max(90_000), source_address: z.string().max(64),
+  user: name,
+  login,
+  node: name,
+  public_key: keyLine,
+  user_certificate: z.string().min(1).max(90_000),
+  source_address: z.string().max(64),
   confirmation: token.optional(),
 });
 
@@ -100,28 +140,62 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     ...roleRoutes(parts),
     ...disclosureRoutes(parts),
     ...parts.more,
-    route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) => logIn(parts, c)),
+    route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) =>
+      logIn(parts, c),
+    ),
     route('POST /v1/enroll', ['owner'], 'service.enroll', enrolBody, ({ caller, body }) =>
-      certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body))),
-    route('PUT /v1/ingest', ['owner'], 'ingest.set', z.strictObject({ url: z.string().max(300).regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/) }), async ({ caller, body }) => {
-      await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
-      parts.setIngest(body.url);
-    }),
-    route('POST /v1/sign-in-link', ['owner', 'user'], 'sign_in_link.create', z.union([noBody, z.strictObject({})]), ({ caller, principal }) =>
-      links.create(caller.actor, caller, principal.kind === 'user' ? principal.identity : undefined)),
+      certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(body)),
+    ),
+    route(
+      'PUT /v1/ingest',
+      ['owner'],
+      'ingest.set',
+      z.strictObject({
+        url: z
+          .string()
+          .max(300)
+          .regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/),
+      }),
+      async ({ caller, body }) => {
+        await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
+        parts.setIngest(body.url);
+      },
+    ),
+    route(
+      'POST /v1/sign-in-link',
+      ['owner', 'user'],
+      'sign_in_link.create',
+      z.union([noBody, z.strictObject({})]),
+      ({ caller, principal }) => links.create(caller.actor, caller, principal.kind === 'user' ? principal.identity : undefined),
+    ),
 
     route('POST /v1/renew', ['service'], 'service.renew', renewBody, ({ principal, caller, body }) => {
       const service = serviceOf(principal);
       // Whoever joined by token renews over its tunnel, where its key counts and not its name.
-      if (service.kind === 'agent' && directory.node(service.name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
+      if (service.kind === 'agent' && directory.node(service.name)?.tunnel_key !== undefined)
+        throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       return certifyService(parts, caller, 'service.renew', service, body, renewedHostNames(parts, service, body.host_certificate));
     }),
     route('POST /v1/session-certificate', ['gateway'], 'session_certificate.issue', sessionBody, ({ principal, caller, body }) =>
-      sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest)),
-    route('POST /v1/host-certificate', ['gateway', 'agent', 'administer', 'node:update'], 'host_certificate.issue', hostBody, (c) => hostCertificate(parts, c), (body) => body.name),
-    route('POST /v1/sign-in', ['viewer'], 'web_session.start', z.strictObject({ token }), ({ caller, body }) => links.signIn(body.token, caller)),
-    route('GET /v1/web-session', ['viewer'], 'web_session.use', noBody, ({ headers }) => links.introspect(headers['x-steno-web-session'] ?? '')),
-    route('DELETE /v1/web-session', ['viewer'], 'web_session.end', noBody, ({ headers, caller }) => links.signOut(headers['x-steno-web-session'] ?? '', caller)),
+      sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest),
+    ),
+    route(
+      'POST /v1/host-certificate',
+      ['gateway', 'agent', 'administer', 'node:update'],
+      'host_certificate.issue',
+      hostBody,
+      (c) => hostCertificate(parts, c),
+      (body) => body.name,
+    ),
+    route('POST /v1/sign-in', ['viewer'], 'web_session.start', z.strictObject({ token }), ({ caller, body }) =>
+      links.signIn(body.token, caller),
+    ),
+    route('GET /v1/web-session', ['viewer'], 'web_session.use', noBody, ({ headers }) =>
+      links.introspect(headers['x-steno-web-session'] ?? ''),
+    ),
+    route('DELETE /v1/web-session', ['viewer'], 'web_session.end', noBody, ({ headers, caller }) =>
+      links.signOut(headers['x-steno-web-session'] ?? '', caller),
+    ),
 
     ...nodeRoutes({
       ...parts,
@@ -130,15 +204,22 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     }),
     route('PUT /v1/nodes/self', ['agent'], 'node.register', selfBody, async ({ principal, caller, body }) => {
       // Labels decide access: a node that joined by token says what it may say over its tunnel.
-      if (directory.node(serviceOf(principal).name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
+      if (directory.node(serviceOf(principal).name)?.tunnel_key !== undefined)
+        throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       const node: NodeRecord = { name: serviceOf(principal).name, kind: 'agent', ...body, last_seen_at: clock() };
-      await records.act([auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
+      await records.act(
+        [auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })],
+        (tx) => putNode(tx, node, clock()),
+      );
       return changed(node);
     }),
     route('PUT /v1/nodes/:name', ['node:create', 'node:update'], 'node.put', nodeBody, async ({ caller, body, params }) => {
       sameName(params['name'], body.name);
       const node: NodeRecord = { ...body, last_seen_at: directory.node(body.name)?.last_seen_at ?? null };
-      await records.act([auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })], (tx) => putNode(tx, node, clock()));
+      await records.act(
+        [auditRow(clock(), caller, { event: 'node.put', target: node.name, node: node.name, data: { address: node.address } })],
+        (tx) => putNode(tx, node, clock()),
+      );
       return changed(node);
     }),
     route('DELETE /v1/nodes/:name', ['node:delete'], 'node.delete', noBody, async ({ caller, params }) => {
@@ -150,10 +231,14 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     route('PUT /v1/locks/:name', ['lock:create'], 'lock.put', lockBody, async ({ principal, caller, body, params }) => {
       sameName(params['name'], body.id);
       // Who locks themselves out could not lift it either.
-      const own = principal.kind === 'user' && lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
+      const own =
+        principal.kind === 'user' &&
+        lockTargets(principal.identity).some(([kind, target]) => kind === body.target_kind && target === body.target);
       if (own) throw new StenoError('BAD_REQUEST', 'target: this lock would lock out whoever sets it');
       if (body.expires_at !== null && body.expires_at <= clock()) throw new StenoError('BAD_REQUEST', 'expires_at: is over already');
-      await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) => putLock(tx, body, caller.actor, clock()));
+      await records.act([auditRow(clock(), caller, { event: 'lock.put', target: body.id, data: { lock: body } })], (tx) =>
+        putLock(tx, body, caller.actor, clock()),
+      );
       return changed(body);
     }),
     route('DELETE /v1/locks/:name', ['lock:delete'], 'lock.delete', noBody, async ({ caller, params }) => {
@@ -165,13 +250,20 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   ];
 }
 
-async function logIn(parts: RouteParts, { caller, body }: Context<{ readonly public_key: string; readonly tls_key?: string | undefined }>): Promise<LoginResult> {
+async function logIn(
+  parts: RouteParts,
+  { caller, body }: Context<{ readonly public_key: string; readonly tls_key?: string | undefined }>,
+): Promise<LoginResult> {
   return issueUserCertificate(parts, caller, { user: caller.actor, mfa: null, requests: [] }, body.public_key, body.tls_key);
 }
 
 async function certifyService(
-  parts: RouteParts, caller: Caller, event: string, service: ServiceName,
-  keys: { readonly service_key: string; readonly host_key?: string | undefined; readonly recording_key?: string | undefined }, hostNames: readonly string[],
+  parts: RouteParts,
+  caller: Caller,
+  event: string,
+  service: ServiceName,
+  keys: { readonly service_key: string; readonly host_key?: string | undefined; readonly recording_key?: string | undefined },
+  hostNames: readonly string[],
   more: { readonly data?: Readonly<Record<string, unknown>> | undefined; readonly also?: (tx: Tx) => Promise<void> } = {},
 ): Promise<Enrolment> {
   const { ca, clock, records } = parts;
@@ -181,17 +273,37 @@ async function certifyService(
   const spki = p256Key(keys.service_key, 'service_key');
   const recordingKey = keys.recording_key === undefined ? undefined : certifiableKey(keys.recording_key, () => true);
   if (recordingKey !== undefined && service.kind !== 'gateway') throw new StenoError('BAD_REQUEST', 'only gateways sign recordings');
-  const host = keys.host_key === undefined ? undefined : { ...hostShape(name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) };
-  const recording = recordingKey === undefined ? undefined : recordingShape(name, recordingKey, now, await records.read((db) => gatewaySince(db, name, formatPublicLine(recordingKey))));
-  const serials = await register(parts, caller, { event, target: formatServiceName(service), ...(service.kind === 'agent' ? { node: name } : {}), data: more.data ?? {} }, [
-    { kind: 'x509-service', keyId: formatServiceName(service), subject: name, principals: [], validAfter: BigInt(Math.floor(from / 1000)), validBefore: BigInt(Math.floor(until / 1000)) },
-    ...(host === undefined ? [] : [{ ...host, subject: name }]),
-    ...(recording === undefined ? [] : [{ ...recording, kind: 'recording', subject: name } as const]),
-  ], async (tx) => {
-    if (recordingKey !== undefined) await putGateway(tx, name, formatPublicLine(recordingKey), now);
-    await more.also?.(tx);
-  });
-  const sign = async (by: SshCaName, shape: CertificateShape, serial: bigint): Promise<string> => formatPublicLine(await ca.issueSsh(by, { ...shape, serial }), name);
+  const host =
+    keys.host_key === undefined
+      ? undefined
+      : { ...hostShape(name, hostNames, certifiableKey(keys.host_key), now), keyId: hostKeyId(service) };
+  const recording =
+    recordingKey === undefined
+      ? undefined
+      : recordingShape(name, recordingKey, now, await records.read((db) => gatewaySince(db, name, formatPublicLine(recordingKey))));
+  const serials = await register(
+    parts,
+    caller,
+    { event, target: formatServiceName(service), ...(service.kind === 'agent' ? { node: name } : {}), data: more.data ?? {} },
+    [
+      {
+        kind: 'x509-service',
+        keyId: formatServiceName(service),
+        subject: name,
+        principals: [],
+        validAfter: BigInt(Math.floor(from / 1000)),
+        validBefore: BigInt(Math.floor(until / 1000)),
+      },
+      ...(host === undefined ? [] : [{ ...host, subject: name }]),
+      ...(recording === undefined ? [] : [{ ...recording, kind: 'recording', subject: name } as const]),
+    ],
+    async (tx) => {
+      if (recordingKey !== undefined) await putGateway(tx, name, formatPublicLine(recordingKey), now);
+      await more.also?.(tx);
+    },
+  );
+  const sign = async (by: SshCaName, shape: CertificateShape, serial: bigint): Promise<string> =>
+    formatPublicLine(await ca.issueSsh(by, { ...shape, serial }), name);
   return {
     service_certificate: await ca.issueService(service, spki, { from, until, serial: serials[0]! }),
     service_ca: ca.trust.service_ca.join(''),
@@ -206,22 +318,32 @@ async function certifyService(
  * which key they show as well.
  */
 async function hostCertificate(
-  parts: RouteParts, { principal, caller, body }: Context<z.output<typeof hostBody>>,
+  parts: RouteParts,
+  { principal, caller, body }: Context<z.output<typeof hostBody>>,
 ): Promise<{ readonly certificate: string }> {
   const { ca, directory, clock } = parts;
-  if (principal.kind === 'service' && principal.service.kind === 'agent' && directory.node(body.name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
+  if (principal.kind === 'service' && principal.service.kind === 'agent' && directory.node(body.name)?.tunnel_key !== undefined)
+    throw new StenoError('ACCESS_DENIED', 'this node joined by token');
   if (principal.kind === 'service' && principal.service.name !== body.name) {
     if (principal.service.kind !== 'gateway') throw new StenoError('ACCESS_DENIED', `${body.name} is not the name of this node`);
-    if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined) throw new StenoError('NODE_UNKNOWN', body.name);
+    if (directory.node(body.name) === undefined && remoteNode(directory.current().clusters, body.name) === undefined)
+      throw new StenoError('NODE_UNKNOWN', body.name);
   }
   if (principal.kind === 'service' && body.ttl !== undefined) throw new StenoError('BAD_REQUEST', 'ttl: services renew theirs');
   if (principal.kind === 'user' && !administersEverything(principal.roles)) {
     const node = directory.node(body.name);
-    if (node?.kind !== 'openssh' || node.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', `${body.name} is not registered as an OpenSSH server`);
-    if ((body.ttl ?? 0) > LONGEST_DELEGATED_S) throw new StenoError('ACCESS_DENIED', 'more than 30 days are for those who administer everything');
+    if (node?.kind !== 'openssh' || node.tunnel_key !== undefined)
+      throw new StenoError('ACCESS_DENIED', `${body.name} is not registered as an OpenSSH server`);
+    if ((body.ttl ?? 0) > LONGEST_DELEGATED_S)
+      throw new StenoError('ACCESS_DENIED', 'more than 30 days are for those who administer everything');
   }
   const shape = hostShape(body.name, hostPrincipals(body), certifiableKey(body.public_key), clock(), body.ttl);
-  const [serial] = await register(parts, caller, { event: 'host_certificate.issue', target: body.name, node: body.name, data: { valid_before: Number(shape.validBefore) * 1000 } }, [{ ...shape, subject: body.name }]);
+  const [serial] = await register(
+    parts,
+    caller,
+    { event: 'host_certificate.issue', target: body.name, node: body.name, data: { valid_before: Number(shape.validBefore) * 1000 } },
+    [{ ...shape, subject: body.name }],
+  );
   return { certificate: formatPublicLine(await ca.issueSsh('ssh-host', { ...shape, serial: serial! }), body.name) };
 }
 
@@ -235,8 +357,11 @@ function renewedHostNames({ directory, clock }: RouteParts, service: ServiceName
   const certificate = parseCertificate(parseAuthorizedLine(line).blob);
   const principal = certificate.principals[0];
   const admission = checkCertificate(certificate, {
-    kind: 'host', now: Math.floor(clock() / 1000), trusted: directory.current().ssh_host_ca.map((ca) => parseAuthorizedLine(ca).blob),
-    ...(principal === undefined ? {} : { principal }), verify,
+    kind: 'host',
+    now: Math.floor(clock() / 1000),
+    trusted: directory.current().ssh_host_ca.map((ca) => parseAuthorizedLine(ca).blob),
+    ...(principal === undefined ? {} : { principal }),
+    verify,
   });
   if (!admission.ok) throw new StenoError(admission.code, admission.detail);
   if (certificate.keyId !== hostKeyId(service)) throw new StenoError('ACCESS_DENIED', 'this host certificate was given to another service');

@@ -20,7 +20,12 @@ afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 
 /** What a client of `kinds` hears from a server that lets `admitted` in: its greeting, or nothing. */
-async function greeting(server: ServiceIdentity, admitted: readonly ServiceKind[], client: ServiceIdentity, kinds: readonly ServiceKind[]): Promise<string> {
+async function greeting(
+  server: ServiceIdentity,
+  admitted: readonly ServiceKind[],
+  client: ServiceIdentity,
+  kinds: readonly ServiceKind[],
+): Promise<string> {
   const listener = createServer(server.tlsServerOptions(), (socket) => socket.end('hello'));
   server.guard(listener, admitted);
   listener.listen(0, '127.0.0.1');
@@ -56,7 +61,14 @@ describe('two services', () => {
 });
 
 describe('an identity in a folder', () => {
-  const config = (socket: string, dir: string): IdentityConfig => ({ kind: 'gateway', name: 'gw-1', socket, dir, hostNames: ['gw.example.org'], records: true });
+  const config = (socket: string, dir: string): IdentityConfig => ({
+    kind: 'gateway',
+    name: 'gw-1',
+    socket,
+    dir,
+    hostNames: ['gw.example.org'],
+    records: true,
+  });
   const context = { log: silent, clock: Date.now };
 
   test('keeps its keys over a restart, readable by its owner only', async () => {
@@ -106,13 +118,20 @@ describe('renewal', () => {
     const renewals: number[] = [];
     let underWay = 0;
     for (let i = 0; i < 4; i += 1) {
-      const identity = await openServiceIdentity({ kind: 'agent', name: `web-${i}`, hostNames: [], socket: authority.addresses.socket }, { log: silent, clock: () => now });
+      const identity = await openServiceIdentity(
+        { kind: 'agent', name: `web-${i}`, hostNames: [], socket: authority.addresses.socket },
+        { log: silent, clock: () => now },
+      );
       cleanup.add(() => identity.close());
       const before = parseCertificate(identity.hostCertificate()).validBefore;
       identity.renewWith(async ({ host_certificate: _, ...keys }) => {
         underWay += 1;
         try {
-          return (await onSocket(authority, { method: 'POST', target: '/v1/enroll', body: { kind: 'agent', name: `web-${i}`, host_names: [], ...keys } })) as Enrolment;
+          return (await onSocket(authority, {
+            method: 'POST',
+            target: '/v1/enroll',
+            body: { kind: 'agent', name: `web-${i}`, host_names: [], ...keys },
+          })) as Enrolment;
         } finally {
           underWay -= 1;
         }
@@ -137,12 +156,20 @@ describe('renewal', () => {
     vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
     let now = Date.now();
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup, {}, () => now);
-    const identity = await openServiceIdentity({ kind: 'agent', name: 'web-1', hostNames: [], socket: authority.addresses.socket }, { log: silent, clock: () => now });
+    const identity = await openServiceIdentity(
+      { kind: 'agent', name: 'web-1', hostNames: [], socket: authority.addresses.socket },
+      { log: silent, clock: () => now },
+    );
     cleanup.add(() => identity.close());
     let asked = 0;
-    const failed = (): Promise<void> => new Promise((resolve) => {
-      identity.renewWith(() => { asked += 1; resolve(); return Promise.reject(new Error('on purpose')); });
-    });
+    const failed = (): Promise<void> =>
+      new Promise((resolve) => {
+        identity.renewWith(() => {
+          asked += 1;
+          resolve();
+          return Promise.reject(new Error('on purpose'));
+        });
+      });
     const first = failed();
     const before = identity.hostCertificate();
     now += 17 * 3_600_000;
@@ -157,7 +184,9 @@ describe('renewal', () => {
       expect(asked).toBe(attempt);
     }
     expect(identity.hostCertificate()).toEqual(before);
-    const renewed = new Promise<void>((resolve) => { identity.onRenewed(resolve); });
+    const renewed = new Promise<void>((resolve) => {
+      identity.onRenewed(resolve);
+    });
     identity.renewWith(undefined);
     await new Promise((resolve) => setImmediate(resolve));
     now += 60_000;
@@ -168,7 +197,11 @@ describe('renewal', () => {
 
   test('over mutual TLS gives new certificates for the same names, and running servers use them', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-    const { identity } = await clientOf(authority, { kind: 'gateway', name: 'gw-1', hostNames: ['gw.example.org'], records: true }, cleanup);
+    const { identity } = await clientOf(
+      authority,
+      { kind: 'gateway', name: 'gw-1', hostNames: ['gw.example.org'], records: true },
+      cleanup,
+    );
     const before = identity.hostCertificate();
     await identity.renew();
     expect(identity.hostCertificate()).not.toEqual(before);
@@ -186,7 +219,13 @@ describe('renewal', () => {
     const agent = new Agent(thief.identity.tlsClientOptions(['authority']));
     cleanup.add(() => agent.destroy());
     const key = createPublicKey(String(thief.identity.tlsServerOptions().key)).export({ type: 'spki', format: 'pem' }).toString();
-    const body = { service_key: key, host_key: formatPublicLine(thief.identity.hostKey!.publicBlob), host_certificate: formatPublicLine(real) };
-    await expect(callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'POST', target: '/v1/renew', body })).rejects.toEqual(refusal('ACCESS_DENIED'));
+    const body = {
+      service_key: key,
+      host_key: formatPublicLine(thief.identity.hostKey!.publicBlob),
+      host_certificate: formatPublicLine(real),
+    };
+    await expect(
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'POST', target: '/v1/renew', body }),
+    ).rejects.toEqual(refusal('ACCESS_DENIED'));
   });
 });

@@ -29,8 +29,12 @@ beforeEach(async () => {
   gateway = await clientOf(authority, { kind: 'gateway', name: 'gw-1' }, cleanup);
   await admin.call('PUT', '/v1/nodes/web-1', { name: 'web-1', kind: 'openssh', address: 'h:22', labels: { env: 'prod' }, host_keys: [] });
   request = {
-    user: admin.login.user, login: 'deploy', node: 'web-1', public_key: formatPublicLine(generateKey().publicBlob),
-    user_certificate: encodeBase64(admin.certificate), source_address: '127.0.0.1',
+    user: admin.login.user,
+    login: 'deploy',
+    node: 'web-1',
+    public_key: formatPublicLine(generateKey().publicBlob),
+    user_certificate: encodeBase64(admin.certificate),
+    source_address: '127.0.0.1',
   };
 });
 
@@ -41,10 +45,18 @@ describe('a session certificate', () => {
     expect(certificate.principals).toEqual(['deploy']);
     expect(Number(certificate.validBefore) * 1000 - Date.now()).toBeLessThanOrEqual(300_000);
     expect([...certificate.criticalOptions]).toEqual([]);
-    expect([...certificate.extensions.keys()].sort()).toEqual(['permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc', 'via@steno']);
+    expect([...certificate.extensions.keys()].sort()).toEqual([
+      'permit-agent-forwarding',
+      'permit-port-forwarding',
+      'permit-pty',
+      'permit-user-rc',
+      'via@steno',
+    ]);
     const file = join(dir, 'session-cert.pub');
     writeFileSync(file, formatPublicLine(blob));
-    expect(execFileSync('ssh-keygen', ['-L', '-f', file], { encoding: 'utf8' })).toContain(`Key ID: "user=${admin.login.user} session via gateway/gw-1"`);
+    expect(execFileSync('ssh-keygen', ['-L', '-f', file], { encoding: 'utf8' })).toContain(
+      `Key ID: "user=${admin.login.user} session via gateway/gw-1"`,
+    );
     await expect(gateway.sessionCertificate({ ...request, user_certificate: encodeBase64(blob) })).rejects.toEqual(refusal('CERT_GARBLED'));
   });
 
@@ -66,10 +78,15 @@ describe('a session certificate', () => {
   test('is refused for a user certificate of another CA, also when everything else is right', async () => {
     const { nonce: _nonce, signatureKey: _ca, ...fields } = parseCertificate(admin.certificate);
     const forged = issueCertificate(generateKey(), fields);
-    await expect(gateway.sessionCertificate({ ...request, user_certificate: encodeBase64(forged) })).rejects.toEqual(refusal('CERT_UNKNOWN_CA'));
+    await expect(gateway.sessionCertificate({ ...request, user_certificate: encodeBase64(forged) })).rejects.toEqual(
+      refusal('CERT_UNKNOWN_CA'),
+    );
   });
 
-  test.each([['login', 'deploy'], ['node', 'web-1']] as const)('is refused while a lock on the %s is in force, and given again after', async (kind, target) => {
+  test.each([
+    ['login', 'deploy'],
+    ['node', 'web-1'],
+  ] as const)('is refused while a lock on the %s is in force, and given again after', async (kind, target) => {
     await gateway.sessionCertificate(request);
     await admin.call('PUT', '/v1/locks/l', { id: 'l', target_kind: kind, target, reason: 'incident', expires_at: null });
     await expect(gateway.sessionCertificate(request)).rejects.toEqual(refusal('LOCKED'));
@@ -79,13 +96,20 @@ describe('a session certificate', () => {
 
   test.each(['user', 'role'] as const)('cannot be lost by oneself: a lock on the own %s is refused', async (kind) => {
     const target = kind === 'user' ? admin.login.user : 'admin';
-    await expect(admin.call('PUT', '/v1/locks/l', { id: 'l', target_kind: kind, target, reason: 'incident', expires_at: null })).rejects.toEqual(refusal('BAD_REQUEST'));
+    await expect(
+      admin.call('PUT', '/v1/locks/l', { id: 'l', target_kind: kind, target, reason: 'incident', expires_at: null }),
+    ).rejects.toEqual(refusal('BAD_REQUEST'));
   });
 
   test('follows the roles of today, not those of the certificate', async () => {
     await gateway.sessionCertificate(request);
     const narrowed = roleSchema.parse({
-      kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['*', 'root'] }, deny: { logins: ['deploy'] }, administer: true, port_forwarding: false,
+      kind: 'role',
+      name: 'admin',
+      allow: { nodes: { '*': '*' }, logins: ['*', 'root'] },
+      deny: { logins: ['deploy'] },
+      administer: true,
+      port_forwarding: false,
     });
     await admin.call('PUT', '/v1/roles/admin', narrowed);
     await expect(gateway.sessionCertificate(request)).rejects.toEqual(refusal('ACCESS_DENIED'));

@@ -68,9 +68,18 @@ export class SessionCertificates {
     const mfa = sessionMfa ? await this.#confirmed(request, now) : undefined;
     const serial = await this.#commit({
       certificate: { ...shape, kind: 'user', subject: request.user },
-      row: (given) => auditRow(now, { actor: request.user, source: request.source_address }, {
-        event: 'session_certificate.issue', target: given.toString(), node: request.node, login: request.login, data: { gateway: caller.actor, ...(mfa === undefined ? {} : { mfa }) },
-      }),
+      row: (given) =>
+        auditRow(
+          now,
+          { actor: request.user, source: request.source_address },
+          {
+            event: 'session_certificate.issue',
+            target: given.toString(),
+            node: request.node,
+            login: request.login,
+            data: { gateway: caller.actor, ...(mfa === undefined ? {} : { mfa }) },
+          },
+        ),
     });
     return { certificate: formatPublicLine(await this.#ca.issueSsh('ssh-user', { ...shape, serial })) };
   }
@@ -80,11 +89,18 @@ export class SessionCertificates {
     await this.#writing;
   }
 
-  #shape(gateway: ServiceName, request: SessionCertificateRequest, now: number): { readonly shape: ReturnType<typeof sessionShape>; readonly sessionMfa: boolean } {
+  #shape(
+    gateway: ServiceName,
+    request: SessionCertificateRequest,
+    now: number,
+  ): { readonly shape: ReturnType<typeof sessionShape>; readonly sessionMfa: boolean } {
     const snapshot = this.#directory.current();
     const { certificate, known } = this.#parse(request.user_certificate);
     const { identity, roles } = checkUserCertificate(certificate, snapshot, {
-      now, sourceAddress: request.source_address, clusters: snapshot, ...(known ? { verify: () => true } : {}),
+      now,
+      sourceAddress: request.source_address,
+      clusters: snapshot,
+      ...(known ? { verify: () => true } : {}),
     });
     if (!known) this.#remember(request.user_certificate, certificate);
     if (identity.user !== request.user) throw new StenoError('CERT_WRONG_PRINCIPAL', `the certificate is that of ${identity.user}`);
@@ -95,12 +111,22 @@ export class SessionCertificates {
     const remote = own === undefined && identity.cluster === null ? remoteNode(snapshot.clusters, request.node) : undefined;
     const node = own ?? remote?.node;
     if (node === undefined) throw new StenoError('NODE_UNKNOWN', request.node);
-    assertUnlocked(snapshot.locks, [['login', login], ['node', node.name]], now);
+    assertUnlocked(
+      snapshot.locks,
+      [
+        ['login', login],
+        ['node', node.name],
+      ],
+      now,
+    );
     const decision = decide({ ...identity, roles }, node, login);
     if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);
     const session = { user: identity.user, login, gateway: formatServiceName(gateway), decision };
     const key = certifiableKey(request.public_key);
-    const shape = remote === undefined ? sessionShape(session, key, now) : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
+    const shape =
+      remote === undefined
+        ? sessionShape(session, key, now)
+        : clusterShape({ ...session, identity, cluster: remote.cluster.name }, key, now);
     // Whom this cluster does not know cannot confirm here, and what another says of second factors says nothing here.
     if (decision.sessionMfa && identity.cluster !== null) throw new StenoError('CLUSTER_NO_MFA', identity.cluster);
     return { shape, sessionMfa: decision.sessionMfa };
@@ -108,7 +134,13 @@ export class SessionCertificates {
 
   /** Takes the approval of the user's second factor for this very session: each counts for one certificate. */
   async #confirmed({ user, node, login, source_address: source, confirmation }: SessionCertificateRequest, now: number): Promise<string> {
-    const mfa = confirmation === undefined ? undefined : await this.#records.actOn(async (tx) => ({ result: await takeConfirmation(tx, { hash: hashOf(confirmation), user, node, login, source }, now), rows: [] }));
+    const mfa =
+      confirmation === undefined
+        ? undefined
+        : await this.#records.actOn(async (tx) => ({
+            result: await takeConfirmation(tx, { hash: hashOf(confirmation), user, node, login, source }, now),
+            rows: [],
+          }));
     if (mfa === undefined) throw new StenoError('SESSION_UNCONFIRMED', `${login} on ${node}`);
     return mfa;
   }
@@ -146,7 +178,12 @@ export class SessionCertificates {
       const batch = this.#waiting.splice(0, MAX_BATCH);
       try {
         const serials = await this.#records.actOn(async (tx) => {
-          const given = await insertCertificates(tx, batch.map(({ certificate }) => certificate), 'gateway', this.#clock());
+          const given = await insertCertificates(
+            tx,
+            batch.map(({ certificate }) => certificate),
+            'gateway',
+            this.#clock(),
+          );
           return { result: given, rows: batch.map(({ row }, i) => row(given[i]!)) };
         });
         batch.forEach(({ resolve }, i) => resolve(serials[i]!));
@@ -159,4 +196,3 @@ export class SessionCertificates {
     this.#writing = undefined;
   }
 }
-

@@ -83,24 +83,36 @@ describe('places among the connections of a user', () => {
     clock.now += 600_001;
     await places.purge();
     await places.purge();
-    expect((await audit()).filter(({ event }) => event === 'session_place.forget')).toMatchObject([{ target: 'gateway/one', data: '{"places":1}' }]);
+    expect((await audit()).filter(({ event }) => event === 'session_place.forget')).toMatchObject([
+      { target: 'gateway/one', data: '{"places":1}' },
+    ]);
     expect((await tell('one', [])).known).toBe(false);
   });
 
   test('that are granted are in the audit', async () => {
     const { take, audit } = await open();
     await take('one', 1);
-    expect(await audit()).toMatchObject([{ event: 'session_place.take', actor: 'gateway/one', target: 'ann', outcome: 'success', data: '{"max":2,"held":1}' }]);
+    expect(await audit()).toMatchObject([
+      { event: 'session_place.take', actor: 'gateway/one', target: 'ann', outcome: 'success', data: '{"max":2,"held":1}' },
+    ]);
   });
 });
 
 test('of gateways that ask at the same time as many get a place as there are', async () => {
   const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-  const gateways = await Promise.all([clientOf(authority, { kind: 'gateway', name: 'a' }, cleanup), clientOf(authority, { kind: 'gateway', name: 'b' }, cleanup)]);
-  const outcomes = await Promise.allSettled(Array.from({ length: 20 }, (_, i) =>
-    gateways[i % 2]!.places.take({ run: i % 2 === 0 ? runs.one : runs.two, number: i + 1, user: 'ann', max: 3, ended: [] })));
+  const gateways = await Promise.all([
+    clientOf(authority, { kind: 'gateway', name: 'a' }, cleanup),
+    clientOf(authority, { kind: 'gateway', name: 'b' }, cleanup),
+  ]);
+  const outcomes = await Promise.allSettled(
+    Array.from({ length: 20 }, (_, i) =>
+      gateways[i % 2]!.places.take({ run: i % 2 === 0 ? runs.one : runs.two, number: i + 1, user: 'ann', max: 3, ended: [] }),
+    ),
+  );
   expect(outcomes.filter(({ status }) => status === 'fulfilled')).toHaveLength(3);
-  expect(outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [(outcome.reason as { code: string }).code] : []))).toEqual(Array(17).fill('SESSIONS_TOO_MANY'));
+  expect(outcomes.flatMap((outcome) => (outcome.status === 'rejected' ? [(outcome.reason as { code: string }).code] : []))).toEqual(
+    Array(17).fill('SESSIONS_TOO_MANY'),
+  );
   const viewer = await clientOf(authority, { kind: 'viewer', name: 'v' }, cleanup);
   await expect(viewer.places.tell({ run: runs.one, begun: [], ended: [1] })).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
 });

@@ -43,7 +43,10 @@ export class SessionPlaces {
       const others = await countOthers(tx, user, holder, number, now - PLACE_SILENCE_MS);
       if (others >= max) return { result: { known: heard, taken: false }, rows: [] };
       await insert(tx, holder, [{ number, user }]);
-      return { result: { known: heard, taken: true }, rows: [auditRow(now, caller, { event: 'session_place.take', target: user, data: { max, held: others + 1 } })] };
+      return {
+        result: { known: heard, taken: true },
+        rows: [auditRow(now, caller, { event: 'session_place.take', target: user, data: { max, held: others + 1 } })],
+      };
     });
     // What ended has ended, whatever becomes of the place.
     if (!taken) throw new StenoError('SESSIONS_TOO_MANY', `${max} at a time`);
@@ -64,15 +67,30 @@ export class SessionPlaces {
   purge(): Promise<void> {
     const now = this.#clock();
     return this.#records.actOn(async (tx) => {
-      const gone = await tx.selectFrom('session_place_holders').leftJoin('session_places', 'session_places.run', 'session_place_holders.run')
-        .where('session_place_holders.seen_at', '<', now - FORGET_MS).groupBy(['session_place_holders.run', 'session_place_holders.gateway'])
-        .select((of) => ['session_place_holders.run as run', 'session_place_holders.gateway as gateway', of.fn.count('session_places.number').as('places')]).execute();
+      const gone = await tx
+        .selectFrom('session_place_holders')
+        .leftJoin('session_places', 'session_places.run', 'session_place_holders.run')
+        .where('session_place_holders.seen_at', '<', now - FORGET_MS)
+        .groupBy(['session_place_holders.run', 'session_place_holders.gateway'])
+        .select((of) => [
+          'session_place_holders.run as run',
+          'session_place_holders.gateway as gateway',
+          of.fn.count('session_places.number').as('places'),
+        ])
+        .execute();
       for (const { run } of gone) {
         await tx.deleteFrom('session_places').where('run', '=', run).execute();
         await tx.deleteFrom('session_place_holders').where('run', '=', run).execute();
       }
-      const rows = gone.filter(({ places }) => Number(places) > 0).map(({ gateway, places }) =>
-        auditRow(now, { actor: 'authority', source: '' }, { event: 'session_place.forget', target: `gateway/${gateway}`, data: { places: Number(places) } }));
+      const rows = gone
+        .filter(({ places }) => Number(places) > 0)
+        .map(({ gateway, places }) =>
+          auditRow(
+            now,
+            { actor: 'authority', source: '' },
+            { event: 'session_place.forget', target: `gateway/${gateway}`, data: { places: Number(places) } },
+          ),
+        );
       return { result: undefined, rows };
     });
   }
@@ -86,21 +104,33 @@ function holderOf(gateway: string, run: string): string {
 /** Whether it was known before. */
 async function seen(tx: Tx, run: string, gateway: string, now: number): Promise<boolean> {
   const known = await tx.selectFrom('session_place_holders').select('run').where('run', '=', run).executeTakeFirst();
-  await tx.insertInto('session_place_holders').values({ run, gateway, seen_at: now }).onConflict((on) => on.column('run').doUpdateSet({ seen_at: now })).execute();
+  await tx
+    .insertInto('session_place_holders')
+    .values({ run, gateway, seen_at: now })
+    .onConflict((on) => on.column('run').doUpdateSet({ seen_at: now }))
+    .execute();
   return known !== undefined;
 }
 
 async function countOthers(tx: Tx, user: string, run: string, number: number, since: number): Promise<number> {
-  const { count } = await tx.selectFrom('session_places').innerJoin('session_place_holders', 'session_place_holders.run', 'session_places.run')
-    .where('session_places.user', '=', user).where('session_place_holders.seen_at', '>', since)
+  const { count } = await tx
+    .selectFrom('session_places')
+    .innerJoin('session_place_holders', 'session_place_holders.run', 'session_places.run')
+    .where('session_places.user', '=', user)
+    .where('session_place_holders.seen_at', '>', since)
     .where((of) => of.not(of.and([of('session_places.run', '=', run), of('session_places.number', '=', number)])))
-    .select((of) => of.fn.countAll().as('count')).executeTakeFirstOrThrow();
+    .select((of) => of.fn.countAll().as('count'))
+    .executeTakeFirstOrThrow();
   return Number(count);
 }
 
 async function insert(tx: Tx, run: string, places: PlaceReport['begun']): Promise<void> {
   for (const part of chunks(places)) {
-    await tx.insertInto('session_places').values(part.map(({ number, user }) => ({ run, number, user }))).onConflict((on) => on.columns(['run', 'number']).doNothing()).execute();
+    await tx
+      .insertInto('session_places')
+      .values(part.map(({ number, user }) => ({ run, number, user })))
+      .onConflict((on) => on.columns(['run', 'number']).doNothing())
+      .execute();
   }
 }
 
@@ -114,7 +144,14 @@ export function sessionPlaceRoutes(places: SessionPlaces): readonly Route[] {
     return principal.service.name;
   };
   return [
-    route('POST /v1/session-places', ['gateway'], 'session_place.take', placeRequest, (c) => places.take(gatewayOf(c), c.caller, c.body), ({ user }) => user),
+    route(
+      'POST /v1/session-places',
+      ['gateway'],
+      'session_place.take',
+      placeRequest,
+      (c) => places.take(gatewayOf(c), c.caller, c.body),
+      ({ user }) => user,
+    ),
     route('PUT /v1/session-places', ['gateway'], 'session_place.tell', placeReport, (c) => places.tell(gatewayOf(c), c.body)),
   ];
 }

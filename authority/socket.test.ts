@@ -32,7 +32,10 @@ describe('the socket', () => {
 
   test('left over by a process that was killed is replaced', async () => {
     const path = join(temporaryFolder(cleanup), 's.sock');
-    spawnSync(process.execPath, ['-e', `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`]);
+    spawnSync(process.execPath, [
+      '-e',
+      `require('net').createServer().listen(${JSON.stringify(path)}, () => process.kill(process.pid, 'SIGKILL'))`,
+    ]);
     expect(lstatSync(path).isSocket()).toBe(true);
     await listenPrivately(server(), path);
   });

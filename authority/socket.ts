@@ -28,7 +28,9 @@ export async function listenPrivately(server: Server, path: string): Promise<voi
   preparePrivateFolder(dirname(path));
   await removeStale(path);
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? new StenoError('ALREADY_RUNNING', path) : error));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new StenoError('ALREADY_RUNNING', path) : error),
+    );
     const before = process.umask(0o077);
     try {
       // Node binds a path inside this call, before it returns; only 'listening' comes later.

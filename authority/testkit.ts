@@ -50,19 +50,32 @@ export function temporaryFolder(cleanup: Cleanup): string {
   return dir;
 }
 
-export async function authorityIn(dataDir: string, cleanup: Cleanup, more: Partial<AuthorityConfig> = {}, clock: () => number = Date.now): Promise<RunningAuthority> {
+export async function authorityIn(
+  dataDir: string,
+  cleanup: Cleanup,
+  more: Partial<AuthorityConfig> = {},
+  clock: () => number = Date.now,
+): Promise<RunningAuthority> {
   const running = await startAuthority({ dataDir, listen: '127.0.0.1:0', name: 'main', ...more }, { log: silent, clock });
   cleanup.add(() => running.close());
   return running;
 }
 
-export async function identityOf(authority: RunningAuthority, config: Omit<IdentityConfig, 'socket'>, cleanup: Cleanup): Promise<ServiceIdentity> {
+export async function identityOf(
+  authority: RunningAuthority,
+  config: Omit<IdentityConfig, 'socket'>,
+  cleanup: Cleanup,
+): Promise<ServiceIdentity> {
   const identity = await openServiceIdentity({ ...config, socket: authority.addresses.socket }, { log: silent, clock: Date.now });
   cleanup.add(() => identity.close());
   return identity;
 }
 
-export async function clientOf(authority: RunningAuthority, config: Omit<IdentityConfig, 'socket'>, cleanup: Cleanup): Promise<AuthorityClient & { readonly identity: ServiceIdentity }> {
+export async function clientOf(
+  authority: RunningAuthority,
+  config: Omit<IdentityConfig, 'socket'>,
+  cleanup: Cleanup,
+): Promise<AuthorityClient & { readonly identity: ServiceIdentity }> {
   const identity = await identityOf(authority, config, cleanup);
   const client = connectAuthority({ url: authority.addresses.tls, identity }, { log: silent });
   cleanup.add(() => client.close());
@@ -89,7 +102,11 @@ export interface Administrator extends Signer {
 export async function administrator(authority: RunningAuthority, cleanup: Cleanup, clock: () => number = Date.now): Promise<Administrator> {
   const key = generateKey();
   const tlsKey = generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
-  const login = (await onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(key.publicBlob), tls_key: tlsKey } })) as LoginResult;
+  const login = (await onSocket(authority, {
+    method: 'POST',
+    target: '/v1/login',
+    body: { public_key: formatPublicLine(key.publicBlob), tls_key: tlsKey },
+  })) as LoginResult;
   return { ...signer(authority, key, parseAuthorizedLine(login.certificate).blob, login.service_ca_pem, cleanup, clock), login };
 }
 
@@ -107,20 +124,38 @@ export async function casIn(dataDir: string): Promise<Ca> {
 
 /** Somebody with a certificate as a login would give it: from the authority's own CA, for an hour. */
 export async function person(
-  authority: RunningAuthority, dataDir: string, admin: Administrator, name: string, roles: readonly string[], cleanup: Cleanup, more: Partial<UserIdentity> = {},
+  authority: RunningAuthority,
+  dataDir: string,
+  admin: Administrator,
+  name: string,
+  roles: readonly string[],
+  cleanup: Cleanup,
+  more: Partial<UserIdentity> = {},
 ): Promise<Signer> {
   const key = generateKey();
   const ca = await casIn(dataDir);
   const seconds = BigInt(Math.floor(Date.now() / 1000));
   const certificate = await ca.issueSsh('ssh-user', {
-    publicKey: key.publicBlob, serial: 1_000_000n, kind: 'user', keyId: `user=${name}`, principals: ['-steno-none'], validAfter: seconds - 60n, validBefore: seconds + 3600n,
-    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]), extensions: identityExtensions({ user: name, roles, traits: {}, mfa: null, requests: [], ...more }),
+    publicKey: key.publicBlob,
+    serial: 1_000_000n,
+    kind: 'user',
+    keyId: `user=${name}`,
+    principals: ['-steno-none'],
+    validAfter: seconds - 60n,
+    validBefore: seconds + 3600n,
+    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
+    extensions: identityExtensions({ user: name, roles, traits: {}, mfa: null, requests: [], ...more }),
   });
   return signer(authority, key, certificate, admin.login.service_ca_pem, cleanup);
 }
 
 export function signer(
-  authority: RunningAuthority, key: SshPrivateKey, certificate: Uint8Array, serviceCa: string, cleanup: Cleanup, clock: () => number = Date.now,
+  authority: RunningAuthority,
+  key: SshPrivateKey,
+  certificate: Uint8Array,
+  serviceCa: string,
+  cleanup: Cleanup,
+  clock: () => number = Date.now,
 ): Signer {
   const agent = new Agent({ ca: serviceCa, checkServerIdentity: () => undefined, keepAlive: true });
   cleanup.add(() => agent.destroy());
@@ -128,9 +163,23 @@ export function signer(
     key,
     certificate,
     call: (method, target, body) =>
-      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, {
-        method, target, ...(body === undefined ? {} : { body }),
-        headers: { authorization: signRequest(key, certificate, method, target, body === undefined ? undefined : Buffer.from(JSON.stringify(body)), clock()) },
-      }),
+      callAuthority(
+        { kind: 'tls', url: authority.addresses.tls, agent },
+        {
+          method,
+          target,
+          ...(body === undefined ? {} : { body }),
+          headers: {
+            authorization: signRequest(
+              key,
+              certificate,
+              method,
+              target,
+              body === undefined ? undefined : Buffer.from(JSON.stringify(body)),
+              clock(),
+            ),
+          },
+        },
+      ),
   };
 }

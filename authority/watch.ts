@@ -46,7 +46,14 @@ export class Watch {
   /** For the server's 'upgrade' event. */
   readonly onUpgrade = (request: IncomingMessage, socket: Duplex, head: Buffer): void => {
     const service = peerService(request.socket as TLSSocket);
-    const refusal = request.url !== '/v1/watch' ? '404 Not Found' : service === null ? '401 Unauthorized' : this.#watchers.size >= MAX_WATCHERS ? '429 Too Many Requests' : null;
+    const refusal =
+      request.url !== '/v1/watch'
+        ? '404 Not Found'
+        : service === null
+          ? '401 Unauthorized'
+          : this.#watchers.size >= MAX_WATCHERS
+            ? '429 Too Many Requests'
+            : null;
     if (refusal !== null || service === null) {
       socket.on('error', () => undefined);
       socket.end(`HTTP/1.1 ${refusal ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
@@ -71,7 +78,9 @@ export class Watch {
   #accept(socket: WebSocket, service: ServiceName): void {
     const watcher: Watcher = { service, alive: true };
     this.#watchers.set(socket, watcher);
-    socket.on('pong', () => { watcher.alive = true; });
+    socket.on('pong', () => {
+      watcher.alive = true;
+    });
     socket.on('message', () => socket.terminate());
     socket.on('error', () => socket.terminate());
     socket.on('close', () => {

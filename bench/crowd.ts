@@ -60,17 +60,28 @@ export async function gather(field: Field, name: string, shell: (channel: Server
           const member = { client, channel };
           members.push(member);
           channel.once('data', () => resolve(member));
-        }));
-      client.connect({ host, port: Number(sshPort), username: user, readyTimeout: 60_000, algorithms: transportAlgorithms(), authHandler: certificateAuth(user, key, certificate), hostVerifier: () => true });
+        }),
+      );
+      client.connect({
+        host,
+        port: Number(sshPort),
+        username: user,
+        readyTimeout: 60_000,
+        algorithms: transportAlgorithms(),
+        authHandler: certificateAuth(user, key, certificate),
+        hostVerifier: () => true,
+      });
     });
   return {
     members,
     open,
     async openMany(count) {
       let left = count;
-      await Promise.all(Array.from({ length: 8 }, async () => {
-        while (left-- > 0) await open();
-      }));
+      await Promise.all(
+        Array.from({ length: 8 }, async () => {
+          while (left-- > 0) await open();
+        }),
+      );
     },
     close() {
       for (const { client } of members) client.destroy();

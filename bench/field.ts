@@ -41,7 +41,12 @@ export async function openField(): Promise<Field> {
     const added = await steno.steno('nodes', 'add', 'bench', `127.0.0.1:${ports.node}`, '--host-key', join(folder, 'host.pub'));
     if (added.status !== 0) throw new Error(added.stderr);
     const hostKey = readFileSync(join(folder, 'host.pub'), 'utf8').split(' ').slice(0, 2).join(' ');
-    writeFileSync(join(folder, 'known_hosts'), Object.values(ports).map((port) => `[127.0.0.1]:${port} ${hostKey}\n`).join(''));
+    writeFileSync(
+      join(folder, 'known_hosts'),
+      Object.values(ports)
+        .map((port) => `[127.0.0.1]:${port} ${hostKey}\n`)
+        .join(''),
+    );
     const common = ['-c', CIPHER, '-o', 'LogLevel=ERROR', '-o', 'BatchMode=yes', '-o', 'Compression=no'];
     const plain = [...common, '-F', join(folder, 'config')];
     writeFileSync(
@@ -50,7 +55,10 @@ export async function openField(): Promise<Field> {
     );
     const byHand = join(folder, 'by_hand');
     const home = join(steno.folder, 'home');
-    writeFileSync(byHand, `IdentityFile ${home}/id_ed25519\nCertificateFile ${home}/id_ed25519-cert.pub\nIdentitiesOnly yes\nUserKnownHostsFile ${home}/known_hosts\nCiphers ${CIPHER}\n`);
+    writeFileSync(
+      byHand,
+      `IdentityFile ${home}/id_ed25519\nCertificateFile ${home}/id_ed25519-cert.pub\nIdentitiesOnly yes\nUserKnownHostsFile ${home}/known_hosts\nCiphers ${CIPHER}\n`,
+    );
     return {
       steno,
       routes: {
@@ -73,7 +81,9 @@ export async function openField(): Promise<Field> {
 
 /** Linux counts what each thread ran in ns; `stat` counts in hundredths of a second. Threads that ended are missing. */
 export function cpuSeconds(pid: number): number {
-  const threads = readdirSync(`/proc/${pid}/task`).map((thread) => Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]));
+  const threads = readdirSync(`/proc/${pid}/task`).map((thread) =>
+    Number(readFileSync(`/proc/${pid}/task/${thread}/schedstat`, 'utf8').split(' ')[0]),
+  );
   return threads.reduce((sum, ns) => sum + ns, 0) / 1e9;
 }
 

@@ -19,20 +19,38 @@ export async function interleave(contestants: readonly Contestant[], rounds: num
   for (const contestant of contestants) await contestant.run();
   for (let round = 0; round < rounds; round++) {
     for (const [i, contestant] of contestants.entries()) runs[i]!.push(await contestant.run());
-    process.stderr.write(`  round ${round + 1}/${rounds}: ${contestants.map(({ name }, i) => `${name} ${round3(runs[i]!.at(-1)!)}`).join(', ')}\n`);
+    process.stderr.write(
+      `  round ${round + 1}/${rounds}: ${contestants.map(({ name }, i) => `${name} ${round3(runs[i]!.at(-1)!)}`).join(', ')}\n`,
+    );
   }
-  return contestants.map(({ name }, i) => ({ name, median: quantile(runs[i]!, 0.5), min: Math.min(...runs[i]!), max: Math.max(...runs[i]!), runs: runs[i]! }));
+  return contestants.map(({ name }, i) => ({
+    name,
+    median: quantile(runs[i]!, 0.5),
+    min: Math.min(...runs[i]!),
+    max: Math.max(...runs[i]!),
+    runs: runs[i]!,
+  }));
 }
 
 /** Median of the ratios a/b of each round: what a comparison is quoted by. */
 export function ratio(a: Figure, b: Figure): number {
-  return quantile(a.runs.map((value, i) => value / b.runs[i]!), 0.5);
+  return quantile(
+    a.runs.map((value, i) => value / b.runs[i]!),
+    0.5,
+  );
 }
 
 /** In the order of `compared`. `hop`: `ssh -J` through Steno, typed by hand, as against the generated configuration. */
 export const contestants = ['steno', 'login@node', 'hop', 'jump', 'direct'] as const;
 export const comparedHeader = [
-  '`ssh node.steno`', '`ssh login@node@gateway`', '`ssh -J gateway node`', 'peer: `ssh -J`, OpenSSH', '`ssh` direct', 'node.steno / peer', 'login@node@gateway / peer', '-J gateway / peer',
+  '`ssh node.steno`',
+  '`ssh login@node@gateway`',
+  '`ssh -J gateway node`',
+  'peer: `ssh -J`, OpenSSH',
+  '`ssh` direct',
+  'node.steno / peer',
+  'login@node@gateway / peer',
+  '-J gateway / peer',
 ];
 
 /** Median (least–most) of each contestant, and Steno's ratios to the peer. */

@@ -69,11 +69,21 @@ const objects = await openDirectoryStore(join(temporary.path, 'objects'));
 const events = await openEventStore({ kind: 'chdb', path: join(temporary.path, 'events') });
 const ingest = await startIngest(
   { listen: '127.0.0.1:0' },
-  { tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }), log: quiet, clock: Date.now },
+  {
+    tls: await services.certify('ingest/local'),
+    guard: () => undefined,
+    objects,
+    events,
+    snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
+    log: quiet,
+    clock: Date.now,
+  },
 );
 const client = await UplinkClient.connect(ingest.addresses['uplink']!, await services.certify('gateway/gw-1'), identity);
 
-const casts = readdirSync(folder).filter((name) => name.endsWith('.cast')).map((name) => readFileSync(join(folder, name), 'utf8'));
+const casts = readdirSync(folder)
+  .filter((name) => name.endsWith('.cast'))
+  .map((name) => readFileSync(join(folder, name), 'utf8'));
 const gzip = casts.reduce((sum, cast) => sum + gzipSync(cast, { level: 9 }).length, 0);
 const recorders = casts.map((cast) => record(cast, identity));
 const blocks = recorders.flatMap(({ made }) => made.filter(({ kind }) => kind === 'block'));
@@ -113,17 +123,28 @@ for await (const { key, size } of objects.list('recordings/')) {
     share.frames += 1;
     const lines = Buffer.from(zstd.decompress(segment.bytes)).toString('utf8').split('\n').slice(0, -1);
     const without = lines.filter((line) => !line.startsWith('[0,"k"'));
-    if (without[0]?.startsWith('{') === true) share.headers += segment.bytes.length - zstd.compress(Buffer.from(`${lines.filter((line) => !line.startsWith('{')).join('\n')}\n`), 22).length;
-    if (without.length < lines.length) share.keyframes += segment.bytes.length - zstd.compress(Buffer.from(`${without.join('\n')}\n`), 22).length;
+    if (without[0]?.startsWith('{') === true)
+      share.headers +=
+        segment.bytes.length - zstd.compress(Buffer.from(`${lines.filter((line) => !line.startsWith('{')).join('\n')}\n`), 22).length;
+    if (without.length < lines.length)
+      share.keyframes += segment.bytes.length - zstd.compress(Buffer.from(`${without.join('\n')}\n`), 22).length;
   }
 }
-const { rows: [lines] } = await events.readOnlySql('SELECT count(), sum(length(text)) FROM screen', { maxRows: 1, maxSeconds: 60 });
+const {
+  rows: [lines],
+} = await events.readOnlySql('SELECT count(), sum(length(text)) FROM screen', { maxRows: 1, maxSeconds: 60 });
 const mb = (bytes: number): string => (bytes / 1e6).toFixed(2);
 console.log(`casts ${casts.length}, ${mb(casts.reduce((sum, cast) => sum + Buffer.byteLength(cast), 0))} MB; gzip -9 ${mb(gzip)} MB`);
-console.log(`recorded ${mb(raw)} MB of lines in ${blocks.length} blocks, ${seconds.toFixed(2)} s: ${(blocks.length / seconds).toFixed(0)} blocks/s, ${(raw / 1e6 / seconds).toFixed(1)} MB/s, cpu ${((used.user + used.system) / 1e6).toFixed(2)} s`);
+console.log(
+  `recorded ${mb(raw)} MB of lines in ${blocks.length} blocks, ${seconds.toFixed(2)} s: ${(blocks.length / seconds).toFixed(0)} blocks/s, ${(raw / 1e6 / seconds).toFixed(1)} MB/s, cpu ${((used.user + used.system) / 1e6).toFixed(2)} s`,
+);
 const of = (bytes: number): string => (bytes / gzip).toFixed(4);
-console.log(`stored live ${mb(live)} MB (${of(live)} of gzip), sealed ${mb(sealed)} MB (${of(sealed)}) in ${share.frames} frames; sealing waited for ${((performance.now() - sealing) / 1000).toFixed(1)} s`);
-console.log(`of gzip: ${(['manifests', 'proofs', 'indexes', 'tables', 'headers', 'keyframes'] as const).map((name) => `${name} ${of(share[name])}`).join(', ')}`);
+console.log(
+  `stored live ${mb(live)} MB (${of(live)} of gzip), sealed ${mb(sealed)} MB (${of(sealed)}) in ${share.frames} frames; sealing waited for ${((performance.now() - sealing) / 1000).toFixed(1)} s`,
+);
+console.log(
+  `of gzip: ${(['manifests', 'proofs', 'indexes', 'tables', 'headers', 'keyframes'] as const).map((name) => `${name} ${of(share[name])}`).join(', ')}`,
+);
 console.log(`screen rows ${String(lines?.[0])}, text ${mb(Number(lines?.[1]))} MB`);
 
 /** From the block leaving the gateway to its text being found. */

@@ -37,7 +37,8 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
   if (profile.valid_before <= now()) throw new StenoError('CERT_EXPIRED', `at ${new Date(profile.valid_before).toLocaleString()}`);
   const key = loadPrivateKey(readFileSync(home.key, 'utf8'));
   const certificate = parseAuthorizedLine(readFileSync(home.certificate, 'utf8')).blob;
-  const signed = (method: string, path: string, body: string): string => signRequest(key, certificate, method, path, Buffer.from(body), now());
+  const signed = (method: string, path: string, body: string): string =>
+    signRequest(key, certificate, method, path, Buffer.from(body), now());
   // The service CA issues for Steno's services only: what counts is which service this is, not which host.
   const agent = new Agent({
     ca: profile.service_ca,
@@ -61,7 +62,10 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
 
 /** A call to the authority over the owner's socket, which needs no certificate. Throws NOT_RUNNING. */
 export async function callSocket<T>(path: string, method: 'GET' | 'POST', target: string, body?: unknown): Promise<T> {
-  return (await callAuthority({ kind: 'socket', path }, { method, target, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) })) as T;
+  return (await callAuthority(
+    { kind: 'socket', path },
+    { method, target, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) },
+  )) as T;
 }
 
 /** The viewer before anybody has logged in. */
@@ -77,19 +81,27 @@ export interface PublicWeb {
  */
 export function openPublicWeb(address: string, ca?: string): PublicWeb {
   const url = URL.canParse(address) ? new URL(address) : undefined;
-  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:')) throw new StenoError('USAGE', `"${address}" is not https://HOST`);
+  if (url === undefined || (url.protocol !== 'https:' && url.protocol !== 'http:'))
+    throw new StenoError('USAGE', `"${address}" is not https://HOST`);
   const name = url.hostname.replace(/^\[|\]$/g, '');
-  if (url.protocol === 'http:' && !/^(localhost|127(\.\d{1,3}){3}|::1)$/.test(name)) throw new StenoError('USAGE', `${url.origin} is not encrypted; only a viewer on this machine may be reached without TLS`);
+  if (url.protocol === 'http:' && !/^(localhost|127(\.\d{1,3}){3}|::1)$/.test(name))
+    throw new StenoError('USAGE', `${url.origin} is not encrypted; only a viewer on this machine may be reached without TLS`);
   return {
     url: url.origin,
     ca,
     async post(path, body) {
       const content = Buffer.from(JSON.stringify(body));
       const options: RequestOptions & { ca?: string } = {
-        host: name, port: url.port, path, method: 'POST', ...(ca === undefined ? {} : { ca }),
+        host: name,
+        port: url.port,
+        path,
+        method: 'POST',
+        ...(ca === undefined ? {} : { ca }),
         headers: { 'content-type': 'application/json', 'content-length': content.length, origin: url.origin },
       };
-      return parse(await collect(await succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, url.origin, content))));
+      return parse(
+        await collect(await succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, url.origin, content))),
+      );
     },
   };
 }
@@ -97,13 +109,22 @@ export function openPublicWeb(address: string, ca?: string): PublicWeb {
 async function viewer(profile: Profile, path: string, authorization: string): Promise<Readable> {
   const url = new URL(path, profile.web);
   const options: RequestOptions & { ca?: string } = {
-    host: url.hostname.replace(/^\[|\]$/g, ''), port: url.port, path, method: 'GET', headers: { authorization },
+    host: url.hostname.replace(/^\[|\]$/g, ''),
+    port: url.port,
+    path,
+    method: 'GET',
+    headers: { authorization },
     ...(profile.web_ca === undefined ? {} : { ca: profile.web_ca }),
   };
   return succeeded(await send(url.protocol === 'https:' ? httpsRequest : httpRequest, options, profile.web));
 }
 
-function send(make: typeof httpRequest | typeof httpsRequest, options: RequestOptions, where: string, body?: Buffer): Promise<IncomingMessage> {
+function send(
+  make: typeof httpRequest | typeof httpsRequest,
+  options: RequestOptions,
+  where: string,
+  body?: Buffer,
+): Promise<IncomingMessage> {
   return new Promise((resolve, reject) => {
     const request = make({ ...options, timeout: TIMEOUT_MS }, resolve);
     request.on('timeout', () => request.destroy(new Error('no answer')));

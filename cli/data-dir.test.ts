@@ -17,8 +17,19 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const run = (pid: number): RunFile => ({
-  version: '0.1.0', pid, started_at: 1, data: folder, ssh: '127.0.0.1:1', web: 'http://127.0.0.1:2', tunnel: '127.0.0.1:3', authority: 'https://127.0.0.1:3',
-  ingest: 'wss://127.0.0.1:4', socket: join(folder, 'authority.sock'), node: null, fips: false, processes: {},
+  version: '0.1.0',
+  pid,
+  started_at: 1,
+  data: folder,
+  ssh: '127.0.0.1:1',
+  web: 'http://127.0.0.1:2',
+  tunnel: '127.0.0.1:3',
+  authority: 'https://127.0.0.1:3',
+  ingest: 'wss://127.0.0.1:4',
+  socket: join(folder, 'authority.sock'),
+  node: null,
+  fips: false,
+  processes: {},
 });
 
 describe('data directory', () => {
@@ -63,7 +74,10 @@ describe('ports', () => {
     const server = createServer().listen(0, '127.0.0.1');
     await once(server, 'listening');
     const { port } = server.address() as AddressInfo;
-    await expect(reserve(`127.0.0.1:${port}`, '--web-listen')).rejects.toMatchObject({ code: 'PORT_TAKEN', detail: `127.0.0.1:${port} is in use (--web-listen)` });
+    await expect(reserve(`127.0.0.1:${port}`, '--web-listen')).rejects.toMatchObject({
+      code: 'PORT_TAKEN',
+      detail: `127.0.0.1:${port} is in use (--web-listen)`,
+    });
     server.close();
   });
 });

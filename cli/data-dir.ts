@@ -91,7 +91,8 @@ export function checkDisk(path: string): { readonly free: number; readonly total
   const { bavail, blocks, bsize } = statfsSync(path);
   const free = bavail * bsize;
   const total = blocks * bsize;
-  if (free < Math.min(256 << 20, total * 0.02)) throw new StenoError('DISK_NEARLY_FULL', `${Math.round(free / (1 << 20))} MiB free at ${path}`);
+  if (free < Math.min(256 << 20, total * 0.02))
+    throw new StenoError('DISK_NEARLY_FULL', `${Math.round(free / (1 << 20))} MiB free at ${path}`);
   return { free, total };
 }
 

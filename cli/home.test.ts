@@ -7,8 +7,19 @@ import { createHome, knownHosts, openHome, readProfile, splitAddress, sshConfig,
 import type { Profile } from './home.js';
 
 const profile: Profile = {
-  version: 1, user: 'ada', roles: ['admin'], logins: ['ada'], ssh: '127.0.0.1:8022', web: 'http://127.0.0.1:8090', authority: 'https://127.0.0.1:9000',
-  service_ca: 'PEM', ssh_host_ca: ['ssh-ed25519 AAAA'], ssh_user_ca: [], recording_ca: [], x509_user_ca: '', valid_before: 2_000_000_000_000,
+  version: 1,
+  user: 'ada',
+  roles: ['admin'],
+  logins: ['ada'],
+  ssh: '127.0.0.1:8022',
+  web: 'http://127.0.0.1:8090',
+  authority: 'https://127.0.0.1:9000',
+  service_ca: 'PEM',
+  ssh_host_ca: ['ssh-ed25519 AAAA'],
+  ssh_user_ca: [],
+  recording_ca: [],
+  x509_user_ca: '',
+  valid_before: 2_000_000_000_000,
 };
 
 let folder: string;

@@ -40,7 +40,9 @@ export async function run(argv: readonly string[]): Promise<void> {
     .exitOverride()
     .configureOutput({ outputError: () => undefined })
     .showHelpAfterError(false)
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Exit codes:
   0 done                    69 not reachable or not running
   1 nothing found           73 taken by another Steno or program
@@ -50,7 +52,8 @@ Exit codes:
  12 recording reordered     78 wrong installation
  13 recording lacks a part  64 wrong call     65 wrong data
  14 recording unsigned      66 no such thing  70 a bug in Steno
-`);
+`,
+    );
   for (const command of [
     upCommand(),
     loginCommand(),
@@ -104,7 +107,11 @@ Exit codes:
 }
 
 function inheriting(command: Command): Command {
-  for (const inner of [command, ...command.commands]) inner.exitOverride().enablePositionalOptions().configureOutput({ outputError: () => undefined });
+  for (const inner of [command, ...command.commands])
+    inner
+      .exitOverride()
+      .enablePositionalOptions()
+      .configureOutput({ outputError: () => undefined });
   return command;
 }
 

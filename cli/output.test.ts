@@ -42,7 +42,10 @@ describe('output', () => {
     { title: 'SIZE', value: ({ size }: { name: string; size: string }) => size, align: 'right' as const },
     { title: 'WHAT', value: ({ what }: { name: string; size: string; what: string }) => what },
   ];
-  const rows = [{ name: 'web-1', size: '9', what: 'short' }, { name: '日本', size: '1000', what: 'a rather long last column that does not fit' }];
+  const rows = [
+    { name: 'web-1', size: '9', what: 'short' },
+    { name: '日本', size: '1000', what: 'a rather long last column that does not fit' },
+  ];
 
   it('a table piped elsewhere has no header, no colour and nothing cut', () => {
     const { output, out } = capture();
@@ -53,7 +56,10 @@ describe('output', () => {
   it('a table on a terminal has a header and ends at its edge', () => {
     const { output, out } = capture({ tty: true, columns: 30 });
     table(output, rows, columns);
-    const lines = out().replace(/\u001b\[\d+m/g, '').trimEnd().split('\n');
+    const lines = out()
+      .replace(/\u001b\[\d+m/g, '')
+      .trimEnd()
+      .split('\n');
     expect(lines[0]).toMatch(/^NAME +SIZE +WHAT$/);
     for (const line of lines) expect(displayWidth(line)).toBeLessThanOrEqual(30);
   });

@@ -32,7 +32,9 @@ export function visible(text: string): string {
 
 export function json(output: Output, value: unknown): void {
   // JSON.stringify leaves C1 controls, DEL and bidi marks as they are; readers of a terminal need them escaped too.
-  output.out.write(`${JSON.stringify(value, null, 2).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`);
+  output.out.write(
+    `${JSON.stringify(value, null, 2).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`)}\n`,
+  );
 }
 
 export interface Column<Row> {
@@ -61,7 +63,11 @@ export function table<Row>(output: Output, rows: readonly Row[], columns: readon
     });
     output.out.write(`${parts.join('  ').trimEnd()}\n`);
   };
-  if (tty) line(columns.map(({ title }) => title), (text) => styled(output.out, output.env, 'dim', text));
+  if (tty)
+    line(
+      columns.map(({ title }) => title),
+      (text) => styled(output.out, output.env, 'dim', text),
+    );
   cells.forEach((values, r) => {
     line(values, (text, i) => {
       const style = columns[i]!.style?.(rows[r]!) ?? null;
@@ -71,7 +77,11 @@ export function table<Row>(output: Output, rows: readonly Row[], columns: readon
 }
 
 /** RFC 4180. A cell that a spreadsheet would take for a formula is led by an apostrophe: names and reasons are what people wrote. */
-export function csv<Row>(output: Output, rows: readonly Row[], columns: readonly (readonly [title: string, value: (row: Row) => string])[]): void {
+export function csv<Row>(
+  output: Output,
+  rows: readonly Row[],
+  columns: readonly (readonly [title: string, value: (row: Row) => string])[],
+): void {
   const cell = (text: string): string => {
     const safe = /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
     return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
@@ -85,7 +95,12 @@ export function displayWidth(text: string): number {
   let width = 0;
   for (const char of text) {
     if (/\p{Mn}|\p{Me}/u.test(char)) continue;
-    width += /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u.test(char) ? 2 : 1;
+    width +=
+      /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u.test(
+        char,
+      )
+        ? 2
+        : 1;
   }
   return width;
 }
@@ -94,11 +109,16 @@ export function failure(output: Output, error: unknown, asJson: boolean): number
   const known = error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
   const { message, fix, exit } = known.entry;
   if (asJson) {
-    json({ ...output, out: output.err }, { error: { code: known.code, message, fix, ...(known.detail === undefined ? {} : { detail: known.detail }) } });
+    json(
+      { ...output, out: output.err },
+      { error: { code: known.code, message, fix, ...(known.detail === undefined ? {} : { detail: known.detail }) } },
+    );
   } else {
     // Further lines of a detail show a place in a file.
     const [first = '', ...more] = (known.detail ?? '').split('\n').map(visible);
-    output.err.write(`${styled(output.err, output.env, 'red', 'steno:')} ${message}${first === '' ? '' : `: ${first}`} [${known.code}]\n${more.map((line) => `${line}\n`).join('')}${fix}\n`);
+    output.err.write(
+      `${styled(output.err, output.env, 'red', 'steno:')} ${message}${first === '' ? '' : `: ${first}`} [${known.code}]\n${more.map((line) => `${line}\n`).join('')}${fix}\n`,
+    );
   }
   return exit;
 }

@@ -16,7 +16,9 @@ const fail = (why: string): never => {
   process.exit(255);
 };
 const socket = connect({ host, port: Number(port), noDelay: true });
-socket.once('error', (error: NodeJS.ErrnoException) => fail(`the gateway at ${host}:${port} does not answer (${error.code ?? error.message})`));
+socket.once('error', (error: NodeJS.ErrnoException) =>
+  fail(`the gateway at ${host}:${port} does not answer (${error.code ?? error.message})`),
+);
 socket.once('connect', () => socket.write(`CONNECT ${node}:22 HTTP/1.1\r\nHost: ${node}\r\n\r\n`));
 
 let answer = Buffer.alloc(0);

@@ -20,8 +20,16 @@ export function keyOf(home: Home): SshPrivateKey {
 /** `webCa`: PEM of the CA that the viewer is trusted by, where it is none of the system's. */
 export function keepLogin(home: Home, login: LoginResult, { ssh, web, authority }: PublicAddresses, webCa?: string): Profile {
   const profile: Profile = {
-    version: 1, user: login.user, roles: [...login.roles], logins: [...login.logins], ssh, web, authority, ...(webCa === undefined ? {} : { web_ca: webCa }),
-    ...trustOf(login), valid_before: login.valid_before,
+    version: 1,
+    user: login.user,
+    roles: [...login.roles],
+    logins: [...login.logins],
+    ssh,
+    web,
+    authority,
+    ...(webCa === undefined ? {} : { web_ca: webCa }),
+    ...trustOf(login),
+    valid_before: login.valid_before,
   };
   // The profile goes last: a login that is cut short leaves the old one, whose certificate still matches the key.
   writeWhole(home.certificate, `${login.certificate.trim()}\n`, 0o644);

@@ -89,7 +89,10 @@ function allowedCsi(sequence: string): string {
   const body = sequence.slice(2, -1);
   if (final === 'h' || final === 'l') {
     if (!body.startsWith('?')) return body === '4' || body === '20' ? sequence : '';
-    const modes = body.slice(1).split(';').filter((mode) => displayModes.has(mode));
+    const modes = body
+      .slice(1)
+      .split(';')
+      .filter((mode) => displayModes.has(mode));
     return modes.length === 0 ? '' : `\u001b[?${modes.join(';')}${final}`;
   }
   // Drawing: plain parameters only, or the cursor's shape (`SP q`) and soft reset (`!p`).

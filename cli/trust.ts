@@ -21,8 +21,11 @@ const PATIENCE_MS = 2_000;
 /** The parts of a profile that say whom to trust. */
 export function trustOf(trust: TrustReport): Pick<Profile, 'service_ca' | 'ssh_host_ca' | 'ssh_user_ca' | 'recording_ca' | 'x509_user_ca'> {
   return {
-    service_ca: trust.service_ca_pem, x509_user_ca: trust.x509_user_ca_pem,
-    ssh_host_ca: [...trust.ssh_host_ca], ssh_user_ca: [...trust.ssh_user_ca], recording_ca: [...trust.recording_ca],
+    service_ca: trust.service_ca_pem,
+    x509_user_ca: trust.x509_user_ca_pem,
+    ssh_host_ca: [...trust.ssh_host_ca],
+    ssh_user_ca: [...trust.ssh_user_ca],
+    recording_ca: [...trust.recording_ca],
   };
 }
 
@@ -39,8 +42,16 @@ export async function refreshTrust(home: Home): Promise<Profile> {
 /** As `refreshTrust`, for who can go on without: an authority that is away or slow changes nothing. */
 export async function freshTrust(home: Home): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
-  const patience = new Promise<void>((resolve) => { timer = setTimeout(resolve, PATIENCE_MS); });
-  await Promise.race([refreshTrust(home).then(() => undefined, () => undefined), patience]);
+  const patience = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, PATIENCE_MS);
+  });
+  await Promise.race([
+    refreshTrust(home).then(
+      () => undefined,
+      () => undefined,
+    ),
+    patience,
+  ]);
   clearTimeout(timer);
 }
 
@@ -48,7 +59,9 @@ export async function freshTrust(home: Home): Promise<void> {
 export function tlsPublicKey(home: Home): string {
   const file = join(home.dir, 'tls.key');
   if (!existsSync(file)) writeWhole(file, generateKeyPem('p256'), 0o600);
-  return createPublicKey(createPrivateKey(readFileSync(file, 'utf8'))).export({ type: 'spki', format: 'pem' }).toString();
+  return createPublicKey(createPrivateKey(readFileSync(file, 'utf8')))
+    .export({ type: 'spki', format: 'pem' })
+    .toString();
 }
 
 export function writeTlsCertificate(home: Home, pem: string | undefined): void {

@@ -4,7 +4,10 @@ import { readFileSync } from 'node:fs';
 export const version: string = ((): string => {
   for (const up of ['../', '../../']) {
     try {
-      const manifest = JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')) as { name?: string; version?: string };
+      const manifest = JSON.parse(readFileSync(new URL(`${up}package.json`, import.meta.url), 'utf8')) as {
+        name?: string;
+        version?: string;
+      };
       if (manifest.name === 'steno' && typeof manifest.version === 'string') return manifest.version;
     } catch {
       // The other place, then.

@@ -22,10 +22,13 @@ afterAll(() => world.close());
 async function recordings(): Promise<readonly { readonly header: RecordingHeader; readonly lines: readonly RecordingLine[] }[]> {
   while (recorder.status().openSessions > 0) await new Promise(setImmediate);
   const spool = join(world.directory, 'recordings');
-  return readdirSync(spool).filter((name) => /^[0-9a-z]{26}\.cast$/.test(name)).sort().map((name) => {
-    const [header, ...lines] = readFileSync(join(spool, name), 'utf8').trimEnd().split('\n');
-    return { header: parseHeader(header!), lines: lines.map((line) => parseLine(line)!) };
-  });
+  return readdirSync(spool)
+    .filter((name) => /^[0-9a-z]{26}\.cast$/.test(name))
+    .sort()
+    .map((name) => {
+      const [header, ...lines] = readFileSync(join(spool, name), 'utf8').trimEnd().split('\n');
+      return { header: parseHeader(header!), lines: lines.map((line) => parseLine(line)!) };
+    });
 }
 
 describe('a recorded session', () => {
@@ -36,20 +39,36 @@ describe('a recorded session', () => {
     expect(header).toMatchObject({ command: 'echo spoken; exit 5', steno: { kind: 'exec', gateway: 'gw', user: 'alice' } });
     expect(lines.flatMap((line) => (line.code === 'o' ? [line.data] : [])).join('')).toBe('spoken\n');
     const digest = createHash('sha256').update('spoken\n').digest('hex');
-    expect(lines.some((line) => line.code === 's' && line.data.fact === 'total' && line.data.stream === 'out' && line.data.sha256 === digest)).toBe(true);
+    expect(
+      lines.some((line) => line.code === 's' && line.data.fact === 'total' && line.data.stream === 'out' && line.data.sha256 === digest),
+    ).toBe(true);
     expect(lines.find((line) => line.code === 'x')?.data).toBe('5');
   });
 
   it('names the files that went by sftp', async () => {
-    const { status } = await world.run('sftp', ['-F', world.sshConfig, '-b', '-', 'root@node-1'], { input: `put ssh_config ${world.directory}/copied\n` });
+    const { status } = await world.run('sftp', ['-F', world.sshConfig, '-b', '-', 'root@node-1'], {
+      input: `put ssh_config ${world.directory}/copied\n`,
+    });
     expect(status).toBe(0);
     const digest = createHash('sha256').update(readFileSync(world.sshConfig)).digest('hex');
     const files = (await recordings()).at(-1)!.lines.flatMap((line) => (line.code === 's' && line.data.fact === 'file' ? [line.data] : []));
-    expect(files).toContainEqual(expect.objectContaining({ protocol: 'sftp', operation: 'write', path: join(world.directory, 'copied'), sha256: digest, outcome: 'success' }));
+    expect(files).toContainEqual(
+      expect.objectContaining({
+        protocol: 'sftp',
+        operation: 'write',
+        path: join(world.directory, 'copied'),
+        sha256: digest,
+        outcome: 'success',
+      }),
+    );
   });
 
   it('shows a terminal as it was', async () => {
-    const { stdout } = await world.run('script', ['-qec', `ssh -tt -F ${world.sshConfig} root@node-1 'printf "\\033[1mbold\\033[0m"'`, '/dev/null'], { env: { TERM: 'xterm' } });
+    const { stdout } = await world.run(
+      'script',
+      ['-qec', `ssh -tt -F ${world.sshConfig} root@node-1 'printf "\\033[1mbold\\033[0m"'`, '/dev/null'],
+      { env: { TERM: 'xterm' } },
+    );
     expect(stdout).toContain('\u001b[1mbold\u001b[0m');
     const { lines } = (await recordings()).at(-1)!;
     expect(lines.flatMap((line) => (line.code === 'o' ? [line.data] : [])).join('')).toContain('\u001b[1mbold\u001b[0m');

@@ -52,12 +52,27 @@ export interface GatewayDeps {
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
-export async function startGateway({ name, listen }: GatewayConfig, { authority, recorder, observe, hostKey, hostCertificate, onHostCertificate, log, now, limits = defaultLimits, openTunnel = noTunnels }: GatewayDeps): Promise<Running> {
+export async function startGateway(
+  { name, listen }: GatewayConfig,
+  {
+    authority,
+    recorder,
+    observe,
+    hostKey,
+    hostCertificate,
+    onHostCertificate,
+    log,
+    now,
+    limits = defaultLimits,
+    openTunnel = noTunnels,
+  }: GatewayDeps,
+): Promise<Running> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
   const certificates = new SessionCertificates(authority, generateKey(), now);
   const publicKey = formatPublicLine(hostKey.publicBlob);
-  const certify = async (host: string): Promise<Uint8Array> => (host === name ? hostCertificate() : parseAuthorizedLine(await authority.hostCertificate(publicKey, host)).blob);
+  const certify = async (host: string): Promise<Uint8Array> =>
+    host === name ? hostCertificate() : parseAuthorizedLine(await authority.hostCertificate(publicKey, host)).blob;
   const hostKeys = new HostKeys(certify, hostKey, now);
   const snapshot = (): Snapshot | null => {
     try {
@@ -68,14 +83,24 @@ export async function startGateway({ name, listen }: GatewayConfig, { authority,
   };
   const places = new SessionPlaces(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
   const door = new Door({
-    name, hostKeys, limits, log, now, certificates, recorder, observe, openTunnel,
+    name,
+    hostKeys,
+    limits,
+    log,
+    now,
+    certificates,
+    recorder,
+    observe,
+    openTunnel,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
     places,
     snapshot,
     track: (recording) => {
       closing.add(recording);
-      void recording.catch((error: unknown) => log.error({ err: error }, 'closing a recording failed')).finally(() => closing.delete(recording));
+      void recording
+        .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
+        .finally(() => closing.delete(recording));
     },
   });
   let signing = snapshot()?.signing.ssh_host;

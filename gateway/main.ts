@@ -48,7 +48,14 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
     return path;
   };
   const identity = await openServiceIdentity(
-    { kind: 'gateway', name: config.name, socket: config.socket, dir: folder('keys'), hostNames: ['localhost', '127.0.0.1'], records: true },
+    {
+      kind: 'gateway',
+      name: config.name,
+      socket: config.socket,
+      dir: folder('keys'),
+      hostNames: ['localhost', '127.0.0.1'],
+      records: true,
+    },
     { log, clock: Date.now },
   );
   const client = connectAuthority({ url: config.authority, identity }, { log });
@@ -58,23 +65,39 @@ runService<ProcessConfig>('gateway', async (config, { log }): Promise<Running> =
   const authority = authorityOf(client);
   // The recorder ends with the gateway, before the tunnels that its last sessions go through.
   let closing = false;
-  const tunnel = await listenForTunnels({ host, port, address: config.tunnelAddress }, {
-    name: config.name, identity, ingest: config.ingest, calls: client.nodes, log: log.child({ part: 'tunnel' }), now: Date.now,
-    snapshot: () => {
-      try {
-        return client.current();
-      } catch {
-        return null;
-      }
+  const tunnel = await listenForTunnels(
+    { host, port, address: config.tunnelAddress },
+    {
+      name: config.name,
+      identity,
+      ingest: config.ingest,
+      calls: client.nodes,
+      log: log.child({ part: 'tunnel' }),
+      now: Date.now,
+      snapshot: () => {
+        try {
+          return client.current();
+        } catch {
+          return null;
+        }
+      },
+      onChange: (callback) => authority.onChange(callback),
+      audit: (entry) => void (closing || recorder.audit(entry)),
     },
-    onChange: (callback) => authority.onChange(callback), audit: (entry) => void (closing || recorder.audit(entry)),
-  });
+  );
   const stopRenewed = identity.onRenewed(() => recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
     {
-      authority, recorder, openTunnel: (node, source) => tunnel.tunnels.open(node, source), observe: observeStream, hostKey: identity.hostKey!,
-      hostCertificate: () => identity.hostCertificate(), onHostCertificate: (callback) => identity.onRenewed(callback), log, now: Date.now,
+      authority,
+      recorder,
+      openTunnel: (node, source) => tunnel.tunnels.open(node, source),
+      observe: observeStream,
+      hostKey: identity.hostKey!,
+      hostCertificate: () => identity.hostCertificate(),
+      onHostCertificate: (callback) => identity.onRenewed(callback),
+      log,
+      now: Date.now,
     },
   );
   return {

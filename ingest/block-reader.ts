@@ -53,7 +53,8 @@ export class BlockReader {
   }
 
   read(content: Uint8Array): ReadBlock {
-    if (content.length === 0 || content.length > BLOCK_MAX_BYTES || content.at(-1) !== 0x0a) throw malformed('a block is not a run of whole lines');
+    if (content.length === 0 || content.length > BLOCK_MAX_BYTES || content.at(-1) !== 0x0a)
+      throw malformed('a block is not a run of whole lines');
     let text: string;
     try {
       text = decoder.decode(content);
@@ -66,7 +67,7 @@ export class BlockReader {
     let header: RecordingHeader | null = null;
     let at = from;
     let first = -1;
-    for (let start = 0; start < text.length; ) {
+    for (let start = 0; start < text.length;) {
       const end = text.indexOf('\n', start) + 1;
       const source = text.slice(start, end - 1);
       if (n === 1 && start === 0) {
@@ -77,7 +78,8 @@ export class BlockReader {
         at += line?.interval ?? unknownInterval(source);
         if (line !== null) lines.push({ line, at });
       }
-      if (this.#cutter.startsBlock(Buffer.byteLength(text.slice(start, end)), at) !== (start === 0)) throw malformed('a block is cut in the wrong place');
+      if (this.#cutter.startsBlock(Buffer.byteLength(text.slice(start, end)), at) !== (start === 0))
+        throw malformed('a block is cut in the wrong place');
       if (first < 0) first = at;
       start = end;
     }

@@ -54,12 +54,22 @@ const certificates = new WeakMap<ObjectStore, Map<string, Promise<void>>>();
 const MAX_CERTIFICATES = 1000;
 
 /** Once, not for every part; and one at a time, since a store that is no S3 to the letter may show half of an object to a second writer. */
-async function putCertificate({ objects, objectRetry }: CommitParts, { fingerprint, blob }: Commit['certificate'], stopped: () => boolean): Promise<void> {
+async function putCertificate(
+  { objects, objectRetry }: CommitParts,
+  { fingerprint, blob }: Commit['certificate'],
+  stopped: () => boolean,
+): Promise<void> {
   const known = certificates.get(objects) ?? new Map<string, Promise<void>>();
   certificates.set(objects, known);
   for (let other = known.get(fingerprint); other !== undefined; other = known.get(fingerprint)) {
     // Who was putting it may have stopped.
-    if (await other.then(() => true, () => false)) return;
+    if (
+      await other.then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
   }
   if (known.size >= MAX_CERTIFICATES) known.clear();
   const put = objectRetry.run(() => objects.put(certificateKey(certificateId(fingerprint)), blob, { ifAbsent: true }), stopped);

@@ -42,12 +42,27 @@ export function placeOf({ steno }: RecordingHeader): Place {
   return { session: steno.session, user: bounded(steno.user, 255), node: bounded(steno.node, 255), login: bounded(steno.login, 255) };
 }
 
-type Details = { readonly kind: EventKind } & Partial<Pick<EventRow, 'path' | 'size' | 'sha256' | 'address' | 'port' | 'name' | 'reason' | 'outcome' | 'count' | 'data'>>;
+type Details = { readonly kind: EventKind } & Partial<
+  Pick<EventRow, 'path' | 'size' | 'sha256' | 'address' | 'port' | 'name' | 'reason' | 'outcome' | 'count' | 'data'>
+>;
 
 export function eventRow(header: RecordingHeader, block: number, index: number, at: number, details: Details): EventRow {
   return {
-    ...placeOf(header), block, index, at: momentOf(header, at), offset_ms: at,
-    path: '', size: null, sha256: '', address: '', port: null, name: '', reason: '', outcome: '', count: null, data: '{}',
+    ...placeOf(header),
+    block,
+    index,
+    at: momentOf(header, at),
+    offset_ms: at,
+    path: '',
+    size: null,
+    sha256: '',
+    address: '',
+    port: null,
+    name: '',
+    reason: '',
+    outcome: '',
+    count: null,
+    data: '{}',
     ...details,
   };
 }
@@ -71,9 +86,22 @@ function detailsOf({ line }: TimedLine): Details | null {
     case 'm':
       return { kind: 'marker', name: bounded(line.data, 4096) };
     case 'g':
-      return { kind: 'gap', reason: bounded(line.data.reason, 4096), count: countOf(line.data.count), size: countOf(line.data.bytes), name: bounded(line.data.stream, 4096), data: json(line.data) };
+      return {
+        kind: 'gap',
+        reason: bounded(line.data.reason, 4096),
+        count: countOf(line.data.count),
+        size: countOf(line.data.bytes),
+        name: bounded(line.data.stream, 4096),
+        data: json(line.data),
+      };
     case 'j':
-      return { kind: 'participant', name: bounded(line.data.user, 4096), reason: bounded(line.data.action, 4096), address: bounded(line.data.source_address, 255), data: json(line.data) };
+      return {
+        kind: 'participant',
+        name: bounded(line.data.user, 4096),
+        reason: bounded(line.data.action, 4096),
+        address: bounded(line.data.source_address, 255),
+        data: json(line.data),
+      };
     case 's':
       return factDetails(line.data);
     default:
@@ -95,7 +123,14 @@ function factDetails(fact: StreamFact): Details | null {
     case 'forward_listen':
       return { kind: 'listen', address: bounded(fact.address, 255), port: countOf(fact.port, 65_535), data };
     case 'forward_open':
-      return { kind: 'forward', name: bounded(fact.direction, 4096), address: bounded(fact.address, 255), port: countOf(fact.port, 65_535), outcome: 'opened', data };
+      return {
+        kind: 'forward',
+        name: bounded(fact.direction, 4096),
+        address: bounded(fact.address, 255),
+        port: countOf(fact.port, 65_535),
+        outcome: 'opened',
+        data,
+      };
     case 'forward_close':
       return { kind: 'forward', outcome: 'closed', data };
     case 'file':
@@ -110,8 +145,14 @@ function factDetails(fact: StreamFact): Details | null {
 
 function fileDetails(fact: FileFact, data: string): Details {
   return {
-    kind: fact.protocol === 'sftp' ? 'sftp' : 'file', path: bounded(fact.path, 4096), size: countOf(fact.size), sha256: digest(fact.sha256),
-    name: bounded(fact.operation, 4096), outcome: bounded(fact.outcome, 255), reason: bounded(fact.note, 4096), data,
+    kind: fact.protocol === 'sftp' ? 'sftp' : 'file',
+    path: bounded(fact.path, 4096),
+    size: countOf(fact.size),
+    sha256: digest(fact.sha256),
+    name: bounded(fact.operation, 4096),
+    outcome: bounded(fact.outcome, 255),
+    reason: bounded(fact.note, 4096),
+    data,
   };
 }
 
@@ -164,7 +205,8 @@ export class SessionSummary {
       else if (line.code === 'x') this.#exit = bounded(line.data, 255);
       else if (line.code === 's' && line.data.fact === 'stream') this.#stream = line.data.name === 'stderr' ? 'err' : 'out';
       else if (line.code === 's' && line.data.fact === 'exec' && this.#command === '') this.#command = bounded(line.data.command, MAX_DATA);
-      else if (line.code === 's' && line.data.fact === 'total' && Object.hasOwn(this.#totals, line.data.stream)) this.#totals[line.data.stream] += countOf(line.data.bytes) ?? 0;
+      else if (line.code === 's' && line.data.fact === 'total' && Object.hasOwn(this.#totals, line.data.stream))
+        this.#totals[line.data.stream] += countOf(line.data.bytes) ?? 0;
     }
   }
 

@@ -38,7 +38,12 @@ function session(): Recorder {
 type Store = 'objects' | 'events';
 type Mode = 'fail-before' | 'fail-after' | 'crash-before' | 'crash-after';
 /** Where it breaks: the n-th call of an operation from when the session is opened. */
-const steps: readonly { readonly name: string; readonly store: Store; readonly operation: ObjectOperation | EventOperation; readonly call: number }[] = [
+const steps: readonly {
+  readonly name: string;
+  readonly store: Store;
+  readonly operation: ObjectOperation | EventOperation;
+  readonly call: number;
+}[] = [
   { name: 'session looked up', store: 'events', operation: 'session', call: 1 },
   { name: 'parts listed', store: 'objects', operation: 'list', call: 1 },
   { name: 'first rows inserted', store: 'events', operation: 'insert', call: 1 },
@@ -64,10 +69,19 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
   let events: FaultyEventStore;
 
   const start = async (over: ObjectStore, rows: EventStore, repack = false): Promise<Running> =>
-    startIngest({ listen: '127.0.0.1:0', repack }, {
-      tls: ingestTls, guard: () => undefined, objects: over, events: rows, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
-      log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 5 },
-    });
+    startIngest(
+      { listen: '127.0.0.1:0', repack },
+      {
+        tls: ingestTls,
+        guard: () => undefined,
+        objects: over,
+        events: rows,
+        snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
+        log: quiet,
+        clock: Date.now,
+        retry: { firstWait: 1, longestWait: 5 },
+      },
+    );
 
   beforeAll(async () => {
     zstd = await openZstd();
@@ -98,7 +112,10 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
         if (mode.startsWith('fail')) {
           await client.deliver(recorder.session, recorder.made);
         } else {
-          const delivered = client.deliver(recorder.session, recorder.made).then(() => 'delivered', () => 'cut off');
+          const delivered = client.deliver(recorder.session, recorder.made).then(
+            () => 'delivered',
+            () => 'cut off',
+          );
           await broken.reached;
           // As a crash would have it, nothing that comes after this call is done.
           objects.faults.refuseAll();
@@ -123,7 +140,9 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
 
   test('sealing that is cut off anywhere leaves a whole recording, and is finished at the next start', async () => {
     const cuts: readonly { readonly operation: ObjectOperation; readonly call: number }[] = [
-      { operation: 'put', call: 1 }, { operation: 'delete', call: 1 }, { operation: 'delete', call: 2 },
+      { operation: 'put', call: 1 },
+      { operation: 'delete', call: 1 },
+      { operation: 'delete', call: 2 },
     ];
     const recorder = session();
     let ingest = await start(realObjects, realEvents);
@@ -149,8 +168,17 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
         const { RowBatch } = await import('./row-batch.js');
         const retry = new StoreRetry({ firstWait: 1, longestWait: 5, onOutage: () => undefined, onRecovery: () => undefined });
         const sealer = new Sealer({
-          objects, events: realEvents, zstd, batch: new RowBatch(realEvents, retry, 0), objectRetry: retry, eventRetry: retry, log: quiet, clock: Date.now,
-          repack: true, compress: (content, level) => Promise.resolve(zstd.compress(content, level)), trusted: () => [recording.line],
+          objects,
+          events: realEvents,
+          zstd,
+          batch: new RowBatch(realEvents, retry, 0),
+          objectRetry: retry,
+          eventRetry: retry,
+          log: quiet,
+          clock: Date.now,
+          repack: true,
+          compress: (content, level) => Promise.resolve(zstd.compress(content, level)),
+          trusted: () => [recording.line],
         });
         sealer.add(recorder.session);
         await broken.reached;
@@ -159,7 +187,9 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
         retry.close();
         broken.release();
         await closing;
-        expect(await derived(recorder, realObjects), `${operation} ${call} ${mode}`).toMatchObject(rows.map(({ screen, events: found }) => ({ screen, events: found })));
+        expect(await derived(recorder, realObjects), `${operation} ${call} ${mode}`).toMatchObject(
+          rows.map(({ screen, events: found }) => ({ screen, events: found })),
+        );
       }
     }
     const again = new Recorder(identity);
@@ -173,7 +203,12 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
   });
 
   /** The n-th call breaks; the calls before it are as usual. */
-  function plan(faults: FaultyObjectStore['faults'], operation: ObjectOperation, call: number, mode: Mode): { readonly reached: Promise<void>; readonly release: () => void } {
+  function plan(
+    faults: FaultyObjectStore['faults'],
+    operation: ObjectOperation,
+    call: number,
+    mode: Mode,
+  ): { readonly reached: Promise<void>; readonly release: () => void } {
     for (let i = 1; i < call; i++) faults.hold(operation).release();
     if (mode === 'fail-before') faults.failBefore(operation, 2);
     if (mode === 'fail-after') faults.failAfter(operation, 2);
@@ -200,7 +235,11 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
 
   async function derived(recorder: Recorder, store: ObjectStore): Promise<{ screen: readonly ScreenRow[]; events: readonly unknown[] }[]> {
     const found = [];
-    for await (const { screen, events: rows } of deriveRows({ objects: store, zstd }, recordingPrefix(recorder.session, recorder.header.steno.started_at))) found.push({ screen, events: rows });
+    for await (const { screen, events: rows } of deriveRows(
+      { objects: store, zstd },
+      recordingPrefix(recorder.session, recorder.header.steno.started_at),
+    ))
+      found.push({ screen, events: rows });
     return found;
   }
 
@@ -208,7 +247,14 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
     const prefix = recordingPrefix(recorder.session, recorder.header.steno.started_at);
     const found = await all(realObjects, prefix);
     expect(found.map(({ key }) => key)).toEqual([manifestKey(prefix), partKey(prefix, 1), partKey(prefix, 2), partKey(prefix, 3)]);
-    expect(verifyFile(found.slice(1).map(({ bytes }) => bytes), [identity.certificate], [recording.line], zstd)).toMatchObject({ ok: true, parts: 3 });
+    expect(
+      verifyFile(
+        found.slice(1).map(({ bytes }) => bytes),
+        [identity.certificate],
+        [recording.line],
+        zstd,
+      ),
+    ).toMatchObject({ ok: true, parts: 3 });
     // The same blocks through another ingest that nothing happened to.
     const clean = await start(cleanObjects, realEvents);
     const client = await UplinkClient.connect(clean.addresses['uplink']!, tls, identity);
@@ -217,10 +263,15 @@ describe('whatever breaks, what was acknowledged is there, once, and the same', 
     while ((await all(cleanObjects, prefix)).length < found.length) await new Promise((resolve) => setTimeout(resolve, 10));
     await clean.close();
     const reference = await all(cleanObjects, prefix);
-    expect(found.map(({ bytes }) => Buffer.from(bytes).toString('base64'))).toEqual(reference.map(({ bytes }) => Buffer.from(bytes).toString('base64')));
-    const rows = (await derived(recorder, realObjects)).flatMap(({ screen }) => screen).map(({ block, index, offset_ms, row, text }) => [block, index, offset_ms, row, text]);
+    expect(found.map(({ bytes }) => Buffer.from(bytes).toString('base64'))).toEqual(
+      reference.map(({ bytes }) => Buffer.from(bytes).toString('base64')),
+    );
+    const rows = (await derived(recorder, realObjects))
+      .flatMap(({ screen }) => screen)
+      .map(({ block, index, offset_ms, row, text }) => [block, index, offset_ms, row, text]);
     const stored = await realEvents.readOnlySql(
-      `SELECT block, index, offset_ms, row, text FROM screen WHERE session = '${recorder.session}' ORDER BY block, index`, { maxRows: 100_000, maxSeconds: 60 },
+      `SELECT block, index, offset_ms, row, text FROM screen WHERE session = '${recorder.session}' ORDER BY block, index`,
+      { maxRows: 100_000, maxSeconds: 60 },
     );
     expect(stored.rows.length).toBe(rows.length);
     expect(stored.rows).toEqual(rows);

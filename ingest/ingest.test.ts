@@ -28,7 +28,16 @@ describe('a gateway, ingest and real stores', () => {
   const start = async (repack = true): Promise<void> => {
     ingest = await startIngest(
       { listen: '127.0.0.1:0', repack },
-      { tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }), log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 10 } },
+      {
+        tls: await services.certify('ingest/local'),
+        guard: () => undefined,
+        objects,
+        events,
+        snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
+        log: quiet,
+        clock: Date.now,
+        retry: { firstWait: 1, longestWait: 10 },
+      },
     );
     address = ingest.addresses['uplink']!;
   };
@@ -64,7 +73,9 @@ describe('a gateway, ingest and real stores', () => {
     const prefix = recordingPrefix(recorder.session, recorder.header.steno.started_at);
     const hits = await events.searchScreen({ text: 'sudo id', mode: 'substring', session: recorder.session });
     expect(hits.rows.map(({ text, row }) => ({ text, row }))).toEqual([{ text: 'root@web-1:~# sudo id', row: 0 }]);
-    expect((await events.searchScreen({ text: '\u4f60\u597d', mode: 'substring', session: recorder.session, limit: 100 })).rows.length).toBe(30);
+    expect(
+      (await events.searchScreen({ text: '\u4f60\u597d', mode: 'substring', session: recorder.session, limit: 100 })).rows.length,
+    ).toBe(30);
     expect((await events.searchScreen({ text: 'sdo', mode: 'substring', session: recorder.session })).rows).toEqual([]);
     const row = await events.session(recorder.session);
     expect(row).toMatchObject({ kind: 'shell', exit_code: 0 });
@@ -76,8 +87,16 @@ describe('a gateway, ingest and real stores', () => {
     const certificate = await objects.get(certificateKey(certificateId(identity.fingerprint)));
     expect(verifyFile([object], [certificate], [recording.line], zstd)).toMatchObject({ ok: true, parts: 1 });
     const lines = execFileSync('zstd', ['-dc'], { input: object, maxBuffer: 1 << 26 }).toString('utf8');
-    expect(lines.split('\n').filter((line) => line !== '' && !line.startsWith('[0,"k"')).join('\n')).toBe(
-      recorder.made.flatMap((made) => (made.kind === 'block' ? [made.content.toString('utf8')] : [])).join('').trimEnd(),
+    expect(
+      lines
+        .split('\n')
+        .filter((line) => line !== '' && !line.startsWith('[0,"k"'))
+        .join('\n'),
+    ).toBe(
+      recorder.made
+        .flatMap((made) => (made.kind === 'block' ? [made.content.toString('utf8')] : []))
+        .join('')
+        .trimEnd(),
     );
     await client.close();
   });
@@ -97,7 +116,9 @@ describe('a gateway, ingest and real stores', () => {
     const from = recorder.made.length;
     recorder.close();
     for (const made of recorder.made.slice(from)) client.send(encodeMade(recorder.session, made));
-    await client.next((frame) => frame.kind === 'ack' && 'session' in frame.header && frame.header.session === recorder.session && frame.header.closed);
+    await client.next(
+      (frame) => frame.kind === 'ack' && 'session' in frame.header && frame.header.session === recorder.session && frame.header.closed,
+    );
     await client.close();
     await untilSealed(recorder.session);
   });
@@ -107,7 +128,21 @@ describe('a gateway, ingest and real stores', () => {
     await client.opened();
     client.send(encodeUplink('hello', { version: 1, name: 'main' }));
     await client.next((frame) => frame.kind === 'hello');
-    const audit = { id: 'a1', at: Date.now(), event: 'role.changed', actor: 'ana', target: 'ops', outcome: 'success', code: '', reason: '', source_address: '', session: '', node: '', login: '', data: '{}' };
+    const audit = {
+      id: 'a1',
+      at: Date.now(),
+      event: 'role.changed',
+      actor: 'ana',
+      target: 'ops',
+      outcome: 'success',
+      code: '',
+      reason: '',
+      source_address: '',
+      session: '',
+      node: '',
+      login: '',
+      data: '{}',
+    };
     client.send(encodeUplink('events', { id: 'b1' }, Buffer.from(JSON.stringify([audit]))));
     await client.next((frame) => frame.kind === 'ack' && 'events' in frame.header && frame.header.events === 'b1');
     expect((await events.audit({ event: 'role.changed' })).rows).toEqual([audit]);

@@ -69,17 +69,32 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   const zstd = await openZstd();
   const outage = (store: string): StoreRetry =>
     new StoreRetry({
-      firstWait: 50, longestWait: 5_000, ...parts.retry,
+      firstWait: 50,
+      longestWait: 5_000,
+      ...parts.retry,
       onOutage: (error) => {
         log.error({ store, err: error }, 'store does not answer; nothing is acknowledged meanwhile');
         const id = `store ${store} ${clock()}`;
         void batch
           .add({
             id,
-            audit: [{
-              id, at: clock(), event: 'store.unavailable', actor: 'ingest', target: store, outcome: 'failure', code: 'STORE_UNAVAILABLE',
-              reason: '', source_address: '', session: '', node: '', login: '', data: '{}',
-            }],
+            audit: [
+              {
+                id,
+                at: clock(),
+                event: 'store.unavailable',
+                actor: 'ingest',
+                target: store,
+                outcome: 'failure',
+                code: 'STORE_UNAVAILABLE',
+                reason: '',
+                source_address: '',
+                session: '',
+                node: '',
+                login: '',
+                data: '{}',
+              },
+            ],
           })
           .catch(() => undefined);
       },
@@ -91,7 +106,15 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   // What was signed before its CA key was retired is checked and sealed after, too.
   const trusted = (): readonly string[] => [...parts.snapshot().recording_ca, ...parts.snapshot().recording_ca_retired];
   const sealer = new Sealer({
-    objects: parts.objects, events: parts.events, zstd, batch, objectRetry, eventRetry, log, clock, repack: config.repack ?? true,
+    objects: parts.objects,
+    events: parts.events,
+    zstd,
+    batch,
+    objectRetry,
+    eventRetry,
+    log,
+    clock,
+    repack: config.repack ?? true,
     compress: parts.compress ?? ((content, level) => Promise.resolve(zstd.compress(content, level))),
     trusted,
   });
@@ -99,7 +122,15 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   const kernel = new KernelEvents({ events: parts.events, batch, clock });
   const uplinkParts: UplinkParts = {
     kernel,
-    objects: parts.objects, events: parts.events, zstd, batch, objectRetry, eventRetry, log, clock, writers,
+    objects: parts.objects,
+    events: parts.events,
+    zstd,
+    batch,
+    objectRetry,
+    eventRetry,
+    log,
+    clock,
+    writers,
     trusted,
     admits: () => parts.snapshot().recording_ca,
     onClosed: (session) => sealer.add(session),
@@ -107,12 +138,20 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
   const connections = new Set<UplinkConnection>();
   const followers = new Set<WebSocket>();
 
-  const server = createServer({ ...parts.tls, handshakeTimeout: 10_000, headersTimeout: 5_000, requestTimeout: 5_000, connectionsCheckingInterval: 2_000 });
+  const server = createServer({
+    ...parts.tls,
+    handshakeTimeout: 10_000,
+    headersTimeout: 5_000,
+    requestTimeout: 5_000,
+    connectionsCheckingInterval: 2_000,
+  });
   server.maxConnections = MAX_CONNECTIONS;
   parts.guard(server, KINDS);
   server.on('request', (_request, response) => response.writeHead(426).end());
   const sockets = new WebSocketServer({
-    noServer: true, maxPayload: MAX_UPLINK_FRAME, perMessageDeflate: false,
+    noServer: true,
+    maxPayload: MAX_UPLINK_FRAME,
+    perMessageDeflate: false,
     handleProtocols: (offered) => (offered.has(UPLINK_PROTOCOL) ? UPLINK_PROTOCOL : false),
   });
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {

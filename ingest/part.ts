@@ -60,9 +60,18 @@ export class PartBuilder {
       Buffer.concat([...(keyframe === null ? [] : [keyframeLine(keyframe)]), ...blocks.map(({ content }) => content)]),
     );
     const frames = raw.map((content) => compress(content, LIVE_LEVEL));
-    return closeObject(frames, raw.map(({ length }) => length), {
-      kind: 'part', part: this.part, first_block: this.firstBlock, tags: tagsOf(this.blocks.map(({ head }) => head)), checkpoint, certificate,
-    });
+    return closeObject(
+      frames,
+      raw.map(({ length }) => length),
+      {
+        kind: 'part',
+        part: this.part,
+        first_block: this.firstBlock,
+        tags: tagsOf(this.blocks.map(({ head }) => head)),
+        checkpoint,
+        certificate,
+      },
+    );
   }
 }
 
@@ -76,7 +85,12 @@ export function tagsOf(heads: readonly Uint8Array[]): Uint8Array {
 }
 
 /** `index`: the frame of a sealed recording's index. */
-export function closeObject(frames: readonly Uint8Array[], sizes: readonly number[], proof: PartProof, index: Uint8Array = new Uint8Array(0)): Uint8Array {
+export function closeObject(
+  frames: readonly Uint8Array[],
+  sizes: readonly number[],
+  proof: PartProof,
+  index: Uint8Array = new Uint8Array(0),
+): Uint8Array {
   const entries = frames.map((frame, i) => ({ compressed: frame.length, decompressed: sizes[i]! }));
   return Buffer.concat([...frames, encodeProof(proof), index, encodeSeekTable(entries)]);
 }

@@ -81,13 +81,26 @@ export class Projection {
     const { session, user, node, login } = this.#place;
     // Written out: a spread for each row is half the cost of a row.
     const screen = seen.lines.map((line, i): ScreenRow => ({
-      session, block: n, index: this.#last.screen + i, at: momentOf(this.#header, line.at), offset_ms: line.at,
-      row: line.row, text: bounded(line.text, 65_536), user, node, login,
+      session,
+      block: n,
+      index: this.#last.screen + i,
+      at: momentOf(this.#header, line.at),
+      offset_ms: line.at,
+      row: line.row,
+      text: bounded(line.text, 65_536),
+      user,
+      node,
+      login,
     }));
     if (seen.dropped > 0) {
-      events.push(eventRow(this.#header, n, this.#last.events + events.length, at, {
-        kind: 'gap', reason: 'screen_index', name: 'more lines in one block than the index takes', count: seen.dropped,
-      }));
+      events.push(
+        eventRow(this.#header, n, this.#last.events + events.length, at, {
+          kind: 'gap',
+          reason: 'screen_index',
+          name: 'more lines in one block than the index takes',
+          count: seen.dropped,
+        }),
+      );
     }
     this.#last = { n, at, screen: this.#last.screen + screen.length, events: this.#last.events + events.length };
     return { screen, events };

@@ -41,11 +41,21 @@ export interface OpenState {
 export type Recovered =
   | { readonly kind: 'new' }
   /** `row`: of the session as it should be, when the one in the store is older. */
-  | { readonly kind: 'closed'; readonly blocks: number; readonly gateway: string | null; readonly sealed: boolean; readonly row: SessionRow | null; readonly startedAt: number }
+  | {
+      readonly kind: 'closed';
+      readonly blocks: number;
+      readonly gateway: string | null;
+      readonly sealed: boolean;
+      readonly row: SessionRow | null;
+      readonly startedAt: number;
+    }
   | { readonly kind: 'open'; readonly state: OpenState; readonly row: SessionRow | null };
 
 /** Where the recording lies: by the start in its row, else by the id, which is made at the start. */
-export async function prefixOf({ events }: Pick<RecoveryParts, 'events'>, session: string): Promise<{ readonly prefix: string; readonly startedAt: number; readonly row: SessionRow | undefined }> {
+export async function prefixOf(
+  { events }: Pick<RecoveryParts, 'events'>,
+  session: string,
+): Promise<{ readonly prefix: string; readonly startedAt: number; readonly row: SessionRow | undefined }> {
   const row = await events.session(session);
   const startedAt = row?.started_at ?? sessionTime(session);
   return { prefix: recordingPrefix(session, startedAt), startedAt, row };
@@ -54,7 +64,8 @@ export async function prefixOf({ events }: Pick<RecoveryParts, 'events'>, sessio
 export async function recover(parts: RecoveryParts, session: string): Promise<Recovered> {
   const { prefix, startedAt, row } = await prefixOf(parts, session);
   const manifest = await readManifest(parts.objects, prefix, { session, startedAt });
-  if (manifest !== null) return { kind: 'closed', blocks: manifest.blocks, gateway: row?.gateway ?? null, sealed: true, row: null, startedAt };
+  if (manifest !== null)
+    return { kind: 'closed', blocks: manifest.blocks, gateway: row?.gateway ?? null, sealed: true, row: null, startedAt };
   const stored = await listParts(parts.objects, prefix);
   const last = stored.at(-1);
   if (last === undefined) return { kind: 'new' };
@@ -65,15 +76,26 @@ export async function recover(parts: RecoveryParts, session: string): Promise<Re
   const summary = await tail.summary(header, row);
   const fresh = rowOf(summary, checkpoint, last.part, stored);
   const missing = row === undefined || row.version < last.part ? fresh : null;
-  if (checkpoint.end !== 'open') return { kind: 'closed', blocks: checkpoint.block, gateway: header.steno.gateway, sealed: false, row: missing, startedAt };
+  if (checkpoint.end !== 'open')
+    return { kind: 'closed', blocks: checkpoint.block, gateway: header.steno.gateway, sealed: false, row: missing, startedAt };
   const projection = await tail.projection(header, last.part, []);
   return { kind: 'open', state: { header, prefix, parts: stored, proof, summary, ...projection }, row: missing };
 }
 
 /** The session's row after part `part`. */
-export function rowOf(summary: SessionSummary, checkpoint: StoredCheckpoint, part: number, stored: readonly { readonly bytes: number }[]): SessionRow {
+export function rowOf(
+  summary: SessionSummary,
+  checkpoint: StoredCheckpoint,
+  part: number,
+  stored: readonly { readonly bytes: number }[],
+): SessionRow {
   const state = checkpoint.end === 'open' ? 'live' : checkpoint.end === 'complete' ? 'ended' : 'interrupted';
-  return summary.row(part, state, checkpoint.head, stored.reduce((sum, { bytes }) => sum + bytes, 0));
+  return summary.row(
+    part,
+    state,
+    checkpoint.head,
+    stored.reduce((sum, { bytes }) => sum + bytes, 0),
+  );
 }
 
 /** Parts read from the last one backwards, each once. */
@@ -113,7 +135,8 @@ export class StoredTail {
   async summary(header: RecordingHeader, row: SessionRow | undefined): Promise<SessionSummary> {
     // Without a terminal, totals of streams replace what was counted: a row does not tell the two apart.
     const known = header.steno.tty && row !== undefined && row.version <= this.#stored.length ? row.version : 0;
-    const summary = known === 0 ? new SessionSummary(header) : SessionSummary.resume(header, row!, (await this.part(known)).proof.checkpoint.at);
+    const summary =
+      known === 0 ? new SessionSummary(header) : SessionSummary.resume(header, row!, (await this.part(known)).proof.checkpoint.at);
     for (let part = known + 1; part <= this.#stored.length; part++) {
       const blocks = await this.blocks(part);
       if (blocks[0] === undefined) continue;
@@ -124,7 +147,11 @@ export class StoredTail {
   }
 
   /** The projection after `more`, blocks that follow part `last`. */
-  async projection(header: RecordingHeader, last: number, more: readonly StoredBlock[]): Promise<{ readonly reader: BlockReader; readonly projection: Projection }> {
+  async projection(
+    header: RecordingHeader,
+    last: number,
+    more: readonly StoredBlock[],
+  ): Promise<{ readonly reader: BlockReader; readonly projection: Projection }> {
     let blocks = sinceAnchor(more);
     for (let part = last; part >= 1 && !(header.steno.tty && blocks[0]?.keyframe?.anchor === true); part--) {
       blocks = [...sinceAnchor(await this.blocks(part), !header.steno.tty), ...blocks];

@@ -34,7 +34,10 @@ export async function* recordingPrefixes(objects: ObjectStore): AsyncGenerator<s
 }
 
 /** Rows of each block in order, at last those that were pending at the end, and the row of the session. */
-export async function* deriveRows({ objects, zstd }: Pick<ReindexParts, 'objects' | 'zstd'>, prefix: string): AsyncGenerator<Rows & { readonly session: SessionRow | null }> {
+export async function* deriveRows(
+  { objects, zstd }: Pick<ReindexParts, 'objects' | 'zstd'>,
+  prefix: string,
+): AsyncGenerator<Rows & { readonly session: SessionRow | null }> {
   const manifest = await readManifest(objects, prefix, placeOf(prefix));
   const reader = new BlockReader();
   let projection: Projection | null = null;
@@ -72,7 +75,11 @@ const BATCH_ROWS = 20_000;
  * Inserts the rows of one recording. Safe to repeat, and beside a running ingest. `run` tells repetitions apart: with the
  * same one, a store that remembers it would take what was deleted meanwhile for a resend.
  */
-export async function reindex(parts: ReindexParts, prefix: string, run: string): Promise<{ readonly screen: number; readonly events: number }> {
+export async function reindex(
+  parts: ReindexParts,
+  prefix: string,
+  run: string,
+): Promise<{ readonly screen: number; readonly events: number }> {
   const counts = { screen: 0, events: 0 };
   const held: { screen: Rows['screen'][number][]; events: Rows['events'][number][] } = { screen: [], events: [] };
   const flush = async (atLeast: number): Promise<void> => {
@@ -80,7 +87,11 @@ export async function reindex(parts: ReindexParts, prefix: string, run: string):
       const rows = held[table];
       if (rows.length < atLeast) continue;
       const [first, last] = [rows[0]!, rows.at(-1)!];
-      await parts.events.insert(table, rows as never, `reindex ${run} ${first.session} ${first.block}.${first.index} ${last.block}.${last.index}`);
+      await parts.events.insert(
+        table,
+        rows as never,
+        `reindex ${run} ${first.session} ${first.block}.${first.index} ${last.block}.${last.index}`,
+      );
       counts[table] += rows.length;
       held[table] = [];
     }

@@ -21,9 +21,11 @@ function see(steps: readonly Step[], size = { cols: 80, rows: 24 }): SeenLine[] 
     }
     at += 10;
     const line: RecordingLine =
-      typeof step === 'string' ? { interval: 10, code: 'o', data: step }
-      : 'typed' in step ? { interval: 10, code: 'i', data: step.typed }
-      : { interval: 10, code: 'r', data: step.size };
+      typeof step === 'string'
+        ? { interval: 10, code: 'o', data: step }
+        : 'typed' in step
+          ? { interval: 10, code: 'i', data: step.typed }
+          : { interval: 10, code: 'r', data: step.size };
     index.line(line, at);
   }
   seen.push(...index.endBlock().lines, ...index.finish().lines);
@@ -34,21 +36,68 @@ const texts = (steps: readonly Step[], size?: { cols: number; rows: number }): s
 
 const cases: readonly [string, readonly Step[], readonly string[]][] = [
   ['a line as it was printed', ['hello\r\n'], ['hello']],
-  ['what was typed with corrections, once, as it was in the end', ['$ ', { typed: 's' }, 's', 'd', 'o', '\b\x1b[K', '\b\x1b[K', 'udo', '\r\n'], ['$ sudo']],
-  ['a command line that is typed over many blocks, once', ['$ ', 'BLOCK', { typed: 'c' }, 'c', 'BLOCK', { typed: 'a' }, 'a', 'BLOCK', { typed: 't' }, 't', 'BLOCK', { typed: '\r' }, '\r\n', 'BLOCK'], ['$', '$ cat']],
-  ['a progress bar by its last state only', [...Array.from({ length: 1000 }, (_, i) => `\r${'='.repeat(i / 20)}> ${i / 10}% of the download`), '\r\n'], [`${'='.repeat(49)}> 99.9% of the download`]],
-  ['a progress bar over many blocks by its ends', [...Array.from({ length: 100 }, (_, i) => [`\rdownloading the file ${i}%`, 'BLOCK'] as const).flat(), '\r\n'], ['downloading the file 0%', 'downloading the file 99%']],
+  [
+    'what was typed with corrections, once, as it was in the end',
+    ['$ ', { typed: 's' }, 's', 'd', 'o', '\b\x1b[K', '\b\x1b[K', 'udo', '\r\n'],
+    ['$ sudo'],
+  ],
+  [
+    'a command line that is typed over many blocks, once',
+    [
+      '$ ',
+      'BLOCK',
+      { typed: 'c' },
+      'c',
+      'BLOCK',
+      { typed: 'a' },
+      'a',
+      'BLOCK',
+      { typed: 't' },
+      't',
+      'BLOCK',
+      { typed: '\r' },
+      '\r\n',
+      'BLOCK',
+    ],
+    ['$', '$ cat'],
+  ],
+  [
+    'a progress bar by its last state only',
+    [...Array.from({ length: 1000 }, (_, i) => `\r${'='.repeat(i / 20)}> ${i / 10}% of the download`), '\r\n'],
+    [`${'='.repeat(49)}> 99.9% of the download`],
+  ],
+  [
+    'a progress bar over many blocks by its ends',
+    [...Array.from({ length: 100 }, (_, i) => [`\rdownloading the file ${i}%`, 'BLOCK'] as const).flat(), '\r\n'],
+    ['downloading the file 0%', 'downloading the file 99%'],
+  ],
   ['a secret that was cleared at once', ['the secret is 42\r\n\x1b[2J\x1b[H$ '], ['the secret is 42', '$']],
   ['a line that was drawn over by another', ['first message', '\r\x1b[Kanother thing'], ['first message', 'another thing']],
   ['wrapped lines as one', [`${'a'.repeat(30)}needle${'b'.repeat(30)}\r\n`], [`${'a'.repeat(30)}needle${'b'.repeat(30)}`]],
   ['wide characters and combining ones', ['\u4f60\u597d, caf\u0065\u0301 \ud83d\ude00\r\n'], ['\u4f60\u597d, cafe\u0301 \ud83d\ude00']],
   ['nothing twice when a screen is drawn again', ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2Jone\r\ntwo\r\n', 'BLOCK'], ['one', 'two']],
-  ['a screen once that is cleared and drawn again later', ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2J', 'one\r\n', 'two\r\n', 'BLOCK'], ['one', 'two']],
+  [
+    'a screen once that is cleared and drawn again later',
+    ['one\r\ntwo\r\n', 'BLOCK', '\x1b[H\x1b[2J', 'one\r\n', 'two\r\n', 'BLOCK'],
+    ['one', 'two'],
+  ],
   ['the same command each time', ['$ id\r\n', 'BLOCK', '$ id\r\n', 'BLOCK'], ['$ id', '$ id']],
-  ['what was there before and after an alternate screen, and on it', ['shell\r\n', 'BLOCK', '\x1b[?1049h\x1b[Hin the editor', 'BLOCK', '\x1b[?1049l', 'BLOCK', 'after\r\n'], ['shell', 'in the editor', 'after']],
-  ['lines that a scrolling region moves, once', ['\x1b[1;3rone\r\ntwo\r\nthree\r\n', 'BLOCK', 'four\r\n', 'BLOCK', 'five\r\n'], ['one', 'two', 'three', 'four', 'five']],
+  [
+    'what was there before and after an alternate screen, and on it',
+    ['shell\r\n', 'BLOCK', '\x1b[?1049h\x1b[Hin the editor', 'BLOCK', '\x1b[?1049l', 'BLOCK', 'after\r\n'],
+    ['shell', 'in the editor', 'after'],
+  ],
+  [
+    'lines that a scrolling region moves, once',
+    ['\x1b[1;3rone\r\ntwo\r\nthree\r\n', 'BLOCK', 'four\r\n', 'BLOCK', 'five\r\n'],
+    ['one', 'two', 'three', 'four', 'five'],
+  ],
   ['nothing of an escape sequence that is cut in two', ['\x1b[3', '1mred\x1b]0;tit', 'le\x07\r\n'], ['red']],
-  ['lines over a resize', ['before the resize\r\n', { size: '40x10' }, 'after it\r\n', { size: '120x50' }, 'and wide\r\n'], ['before the resize', 'after it', 'and wide']],
+  [
+    'lines over a resize',
+    ['before the resize\r\n', { size: '40x10' }, 'after it\r\n', { size: '120x50' }, 'and wide\r\n'],
+    ['before the resize', 'after it', 'and wide'],
+  ],
 ];
 
 describe('the screen index finds', () => {
@@ -58,7 +107,10 @@ describe('the screen index finds', () => {
   }
 
   test('each line with the time at which it was whole, and its row', () => {
-    expect(see(['a\r\n', 'b', 'c\r\n'])).toEqual([{ at: 10, row: 0, text: 'a' }, { at: 30, row: 1, text: 'bc' }]);
+    expect(see(['a\r\n', 'b', 'c\r\n'])).toEqual([
+      { at: 10, row: 0, text: 'a' },
+      { at: 30, row: 1, text: 'bc' },
+    ]);
   });
 
   test('all lines of output that scrolls faster than it can be seen', () => {
@@ -76,7 +128,15 @@ describe('the screen index finds', () => {
 });
 
 describe('the same rows come', () => {
-  const hard: Step[] = ['\x1b[31mred\r\n\x1b[5;10r\x1b[6;1Hin region', '\x1b(0lqk\x1b(B', '\x1b[?25l\x1b[?7l', 'x'.repeat(20), '\x1b[?1049h\x1b[H\x1b[2Jalt', { size: '70x20' }, 'more\r\n\x1b[4'];
+  const hard: Step[] = [
+    '\x1b[31mred\r\n\x1b[5;10r\x1b[6;1Hin region',
+    '\x1b(0lqk\x1b(B',
+    '\x1b[?25l\x1b[?7l',
+    'x'.repeat(20),
+    '\x1b[?1049h\x1b[H\x1b[2Jalt',
+    { size: '70x20' },
+    'more\r\n\x1b[4',
+  ];
   const rest: Step[] = ['2mafter', '\r\n', 'BLOCK', '\x1b[?1049lback\r\nand on', 'BLOCK', '\r\nlast\r\n', '\x1b[20;1H\n\n\n'];
 
   test('from an anchor, whoever begins there', () => {
@@ -119,8 +179,16 @@ describe('real programs', () => {
   writeFileSync(file, Array.from({ length: 200 }, (_, i) => `verse ${i} of the poem\n`).join(''));
 
   /** Runs a program on a pty; each key is sent once the text before it has shown. */
-  async function run(program: string, args: readonly string[], script: readonly { readonly until: string; readonly send: string }[]): Promise<string[]> {
-    const pty = spawn(program, [...args], { cols: 80, rows: 24, env: { TERM: 'xterm-256color', HOME: folder, PATH: process.env['PATH'] ?? '' } });
+  async function run(
+    program: string,
+    args: readonly string[],
+    script: readonly { readonly until: string; readonly send: string }[],
+  ): Promise<string[]> {
+    const pty = spawn(program, [...args], {
+      cols: 80,
+      rows: 24,
+      env: { TERM: 'xterm-256color', HOME: folder, PATH: process.env['PATH'] ?? '' },
+    });
     const index = new ScreenIndex({ cols: 80, rows: 24 });
     const left = [...script];
     let at = 0;
@@ -146,13 +214,27 @@ describe('real programs', () => {
   }
 
   test('text in vim is found, also what was only paged through', async () => {
-    const seen = await run('vim', ['-u', 'NONE', '-N', '-n', file], [{ until: 'verse 20', send: '\x06' }, { until: 'verse 40', send: ':q\r' }]);
+    const seen = await run(
+      'vim',
+      ['-u', 'NONE', '-N', '-n', file],
+      [
+        { until: 'verse 20', send: '\x06' },
+        { until: 'verse 40', send: ':q\r' },
+      ],
+    );
     for (const verse of [0, 10, 22, 40]) expect(seen).toContain(`verse ${verse} of the poem`);
     expect(seen).not.toContain('verse 150 of the poem');
   });
 
   test('text in less is found', async () => {
-    const seen = await run('less', [file], [{ until: 'verse 22', send: ' ' }, { until: 'verse 45', send: 'q' }]);
+    const seen = await run(
+      'less',
+      [file],
+      [
+        { until: 'verse 22', send: ' ' },
+        { until: 'verse 45', send: 'q' },
+      ],
+    );
     for (const verse of [0, 22, 23, 45]) expect(seen).toContain(`verse ${verse} of the poem`);
   });
 

@@ -201,7 +201,7 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
     for (const [row, text] of texts) {
       const moved = left.get(text);
       left.delete(text);
-      changed.set(row, text === '' ? blank : moved ?? { text, at: this.#now, row, seen: this.#drawnAgain(row, text) });
+      changed.set(row, text === '' ? blank : (moved ?? { text, at: this.#now, row, seen: this.#drawnAgain(row, text) }));
       if (text === '') this.#gone.set(row, { text: before[row]!.text, at: this.#now });
     }
     const after = before.slice();
@@ -225,7 +225,8 @@ export class ScreenIndex implements Indexer, TerminalWatcher {
 
   #logical(row: number, buffer: 'active' | 'normal'): string {
     let text = (row === 0 && buffer === 'active' ? this.#carry : '') + this.#terminal.text(row, buffer);
-    for (let next = row + 1; this.#terminal.wraps(next, buffer) && text.length < MAX_TEXT; next++) text += this.#terminal.text(next, buffer);
+    for (let next = row + 1; this.#terminal.wraps(next, buffer) && text.length < MAX_TEXT; next++)
+      text += this.#terminal.text(next, buffer);
     return text.slice(0, MAX_TEXT).trimEnd();
   }
 

@@ -89,7 +89,8 @@ export class Sealer {
       do {
         const from: string | null = cursor;
         const page: { readonly rows: readonly SessionRow[]; readonly next: string | null } = await this.#parts.eventRetry.run(
-          () => this.#parts.events.sessions({ state, limit: 500, cursor: from ?? undefined }), () => this.#closing,
+          () => this.#parts.events.sessions({ state, limit: 500, cursor: from ?? undefined }),
+          () => this.#closing,
         );
         // What was interrupted stays so when it is sealed; the version tells.
         for (const { session, version } of page.rows) if (version < SEALED_VERSION) this.add(session);
@@ -122,10 +123,23 @@ export class Sealer {
     const id = `seal ${session}`;
     await this.#parts.batch.add({
       id,
-      audit: [{
-        id, at: this.#parts.clock(), event: 'recording.damaged', actor: 'ingest', target: session, outcome: 'failure', code,
-        reason: error instanceof StenoError ? (error.detail ?? '') : '', source_address: '', session, node: '', login: '', data: '{}',
-      }],
+      audit: [
+        {
+          id,
+          at: this.#parts.clock(),
+          event: 'recording.damaged',
+          actor: 'ingest',
+          target: session,
+          outcome: 'failure',
+          code,
+          reason: error instanceof StenoError ? (error.detail ?? '') : '',
+          source_address: '',
+          session,
+          node: '',
+          login: '',
+          data: '{}',
+        },
+      ],
     });
   }
 }
@@ -136,11 +150,13 @@ export async function seal(parts: SealParts, session: string, stopped: () => boo
   const retry = <T>(act: () => Promise<T>): Promise<T> => objectRetry.run(act, stopped);
   const { prefix, startedAt, row } = await retry(() => prefixOf(parts, session));
   let manifest = await retry(() => readManifest(objects, prefix, { session, startedAt }));
-  const stored = await retry(() => listParts(objects, prefix).catch((error: unknown) => {
-    // Some of the parts were deleted already.
-    if (manifest !== null && error instanceof StenoError && error.code === 'RECORDING_MALFORMED') return remaining(objects, prefix);
-    throw error;
-  }));
+  const stored = await retry(() =>
+    listParts(objects, prefix).catch((error: unknown) => {
+      // Some of the parts were deleted already.
+      if (manifest !== null && error instanceof StenoError && error.code === 'RECORDING_MALFORMED') return remaining(objects, prefix);
+      throw error;
+    }),
+  );
   let summary: SessionSummary | null = null;
   if (manifest === null) {
     if (stored.length === 0) return;
@@ -156,7 +172,13 @@ export async function seal(parts: SealParts, session: string, stopped: () => boo
   const before = summary === null ? row : summary.row(0, 'ended', manifest.head, bytes);
   if (before === undefined) throw new StenoError('STORE_NOT_FOUND', 'the row of the session');
   const state = manifest.end === 'complete' ? 'sealed' : 'interrupted';
-  await commitSession(parts, { ...before, state, version: SEALED_VERSION, stored_bytes: bytes, ended_at: manifest.started_at + manifest.duration });
+  await commitSession(parts, {
+    ...before,
+    state,
+    version: SEALED_VERSION,
+    stored_bytes: bytes,
+    ended_at: manifest.started_at + manifest.duration,
+  });
 }
 
 /** Above the number of any part: sealing is the last thing that happens to a session. */
@@ -175,7 +197,13 @@ interface Packed {
   readonly summary: SessionSummary;
 }
 
-async function pack(parts: SealParts, prefix: string, { session, startedAt }: Place, stored: readonly StoredPart[], retry: <T>(act: () => Promise<T>) => Promise<T>): Promise<Packed> {
+async function pack(
+  parts: SealParts,
+  prefix: string,
+  { session, startedAt }: Place,
+  stored: readonly StoredPart[],
+  retry: <T>(act: () => Promise<T>) => Promise<T>,
+): Promise<Packed> {
   const { objects, zstd } = parts;
   const check = new ChainCheck(parts.trusted());
   const total = stored.reduce((sum, { bytes }) => sum + bytes, 0);
@@ -197,7 +225,10 @@ async function pack(parts: SealParts, prefix: string, { session, startedAt }: Pl
         for (const block of blocks) await packer.add(block);
       } else if (blocks[0] !== undefined) {
         kept.push({
-          object: index, offset: frame.offset, compressed: frame.bytes.length, decompressed: content.length,
+          object: index,
+          offset: frame.offset,
+          compressed: frame.bytes.length,
+          decompressed: content.length,
           segments: [{ offset: 0, start: blocks[0].from, first_block: blocks[0].n }],
         });
       }
@@ -209,17 +240,39 @@ async function pack(parts: SealParts, prefix: string, { session, startedAt }: Pl
   const { header, summary } = check;
   const { checkpoint } = last;
   const manifest: Omit<Manifest, 'frames' | 'objects'> = {
-    version: MANIFEST_VERSION, session, started_at: startedAt, duration: checkpoint.at,
-    cols: header.term.cols, rows: header.term.rows, blocks: checkpoint.block, bytes: checkpoint.bytes, head: checkpoint.head,
-    end: checkpoint.end === 'complete' ? 'complete' : 'interrupted', certificates: [...certificates],
+    version: MANIFEST_VERSION,
+    session,
+    started_at: startedAt,
+    duration: checkpoint.at,
+    cols: header.term.cols,
+    rows: header.term.rows,
+    blocks: checkpoint.block,
+    bytes: checkpoint.bytes,
+    head: checkpoint.head,
+    end: checkpoint.end === 'complete' ? 'complete' : 'interrupted',
+    certificates: [...certificates],
   };
   if (!repack) {
     return { manifest: { ...manifest, objects: stored.map(({ key, bytes }) => ({ key, bytes })), frames: kept }, object: null, summary };
   }
   const proof: PartProof = { kind: 'part', part: 1, first_block: 1, tags: tagsOf(check.heads), checkpoint, certificate: last.certificate };
   const { frames, entries } = await packer.end();
-  const object = closeObject(frames, entries.map(({ decompressed }) => decompressed), proof, encodeIndex(header.term, entries));
-  return { manifest: { ...manifest, certificates: [last.certificate], objects: [{ key: sealedKey(prefix), bytes: object.length }], frames: entries }, object, summary };
+  const object = closeObject(
+    frames,
+    entries.map(({ decompressed }) => decompressed),
+    proof,
+    encodeIndex(header.term, entries),
+  );
+  return {
+    manifest: {
+      ...manifest,
+      certificates: [last.certificate],
+      objects: [{ key: sealedKey(prefix), bytes: object.length }],
+      frames: entries,
+    },
+    object,
+    summary,
+  };
 }
 
 /** Walks the chain over stored blocks and compares it with every proof. Throws VERIFY_ALTERED or VERIFY_UNSIGNED. */
@@ -257,8 +310,11 @@ class ChainCheck {
 
   end({ checkpoint, tags, first_block: first, part }: PartProof, certificate: Uint8Array): void {
     const good =
-      checkpoint.block === this.heads.length && checkpoint.at === this.#reader.at && checkpoint.bytes === this.summary.bytes &&
-      checkpoint.head === toHex(this.#head!) && Buffer.compare(tags, tagsOf(this.heads.slice(first - 1))) === 0;
+      checkpoint.block === this.heads.length &&
+      checkpoint.at === this.#reader.at &&
+      checkpoint.bytes === this.summary.bytes &&
+      checkpoint.head === toHex(this.#head!) &&
+      Buffer.compare(tags, tagsOf(this.heads.slice(first - 1))) === 0;
     if (!good) throw new StenoError('VERIFY_ALTERED', `part ${part} is not what was signed`);
     const fault = checkpointFault(withHeader(this.header.steno, checkpoint), certificate, this.#trusted);
     if (fault !== null) throw new StenoError('VERIFY_UNSIGNED', `part ${part}: ${fault}`);
@@ -321,7 +377,13 @@ class FramePacker {
     // The parts are deleted after this: what was written must be what was read.
     if (!content.equals(this.#zstd.decompress(frame))) throw new StenoError('INTERNAL', 'a frame does not decompress to what went in');
     this.#frames.push(frame);
-    this.#entries.push({ object: 0, offset: this.#offset, compressed: frame.length, decompressed: content.length, segments: this.#segments });
+    this.#entries.push({
+      object: 0,
+      offset: this.#offset,
+      compressed: frame.length,
+      decompressed: content.length,
+      segments: this.#segments,
+    });
     this.#offset += frame.length;
     this.#content = [];
     this.#bytes = 0;

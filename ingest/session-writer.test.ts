@@ -33,7 +33,9 @@ afterAll(async () => {
 function session(facts: ConstructorParameters<typeof Recorder>[1] = {}): Recorder {
   const recorder = new Recorder(identity, facts);
   for (let i = 0; i < 130; i++) {
-    recorder.output(300, `${'\x1b[32m\x1b[m'.repeat(800)}step ${i} \u4f60\u597d\r\n\x1b[${1 + (i % 5)};20r\x1b[3`).output(400, `${i % 7}mcut\x1b(0q\x1b(B $ `);
+    recorder
+      .output(300, `${'\x1b[32m\x1b[m'.repeat(800)}step ${i} \u4f60\u597d\r\n\x1b[${1 + (i % 5)};20r\x1b[3`)
+      .output(400, `${i % 7}mcut\x1b(0q\x1b(B $ `);
     recorder.input(200, 'l').output(5, 'l');
     if (i % 10 === 9) recorder.checkpoint();
     if (i === 77) recorder.output(1_000_000, '\x1b[?1049h\x1b[Hediting').line(5, { code: 'r', data: '100x30' });
@@ -71,13 +73,15 @@ test('whoever begins at an anchor gives the same rows as whoever came through', 
 for (const tty of [true, false]) {
   test(`a session ${tty ? 'with' : 'without'} a terminal that falls asleep again and again is stored as if it had not`, async () => {
     const recorder = session({ tty });
-    const stored = await Promise.all([false, true].map(async (sleeps) => {
-      const objects = await openDirectoryStore(`${folder.path}/${tty}-${sleeps}`);
-      await write(objects, recorder, sleeps);
-      const found: string[] = [];
-      for await (const { key } of objects.list('recordings/')) found.push(Buffer.from(await objects.get(key)).toString('base64'));
-      return found;
-    }));
+    const stored = await Promise.all(
+      [false, true].map(async (sleeps) => {
+        const objects = await openDirectoryStore(`${folder.path}/${tty}-${sleeps}`);
+        await write(objects, recorder, sleeps);
+        const found: string[] = [];
+        for await (const { key } of objects.list('recordings/')) found.push(Buffer.from(await objects.get(key)).toString('base64'));
+        return found;
+      }),
+    );
     expect(stored[1]).toEqual(stored[0]);
     expect(stored[0]!.length).toBe(14);
     const file = Buffer.concat(stored[1]!.map((object) => Buffer.from(object, 'base64')));
@@ -88,12 +92,27 @@ for (const tty of [true, false]) {
 async function write(objects: ObjectStore, recorder: Recorder, sleeps: boolean): Promise<void> {
   const retry = new StoreRetry({ firstWait: 1, longestWait: 5, onOutage: () => undefined, onRecovery: () => undefined });
   const parts: WriterParts = {
-    objects, events, zstd: await openZstd(), batch: new RowBatch(events, retry, 0), objectRetry: retry, eventRetry: retry, trusted: () => [recording.line],
+    objects,
+    events,
+    zstd: await openZstd(),
+    batch: new RowBatch(events, retry, 0),
+    objectRetry: retry,
+    eventRetry: retry,
+    trusted: () => [recording.line],
   };
-  const opened = await SessionWriter.open(parts, recorder.session, {
-    gateway: 'gw-1', certificate: { fingerprint: identity.fingerprint, blob: identity.certificate },
-    onProgress: () => undefined, onFailure: (error) => { throw error; },
-  }, () => false);
+  const opened = await SessionWriter.open(
+    parts,
+    recorder.session,
+    {
+      gateway: 'gw-1',
+      certificate: { fingerprint: identity.fingerprint, blob: identity.certificate },
+      onProgress: () => undefined,
+      onFailure: (error) => {
+        throw error;
+      },
+    },
+    () => false,
+  );
   if (opened.kind === 'closed') throw new Error('closed');
   const { writer } = opened;
   for (const [i, made] of recorder.made.entries()) {

@@ -112,13 +112,19 @@ export class SessionWriter {
   }
 
   /** Recovers from the stores; waits while they do not answer. `closed`: there is nothing to write any more. */
-  static async open(parts: WriterParts, session: string, owner: WriterOwner, stopped: () => boolean): Promise<
+  static async open(
+    parts: WriterParts,
+    session: string,
+    owner: WriterOwner,
+    stopped: () => boolean,
+  ): Promise<
     | { readonly kind: 'closed'; readonly blocks: number; readonly sealed: boolean; readonly startedAt: number }
     | { readonly kind: 'open'; readonly writer: SessionWriter }
   > {
     const found = await parts.objectRetry.run(() => recover(parts, session), stopped);
     const gateway = found.kind === 'open' ? found.state.header.steno.gateway : found.kind === 'closed' ? found.gateway : null;
-    if (gateway !== null && gateway !== owner.gateway) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is of another gateway`);
+    if (gateway !== null && gateway !== owner.gateway)
+      throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is of another gateway`);
     if (found.kind !== 'new' && found.row !== null) await commitSession(parts, found.row);
     if (found.kind === 'closed') return found;
     return { kind: 'open', writer: new SessionWriter(parts, session, owner, found.kind === 'open' ? found.state : null) };
@@ -152,7 +158,8 @@ export class SessionWriter {
     if (n !== this.#chain.n + 1) throw broken(n, `block ${this.#chain.n + 1} is missing`);
     const head = chainNext(sha256, this.#chain.head, content);
     if (toHex(head) !== headHex) throw broken(n, 'its hash does not follow');
-    if (this.#building.bytes + content.length > MAX_UNSIGNED_BYTES) throw new StenoError('UPLINK_MALFORMED', 'no checkpoint in 4 MiB of blocks');
+    if (this.#building.bytes + content.length > MAX_UNSIGNED_BYTES)
+      throw new StenoError('UPLINK_MALFORMED', 'no checkpoint in 4 MiB of blocks');
     await this.#wake();
     const read = this.#read(content);
     if (read.header !== null) this.#begin(read.header);
@@ -173,17 +180,23 @@ export class SessionWriter {
   }
 
   /** Throws UPLINK_CHAIN_BROKEN or UPLINK_SIGNATURE. Resolves when checked; `done` when the part is stored. */
-  async checkpoint(part: number, checkpoint: SignedCheckpoint, closes: boolean): Promise<{ readonly bytes: number; readonly done: Promise<void> }> {
+  async checkpoint(
+    part: number,
+    checkpoint: SignedCheckpoint,
+    closes: boolean,
+  ): Promise<{ readonly bytes: number; readonly done: Promise<void> }> {
     const building = this.#building;
     if (part < building.part) return { bytes: 0, done: this.#commits };
     const header = this.#header;
     if (header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint where none can be');
     const says = (what: string): StenoError => broken(checkpoint.block, `the checkpoint of part ${part} has another ${what}`);
     if (part !== building.part) throw says('number');
-    if (checkpoint.session !== this.session || checkpoint.gateway !== this.#owner.gateway || checkpoint.counter !== header.steno.counter) throw says('session');
+    if (checkpoint.session !== this.session || checkpoint.gateway !== this.#owner.gateway || checkpoint.counter !== header.steno.counter)
+      throw says('session');
     if (closes !== (checkpoint.end !== 'open')) throw says('end');
     const { n, bytes, head } = this.#chain;
-    if (checkpoint.block !== n || checkpoint.bytes !== bytes || checkpoint.at !== this.#reader.at || checkpoint.head !== toHex(head)) throw says('head');
+    if (checkpoint.block !== n || checkpoint.bytes !== bytes || checkpoint.at !== this.#reader.at || checkpoint.head !== toHex(head))
+      throw says('head');
     if (building.bytes === 0 && !closes) throw says('end: it covers nothing');
     const { certificate } = this.#owner;
     const fault = checkpointFault(checkpoint, certificate.blob, this.#parts.trusted());
@@ -274,7 +287,9 @@ export class SessionWriter {
   #commit(checkpoint: SignedCheckpoint): Promise<void> {
     const building = this.#building;
     const { certificate } = this.#owner;
-    const object = building.object(checkpoint, certificateId(certificate.fingerprint), (content, level) => this.#parts.zstd.compress(content, level));
+    const object = building.object(checkpoint, certificateId(certificate.fingerprint), (content, level) =>
+      this.#parts.zstd.compress(content, level),
+    );
     const stored: StoredPart = { part: building.part, key: partKey(this.#prefix, building.part), bytes: object.length };
     const before = [...this.#stored, ...this.#pendingParts];
     const row = rowOf(this.#summary!, checkpoint, building.part, [...before, stored]);

@@ -18,7 +18,11 @@ import { verify } from '#runtime/ssh/keys.js';
 export function certificateFault(blob: Uint8Array, gateway: string, trusted: readonly string[], now: number): string | null {
   try {
     const admission = checkCertificate(parseCertificate(blob), {
-      kind: 'user', now: now / 1000, trusted: trusted.map((line) => parseAuthorizedLine(line).blob), principal: gateway, verify,
+      kind: 'user',
+      now: now / 1000,
+      trusted: trusted.map((line) => parseAuthorizedLine(line).blob),
+      principal: gateway,
+      verify,
     });
     return admission.ok ? null : admission.detail;
   } catch (error) {

@@ -47,7 +47,9 @@ export async function listParts(objects: ObjectStore, prefix: string): Promise<S
 /** What the sealed object says of itself, or the manifest over parts; null while the session is not sealed. */
 export async function readManifest(objects: ObjectStore, prefix: string, { session, startedAt }: Place): Promise<Manifest | null> {
   const key = sealedKey(prefix);
-  const sealed = await unlessMissing(async () => readSealed({ session, startedAt, size: await objects.size(key) }, (offset, length) => objects.get(key, { offset, length })));
+  const sealed = await unlessMissing(async () =>
+    readSealed({ session, startedAt, size: await objects.size(key) }, (offset, length) => objects.get(key, { offset, length })),
+  );
   return sealed ?? (await unlessMissing(async () => parseManifest(await objects.get(manifestKey(prefix)))));
 }
 
@@ -133,7 +135,12 @@ function* keyframeRuns(lines: Uint8Array): Generator<{ readonly keyframe: Keyfra
 }
 
 /** All blocks of a recording in order: by its manifest, or the parts so far. */
-export async function* readBlocks(objects: ObjectStore, prefix: string, zstd: Zstd, manifest: Manifest | null): AsyncGenerator<StoredBlock> {
+export async function* readBlocks(
+  objects: ObjectStore,
+  prefix: string,
+  zstd: Zstd,
+  manifest: Manifest | null,
+): AsyncGenerator<StoredBlock> {
   const reader = new FrameReader(zstd);
   const keys = manifest?.objects.map(({ key }) => key) ?? (await listParts(objects, prefix)).map(({ key }) => key);
   for (const key of keys) {

@@ -155,7 +155,9 @@ export class ScreenTerminal {
     return (
       (region ? `\x1b[${buffer.scrollTop + 1};${buffer.scrollBottom + 1}r` : '') +
       (region || coreService.decPrivateModes.origin ? this.#cursor() : '') +
-      drawing + (charsets.glevel === 1 ? '\x0e' : '') + (coreService.isCursorHidden ? '\x1b[?25l' : '')
+      drawing +
+      (charsets.glevel === 1 ? '\x0e' : '') +
+      (coreService.isCursorHidden ? '\x1b[?25l' : '')
     );
   }
 

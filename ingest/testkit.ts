@@ -56,8 +56,15 @@ export class RecordingAuthority {
   certify(gateway: string, validity: { readonly from?: number; readonly until?: number } = {}): RecordingIdentity {
     const key = generateKey();
     const certificate = issueCertificate(this.#ca, {
-      publicKey: key.publicBlob, serial: 1n, kind: 'user', keyId: gateway, principals: [gateway],
-      validAfter: BigInt(validity.from ?? 0), validBefore: BigInt(validity.until ?? 4_000_000_000), criticalOptions: new Map(), extensions: new Map(),
+      publicKey: key.publicBlob,
+      serial: 1n,
+      kind: 'user',
+      keyId: gateway,
+      principals: [gateway],
+      validAfter: BigInt(validity.from ?? 0),
+      validBefore: BigInt(validity.until ?? 4_000_000_000),
+      criticalOptions: new Map(),
+      extensions: new Map(),
     });
     return { gateway, key, certificate, fingerprint: fingerprint(certificate) };
   }
@@ -95,16 +102,36 @@ export class Recorder {
   #openUntil = 0;
   #part = 1;
 
-  constructor(identity: RecordingIdentity, facts: Partial<SessionFacts> & { readonly cols?: number; readonly rows?: number; readonly startedAt?: number } = {}) {
+  constructor(
+    identity: RecordingIdentity,
+    facts: Partial<SessionFacts> & { readonly cols?: number; readonly rows?: number; readonly startedAt?: number } = {},
+  ) {
     const { cols = 80, rows = 24, startedAt = Date.UTC(2026, 0, 31, 12), ...rest } = facts;
     this.#identity = identity;
     const session = rest.session ?? sessionId(startedAt, randomBytes(10));
     this.header = {
-      version: 3, term: { cols, rows }, timestamp: Math.floor(startedAt / 1000),
+      version: 3,
+      term: { cols, rows },
+      timestamp: Math.floor(startedAt / 1000),
       steno: {
-        format: 1, session, kind: 'shell', gateway: identity.gateway, counter: 1, user: 'ana', roles: ['admin'], node: 'web-1', login: 'root',
-        source_address: '127.0.0.1', client_version: 'OpenSSH_9.9', certificate_serial: '7', certificate_key_id: 'user=ana', requests: [], tty: true,
-        started_at: startedAt, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, ...rest,
+        format: 1,
+        session,
+        kind: 'shell',
+        gateway: identity.gateway,
+        counter: 1,
+        user: 'ana',
+        roles: ['admin'],
+        node: 'web-1',
+        login: 'root',
+        source_address: '127.0.0.1',
+        client_version: 'OpenSSH_9.9',
+        certificate_serial: '7',
+        certificate_key_id: 'user=ana',
+        requests: [],
+        tty: true,
+        started_at: startedAt,
+        recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+        ...rest,
       },
     };
     this.#head = chainStart(sha256, session);
@@ -149,7 +176,17 @@ export class Recorder {
   #sign(end: Checkpoint['end']): SignedCheckpoint {
     const { session, gateway, counter } = this.header.steno;
     return signCheckpoint(
-      { session, gateway, counter, block: this.#n, bytes: this.#bytes, at: this.#at, time: this.header.steno.started_at + this.#at, head: toHex(this.#head), end },
+      {
+        session,
+        gateway,
+        counter,
+        block: this.#n,
+        bytes: this.#bytes,
+        at: this.#at,
+        time: this.header.steno.started_at + this.#at,
+        head: toHex(this.#head),
+        end,
+      },
       this.#identity.key,
     );
   }
@@ -180,10 +217,17 @@ export function encodeMade(session: string, made: Made): Uint8Array {
 }
 
 /** Verifies objects in order as the file that they make, with the certificates given. */
-export function verifyFile(objects: readonly Uint8Array[], certificates: readonly Uint8Array[], trusted: readonly string[], zstd: Zstd): Verdict {
+export function verifyFile(
+  objects: readonly Uint8Array[],
+  certificates: readonly Uint8Array[],
+  trusted: readonly string[],
+  zstd: Zstd,
+): Verdict {
   const proofs = certificates.map((certificate) => encodeProof({ kind: 'certificate', certificate }));
   return verifyRecording(Buffer.concat([...proofs, ...objects]), {
-    sha256, decompress: (frame) => zstd.decompress(frame), fingerprint,
+    sha256,
+    decompress: (frame) => zstd.decompress(frame),
+    fingerprint,
     checkSignature: (checkpoint, certificate) => checkpointFault(checkpoint, certificate, trusted),
   });
 }
@@ -195,14 +239,24 @@ export class ServiceAuthority {
 
   static async create(): Promise<ServiceAuthority> {
     const authority = new ServiceAuthority();
-    authority.#pem = await authority.#issue('CN=test service CA', authority.#keys.publicKey.export({ type: 'spki', format: 'pem' }).toString(), true);
+    authority.#pem = await authority.#issue(
+      'CN=test service CA',
+      authority.#keys.publicKey.export({ type: 'spki', format: 'pem' }).toString(),
+      true,
+    );
     return authority;
   }
 
   async certify(name: string): Promise<TlsOptions & { readonly key: string; readonly cert: string; readonly ca: string }> {
     const { privateKey, publicKey } = generateKeyPairSync('ec', { namedCurve: 'P-256' });
     const cert = await this.#issue(`CN=${name}`, publicKey.export({ type: 'spki', format: 'pem' }).toString(), false);
-    return { key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), cert, ca: this.#pem, requestCert: true, rejectUnauthorized: true };
+    return {
+      key: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+      cert,
+      ca: this.#pem,
+      requestCert: true,
+      rejectUnauthorized: true,
+    };
   }
 
   async #issue(subject: string, spki: string, ca: boolean): Promise<string> {
@@ -210,8 +264,14 @@ export class ServiceAuthority {
     const pkcs8 = this.#keys.privateKey.export({ type: 'pkcs8', format: 'der' });
     const signingKey = await webcrypto.subtle.importKey('pkcs8', pkcs8, algorithm, false, ['sign']);
     const certificate = await X509CertificateGenerator.create({
-      serialNumber: randomBytes(8).toString('hex'), subject, issuer: 'CN=test service CA', notBefore: new Date(Date.now() - 60_000), notAfter: new Date(Date.now() + 3_600_000),
-      signingAlgorithm: algorithm, publicKey: new PublicKey(spki), signingKey: signingKey as never,
+      serialNumber: randomBytes(8).toString('hex'),
+      subject,
+      issuer: 'CN=test service CA',
+      notBefore: new Date(Date.now() - 60_000),
+      notAfter: new Date(Date.now() + 3_600_000),
+      signingAlgorithm: algorithm,
+      publicKey: new PublicKey(spki),
+      signingKey: signingKey as never,
       extensions: [new BasicConstraintsExtension(ca, undefined, true)],
     });
     return certificate.toString('pem');
@@ -227,7 +287,12 @@ export class UplinkClient {
   #over = false;
 
   constructor(url: string, tls: TlsOptions) {
-    this.socket = new WebSocket(url, UPLINK_PROTOCOL, { key: tls.key as string, cert: tls.cert as string, ca: tls.ca as string, checkServerIdentity: () => undefined as never });
+    this.socket = new WebSocket(url, UPLINK_PROTOCOL, {
+      key: tls.key as string,
+      cert: tls.cert as string,
+      ca: tls.ca as string,
+      checkServerIdentity: () => undefined as never,
+    });
     this.socket.on('message', (data: Buffer) => {
       this.frames.push(decodeUplink(data));
       this.#wake();
@@ -266,7 +331,8 @@ export class UplinkClient {
     for (;;) {
       const found = this.frames.find(fits);
       if (found !== undefined) return found;
-      if (this.#over) throw new Error(`connection closed; had ${this.frames.map(({ kind, header }) => `${kind} ${JSON.stringify(header)}`).join(', ')}`);
+      if (this.#over)
+        throw new Error(`connection closed; had ${this.frames.map(({ kind, header }) => `${kind} ${JSON.stringify(header)}`).join(', ')}`);
       await new Promise<void>((resolve) => this.#waiters.push(resolve));
     }
   }
@@ -275,7 +341,10 @@ export class UplinkClient {
   async deliver(session: string, made: readonly Made[]): Promise<number> {
     const from = this.frames.length;
     this.send(encodeUplink('open', { session }));
-    const resume = await this.next((frame) => this.frames.indexOf(frame) >= from && (frame.kind === 'resume' || frame.kind === 'refuse') && frame.header.session === session);
+    const resume = await this.next(
+      (frame) =>
+        this.frames.indexOf(frame) >= from && (frame.kind === 'resume' || frame.kind === 'refuse') && frame.header.session === session,
+    );
     if (resume.kind !== 'resume') throw new Error(`refused: ${JSON.stringify(resume.header)}`);
     const { stored, closed } = resume.header;
     if (closed) return stored;
@@ -283,9 +352,15 @@ export class UplinkClient {
     for (const each of rest) this.send(encodeMade(session, each));
     const last = rest.findLast((each) => each.kind !== 'block');
     if (last?.kind === 'close' || last?.kind === 'checkpoint') {
-      const end = await this.next((frame) =>
-        (frame.kind === 'refuse' && frame.header.session === session) ||
-        (frame.kind === 'ack' && 'session' in frame.header && frame.header.session === session && frame.header.stored >= last.checkpoint.block && (last.kind === 'checkpoint' || frame.header.closed)));
+      const end = await this.next(
+        (frame) =>
+          (frame.kind === 'refuse' && frame.header.session === session) ||
+          (frame.kind === 'ack' &&
+            'session' in frame.header &&
+            frame.header.session === session &&
+            frame.header.stored >= last.checkpoint.block &&
+            (last.kind === 'checkpoint' || frame.header.closed)),
+      );
       if (end.kind === 'refuse') throw new Error(`refused: ${JSON.stringify(end.header)}`);
     }
     return stored;

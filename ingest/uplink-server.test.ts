@@ -8,7 +8,16 @@ import type { EventStore } from '#stores/events/contract.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import { startIngest } from './ingest.js';
-import { Recorder, RecordingAuthority, ServiceAuthority, UplinkClient, encodeMade, quiet, signCheckpoint, temporaryFolder } from './testkit.js';
+import {
+  Recorder,
+  RecordingAuthority,
+  ServiceAuthority,
+  UplinkClient,
+  encodeMade,
+  quiet,
+  signCheckpoint,
+  temporaryFolder,
+} from './testkit.js';
 import type { Made, MadeBlock } from './testkit.js';
 
 const recording = new RecordingAuthority();
@@ -27,10 +36,19 @@ beforeAll(async () => {
   tls = await services.certify('gateway/gw-1');
   objects = await openDirectoryStore(`${folder.path}/objects`);
   events = await openEventStore({ kind: 'chdb', path: `${folder.path}/events` });
-  ingest = await startIngest({ listen: '127.0.0.1:0' }, {
-    tls: await services.certify('ingest/local'), guard: () => undefined, objects, events, snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
-    log: quiet, clock: Date.now, retry: { firstWait: 1, longestWait: 5 },
-  });
+  ingest = await startIngest(
+    { listen: '127.0.0.1:0' },
+    {
+      tls: await services.certify('ingest/local'),
+      guard: () => undefined,
+      objects,
+      events,
+      snapshot: () => ({ recording_ca: [recording.line], recording_ca_retired: [] }),
+      log: quiet,
+      clock: Date.now,
+      retry: { firstWait: 1, longestWait: 5 },
+    },
+  );
   address = ingest.addresses['uplink']!;
 });
 afterAll(async () => {
@@ -52,16 +70,60 @@ function changed(made: readonly Made[], n: number, change: (block: MadeBlock) =>
 }
 
 const stranger = new RecordingAuthority().certify('gw-1');
-const refusals: readonly { readonly name: string; readonly code: string; readonly made: (recorder: Recorder) => readonly Made[]; readonly recorder?: () => Recorder }[] = [
-  { name: 'a block whose content was changed', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => changed(made, 2, ({ content }) => ({ content: Buffer.from(content.toString().replace('line', 'LINE')) })) },
-  { name: 'a head that was changed', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => changed(made, 2, ({ head }) => ({ head: head.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })) },
-  { name: 'a block left out', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made.filter((each) => each.kind !== 'block' || each.n !== 2) },
-  { name: 'another block of a number that came', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => [made[0]!, { ...(made[0] as MadeBlock), head: 'a'.repeat(64) }] },
-  { name: 'a header of another gateway', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made, recorder: () => recorded({ gateway: 'gw-2' }) },
-  { name: 'a checkpoint signed by another key', code: 'UPLINK_SIGNATURE', made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, checkpoint: signCheckpoint(each.checkpoint, stranger.key) })) },
-  { name: 'a checkpoint that was changed after signing', code: 'UPLINK_SIGNATURE', made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, checkpoint: { ...each.checkpoint, time: each.checkpoint.time + 1 } })) },
-  { name: 'a checkpoint over more blocks than there are', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made.filter((each) => each.kind !== 'block' || each.n < 2) },
-  { name: 'a part of another number', code: 'UPLINK_CHAIN_BROKEN', made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, part: each.part + 1 })) },
+const refusals: readonly {
+  readonly name: string;
+  readonly code: string;
+  readonly made: (recorder: Recorder) => readonly Made[];
+  readonly recorder?: () => Recorder;
+}[] = [
+  {
+    name: 'a block whose content was changed',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => changed(made, 2, ({ content }) => ({ content: Buffer.from(content.toString().replace('line', 'LINE')) })),
+  },
+  {
+    name: 'a head that was changed',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => changed(made, 2, ({ head }) => ({ head: head.replace(/^./, (digit) => (digit === '0' ? '1' : '0')) })),
+  },
+  {
+    name: 'a block left out',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => made.filter((each) => each.kind !== 'block' || each.n !== 2),
+  },
+  {
+    name: 'another block of a number that came',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => [made[0]!, { ...(made[0] as MadeBlock), head: 'a'.repeat(64) }],
+  },
+  {
+    name: 'a header of another gateway',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => made,
+    recorder: () => recorded({ gateway: 'gw-2' }),
+  },
+  {
+    name: 'a checkpoint signed by another key',
+    code: 'UPLINK_SIGNATURE',
+    made: ({ made }) =>
+      made.map((each) => (each.kind === 'block' ? each : { ...each, checkpoint: signCheckpoint(each.checkpoint, stranger.key) })),
+  },
+  {
+    name: 'a checkpoint that was changed after signing',
+    code: 'UPLINK_SIGNATURE',
+    made: ({ made }) =>
+      made.map((each) => (each.kind === 'block' ? each : { ...each, checkpoint: { ...each.checkpoint, time: each.checkpoint.time + 1 } })),
+  },
+  {
+    name: 'a checkpoint over more blocks than there are',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => made.filter((each) => each.kind !== 'block' || each.n < 2),
+  },
+  {
+    name: 'a part of another number',
+    code: 'UPLINK_CHAIN_BROKEN',
+    made: ({ made }) => made.map((each) => (each.kind === 'block' ? each : { ...each, part: each.part + 1 })),
+  },
 ];
 
 describe('refused, told and audited, and nothing is stored:', () => {
@@ -110,14 +172,22 @@ describe('connections that are closed:', () => {
   const hello = (name: string, certificate: Buffer | null, version = 1): Uint8Array =>
     encodeUplink('hello', { version, name, ...(certificate === null ? {} : { certificate: certificate.toString('base64') }) });
   const cases: readonly [string, string, readonly Uint8Array[]][] = [
-    ['a name that is not the certificate\'s', 'UPLINK_UNAUTHENTICATED', [hello('gw-2', identity.certificate)]],
+    ["a name that is not the certificate's", 'UPLINK_UNAUTHENTICATED', [hello('gw-2', identity.certificate)]],
     ['a recording certificate of another CA', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', stranger.certificate)]],
     ['a recording certificate of another gateway', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', recording.certify('gw-2').certificate)]],
-    ['an expired recording certificate', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', recording.certify('gw-1', { until: 1_000 }).certificate)]],
+    [
+      'an expired recording certificate',
+      'UPLINK_UNAUTHENTICATED',
+      [hello('gw-1', recording.certify('gw-1', { until: 1_000 }).certificate)],
+    ],
     ['another version', 'UPLINK_VERSION', [hello('gw-1', identity.certificate, 2)]],
     ['bytes that are no frame', 'UPLINK_MALFORMED', [Buffer.from('GET / HTTP/1.1\r\n\r\n')]],
     ['a block before hello', 'UPLINK_MALFORMED', [encodeUplink('block', { session: '0'.repeat(26), n: 1, head: '0'.repeat(64) })]],
-    ['a session without a recording certificate', 'UPLINK_UNAUTHENTICATED', [hello('gw-1', null), encodeUplink('open', { session: '0'.repeat(26) })]],
+    [
+      'a session without a recording certificate',
+      'UPLINK_UNAUTHENTICATED',
+      [hello('gw-1', null), encodeUplink('open', { session: '0'.repeat(26) })],
+    ],
     ['frames that only ingest sends', 'UPLINK_MALFORMED', [hello('gw-1', identity.certificate), encodeUplink('ack', { events: 'x' })]],
   ];
   for (const [name, code, frames] of cases) {

@@ -183,19 +183,27 @@ export class UplinkConnection {
     const entry: Session = { queue: Promise.resolve(), writer: null, refused: false, told: false, free: () => undefined };
     this.#sessions.set(session, entry);
     const before = known?.queue ?? Promise.resolve();
-    entry.queue = before.then(() => this.#recover(session, entry, certificate)).catch((error: unknown) => this.#refuse(session, entry, error));
+    entry.queue = before
+      .then(() => this.#recover(session, entry, certificate))
+      .catch((error: unknown) => this.#refuse(session, entry, error));
   }
 
   async #recover(session: string, entry: Session, certificate: WriterOwner['certificate']): Promise<void> {
     if (this.#gone) return;
-    entry.free = await this.#parts.writers.take(session, () => this.#release(session, entry), () => entry.writer);
+    entry.free = await this.#parts.writers.take(
+      session,
+      () => this.#release(session, entry),
+      () => entry.writer,
+    );
     const current = (): boolean => !this.#gone && this.#sessions.get(session) === entry;
     try {
       if (!current()) throw new StenoError('DRAINING');
       const opened = await SessionWriter.open(
-        this.#parts, session,
+        this.#parts,
+        session,
         {
-          gateway: this.#peer.name, certificate,
+          gateway: this.#peer.name,
+          certificate,
           onProgress: () => this.#ack(session),
           onFailure: (error) => this.#refuse(session, entry, error),
         },
@@ -261,7 +269,8 @@ export class UplinkConnection {
 
   #events({ id, table }: UplinkHeader<'events'>, payload: Uint8Array, bytes: number): void {
     // Nodes tell of the kernel, and nothing else; nobody else does.
-    if ((table === 'kernel') !== (this.#peer.kind === 'agent')) throw new StenoError('UPLINK_UNAUTHENTICATED', `these events from a peer of kind ${this.#peer.kind}`);
+    if ((table === 'kernel') !== (this.#peer.kind === 'agent'))
+      throw new StenoError('UPLINK_UNAUTHENTICATED', `these events from a peer of kind ${this.#peer.kind}`);
     let value: unknown;
     try {
       value = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'));
@@ -370,9 +379,22 @@ function described(error: unknown): { code: ErrorCode; detail: string } {
 
 /** The same refusal of the same thing has the same id, so that a gateway that tries again leaves one row. */
 function refusal(peer: UplinkPeer, code: ErrorCode, detail: string, session: string, at: number): AuditRow {
-  const id = createHash('sha256').update(JSON.stringify([peer.kind, peer.name, code, detail, session, session === '' ? at : 0])).digest('hex');
+  const id = createHash('sha256')
+    .update(JSON.stringify([peer.kind, peer.name, code, detail, session, session === '' ? at : 0]))
+    .digest('hex');
   return {
-    id, at, event: 'uplink.refused', actor: `${peer.kind}/${peer.name}`, target: session === '' ? 'uplink' : session, outcome: 'failure',
-    code, reason: detail, source_address: '', session, node: '', login: '', data: '{}',
+    id,
+    at,
+    event: 'uplink.refused',
+    actor: `${peer.kind}/${peer.name}`,
+    target: session === '' ? 'uplink' : session,
+    outcome: 'failure',
+    code,
+    reason: detail,
+    source_address: '',
+    session,
+    node: '',
+    login: '',
+    data: '{}',
   };
 }

@@ -10,7 +10,16 @@
 import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
-import type { Enrolment, JoinResult, NodeRegistration, SessionCertificateRequest, SessionConfirmation, SessionConfirmationRequest, Snapshot, WebIdentity } from '#schemas/api.js';
+import type {
+  Enrolment,
+  JoinResult,
+  NodeRegistration,
+  SessionCertificateRequest,
+  SessionConfirmation,
+  SessionConfirmationRequest,
+  Snapshot,
+  WebIdentity,
+} from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
@@ -112,12 +121,17 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   };
   identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
 
-  const watch = new SnapshotWatch(places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`), identity, log);
+  const watch = new SnapshotWatch(
+    places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`),
+    identity,
+    log,
+  );
   watch.onChange((snapshot) => identity.follow({ ...snapshot, fleet: snapshot.nodes.length }));
   const certificate = async (target: string, body: unknown): Promise<Buffer> =>
     Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
   const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
-  const from = (client: string | undefined): Readonly<Record<string, string>> => (client === undefined ? {} : { [CLIENT_ADDRESS_HEADER]: client });
+  const from = (client: string | undefined): Readonly<Record<string, string>> =>
+    client === undefined ? {} : { [CLIENT_ADDRESS_HEADER]: client };
   return {
     current: () => watch.current(),
     ready: () => watch.ready,
@@ -125,7 +139,8 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     sessionCertificate: (request) => certificate('/v1/session-certificate', request),
     hostCertificate: (request) => certificate('/v1/host-certificate', request),
     registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
-    signIn: async (token, client) => (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
+    signIn: async (token, client) =>
+      (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
     nodes: {
       challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
       join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
@@ -139,20 +154,28 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     },
     webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
     clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
-    signOut: async (token, client) => { await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } }); },
+    signOut: async (token, client) => {
+      await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } });
+    },
     confirmSession: async (request, shown, signal) => {
-      const { token, url: address, expires_at: until } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
+      const {
+        token,
+        url: address,
+        expires_at: until,
+      } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
       shown(address);
       // The authority's clock says when it is over; this one only ends asking if that answer never comes.
       for (let rounds = Math.ceil((until - Date.now()) / CONFIRMATION_POLL_MS) + 20; rounds > 0 && !signal.aborted; rounds -= 1) {
         const { state } = (await call({ method: 'POST', target: '/v1/session-confirmations/state', body: { token } })) as { state: string };
         if (state === 'approved') return token;
-        if (state !== 'waiting') throw new StenoError('SESSION_UNCONFIRMED', state === 'denied' ? 'it was denied in the browser' : 'nobody confirmed it in time');
+        if (state !== 'waiting')
+          throw new StenoError('SESSION_UNCONFIRMED', state === 'denied' ? 'it was denied in the browser' : 'nobody confirmed it in time');
         await sleep(CONFIRMATION_POLL_MS, undefined, { signal }).catch(() => undefined);
       }
       throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
     },
-    relay: ({ session: token, client, ...what }) => call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
+    relay: ({ session: token, client, ...what }) =>
+      call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
     close() {
       stopRenewed();
       identity.renewWith(undefined);
@@ -181,7 +204,9 @@ class SnapshotWatch {
     this.#urls = urls;
     this.#identity = identity;
     this.#log = log;
-    this.ready = new Promise((resolve, reject) => { this.#settle = { resolve, reject }; });
+    this.ready = new Promise((resolve, reject) => {
+      this.#settle = { resolve, reject };
+    });
     // Who does not wait for it does not care that it never came.
     this.ready.catch(() => undefined);
     this.#connect();
@@ -209,7 +234,10 @@ class SnapshotWatch {
   #connect(): void {
     if (this.#closed) return;
     const socket = new WebSocket(this.#urls[this.#attempt % this.#urls.length]!, {
-      ...this.#identity.tlsClientOptions(['authority']), maxPayload: MAX_SNAPSHOT, perMessageDeflate: false, handshakeTimeout: 10_000,
+      ...this.#identity.tlsClientOptions(['authority']),
+      maxPayload: MAX_SNAPSHOT,
+      perMessageDeflate: false,
+      handshakeTimeout: 10_000,
     });
     this.#socket = socket;
     const heard = (): void => {

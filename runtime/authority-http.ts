@@ -102,9 +102,17 @@ function refusal(answer: unknown, status: number): StenoError {
 }
 
 /** What TLS says of a chain whose root is not among ours. */
-const UNTRUSTED: ReadonlySet<unknown> = new Set(['SELF_SIGNED_CERT_IN_CHAIN', 'UNABLE_TO_VERIFY_LEAF_SIGNATURE', 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY', 'UNABLE_TO_GET_ISSUER_CERT', 'CERT_SIGNATURE_FAILURE', 'DEPTH_ZERO_SELF_SIGNED_CERT']);
+const UNTRUSTED: ReadonlySet<unknown> = new Set([
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'CERT_SIGNATURE_FAILURE',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+]);
 
 function unreachable(cause: unknown): StenoError {
-  if (UNTRUSTED.has((cause as { readonly code?: unknown } | null)?.code)) return new StenoError('AUTHORITY_UNTRUSTED', undefined, { cause });
+  if (UNTRUSTED.has((cause as { readonly code?: unknown } | null)?.code))
+    return new StenoError('AUTHORITY_UNTRUSTED', undefined, { cause });
   return new StenoError('NOT_RUNNING', 'the authority does not answer', { cause });
 }

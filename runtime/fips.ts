@@ -38,12 +38,17 @@ export function enterFips(): void {
 }
 
 function assertProvider(): void {
-  if (getFips() !== 1 || !works(() => createHash('sha256').update('').digest())) throw new StenoError('FIPS_UNAVAILABLE', 'the provider is not loaded');
-  if (works(() => createHash('md5').update('').digest()) || works(() => createCipheriv('chacha20-poly1305', Buffer.alloc(32), Buffer.alloc(12), { authTagLength: 16 }))) {
+  if (getFips() !== 1 || !works(() => createHash('sha256').update('').digest()))
+    throw new StenoError('FIPS_UNAVAILABLE', 'the provider is not loaded');
+  if (
+    works(() => createHash('md5').update('').digest()) ||
+    works(() => createCipheriv('chacha20-poly1305', Buffer.alloc(32), Buffer.alloc(12), { authTagLength: 16 }))
+  ) {
     throw new StenoError('FIPS_UNAVAILABLE', 'OpenSSL still does what FIPS forbids');
   }
   // The format of recordings fixes Ed25519 for checkpoints.
-  if (!works(() => generateKeyPairSync('ed25519'))) throw new StenoError('FIPS_UNAVAILABLE', 'the provider has no Ed25519, which signs recordings');
+  if (!works(() => generateKeyPairSync('ed25519')))
+    throw new StenoError('FIPS_UNAVAILABLE', 'the provider has no Ed25519, which signs recordings');
 }
 
 function works(operation: () => unknown): boolean {

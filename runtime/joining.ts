@@ -36,10 +36,20 @@ export function serviceSigner(privatePem: string): ServiceSigner {
 }
 
 /** Throws USAGE when the text is no token. */
-export function signJoin(token: string, keys: NodeKeys, request: Omit<JoinRequest, 'version' | 'token' | 'host_key' | 'service_key'>): SignedJoin {
+export function signJoin(
+  token: string,
+  keys: NodeKeys,
+  request: Omit<JoinRequest, 'version' | 'token' | 'host_key' | 'service_key'>,
+): SignedJoin {
   const parsed = parseJoinToken(token.trim());
   if (parsed === null) throw new StenoError('USAGE', 'the token is not one of `steno tokens add`');
-  const whole: JoinRequest = { version: 1, token: parsed.id, ...request, service_key: keys.service.publicPem, host_key: formatPublicLine(keys.host.publicBlob) };
+  const whole: JoinRequest = {
+    version: 1,
+    token: parsed.id,
+    ...request,
+    service_key: keys.service.publicPem,
+    host_key: formatPublicLine(keys.host.publicBlob),
+  };
   const text = JSON.stringify(whole);
   const signed = Buffer.from(joinText(text));
   return {
@@ -57,7 +67,11 @@ export function signNodeRequest(service: ServiceSigner, request: NodeRequest): S
 
 export function signRenewal(keys: NodeKeys, node: string, time: number): SignedNodeRequest {
   return signNodeRequest(keys.service, {
-    kind: 'renew', node, time, service_key: keys.service.publicPem, host_key: formatPublicLine(keys.host.publicBlob),
+    kind: 'renew',
+    node,
+    time,
+    service_key: keys.service.publicPem,
+    host_key: formatPublicLine(keys.host.publicBlob),
     host_signature: keys.host.sign(Buffer.from(hostKeyText(node, time))).toString('base64'),
   });
 }
@@ -75,7 +89,8 @@ export function verifyTrust({ document, signature, certificate }: SignedTrust, s
   const current = Date.parse(leaf.validFrom) <= now && now < Date.parse(leaf.validTo);
   const certified = certificatesIn(serviceCas).some((pem) => leaf.verify(new X509Certificate(pem).publicKey));
   const good = verify('sha256', Buffer.from(trustText(document)), leaf.publicKey, Buffer.from(signature, 'base64'));
-  if (named?.kind !== 'authority' || !current || !certified || !good) throw new StenoError('GATEWAY_UNTRUSTED', 'it shows CAs that no authority has signed');
+  if (named?.kind !== 'authority' || !current || !certified || !good)
+    throw new StenoError('GATEWAY_UNTRUSTED', 'it shows CAs that no authority has signed');
   return nodeTrust.parse(JSON.parse(document));
 }
 

@@ -12,7 +12,10 @@ export function openLog(stage: string, level: string = process.env['STENO_LOG'] 
       base: { stage, pid: process.pid },
       level,
       timestamp: pino.stdTimeFunctions.isoTime,
-      redact: { paths: ['*.token', '*.password', '*.authorization', '*.cookie', '*.private_key', 'token', 'password', 'authorization', 'cookie'], remove: true },
+      redact: {
+        paths: ['*.token', '*.password', '*.authorization', '*.cookie', '*.private_key', 'token', 'password', 'authorization', 'cookie'],
+        remove: true,
+      },
     },
     pino.destination({ fd: 2, sync: true }),
   );

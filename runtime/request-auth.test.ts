@@ -16,12 +16,26 @@ const admin = roleSchema.parse({ kind: 'role', name: 'admin' });
 
 function certificate(more: Partial<IssueFields> = {}, by = ca): Uint8Array {
   return issueCertificate(by, {
-    publicKey: key.publicBlob, serial: 7n, kind: 'user', keyId: 'user=ann', principals: ['ann'], validAfter: BigInt(start / 1000 - 60), validBefore: BigInt(start / 1000 + 3600),
-    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]), extensions: new Map([[EXTENSION_USER, 'ann'], [EXTENSION_ROLES, 'admin']]), ...more,
+    publicKey: key.publicBlob,
+    serial: 7n,
+    kind: 'user',
+    keyId: 'user=ann',
+    principals: ['ann'],
+    validAfter: BigInt(start / 1000 - 60),
+    validBefore: BigInt(start / 1000 + 3600),
+    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
+    extensions: new Map([
+      [EXTENSION_USER, 'ann'],
+      [EXTENSION_ROLES, 'admin'],
+    ]),
+    ...more,
   });
 }
 
-function setUp({ locks = [], maxNonces }: { locks?: Lock[]; maxNonces?: number } = {}): { verifier: RequestVerifier; time: { now: number } } {
+function setUp({ locks = [], maxNonces }: { locks?: Lock[]; maxNonces?: number } = {}): {
+  verifier: RequestVerifier;
+  time: { now: number };
+} {
   const time = { now: start };
   const trust = { ssh_user_ca: [formatPublicLine(ca.publicBlob)], roles: [admin], locks, grants: [] };
   const verifier = new RequestVerifier(() => trust, { clock: () => time.now, ...(maxNonces === undefined ? {} : { maxNonces }) });
@@ -31,8 +45,12 @@ function setUp({ locks = [], maxNonces }: { locks?: Lock[]; maxNonces?: number }
 
 const body = Buffer.from('{"a":1}');
 const received = (more: Partial<ReceivedRequest> & { cert?: Uint8Array; time?: number } = {}): ReceivedRequest => ({
-  method: 'PUT', target: '/v1/x?y=z', body, sourceAddress: '10.0.0.1',
-  authorization: signRequest(key, more.cert ?? certificate(), 'PUT', '/v1/x?y=z', body, more.time ?? start + 1), ...more,
+  method: 'PUT',
+  target: '/v1/x?y=z',
+  body,
+  sourceAddress: '10.0.0.1',
+  authorization: signRequest(key, more.cert ?? certificate(), 'PUT', '/v1/x?y=z', body, more.time ?? start + 1),
+  ...more,
 });
 const refusal = (code: string): Error => expect.objectContaining({ code }) as Error;
 
@@ -53,9 +71,24 @@ describe('a signed request', () => {
     ['an expired certificate', { cert: certificate({ validBefore: BigInt(start / 1000) }) }, 'CERT_EXPIRED'],
     ['a host certificate', { cert: certificate({ kind: 'host' }) }, 'CERT_WRONG_KIND'],
     ['a session certificate', { cert: certificate({ extensions: new Map() }) }, 'CERT_GARBLED'],
-    ['a certificate for another address', { cert: certificate({ criticalOptions: new Map([['source-address', '192.168.0.0/16']]) }) }, 'CERT_WRONG_SOURCE'],
+    [
+      'a certificate for another address',
+      { cert: certificate({ criticalOptions: new Map([['source-address', '192.168.0.0/16']]) }) },
+      'CERT_WRONG_SOURCE',
+    ],
     ['an unknown option', { cert: certificate({ criticalOptions: new Map([['force-command', 'x']]) }) }, 'CERT_UNKNOWN_OPTION'],
-    ['a role that is gone', { cert: certificate({ extensions: new Map([[EXTENSION_USER, 'ann'], [EXTENSION_ROLES, 'admin,gone']]) }) }, 'ACCESS_DENIED'],
+    [
+      'a role that is gone',
+      {
+        cert: certificate({
+          extensions: new Map([
+            [EXTENSION_USER, 'ann'],
+            [EXTENSION_ROLES, 'admin,gone'],
+          ]),
+        }),
+      },
+      'ACCESS_DENIED',
+    ],
     ['a key that is not the certified one', { cert: certificate({ publicKey: generateKey().publicBlob }) }, 'CERT_BAD_SIGNATURE'],
   ])('with %s is refused', (_why, change, code) => {
     expect(() => setUp().verifier.verify(received(change))).toThrow(refusal(code));
@@ -100,7 +133,8 @@ describe('roles of a snapshot', () => {
   test('that say the same stay the same list, so that what was made for them counts on', () => {
     const before = [role('a'), role('b')];
     expect(keptRoles(before, JSON.parse(JSON.stringify(before)))).toBe(before);
-    for (const now of [[role('a')], [role('a'), role('b', { view: 'all' })], [role('b'), role('a')]]) expect(keptRoles(before, now)).toBe(now);
+    for (const now of [[role('a')], [role('a'), role('b', { view: 'all' })], [role('b'), role('a')]])
+      expect(keptRoles(before, now)).toBe(now);
   });
 
   test('by the same names are the same list, and one that is gone refuses', () => {

@@ -51,7 +51,12 @@ const noBody = new Uint8Array(0);
 
 /** The value of the authorization header. `time`: ms since 1970. */
 export function signRequest(
-  key: SshSigner, certificate: Uint8Array, method: string, target: string, body: Uint8Array = noBody, time: number = Date.now(),
+  key: SshSigner,
+  certificate: Uint8Array,
+  method: string,
+  target: string,
+  body: Uint8Array = noBody,
+  time: number = Date.now(),
 ): string {
   const nonce = randomBytes(16).toString('base64url');
   const text = requestText(method, target, sha256Hex(body), time, nonce);
@@ -72,9 +77,18 @@ export class RequestVerifier {
    * `trust` is asked for each request and throws when nothing is known yet. `claim` remembers nonces for all verifiers
    * that stand for one service, and says whether this one is the first to see it; left out where there is one only.
    */
-  constructor(trust: () => TrustSource, { clock, maxNonces = 100_000, claim }: {
-    readonly clock: () => number; readonly maxNonces?: number; readonly claim?: ((nonce: string, until: number) => Promise<boolean>) | undefined;
-  }) {
+  constructor(
+    trust: () => TrustSource,
+    {
+      clock,
+      maxNonces = 100_000,
+      claim,
+    }: {
+      readonly clock: () => number;
+      readonly maxNonces?: number;
+      readonly claim?: ((nonce: string, until: number) => Promise<boolean>) | undefined;
+    },
+  ) {
     this.#claim = claim;
     this.#trust = trust;
     this.#clock = clock;
@@ -98,7 +112,8 @@ export class RequestVerifier {
     const signed = parseAuthorization(request.authorization ?? '');
     if (signed === null) throw new StenoError('NOT_SIGNED_IN');
     const now = this.#clock();
-    if (Math.abs(now - signed.time) > REQUEST_WINDOW_MS || signed.time < this.#startedAt) throw new StenoError('REQUEST_REPLAYED', 'its time');
+    if (Math.abs(now - signed.time) > REQUEST_WINDOW_MS || signed.time < this.#startedAt)
+      throw new StenoError('REQUEST_REPLAYED', 'its time');
     const blob = decodeBase64(signed.certificate);
     const signature = decodeBase64(signed.signature);
     if (blob === undefined || signature === undefined) throw new StenoError('CERT_GARBLED');
@@ -143,7 +158,9 @@ export interface CertificateContext {
  * Throws the refusal. Possession of the key, login and node are for the caller to check.
  */
 export function checkUserCertificate(
-  certificate: SshCertificate, trust: TrustSource, context: CertificateContext,
+  certificate: SshCertificate,
+  trust: TrustSource,
+  context: CertificateContext,
 ): Caller & { readonly certificate: SshCertificate } {
   const issuer = issuerOf(certificate, context.clusters ?? { ssh_user_ca: trust.ssh_user_ca, cluster: '', clusters: [] });
   const admission = checkCertificate(certificate, {
@@ -177,12 +194,16 @@ const clusterCriticalOptions: ReadonlySet<string> = new Set([OPTION_CLUSTER_ONLY
  */
 export function issuerOf({ signatureKey }: SshCertificate, { ssh_user_ca, cluster: own, clusters }: ClusterTrust): Issuer {
   const blobs = (lines: readonly string[]): Uint8Array[] => lines.map((line) => parseAuthorizedLine(line).blob);
-  const cluster = clusters.find((known) => Object.keys(known.role_map).length > 0 && blobs(known.ssh_user_ca).some((ca) => equalBytes(ca, signatureKey)));
+  const cluster = clusters.find(
+    (known) => Object.keys(known.role_map).length > 0 && blobs(known.ssh_user_ca).some((ca) => equalBytes(ca, signatureKey)),
+  );
   if (cluster === undefined) return { trusted: blobs(ssh_user_ca), criticalOptions: userCriticalOptions, identify: identified };
   return {
-    trusted: blobs(cluster.ssh_user_ca), criticalOptions: clusterCriticalOptions,
+    trusted: blobs(cluster.ssh_user_ca),
+    criticalOptions: clusterCriticalOptions,
     identify: (certificate) => {
-      if (certificate.criticalOptions.get(OPTION_CLUSTER_ONLY) !== own) throw new StenoError('CERT_UNKNOWN_CA', `a user of ${cluster.name} comes here through a gateway of ${cluster.name}`);
+      if (certificate.criticalOptions.get(OPTION_CLUSTER_ONLY) !== own)
+        throw new StenoError('CERT_UNKNOWN_CA', `a user of ${cluster.name} comes here through a gateway of ${cluster.name}`);
       const identity = importedIdentity(identified(certificate), cluster);
       if (identity === null) throw new StenoError('ACCESS_DENIED', `no role of a user of ${cluster.name} counts here`);
       return identity;
@@ -201,12 +222,17 @@ function identified(certificate: SshCertificate): UserIdentity {
 export function identityNow(identity: UserIdentity, certificate: SshCertificate, trust: ClusterTrust): UserIdentity {
   if (identity.cluster === null) return identity;
   const issuer = issuerOf(certificate, trust);
-  if (!issuer.trusted.some((ca) => equalBytes(ca, certificate.signatureKey))) throw new StenoError('CERT_UNKNOWN_CA', `the cluster ${identity.cluster} is no longer trusted`);
+  if (!issuer.trusted.some((ca) => equalBytes(ca, certificate.signatureKey)))
+    throw new StenoError('CERT_UNKNOWN_CA', `the cluster ${identity.cluster} is no longer trusted`);
   return issuer.identify(certificate);
 }
 
 /** The roles of an identity that counts now, by roles, grants and locks; those that were granted come last. */
-export function assertCounts(identity: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>, trust: Omit<TrustSource, 'ssh_user_ca'>, now: number): readonly Role[] {
+export function assertCounts(
+  identity: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>,
+  trust: Omit<TrustSource, 'ssh_user_ca'>,
+  now: number,
+): readonly Role[] {
   const own = rolesNamed(identity.roles, trust.roles);
   // The same list for the same roles: the policy's index belongs to it.
   const roles = identity.requests.length === 0 ? own : [...own, ...rolesGranted(identity, trust, now)];
@@ -215,7 +241,11 @@ export function assertCounts(identity: Pick<UserIdentity, 'user' | 'roles' | 're
 }
 
 /** What the access requests of a certificate are worth now. One that is over or was taken back refuses the certificate. */
-function rolesGranted({ user, requests }: Pick<UserIdentity, 'user' | 'requests'>, { roles, grants }: Pick<TrustSource, 'roles' | 'grants'>, now: number): readonly Role[] {
+function rolesGranted(
+  { user, requests }: Pick<UserIdentity, 'user' | 'requests'>,
+  { roles, grants }: Pick<TrustSource, 'roles' | 'grants'>,
+  now: number,
+): readonly Role[] {
   return requests.flatMap((id) => {
     const grant = grants.find((known) => known.id === id && known.user === user && known.ends_at > now);
     if (grant === undefined) throw new StenoError('REQUEST_OVER', id);
@@ -226,19 +256,27 @@ function rolesGranted({ user, requests }: Pick<UserIdentity, 'user' | 'requests'
 }
 
 /** Lists by the names they were asked for with, for each list of known roles: the policy's index belongs to a list. */
-const namedRoles = new WeakMap<readonly Role[], { readonly byName: ReadonlyMap<string, Role>; readonly lists: Map<string, readonly Role[]> }>();
+const namedRoles = new WeakMap<
+  readonly Role[],
+  { readonly byName: ReadonlyMap<string, Role>; readonly lists: Map<string, readonly Role[]> }
+>();
 const MAX_LISTS = 10_000;
 
 /** Every role of the names; a role that is gone refuses, since what it denied would otherwise be forgotten. */
 export function rolesNamed(names: readonly string[], known: readonly Role[]): readonly Role[] {
-  const { byName, lists } = namedRoles.get(known) ?? { byName: new Map(known.map((role) => [role.name, role])), lists: new Map<string, readonly Role[]>() };
+  const { byName, lists } = namedRoles.get(known) ?? {
+    byName: new Map(known.map((role) => [role.name, role])),
+    lists: new Map<string, readonly Role[]>(),
+  };
   namedRoles.set(known, { byName, lists });
   const key = names.join(',');
-  const list = lists.get(key) ?? names.map((name) => {
-    const role = byName.get(name);
-    if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
-    return role;
-  });
+  const list =
+    lists.get(key) ??
+    names.map((name) => {
+      const role = byName.get(name);
+      if (role === undefined) throw new StenoError('ACCESS_DENIED', `the role ${name} no longer exists`);
+      return role;
+    });
   if (lists.size >= MAX_LISTS) lists.clear();
   lists.set(key, list);
   return list;
@@ -255,9 +293,16 @@ export function subjectOf({ user, traits, roles }: Pick<UserIdentity, 'user' | '
 }
 
 /** What a lock can name to put this user out, wherever they go. */
-export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>): readonly (readonly [Lock['target_kind'], string])[] {
+export function lockTargets({
+  user,
+  roles,
+  requests,
+  mfa,
+}: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa'>): readonly (readonly [Lock['target_kind'], string])[] {
   return [
-    ['user', user], ...roles.map((role) => ['role', role] as const), ...requests.map((request) => ['request', request] as const),
+    ['user', user],
+    ...roles.map((role) => ['role', role] as const),
+    ...requests.map((request) => ['request', request] as const),
     ...(mfa === null ? [] : [['mfa-device', mfa] as const]),
   ];
 }
@@ -265,7 +310,9 @@ export function lockTargets({ user, roles, requests, mfa }: Pick<UserIdentity, '
 /** The first lock in force on any of the targets, or null. */
 export function lockOn(locks: readonly Lock[], targets: readonly (readonly [Lock['target_kind'], string])[], now: number): Lock | null {
   const inForce = (lock: Lock): boolean => lock.expires_at === null || lock.expires_at > now;
-  return locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null;
+  return (
+    locks.find((lock) => inForce(lock) && targets.some(([kind, target]) => lock.target_kind === kind && lock.target === target)) ?? null
+  );
 }
 
 /** Throws LOCKED, with who or what is locked and why; the lock is its cause. */
@@ -273,7 +320,9 @@ export function assertUnlocked(locks: readonly Lock[], targets: readonly (readon
   const lock = lockOn(locks, targets, now);
   if (lock === null) return;
   const until = lock.expires_at === null ? '' : ` (until ${new Date(lock.expires_at).toISOString().slice(0, 16).replace('T', ' ')} UTC)`;
-  throw new StenoError('LOCKED', `on ${lock.target_kind} ${lock.target}${until}${lock.reason === '' ? '' : `: ${lock.reason}`}`, { cause: lock });
+  throw new StenoError('LOCKED', `on ${lock.target_kind} ${lock.target}${until}${lock.reason === '' ? '' : `: ${lock.reason}`}`, {
+    cause: lock,
+  });
 }
 
 function signedData(text: string): Uint8Array {

@@ -49,7 +49,10 @@ export interface IdentityConfig extends ServiceName {
 }
 
 /** `fleet`: how many services may do the same at the same time; they spread out. */
-export type Followed = Pick<CaTrust, 'service_ca'> & { readonly signing: Pick<CaTrust['signing'], 'ssh_host' | 'recording' | 'service'>; readonly fleet?: number };
+export type Followed = Pick<CaTrust, 'service_ca'> & {
+  readonly signing: Pick<CaTrust['signing'], 'ssh_host' | 'recording' | 'service'>;
+  readonly fleet?: number;
+};
 
 export type Renewal = (request: RenewalRequest) => Promise<Enrolment>;
 
@@ -98,7 +101,8 @@ interface Held {
 
 /** TLS of FIPS mode: AES-GCM with ECDHE on NIST curves (SP 800-52r2). */
 const approvedTls = {
-  ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256', ecdhCurve: 'P-256:P-384',
+  ciphers: 'TLS_AES_256_GCM_SHA384:TLS_AES_128_GCM_SHA256:ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-ECDSA-AES128-GCM-SHA256',
+  ecdhCurve: 'P-256:P-384',
 } as const;
 const RETRY_MS = 60_000;
 /** Each service of a fleet adds so much to the time over which they spread. */
@@ -130,8 +134,11 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   if (!isName(config.name)) throw new StenoError('BAD_REQUEST', `${JSON.stringify(config.name)} is no name of a service`);
   const files = new KeyFolder(config.dir);
   const serviceKey = files.keep('service.key', () => generateKeyPem('p256'));
-  const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey => loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
-  const hostKey = config.hostKey ?? (config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519'));
+  const sshKey = (name: string, type: 'ed25519' | 'p256'): SshPrivateKey =>
+    loadPrivateKey(files.keep(name, () => generateKey(type).toOpenSsh()));
+  const hostKey =
+    config.hostKey ??
+    (config.hostNames === undefined ? undefined : fipsMode() ? sshKey('host-p256.key', 'p256') : sshKey('host.key', 'ed25519'));
   // The format of recordings has room for Ed25519 only, which FIPS 186-5 approves.
   const recordingKey = config.records === true ? sshKey('recording.key', 'ed25519') : undefined;
 
@@ -146,7 +153,12 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     return taken;
   };
   const enrol = async (): Promise<Enrolment> => {
-    const body: EnrolRequest = { kind: config.kind, name: config.name, ...keys, ...(config.hostNames === undefined ? {} : { host_names: config.hostNames }) };
+    const body: EnrolRequest = {
+      kind: config.kind,
+      name: config.name,
+      ...keys,
+      ...(config.hostNames === undefined ? {} : { host_names: config.hostNames }),
+    };
     return (await callAuthority({ kind: 'socket', path: config.socket }, { method: 'POST', target: '/v1/enroll', body })) as Enrolment;
   };
 
@@ -154,7 +166,8 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   const signer = serviceSigner(serviceKey);
   const joined = async (how: NonNullable<IdentityConfig['enrol']>, host: SshPrivateKey): Promise<Held> => {
     const before = kept === undefined ? undefined : (JSON.parse(kept) as Enrolment);
-    const good = before !== undefined && Date.parse(new X509Certificate(before.service_certificate).validTo) > clock() && isFor(before, host);
+    const good =
+      before !== undefined && Date.parse(new X509Certificate(before.service_certificate).validTo) > clock() && isFor(before, host);
     return good ? holdingOf(before, config, keys.service_key, clock()) : take(await how({ service: signer, host }, before));
   };
   let held: Held;
@@ -222,7 +235,11 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   };
 
   const pair = (): SecureContextOptions & { readonly ca: string } => ({
-    key: serviceKey, cert: held.certificate, ca: held.ca, minVersion: 'TLSv1.2', ...(fipsMode() ? approvedTls : {}),
+    key: serviceKey,
+    cert: held.certificate,
+    ca: held.ca,
+    minVersion: 'TLSv1.2',
+    ...(fipsMode() ? approvedTls : {}),
   });
   return {
     kind: config.kind,
@@ -282,10 +299,12 @@ function serviceOf(certificate: { readonly subject?: { readonly CN?: unknown } }
 function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, now: number): Held {
   const certificate = new X509Certificate(enrolment.service_certificate);
   const ours = certificate.publicKey.export({ type: 'spki', format: 'pem' }).toString() === publicPem;
-  if (!ours || certificate.subject !== `CN=${formatServiceName(name)}`) throw new StenoError('INTERNAL', 'the authority certified another key or name');
+  if (!ours || certificate.subject !== `CN=${formatServiceName(name)}`)
+    throw new StenoError('INTERNAL', 'the authority certified another key or name');
   const [from, until] = [Date.parse(certificate.validFrom), Date.parse(certificate.validTo)];
   if (now >= until) throw new StenoError('NOT_RUNNING', 'the certificates at hand have expired, and the authority does not answer');
-  const blob = (line: string | undefined): Buffer | undefined => (line === undefined ? undefined : Buffer.from(parseAuthorizedLine(line).blob));
+  const blob = (line: string | undefined): Buffer | undefined =>
+    line === undefined ? undefined : Buffer.from(parseAuthorizedLine(line).blob);
   return {
     enrolment,
     certificate: enrolment.service_certificate,
@@ -299,13 +318,18 @@ function holdingOf(enrolment: Enrolment, name: ServiceName, publicPem: string, n
 
 /** Whether the host certificate is for this key: the sshd of a node may have got another. */
 function isFor({ host_certificate }: Enrolment, host: SshPrivateKey): boolean {
-  return host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob);
+  return (
+    host_certificate !== undefined && equalBytes(parseCertificate(parseAuthorizedLine(host_certificate).blob).publicKey, host.publicBlob)
+  );
 }
 
 /** Whether all certificates are of the keys that sign now. */
 function isSignedBy({ certificate, host, recording }: Held, { service, ssh_host, recording: recordingCa }: Followed['signing']): boolean {
-  const by = (blob: Buffer | undefined, line: string): boolean => blob === undefined || equalBytes(parseCertificate(blob).signatureKey, parseAuthorizedLine(line).blob);
-  return new X509Certificate(certificate).verify(new X509Certificate(service).publicKey) && by(host, ssh_host) && by(recording, recordingCa);
+  const by = (blob: Buffer | undefined, line: string): boolean =>
+    blob === undefined || equalBytes(parseCertificate(blob).signatureKey, parseAuthorizedLine(line).blob);
+  return (
+    new X509Certificate(certificate).verify(new X509Certificate(service).publicKey) && by(host, ssh_host) && by(recording, recordingCa)
+  );
 }
 
 function privateKey(pem: string): KeyObject {

@@ -23,9 +23,7 @@ export interface Running {
 export type FromService =
   | { readonly kind: 'ready'; readonly addresses: Readonly<Record<string, string>> }
   | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail: string };
-export type ToService =
-  | { readonly kind: 'config'; readonly config: unknown }
-  | { readonly kind: 'close' };
+export type ToService = { readonly kind: 'config'; readonly config: unknown } | { readonly kind: 'close' };
 
 /** A drain that takes longer has hung: the process goes, and the spool has the rest. */
 const DRAIN_LIMIT_MS = 15_000;
@@ -68,7 +66,8 @@ export function runService<Config>(stage: string, start: (config: Config, contex
         tell({ kind: 'ready', addresses });
       },
       (error: unknown) => {
-        const known = error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
+        const known =
+          error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
         log.error({ err: error }, 'start failed');
         tell({ kind: 'failed', code: known.code, detail: known.detail ?? '' });
         process.disconnect?.();

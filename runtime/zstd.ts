@@ -50,9 +50,12 @@ async function open(): Promise<Zstd> {
   return {
     compress(content, level) {
       if (content.length > MAX_COMPRESS_BYTES) throw new StenoError('TOO_LARGE', `a zstd frame of more than ${MAX_COMPRESS_BYTES} bytes`);
-      const bare = content.length === 0
-        ? emptyFrame
-        : content.length <= SMALL_BYTES && level < SMALL_LEVELS ? small.compress(content, level) : compressLarge(bytesOf(content), level);
+      const bare =
+        content.length === 0
+          ? emptyFrame
+          : content.length <= SMALL_BYTES && level < SMALL_LEVELS
+            ? small.compress(content, level)
+            : compressLarge(bytesOf(content), level);
       if (bare === null) throw new StenoError('INTERNAL', 'zstd cannot compress');
       const frame = new Uint8Array(bare.length + 4);
       frame.set(bare);
@@ -62,7 +65,8 @@ async function open(): Promise<Zstd> {
     },
     decompress(frame, maxBytes = MAX_FRAME_BYTES) {
       const damaged = (detail: string): StenoError => new StenoError('RECORDING_MALFORMED', detail);
-      if (frame.length < 5 || new DataView(frame.buffer, frame.byteOffset).getUint32(0, true) !== ZSTD_MAGIC) throw damaged('no zstd frame');
+      if (frame.length < 5 || new DataView(frame.buffer, frame.byteOffset).getUint32(0, true) !== ZSTD_MAGIC)
+        throw damaged('no zstd frame');
       if (dataFrameLength(frame) !== frame.length) throw damaged('bytes after the zstd frame');
       const size = contentSize(frame);
       if (size === null || size > maxBytes) throw damaged('a zstd frame of unknown or excessive size');

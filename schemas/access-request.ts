@@ -70,22 +70,38 @@ export interface NewAccessRequest {
 
 /** What somebody could ask for. */
 export interface RequestOptions {
-  readonly roles: readonly { readonly name: string; readonly description: string; readonly max_duration: number; readonly approvals: number }[];
-  readonly nodes: readonly { readonly name: string; readonly logins: readonly string[]; readonly max_duration: number; readonly approvals: number }[];
+  readonly roles: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly max_duration: number;
+    readonly approvals: number;
+  }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly logins: readonly string[];
+    readonly max_duration: number;
+    readonly approvals: number;
+  }[];
 }
 
 /** A request, and what whoever looks at it may do. */
 export type RequestView = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
 
 /** As stored, and what time has made of it. */
-export function stateAt(request: { readonly state: RequestState; readonly expires_at: number; readonly ends_at: number | null }, now: number): RequestState {
+export function stateAt(
+  request: { readonly state: RequestState; readonly expires_at: number; readonly ends_at: number | null },
+  now: number,
+): RequestState {
   if (request.state === 'pending' && request.expires_at <= now) return 'expired';
   if (request.state === 'approved' && (request.ends_at ?? 0) <= now) return 'over';
   return request.state;
 }
 
 /** What the reviews come to. A denial counts first: who has doubts is heard before who has none. */
-export function standing(reviews: readonly Pick<RequestReview, 'decision'>[], thresholds: AccessRequest['thresholds']): 'pending' | 'approved' | 'denied' {
+export function standing(
+  reviews: readonly Pick<RequestReview, 'decision'>[],
+  thresholds: AccessRequest['thresholds'],
+): 'pending' | 'approved' | 'denied' {
   const count = (decision: RequestReview['decision']): number => reviews.filter((review) => review.decision === decision).length;
   if (count('deny') >= Math.max(1, thresholds.deny)) return 'denied';
   return count('approve') >= Math.max(1, thresholds.approve) ? 'approved' : 'pending';
@@ -110,24 +126,44 @@ function worth(role: Role, item: Exclude<GrantItem, { readonly kind: 'role' }>):
   if (Object.keys(selector).length === 0 && expression === undefined) return [];
   const named = Object.hasOwn(selector, 'name') ? [selector['name']!].flat() : ['*'];
   const nodes = named.includes('*') ? item.nodes : item.nodes.filter((node) => named.includes(node));
-  return nodes.length === 0 ? [] : [onlyReaching(role, { nodes: { ...selector, name: [...nodes] }, logins, ...(expression === undefined ? {} : { node_expression: expression }) })];
+  return nodes.length === 0
+    ? []
+    : [
+        onlyReaching(role, {
+          nodes: { ...selector, name: [...nodes] },
+          logins,
+          ...(expression === undefined ? {} : { node_expression: expression }),
+        }),
+      ];
 }
 
 function onlyReaching(role: Role, allow: Pick<Role['allow'], 'nodes' | 'node_expression' | 'logins'>): Role {
-  return { ...role, allow: { ...allow, kubernetes: [], sessions: [], approve: [], rules: [], request: [] }, view: 'none', administer: false };
+  return {
+    ...role,
+    allow: { ...allow, kubernetes: [], sessions: [], approve: [], rules: [], request: [] },
+    view: 'none',
+    administer: false,
+  };
 }
 
 /** What a grant gives, in words, one line an item. */
 export function describeItem(item: GrantItem): string {
   switch (item.kind) {
-    case 'role': return `role ${item.role}`;
-    case 'narrowed': return `role ${item.role}, only on ${item.nodes.join(', ')}`;
-    case 'nodes': return `${item.logins.join(', ')} on ${item.nodes.join(', ')}, by the terms of role ${item.role}`;
+    case 'role':
+      return `role ${item.role}`;
+    case 'narrowed':
+      return `role ${item.role}, only on ${item.nodes.join(', ')}`;
+    case 'nodes':
+      return `${item.logins.join(', ')} on ${item.nodes.join(', ')}, by the terms of role ${item.role}`;
   }
 }
 
 /** Names of roles, nodes and logins that a request is about. */
-export function scopeOfItems(items: readonly GrantItem[]): { readonly roles: readonly string[]; readonly nodes: readonly string[]; readonly logins: readonly string[] } {
+export function scopeOfItems(items: readonly GrantItem[]): {
+  readonly roles: readonly string[];
+  readonly nodes: readonly string[];
+  readonly logins: readonly string[];
+} {
   const unique = (all: readonly string[]): readonly string[] => [...new Set(all)].sort();
   return {
     roles: unique(items.flatMap((item) => (item.kind === 'nodes' ? [] : [item.role]))),

@@ -60,7 +60,9 @@ export function reviewed(holdings: readonly AccessHolding[], used: readonly Acce
     });
     const last = uses.reduce<number | null>((latest, { last_at: at }) => (latest === null || at > latest ? at : latest), null);
     return {
-      ...holding, last_used: last, sessions: uses.reduce((sum, { count }) => sum + count, 0),
+      ...holding,
+      last_used: last,
+      sessions: uses.reduce((sum, { count }) => sum + count, 0),
       unused: (last ?? 0) < now - UNUSED_MS && holding.since < now - UNUSED_MS,
     };
   });

@@ -443,7 +443,13 @@ export interface SessionConfirmation {
 
 export interface BotInfo extends Pick<UserInfo, 'name' | 'roles' | 'traits' | 'created_at' | 'created_by' | 'disabled_at'> {
   readonly instances: readonly {
-    readonly id: string; readonly generation: number; readonly joined_at: number; readonly renewed_at: number; readonly expires_at: number; readonly source: string; readonly stopped_at: number | null;
+    readonly id: string;
+    readonly generation: number;
+    readonly joined_at: number;
+    readonly renewed_at: number;
+    readonly expires_at: number;
+    readonly source: string;
+    readonly stopped_at: number | null;
   }[];
 }
 
@@ -502,7 +508,8 @@ export interface DeviceLoginFacts {
   readonly fresh: boolean;
 }
 
-export type DeviceLoginAnswer = { readonly state: 'waiting'; readonly interval: number } | { readonly state: 'approved'; readonly login: LoginResult };
+export type DeviceLoginAnswer =
+  { readonly state: 'waiting'; readonly interval: number } | { readonly state: 'approved'; readonly login: LoginResult };
 
 /** Where this Steno is reached, told with a login that came through the viewer. */
 export interface PublicAddresses {
@@ -536,7 +543,11 @@ export interface NodeStatus extends NodeRecord {
 export interface ClusterNodes {
   readonly cluster: string;
   /** As they are called here: `NODE.CLUSTER`. */
-  readonly nodes: readonly { readonly name: string; readonly state: NodeStatus['state']; readonly labels: Readonly<Record<string, string>> }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly state: NodeStatus['state'];
+    readonly labels: Readonly<Record<string, string>>;
+  }[];
   /** Why it could not be asked; null when it could. */
   readonly unreachable: string | null;
 }

@@ -27,11 +27,23 @@ export const REMOTE_USER_MARK = '_at_';
 export const MAX_STATEMENT = 64 * 1024;
 
 /** No dot and no underscore: it is the last label of a node's name, and the end of a user's. */
-export const clusterName = z.string().regex(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'is not the name of a cluster: lower-case letters, digits and dashes');
+export const clusterName = z
+  .string()
+  .regex(/^[a-z0-9]([a-z0-9-]{0,30}[a-z0-9])?$/, 'is not the name of a cluster: lower-case letters, digits and dashes');
 const name = z.string().max(63).refine(isName, 'is not a name');
-const keyLine = z.string().min(1).max(4096).regex(/^[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]{0,255})?$/, 'is not a public key line');
-const address = z.string().max(300).regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, 'is not host:port');
-const updates = z.url({ protocol: /^https?$/ }).max(300).nullable();
+const keyLine = z
+  .string()
+  .min(1)
+  .max(4096)
+  .regex(/^[a-z0-9@.-]+ [A-Za-z0-9+/]+={0,2}( [^\n\r]{0,255})?$/, 'is not a public key line');
+const address = z
+  .string()
+  .max(300)
+  .regex(/^(\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, 'is not host:port');
+const updates = z
+  .url({ protocol: /^https?$/ })
+  .max(300)
+  .nullable();
 
 export const clusterStatement = z.strictObject({
   version: z.literal(1),
@@ -47,7 +59,10 @@ export const clusterStatement = z.strictObject({
 });
 export type ClusterStatement = z.infer<typeof clusterStatement>;
 
-export const signedStatement = z.strictObject({ statement: z.string().max(MAX_STATEMENT), signatures: z.array(z.string().max(8192)).min(1).max(8) });
+export const signedStatement = z.strictObject({
+  statement: z.string().max(MAX_STATEMENT),
+  signatures: z.array(z.string().max(8192)).min(1).max(8),
+});
 export type SignedStatement = z.infer<typeof signedStatement>;
 
 export const NODES_NAMESPACE = 'steno-cluster-nodes';
@@ -59,12 +74,18 @@ const about = { version: z.literal(1), from: clusterName, to: clusterName, user:
 /** `user`, `roles`: as they are called by who asks. */
 export const nodesQuestion = z.strictObject({ kind: z.literal('question'), ...about, roles: z.array(name).max(256) });
 export type NodesQuestion = z.infer<typeof nodesQuestion>;
-export const nodesAnswer = z.strictObject({ kind: z.literal('answer'), ...about, nodes: z.array(z.strictObject({ name, state: z.enum(['live', 'gone', 'agentless']) })).max(10_000) });
+export const nodesAnswer = z.strictObject({
+  kind: z.literal('answer'),
+  ...about,
+  nodes: z.array(z.strictObject({ name, state: z.enum(['live', 'gone', 'agentless']) })).max(10_000),
+});
 export type NodesAnswer = z.infer<typeof nodesAnswer>;
 export const signedNodes = signedStatement.extend({ statement: z.string().max(MAX_NODES_STATEMENT) });
 
 /** Their role → our roles. */
-export const roleMap = z.record(name, z.array(name).min(1).max(64)).refine((map) => Object.keys(map).length <= 256, 'has more than 256 roles');
+export const roleMap = z
+  .record(name, z.array(name).min(1).max(64))
+  .refine((map) => Object.keys(map).length <= 256, 'has more than 256 roles');
 
 export interface TrustedCluster extends ClusterStatement {
   /** Empty: their users do not come in. */
@@ -85,10 +106,14 @@ export function parseStatement(text: string): ClusterStatement | null {
 
 /** A user of another cluster as one of ours: other name, mapped roles, and nothing else of what the other side says. Null when no role is mapped. */
 export function importedIdentity(identity: UserIdentity, cluster: TrustedCluster): UserIdentity | null {
-  const roles = [...new Set(identity.roles.flatMap((role) => (Object.hasOwn(cluster.role_map, role) ? cluster.role_map[role]! : [])))].sort();
+  const roles = [
+    ...new Set(identity.roles.flatMap((role) => (Object.hasOwn(cluster.role_map, role) ? cluster.role_map[role]! : []))),
+  ].sort();
   const user = `${identity.user}${REMOTE_USER_MARK}${cluster.name}`;
   // Traits fill templates of our roles in: what the other side writes there would decide here.
-  return roles.length === 0 || !isName(user) ? null : { ...identity, user, roles, traits: {}, mfa: null, requests: [], cluster: cluster.name };
+  return roles.length === 0 || !isName(user)
+    ? null
+    : { ...identity, user, roles, traits: {}, mfa: null, requests: [], cluster: cluster.name };
 }
 
 export interface RemoteNode {
@@ -106,5 +131,16 @@ export function remoteNode(clusters: readonly TrustedCluster[], wanted: string):
   const [inner, suffix] = [full.slice(0, Math.max(dot, 0)), full.slice(dot + 1)];
   const cluster = clusters.find((known) => known.name === suffix && known.reach && known.gateways.length > 0);
   if (cluster === undefined || !isName(full) || !isName(inner)) return undefined;
-  return { cluster, inner, node: { name: full, kind: 'openssh', address: cluster.gateways[0]!, labels: { [CLUSTER_LABEL]: cluster.name }, host_keys: [], last_seen_at: null } };
+  return {
+    cluster,
+    inner,
+    node: {
+      name: full,
+      kind: 'openssh',
+      address: cluster.gateways[0]!,
+      labels: { [CLUSTER_LABEL]: cluster.name },
+      host_keys: [],
+      last_seen_at: null,
+    },
+  };
 }

@@ -12,12 +12,18 @@ import { isName } from './identity.js';
 const name = z.string().max(59).refine(isName, 'is not a name: lower-case letters, digits, dot, dash and underscore');
 /** Other ways of signing in have these. */
 const connectorName = name.refine((text) => !['link', 'local', 'bot'].includes(text), 'is a way of signing in already');
-const line = (max: number) => z.string().min(1).max(max).regex(/^[^\p{Cc}]*$/u, 'has control characters');
+const line = (max: number) =>
+  z
+    .string()
+    .min(1)
+    .max(max)
+    .regex(/^[^\p{Cc}]*$/u, 'has control characters');
 /** A claim, an attribute, or a path into nested claims such as `realm_access.roles`. */
 const claim = line(255);
 
 /** Without credentials and fragment, and nothing in it that two readers could read differently. */
-const urlPattern = /^(https?):\/\/([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$/;
+const urlPattern =
+  /^(https?):\/\/([a-z0-9](?:[a-z0-9.-]*[a-z0-9])?|\[[0-9a-f:.]+\])(?::\d{1,5})?(?:\/[A-Za-z0-9._~!$&'()*+,;=:@%/-]*)?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?$/;
 
 /** https, or http on a loopback address. */
 export function isProviderUrl(text: string): boolean {
@@ -30,8 +36,14 @@ export function isLoopbackHost(host: string): boolean {
 }
 
 const providerUrl = z.string().max(1024).refine(isProviderUrl, 'is not an https URL (http only on a loopback address)');
-const domain = z.string().max(253).regex(/^(?!-)[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'is not a domain in lower case');
-const pemCertificate = z.string().max(16_384).regex(/^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*$/, 'is not one certificate in PEM');
+const domain = z
+  .string()
+  .max(253)
+  .regex(/^(?!-)[a-z0-9-]+(\.[a-z0-9-]+)+$/, 'is not a domain in lower case');
+const pemCertificate = z
+  .string()
+  .max(16_384)
+  .regex(/^\s*-----BEGIN CERTIFICATE-----[A-Za-z0-9+/=\s]+-----END CERTIFICATE-----\s*$/, 'is not one certificate in PEM');
 
 const common = {
   name: connectorName,
@@ -42,9 +54,15 @@ const common = {
   /** A login without a mail address of one of these domains is refused. */
   email: z.strictObject({ claim: claim.default('email'), domains: z.array(domain).min(1).max(64) }).optional(),
   /** All rules that match add their roles; none matching is a refusal. */
-  claims_to_roles: z.array(z.strictObject({ claim, value: z.string().max(255), roles: z.array(name).min(1).max(64) })).min(1).max(256),
+  claims_to_roles: z
+    .array(z.strictObject({ claim, value: z.string().max(255), roles: z.array(name).min(1).max(64) }))
+    .min(1)
+    .max(256),
   /** Trait to claim. */
-  traits: z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), claim).refine((map) => Object.keys(map).length <= 64, 'are too many').default({}),
+  traits: z
+    .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), claim)
+    .refine((map) => Object.keys(map).length <= 64, 'are too many')
+    .default({}),
 };
 
 export const idTokenAlgorithms = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'ES512', 'EdDSA'] as const;
@@ -58,7 +76,10 @@ export const oidcConnectorSchema = z.strictObject({
   /** Write only. Left out where a connector is replaced, the old one stays. */
   client_secret: line(1024).optional(),
   client_auth: z.enum(['basic', 'post', 'none']).default('basic'),
-  scopes: z.array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/)).max(32).default(['openid', 'profile', 'email']),
+  scopes: z
+    .array(z.string().regex(/^[\x21\x23-\x5b\x5d-\x7e]{1,128}$/))
+    .max(32)
+    .default(['openid', 'profile', 'email']),
   /** The one algorithm that ID tokens are signed with. */
   id_token_algorithm: z.enum(idTokenAlgorithms).default('RS256'),
   /** Where a mail address decides, the provider must say that it has verified it (`email_verified`). */
@@ -89,7 +110,11 @@ export const samlConnectorSchema = z.strictObject({
   sp_entity_id: line(1024).optional(),
   /** Attribute that names the person for good; NameID unless given. Needed where NameIDs are transient. */
   subject: claim.optional(),
-  name_id_format: z.string().max(255).regex(/^urn:oasis:names:tc:SAML:[A-Za-z0-9.:-]+$/).optional(),
+  name_id_format: z
+    .string()
+    .max(255)
+    .regex(/^urn:oasis:names:tc:SAML:[A-Za-z0-9.:-]+$/)
+    .optional(),
   sign_requests: z.boolean().default(true),
   /** Whether assertions may, or must, be encrypted to Steno's key in the metadata. */
   encryption: z.enum(['refuse', 'allow', 'require']).default('refuse'),
@@ -100,15 +125,27 @@ export const samlConnectorSchema = z.strictObject({
   trust_mfa: z.strictObject({ authn_context: z.array(line(255)).min(1).max(32) }).optional(),
 });
 
-const mailDomains = ({ user, email }: { readonly user?: { readonly strip_domain: boolean } | undefined; readonly email?: object | undefined }): boolean => user?.strip_domain !== true || email !== undefined;
+const mailDomains = ({
+  user,
+  email,
+}: {
+  readonly user?: { readonly strip_domain: boolean } | undefined;
+  readonly email?: object | undefined;
+}): boolean => user?.strip_domain !== true || email !== undefined;
 const mailDomainsFault = { path: ['user', 'strip_domain'], message: 'needs email.domains, or anybody of any domain could bear the name' };
 
 /** As the authority takes it. */
-export const connectorSchema = z.discriminatedUnion('kind', [oidcConnectorSchema, samlConnectorSchema]).refine(mailDomains, mailDomainsFault);
+export const connectorSchema = z
+  .discriminatedUnion('kind', [oidcConnectorSchema, samlConnectorSchema])
+  .refine(mailDomains, mailDomainsFault);
 
 /** As people write it: the secret may be in a file beside the document. */
-export const oidcDocumentSchema = oidcConnectorSchema.extend({ client_secret_file: line(1024).optional() })
-  .refine(({ client_secret, client_secret_file }) => client_secret === undefined || client_secret_file === undefined, { path: ['client_secret_file'], message: 'is given beside client_secret' })
+export const oidcDocumentSchema = oidcConnectorSchema
+  .extend({ client_secret_file: line(1024).optional() })
+  .refine(({ client_secret, client_secret_file }) => client_secret === undefined || client_secret_file === undefined, {
+    path: ['client_secret_file'],
+    message: 'is given beside client_secret',
+  })
   .refine(mailDomains, mailDomainsFault);
 export const samlDocumentSchema = samlConnectorSchema.refine(mailDomains, mailDomainsFault);
 

@@ -12,6 +12,8 @@ export function parseDuration(text: string): number | null {
 /** In the largest unit that divides it, seconds at the least: `2h`, `90m`. Parts of a second are left out. */
 export function formatDuration(ms: number): string {
   const seconds = Math.floor(ms / 1000) * 1000;
-  const [unit, size] = Object.entries(units).reverse().find(([, length]) => seconds > 0 && seconds % length === 0) ?? ['s', 1_000];
+  const [unit, size] = Object.entries(units)
+    .reverse()
+    .find(([, length]) => seconds > 0 && seconds % length === 0) ?? ['s', 1_000];
   return `${seconds / size}${unit}`;
 }

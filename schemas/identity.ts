@@ -39,7 +39,13 @@ export const PRINCIPAL_ANY = '-steno-any';
 /** Pseudo principal of a user whose roles allow no login: they may still look, review, or ask for access. */
 export const PRINCIPAL_NONE = '-steno-none';
 /** OpenSSH extensions that a certificate of Steno carries where the role allows. */
-export const OPENSSH_EXTENSIONS = ['permit-X11-forwarding', 'permit-agent-forwarding', 'permit-port-forwarding', 'permit-pty', 'permit-user-rc'] as const;
+export const OPENSSH_EXTENSIONS = [
+  'permit-X11-forwarding',
+  'permit-agent-forwarding',
+  'permit-port-forwarding',
+  'permit-pty',
+  'permit-user-rc',
+] as const;
 
 /** Trait to values: at most 64 traits of 64 values of 255 characters. */
 export type Traits = Readonly<Record<string, readonly string[]>>;
@@ -79,7 +85,10 @@ export function isLogin(value: string): boolean {
 
 /** The identity in a user certificate of Steno, or null when the extensions are missing or malformed. */
 export function identityOf(certificate: {
-  readonly serial: bigint; readonly keyId: string; readonly validBefore: bigint; readonly extensions: ReadonlyMap<string, string>;
+  readonly serial: bigint;
+  readonly keyId: string;
+  readonly validBefore: bigint;
+  readonly extensions: ReadonlyMap<string, string>;
 }): UserIdentity | null {
   const user = certificate.extensions.get(EXTENSION_USER);
   const roles = certificate.extensions.get(EXTENSION_ROLES)?.split(',') ?? [];
@@ -88,11 +97,23 @@ export function identityOf(certificate: {
   const traits = parseTraits(certificate.extensions.get(EXTENSION_TRAITS) ?? '{}');
   if (user === undefined || !isName(user) || !roles.every(isName) || roles.length > 256) return null;
   if (!requests.every(isName) || requests.length > 64 || (mfa !== null && !isName(mfa)) || traits === null) return null;
-  return { user, roles, traits, mfa, requests, cluster: null, serial: certificate.serial.toString(), keyId: certificate.keyId, validBefore: Number(certificate.validBefore) };
+  return {
+    user,
+    roles,
+    traits,
+    mfa,
+    requests,
+    cluster: null,
+    serial: certificate.serial.toString(),
+    keyId: certificate.keyId,
+    validBefore: Number(certificate.validBefore),
+  };
 }
 
 /** Refuses what is beyond the bounds of `Traits`. */
-export const traitsSchema = z.record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64)).refine((traits) => Object.keys(traits).length <= 64);
+export const traitsSchema = z
+  .record(z.string().regex(/^[a-zA-Z][a-zA-Z0-9_.:/-]{0,62}$/), z.array(z.string().max(255)).max(64))
+  .refine((traits) => Object.keys(traits).length <= 64);
 
 /** Null unless the text is JSON of traits within their bounds. */
 export function parseTraits(text: string): Traits | null {
@@ -105,7 +126,9 @@ export function parseTraits(text: string): Traits | null {
 }
 
 /** The extensions that say who the user is; `identityOf` reads them back. */
-export function identityExtensions(identity: Pick<UserIdentity, 'user' | 'roles' | 'traits' | 'mfa' | 'requests'>): ReadonlyMap<string, string> {
+export function identityExtensions(
+  identity: Pick<UserIdentity, 'user' | 'roles' | 'traits' | 'mfa' | 'requests'>,
+): ReadonlyMap<string, string> {
   return new Map([
     [EXTENSION_USER, identity.user],
     [EXTENSION_ROLES, identity.roles.join(',')],

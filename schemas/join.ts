@@ -14,7 +14,10 @@ import { z } from 'zod';
 import { isName } from './identity.js';
 
 const tokenForm = /^steno-join-([a-z0-9]{12})-([A-Za-z0-9_-]{43})$/;
-const base64 = z.string().regex(/^[A-Za-z0-9+/]+={0,2}$/).max(2048);
+const base64 = z
+  .string()
+  .regex(/^[A-Za-z0-9+/]+={0,2}$/)
+  .max(2048);
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 
 export const tokenId = z.string().regex(/^[a-z0-9]{12}$/, 'is not the id of a token');
@@ -67,7 +70,13 @@ export type SignedJoin = z.infer<typeof signedJoin>;
 const said = { node: name, time: z.number().int().positive() };
 export const nodeRequest = z.discriminatedUnion('kind', [
   /** New certificates for the keys that the node has had since it joined, or for another host key it holds. */
-  z.strictObject({ kind: z.literal('renew'), ...said, service_key: z.string().max(4096), host_key: z.string().max(16_384), host_signature: base64 }),
+  z.strictObject({
+    kind: z.literal('renew'),
+    ...said,
+    service_key: z.string().max(4096),
+    host_key: z.string().max(16_384),
+    host_signature: base64,
+  }),
   /** What the node says of itself: the labels that are its own word, all of them. */
   z.strictObject({ kind: z.literal('report'), ...said, labels: nodeLabels, ssh: z.enum(sshModes) }),
 ]);
@@ -77,7 +86,10 @@ export const signedNodeRequest = z.strictObject({ request: z.string().max(MAX_RE
 export type SignedNodeRequest = z.infer<typeof signedNodeRequest>;
 
 /** `host:port` where agents reach a gateway. */
-export const gatewayAddress = z.string().max(300).regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, 'is not host:port');
+export const gatewayAddress = z
+  .string()
+  .max(300)
+  .regex(/^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):\d{1,5}$/, 'is not host:port');
 export const MAX_GATEWAYS = 128;
 
 /**
@@ -145,7 +157,8 @@ export function matchesPattern(patterns: readonly string[], key: string): boolea
 
 /** Which of the labels a node may say of itself. `decided`: those of its token, which the node cannot change. */
 export function ownLabels(
-  wanted: Readonly<Record<string, string>>, token: { readonly labels: Readonly<Record<string, string>>; readonly node_labels: readonly string[] },
+  wanted: Readonly<Record<string, string>>,
+  token: { readonly labels: Readonly<Record<string, string>>; readonly node_labels: readonly string[] },
 ): { readonly accepted: Readonly<Record<string, string>>; readonly refused: readonly string[] } {
   const accepted: Record<string, string> = {};
   const refused: string[] = [];

@@ -55,7 +55,20 @@ export type KernelGap = Extract<KernelReport, { readonly state: 'gap' }>;
 export const KERNEL_BLOCKS = 0x8000_0000;
 
 export const kernelKinds = [
-  'kernel', 'fork', 'exec', 'exit', 'file', 'connect', 'accept', 'listen', 'send', 'dns', 'privilege', 'system', 'escape', 'gap',
+  'kernel',
+  'fork',
+  'exec',
+  'exit',
+  'file',
+  'connect',
+  'accept',
+  'listen',
+  'send',
+  'dns',
+  'privilege',
+  'system',
+  'escape',
+  'gap',
 ] as const satisfies readonly EventRow['kind'][];
 export type KernelKind = (typeof kernelKinds)[number];
 
@@ -64,7 +77,23 @@ const kind = z.enum(kernelKinds);
 const block = z.int().min(KERNEL_BLOCKS).max(0xffff_ffff);
 
 /** One row on the uplink: the columns in this order. */
-export const kernelRow = z.tuple([session, block, index, offset_ms, kind, path, size, sha256, address, port, name, reason, outcome, count, data]);
+export const kernelRow = z.tuple([
+  session,
+  block,
+  index,
+  offset_ms,
+  kind,
+  path,
+  size,
+  sha256,
+  address,
+  port,
+  name,
+  reason,
+  outcome,
+  count,
+  data,
+]);
 export type KernelRow = z.infer<typeof kernelRow>;
 export const MAX_KERNEL_ROWS = 4_000;
 export const kernelRows = z.array(kernelRow).max(MAX_KERNEL_ROWS);
@@ -76,7 +105,24 @@ const LAST_MOMENT = 7_258_118_400_000;
 export function kernelEvent(row: KernelRow, of: Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at'>): EventRow {
   const [id, blockNumber, place, offset, what, where, bytes, digest, host, portNumber, title, why, result, times, facts] = row;
   return {
-    session: id, block: blockNumber, index: place, at: Math.min(LAST_MOMENT, of.started_at + offset), offset_ms: offset, kind: what, user: of.user, node: of.node,
-    login: of.login, path: where, size: bytes, sha256: digest, address: host, port: portNumber, name: title, reason: why, outcome: result, count: times, data: facts,
+    session: id,
+    block: blockNumber,
+    index: place,
+    at: Math.min(LAST_MOMENT, of.started_at + offset),
+    offset_ms: offset,
+    kind: what,
+    user: of.user,
+    node: of.node,
+    login: of.login,
+    path: where,
+    size: bytes,
+    sha256: digest,
+    address: host,
+    port: portNumber,
+    name: title,
+    reason: why,
+    outcome: result,
+    count: times,
+    data: facts,
   };
 }

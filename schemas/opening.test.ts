@@ -4,17 +4,37 @@ import type { SessionOpening } from './opening.js';
 
 const segments = [{ start: 0 }, { start: 10 }, { start: 20 }];
 
-test.each([[0, 0], [9, 0], [10, 1], [25, 2], [99, 2], [-1, 0]])('the segment of %d', (value, expected) => {
+test.each([
+  [0, 0],
+  [9, 0],
+  [10, 1],
+  [25, 2],
+  [99, 2],
+  [-1, 0],
+])('the segment of %d', (value, expected) => {
   expect(lastAtOrBefore(3, (i) => segments[i]!.start, value)).toBe(expected);
 });
 
-test.each([[false, null, 0], [true, null, 2], [true, 12, 1], [false, 999, 2]] as const)('live %s, at %s: segment %d is shown first', (live, at, expected) => {
+test.each([
+  [false, null, 0],
+  [true, null, 2],
+  [true, 12, 1],
+  [false, 999, 2],
+] as const)('live %s, at %s: segment %d is shown first', (live, at, expected) => {
   expect(firstSegment(segments, live, at)).toBe(expected);
 });
 
 test('of nothing stored nothing is shown first', () => expect(firstSegment([], true, 5)).toBeNull());
 
-test.each([[null, null], ['', null], ['12', 12], ['1.5', null], ['-1', null], ['9999999999999', null], ['1e3', null]])('t=%s names the moment %s', (t, expected) => {
+test.each([
+  [null, null],
+  ['', null],
+  ['12', 12],
+  ['1.5', null],
+  ['-1', null],
+  ['9999999999999', null],
+  ['1e3', null],
+])('t=%s names the moment %s', (t, expected) => {
   expect(momentOf(t)).toBe(expected);
 });
 

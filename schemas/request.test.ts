@@ -7,9 +7,17 @@ describe('the authorization header of a signed request', () => {
   test('goes there and back', () => expect(parseAuthorization(formatAuthorization(request))).toEqual(request));
   const good = formatAuthorization(request);
   test.each([
-    ['', 'nothing'], ['Bearer x', 'another scheme'], [`${good} `, 'a blank after it'], [` ${good}`, 'a blank before it'], [`${good}\n`, 'a line end'],
-    [good.replace('nonce=a', 'nonce='), 'a short nonce'], [good.replace('time=', 'time=-'), 'a negative time'], [good.replace('time=1', 'time=1e'), 'a time that is no integer'],
-    [good.replace('Steno', 'steno'), 'the scheme in lower case'], [`${good},x=1`, 'another field'], [good.replace('AAAA', 'A'.repeat(20_000)), 'a certificate beyond the bound'],
+    ['', 'nothing'],
+    ['Bearer x', 'another scheme'],
+    [`${good} `, 'a blank after it'],
+    [` ${good}`, 'a blank before it'],
+    [`${good}\n`, 'a line end'],
+    [good.replace('nonce=a', 'nonce='), 'a short nonce'],
+    [good.replace('time=', 'time=-'), 'a negative time'],
+    [good.replace('time=1', 'time=1e'), 'a time that is no integer'],
+    [good.replace('Steno', 'steno'), 'the scheme in lower case'],
+    [`${good},x=1`, 'another field'],
+    [good.replace('AAAA', 'A'.repeat(20_000)), 'a certificate beyond the bound'],
   ])('%j is refused: %s', (header) => expect(parseAuthorization(header)).toBeNull());
 });
 

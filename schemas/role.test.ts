@@ -7,33 +7,78 @@ const role = (more: object): Role => roleSchema.parse({ kind: 'role', name: 'r',
 describe('a role document', () => {
   test('gets safe defaults', () => {
     expect(role({})).toMatchObject({
-      version: 2, max_ttl: 43_200, recording: { mode: 'strict', streams: 'limited', enhanced: { mode: 'best_effort', classes: ['exec', 'file', 'network', 'dns', 'security'] } },
-      view: 'own', administer: false, require_session_mfa: false, disconnect_expired_cert: false,
+      version: 2,
+      max_ttl: 43_200,
+      recording: {
+        mode: 'strict',
+        streams: 'limited',
+        enhanced: { mode: 'best_effort', classes: ['exec', 'file', 'network', 'dns', 'security'] },
+      },
+      view: 'own',
+      administer: false,
+      require_session_mfa: false,
+      disconnect_expired_cert: false,
     });
   });
 
   test('of version 1 reads as it is, and what is read reads again', () => {
     const old = {
-      kind: 'role', name: 'old', max_ttl: 3600, allow: { nodes: { env: 'prod' }, logins: ['www'] }, deny: { nodes: {}, logins: ['root'] }, port_forwarding: false,
-      agent_forwarding: true, recording: { mode: 'best_effort', streams: 'full', limit: 7 }, view: 'all', administer: true,
+      kind: 'role',
+      name: 'old',
+      max_ttl: 3600,
+      allow: { nodes: { env: 'prod' }, logins: ['www'] },
+      deny: { nodes: {}, logins: ['root'] },
+      port_forwarding: false,
+      agent_forwarding: true,
+      recording: { mode: 'best_effort', streams: 'full', limit: 7 },
+      view: 'all',
+      administer: true,
     };
     const read = roleSchema.parse(old);
     expect(read).toMatchObject(old);
     expect(roleSchema.parse(JSON.parse(JSON.stringify(read)))).toEqual(read);
   });
 
-  test.each([['30s', 30], ['15m', 900], ['8h', 28_800], ['1d', 86_400], [90, 90]])('says a duration as %j', (written, seconds) => {
+  test.each([
+    ['30s', 30],
+    ['15m', 900],
+    ['8h', 28_800],
+    ['1d', 86_400],
+    [90, 90],
+  ])('says a duration as %j', (written, seconds) => {
     if (seconds >= 60) expect(role({ max_ttl: written }).max_ttl).toBe(seconds);
     else expect(roleSchema.safeParse({ kind: 'role', name: 'r', max_ttl: written }).success).toBe(false);
   });
 
   test.each([
-    { name: '../x' }, { name: 'a..b' }, { version: 3 }, { max_ttl: 59 }, { max_ttl: 108_001 }, { max_ttl: '8 hours' }, { max_ttl: '-1h' }, { administrator: true }, { kind: 'user' },
-    { allow: { logins: ['-x'] } }, { allow: { logins: ['a b'] } }, { allow: { logins: ['{users}'] } }, { allow: { logins: ['{user}{user}'] } }, { allow: { logins: ['{traits.__proto__}'] } },
-    { recording: { mode: 'off' } }, { recording: { enhanced: { classes: ['everything'] } } }, { allow: { nodes: { env: [] } } }, { allow: { nodes: { env: 1 } } },
-    { allow: { node_expression: 'labels.env' } }, { allow: { node_expression: "session.user == 'x'" } }, { deny: { port_forwarding: 'yes' } }, { max_sessions: 0 },
-    { allow: { sessions: [{ actions: ['watch'] }] } }, { allow: { rules: [{ resources: ['roles'], verbs: ['read'] }] } }, { allow: { rules: [{ resources: ['role'] }] } },
-    { allow: { kubernetes: [{ namespaces: ['*prod'] }] } }, { allow: { kubernetes: [{ groups: ['a b'] }] } }, { allow: { request: [{ thresholds: { approve: 0 } }] } },
-    { allow: { approve: [{ where: 'labels.x == \'y\'' }] } },
+    { name: '../x' },
+    { name: 'a..b' },
+    { version: 3 },
+    { max_ttl: 59 },
+    { max_ttl: 108_001 },
+    { max_ttl: '8 hours' },
+    { max_ttl: '-1h' },
+    { administrator: true },
+    { kind: 'user' },
+    { allow: { logins: ['-x'] } },
+    { allow: { logins: ['a b'] } },
+    { allow: { logins: ['{users}'] } },
+    { allow: { logins: ['{user}{user}'] } },
+    { allow: { logins: ['{traits.__proto__}'] } },
+    { recording: { mode: 'off' } },
+    { recording: { enhanced: { classes: ['everything'] } } },
+    { allow: { nodes: { env: [] } } },
+    { allow: { nodes: { env: 1 } } },
+    { allow: { node_expression: 'labels.env' } },
+    { allow: { node_expression: "session.user == 'x'" } },
+    { deny: { port_forwarding: 'yes' } },
+    { max_sessions: 0 },
+    { allow: { sessions: [{ actions: ['watch'] }] } },
+    { allow: { rules: [{ resources: ['roles'], verbs: ['read'] }] } },
+    { allow: { rules: [{ resources: ['role'] }] } },
+    { allow: { kubernetes: [{ namespaces: ['*prod'] }] } },
+    { allow: { kubernetes: [{ groups: ['a b'] }] } },
+    { allow: { request: [{ thresholds: { approve: 0 } }] } },
+    { allow: { approve: [{ where: "labels.x == 'y'" }] } },
   ])('%j is refused', (more) => expect(roleSchema.safeParse({ kind: 'role', name: 'r', ...more }).success).toBe(false));
 });

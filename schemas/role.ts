@@ -9,9 +9,15 @@ import { compileExpression, ExpressionError } from './policy/label-expression.js
 import type { ExpressionSubject } from './policy/label-expression.js';
 import { parseTemplate } from './policy/login-template.js';
 
-const name = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name: lower-case letters, digits, dot, dash and underscore').refine((text) => !text.includes('..'), 'has two dots in a row');
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name: lower-case letters, digits, dot, dash and underscore')
+  .refine((text) => !text.includes('..'), 'has two dots in a row');
 /** A name, or the beginning of one and `*`, or `*`. */
-const namePattern = z.string().max(64).regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is no name, nor the beginning of one with * at its end');
+const namePattern = z
+  .string()
+  .max(64)
+  .regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is no name, nor the beginning of one with * at its end');
 const text = (max: number) => z.string().max(max);
 const template = (message: string, fixed: RegExp) =>
   text(160).refine((value) => {
@@ -20,13 +26,18 @@ const template = (message: string, fixed: RegExp) =>
   }, message);
 
 /** A login name of a node; `*` is any, but root where it allows, root too where it denies; or a template. */
-const login = template('is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}', /^(?:\*|[a-z_][a-z0-9_.-]{0,31})$/);
+const login = template(
+  'is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}',
+  /^(?:\*|[a-z_][a-z0-9_.-]{0,31})$/,
+);
 /** Names of Kubernetes users and groups. */
 const kubeName = template('is no name of Kubernetes, nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
 const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is no name, nor the beginning of one with * at its end');
 
 /** Labels a node must carry, all of them, each with one of the values; `*: '*'` is every node, a value `*` any value. */
-const labels = z.record(z.string().min(1).max(63), z.union([text(255), z.array(text(255)).min(1).max(64)])).refine((map) => Object.keys(map).length <= 64, 'are too many');
+const labels = z
+  .record(z.string().min(1).max(63), z.union([text(255), z.array(text(255)).min(1).max(64)]))
+  .refine((map) => Object.keys(map).length <= 64, 'are too many');
 export type NodeSelector = z.output<typeof labels>;
 
 const expression = (about: ExpressionSubject) =>
@@ -42,10 +53,13 @@ const expression = (about: ExpressionSubject) =>
 const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
 /** Seconds, as a number or as `30s`, `15m`, `8h`, `7d`. */
 const seconds = (least: number, most: number) =>
-  z.preprocess((value) => {
-    const match = typeof value === 'string' ? /^(\d{1,9})([smhd])$/.exec(value) : null;
-    return match === null ? value : Number(match[1]) * units[match[2]!]!;
-  }, z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most));
+  z.preprocess(
+    (value) => {
+      const match = typeof value === 'string' ? /^(\d{1,9})([smhd])$/.exec(value) : null;
+      return match === null ? value : Number(match[1]) * units[match[2]!]!;
+    },
+    z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
+  );
 
 export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate'] as const;
 export type SessionAction = (typeof sessionActions)[number];
@@ -53,7 +67,20 @@ export const joinModes = ['observer', 'peer', 'moderator'] as const;
 export type JoinMode = (typeof joinModes)[number];
 /** What is administered; `access`: reading it is seeing what others may reach. */
 export const resourceKinds = [
-  'role', 'user', 'node', 'lock', 'token', 'ca', 'connector', 'cluster', 'request', 'service', 'bot', 'audit', 'sql', 'access',
+  'role',
+  'user',
+  'node',
+  'lock',
+  'token',
+  'ca',
+  'connector',
+  'cluster',
+  'request',
+  'service',
+  'bot',
+  'audit',
+  'sql',
+  'access',
 ] as const;
 export type ResourceKind = (typeof resourceKinds)[number];
 export const resourceVerbs = ['list', 'read', 'create', 'update', 'delete'] as const;
@@ -61,7 +88,10 @@ export type ResourceVerb = (typeof resourceVerbs)[number];
 
 /** Whose sessions: `own`, `all`, or those for which an expression holds. */
 const sessionRule = z.strictObject({
-  actions: z.array(z.enum([...sessionActions, '*'])).min(1).max(16),
+  actions: z
+    .array(z.enum([...sessionActions, '*']))
+    .min(1)
+    .max(16),
   of: z.enum(['own', 'all']).default('all'),
   where: expression('session').optional(),
   /** As what one may join. */
@@ -70,18 +100,36 @@ const sessionRule = z.strictObject({
 export type SessionRule = z.output<typeof sessionRule>;
 
 const resourceRule = z.strictObject({
-  resources: z.array(z.enum([...resourceKinds, '*'])).min(1).max(32),
-  verbs: z.array(z.enum([...resourceVerbs, '*'])).min(1).max(8),
+  resources: z
+    .array(z.enum([...resourceKinds, '*']))
+    .min(1)
+    .max(32),
+  verbs: z
+    .array(z.enum([...resourceVerbs, '*']))
+    .min(1)
+    .max(8),
 });
 
 const kubeRule = z.strictObject({
   /** Labels of the cluster, as of nodes. */
   clusters: labels.default({ '*': '*' }),
-  namespaces: z.array(kubePattern(/^(?:[a-z0-9][a-z0-9-]{0,62}\*?|\*)$/)).max(256).default(['*']),
+  namespaces: z
+    .array(kubePattern(/^(?:[a-z0-9][a-z0-9-]{0,62}\*?|\*)$/))
+    .max(256)
+    .default(['*']),
   /** `pods`, `pods/exec`, `deployments.apps`, or the beginning of one with `*`. */
-  resources: z.array(kubePattern(/^(?:[a-z0-9][a-z0-9./-]{0,252}\*?|\*)$/)).max(256).default(['*']),
-  names: z.array(kubePattern(/^(?:[A-Za-z0-9][A-Za-z0-9:._-]{0,251}\*?|\*)$/)).max(256).default(['*']),
-  verbs: z.array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is no verb of Kubernetes')).max(32).default(['*']),
+  resources: z
+    .array(kubePattern(/^(?:[a-z0-9][a-z0-9./-]{0,252}\*?|\*)$/))
+    .max(256)
+    .default(['*']),
+  names: z
+    .array(kubePattern(/^(?:[A-Za-z0-9][A-Za-z0-9:._-]{0,251}\*?|\*)$/))
+    .max(256)
+    .default(['*']),
+  verbs: z
+    .array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is no verb of Kubernetes'))
+    .max(32)
+    .default(['*']),
   groups: z.array(kubeName).max(64).default([]),
   users: z.array(kubeName).max(64).default([]),
 });
@@ -95,7 +143,9 @@ const requestRule = z.strictObject({
   /** Logins one may ask for on those nodes; none given: those that the role allows elsewhere. */
   logins: z.array(login).max(64).default([]),
   max_duration: seconds(60, 2_592_000).default(28_800),
-  thresholds: z.strictObject({ approve: z.number().int().min(1).max(32).default(1), deny: z.number().int().min(1).max(32).default(1) }).prefault({}),
+  thresholds: z
+    .strictObject({ approve: z.number().int().min(1).max(32).default(1), deny: z.number().int().min(1).max(32).default(1) })
+    .prefault({}),
 });
 export type RequestRule = z.output<typeof requestRule>;
 
@@ -123,7 +173,10 @@ const deny = z.strictObject({
   port_forwarding: z.boolean().default(false),
   agent_forwarding: z.boolean().default(false),
   /** What may not be asked for. */
-  request: z.array(z.strictObject({ roles: z.array(namePattern).max(256).default([]), nodes: labels.default({}) })).max(64).default([]),
+  request: z
+    .array(z.strictObject({ roles: z.array(namePattern).max(256).default([]), nodes: labels.default({}) }))
+    .max(64)
+    .default([]),
 });
 
 export const kernelEventClasses = ['exec', 'file', 'network', 'dns', 'security'] as const;
@@ -131,13 +184,19 @@ export type KernelEventClass = (typeof kernelEventClasses)[number];
 const enhanced = z.strictObject({
   /** `strict`: without kernel events no session. */
   mode: z.enum(['off', 'best_effort', 'strict']).default('best_effort'),
-  classes: z.array(z.enum(kernelEventClasses)).max(5).default([...kernelEventClasses]),
+  classes: z
+    .array(z.enum(kernelEventClasses))
+    .max(5)
+    .default([...kernelEventClasses]),
 });
 
 export const roleSchema = z.strictObject({
   kind: z.literal('role'),
   /** Of the document's form; 1 and none are the same. Newer ones are refused. */
-  version: z.union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' }).transform(() => 2 as const).default(2),
+  version: z
+    .union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' })
+    .transform(() => 2 as const)
+    .default(2),
   name,
   description: text(1024).default(''),
   /** How long certificates of this role live: one minute to 30 hours. */
@@ -161,7 +220,12 @@ export const roleSchema = z.strictObject({
       mode: z.enum(['strict', 'best_effort']).default('strict'),
       streams: z.enum(['limited', 'full']).default('limited'),
       /** Bytes kept per direction of a stream without a terminal. */
-      limit: z.number().int().min(0).max(1 << 30).default(1 << 20),
+      limit: z
+        .number()
+        .int()
+        .min(0)
+        .max(1 << 30)
+        .default(1 << 20),
       /** What the kernel tells of the session: commands, files, connections. */
       enhanced: enhanced.prefault({}),
     })

@@ -29,11 +29,29 @@ export const sessionStates = ['live', 'ended', 'sealed', 'interrupted'] as const
 export type SessionState = (typeof sessionStates)[number];
 
 export const eventKinds = [
-  'exec', 'exit', 'file', 'connect', 'listen', 'dns', 'sftp', 'kube', 'forward', 'gap',
+  'exec',
+  'exit',
+  'file',
+  'connect',
+  'listen',
+  'dns',
+  'sftp',
+  'kube',
+  'forward',
+  'gap',
   // Of the session itself: who joined or left, signals, markers, and what went through a stream in all.
-  'participant', 'signal', 'marker', 'stream',
+  'participant',
+  'signal',
+  'marker',
+  'stream',
   // Of the kernel, beside exec, exit, file, connect, listen, dns and gap: schemas/kernel.ts.
-  'kernel', 'fork', 'accept', 'send', 'privilege', 'system', 'escape',
+  'kernel',
+  'fork',
+  'accept',
+  'send',
+  'privilege',
+  'system',
+  'escape',
 ] as const;
 export type EventKind = (typeof eventKinds)[number];
 
@@ -167,7 +185,10 @@ export const sessionRow = z.strictObject({
   counter: count53,
   source_address: address,
   client_version: name,
-  certificate_serial: z.string().regex(/^\d{1,20}$/).refine((digits) => digits.padStart(20, '0') <= '18446744073709551615', 'beyond 64 bits'),
+  certificate_serial: z
+    .string()
+    .regex(/^\d{1,20}$/)
+    .refine((digits) => digits.padStart(20, '0') <= '18446744073709551615', 'beyond 64 bits'),
   certificate_key_id: z.string().max(1024),
   command: z.string().max(65_536),
   tty: z.boolean(),
@@ -225,7 +246,10 @@ export const screenRow = z.strictObject({
 export const auditRow = z.strictObject({
   id: z.string().min(1).max(64),
   at: moment,
-  event: z.string().max(64).regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/),
+  event: z
+    .string()
+    .max(64)
+    .regex(/^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$/),
   actor: name,
   target: line,
   outcome: z.enum(['success', 'failure']),
@@ -259,5 +283,8 @@ type Matches = [
 ];
 /** The four validators by table. */
 export const rowValidators = {
-  sessions: sessionRow, events: eventRow, screen: screenRow, audit: auditRow,
+  sessions: sessionRow,
+  events: eventRow,
+  screen: screenRow,
+  audit: auditRow,
 } as const satisfies Matches extends true[] ? Record<EventTable, z.ZodType> : never;

@@ -68,7 +68,11 @@ export const gatewayMessage = z.discriminatedUnion('kind', [
 export type GatewayMessage = z.infer<typeof gatewayMessage>;
 /** What agents say. */
 export const agentMessage = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('signed'), id: z.number().int().min(0), signed: signedNodeRequest.extend({ request: z.string().max(MAX_REQUEST) }) }),
+  z.strictObject({
+    kind: z.literal('signed'),
+    id: z.number().int().min(0),
+    signed: signedNodeRequest.extend({ request: z.string().max(MAX_REQUEST) }),
+  }),
 ]);
 export type AgentMessage = z.infer<typeof agentMessage>;
 
@@ -109,6 +113,10 @@ export function parseTunnelJson<T extends z.ZodType>(schema: T, payload: Uint8Ar
     throw new StenoError('TUNNEL_MALFORMED', 'a frame is not JSON');
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new StenoError('TUNNEL_MALFORMED', `${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? 'invalid'}`.slice(0, 256));
+  if (!parsed.success)
+    throw new StenoError(
+      'TUNNEL_MALFORMED',
+      `${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? 'invalid'}`.slice(0, 256),
+    );
   return parsed.data;
 }

@@ -4,7 +4,16 @@ import type { UplinkFrame } from './uplink.js';
 
 const session = '01kanar9g0dtjvf0yq516zc20n';
 const checkpoint = {
-  session, gateway: 'gw-1', counter: 1, block: 2, bytes: 3, at: 4, time: 5, head: 'ab'.repeat(32), end: 'open' as const, signature: 'AAAA',
+  session,
+  gateway: 'gw-1',
+  counter: 1,
+  block: 2,
+  bytes: 3,
+  at: 4,
+  time: 5,
+  head: 'ab'.repeat(32),
+  end: 'open' as const,
+  signature: 'AAAA',
 };
 const frames: readonly UplinkFrame[] = [
   { kind: 'hello', header: { version: 1, name: 'gw-1', certificate: 'AAAA' }, payload: new Uint8Array(0) },
@@ -31,7 +40,8 @@ describe('a frame', () => {
 
     test(`${frame.kind} is refused when cut off or flipped in its frame, never misread`, () => {
       const bytes = encodeUplink(frame.kind, frame.header as never);
-      for (let length = 0; length < bytes.length; length++) expect(() => decodeUplink(bytes.subarray(0, length))).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error);
+      for (let length = 0; length < bytes.length; length++)
+        expect(() => decodeUplink(bytes.subarray(0, length))).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error);
     });
   }
 
@@ -57,6 +67,7 @@ describe('a frame', () => {
     ['with invalid UTF-8', Uint8Array.from([2, 0, 0, 0, 2, 0xff, 0xff])],
     ['larger than the bound', new Uint8Array(MAX_UPLINK_FRAME + 1)],
   ] as const) {
-    test(`${name} is refused`, () => expect(() => decodeUplink(bytes)).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error));
+    test(`${name} is refused`, () =>
+      expect(() => decodeUplink(bytes)).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error));
   }
 });

@@ -50,11 +50,18 @@ const headers = {
   ]),
   /** Answer to open: the last block that is durable (0: none), and whether the session is closed already. */
   resume: z.object({ session, stored: count, closed: z.boolean() }),
-  refuse: z.object({ session: session.optional(), events: z.string().max(64).optional(), code: z.string().max(64), detail: z.string().max(1024) }),
+  refuse: z.object({
+    session: session.optional(),
+    events: z.string().max(64).optional(),
+    code: z.string().max(64),
+    detail: z.string().max(1024),
+  }),
 } as const;
 
 export type UplinkHeader<K extends FrameKind> = z.infer<(typeof headers)[K]>;
-export type UplinkFrame = { [K in FrameKind]: { readonly kind: K; readonly header: UplinkHeader<K>; readonly payload: Uint8Array } }[FrameKind];
+export type UplinkFrame = {
+  [K in FrameKind]: { readonly kind: K; readonly header: UplinkHeader<K>; readonly payload: Uint8Array };
+}[FrameKind];
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8', { fatal: true });

@@ -14,33 +14,55 @@
  */
 import { z } from 'zod';
 
-export const webhookEvents = ['request.create', 'request.approved', 'request.denied', 'request.cancelled', 'request.expired', 'request.over'] as const;
+export const webhookEvents = [
+  'request.create',
+  'request.approved',
+  'request.denied',
+  'request.cancelled',
+  'request.expired',
+  'request.over',
+] as const;
 export type WebhookEvent = (typeof webhookEvents)[number];
 
 const name = z.string().regex(/^[a-z0-9][a-z0-9_-]{0,62}$/, 'is no name: lower-case letters, digits, dash and underscore');
 const userName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name of a user');
 
-const secret = z.union([
-  z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'is no plain name of a file in authority/secrets') }),
-  z.strictObject({ env: z.string().regex(/^STENO_SECRET_[A-Z0-9_]{1,64}$/, 'is no name that begins with STENO_SECRET_') }),
-], { error: 'is neither {file: NAME} nor {env: STENO_SECRET_NAME}' });
+const secret = z.union(
+  [
+    z.strictObject({ file: z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$/, 'is no plain name of a file in authority/secrets') }),
+    z.strictObject({ env: z.string().regex(/^STENO_SECRET_[A-Z0-9_]{1,64}$/, 'is no name that begins with STENO_SECRET_') }),
+  ],
+  { error: 'is neither {file: NAME} nor {env: STENO_SECRET_NAME}' },
+);
 export type SecretReference = z.output<typeof secret>;
 
 /** https anywhere, http to this machine only; without credentials, query or fragment. */
 export function isWebhookTarget(text: string, query: 'none' | 'any' = 'none'): boolean {
-  const match = /^(https?):\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253})(?::\d{1,5})?(\/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?(\?[^\s#]*)?$/.exec(text);
+  const match = /^(https?):\/\/(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.-]{1,253})(?::\d{1,5})?(\/[A-Za-z0-9._~%!$&'()*+,;=:@/-]*)?(\?[^\s#]*)?$/.exec(
+    text,
+  );
   if (match === null || (match[4] !== undefined && query === 'none')) return false;
   return match[1] === 'https' || ['127.0.0.1', '[::1]', 'localhost'].includes(match[2]!.toLowerCase());
 }
 
-const url = z.string().max(2048).refine((text) => isWebhookTarget(text), 'is no https address, nor http of this machine; it has no user, query or fragment');
+const url = z
+  .string()
+  .max(2048)
+  .refine((text) => isWebhookTarget(text), 'is no https address, nor http of this machine; it has no user, query or fragment');
 
 const common = {
   kind: z.literal('webhook'),
   name,
-  events: z.array(z.enum(webhookEvents)).min(1).max(webhookEvents.length).default([...webhookEvents]),
+  events: z
+    .array(z.enum(webhookEvents))
+    .min(1)
+    .max(webhookEvents.length)
+    .default([...webhookEvents]),
   /** Identity over there to user of Steno: only these may answer. */
-  users: z.record(z.string().min(1).max(128), userName).refine((map) => Object.keys(map).length <= 1000, 'are too many').default({}),
+  users: z
+    .record(z.string().min(1).max(128), userName)
+    .refine((map) => Object.keys(map).length <= 1000, 'are too many')
+    .default({}),
 };
 
 const slack = z.strictObject({
@@ -56,7 +78,11 @@ const jira = z.strictObject({
   format: z.literal('jira'),
   /** Of the site, such as `https://example.atlassian.net`. */
   url,
-  email: z.string().min(3).max(254).regex(/^[^\s:@]+@[^\s:@]+$/, 'is no address'),
+  email: z
+    .string()
+    .min(3)
+    .max(254)
+    .regex(/^[^\s:@]+@[^\s:@]+$/, 'is no address'),
   token: secret,
   project: z.string().regex(/^[A-Z][A-Z0-9_]{0,31}$/, 'is no key of a project'),
   issue_type: z.string().min(1).max(64).default('Task'),

@@ -4,10 +4,11 @@ import { FaultPlan } from './faults.js';
 test('faults come in the order they were planned, each as often as planned, and only to their operation', async () => {
   const plan = new FaultPlan<'write' | 'read'>();
   const done: string[] = [];
-  const write = (name: string): Promise<string> => plan.run('write', async () => {
-    done.push(name);
-    return name;
-  });
+  const write = (name: string): Promise<string> =>
+    plan.run('write', async () => {
+      done.push(name);
+      return name;
+    });
   plan.failBefore('write', 2);
   plan.failAfter('write');
   await expect(write('a')).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
@@ -23,7 +24,9 @@ test('a held operation arrives, waits, and goes on when released', async () => {
   const plan = new FaultPlan<'write'>();
   const held = plan.hold('write');
   let done = false;
-  const write = plan.run('write', async () => { done = true; });
+  const write = plan.run('write', async () => {
+    done = true;
+  });
   await held.reached;
   expect(done).toBe(false);
   held.release();

@@ -38,8 +38,12 @@ export class FaultPlan<Operation extends string> {
   hold(operation: Operation): Held {
     let reached = (): void => undefined;
     let release = (): void => undefined;
-    const arrival = new Promise<void>((resolve) => { reached = resolve; });
-    const until = new Promise<void>((resolve) => { release = resolve; });
+    const arrival = new Promise<void>((resolve) => {
+      reached = resolve;
+    });
+    const until = new Promise<void>((resolve) => {
+      release = resolve;
+    });
     this.#queue(operation).push({ kind: 'hold', reached, until });
     return { reached: arrival, release };
   }

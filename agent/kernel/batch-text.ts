@@ -53,6 +53,7 @@ export class BatchText {
   }
 
   back(payload: Uint8Array): void {
-    if (this.#spare.length < this.#keep && payload.buffer.byteLength === BATCH_BYTES) this.#spare.push(Buffer.from(payload.buffer as ArrayBuffer));
+    if (this.#spare.length < this.#keep && payload.buffer.byteLength === BATCH_BYTES)
+      this.#spare.push(Buffer.from(payload.buffer as ArrayBuffer));
   }
 }

@@ -6,7 +6,8 @@ import { bootClock } from './libbpf.js';
 import type { CollectorConfig, FromCollector, ToCollector } from './messages.js';
 
 const { config, port } = workerData as { readonly config: CollectorConfig; readonly port: MessagePort };
-const post = (message: FromCollector): void => port.postMessage(message, message.kind === 'batch' ? [message.payload.buffer as ArrayBuffer] : []);
+const post = (message: FromCollector): void =>
+  port.postMessage(message, message.kind === 'batch' ? [message.payload.buffer as ArrayBuffer] : []);
 const collector = new Collector(config, {
   post,
   receive: () => (receiveMessageOnPort(port) as { readonly message: ToCollector } | undefined)?.message,

@@ -22,7 +22,12 @@ describe.skipIf(missing.length > 0)('the collector', () => {
     /** Of each run, rows by batch. */
     const batches: Map<string, number>[] = [];
     /** Collects until `enough`; `store`: acknowledges. */
-    const collect = async (begin: ToCollector | null, store: boolean, enough: (rows: readonly KernelRow[]) => boolean, run: () => Promise<unknown>): Promise<readonly KernelRow[]> => {
+    const collect = async (
+      begin: ToCollector | null,
+      store: boolean,
+      enough: (rows: readonly KernelRow[]) => boolean,
+      run: () => Promise<unknown>,
+    ): Promise<readonly KernelRow[]> => {
       const inbox: ToCollector[] = begin === null ? [] : [begin];
       const rows: KernelRow[] = [];
       const own = new Map<string, number>();
@@ -38,15 +43,34 @@ describe.skipIf(missing.length > 0)('the collector', () => {
           if (store) inbox.push({ kind: 'stored', batch: message.id, refused: false });
           if (enough(rows)) inbox.push({ kind: 'close' });
         };
-        new Collector({ ring: programs.ring, totalsFd: programs.totalsFd, folder }, { post, receive: () => inbox.shift(), now: Date.now, boot }).start();
+        new Collector(
+          { ring: programs.ring, totalsFd: programs.totalsFd, folder },
+          { post, receive: () => inbox.shift(), now: Date.now, boot },
+        ).start();
         run().catch(reject);
       });
       return rows;
     };
     try {
-      const begin: ToCollector = { kind: 'begin', session: { number: 1, session: SESSION, classes: ['exec', 'file'], mode: 'strict', boot_ns: Number(boot()), offset_ms: 5, error_ms: 1 } };
+      const begin: ToCollector = {
+        kind: 'begin',
+        session: {
+          number: 1,
+          session: SESSION,
+          classes: ['exec', 'file'],
+          mode: 'strict',
+          boot_ns: Number(boot()),
+          offset_ms: 5,
+          error_ms: 1,
+        },
+      };
       const over = (rows: readonly KernelRow[]): boolean => rows.some((row) => row[4] === 'exit');
-      const first = await collect(begin, false, over, () => once(programs.begin(1, ['exec', 'file'], () => spawn('/bin/cat', ['/etc/hostname'], { stdio: 'ignore' })), 'exit'));
+      const first = await collect(begin, false, over, () =>
+        once(
+          programs.begin(1, ['exec', 'file'], () => spawn('/bin/cat', ['/etc/hostname'], { stdio: 'ignore' })),
+          'exit',
+        ),
+      );
       expect(readdirSync(folder)).toContain('1.log');
       const again = await collect(null, true, over, () => Promise.resolve());
       // What it takes to know a file's digest is gone with the process that ran; everything else is the same.
@@ -68,7 +92,9 @@ describe.skipIf(missing.length > 0)('the collector', () => {
     const probe = new Probe(64 << 20);
     try {
       const opens = Math.ceil((3 * FLOOD_BYTES) / 100);
-      const { seen, counters, gaps } = await probe.run('perl', ['-e', `for (1..${opens}) { open(F, "/etc/hostname"); close(F) }`], { asleep: true });
+      const { seen, counters, gaps } = await probe.run('perl', ['-e', `for (1..${opens}) { open(F, "/etc/hostname"); close(F) }`], {
+        asleep: true,
+      });
       expect(gaps).toEqual([]);
       const rows = seen.filter(({ kind }) => kind !== 'kernel');
       expect(rows.reduce((sum, { count }) => sum + (count ?? 1), 0)).toBe(counters.seen);
@@ -85,7 +111,11 @@ describe.skipIf(missing.length > 0)('the collector', () => {
     const probe = new Probe(64 << 20);
     try {
       const turns = 20_000;
-      const { seen, counters, gaps } = await probe.run('perl', ['-e', `for (1..${turns}) { for ("/etc/hostname", "/etc/passwd") { open(F, $_); close(F) } }`], { asleep: true });
+      const { seen, counters, gaps } = await probe.run(
+        'perl',
+        ['-e', `for (1..${turns}) { for ("/etc/hostname", "/etc/passwd") { open(F, $_); close(F) } }`],
+        { asleep: true },
+      );
       expect(gaps).toEqual([]);
       expect(seen.reduce((sum, { kind, count }) => sum + (kind === 'kernel' ? 0 : (count ?? 1)), 0)).toBe(counters.seen);
       const opened = seen.filter(({ path }) => path === '/etc/hostname' || path === '/etc/passwd').map(({ path }) => path);

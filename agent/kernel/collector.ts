@@ -82,7 +82,13 @@ export class Collector {
     this.#ring = new Ring(mapRing(config.ring));
     this.#counters = mapCounters(config.totalsFd);
     this.#log = new EventLog(config.folder, config.budget);
-    this.#rows = new RowSender({ log: this.#log, digests: this.#digests, post: deps.post, now: deps.now, writing: () => this.#sessions.size > 0 });
+    this.#rows = new RowSender({
+      log: this.#log,
+      digests: this.#digests,
+      post: deps.post,
+      now: deps.now,
+      writing: () => this.#sessions.size > 0,
+    });
     this.#log.onFile = () => {
       for (const { session } of this.#sessions.values()) this.#log.append(sessionRecord(session, true));
     };
@@ -188,7 +194,14 @@ export class Collector {
     const facts = execFactsOf(record.text(3));
     if (facts === null) return;
     const age = (Number(this.#deps.boot()) - record.time) / 1e6;
-    const found = this.#digests.of({ pid: record.pid, path: pathOf(record.text(0)).text, inode: facts.inode, size: facts.size, at: this.#deps.now() - age, state: key === null ? null : { key, changed: facts.changed } });
+    const found = this.#digests.of({
+      pid: record.pid,
+      path: pathOf(record.text(0)).text,
+      inode: facts.inode,
+      size: facts.size,
+      at: this.#deps.now() - age,
+      state: key === null ? null : { key, changed: facts.changed },
+    });
     this.#rows.expect(place, found);
   }
 
@@ -228,7 +241,13 @@ export class Collector {
   }
 
   #gap(number: number, followed: Followed, why: KernelGap['why'], count: number, first: number, last: number): void {
-    const gap: KernelGap = { state: 'gap', why, count, first_ms: offsetOf(followed.session, first), last_ms: offsetOf(followed.session, last) };
+    const gap: KernelGap = {
+      state: 'gap',
+      why,
+      count,
+      first_ms: offsetOf(followed.session, first),
+      last_ms: offsetOf(followed.session, last),
+    };
     if (followed.open) this.#deps.post({ kind: 'gap', number, gap });
     else this.#log.append(ownRecord(kinds.gap, number, last, count, gap));
   }
@@ -244,7 +263,7 @@ export class Collector {
 /** `at`: behind the ring's header. */
 function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, length: number) => void): void {
   const bytes = Buffer.from(records.buffer, records.byteOffset, records.length);
-  for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length; ) {
+  for (let offset = 0; offset + RING_HEADER + RECORD_BYTES <= bytes.length;) {
     const header = bytes.readUInt32LE(offset);
     if (!isDiscarded(header)) take(bytes, offset + RING_HEADER, header & 0x3fff_ffff);
     offset += stride(header);
@@ -254,7 +273,13 @@ function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, lengt
 /** At the head of each file: who is who in it. */
 function sessionRecord(session: BeginSession, again: boolean): Buffer {
   const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number } = session;
-  return ownRecord(kinds.session, number, boot_ns, 0, { session: id, mode, classes, clock: { boot_ns, offset_ms, error_ms }, ...(again ? { again: true } : {}) });
+  return ownRecord(kinds.session, number, boot_ns, 0, {
+    session: id,
+    mode,
+    classes,
+    clock: { boot_ns, offset_ms, error_ms },
+    ...(again ? { again: true } : {}),
+  });
 }
 
 /** A record of the agent's own, in the shape of the kernel's. */

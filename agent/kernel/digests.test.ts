@@ -8,7 +8,9 @@ import { Digests } from './digests.js';
 import type { Executable } from './digests.js';
 
 let folder: string;
-beforeAll(() => { folder = mkdtempSync(join(tmpdir(), 'steno-digests-')); });
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), 'steno-digests-'));
+});
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
 
 const sleep = readFileSync('/bin/sleep');
@@ -17,7 +19,14 @@ const stateOf = (path: string): NonNullable<Executable['state']> => {
   const { dev, ino, size, ctimeNs } = statSync(path, { bigint: true });
   return { key: `${dev} ${ino} ${size} ${ctimeNs}`, changed: ctimeNs };
 };
-const of = (path: string, pid = 0): Executable => ({ pid, path, inode: statSync(path).ino, size: statSync(path).size, at: Date.now(), state: stateOf(path) });
+const of = (path: string, pid = 0): Executable => ({
+  pid,
+  path,
+  inode: statSync(path).ino,
+  size: statSync(path).size,
+  at: Date.now(),
+  state: stateOf(path),
+});
 
 it('is that of the file, by its path when the process is gone', async () => {
   expect(await new Digests().of(of('/bin/sleep'))).toEqual({ sha256 });
@@ -70,7 +79,7 @@ it('is known by the state that the kernel names, once it was made of that very s
   expect(await digests.of(after)).toEqual({ sha256: createHash('sha256').update(bytes).digest('hex') });
 });
 
-it('of a state that is over when it is looked for is not taken for that state\'s', async () => {
+it("of a state that is over when it is looked for is not taken for that state's", async () => {
   const path = join(folder, 'over');
   copyFileSync('/bin/sleep', path);
   const ran = of(path);

@@ -97,7 +97,7 @@ function keep<T>(map: Map<string, T>, key: string, value: T): void {
 async function sha256Of(file: FileHandle): Promise<Digest> {
   const hash = createHash('sha256');
   const buffer = Buffer.allocUnsafe(CHUNK);
-  for (let position = 0; ; ) {
+  for (let position = 0; ;) {
     const { bytesRead } = await file.read(buffer, 0, CHUNK, position);
     if (bytesRead === 0) return { sha256: hash.digest('hex') };
     hash.update(buffer.subarray(0, bytesRead));

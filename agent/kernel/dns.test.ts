@@ -2,7 +2,8 @@ import { expect, it } from 'vitest';
 import { questionOf } from './dns.js';
 
 const header = '123401000001000000000000';
-const name = (...labels: readonly string[]): string => `${labels.map((label) => Buffer.from([label.length]).toString('hex') + Buffer.from(label, 'latin1').toString('hex')).join('')}00`;
+const name = (...labels: readonly string[]): string =>
+  `${labels.map((label) => Buffer.from([label.length]).toString('hex') + Buffer.from(label, 'latin1').toString('hex')).join('')}00`;
 
 it.each([
   ['a name', header + name('example', 'test') + '00010001', { name: 'example.test', type: 'A' }],

@@ -10,8 +10,23 @@ export interface Question {
 }
 
 const types = new Map([
-  [1, 'A'], [2, 'NS'], [5, 'CNAME'], [6, 'SOA'], [12, 'PTR'], [15, 'MX'], [16, 'TXT'], [28, 'AAAA'], [33, 'SRV'], [35, 'NAPTR'], [43, 'DS'],
-  [48, 'DNSKEY'], [64, 'SVCB'], [65, 'HTTPS'], [252, 'AXFR'], [255, 'ANY'], [257, 'CAA'],
+  [1, 'A'],
+  [2, 'NS'],
+  [5, 'CNAME'],
+  [6, 'SOA'],
+  [12, 'PTR'],
+  [15, 'MX'],
+  [16, 'TXT'],
+  [28, 'AAAA'],
+  [33, 'SRV'],
+  [35, 'NAPTR'],
+  [43, 'DS'],
+  [48, 'DNSKEY'],
+  [64, 'SVCB'],
+  [65, 'HTTPS'],
+  [252, 'AXFR'],
+  [255, 'ANY'],
+  [257, 'CAA'],
 ]);
 const HEADER = 12;
 const MAX_NAME = 255;
@@ -23,7 +38,7 @@ export function questionOf(message: Buffer, overTcp = false): Question | null {
   if (bytes.length < HEADER + 5 || (bytes[2]! & 0x80) !== 0 || bytes.readUInt16BE(4) === 0) return null;
   const labels: string[] = [];
   let at = HEADER;
-  for (let total = 0; ; ) {
+  for (let total = 0; ;) {
     const length = bytes[at];
     if (length === undefined || length > 63) return null;
     at += 1;

@@ -31,7 +31,10 @@ const sockets: readonly Door[] = [
 const files: readonly Door[] = [
   { through: 'cron', pattern: /^\/(etc\/(crontab|anacrontab|cron\.[a-z]+\/.+)|var\/spool\/(cron|anacron)\/(?!atjobs|atspool).+)$/ },
   { through: 'at', pattern: /^\/var\/spool\/(at|atjobs|cron\/atjobs|cron\/atspool)\/.+$/ },
-  { through: 'systemd', pattern: /^\/(etc|run|usr\/lib|lib|usr\/local\/lib)\/systemd\/(system|user)\/.+|^\/(home\/[^/]+|root)\/\.config\/systemd\/user\/.+$/ },
+  {
+    through: 'systemd',
+    pattern: /^\/(etc|run|usr\/lib|lib|usr\/local\/lib)\/systemd\/(system|user)\/.+|^\/(home\/[^/]+|root)\/\.config\/systemd\/user\/.+$/,
+  },
   { through: 'init', pattern: /^\/etc\/(init\.d\/.+|rc\.local|rc\d\.d\/.+|inittab)$/ },
   { through: 'udev', pattern: /^\/(etc|run|usr\/lib|lib)\/udev\/rules\.d\/.+$/ },
 ];

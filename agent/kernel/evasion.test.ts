@@ -19,8 +19,12 @@ const installed = (program: string): boolean => {
 };
 
 it('docs/evasion.md has these rows and no others', () => {
-  const table = readFileSync(new URL('../../docs/evasion.md', import.meta.url), 'utf8').split('\n')
-    .flatMap((line) => { const cells = /^\| (.+) \| (.+) \|$/.exec(line); return cells === null || cells[1] === 'technique' || cells[1]!.startsWith('--') ? [] : [[cells[1], cells[2]]]; });
+  const table = readFileSync(new URL('../../docs/evasion.md', import.meta.url), 'utf8')
+    .split('\n')
+    .flatMap((line) => {
+      const cells = /^\| (.+) \| (.+) \|$/.exec(line);
+      return cells === null || cells[1] === 'technique' || cells[1]!.startsWith('--') ? [] : [[cells[1], cells[2]]];
+    });
   expect(table).toEqual(techniques.map(({ name, seen }) => [name, seen]));
 });
 
@@ -49,8 +53,13 @@ describe.skipIf(missing.length > 0)('what is seen of', () => {
         return skip();
       }
       const cgroups = existsSync('/sys/fs/cgroup/cgroup.procs') ? '/sys/fs/cgroup' : '/sys/fs/cgroup/unified';
-      const outcome = await probe.sh(script, { spawn: { cwd: folder, env: { ...process.env, MARK: join(folder, 'mark'), SECRET: join(folder, 'secret'), CGROUPS: cgroups } } });
-      const told = outcome.seen.filter(({ kind }) => kind !== 'file' && kind !== 'fork').map((one) => `${one.kind} ${one.name} ${one.path} ${one.reason} ${one.outcome} ${JSON.stringify(one.data)}`).join('\n');
+      const outcome = await probe.sh(script, {
+        spawn: { cwd: folder, env: { ...process.env, MARK: join(folder, 'mark'), SECRET: join(folder, 'secret'), CGROUPS: cgroups } },
+      });
+      const told = outcome.seen
+        .filter(({ kind }) => kind !== 'file' && kind !== 'fork')
+        .map((one) => `${one.kind} ${one.name} ${one.path} ${one.reason} ${one.outcome} ${JSON.stringify(one.data)}`)
+        .join('\n');
       expect(check(outcome, folder), `${outcome.output}\n${told}`).toBe(true);
       expect(outcome.counters).toMatchObject({ lost: 0, unfollowed: 0, processes: 0 });
     });

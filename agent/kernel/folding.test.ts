@@ -43,9 +43,15 @@ it('counts what a thread repeats without a difference, with the first time and t
   expect(folded(record(1, 7, 'a'), record(2, 7, 'a'), record(9, 7, 'a'))).toEqual(['7: 1×3-9 a']);
 });
 
-it.each(['', 'b', 'bc', 'bcd', 'bcde', 'bcdef', 'bcdefgh'])('compares texts of any length to the last byte, and nothing behind it: a%s', (rest) => {
-  expect(folded(record(1, 7, `a${rest}`), record(2, 7, `a${rest}`), record(3, 7, `a${rest.slice(0, -1)}X`))).toEqual([`7: 1×2-2 a${rest}`, `7: 3 a${rest.slice(0, -1)}X`]);
-});
+it.each(['', 'b', 'bc', 'bcd', 'bcde', 'bcdef', 'bcdefgh'])(
+  'compares texts of any length to the last byte, and nothing behind it: a%s',
+  (rest) => {
+    expect(folded(record(1, 7, `a${rest}`), record(2, 7, `a${rest}`), record(3, 7, `a${rest.slice(0, -1)}X`))).toEqual([
+      `7: 1×2-2 a${rest}`,
+      `7: 3 a${rest.slice(0, -1)}X`,
+    ]);
+  },
+);
 
 it('counts nothing together that something else of the same thread came between', () => {
   expect(folded(record(1, 7, 'a'), record(2, 7, 'b'), record(3, 7, 'a'), record(4, 7, 'a'))).toEqual(['7: 1 a', '7: 2 b', '7: 3×2-4 a']);
@@ -53,14 +59,21 @@ it('counts nothing together that something else of the same thread came between'
 });
 
 it('keeps the threads apart, and the order of first times', () => {
-  expect(folded(record(1, 7, 'a'), record(2, 8, 'a'), record(3, 7, 'a'), record(4, 9, 'c'), record(5, 8, 'a'))).toEqual(['7: 1×2-3 a', '8: 2×2-5 a', '9: 4 c']);
+  expect(folded(record(1, 7, 'a'), record(2, 8, 'a'), record(3, 7, 'a'), record(4, 9, 'c'), record(5, 8, 'a'))).toEqual([
+    '7: 1×2-3 a',
+    '8: 2×2-5 a',
+    '9: 4 c',
+  ]);
 });
 
 it('counts files and connections only, and passes on what the kernel took back', () => {
   for (const kind of [kinds.fork, kinds.exec, kinds.exit, kinds.privilege, kinds.system]) {
     expect(folded(record(1, 7, 'a', kind), record(2, 7, 'a', kind))).toEqual(['7: 1 a', '7: 2 a']);
   }
-  expect(folded(record(1, 7, 'a', kinds.net), record(2, 7, 'a', kinds.net), record(3, 7, 'a', kinds.net, DISCARD))).toEqual(['7: 1×2-2 a', 'discarded']);
+  expect(folded(record(1, 7, 'a', kinds.net), record(2, 7, 'a', kinds.net), record(3, 7, 'a', kinds.net, DISCARD))).toEqual([
+    '7: 1×2-2 a',
+    'discarded',
+  ]);
 });
 
 it('begins anew with each read', () => {

@@ -36,7 +36,7 @@ export class Folding {
     const output = this.#words;
     this.#first.clear();
     let to = 0;
-    for (let from = 0; from < input.length; ) {
+    for (let from = 0; from < input.length;) {
       const header = input[from]! >>> 0;
       const words = stride(header) >>> 2;
       const length = header & LENGTH;

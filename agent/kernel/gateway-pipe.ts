@@ -31,8 +31,15 @@ function dial(gateway: string, identity: ServiceIdentity, connected: Connected):
     connected(error, socket);
   };
   const asked = request({
-    host: gateway.slice(0, colon).replace(/^\[|\]$/g, ''), port: Number(gateway.slice(colon + 1)), path: INGEST_PIPE_PATH, method: 'GET', agent: false,
-    headers: { connection: 'Upgrade', upgrade: INGEST_PIPE }, timeout: HANDSHAKE_MS, ...identity.tlsClientOptions(['gateway']), minVersion: 'TLSv1.3',
+    host: gateway.slice(0, colon).replace(/^\[|\]$/g, ''),
+    port: Number(gateway.slice(colon + 1)),
+    path: INGEST_PIPE_PATH,
+    method: 'GET',
+    agent: false,
+    headers: { connection: 'Upgrade', upgrade: INGEST_PIPE },
+    timeout: HANDSHAKE_MS,
+    ...identity.tlsClientOptions(['gateway']),
+    minVersion: 'TLSv1.3',
   });
   asked.on('timeout', () => asked.destroy(new Error('the gateway does not answer')));
   asked.on('error', (error) => settle(error));

@@ -74,15 +74,23 @@ export class KernelRecorder {
     }
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.batches = new KernelBatches((batch, refused, payload) => this.#post({ kind: 'stored', batch, refused, payload }, [payload.buffer as ArrayBuffer]));
+    this.batches = new KernelBatches((batch, refused, payload) =>
+      this.#post({ kind: 'stored', batch, refused, payload }, [payload.buffer as ArrayBuffer]),
+    );
     port1.on('message', (message: FromCollector) => this.#take(message));
     port1.unref();
     this.#worker = new Worker(new URL('./collector-thread.js', import.meta.url), {
       workerData: {
-        config: { ring: programs.ring, totalsFd: programs.totalsFd, folder: config.folder, ...(config.budget === undefined ? {} : { budget: config.budget }) },
+        config: {
+          ring: programs.ring,
+          totalsFd: programs.totalsFd,
+          folder: config.folder,
+          ...(config.budget === undefined ? {} : { budget: config.budget }),
+        },
         port: port2,
       },
-      transferList: [port2], resourceLimits: MEMORY,
+      transferList: [port2],
+      resourceLimits: MEMORY,
     });
     this.#worker.on('error', (error) => this.#fail(error instanceof Error ? error.message : String(error)));
     this.#worker.on('exit', () => this.#fail('the collecting thread ended'));

@@ -5,7 +5,9 @@ import { afterEach, beforeEach, expect, it } from 'vitest';
 import { EventLog } from './log.js';
 
 let folder: string;
-beforeEach(() => { folder = mkdtempSync(join(tmpdir(), 'steno-log-')); });
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), 'steno-log-'));
+});
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 const read = (log: EventLog, file: number): string => {

@@ -8,7 +8,19 @@
  *
  * Nothing beyond the budget is written; the caller counts what it could not keep. Tested in log.test.ts.
  */
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, readdirSync, readFileSync, renameSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  unlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 
 const FILE_BYTES = 8 << 20;
@@ -31,7 +43,10 @@ export class EventLog {
     this.#folder = folder;
     this.#budget = budget;
     mkdirSync(folder, { recursive: true, mode: 0o700 });
-    const numbers = readdirSync(folder).flatMap((name) => /^(\d{1,10})\.log$/.exec(name)?.[1] ?? []).map(Number).sort((a, b) => a - b);
+    const numbers = readdirSync(folder)
+      .flatMap((name) => /^(\d{1,10})\.log$/.exec(name)?.[1] ?? [])
+      .map(Number)
+      .sort((a, b) => a - b);
     for (const number of numbers) {
       const size = sizeOf(this.#path(number));
       this.#files.set(number, size);

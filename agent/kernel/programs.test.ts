@@ -31,12 +31,15 @@ describe.skipIf(missing.length > 0)('the programs in the kernel', () => {
     const { seen } = await probe.run('/bin/sh', ['-c', 'cd /etc && /bin/echo "two words" "" ; exit 3'], { spawn: { cwd: '/' } });
     const [first, echo] = seen.filter(({ kind }) => kind === 'exec');
     expect(echo).toMatchObject({
-      path: realpathSync('/bin/echo'), outcome: 'success', sha256: createHash('sha256').update(readFileSync('/bin/echo')).digest('hex'),
+      path: realpathSync('/bin/echo'),
+      outcome: 'success',
+      sha256: createHash('sha256').update(readFileSync('/bin/echo')).digest('hex'),
       data: { argv: ['/bin/echo', 'two words', ''], cwd: '/etc', ppid: first!.data['pid'], uid: 0, asked: '/bin/echo' },
     });
     const exits = seen.filter(({ kind }) => kind === 'exit');
     expect(exits.map(({ name, outcome, data }) => [name, outcome, data['pid']])).toEqual([
-      ['0', 'success', echo!.data['pid']], ['3', 'failure', first!.data['pid']],
+      ['0', 'success', echo!.data['pid']],
+      ['3', 'failure', first!.data['pid']],
     ]);
     expect(exits[1]!.data['duration_ms']).toBeGreaterThanOrEqual(exits[0]!.data['duration_ms'] as number);
   });
@@ -46,29 +49,45 @@ describe.skipIf(missing.length > 0)('the programs in the kernel', () => {
     copyFileSync('/bin/true', path);
     const ring = new Ring(mapRing(probe.programs.ring));
     const found: (bigint | undefined)[] = [];
-    await once(probe.programs.begin(4000, ['exec'], () => spawn(path, { stdio: 'ignore' })), 'exit');
+    await once(
+      probe.programs.begin(4000, ['exec'], () => spawn(path, { stdio: 'ignore' })),
+      'exit',
+    );
     ring.read(1 << 20, (records) => {
       const bytes = Buffer.from(records);
       const record = new KernelRecord(bytes);
       for (let at = 0; at < bytes.length; at += stride(bytes.readUInt32LE(at))) {
-        if (record.point(at + RING_HEADER, bytes.readUInt32LE(at)) && record.kind === kinds.exec) found.push(execFactsOf(record.text(3))?.changed);
+        if (record.point(at + RING_HEADER, bytes.readUInt32LE(at)) && record.kind === kinds.exec)
+          found.push(execFactsOf(record.text(3))?.changed);
       }
     });
     expect(found).toEqual([statSync(path, { bigint: true }).ctimeNs]);
   });
 
   it('name files by the path that was reached, and by the one asked for where nothing was', async () => {
-    const { seen } = await probe.sh(`cd ${folder}; mkdir d; ln -s d s; echo x > s/../s/file; cat s/absent; mv d/file d/moved; chmod 600 d/moved; ln d/moved d/hard; rm d/moved; rmdir nothing`);
-    const files = seen.filter(({ kind, path }) => kind === 'file' && path.startsWith(folder)).map(({ name, path, outcome, data }) => [name, path.slice(folder.length), outcome, data['from'] ?? data['target'] ?? null]);
-    expect(files).toEqual(expect.arrayContaining([
-      ['mkdir', '/d', 'success', null], ['symlink', '/s', 'success', 'd'], ['create', '/d/file', 'success', null], ['open', '/s/absent', 'ENOENT', null],
-      ['rename', '/d/moved', 'success', `${folder}/d/file`], ['chmod', '/d/moved', 'success', null], ['link', '/d/hard', 'success', `${folder}/d/moved`],
-      ['unlink', '/d/moved', 'success', null], ['rmdir', '/nothing', 'ENOENT', null],
-    ]));
+    const { seen } = await probe.sh(
+      `cd ${folder}; mkdir d; ln -s d s; echo x > s/../s/file; cat s/absent; mv d/file d/moved; chmod 600 d/moved; ln d/moved d/hard; rm d/moved; rmdir nothing`,
+    );
+    const files = seen
+      .filter(({ kind, path }) => kind === 'file' && path.startsWith(folder))
+      .map(({ name, path, outcome, data }) => [name, path.slice(folder.length), outcome, data['from'] ?? data['target'] ?? null]);
+    expect(files).toEqual(
+      expect.arrayContaining([
+        ['mkdir', '/d', 'success', null],
+        ['symlink', '/s', 'success', 'd'],
+        ['create', '/d/file', 'success', null],
+        ['open', '/s/absent', 'ENOENT', null],
+        ['rename', '/d/moved', 'success', `${folder}/d/file`],
+        ['chmod', '/d/moved', 'success', null],
+        ['link', '/d/hard', 'success', `${folder}/d/moved`],
+        ['unlink', '/d/moved', 'success', null],
+        ['rmdir', '/nothing', 'ENOENT', null],
+      ]),
+    );
   });
 
   it('tell of signals that end a process', async () => {
-    const { seen } = await probe.sh('sh -c \'kill -KILL $$\'; true');
+    const { seen } = await probe.sh("sh -c 'kill -KILL $$'; true");
     expect(seen.filter(({ kind }) => kind === 'exit').map(({ name }) => name)).toEqual(['SIGKILL', '0']);
   });
 
@@ -102,14 +121,18 @@ s.sendto(q, ("127.0.0.53", 53))
 s.connect(("127.0.0.53", 53)); s.send(q); s.sendmsg([q])
 `;
     const { seen } = await probe.run('python3', ['-c', script]);
-    expect(seen).toContainEqual(expect.objectContaining({ kind: 'send', name: 'udp', address: '127.0.0.1', port: 9999, outcome: 'success' }));
+    expect(seen).toContainEqual(
+      expect.objectContaining({ kind: 'send', name: 'udp', address: '127.0.0.1', port: 9999, outcome: 'success' }),
+    );
     expect(seen.filter(({ kind }) => kind === 'dns').map(({ name, reason, address, port }) => [name, reason, address, port])).toEqual(
       Array.from({ length: 3 }, () => ['steve.example.test', 'AAAA', '127.0.0.53', 53]),
     );
   });
 
   it('tell of changed users, tracing, mounts and memory files', async () => {
-    const { seen } = await probe.run('python3', ['-c', `
+    const { seen } = await probe.run('python3', [
+      '-c',
+      `
 import os, ctypes
 libc = ctypes.CDLL(None, use_errno=True)
 os.memfd_create("quiet")
@@ -117,12 +140,29 @@ libc.ptrace(16, 1, 0, 0) if os.fork() == 0 else os.wait()
 libc.mount(b"none", b"/nowhere", b"tmpfs", 0, 0)
 libc.setresuid(65534, 65534, 65534)
 os.system("true")
-`]);
+`,
+    ]);
     expect(seen).toContainEqual(expect.objectContaining({ kind: 'system', name: 'memfd_create', reason: 'quiet' }));
-    expect(seen).toContainEqual(expect.objectContaining({ kind: 'system', name: 'ptrace', reason: 'attach', data: expect.objectContaining({ target: 1 }) }));
-    expect(seen).toContainEqual(expect.objectContaining({ kind: 'system', name: 'mount', path: '/nowhere', reason: 'tmpfs', outcome: 'ENOENT', data: expect.objectContaining({ source: 'none' }) }));
-    expect(seen).toContainEqual(expect.objectContaining({ kind: 'privilege', outcome: 'success', data: expect.objectContaining({ uid: 65534, euid: 65534 }) }));
-    expect(seen.filter(({ kind }) => kind === 'exec').at(-1)!.data).toMatchObject({ argv: expect.arrayContaining(['sh', '-c', 'true']), uid: 65534 });
+    expect(seen).toContainEqual(
+      expect.objectContaining({ kind: 'system', name: 'ptrace', reason: 'attach', data: expect.objectContaining({ target: 1 }) }),
+    );
+    expect(seen).toContainEqual(
+      expect.objectContaining({
+        kind: 'system',
+        name: 'mount',
+        path: '/nowhere',
+        reason: 'tmpfs',
+        outcome: 'ENOENT',
+        data: expect.objectContaining({ source: 'none' }),
+      }),
+    );
+    expect(seen).toContainEqual(
+      expect.objectContaining({ kind: 'privilege', outcome: 'success', data: expect.objectContaining({ uid: 65534, euid: 65534 }) }),
+    );
+    expect(seen.filter(({ kind }) => kind === 'exec').at(-1)!.data).toMatchObject({
+      argv: expect.arrayContaining(['sh', '-c', 'true']),
+      uid: 65534,
+    });
   });
 
   it('keep 32 KiB of arguments, and mark and report what is cut', async () => {
@@ -158,8 +198,10 @@ os.system("true")
   });
 
   it('record the classes that were asked for and no others', async () => {
-    const script = 'cat /etc/hostname; python3 -c "import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b\'x\', (\'127.0.0.1\', 9))"';
-    const kindsOf = async (classes: Parameters<Probe['sh']>[1]): Promise<ReadonlySet<string>> => new Set((await probe.sh(script, classes)).seen.map(({ kind }) => kind));
+    const script =
+      "cat /etc/hostname; python3 -c \"import socket; socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(b'x', ('127.0.0.1', 9))\"";
+    const kindsOf = async (classes: Parameters<Probe['sh']>[1]): Promise<ReadonlySet<string>> =>
+      new Set((await probe.sh(script, classes)).seen.map(({ kind }) => kind));
     expect(await kindsOf({ classes: ['exec'] })).toEqual(new Set(['kernel', 'fork', 'exec', 'exit']));
     expect(await kindsOf({ classes: ['file'] })).toEqual(new Set(['kernel', 'file']));
     // A C library that asks a name service daemon makes connections of its own.
@@ -170,7 +212,9 @@ os.system("true")
   });
 
   it('lose nothing in a storm of executions', async () => {
-    const { seen, counters, gaps } = await probe.run('/bin/bash', ['-c', 'for i in $(seq 500); do /bin/true $i; done'], { classes: ['exec'] });
+    const { seen, counters, gaps } = await probe.run('/bin/bash', ['-c', 'for i in $(seq 500); do /bin/true $i; done'], {
+      classes: ['exec'],
+    });
     expect(commands({ seen }).filter((line) => line.startsWith('/bin/true')).length).toBe(500);
     expect(counters).toMatchObject({ lost: 0, processes: 0, unfollowed: 0 });
     expect(gaps).toEqual([]);
@@ -198,7 +242,10 @@ os.system("true")
   });
 
   it('count what the log has no room for', async () => {
-    const { seen, gaps, counters } = await probe.run('/bin/bash', ['-c', 'for i in $(seq 50); do /bin/true $i; done'], { budget: 4_000, asleep: true });
+    const { seen, gaps, counters } = await probe.run('/bin/bash', ['-c', 'for i in $(seq 50); do /bin/true $i; done'], {
+      budget: 4_000,
+      asleep: true,
+    });
     expect(gaps.map(({ why }) => why)).toContain('disk_full');
     const rows = seen.filter(({ kind }) => kind !== 'kernel' && kind !== 'gap').length;
     expect(rows + gaps.reduce((sum, { count }) => sum + count, 0)).toBe(counters.seen);
@@ -217,7 +264,11 @@ os.system("true")
     const committed = new URL('../bpf/steno.bpf.o', import.meta.url).pathname;
     if (version !== '14') {
       // Another compiler writes other instructions: the programs and maps must be the same.
-      const names = (file: string): string => execFileSync('llvm-objdump', ['-h', file], { encoding: 'utf8' }).split('\n').flatMap((line) => /\s(tp_btf\S*|\?tp_btf\S*|syscall|\.maps)\s/.exec(line)?.[1] ?? []).join(' ');
+      const names = (file: string): string =>
+        execFileSync('llvm-objdump', ['-h', file], { encoding: 'utf8' })
+          .split('\n')
+          .flatMap((line) => /\s(tp_btf\S*|\?tp_btf\S*|syscall|\.maps)\s/.exec(line)?.[1] ?? [])
+          .join(' ');
       console.log(`clang ${version}: sections compared, not bytes; the committed object is of clang 14`);
       expect(names(fresh)).toBe(names(committed));
       return;

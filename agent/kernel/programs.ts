@@ -53,12 +53,18 @@ export function obstacles(): readonly Obstacle[] {
   if (major < 5 || (major === 5 && minor < 15)) found.push({ what: `kernel ${release()}`, fix: 'Use a kernel of 5.15 or later.' });
   if (operationTable(arch()) === null) found.push({ what: `the architecture ${arch()}`, fix: 'Use x86-64 or arm64.' });
   if (!existsSync('/sys/kernel/btf/vmlinux')) {
-    found.push({ what: 'no /sys/kernel/btf/vmlinux', fix: 'Use a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions have them; in a container, mount /sys.' });
+    found.push({
+      what: 'no /sys/kernel/btf/vmlinux',
+      fix: 'Use a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions have them; in a container, mount /sys.',
+    });
   }
   const capabilities = effectiveCapabilities();
   const has = (bit: bigint): boolean => ((capabilities >> bit) & 1n) === 1n;
   if (!has(CAP_SYS_ADMIN) && !(has(CAP_BPF) && has(CAP_PERFMON))) {
-    found.push({ what: 'CAP_BPF and CAP_PERFMON are missing', fix: 'Run the node service as root, or give it both capabilities (in systemd: AmbientCapabilities=).' });
+    found.push({
+      what: 'CAP_BPF and CAP_PERFMON are missing',
+      fix: 'Run the node service as root, or give it both capabilities (in systemd: AmbientCapabilities=).',
+    });
   }
   if (objectFile() === null) found.push({ what: 'steno.bpf.o is missing', fix: 'Install Steno again: the file belongs to it.' });
   let libbpf: Libbpf | undefined;
@@ -70,7 +76,11 @@ export function obstacles(): readonly Obstacle[] {
   if (libbpf !== undefined && found.length === 0) {
     const there = libbpf.tracepoints(required);
     const missing = required.filter((name) => !there.has(name));
-    if (missing.length > 0) found.push({ what: `tracepoints are missing: ${missing.join(', ')}`, fix: 'Use a kernel built with CONFIG_FTRACE_SYSCALLS, as distributions have them.' });
+    if (missing.length > 0)
+      found.push({
+        what: `tracepoints are missing: ${missing.join(', ')}`,
+        fix: 'Use a kernel built with CONFIG_FTRACE_SYSCALLS, as distributions have them.',
+      });
   }
   return found;
 }
@@ -148,7 +158,12 @@ export class KernelPrograms {
       if (constants.length !== 2 * SYSCALLS) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'steno.bpf.o is not of this version');
       constants.set(operationTable(arch())!);
       if (libbpf.loadObject(object) !== 0) throw failed('the kernel refuses the programs');
-      return new KernelPrograms(libbpf, object, names.map((name) => libbpf.findProgram(object, name)), ringSize);
+      return new KernelPrograms(
+        libbpf,
+        object,
+        names.map((name) => libbpf.findProgram(object, name)),
+        ringSize,
+      );
     } catch (error) {
       libbpf.closeObject(object);
       throw error;
@@ -182,7 +197,10 @@ export class KernelPrograms {
     this.#counters.fill(0n, ...slotRange(number));
     const context = Buffer.alloc(8);
     context.writeUInt32LE(number, 0);
-    context.writeUInt32LE(classes.reduce((mask, name) => mask | classBits[name], 0), 4);
+    context.writeUInt32LE(
+      classes.reduce((mask, name) => mask | classBits[name], 0),
+      4,
+    );
     const failed = this.#libbpf.run(this.#beginFd, context);
     if (failed !== 0) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a session cannot be followed: ${failed}`);
     try {
@@ -218,7 +236,12 @@ export function readCounters(counters: BigInt64Array, number: number): SessionCo
   const [at] = slotRange(number);
   const value = (i: number): bigint => Atomics.load(counters, at + i);
   return {
-    seen: Number(value(0)), lost: Number(value(1)), firstLost: value(2), lastLost: value(3), processes: Number(value(4)), unfollowed: Number(value(5)),
+    seen: Number(value(0)),
+    lost: Number(value(1)),
+    firstLost: value(2),
+    lastLost: value(3),
+    processes: Number(value(4)),
+    unfollowed: Number(value(5)),
   };
 }
 

@@ -2,12 +2,22 @@ import { expect, it } from 'vitest';
 import { KernelRecord, RECORD_BYTES, endpointsOf, execFactsOf, pathOf, resolvePath, textOf } from './record.js';
 
 it.each([
-  ['usr\0'.split('').join(''), '/usr'], ['sh\0bin\0usr\0', '/usr/bin/sh'], ['', '/'],
+  ['usr\0'.split('').join(''), '/usr'],
+  ['sh\0bin\0usr\0', '/usr/bin/sh'],
+  ['', '/'],
 ])('the names %j are the path %s', (names, path) => expect(pathOf(Buffer.from(names))).toEqual({ text: path }));
 
 it.each([
-  ['/', 'etc/x', '/etc/x'], ['/home', 'a', '/home/a'], ['/home', '/etc', '/home/etc'], ['/', '/etc/./x/../y', '/etc/y'], ['/a', '../../..', '/'],
-  ['/a', '.', '/a'], ['/a', 'b//c/', '/a/b/c'], ['/a', '...', '/a/...'], ['/a', '.hidden', '/a/.hidden'], ['/', '/', '/'],
+  ['/', 'etc/x', '/etc/x'],
+  ['/home', 'a', '/home/a'],
+  ['/home', '/etc', '/home/etc'],
+  ['/', '/etc/./x/../y', '/etc/y'],
+  ['/a', '../../..', '/'],
+  ['/a', '.', '/a'],
+  ['/a', 'b//c/', '/a/b/c'],
+  ['/a', '...', '/a/...'],
+  ['/a', '.hidden', '/a/.hidden'],
+  ['/', '/', '/'],
 ])('in %s, %s is %s', (base, asked, path) => expect(resolvePath(base, asked)).toBe(path));
 
 it('bytes that are no text are shown as such and kept', () => {
@@ -26,7 +36,10 @@ it('addresses are written as everyone writes them', () => {
     return bytes;
   };
   expect(endpointsOf(ends(2, '7f000001', '0a000102'))).toMatchObject({ local: '127.0.0.1', remote: '10.0.1.2' });
-  expect(endpointsOf(ends(10, '00'.repeat(15) + '01', '20010db8000000000001000000000001'))).toMatchObject({ local: '::1', remote: '2001:db8::1:0:0:1' });
+  expect(endpointsOf(ends(10, '00'.repeat(15) + '01', '20010db8000000000001000000000001'))).toMatchObject({
+    local: '::1',
+    remote: '2001:db8::1:0:0:1',
+  });
   expect(endpointsOf(ends(10, '00'.repeat(16), '00000000000000000000ffff7f000001'))).toMatchObject({ local: '::', remote: '127.0.0.1' });
   expect(endpointsOf(Buffer.alloc(47))).toBeNull();
 });

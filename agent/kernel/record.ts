@@ -12,8 +12,27 @@ export const ENDPOINTS_BYTES = 48;
 /** Behind the texts of a counted record: u64 time of the last, u32 how many, u32 unused (folding.ts). */
 export const COUNT_BYTES = 16;
 
-export const kinds = { fork: 1, exec: 2, exit: 3, file: 4, net: 5, privilege: 6, system: 7, /** Of the agent itself: */ session: 100, gap: 101, packed: 102 } as const;
-export const flags = { cut: 1, compat: 2, uring: 4, unlinked: 8, reached: 16, unreadable: 32, /** Of the agent itself: */ counted: 64 } as const;
+export const kinds = {
+  fork: 1,
+  exec: 2,
+  exit: 3,
+  file: 4,
+  net: 5,
+  privilege: 6,
+  system: 7,
+  /** Of the agent itself: */ session: 100,
+  gap: 101,
+  packed: 102,
+} as const;
+export const flags = {
+  cut: 1,
+  compat: 2,
+  uring: 4,
+  unlinked: 8,
+  reached: 16,
+  unreadable: 32,
+  /** Of the agent itself: */ counted: 64,
+} as const;
 
 /** A view of one record; valid as long as the bytes below it. Asked some ten times an event: by a DataView, which costs least. */
 export class KernelRecord {
@@ -48,20 +67,48 @@ export class KernelRecord {
   }
 
   /** CLOCK_BOOTTIME in ns; exact for 104 days, then to a few ns. */
-  get time(): number { return this.#u64(0); }
-  get session(): number { return this.#u32(8); }
-  get kind(): number { return this.bytes[this.at + 12]!; }
-  get op(): number { return this.bytes[this.at + 13]!; }
-  get flags(): number { return this.#view.getUint16(this.at + 14, true); }
-  get pid(): number { return this.#u32(16); }
-  get tid(): number { return this.#u32(20); }
-  get uid(): number { return this.#u32(24); }
-  get euid(): number { return this.#u32(28); }
-  get result(): number { return this.#view.getInt32(this.at + 36, true) * 2 ** 32 + this.#u32(32); }
-  get a(): number { return this.#u64(40); }
-  get b(): number { return this.#u64(48); }
-  get c(): number { return this.#u32(56); }
-  get d(): number { return this.#u32(60); }
+  get time(): number {
+    return this.#u64(0);
+  }
+  get session(): number {
+    return this.#u32(8);
+  }
+  get kind(): number {
+    return this.bytes[this.at + 12]!;
+  }
+  get op(): number {
+    return this.bytes[this.at + 13]!;
+  }
+  get flags(): number {
+    return this.#view.getUint16(this.at + 14, true);
+  }
+  get pid(): number {
+    return this.#u32(16);
+  }
+  get tid(): number {
+    return this.#u32(20);
+  }
+  get uid(): number {
+    return this.#u32(24);
+  }
+  get euid(): number {
+    return this.#u32(28);
+  }
+  get result(): number {
+    return this.#view.getInt32(this.at + 36, true) * 2 ** 32 + this.#u32(32);
+  }
+  get a(): number {
+    return this.#u64(40);
+  }
+  get b(): number {
+    return this.#u64(48);
+  }
+  get c(): number {
+    return this.#u32(56);
+  }
+  get d(): number {
+    return this.#u32(60);
+  }
 
   /** How often it happened, and when for the last time; null: once. */
   get repeats(): { readonly count: number; readonly last: number } | null {
@@ -151,8 +198,12 @@ export function endpointsOf(bytes: Buffer): Endpoints | null {
   if (bytes.length < ENDPOINTS_BYTES) return null;
   const family = bytes.readUInt16LE(0);
   return {
-    family, type: bytes.readUInt16LE(2) & 0xf, localPort: bytes.readUInt16LE(4), remotePort: bytes.readUInt16LE(6),
-    local: addressOf(family, bytes.subarray(8, 24)), remote: addressOf(family, bytes.subarray(24, 40)),
+    family,
+    type: bytes.readUInt16LE(2) & 0xf,
+    localPort: bytes.readUInt16LE(4),
+    remotePort: bytes.readUInt16LE(6),
+    local: addressOf(family, bytes.subarray(8, 24)),
+    remote: addressOf(family, bytes.subarray(24, 40)),
   };
 }
 
@@ -160,7 +211,8 @@ function addressOf(family: number, bytes: Buffer): string {
   if (family === 2) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   if (family !== 10) return '';
   // An address of version 4 inside one of version 6 is written as what it is.
-  if (bytes.readUInt32BE(0) === 0 && bytes.readUInt32BE(4) === 0 && bytes.readUInt32BE(8) === 0xffff) return addressOf(2, bytes.subarray(12));
+  if (bytes.readUInt32BE(0) === 0 && bytes.readUInt32BE(4) === 0 && bytes.readUInt32BE(8) === 0xffff)
+    return addressOf(2, bytes.subarray(12));
   const words = Array.from({ length: 8 }, (_, i) => bytes.readUInt16BE(2 * i).toString(16));
   let best = { from: -1, length: 1 };
   for (let from = 0; from < 8; from++) {
@@ -199,10 +251,21 @@ export function execFactsOf(bytes: Buffer): ExecFacts | null {
   const cgroupEnd = filenameEnd + bytes.readUInt32LE(64);
   if (cgroupEnd > bytes.length) return null;
   return {
-    inode: number(0), size: number(8), argvBytes: number(16), changed: bytes.readBigUInt64LE(24), device: bytes.readUInt32LE(32), links: bytes.readUInt32LE(36),
-    gid: bytes.readUInt32LE(40), egid: bytes.readUInt32LE(44), mntNs: bytes.readUInt32LE(48), pidNs: bytes.readUInt32LE(52), mode: bytes.readUInt32LE(56),
+    inode: number(0),
+    size: number(8),
+    argvBytes: number(16),
+    changed: bytes.readBigUInt64LE(24),
+    device: bytes.readUInt32LE(32),
+    links: bytes.readUInt32LE(36),
+    gid: bytes.readUInt32LE(40),
+    egid: bytes.readUInt32LE(44),
+    mntNs: bytes.readUInt32LE(48),
+    pidNs: bytes.readUInt32LE(52),
+    mode: bytes.readUInt32LE(56),
     filename: textOf(bytes.subarray(EXEC_FACTS_BYTES, filenameEnd)),
-    cgroup: textOf(bytes.subarray(filenameEnd, cgroupEnd)).text.split('\0').filter((name) => name !== ''),
+    cgroup: textOf(bytes.subarray(filenameEnd, cgroupEnd))
+      .text.split('\0')
+      .filter((name) => name !== ''),
   };
 }
 

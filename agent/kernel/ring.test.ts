@@ -2,7 +2,12 @@ import { expect, it } from 'vitest';
 import { Ring, isDiscarded, stride } from './ring.js';
 
 /** A ring as the kernel keeps it, with a writer beside it. */
-function memory(size: number): { readonly ring: Ring; write(bytes: Buffer, flags?: number): void; commit(at: number): void; readonly produced: () => number } {
+function memory(size: number): {
+  readonly ring: Ring;
+  write(bytes: Buffer, flags?: number): void;
+  commit(at: number): void;
+  readonly produced: () => number;
+} {
   const data = new Uint8Array(2 * size);
   const consumer = new BigInt64Array(1);
   const producer = new BigInt64Array(1);
@@ -65,7 +70,13 @@ it('reads up to a mark and no further', () => {
   const mark = ring.mark();
   write(Buffer.from('after'));
   let bytes = 0;
-  ring.read(1 << 20, (records) => { bytes = records.length; }, mark);
+  ring.read(
+    1 << 20,
+    (records) => {
+      bytes = records.length;
+    },
+    mark,
+  );
   expect(bytes).toBe(stride(6));
   expect(texts(ring)).toEqual(['after']);
 });

@@ -169,7 +169,11 @@ export class RowSender {
 
   /** Takes down who a number is; true: said before, in another file. */
   #names(record: KernelRecord): boolean {
-    const { session, clock, again } = jsonOf(record.text(0)) as { session?: string; clock?: Omit<SessionClock, 'session'>; again?: boolean };
+    const { session, clock, again } = jsonOf(record.text(0)) as {
+      session?: string;
+      clock?: Omit<SessionClock, 'session'>;
+      again?: boolean;
+    };
     if (session !== undefined && clock !== undefined) this.#named.set(record.session, { session, ...clock });
     return again === true;
   }

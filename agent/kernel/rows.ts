@@ -63,7 +63,12 @@ export function appendRows(rows: KernelRow[], record: KernelRecord, file: number
   const door = doorOf(row);
   if (door !== null) {
     push(rows, clock.session, file, 2 * ordinal + 1, offset, {
-      kind: 'escape', reason: door, outcome: row.outcome ?? '', ...(row.path === undefined ? {} : { path: row.path }), name: row.name ?? '', data: { pid: record.pid },
+      kind: 'escape',
+      reason: door,
+      outcome: row.outcome ?? '',
+      ...(row.path === undefined ? {} : { path: row.path }),
+      name: row.name ?? '',
+      data: { pid: record.pid },
       ...(repeats === null ? {} : { count: repeats.count }),
     });
   }
@@ -76,8 +81,21 @@ export function offsetOf(clock: SessionClock, time: number): number {
 
 function push(rows: KernelRow[], session: string, file: number, index: number, offset: number, row: Row): void {
   rows.push([
-    session, KERNEL_BLOCKS + file, index, offset, row.kind, bound(row.path), row.size ?? null, row.sha256 ?? '', row.address ?? '', row.port ?? null, bound(row.name),
-    bound(row.reason), row.outcome ?? '', row.count ?? null, JSON.stringify(row.data),
+    session,
+    KERNEL_BLOCKS + file,
+    index,
+    offset,
+    row.kind,
+    bound(row.path),
+    row.size ?? null,
+    row.sha256 ?? '',
+    row.address ?? '',
+    row.port ?? null,
+    bound(row.name),
+    bound(row.reason),
+    row.outcome ?? '',
+    row.count ?? null,
+    JSON.stringify(row.data),
   ]);
 }
 
@@ -101,7 +119,9 @@ function rowOf(record: KernelRecord, clock: SessionClock, context: RowContext): 
       return netRow(record);
     case kinds.privilege:
       return {
-        kind: 'privilege', name: opNames.get(record.op) ?? '', outcome: outcomeOf(record.result),
+        kind: 'privilege',
+        name: opNames.get(record.op) ?? '',
+        outcome: outcomeOf(record.result),
         data: { ...who(record), uid: record.a, euid: record.b, gid: record.c, egid: record.d },
       };
     case kinds.system:
@@ -138,14 +158,28 @@ function execRow(record: KernelRecord, clock: SessionClock, context: RowContext)
   const unlinked = record.has(flags.unlinked);
   const memory = unlinked && exe.text.startsWith('/memfd:');
   return {
-    kind: 'exec', path: exe.text, name: argv.map(({ text }) => text).join(' '), size: facts.size, outcome: 'success',
+    kind: 'exec',
+    path: exe.text,
+    name: argv.map(({ text }) => text).join(' '),
+    size: facts.size,
+    outcome: 'success',
     ...('sha256' in digest ? { sha256: digest.sha256 } : {}),
     data: {
-      ...who(record), ppid: record.a, gid: facts.gid, egid: facts.egid, argv: argv.map(({ text }) => text),
+      ...who(record),
+      ppid: record.a,
+      gid: facts.gid,
+      egid: facts.egid,
+      argv: argv.map(({ text }) => text),
       ...rawOf('argv', argv.some(({ raw }) => raw !== undefined) ? bytes : undefined),
       ...(facts.argvBytes > bytes.length || record.c > argv.length ? { argv_cut: true, argv_bytes: facts.argvBytes, argc: record.c } : {}),
-      cwd: pathOf(record.text(2)).text, ...(facts.filename.text === exe.text ? {} : { asked: facts.filename.text }), ...rawOf('path', exe.raw),
-      started_ms: offsetOf(clock, record.b), inode: facts.inode, mode: facts.mode, mnt_ns: facts.mntNs, pid_ns: facts.pidNs,
+      cwd: pathOf(record.text(2)).text,
+      ...(facts.filename.text === exe.text ? {} : { asked: facts.filename.text }),
+      ...rawOf('path', exe.raw),
+      started_ms: offsetOf(clock, record.b),
+      inode: facts.inode,
+      mode: facts.mode,
+      mnt_ns: facts.mntNs,
+      pid_ns: facts.pidNs,
       ...('missing' in digest ? { sha256_missing: digest.missing } : {}),
       ...(memory ? { memory: true } : unlinked ? { deleted: true } : {}),
       ...(record.has(flags.compat) ? { bits: 32 } : {}),
@@ -160,7 +194,7 @@ function splitArguments(bytes: Buffer): Text[] {
   const whole = textOf(bytes.at(-1) === 0 ? bytes.subarray(0, -1) : bytes);
   if (whole.raw === undefined) return whole.text.split('\0').map((text) => ({ text }));
   const parts: Text[] = [];
-  for (let from = 0; from < bytes.length; ) {
+  for (let from = 0; from < bytes.length;) {
     const nul = bytes.indexOf(0, from);
     const end = nul < 0 ? bytes.length : nul;
     parts.push(textOf(bytes.subarray(from, end)));
@@ -179,15 +213,32 @@ function exitRow(record: KernelRecord): Row {
   return { kind: 'exit', name, outcome: 'failure', data: { ...data, signal: name, ...((status & 0x80) === 0 ? {} : { core: true }) } };
 }
 
-const { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_DIRECTORY, O_EXCL } = { O_WRONLY: 1, O_RDWR: 2, O_CREAT: 0o100, O_TRUNC: 0o1000, O_APPEND: 0o2000, O_DIRECTORY: 0o200000, O_EXCL: 0o200 };
+const { O_WRONLY, O_RDWR, O_CREAT, O_TRUNC, O_APPEND, O_DIRECTORY, O_EXCL } = {
+  O_WRONLY: 1,
+  O_RDWR: 2,
+  O_CREAT: 0o100,
+  O_TRUNC: 0o1000,
+  O_APPEND: 0o2000,
+  O_DIRECTORY: 0o200000,
+  O_EXCL: 0o200,
+};
 /** include/linux/fs.h: this open made the file. */
 const FMODE_CREATED = 0x10_0000;
 const opens: ReadonlySet<Op> = new Set<Op>(['open', 'openat', 'openat2', 'creat', 'open_by_handle_at']);
 const pairs: ReadonlySet<Op> = new Set<Op>(['rename', 'renameat', 'link', 'linkat']);
 /** One name for what is the same, with or without a folder's descriptor. */
 const shortNames: Partial<Record<Op, string>> = {
-  renameat: 'rename', unlinkat: 'unlink', linkat: 'link', symlinkat: 'symlink', mkdirat: 'mkdir', mknodat: 'mknod', fchmod: 'chmod', fchmodat: 'chmod',
-  fchown: 'chown', fchownat: 'chown', ftruncate: 'truncate',
+  renameat: 'rename',
+  unlinkat: 'unlink',
+  linkat: 'link',
+  symlinkat: 'symlink',
+  mkdirat: 'mkdir',
+  mknodat: 'mknod',
+  fchmod: 'chmod',
+  fchmodat: 'chmod',
+  fchown: 'chown',
+  fchownat: 'chown',
+  ftruncate: 'truncate',
 };
 const AT_REMOVEDIR = 0x200;
 
@@ -211,7 +262,14 @@ function fileRow(record: KernelRecord): Row | null {
   if (opens.has(op)) {
     const asked = record.a;
     data['flags'] = asked;
-    return { kind: 'file', name: (record.c & FMODE_CREATED) !== 0 ? 'create' : 'open', path: first.text, reason: openedFor(asked), outcome, data };
+    return {
+      kind: 'file',
+      name: (record.c & FMODE_CREATED) !== 0 ? 'create' : 'open',
+      path: first.text,
+      reason: openedFor(asked),
+      outcome,
+      data,
+    };
   }
   const name = op === 'unlinkat' && (record.a & AT_REMOVEDIR) !== 0 ? 'rmdir' : (shortNames[op] ?? op);
   if (pairs.has(op)) {
@@ -219,9 +277,14 @@ function fileRow(record: KernelRecord): Row | null {
     const second = place(record, 2);
     return { kind: 'file', name, path: second.text, outcome, data: { ...data, ...rawOf('path', second.raw), from: first.text } };
   }
-  if (op === 'symlink' || op === 'symlinkat') return { kind: 'file', name, path: first.text, outcome, data: { ...data, target: textOf(record.text(3)).text } };
-  const more = name === 'chmod' || name === 'mkdir' || name === 'mknod' ? { mode: record.a & 0o7777 }
-    : name === 'chown' ? { owner: record.a | 0, group: record.b | 0 } : {};
+  if (op === 'symlink' || op === 'symlinkat')
+    return { kind: 'file', name, path: first.text, outcome, data: { ...data, target: textOf(record.text(3)).text } };
+  const more =
+    name === 'chmod' || name === 'mkdir' || name === 'mknod'
+      ? { mode: record.a & 0o7777 }
+      : name === 'chown'
+        ? { owner: record.a | 0, group: record.b | 0 }
+        : {};
   return { kind: 'file', name, path: first.text, outcome, ...(name === 'truncate' ? { size: record.a } : {}), data: { ...data, ...more } };
 }
 
@@ -234,7 +297,11 @@ function place(record: KernelRecord, i: 0 | 2): Text {
   return { text: resolvePath(base.text, asked.text), ...(raw === undefined ? {} : { raw }) };
 }
 
-const socketTypes = new Map([[1, 'tcp'], [2, 'udp'], [3, 'raw']]);
+const socketTypes = new Map([
+  [1, 'tcp'],
+  [2, 'udp'],
+  [3, 'raw'],
+]);
 
 function netRow(record: KernelRecord): Row | null {
   const ends = endpointsOf(record.text(0));
@@ -269,8 +336,20 @@ function netRow(record: KernelRecord): Row | null {
   }
 }
 
-const ptraceRequests = new Map([[0, 'traceme'], [4, 'poketext'], [5, 'pokedata'], [16, 'attach'], [0x4206, 'seize']]);
-const bpfCommands = new Map([[5, 'prog_load'], [8, 'prog_attach'], [9, 'prog_detach'], [17, 'raw_tracepoint_open'], [28, 'link_create']]);
+const ptraceRequests = new Map([
+  [0, 'traceme'],
+  [4, 'poketext'],
+  [5, 'pokedata'],
+  [16, 'attach'],
+  [0x4206, 'seize'],
+]);
+const bpfCommands = new Map([
+  [5, 'prog_load'],
+  [8, 'prog_attach'],
+  [9, 'prog_detach'],
+  [17, 'raw_tracepoint_open'],
+  [28, 'link_create'],
+]);
 
 function systemRow(record: KernelRecord): Row | null {
   const op = opNames.get(record.op);
@@ -285,7 +364,12 @@ function systemRow(record: KernelRecord): Row | null {
     case 'process_vm_writev':
       return { ...base, data: { ...data, target: record.a } };
     case 'mount':
-      return { ...base, path: place(record, 0).text, reason: textOf(record.text(3)).text, data: { ...data, source: textOf(record.text(2)).text, flags: record.a } };
+      return {
+        ...base,
+        path: place(record, 0).text,
+        reason: textOf(record.text(3)).text,
+        data: { ...data, source: textOf(record.text(2)).text, flags: record.a },
+      };
     case 'umount':
     case 'chroot':
       return { ...base, path: place(record, 0).text, data };

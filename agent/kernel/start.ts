@@ -12,7 +12,13 @@ export interface KernelEvents {
 }
 
 /** `way`: where ingest is, or the gateways that lead there. */
-export function startKernelEvents(name: string, dataDir: string, way: { readonly ingest: string } | { readonly gateways: readonly string[] }, identity: ServiceIdentity, log: Log): KernelEvents {
+export function startKernelEvents(
+  name: string,
+  dataDir: string,
+  way: { readonly ingest: string } | { readonly gateways: readonly string[] },
+  identity: ServiceIdentity,
+  log: Log,
+): KernelEvents {
   const recorder = KernelRecorder.open({ folder: join(dataDir, 'kernel') }, log);
   if (recorder.reason === null) log.info('kernel events are recorded where roles say so');
   else log.warn({ reason: recorder.reason }, 'kernel events cannot be recorded');
@@ -20,7 +26,10 @@ export function startKernelEvents(name: string, dataDir: string, way: { readonly
     ...('ingest' in way
       ? { url: () => `${way.ingest}/uplink`, tls: () => identity.tlsClientOptions(['ingest']) }
       : { url: () => 'wss://ingest/uplink', tls: throughGateways(way.gateways, identity) }),
-    name, batches: [recorder.batches], random: Math.random, log,
+    name,
+    batches: [recorder.batches],
+    random: Math.random,
+    log,
   });
   return {
     recorder,

@@ -3,10 +3,12 @@ import { expect, it } from 'vitest';
 import { SYSCALLS, numberOf, operationTable, ops } from './syscalls.js';
 
 const headers = [
-  ['x64', ['/usr/include/x86_64-linux-gnu/asm/unistd_64.h']], ['x32', ['/usr/include/x86_64-linux-gnu/asm/unistd_32.h']], ['arm64', ['/usr/include/asm-generic/unistd.h']],
+  ['x64', ['/usr/include/x86_64-linux-gnu/asm/unistd_64.h']],
+  ['x32', ['/usr/include/x86_64-linux-gnu/asm/unistd_32.h']],
+  ['arm64', ['/usr/include/asm-generic/unistd.h']],
 ] as const;
 
-it.each(headers)('%s: the numbers are those of the kernel\'s headers', (column, files) => {
+it.each(headers)("%s: the numbers are those of the kernel's headers", (column, files) => {
   const file = files.find((path) => existsSync(path));
   if (file === undefined) return void console.log(`skipped: ${files.join(', ')} is not installed`);
   const text = readFileSync(file, 'utf8');

@@ -9,7 +9,9 @@ import type { People } from '../users/testkit.js';
 
 const cleanup = new Cleanup();
 let world: People;
-beforeAll(async () => { world = await people(cleanup); });
+beforeAll(async () => {
+  world = await people(cleanup);
+});
 afterAll(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const attempt = (n: number): string => String(n).padStart(43, 'a');
@@ -21,7 +23,10 @@ interface Joined extends BotLogin {
 async function join(token: string): Promise<Joined> {
   const key = generateKey();
   const joined = await world.relay<BotLogin>('POST', '/v1/bots/join', { token, public_key: formatPublicLine(key.publicBlob) });
-  return { ...joined, as: signer(world.authority, key, parseAuthorizedLine(joined.login.certificate).blob, joined.login.service_ca_pem, cleanup) };
+  return {
+    ...joined,
+    as: signer(world.authority, key, parseAuthorizedLine(joined.login.certificate).blob, joined.login.service_ca_pem, cleanup),
+  };
 }
 const renew = ({ as, instance }: Joined, generation: number, name: string): Promise<BotLogin> =>
   as.call('POST', '/v1/bots/renew', { instance, generation, attempt: name }) as Promise<BotLogin>;
@@ -48,7 +53,9 @@ describe('a bot', () => {
     await renew(bot, 1, attempt(1));
     await expect(renew(bot, 1, attempt(2))).rejects.toEqual(refusal('BOT_COPIED'));
     await expect(renew(bot, 2, attempt(3))).rejects.toEqual(refusal('LOCKED'));
-    expect(await world.admin.call('GET', '/v1/locks')).toContainEqual(expect.objectContaining({ target: 'stolen', reason: expect.stringContaining('two copies') }));
+    expect(await world.admin.call('GET', '/v1/locks')).toContainEqual(
+      expect.objectContaining({ target: 'stolen', reason: expect.stringContaining('two copies') }),
+    );
     expect((await world.audit()).filter(({ target }) => target === 'stolen').map(({ event }) => event)).toContain('bot.lock');
     const { token } = (await world.admin.call('POST', '/v1/bots/stolen/reset', {})) as BotToken;
     await expect(renew(bot, 2, attempt(4))).rejects.toEqual(refusal('ACCESS_DENIED'));
@@ -65,17 +72,29 @@ describe('a bot', () => {
 
   test.each<readonly [string, () => Promise<unknown>, string]>([
     ['an unknown token', () => join('x'.repeat(43)), 'BOT_TOKEN_OVER'],
-    ['a token after its time', async () => {
-      const own = await people(cleanup);
-      const { token } = (await own.admin.call('POST', '/v1/bots', { name: 'late', roles: ['admin'], ttl: 60_000 })) as BotToken;
-      own.pass(60_001);
-      return own.relay('POST', '/v1/bots/join', { token, public_key: formatPublicLine(generateKey().publicBlob) });
-    }, 'BOT_TOKEN_OVER'],
-    ['the instance of another bot', async () => {
-      const [one, two] = [await join((await add('one')).token), await join((await add('two')).token)];
-      return renew({ ...one, instance: two.instance }, 1, attempt(1));
-    }, 'ACCESS_DENIED'],
-    ['a user that is no bot', () => world.admin.call('POST', '/v1/bots/renew', { instance: 'bot-0', generation: 1, attempt: attempt(1) }), 'ACCESS_DENIED'],
+    [
+      'a token after its time',
+      async () => {
+        const own = await people(cleanup);
+        const { token } = (await own.admin.call('POST', '/v1/bots', { name: 'late', roles: ['admin'], ttl: 60_000 })) as BotToken;
+        own.pass(60_001);
+        return own.relay('POST', '/v1/bots/join', { token, public_key: formatPublicLine(generateKey().publicBlob) });
+      },
+      'BOT_TOKEN_OVER',
+    ],
+    [
+      'the instance of another bot',
+      async () => {
+        const [one, two] = [await join((await add('one')).token), await join((await add('two')).token)];
+        return renew({ ...one, instance: two.instance }, 1, attempt(1));
+      },
+      'ACCESS_DENIED',
+    ],
+    [
+      'a user that is no bot',
+      () => world.admin.call('POST', '/v1/bots/renew', { instance: 'bot-0', generation: 1, attempt: attempt(1) }),
+      'ACCESS_DENIED',
+    ],
     ['a password for a bot', () => world.admin.call('POST', '/v1/users/ci/reset'), 'USER_NOT_LOCAL'],
   ])('%s is refused', async (_what, act, code) => expect(act()).rejects.toEqual(refusal(code)));
 });

@@ -32,7 +32,8 @@ import type { Administrator, Grants, Users } from '../users/users.js';
 
 export const BOT_TTL_S = 3_600;
 
-type Outcome = { readonly kind: 'refused' } | { readonly kind: 'copied' } | { readonly kind: 'renewed'; readonly row: Row<'bot_instances'> };
+type Outcome =
+  { readonly kind: 'refused' } | { readonly kind: 'copied' } | { readonly kind: 'renewed'; readonly row: Row<'bot_instances'> };
 
 export interface BotsParts extends IssueParts {
   readonly users: Users;
@@ -50,8 +51,23 @@ export class Bots {
       const bots = (await listUsers(db)).filter(({ kind }) => kind === 'bot');
       const instances = await db.selectFrom('bot_instances').selectAll().orderBy('joined_at').execute();
       return bots.map(({ name, roles, traits, created_at, created_by, disabled_at }) => ({
-        name, roles, traits, created_at, created_by, disabled_at,
-        instances: instances.filter(({ bot }) => bot === name).map(({ id, generation, joined_at, renewed_at, expires_at, source, stopped_at }) => ({ id, generation, joined_at, renewed_at, expires_at, source, stopped_at })),
+        name,
+        roles,
+        traits,
+        created_at,
+        created_by,
+        disabled_at,
+        instances: instances
+          .filter(({ bot }) => bot === name)
+          .map(({ id, generation, joined_at, renewed_at, expires_at, source, stopped_at }) => ({
+            id,
+            generation,
+            joined_at,
+            renewed_at,
+            expires_at,
+            source,
+            stopped_at,
+          })),
       }));
     });
   }
@@ -61,8 +77,12 @@ export class Bots {
     users.checkGrants(name, grants.roles, caller);
     const now = clock();
     return records.actOn(async (tx) => {
-      if (!(await insertUser(tx, { name, kind: 'bot', connector: null, created_by: caller.actor, ...grants }, now))) throw new StenoError('USER_EXISTS', name);
-      return { result: await this.#newToken(tx, name, caller, now + ttlMs), rows: [auditRow(now, caller, { event: 'bot.create', target: name, data: { ...grants, token_ends: now + ttlMs } })] };
+      if (!(await insertUser(tx, { name, kind: 'bot', connector: null, created_by: caller.actor, ...grants }, now)))
+        throw new StenoError('USER_EXISTS', name);
+      return {
+        result: await this.#newToken(tx, name, caller, now + ttlMs),
+        rows: [auditRow(now, caller, { event: 'bot.create', target: name, data: { ...grants, token_ends: now + ttlMs } })],
+      };
     });
   }
 
@@ -72,7 +92,8 @@ export class Bots {
     users.checkHandles((await this.#known(name)).roles, caller);
     const now = clock();
     return records.actOn(async (tx) => ({
-      result: await this.#newToken(tx, name, caller, now + ttlMs), rows: [auditRow(now, caller, { event: 'bot_token.create', target: name, data: { token_ends: now + ttlMs } })],
+      result: await this.#newToken(tx, name, caller, now + ttlMs),
+      rows: [auditRow(now, caller, { event: 'bot_token.create', target: name, data: { token_ends: now + ttlMs } })],
     }));
   }
 
@@ -85,56 +106,104 @@ export class Bots {
       await tx.updateTable('bot_instances').set({ stopped_at: now }).where('bot', '=', name).where('stopped_at', 'is', null).execute();
       await tx.deleteFrom('bot_tokens').where('bot', '=', name).execute();
       await liftLock(tx, name);
-      return { result: await this.#newToken(tx, name, caller, now + ttlMs), rows: [auditRow(now, caller, { event: 'bot.reset', target: name })] };
+      return {
+        result: await this.#newToken(tx, name, caller, now + ttlMs),
+        rows: [auditRow(now, caller, { event: 'bot.reset', target: name })],
+      };
     });
     await directory.changed();
     return token;
   }
 
   /** Throws BOT_TOKEN_OVER: of many who use a token at once, one joins. */
-  async join(given: { readonly token: string; readonly public_key: string; readonly tls_key: string | undefined }, caller: Caller): Promise<BotLogin> {
+  async join(
+    given: { readonly token: string; readonly public_key: string; readonly tls_key: string | undefined },
+    caller: Caller,
+  ): Promise<BotLogin> {
     const { records, clock } = this.#parts;
     const key = formatPublicLine(certifiableKey(given.public_key));
     const now = clock();
     const instance = await records.actOn(async (tx) => {
-      const taken = await tx.updateTable('bot_tokens').set({ used_at: now })
-        .where('hash', '=', hashOf(given.token)).where('used_at', 'is', null).where('expires_at', '>', now).returningAll().executeTakeFirst();
+      const taken = await tx
+        .updateTable('bot_tokens')
+        .set({ used_at: now })
+        .where('hash', '=', hashOf(given.token))
+        .where('used_at', 'is', null)
+        .where('expires_at', '>', now)
+        .returningAll()
+        .executeTakeFirst();
       if (taken === undefined) throw new StenoError('BOT_TOKEN_OVER');
       const row: Row<'bot_instances'> = {
-        id: `bot-${randomBytes(8).toString('hex')}`, bot: taken.bot, public_key: key, generation: 1, attempt: null, joined_at: now, renewed_at: now, expires_at: now + BOT_TTL_S * 1000,
-        source: caller.source, stopped_at: null,
+        id: `bot-${randomBytes(8).toString('hex')}`,
+        bot: taken.bot,
+        public_key: key,
+        generation: 1,
+        attempt: null,
+        joined_at: now,
+        renewed_at: now,
+        expires_at: now + BOT_TTL_S * 1000,
+        source: caller.source,
+        stopped_at: null,
       };
       await tx.insertInto('bot_instances').values(row).execute();
-      return { result: row, rows: [auditRow(now, { actor: taken.bot, source: caller.source }, { event: 'bot.join', target: row.id, data: { token_by: taken.created_by } })] };
+      return {
+        result: row,
+        rows: [
+          auditRow(
+            now,
+            { actor: taken.bot, source: caller.source },
+            { event: 'bot.join', target: row.id, data: { token_by: taken.created_by } },
+          ),
+        ],
+      };
     });
     return this.#issue(instance, given.tls_key, caller);
   }
 
   /** `authorization`: of the signed request, whose certificate says which key renews. Throws BOT_COPIED. */
   async renew(
-    given: { readonly instance: string; readonly generation: number; readonly attempt: string; readonly tls_key: string | undefined }, bot: string, authorization: string, caller: Caller,
+    given: { readonly instance: string; readonly generation: number; readonly attempt: string; readonly tls_key: string | undefined },
+    bot: string,
+    authorization: string,
+    caller: Caller,
   ): Promise<BotLogin> {
     const { records, directory, clock } = this.#parts;
     const now = clock();
     const key = keyOf(authorization);
     const attempt = hashOf(given.attempt);
     const outcome = await records.actOn<Outcome>(async (tx) => {
-      const row = await tx.selectFrom('bot_instances').selectAll().where('id', '=', given.instance).where('bot', '=', bot).executeTakeFirst();
+      const row = await tx
+        .selectFrom('bot_instances')
+        .selectAll()
+        .where('id', '=', given.instance)
+        .where('bot', '=', bot)
+        .executeTakeFirst();
       if (row === undefined || row.stopped_at !== null || row.public_key !== key) return { result: { kind: 'refused' }, rows: [] };
       const changes = { renewed_at: now, expires_at: now + BOT_TTL_S * 1000, source: caller.source };
       if (given.generation === row.generation - 1 && row.attempt === attempt) return { result: { kind: 'renewed', row }, rows: [] };
       if (given.generation === row.generation) {
-        const { numUpdatedRows } = await tx.updateTable('bot_instances').set({ ...changes, generation: row.generation + 1, attempt })
-          .where('id', '=', row.id).where('generation', '=', row.generation).where('stopped_at', 'is', null).executeTakeFirst();
+        const { numUpdatedRows } = await tx
+          .updateTable('bot_instances')
+          .set({ ...changes, generation: row.generation + 1, attempt })
+          .where('id', '=', row.id)
+          .where('generation', '=', row.generation)
+          .where('stopped_at', 'is', null)
+          .executeTakeFirst();
         if (numUpdatedRows === 1n) {
           const next = { ...row, ...changes, generation: row.generation + 1 };
-          return { result: { kind: 'renewed', row: next }, rows: [auditRow(now, caller, { event: 'bot.renew', target: row.id, data: { generation: next.generation } })] };
+          return {
+            result: { kind: 'renewed', row: next },
+            rows: [auditRow(now, caller, { event: 'bot.renew', target: row.id, data: { generation: next.generation } })],
+          };
         }
       }
       await tx.updateTable('bot_instances').set({ stopped_at: now }).where('id', '=', row.id).execute();
       const reason = `two copies of ${row.id} renew: generation ${given.generation} came from ${caller.source}, ${row.generation} was renewed from ${row.source}`;
       await lockOut(tx, bot, reason, 'authority', now, null);
-      return { result: { kind: 'copied' }, rows: [auditRow(now, { actor: 'authority', source: caller.source }, { event: 'bot.lock', target: bot, data: { reason } })] };
+      return {
+        result: { kind: 'copied' },
+        rows: [auditRow(now, { actor: 'authority', source: caller.source }, { event: 'bot.lock', target: bot, data: { reason } })],
+      };
     });
     switch (outcome.kind) {
       case 'refused':
@@ -147,14 +216,25 @@ export class Bots {
     }
   }
 
-  async #issue({ id, bot, generation, public_key: key }: Row<'bot_instances'>, tlsKey: string | undefined, { source }: Caller): Promise<BotLogin> {
+  async #issue(
+    { id, bot, generation, public_key: key }: Row<'bot_instances'>,
+    tlsKey: string | undefined,
+    { source }: Caller,
+  ): Promise<BotLogin> {
     const notAfter = Math.floor(this.#parts.clock() / 1000) + BOT_TTL_S;
-    return { instance: id, generation, login: await issueUserCertificate(this.#parts, { actor: bot, source }, { user: bot, mfa: null, requests: [], notAfter }, key, tlsKey) };
+    return {
+      instance: id,
+      generation,
+      login: await issueUserCertificate(this.#parts, { actor: bot, source }, { user: bot, mfa: null, requests: [], notAfter }, key, tlsKey),
+    };
   }
 
   async #newToken(tx: Tx, bot: string, caller: Caller, expiresAt: number): Promise<BotToken> {
     const token = newToken();
-    await tx.insertInto('bot_tokens').values({ hash: hashOf(token), bot, created_by: caller.actor, expires_at: expiresAt, used_at: null }).execute();
+    await tx
+      .insertInto('bot_tokens')
+      .values({ hash: hashOf(token), bot, created_by: caller.actor, expires_at: expiresAt, used_at: null })
+      .execute();
     return { bot, token, expires_at: expiresAt };
   }
 

@@ -22,7 +22,10 @@ const rotationBody = z.union([
   z.strictObject({ phase: z.enum(caPhases), force: z.boolean().optional() }),
   z.strictObject({ grace_ms: z.int() }),
 ]);
-const sealBody = z.discriminatedUnion('kind', [z.strictObject({ kind: z.literal('file') }), z.strictObject({ kind: z.literal('passphrase'), passphrase: z.string().max(1024) })]);
+const sealBody = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('file') }),
+  z.strictObject({ kind: z.literal('passphrase'), passphrase: z.string().max(1024) }),
+]);
 
 export function caRoutes({ ca, rotations, seal, clock }: CaRouteParts): readonly Route[] {
   return [
@@ -30,7 +33,9 @@ export function caRoutes({ ca, rotations, seal, clock }: CaRouteParts): readonly
     route('GET /v1/ca', ['owner', 'user'], 'ca.list', noBody, () => rotations.report()),
     route('PUT /v1/ca/:name/rotation', ['owner', 'ca:update'], 'ca.rotate', rotationBody, ({ caller, body, params }) => {
       const name = caName(params['name']);
-      return 'phase' in body ? rotations.advance(name, body.phase, caller, { force: body.force ?? false }) : rotations.automate(name, body.grace_ms, caller);
+      return 'phase' in body
+        ? rotations.advance(name, body.phase, caller, { force: body.force ?? false })
+        : rotations.automate(name, body.grace_ms, caller);
     }),
     route('POST /v1/ca-seal', ['owner'], 'ca.reseal', sealBody, async ({ caller, body }) => seal.reseal(body, caller, clock())),
   ];

@@ -9,15 +9,20 @@ import { createSealer } from './seal.js';
 const now = Date.now();
 const validity = { from: now - 60_000, until: now + 3_600_000, serial: 7n };
 const placesOf = (): KeyPlaces => keyPlaces(sealedPlace(createSealer(randomBytes(32))));
-const keysIn = (places: KeyPlaces): Promise<CaKey[]> => Promise.all(caNames.map((name) => makeKey(places, name, 1, 'active', 'ed25519', now)));
+const keysIn = (places: KeyPlaces): Promise<CaKey[]> =>
+  Promise.all(caNames.map((name) => makeKey(places, name, 1, 'active', 'ed25519', now)));
 const still = new Map();
-const tlsKey = (): string => generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
+const tlsKey = (): string =>
+  generateKeyPairSync('ec', { namedCurve: 'P-256' }).publicKey.export({ type: 'spki', format: 'pem' }).toString();
 
 describe('the CAs', () => {
   test('a service certificate verifies against the service CA and names kind and name', async () => {
     const places = placesOf();
     const ca = await openCas({ keys: await keysIn(places), phases: still }, places);
-    const [leaf, root] = [new X509Certificate(await ca.issueService({ kind: 'gateway', name: 'gw-1' }, tlsKey(), validity)), new X509Certificate(ca.trust.service_ca[0]!)];
+    const [leaf, root] = [
+      new X509Certificate(await ca.issueService({ kind: 'gateway', name: 'gw-1' }, tlsKey(), validity)),
+      new X509Certificate(ca.trust.service_ca[0]!),
+    ];
     expect(leaf.verify(root.publicKey)).toBe(true);
     expect(leaf.checkIssued(root)).toBe(true);
     expect(leaf.subject).toBe('CN=gateway/gw-1');
@@ -46,7 +51,9 @@ describe('the CAs', () => {
   test('a key that was put in the place of another CA is refused', async () => {
     const places = placesOf();
     const keys = await keysIn(places);
-    const swapped = keys.map((key) => (key.name === 'ssh-host' ? { ...key, sealed: keys.find(({ name }) => name === 'ssh-user')!.sealed } : key));
+    const swapped = keys.map((key) =>
+      key.name === 'ssh-host' ? { ...key, sealed: keys.find(({ name }) => name === 'ssh-user')!.sealed } : key,
+    );
     await expect(openCas({ keys: swapped, phases: still }, places)).rejects.toMatchObject({ code: 'SEAL_KEY_WRONG' });
     const other = await keysIn(places);
     const mixed = keys.map((key, i) => ({ ...key, sealed: other[i]!.sealed }));

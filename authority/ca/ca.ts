@@ -84,17 +84,36 @@ export interface Ca {
 /** The public part as it stands in the state, of a key that may live anywhere. */
 export async function publicOf(name: CaName, generation: number, signer: CaSigner, now: number): Promise<string> {
   switch (name) {
-    case 'x509-user': return selfSign(`Steno user CA ${generation}`, signer, now);
-    case 'x509-service': return selfSign(`Steno service CA ${generation}`, signer, now);
-    default: return sshLine(name, signer);
+    case 'x509-user':
+      return selfSign(`Steno user CA ${generation}`, signer, now);
+    case 'x509-service':
+      return selfSign(`Steno service CA ${generation}`, signer, now);
+    default:
+      return sshLine(name, signer);
   }
 }
 
 /** A new key, not stored yet. `now`: ms since 1970. */
-export async function makeKey(places: KeyPlaces, name: CaName, generation: number, state: 'active' | 'next', sshAlgorithm: CaAlgorithm, now: number): Promise<CaKey> {
+export async function makeKey(
+  places: KeyPlaces,
+  name: CaName,
+  generation: number,
+  state: 'active' | 'next',
+  sshAlgorithm: CaAlgorithm,
+  now: number,
+): Promise<CaKey> {
   const place = places.forNew(name);
   const { signer, sealed } = await place.make(name, generation, name.startsWith('x509-') ? 'p256' : sshAlgorithm);
-  return { name, generation, state, signer: place.signer, public: await publicOf(name, generation, signer, now), sealed, createdAt: now, retiredAt: null };
+  return {
+    name,
+    generation,
+    state,
+    signer: place.signer,
+    public: await publicOf(name, generation, signer, now),
+    sealed,
+    createdAt: now,
+    retiredAt: null,
+  };
 }
 
 interface OpenCa {
@@ -124,7 +143,9 @@ export async function openCas({ keys, phases }: CaState, places: Pick<KeyPlaces,
     if (active === undefined) throw new StenoError('SEAL_KEY_WRONG', `the CA ${name} is missing from the state store`);
     const next = own.find(({ state }) => state === 'next');
     cas.set(name, {
-      active: await open(active), next: next === undefined ? undefined : await open(next), phase: phases.get(name) ?? 'standby',
+      active: await open(active),
+      next: next === undefined ? undefined : await open(next),
+      phase: phases.get(name) ?? 'standby',
       retired: own.filter(({ state }) => state === 'retired'),
     });
   }
@@ -160,8 +181,13 @@ function composeCa(cas: ReadonlyMap<CaName, OpenCa>): Ca {
     signStatement(statement, namespace = CLUSTER_NAMESPACE) {
       const { active, next } = cas.get('ssh-user')!;
       const signed = sshsigSignedData(namespace, 'sha512', createHash('sha512').update(statement).digest());
-      return Promise.all([active, ...(next === undefined ? [] : [next])].map(async ({ signer }) =>
-        armorSshsig(encodeSshsig({ publicKey: sshBlob(signer), namespace, hashAlgorithm: 'sha512', signature: await sshSign(signer, signed) }))));
+      return Promise.all(
+        [active, ...(next === undefined ? [] : [next])].map(async ({ signer }) =>
+          armorSshsig(
+            encodeSshsig({ publicKey: sshBlob(signer), namespace, hashAlgorithm: 'sha512', signature: await sshSign(signer, signed) }),
+          ),
+        ),
+      );
     },
     async issueSsh(name, fields) {
       const { signer } = signs(name, holderOf[name]);

@@ -18,7 +18,14 @@ const role = (more: object): Role => roleSchema.parse({ kind: 'role', name: 'r',
 const now = 1_763_800_000_000;
 
 describe('a key to be certified', () => {
-  test.each([['ed25519', []], ['ecdsa', ['-b', '256']], ['ecdsa', ['-b', '384']], ['ecdsa', ['-b', '521']], ['rsa', ['-b', '2048']], ['rsa', ['-b', '4096']]] as const)('may be %s %j', (type, more) => {
+  test.each([
+    ['ed25519', []],
+    ['ecdsa', ['-b', '256']],
+    ['ecdsa', ['-b', '384']],
+    ['ecdsa', ['-b', '521']],
+    ['rsa', ['-b', '2048']],
+    ['rsa', ['-b', '4096']],
+  ] as const)('may be %s %j', (type, more) => {
     const file = join(temporaryFolder(cleanup), 'key');
     execFileSync('ssh-keygen', ['-q', '-t', type, ...more, '-N', '', '-f', file]);
     expect(certifiableKey(readFileSync(`${file}.pub`, 'utf8')).length).toBeGreaterThan(30);
@@ -50,7 +57,11 @@ describe('a user certificate', () => {
   const grant = (roles: readonly Role[]): UserGrant => ({ user: 'ann', roles, granted: [], traits: {}, mfa: null, requests: [] });
 
   test('lives as long as the shortest role allows', () => {
-    const shape = userShape(grant([role({ max_ttl: 3600, allow: { nodes: {}, logins: ['www'] } }), role({ name: 's', max_ttl: 600 })]), key, now);
+    const shape = userShape(
+      grant([role({ max_ttl: 3600, allow: { nodes: {}, logins: ['www'] } }), role({ name: 's', max_ttl: 600 })]),
+      key,
+      now,
+    );
     expect(shape.validBefore).toBe(BigInt(now / 1000 + 600));
   });
   test('names the logins of all roles once, the own name filled in, and the pseudo principal for any', () => {
@@ -58,7 +69,8 @@ describe('a user certificate', () => {
     expect(loginsOf({ user: 'ann', traits: {}, roles })).toEqual(['*', 'ann', 'root', 'www']);
     expect(userShape(grant(roles), key, now).principals).toEqual(['-steno-any', 'ann', 'root', 'www']);
   });
-  test('is not made of no roles', () => expect(() => userShape(grant([]), key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' })));
+  test('is not made of no roles', () =>
+    expect(() => userShape(grant([]), key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' })));
   test('of roles without a login names one that nobody has: without any it would be good for all', () => {
     expect(userShape(grant([role({})]), key, now).principals).toEqual(['-steno-none']);
     const many = role({ allow: { logins: Array.from({ length: 256 }, (_, n) => `svc${n}`) } });
@@ -66,14 +78,26 @@ describe('a user certificate', () => {
     expect(() => userShape(grant([many, role({ name: 'more', allow: { logins: ['one-more'] } })]), key, now)).toThrow(/257 logins/);
   });
   test('names the logins that were granted, and not the granted roles', () => {
-    const shape = userShape({ ...grant([role({})]), granted: [role({ name: 'dba', max_ttl: 300, allow: { nodes: {}, logins: ['postgres'] } })], requests: ['r-1'] }, key, now);
+    const shape = userShape(
+      {
+        ...grant([role({})]),
+        granted: [role({ name: 'dba', max_ttl: 300, allow: { nodes: {}, logins: ['postgres'] } })],
+        requests: ['r-1'],
+      },
+      key,
+      now,
+    );
     expect(shape.principals).toEqual(['postgres']);
     expect(shape.extensions.get('roles@steno')).toBe('r');
     expect(shape.extensions.get('requests@steno')).toBe('r-1');
     expect(shape.validBefore).toBe(BigInt(now / 1000 + 300));
   });
   test('does not permit the forwarding that no role gives', () => {
-    const shape = userShape(grant([role({ allow: { nodes: {}, logins: ['www'] }, port_forwarding: false, agent_forwarding: false })]), key, now);
+    const shape = userShape(
+      grant([role({ allow: { nodes: {}, logins: ['www'] }, port_forwarding: false, agent_forwarding: false })]),
+      key,
+      now,
+    );
     expect([...shape.extensions.keys()]).not.toContain('permit-port-forwarding');
     expect([...shape.extensions.keys()]).not.toContain('permit-agent-forwarding');
   });
@@ -93,6 +117,9 @@ describe('a recording certificate', () => {
 
 describe('host names', () => {
   test.each(['localhost', 'a.b-c.example', '127.0.0.1', '::1', '0'])('%s is one', (name) => expect(isHostName(name)).toBe(true));
-  test.each(['', '*', '*.example', 'a,b', '!a', '-a', 'a b', 'a..b', 'a/b', 'a\n', `${'a'.repeat(254)}`])('%j is none', (name) => expect(isHostName(name)).toBe(false));
-  test('of a service include the pseudo domain, each once', () => expect(hostPrincipals({ name: 'gw' }, ['GW', 'localhost'])).toEqual(['gw', 'gw.steno', 'localhost']));
+  test.each(['', '*', '*.example', 'a,b', '!a', '-a', 'a b', 'a..b', 'a/b', 'a\n', `${'a'.repeat(254)}`])('%j is none', (name) =>
+    expect(isHostName(name)).toBe(false),
+  );
+  test('of a service include the pseudo domain, each once', () =>
+    expect(hostPrincipals({ name: 'gw' }, ['GW', 'localhost'])).toEqual(['gw', 'gw.steno', 'localhost']));
 });

@@ -14,7 +14,14 @@
 import { isIP } from 'node:net';
 import { StenoError } from '#schemas/errors.js';
 import {
-  EXTENSION_VIA, NODE_DOMAIN, OPTION_CLUSTER_ONLY, OPTION_GATEWAY_ONLY, PRINCIPAL_ANY, PRINCIPAL_NONE, formatServiceName, identityExtensions,
+  EXTENSION_VIA,
+  NODE_DOMAIN,
+  OPTION_CLUSTER_ONLY,
+  OPTION_GATEWAY_ONLY,
+  PRINCIPAL_ANY,
+  PRINCIPAL_NONE,
+  formatServiceName,
+  identityExtensions,
 } from '#schemas/identity.js';
 import type { ServiceName, UserIdentity } from '#schemas/identity.js';
 import { loginsOf } from '#schemas/policy/node.js';
@@ -66,7 +73,8 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
   if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
   const logins = loginsOf({ ...grant, roles: all }).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
-  if (logins.length > MAX_PRINCIPALS) throw new StenoError('ACCESS_DENIED', `the roles of ${user} name ${logins.length} logins, and a certificate holds ${MAX_PRINCIPALS}`);
+  if (logins.length > MAX_PRINCIPALS)
+    throw new StenoError('ACCESS_DENIED', `the roles of ${user} name ${logins.length} logins, and a certificate holds ${MAX_PRINCIPALS}`);
   // To OpenSSH a certificate without principals is one for all of them.
   const principals = logins.length === 0 ? [PRINCIPAL_NONE] : logins;
   return {
@@ -79,14 +87,18 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
     criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
     extensions: new Map([
       ...identityExtensions({ ...grant, roles: roles.map((role) => role.name) }),
-      ...permissions(all.some((role) => role.port_forwarding), all.some((role) => role.agent_forwarding)),
+      ...permissions(
+        all.some((role) => role.port_forwarding),
+        all.some((role) => role.agent_forwarding),
+      ),
     ]),
   };
 }
 
 export function sessionShape(
   session: { readonly user: string; readonly login: string; readonly gateway: string; readonly decision: Allowed },
-  publicKey: Uint8Array, now: number,
+  publicKey: Uint8Array,
+  now: number,
 ): CertificateShape {
   const seconds = Math.floor(now / 1000);
   return {
@@ -97,10 +109,7 @@ export function sessionShape(
     validAfter: BigInt(seconds - BACKDATE_S),
     validBefore: BigInt(seconds + SESSION_TTL_S),
     criticalOptions: new Map(),
-    extensions: new Map([
-      [EXTENSION_VIA, session.user],
-      ...permissions(session.decision.portForwarding, session.decision.agentForwarding),
-    ]),
+    extensions: new Map([[EXTENSION_VIA, session.user], ...permissions(session.decision.portForwarding, session.decision.agentForwarding)]),
   };
 }
 
@@ -109,7 +118,9 @@ export function sessionShape(
  * nowhere but there, by its critical option.
  */
 export function clusterShape(
-  session: Parameters<typeof sessionShape>[0] & { readonly identity: UserIdentity; readonly cluster: string }, publicKey: Uint8Array, now: number,
+  session: Parameters<typeof sessionShape>[0] & { readonly identity: UserIdentity; readonly cluster: string },
+  publicKey: Uint8Array,
+  now: number,
 ): CertificateShape {
   const shape = sessionShape(session, publicKey, now);
   return {
@@ -121,7 +132,13 @@ export function clusterShape(
 }
 
 /** `ttl`: seconds; whoever renews by themselves need not say. */
-export function hostShape(name: string, principals: readonly string[], publicKey: Uint8Array, now: number, ttl = HOST_TTL_S): CertificateShape {
+export function hostShape(
+  name: string,
+  principals: readonly string[],
+  publicKey: Uint8Array,
+  now: number,
+  ttl = HOST_TTL_S,
+): CertificateShape {
   const seconds = Math.floor(now / 1000);
   return {
     publicKey,
@@ -164,7 +181,10 @@ export const gatewayLoopbackNames = ['localhost', '127.0.0.1', '::1'] as const;
 
 /** A DNS name or an IP address, nothing that a pattern or a second name could hide in. */
 export function isHostName(text: string): boolean {
-  return isIP(text) !== 0 || (text.length <= 253 && /^[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?)*$/.test(text));
+  return (
+    isIP(text) !== 0 ||
+    (text.length <= 253 && /^[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?)*$/.test(text))
+  );
 }
 
 /** Key id of a service's host certificate: binds its renewal to the service it was given to. */

@@ -12,7 +12,7 @@ import { readSignerConfig } from './signer-config.js';
 import type { SignerConfig } from './signer-config.js';
 
 const module = ['/usr/lib/softhsm/libsofthsm2.so', '/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so'].find((path) => existsSync(path));
-if (module === undefined) process.stdout.write('skipped: PKCS#11, for Debian\'s package softhsm2 is not installed\n');
+if (module === undefined) process.stdout.write("skipped: PKCS#11, for Debian's package softhsm2 is not installed\n");
 
 const cleanup = new Cleanup();
 const refusal = (code: string): unknown => expect.objectContaining({ code });
@@ -47,7 +47,9 @@ describe.skipIf(module === undefined)('CA keys in a token', () => {
     const first = await authorityIn(dir, cleanup, { caSigner: config });
     const admin = await administrator(first, cleanup);
     expect(shown(admin.login.certificate)).toMatch(/Signing CA: (ED25519|ECDSA) SHA256/);
-    expect(new X509Certificate(admin.login.x509_certificate!).verify(new X509Certificate(admin.login.x509_user_ca_pem).publicKey)).toBe(true);
+    expect(new X509Certificate(admin.login.x509_certificate!).verify(new X509Certificate(admin.login.x509_user_ca_pem).publicKey)).toBe(
+      true,
+    );
     const gateway = await clientOf(first, { kind: 'gateway', name: 'gw-1', hostNames: [], records: true }, cleanup);
     expect(shown(formatPublicLine(gateway.identity.hostCertificate()))).toContain('host certificate');
     const reports = (await admin.call('GET', '/v1/ca')) as CaReport[];
@@ -82,7 +84,8 @@ describe.skipIf(module === undefined)('CA keys in a token', () => {
 
   test('that do not answer certify nobody, and do again once the token is back', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup, { caSigner: { ...config, cas: ['ssh-user'] } });
-    const logIn = (): Promise<unknown> => onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(generateKey().publicBlob) } });
+    const logIn = (): Promise<unknown> =>
+      onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: formatPublicLine(generateKey().publicBlob) } });
     await logIn();
     renameSync(tokens, `${tokens}.away`);
     await expect(logIn()).rejects.toEqual(refusal('CA_SIGNER_UNAVAILABLE'));
@@ -98,15 +101,22 @@ describe.skipIf(module === undefined)('CA keys in a token', () => {
     await expect(wrong.place.make('ssh-user', 1, 'ed25519')).rejects.toEqual(refusal('CA_SIGNER_UNAVAILABLE'));
     await expect(wrong.place.make('ssh-user', 1, 'ed25519')).rejects.toMatchObject({ detail: expect.stringContaining('refused the PIN') });
     for (const change of [{ token: 'other' }, { module: '/nonexistent.so' }]) {
-      await expect(openToken({ ...config, ...change }, { log: silent }).place.make('ssh-user', 1, 'ed25519')).rejects.toEqual(refusal('CA_SIGNER_UNAVAILABLE'));
+      await expect(openToken({ ...config, ...change }, { log: silent }).place.make('ssh-user', 1, 'ed25519')).rejects.toEqual(
+        refusal('CA_SIGNER_UNAVAILABLE'),
+      );
     }
   });
 
   test.each([
-    ['kind: kms', /kind/], ['kind: pkcs11\nmodule: lib.so\ntoken: t\npin_file: /p', /module: is not an absolute path/],
-    ['kind: pkcs11\nmodule: /m\ntoken: t\npin_file: /p\ncas: [all]', /cas/], ['kind: pkcs11\nmodule: /m\ntoken: t\npin_file: /p\npin: 1234', /pin/], [': [', /signer/],
+    ['kind: kms', /kind/],
+    ['kind: pkcs11\nmodule: lib.so\ntoken: t\npin_file: /p', /module: is not an absolute path/],
+    ['kind: pkcs11\nmodule: /m\ntoken: t\npin_file: /p\ncas: [all]', /cas/],
+    ['kind: pkcs11\nmodule: /m\ntoken: t\npin_file: /p\npin: 1234', /pin/],
+    [': [', /signer/],
   ])('are not looked for by a file that says %j', (text, reason) => {
     writeFileSync(keyFile('odd.signer.yaml'), text);
-    expect(() => readSignerConfig(keyFile('odd.signer.yaml'))).toThrow(expect.objectContaining({ code: 'CA_SIGNER_CONFIG', detail: expect.stringMatching(reason) }));
+    expect(() => readSignerConfig(keyFile('odd.signer.yaml'))).toThrow(
+      expect.objectContaining({ code: 'CA_SIGNER_CONFIG', detail: expect.stringMatching(reason) }),
+    );
   });
 });

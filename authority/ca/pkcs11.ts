@@ -43,13 +43,19 @@ interface Curve {
 }
 const curves: Readonly<Record<CaAlgorithm, Curve>> = {
   p256: {
-    keyType: pkcs11js.CKK_EC, make: pkcs11js.CKM_EC_KEY_PAIR_GEN, sign: pkcs11js.CKM_ECDSA,
-    parameters: Buffer.from('06082a8648ce3d030107', 'hex'), spkiHead: Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex'),
+    keyType: pkcs11js.CKK_EC,
+    make: pkcs11js.CKM_EC_KEY_PAIR_GEN,
+    sign: pkcs11js.CKM_ECDSA,
+    parameters: Buffer.from('06082a8648ce3d030107', 'hex'),
+    spkiHead: Buffer.from('3059301306072a8648ce3d020106082a8648ce3d030107034200', 'hex'),
   },
   ed25519: {
-    keyType: CKK_EC_EDWARDS, make: CKM_EC_EDWARDS_KEY_PAIR_GEN, sign: CKM_EDDSA,
+    keyType: CKK_EC_EDWARDS,
+    make: CKM_EC_EDWARDS_KEY_PAIR_GEN,
+    sign: CKM_EDDSA,
     // PrintableString "edwards25519".
-    parameters: Buffer.from('130c656477617264733235353139', 'hex'), spkiHead: Buffer.from('302a300506032b6570032100', 'hex'),
+    parameters: Buffer.from('130c656477617264733235353139', 'hex'),
+    spkiHead: Buffer.from('302a300506032b6570032100', 'hex'),
   },
 };
 const pointBytes: Readonly<Record<CaAlgorithm, number>> = { p256: 65, ed25519: 32 };
@@ -184,14 +190,29 @@ function makeKeyPair({ api, handle }: Session, name: CaName, generation: number,
   const id = randomBytes(16);
   const label = `steno ${name} ${generation} ${id.toString('hex').slice(0, 8)}`;
   const common: Template = [
-    { type: pkcs11js.CKA_TOKEN, value: true }, { type: pkcs11js.CKA_ID, value: id }, { type: pkcs11js.CKA_LABEL, value: label }, { type: pkcs11js.CKA_KEY_TYPE, value: keyType },
+    { type: pkcs11js.CKA_TOKEN, value: true },
+    { type: pkcs11js.CKA_ID, value: id },
+    { type: pkcs11js.CKA_LABEL, value: label },
+    { type: pkcs11js.CKA_KEY_TYPE, value: keyType },
   ];
-  const { publicKey } = api.C_GenerateKeyPair(handle, { mechanism: make }, [
-    ...common, { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY }, { type: pkcs11js.CKA_VERIFY, value: true }, { type: pkcs11js.CKA_EC_PARAMS, value: parameters },
-  ], [
-    ...common, { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY }, { type: pkcs11js.CKA_PRIVATE, value: true }, { type: pkcs11js.CKA_SENSITIVE, value: true },
-    { type: pkcs11js.CKA_EXTRACTABLE, value: false }, { type: pkcs11js.CKA_SIGN, value: true },
-  ]);
+  const { publicKey } = api.C_GenerateKeyPair(
+    handle,
+    { mechanism: make },
+    [
+      ...common,
+      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
+      { type: pkcs11js.CKA_VERIFY, value: true },
+      { type: pkcs11js.CKA_EC_PARAMS, value: parameters },
+    ],
+    [
+      ...common,
+      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
+      { type: pkcs11js.CKA_PRIVATE, value: true },
+      { type: pkcs11js.CKA_SENSITIVE, value: true },
+      { type: pkcs11js.CKA_EXTRACTABLE, value: false },
+      { type: pkcs11js.CKA_SIGN, value: true },
+    ],
+  );
   const [attribute] = api.C_GetAttributeValue(handle, publicKey, [{ type: pkcs11js.CKA_EC_POINT }]);
   return keyFromPoint(algorithm, attribute!.value as Buffer);
 }
@@ -206,7 +227,8 @@ function signerOf(token: TokenSession, algorithm: CaAlgorithm, publicKey: KeyObj
         api.C_SignInit(handle, { mechanism: curves[algorithm].sign }, findPrivate(session, algorithm, publicKey));
         const input = algorithm === 'p256' ? createHash('sha256').update(data).digest() : Buffer.from(data);
         const signature = await api.C_SignAsync(handle, input, Buffer.alloc(128));
-        if (signature.length !== 64) throw new StenoError('CA_SIGNER_UNAVAILABLE', `the token signed with ${signature.length} bytes instead of 64`);
+        if (signature.length !== 64)
+          throw new StenoError('CA_SIGNER_UNAVAILABLE', `the token signed with ${signature.length} bytes instead of 64`);
         return new Uint8Array(signature);
       }),
   };
@@ -220,7 +242,10 @@ function findPrivate(session: Session, algorithm: CaAlgorithm, publicKey: KeyObj
   const found = findPublic(session, algorithm, publicKey);
   if (found === undefined) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'the key of a CA is not in the token');
   const [id] = api.C_GetAttributeValue(handle, found, [{ type: pkcs11js.CKA_ID }]);
-  const [own] = find(session, [{ type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY }, { type: pkcs11js.CKA_ID, value: id!.value as Buffer }]);
+  const [own] = find(session, [
+    { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PRIVATE_KEY },
+    { type: pkcs11js.CKA_ID, value: id!.value as Buffer },
+  ]);
   if (own === undefined) throw new StenoError('CA_SIGNER_UNAVAILABLE', 'the private key of a CA is not in the token');
   keys.set(point, own);
   return own;
@@ -230,7 +255,10 @@ function findPublic(session: Session, algorithm: CaAlgorithm, publicKey: KeyObje
   const point = pointOf(algorithm, publicKey);
   // Wrapped as an OCTET STRING says PKCS #11 2.40; some tokens keep it bare.
   for (const value of [Buffer.concat([Buffer.of(4, point.length), point]), point]) {
-    const [found] = find(session, [{ type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY }, { type: pkcs11js.CKA_EC_POINT, value }]);
+    const [found] = find(session, [
+      { type: pkcs11js.CKA_CLASS, value: pkcs11js.CKO_PUBLIC_KEY },
+      { type: pkcs11js.CKA_EC_POINT, value },
+    ]);
     if (found !== undefined) return found;
   }
   return undefined;
@@ -262,6 +290,7 @@ function publicPart(key: CaKey): { readonly algorithm: CaAlgorithm; readonly pub
   }
   const parsed = parsePublicKey(parseAuthorizedLine(key.public).blob);
   if (parsed.kind === 'ed25519') return { algorithm: 'ed25519', publicKey: keyFromPoint('ed25519', Buffer.from(parsed.point)) };
-  if (parsed.kind === 'ecdsa' && parsed.curve === 'nistp256') return { algorithm: 'p256', publicKey: keyFromPoint('p256', Buffer.from(parsed.point)) };
+  if (parsed.kind === 'ecdsa' && parsed.curve === 'nistp256')
+    return { algorithm: 'p256', publicKey: keyFromPoint('p256', Buffer.from(parsed.point)) };
   throw new StenoError('SEAL_KEY_WRONG', `${key.name} is of a kind that no token here has`);
 }

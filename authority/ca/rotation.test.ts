@@ -3,7 +3,16 @@ import { caPhases } from '#schemas/api.js';
 import { assertTransition, newKeySigns, nextPhase } from './rotation.js';
 
 describe('a rotation', () => {
-  const allowed = new Set(['standby init', 'init update-clients', 'init rollback', 'update-clients update-servers', 'update-clients rollback', 'update-servers standby', 'update-servers rollback', 'rollback standby']);
+  const allowed = new Set([
+    'standby init',
+    'init update-clients',
+    'init rollback',
+    'update-clients update-servers',
+    'update-clients rollback',
+    'update-servers standby',
+    'update-servers rollback',
+    'rollback standby',
+  ]);
   test.each(caPhases.flatMap((from) => caPhases.map((to) => [from, to] as const)))('from %s to %s', (from, to) => {
     const step = (): void => assertTransition('ssh-user', from, to);
     if (allowed.has(`${from} ${to}`)) expect(step).not.toThrow();

@@ -23,7 +23,10 @@ export type Holder = 'client' | 'server';
 
 /** Who holds certificates of the CA, where it is not for the caller to say. */
 export const holderOf: Readonly<Record<Exclude<CaName, 'x509-service'>, Holder>> = {
-  'ssh-user': 'client', 'x509-user': 'client', 'ssh-host': 'server', recording: 'server',
+  'ssh-user': 'client',
+  'x509-user': 'client',
+  'ssh-host': 'server',
+  recording: 'server',
 };
 
 const transitions: Readonly<Record<CaPhase, readonly CaPhase[]>> = {
@@ -36,7 +39,8 @@ const transitions: Readonly<Record<CaPhase, readonly CaPhase[]>> = {
 
 /** Throws CA_PHASE. */
 export function assertTransition(name: CaName, from: CaPhase, to: CaPhase): void {
-  if (!transitions[from].includes(to)) throw new StenoError('CA_PHASE', `${name} is in ${from}, from where it goes to ${transitions[from].join(' or ')}`);
+  if (!transitions[from].includes(to))
+    throw new StenoError('CA_PHASE', `${name} is in ${from}, from where it goes to ${transitions[from].join(' or ')}`);
 }
 
 export function newKeySigns(phase: CaPhase, holder: Holder): boolean {

@@ -17,13 +17,19 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const steps = ['init', 'update-clients', 'update-servers', 'standby'] as const;
-const rotate = (admin: Administrator, name: CaName, body: object): Promise<CaReport> => admin.call('PUT', `/v1/ca/${name}/rotation`, body) as Promise<CaReport>;
+const rotate = (admin: Administrator, name: CaName, body: object): Promise<CaReport> =>
+  admin.call('PUT', `/v1/ca/${name}/rotation`, body) as Promise<CaReport>;
 const gatewayConfig = { kind: 'gateway', name: 'gw-1', hostNames: [], records: true } as const;
 
 /** Resolves with the first snapshot or renewal after which `holds` is true. */
-function until(client: AuthorityClient & { readonly identity: { onRenewed(callback: () => void): () => void } }, holds: () => boolean): Promise<void> {
+function until(
+  client: AuthorityClient & { readonly identity: { onRenewed(callback: () => void): () => void } },
+  holds: () => boolean,
+): Promise<void> {
   return new Promise((resolve) => {
-    const look = (): void => { if (holds()) resolve(); };
+    const look = (): void => {
+      if (holds()) resolve();
+    };
     client.onChange(look);
     client.identity.onRenewed(look);
     look();
@@ -33,33 +39,44 @@ const signerOf = (certificate: Uint8Array): string => formatPublicLine(parseCert
 const plain = (line: string): string => formatPublicLine(parseAuthorizedLine(line).blob);
 
 describe('a rotation', () => {
-  test.each(['ssh-host', 'recording', 'x509-service'] as const)('of %s gives a running service certificates of the new key, by itself, and waits for it', async (name) => {
-    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
-    const admin = await administrator(authority, cleanup);
-    const gateway = await clientOf(authority, gatewayConfig, cleanup);
-    const held = (): string => {
-      if (name === 'x509-service') return String(new X509Certificate(String(gateway.identity.tlsServerOptions().cert)).issuer);
-      return signerOf(name === 'ssh-host' ? gateway.identity.hostCertificate() : gateway.identity.recordingCertificate());
-    };
-    const trusted = (): readonly string[] => ({ 'ssh-host': gateway.current().ssh_host_ca, recording: gateway.current().recording_ca, 'x509-service': gateway.current().service_ca })[name];
-    const before = held();
-    await rotate(admin, name, { phase: 'init' });
-    await until(gateway, () => trusted().length === 2);
-    expect(held()).toBe(before);
-    await rotate(admin, name, { phase: 'update-clients' });
-    if (name === 'x509-service') await until(gateway, () => held() !== before);
-    else expect(held()).toBe(before);
-    await rotate(admin, name, { phase: 'update-servers' });
-    await until(gateway, () => held() !== before);
-    const report = await rotate(admin, name, { phase: 'standby' });
-    await until(gateway, () => trusted().length === 1);
-    expect(report.keys.map(({ generation, state }) => [generation, state])).toEqual([[2, 'active'], [1, 'retired']]);
-    if (name !== 'x509-service') expect(held()).toBe(plain(trusted()[0]!));
-    expect(gateway.current().recording_ca_retired).toHaveLength(name === 'recording' ? 1 : 0);
-    // Who enrols or logs in now is of the new keys, and the two sides still know each other.
-    await clientOf(authority, { kind: 'viewer', name: 'local' }, cleanup);
-    await administrator(authority, cleanup);
-  });
+  test.each(['ssh-host', 'recording', 'x509-service'] as const)(
+    'of %s gives a running service certificates of the new key, by itself, and waits for it',
+    async (name) => {
+      const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+      const admin = await administrator(authority, cleanup);
+      const gateway = await clientOf(authority, gatewayConfig, cleanup);
+      const held = (): string => {
+        if (name === 'x509-service') return String(new X509Certificate(String(gateway.identity.tlsServerOptions().cert)).issuer);
+        return signerOf(name === 'ssh-host' ? gateway.identity.hostCertificate() : gateway.identity.recordingCertificate());
+      };
+      const trusted = (): readonly string[] =>
+        ({
+          'ssh-host': gateway.current().ssh_host_ca,
+          recording: gateway.current().recording_ca,
+          'x509-service': gateway.current().service_ca,
+        })[name];
+      const before = held();
+      await rotate(admin, name, { phase: 'init' });
+      await until(gateway, () => trusted().length === 2);
+      expect(held()).toBe(before);
+      await rotate(admin, name, { phase: 'update-clients' });
+      if (name === 'x509-service') await until(gateway, () => held() !== before);
+      else expect(held()).toBe(before);
+      await rotate(admin, name, { phase: 'update-servers' });
+      await until(gateway, () => held() !== before);
+      const report = await rotate(admin, name, { phase: 'standby' });
+      await until(gateway, () => trusted().length === 1);
+      expect(report.keys.map(({ generation, state }) => [generation, state])).toEqual([
+        [2, 'active'],
+        [1, 'retired'],
+      ]);
+      if (name !== 'x509-service') expect(held()).toBe(plain(trusted()[0]!));
+      expect(gateway.current().recording_ca_retired).toHaveLength(name === 'recording' ? 1 : 0);
+      // Who enrols or logs in now is of the new keys, and the two sides still know each other.
+      await clientOf(authority, { kind: 'viewer', name: 'local' }, cleanup);
+      await administrator(authority, cleanup);
+    },
+  );
 
   test('of the CAs of users certifies logins with the new key from the first phase in which everybody knows it', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
@@ -84,7 +101,7 @@ describe('a rotation', () => {
     expect(signers[2]).not.toEqual(signers[0]);
     expect(signers[3]).toEqual(signers[2]);
     expect(signers[4]).toEqual(signers[2]);
-    expect((await admin.call('GET', '/v1/trust') as TrustReport).ssh_user_ca).toHaveLength(1);
+    expect(((await admin.call('GET', '/v1/trust')) as TrustReport).ssh_user_ca).toHaveLength(1);
   });
 
   test('goes back: what the new key has signed counts until it is dropped', async () => {
@@ -97,7 +114,11 @@ describe('a rotation', () => {
     await rotate(second, 'ssh-user', { phase: 'standby' });
     await expect(second.call('GET', '/v1/nodes')).rejects.toEqual(refusal('CERT_UNKNOWN_CA'));
     await expect(admin.call('GET', '/v1/nodes')).resolves.toEqual([]);
-    expect((await rotate(admin, 'ssh-user', { phase: 'init' })).keys.map(({ generation, state }) => `${generation} ${state}`)).toEqual(['3 next', '2 retired', '1 active']);
+    expect((await rotate(admin, 'ssh-user', { phase: 'init' })).keys.map(({ generation, state }) => `${generation} ${state}`)).toEqual([
+      '3 next',
+      '2 retired',
+      '1 active',
+    ]);
   });
 
   test('leaves who slept through it with an error that says what to do', async () => {
@@ -109,7 +130,9 @@ describe('a rotation', () => {
     }
     const agent = new Agent({ ca: login.service_ca_pem, checkServerIdentity: () => undefined });
     cleanup.add(() => agent.destroy());
-    await expect(callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes' })).rejects.toEqual(refusal('AUTHORITY_UNTRUSTED'));
+    await expect(
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'GET', target: '/v1/nodes' }),
+    ).rejects.toEqual(refusal('AUTHORITY_UNTRUSTED'));
   });
 
   test('does not drop a key while a connected service holds a certificate of it', async () => {
@@ -124,7 +147,9 @@ describe('a rotation', () => {
       await rotate(admin, 'ssh-host', { phase });
     }
     await expect(rotate(admin, 'ssh-host', { phase: 'standby' })).rejects.toEqual(refusal('CA_ROTATION_EARLY'));
-    expect(((await admin.call('GET', '/v1/ca')) as CaReport[]).find(({ name }) => name === 'ssh-host')!.waits_for).toEqual(['gateway/gw-1']);
+    expect(((await admin.call('GET', '/v1/ca')) as CaReport[]).find(({ name }) => name === 'ssh-host')!.waits_for).toEqual([
+      'gateway/gw-1',
+    ]);
     await expect(rotate(admin, 'ssh-host', { phase: 'standby', force: true })).resolves.toMatchObject({ phase: 'standby' });
   });
 
@@ -133,13 +158,18 @@ describe('a rotation', () => {
     let now = Date.now();
     const first = await authorityIn(dir, cleanup, {}, () => now);
     // Over the socket: to TLS and signed requests, which know the real time, certificates of a clock that is ahead are not valid yet.
-    const begun = (await onSocket(first, { method: 'PUT', target: '/v1/ca/x509-user/rotation', body: { grace_ms: 3 * 3_600_000 } })) as CaReport;
+    const begun = (await onSocket(first, {
+      method: 'PUT',
+      target: '/v1/ca/x509-user/rotation',
+      body: { grace_ms: 3 * 3_600_000 },
+    })) as CaReport;
     expect(begun).toMatchObject({ phase: 'init', next_at: now + 3_600_000 });
     await first.close();
     const phaseAt = async (hours: number): Promise<string> => {
       now += hours * 3_600_000;
       const authority = await authorityIn(dir, cleanup, {}, () => now);
-      const report = async (): Promise<CaReport> => ((await onSocket(authority, { method: 'GET', target: '/v1/ca' })) as CaReport[]).find(({ name }) => name === 'x509-user')!;
+      const report = async (): Promise<CaReport> =>
+        ((await onSocket(authority, { method: 'GET', target: '/v1/ca' })) as CaReport[]).find(({ name }) => name === 'x509-user')!;
       // What is due at the start is done right after it.
       let latest = await report();
       while (latest.next_at !== null && latest.next_at <= now) latest = await report();
@@ -164,10 +194,16 @@ describe('a rotation', () => {
     await rotate(admin, 'ssh-user', { phase: 'init' });
     const state = await openState({ kind: 'sqlite', file: join(dir, 'authority', 'state.sqlite') });
     cleanup.add(() => state.destroy());
-    const rows = (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as { event: string; outcome: string; target: string; data: string });
+    const rows = (await state.selectFrom('audit_outbox').select('row').execute()).map(
+      ({ row }) => JSON.parse(row) as { event: string; outcome: string; target: string; data: string },
+    );
     const told = rows.filter(({ event }) => event === 'ca.rotate').map(({ outcome, target }) => `${outcome} ${target}`);
     expect(told.sort()).toEqual(['failure nobody', 'failure ssh-user', 'failure ssh-user', 'failure ssh-user', 'success ssh-user']);
-    expect(JSON.parse(rows.find(({ event, outcome }) => event === 'ca.rotate' && outcome === 'success')!.data)).toMatchObject({ from: 'standby', phase: 'init', generation: 2 });
+    expect(JSON.parse(rows.find(({ event, outcome }) => event === 'ca.rotate' && outcome === 'success')!.data)).toMatchObject({
+      from: 'standby',
+      phase: 'init',
+      generation: 2,
+    });
   });
 
   test('of two at once moves a CA once', async () => {
@@ -176,6 +212,8 @@ describe('a rotation', () => {
     await Promise.all(caNames.flatMap((name) => [rotate(admin, name, { phase: 'init' }), rotate(admin, name, { phase: 'init' })]));
     const reports = (await admin.call('GET', '/v1/ca')) as CaReport[];
     expect(reports.map(({ keys }) => keys.length)).toEqual([2, 2, 2, 2, 2]);
-    expect((await clientOf(authority, gatewayConfig, cleanup)).current() satisfies Snapshot).toMatchObject({ ssh_user_ca: expect.objectContaining({ length: 2 }) });
+    expect((await clientOf(authority, gatewayConfig, cleanup)).current() satisfies Snapshot).toMatchObject({
+      ssh_user_ca: expect.objectContaining({ length: 2 }),
+    });
   });
 });

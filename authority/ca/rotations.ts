@@ -78,12 +78,15 @@ export class Rotations {
 
   /** From where it is to the end, by the clock. `graceMs`: from beginning to end. */
   async automate(name: CaName, graceMs: number, caller: Caller): Promise<CaReport> {
-    if (graceMs < MIN_GRACE_MS || graceMs > MAX_GRACE_MS) throw new StenoError('BAD_REQUEST', 'grace_ms: is not between a minute and a year');
+    if (graceMs < MIN_GRACE_MS || graceMs > MAX_GRACE_MS)
+      throw new StenoError('BAD_REQUEST', 'grace_ms: is not between a minute and a year');
     await this.#inOrder(async () => {
       const { phase, rotation } = await this.#where(name);
       if (phase === 'standby') return this.#move(name, 'init', caller, { force: false, graceMs });
       const { records, clock } = this.#parts;
-      await records.act([auditRow(clock(), caller, { event: 'ca.rotate', target: name, data: { phase, grace_ms: graceMs } })], (tx) => putRotation(tx, phase, { ...rotation!, graceMs }));
+      await records.act([auditRow(clock(), caller, { event: 'ca.rotate', target: name, data: { phase, grace_ms: graceMs } })], (tx) =>
+        putRotation(tx, phase, { ...rotation!, graceMs }),
+      );
     });
     await this.#schedule();
     return this.#reportOf(name);
@@ -92,17 +95,27 @@ export class Rotations {
   async report(): Promise<readonly CaReport[]> {
     const { records } = this.#parts;
     const [keys, rotations] = [await records.read(caKeys), await records.read(caRotations)];
-    return Promise.all(caNames.map(async (name): Promise<CaReport> => {
-      const rotation = rotations.get(name);
-      const phase = rotation?.phase ?? 'standby';
-      const graceMs = rotation?.graceMs ?? null;
-      return {
-        name, phase, changed_at: rotation?.changedAt ?? null, changed_by: rotation?.changedBy ?? '', grace_ms: graceMs,
-        next_at: rotation === undefined || graceMs === null || nextPhase(phase) === undefined ? null : nextAt(rotation.changedAt, graceMs),
-        waits_for: await this.#waitsFor(name, rotation),
-        keys: keys.filter((key) => key.name === name).reverse().map((key) => ({ ...describe(key), signs: signedFor(key, phase) })),
-      };
-    }));
+    return Promise.all(
+      caNames.map(async (name): Promise<CaReport> => {
+        const rotation = rotations.get(name);
+        const phase = rotation?.phase ?? 'standby';
+        const graceMs = rotation?.graceMs ?? null;
+        return {
+          name,
+          phase,
+          changed_at: rotation?.changedAt ?? null,
+          changed_by: rotation?.changedBy ?? '',
+          grace_ms: graceMs,
+          next_at:
+            rotation === undefined || graceMs === null || nextPhase(phase) === undefined ? null : nextAt(rotation.changedAt, graceMs),
+          waits_for: await this.#waitsFor(name, rotation),
+          keys: keys
+            .filter((key) => key.name === name)
+            .reverse()
+            .map((key) => ({ ...describe(key), signs: signedFor(key, phase) })),
+        };
+      }),
+    );
   }
 
   async #reportOf(name: CaName): Promise<CaReport> {
@@ -120,7 +133,12 @@ export class Rotations {
     return { phase: rotation?.phase ?? 'standby', rotation };
   }
 
-  async #move(name: CaName, to: CaPhase, caller: Caller, { force, graceMs }: { readonly force: boolean; readonly graceMs: number | null }): Promise<void> {
+  async #move(
+    name: CaName,
+    to: CaPhase,
+    caller: Caller,
+    { force, graceMs }: { readonly force: boolean; readonly graceMs: number | null },
+  ): Promise<void> {
     const { records, places, clock, changed, log } = this.#parts;
     const { phase: from, rotation } = await this.#where(name);
     if (from === to) return;
@@ -131,10 +149,24 @@ export class Rotations {
     }
     const keys = (await records.read(caKeys)).filter((key) => key.name === name);
     const now = clock();
-    const next = to === 'init' ? await makeKey(places, name, Math.max(...keys.map(({ generation }) => generation)) + 1, 'next', fipsMode() ? 'p256' : 'ed25519', now) : undefined;
+    const next =
+      to === 'init'
+        ? await makeKey(
+            places,
+            name,
+            Math.max(...keys.map(({ generation }) => generation)) + 1,
+            'next',
+            fipsMode() ? 'p256' : 'ed25519',
+            now,
+          )
+        : undefined;
     const gone = to === 'standby' ? keys.find(({ state }) => state === (from === 'rollback' ? 'next' : 'active')) : undefined;
     const moved: CaRotation = {
-      name, phase: to, changedAt: now, changedBy: caller.actor, graceMs: to === 'standby' ? null : graceMs,
+      name,
+      phase: to,
+      changedAt: now,
+      changedBy: caller.actor,
+      graceMs: to === 'standby' ? null : graceMs,
       switchedAt: signersChange(name, from, to) ? now : (rotation?.switchedAt ?? null),
     };
     const generation = next?.generation ?? keys.find(({ state }) => state === 'next')?.generation;
@@ -142,11 +174,22 @@ export class Rotations {
       if (!(await putRotation(tx, from, moved))) throw new StenoError('CA_PHASE', `${name} was moved by somebody else meanwhile`);
       if (next !== undefined) await insertCaKeys(tx, [next]);
       if (gone !== undefined) await retireCaKey(tx, name, from === 'rollback' ? 'next' : 'active', now);
-      return { result: undefined, rows: [auditRow(now, caller, { event: 'ca.rotate', target: name, data: { from, phase: to, generation, ...(force ? { force } : {}), ...(graceMs === null ? {} : { grace_ms: graceMs }) } })] };
+      return {
+        result: undefined,
+        rows: [
+          auditRow(now, caller, {
+            event: 'ca.rotate',
+            target: name,
+            data: { from, phase: to, generation, ...(force ? { force } : {}), ...(graceMs === null ? {} : { grace_ms: graceMs }) },
+          }),
+        ],
+      };
     });
     await changed();
     if (gone === undefined) return;
-    await Promise.resolve().then(() => places.of(gone.signer).destroy(gone)).catch((error: unknown) => log.warn({ err: error, ca: name, generation: gone.generation }, 'a retired key is still in its token'));
+    await Promise.resolve()
+      .then(() => places.of(gone.signer).destroy(gone))
+      .catch((error: unknown) => log.warn({ err: error, ca: name, generation: gone.generation }, 'a retired key is still in its token'));
   }
 
   /** Connected services whose certificates of this CA are older than the last change of who signs. */
@@ -187,10 +230,12 @@ export class Rotations {
     try {
       for (const { rotation, at, to } of await this.#due()) {
         if (at > clock()) continue;
-        await this.#inOrder(() => this.#move(rotation.name, to, itself, { force: false, graceMs: rotation.graceMs })).catch((error: unknown) => {
-          failed = true;
-          log.warn({ err: error, ca: rotation.name, phase: to }, 'a rotation cannot go on yet');
-        });
+        await this.#inOrder(() => this.#move(rotation.name, to, itself, { force: false, graceMs: rotation.graceMs })).catch(
+          (error: unknown) => {
+            failed = true;
+            log.warn({ err: error, ca: rotation.name, phase: to }, 'a rotation cannot go on yet');
+          },
+        );
       }
     } catch (error) {
       failed = true;
@@ -214,16 +259,22 @@ function signersChange(name: CaName, from: CaPhase, to: CaPhase): boolean {
 /** By what the certificates of a service are found; users' run out by themselves. */
 function keyIdOf(name: CaName): ((service: ServiceName) => string) | undefined {
   switch (name) {
-    case 'ssh-host': return hostKeyId;
-    case 'recording': return ({ name: gateway }) => `recording ${gateway}`;
-    case 'x509-service': return formatServiceName;
-    default: return undefined;
+    case 'ssh-host':
+      return hostKeyId;
+    case 'recording':
+      return ({ name: gateway }) => `recording ${gateway}`;
+    case 'x509-service':
+      return formatServiceName;
+    default:
+      return undefined;
   }
 }
 
 function signedFor({ name, state }: CaKey, phase: CaPhase): readonly ('clients' | 'servers')[] {
   const holders: readonly Holder[] = name === 'x509-service' ? ['client', 'server'] : [holderOf[name]];
-  return holders.filter((holder) => state !== 'retired' && newKeySigns(phase, holder) === (state === 'next')).map((holder) => `${holder}s` as const);
+  return holders
+    .filter((holder) => state !== 'retired' && newKeySigns(phase, holder) === (state === 'next'))
+    .map((holder) => `${holder}s` as const);
 }
 
 function describe(key: CaKey): Omit<CaReport['keys'][number], 'signs'> {

@@ -12,7 +12,8 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const passphrase = 'correct horse battery staple';
-const start = (dir: string, sealPassphrase?: string): ReturnType<typeof authorityIn> => authorityIn(dir, cleanup, sealPassphrase === undefined ? {} : { sealPassphrase });
+const start = (dir: string, sealPassphrase?: string): ReturnType<typeof authorityIn> =>
+  authorityIn(dir, cleanup, sealPassphrase === undefined ? {} : { sealPassphrase });
 const casOf = async (dir: string, given?: string): Promise<unknown> => {
   const authority = await start(dir, given);
   const { login } = await administrator(authority, cleanup);
@@ -59,9 +60,11 @@ describe('another seal', () => {
     await expect(start(dir)).rejects.toEqual(refusal('SEAL_KEY_WRONG'));
   });
 
-  test('is the owner\'s alone to make', async () => {
+  test("is the owner's alone to make", async () => {
     const authority = await start(temporaryFolder(cleanup));
-    await expect((await administrator(authority, cleanup)).call('POST', '/v1/ca-seal', { kind: 'file' })).rejects.toEqual(refusal('NOT_FOUND'));
+    await expect((await administrator(authority, cleanup)).call('POST', '/v1/ca-seal', { kind: 'file' })).rejects.toEqual(
+      refusal('NOT_FOUND'),
+    );
   });
 
   test('cut short after its commit is finished by the next start; cut short before, it never was', async () => {
@@ -91,10 +94,17 @@ describe('a state store of before there was a data key', () => {
     const file = createSealer(openSealKey(keyFile(dir), { mayCreate: false }));
     const keys = await state.selectFrom('ca_keys').selectAll().execute();
     for (const { name, private_sealed } of keys) {
-      await state.updateTable('ca_keys').set({ private_sealed: file.seal(`ca/${name}`, sealer.open(`ca/${name}`, private_sealed!)) }).where('name', '=', name).execute();
+      await state
+        .updateTable('ca_keys')
+        .set({ private_sealed: file.seal(`ca/${name}`, sealer.open(`ca/${name}`, private_sealed!)) })
+        .where('name', '=', name)
+        .execute();
     }
     await state.deleteFrom('ca_seals').execute();
-    const sealed = async (): Promise<string> => createHash('sha256').update(JSON.stringify(await state.selectFrom('ca_keys').select('private_sealed').execute())).digest('hex');
+    const sealed = async (): Promise<string> =>
+      createHash('sha256')
+        .update(JSON.stringify(await state.selectFrom('ca_keys').select('private_sealed').execute()))
+        .digest('hex');
     const old = await sealed();
     expect(await casOf(dir)).toEqual(before);
     expect(await sealed()).not.toBe(old);

@@ -41,14 +41,24 @@ const SALT_BYTES = 16;
 const derive = promisify(pbkdf2);
 // Bounds: what stands in the store may not make a start take hours.
 const kdfSchema = z.discriminatedUnion('name', [
-  z.object({ name: z.literal('argon2id'), salt: z.base64(), memory_kib: z.int().min(8).max(4 << 20), passes: z.int().min(1).max(64), lanes: z.int().min(1).max(64) }),
+  z.object({
+    name: z.literal('argon2id'),
+    salt: z.base64(),
+    memory_kib: z
+      .int()
+      .min(8)
+      .max(4 << 20),
+    passes: z.int().min(1).max(64),
+    lanes: z.int().min(1).max(64),
+  }),
   z.object({ name: z.literal('pbkdf2-hmac-sha512'), salt: z.base64(), rounds: z.int().min(1000).max(100_000_000) }),
 ]);
 type Kdf = z.infer<typeof kdfSchema>;
 
 /** Throws SEAL_PASSPHRASE_WEAK. */
 export function assertPassphrase(passphrase: string): void {
-  if (passphrase.length < 12 || passphrase.length > 1024) throw new StenoError('SEAL_PASSPHRASE_WEAK', `it has ${passphrase.length} characters`);
+  if (passphrase.length < 12 || passphrase.length > 1024)
+    throw new StenoError('SEAL_PASSPHRASE_WEAK', `it has ${passphrase.length} characters`);
 }
 
 export class SealStore {
@@ -104,8 +114,14 @@ async function wrap(dataKey: Buffer, secret: SealSecret, file: () => Buffer): Pr
   if (secret.kind === 'file') return { kind: 'file', kdf: 'null', wrapped: createSealer(file()).seal(DATA_KEY, dataKey) };
   assertPassphrase(secret.passphrase);
   const salt = randomBytes(SALT_BYTES).toString('base64');
-  const kdf: Kdf = fipsMode() ? { name: 'pbkdf2-hmac-sha512', salt, rounds: 210_000 } : { name: 'argon2id', salt, memory_kib: 65_536, passes: 3, lanes: 1 };
-  return { kind: 'passphrase', kdf: JSON.stringify(kdf), wrapped: createSealer(await keyOf(secret.passphrase, kdf)).seal(DATA_KEY, dataKey) };
+  const kdf: Kdf = fipsMode()
+    ? { name: 'pbkdf2-hmac-sha512', salt, rounds: 210_000 }
+    : { name: 'argon2id', salt, memory_kib: 65_536, passes: 3, lanes: 1 };
+  return {
+    kind: 'passphrase',
+    kdf: JSON.stringify(kdf),
+    wrapped: createSealer(await keyOf(secret.passphrase, kdf)).seal(DATA_KEY, dataKey),
+  };
 }
 
 async function unwrap(row: SealRow, { file, passphrase }: SealOptions): Promise<Buffer> {
@@ -142,5 +158,12 @@ async function keyOf(passphrase: string, kdf: Kdf): Promise<Buffer> {
   if (kdf.name === 'pbkdf2-hmac-sha512') return derive(text, salt, kdf.rounds, SEAL_KEY_BYTES, 'sha512');
   const { hashRaw } = await import('@node-rs/argon2');
   // 2 is Argon2id; the library's names are a const enum, which cannot be imported from here.
-  return hashRaw(text, { algorithm: 2, salt, memoryCost: kdf.memory_kib, timeCost: kdf.passes, parallelism: kdf.lanes, outputLen: SEAL_KEY_BYTES });
+  return hashRaw(text, {
+    algorithm: 2,
+    salt,
+    memoryCost: kdf.memory_kib,
+    timeCost: kdf.passes,
+    parallelism: kdf.lanes,
+    outputLen: SEAL_KEY_BYTES,
+  });
 }

@@ -26,7 +26,8 @@ describe('a sealed blob', () => {
       altered[bit >> 3]! ^= 1 << (bit & 7);
       expect(() => sealer.open('ca/ssh-user', altered)).toThrow(wrong);
     }
-    for (let length = 0; length < blob.length; length += 1) expect(() => sealer.open('ca/ssh-user', blob.subarray(0, length))).toThrow(wrong);
+    for (let length = 0; length < blob.length; length += 1)
+      expect(() => sealer.open('ca/ssh-user', blob.subarray(0, length))).toThrow(wrong);
     expect(() => sealer.open('ca/ssh-user', Buffer.concat([blob, Buffer.of(0)]))).toThrow(wrong);
   });
 });

@@ -34,7 +34,8 @@ export function createSealer(key: Uint8Array): Sealer {
       return Buffer.concat([Buffer.of(VERSION), nonce, cipher.update(secret), cipher.final(), cipher.getAuthTag()]);
     },
     open(purpose, blob) {
-      if (blob.length < 1 + NONCE_BYTES + TAG_BYTES || blob[0] !== VERSION) throw new StenoError('SEAL_KEY_WRONG', `${purpose} is not a sealed blob of version ${VERSION}`);
+      if (blob.length < 1 + NONCE_BYTES + TAG_BYTES || blob[0] !== VERSION)
+        throw new StenoError('SEAL_KEY_WRONG', `${purpose} is not a sealed blob of version ${VERSION}`);
       const nonce = blob.subarray(1, 1 + NONCE_BYTES);
       const decipher = createDecipheriv('aes-256-gcm', key, nonce, { authTagLength: TAG_BYTES }).setAAD(associated(purpose));
       decipher.setAuthTag(blob.subarray(blob.length - TAG_BYTES));

@@ -18,7 +18,14 @@ import { caNames } from './names.js';
 
 const absolute = z.string().max(4096).refine(isAbsolute, 'is not an absolute path');
 const signerSchema = z.strictObject({
-  kind: z.literal('pkcs11'), module: absolute, token: z.string().min(1).max(32), pin_file: absolute, cas: z.array(z.enum(caNames)).min(1).default([...caNames]),
+  kind: z.literal('pkcs11'),
+  module: absolute,
+  token: z.string().min(1).max(32),
+  pin_file: absolute,
+  cas: z
+    .array(z.enum(caNames))
+    .min(1)
+    .default([...caNames]),
 });
 export type SignerConfig = z.output<typeof signerSchema>;
 

@@ -28,7 +28,8 @@ export function softwareSigner(pem: string): CaSigner {
   return {
     algorithm,
     publicKey: createPublicKey(key),
-    sign: (data) => Promise.resolve(algorithm === 'ed25519' ? sign(null, data, key) : sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })),
+    sign: (data) =>
+      Promise.resolve(algorithm === 'ed25519' ? sign(null, data, key) : sign('sha256', data, { key, dsaEncoding: 'ieee-p1363' })),
   };
 }
 
@@ -36,9 +37,11 @@ export function softwareSigner(pem: string): CaSigner {
 export function sshBlob({ algorithm, publicKey }: CaSigner): Uint8Array {
   const jwk = publicKey.export({ format: 'jwk' });
   const part = (text: string | undefined): Buffer => Buffer.from(text ?? '', 'base64url');
-  return encodePublicKey(algorithm === 'ed25519'
-    ? { kind: 'ed25519', type: 'ssh-ed25519', point: part(jwk.x) }
-    : { kind: 'ecdsa', type: 'ecdsa-sha2-nistp256', curve: 'nistp256', point: Buffer.concat([Buffer.of(4), part(jwk.x), part(jwk.y)]) });
+  return encodePublicKey(
+    algorithm === 'ed25519'
+      ? { kind: 'ed25519', type: 'ssh-ed25519', point: part(jwk.x) }
+      : { kind: 'ecdsa', type: 'ecdsa-sha2-nistp256', curve: 'nistp256', point: Buffer.concat([Buffer.of(4), part(jwk.x), part(jwk.y)]) },
+  );
 }
 
 /** An SSH signature blob over the data. */

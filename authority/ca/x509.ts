@@ -16,8 +16,17 @@ import 'reflect-metadata';
 import { createPublicKey, randomBytes } from 'node:crypto';
 import type { webcrypto } from 'node:crypto';
 import {
-  AuthorityKeyIdentifierExtension, BasicConstraintsExtension, ExtendedKeyUsage, ExtendedKeyUsageExtension, Extension,
-  KeyUsageFlags, KeyUsagesExtension, PublicKey, SubjectAlternativeNameExtension, SubjectKeyIdentifierExtension, X509CertificateGenerator,
+  AuthorityKeyIdentifierExtension,
+  BasicConstraintsExtension,
+  ExtendedKeyUsage,
+  ExtendedKeyUsageExtension,
+  Extension,
+  KeyUsageFlags,
+  KeyUsagesExtension,
+  PublicKey,
+  SubjectAlternativeNameExtension,
+  SubjectKeyIdentifierExtension,
+  X509CertificateGenerator,
   X509Certificate,
 } from '@peculiar/x509';
 import { StenoError } from '#schemas/errors.js';
@@ -46,21 +55,34 @@ const ecdsaP256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
 export async function selfSign(commonName: string, signer: CaSigner, now: number): Promise<string> {
   const publicKey = new PublicKey(spkiOf(signer));
   const subject = [{ CN: [commonName] }];
-  const certificate = await X509CertificateGenerator.create({
-    serialNumber: serialNumber(0n), subject, issuer: subject,
-    notBefore: new Date(now - 60_000), notAfter: new Date(now + ROOT_LIFE_MS),
-    publicKey, ...signing(),
-    extensions: [
-      new BasicConstraintsExtension(true, 0, true),
-      new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
-      await SubjectKeyIdentifierExtension.create(publicKey),
-    ],
-  }, signingCrypto(signer));
+  const certificate = await X509CertificateGenerator.create(
+    {
+      serialNumber: serialNumber(0n),
+      subject,
+      issuer: subject,
+      notBefore: new Date(now - 60_000),
+      notAfter: new Date(now + ROOT_LIFE_MS),
+      publicKey,
+      ...signing(),
+      extensions: [
+        new BasicConstraintsExtension(true, 0, true),
+        new KeyUsagesExtension(KeyUsageFlags.keyCertSign | KeyUsageFlags.cRLSign, true),
+        await SubjectKeyIdentifierExtension.create(publicKey),
+      ],
+    },
+    signingCrypto(signer),
+  );
   return `${certificate.toString('pem')}\n`;
 }
 
 /** PEM. `spkiPem` is P-256 or another key that Node's TLS takes. */
-export function serviceLeaf(rootPem: string, signer: CaSigner, name: ServiceName, spkiPem: string, validity: X509Validity): Promise<string> {
+export function serviceLeaf(
+  rootPem: string,
+  signer: CaSigner,
+  name: ServiceName,
+  spkiPem: string,
+  validity: X509Validity,
+): Promise<string> {
   return leaf(rootPem, signer, [{ CN: [formatServiceName(name)] }], spkiPem, validity, [
     new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
     new SubjectAlternativeNameExtension([{ type: 'url', value: `steno://${formatServiceName(name)}` }]),
@@ -68,30 +90,50 @@ export function serviceLeaf(rootPem: string, signer: CaSigner, name: ServiceName
 }
 
 /** PEM. Kubernetes reads CN as user and each O as a group. */
-export function userLeaf(rootPem: string, signer: CaSigner, { user, roles, requests }: X509User, spkiPem: string, validity: X509Validity): Promise<string> {
+export function userLeaf(
+  rootPem: string,
+  signer: CaSigner,
+  { user, roles, requests }: X509User,
+  spkiPem: string,
+  validity: X509Validity,
+): Promise<string> {
   return leaf(rootPem, signer, [...roles.map((role) => ({ O: [role] })), { CN: [user] }], spkiPem, validity, [
     new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
-    ...(requests.length === 0 ? [] : [new SubjectAlternativeNameExtension(requests.map((id) => ({ type: 'url', value: `${X509_REQUEST}${id}` })))]),
+    ...(requests.length === 0
+      ? []
+      : [new SubjectAlternativeNameExtension(requests.map((id) => ({ type: 'url', value: `${X509_REQUEST}${id}` })))]),
   ]);
 }
 
 async function leaf(
-  rootPem: string, signer: CaSigner, subject: Record<string, string[]>[], spkiPem: string, { from, until, serial }: X509Validity, extensions: Extension[],
+  rootPem: string,
+  signer: CaSigner,
+  subject: Record<string, string[]>[],
+  spkiPem: string,
+  { from, until, serial }: X509Validity,
+  extensions: Extension[],
 ): Promise<string> {
   const root = new X509Certificate(rootPem);
   const publicKey = new PublicKey(createPublicKey(spkiPem).export({ type: 'spki', format: 'der' }));
-  const certificate = await X509CertificateGenerator.create({
-    serialNumber: serialNumber(serial), subject, issuer: root.subjectName,
-    notBefore: new Date(from), notAfter: new Date(until),
-    publicKey, ...signing(),
-    extensions: [
-      new BasicConstraintsExtension(false, undefined, true),
-      new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
-      ...extensions,
-      await SubjectKeyIdentifierExtension.create(publicKey),
-      await AuthorityKeyIdentifierExtension.create(root.publicKey),
-    ],
-  }, signingCrypto(signer));
+  const certificate = await X509CertificateGenerator.create(
+    {
+      serialNumber: serialNumber(serial),
+      subject,
+      issuer: root.subjectName,
+      notBefore: new Date(from),
+      notAfter: new Date(until),
+      publicKey,
+      ...signing(),
+      extensions: [
+        new BasicConstraintsExtension(false, undefined, true),
+        new KeyUsagesExtension(KeyUsageFlags.digitalSignature, true),
+        ...extensions,
+        await SubjectKeyIdentifierExtension.create(publicKey),
+        await AuthorityKeyIdentifierExtension.create(root.publicKey),
+      ],
+    },
+    signingCrypto(signer),
+  );
   return `${certificate.toString('pem')}\n`;
 }
 
@@ -104,17 +146,23 @@ export function p256Key(text: string, what: string): string {
     throw new StenoError('KEY_GARBLED', `${what} is not SPKI in PEM`);
   }
   if (text.includes('PRIVATE')) throw new StenoError('KEY_GARBLED', `${what} is a private key`);
-  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1') throw new StenoError('KEY_GARBLED', `${what} is not ECDSA P-256`);
+  if (key.asymmetricKeyType !== 'ec' || key.asymmetricKeyDetails?.namedCurve !== 'prime256v1')
+    throw new StenoError('KEY_GARBLED', `${what} is not ECDSA P-256`);
   return key.export({ type: 'spki', format: 'pem' }).toString();
 }
 
 /** The generator wants a Web Crypto key; this one is a name only, since `signingCrypto` signs whatever the key. */
 function signing(): { signingAlgorithm: typeof ecdsaP256; signingKey: webcrypto.CryptoKey } {
-  return { signingAlgorithm: ecdsaP256, signingKey: { type: 'private', algorithm: ecdsaP256, extractable: false, usages: ['sign'] } as unknown as webcrypto.CryptoKey };
+  return {
+    signingAlgorithm: ecdsaP256,
+    signingKey: { type: 'private', algorithm: ecdsaP256, extractable: false, usages: ['sign'] } as unknown as webcrypto.CryptoKey,
+  };
 }
 
 function signingCrypto(signer: CaSigner): webcrypto.Crypto {
-  const subtle = { sign: async (_algorithm: unknown, _key: unknown, data: ArrayBuffer) => exactBuffer(await signer.sign(new Uint8Array(data))) };
+  const subtle = {
+    sign: async (_algorithm: unknown, _key: unknown, data: ArrayBuffer) => exactBuffer(await signer.sign(new Uint8Array(data))),
+  };
   return { subtle, getRandomValues: globalThis.crypto.getRandomValues.bind(globalThis.crypto) } as unknown as webcrypto.Crypto;
 }
 

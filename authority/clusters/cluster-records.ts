@@ -13,8 +13,11 @@ export async function trustedClusters(db: Reader): Promise<readonly TrustedClust
 
 export async function putCluster(tx: Tx, cluster: TrustedCluster, by: string, now: number): Promise<void> {
   const document = JSON.stringify(cluster);
-  await tx.insertInto('trusted_clusters').values({ name: cluster.name, document, created_by: by, created_at: now, updated_at: now })
-    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
+  await tx
+    .insertInto('trusted_clusters')
+    .values({ name: cluster.name, document, created_by: by, created_at: now, updated_at: now })
+    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now }))
+    .execute();
 }
 
 /** Whether there was one. */
@@ -33,5 +36,9 @@ export async function ownCluster(db: Reader): Promise<OwnCluster | undefined> {
 
 export async function putOwnCluster(tx: Tx, { gateways, updates }: OwnCluster): Promise<void> {
   const columns = { gateways: JSON.stringify(gateways), updates };
-  await tx.insertInto('own_cluster').values({ id: 1, ...columns }).onConflict((on) => on.column('id').doUpdateSet(columns)).execute();
+  await tx
+    .insertInto('own_cluster')
+    .values({ id: 1, ...columns })
+    .onConflict((on) => on.column('id').doUpdateSet(columns))
+    .execute();
 }

@@ -13,18 +13,28 @@ const trustBody = z.strictObject({ signed: signedStatement, role_map: roleMap, r
 
 export function clusterRoutes(clusters: Clusters, directory: Directory, farNodes: FarNodes): readonly Route[] {
   return [
-    route('GET /v1/cluster-nodes', ['user'], 'cluster.nodes', noBody, async ({ principal }) => (principal.kind === 'user' ? farNodes.list(principal) : [])),
+    route('GET /v1/cluster-nodes', ['user'], 'cluster.nodes', noBody, async ({ principal }) =>
+      principal.kind === 'user' ? farNodes.list(principal) : [],
+    ),
     route('POST /v1/cluster-nodes', ['viewer'], 'cluster.nodes', signedStatement, ({ body }) => farNodes.answer(body)),
     route('GET /v1/clusters', ['cluster:list'], 'cluster.list', noBody, async () => directory.current().clusters),
-    route('POST /v1/cluster-statement', ['cluster:read'], 'cluster.export', exportBody, ({ caller, body }) => clusters.export(body, caller)),
+    route('POST /v1/cluster-statement', ['cluster:read'], 'cluster.export', exportBody, ({ caller, body }) =>
+      clusters.export(body, caller),
+    ),
     route('GET /v1/cluster-statement', ['viewer'], 'cluster.statement', noBody, async () => {
       const signed = await clusters.statement();
       if (signed === undefined) throw new StenoError('NOT_FOUND', 'this cluster was never exported');
       return signed;
     }),
-    route('PUT /v1/clusters/:name', ['administer'], 'cluster.trust', trustBody, ({ caller, body, params }) => clusters.trust(named(params['name']), body, caller)),
-    route('POST /v1/clusters/:name/refresh', ['cluster:update'], 'cluster.update', noBody, ({ caller, params }) => clusters.refresh(named(params['name']), caller)),
-    route('DELETE /v1/clusters/:name', ['cluster:delete'], 'cluster.untrust', noBody, ({ caller, params }) => clusters.untrust(named(params['name']), caller)),
+    route('PUT /v1/clusters/:name', ['administer'], 'cluster.trust', trustBody, ({ caller, body, params }) =>
+      clusters.trust(named(params['name']), body, caller),
+    ),
+    route('POST /v1/clusters/:name/refresh', ['cluster:update'], 'cluster.update', noBody, ({ caller, params }) =>
+      clusters.refresh(named(params['name']), caller),
+    ),
+    route('DELETE /v1/clusters/:name', ['cluster:delete'], 'cluster.untrust', noBody, ({ caller, params }) =>
+      clusters.untrust(named(params['name']), caller),
+    ),
   ];
 }
 

@@ -24,19 +24,41 @@ afterEach(() => cleanup.run());
 
 const line = (key: SshPrivateKey): string => formatPublicLine(key.publicBlob);
 /** The other cluster: keys that are its own, and statements that it signs. */
-function other(keys: readonly SshPrivateKey[] = [generateKey()], more: Readonly<Record<string, unknown>> = {}, signers = keys): SignedStatement {
-  const statement = JSON.stringify({ version: 1, name: 'b', issued_at: 1000, ssh_user_ca: keys.map(line), ssh_host_ca: keys.map(line), gateways: ['127.0.0.1:1'], updates: null, ...more });
+function other(
+  keys: readonly SshPrivateKey[] = [generateKey()],
+  more: Readonly<Record<string, unknown>> = {},
+  signers = keys,
+): SignedStatement {
+  const statement = JSON.stringify({
+    version: 1,
+    name: 'b',
+    issued_at: 1000,
+    ssh_user_ca: keys.map(line),
+    ssh_host_ca: keys.map(line),
+    gateways: ['127.0.0.1:1'],
+    updates: null,
+    ...more,
+  });
   return { statement, signatures: signers.map((key) => signMessage(key, Buffer.from(statement), { namespace: CLUSTER_NAMESPACE })) };
 }
-const trust = (signed: SignedStatement, role_map = {}, name = 'b'): Promise<unknown> => admin.call('PUT', `/v1/clusters/${name}`, { signed, role_map, reach: true });
-const code = (promise: Promise<unknown>): Promise<string> => promise.then(() => 'done', (error: { code: string }) => error.code);
+const trust = (signed: SignedStatement, role_map = {}, name = 'b'): Promise<unknown> =>
+  admin.call('PUT', `/v1/clusters/${name}`, { signed, role_map, reach: true });
+const code = (promise: Promise<unknown>): Promise<string> =>
+  promise.then(
+    () => 'done',
+    (error: { code: string }) => error.code,
+  );
 
 describe('trust in another cluster', () => {
   test('is told to every stage, and its end too', async () => {
     const gateway = await clientOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
     await trust(other(), { dev: ['admin'] });
     expect(gateway.current()).toMatchObject({ cluster: 'here', clusters: [{ name: 'b', role_map: { dev: ['admin'] }, reach: true }] });
-    const gone = new Promise<void>((resolve) => gateway.onChange(({ clusters }) => { if (clusters.length === 0) resolve(); }));
+    const gone = new Promise<void>((resolve) =>
+      gateway.onChange(({ clusters }) => {
+        if (clusters.length === 0) resolve();
+      }),
+    );
     await admin.call('DELETE', '/v1/clusters/b');
     await gone;
     expect(await code(admin.call('DELETE', '/v1/clusters/b'))).toBe('NOT_FOUND');
@@ -44,12 +66,23 @@ describe('trust in another cluster', () => {
 
   test.each([
     ['not signed by a key it names', 'CLUSTER_UNTRUSTED', () => other([generateKey()], {}, [generateKey()])],
-    ['signed for another purpose', 'CLUSTER_UNTRUSTED', () => {
-      const key = generateKey();
-      const { statement } = other([key]);
-      return { statement, signatures: [signMessage(key, Buffer.from(statement), { namespace: 'steno-request' })] };
-    }],
-    ['changed after it was signed', 'CLUSTER_UNTRUSTED', () => { const signed = other(); return { ...signed, statement: signed.statement.replace('127.0.0.1:1', '127.0.0.1:2') }; }],
+    [
+      'signed for another purpose',
+      'CLUSTER_UNTRUSTED',
+      () => {
+        const key = generateKey();
+        const { statement } = other([key]);
+        return { statement, signatures: [signMessage(key, Buffer.from(statement), { namespace: 'steno-request' })] };
+      },
+    ],
+    [
+      'changed after it was signed',
+      'CLUSTER_UNTRUSTED',
+      () => {
+        const signed = other();
+        return { ...signed, statement: signed.statement.replace('127.0.0.1:1', '127.0.0.1:2') };
+      },
+    ],
     ['of another name', 'BAD_REQUEST', () => other(undefined, { name: 'c' })],
     ['no statement', 'BAD_REQUEST', () => ({ statement: '{}', signatures: ['x'] })],
   ])('is not given to a statement that is %s', async (_why, expected, signed) => {
@@ -83,7 +116,10 @@ describe('new keys of a trusted cluster', () => {
 
   test('are taken when a known key signs them, with what we decided left as it is; then the old key may go', async () => {
     answer = () => JSON.stringify(other([first, second], { updates, issued_at: 2000 }, [first]));
-    expect(await refresh()).toMatchObject({ changed: true, cluster: { ssh_user_ca: [line(first), line(second)], role_map: { dev: ['admin'] } } });
+    expect(await refresh()).toMatchObject({
+      changed: true,
+      cluster: { ssh_user_ca: [line(first), line(second)], role_map: { dev: ['admin'] } },
+    });
     answer = () => JSON.stringify(other([second], { updates, issued_at: 3000 }));
     expect(await refresh()).toMatchObject({ changed: true, cluster: { ssh_user_ca: [line(second)] } });
     expect(await refresh()).toMatchObject({ changed: false });
@@ -93,7 +129,8 @@ describe('new keys of a trusted cluster', () => {
     ['signed by a new key only', 'CLUSTER_UNTRUSTED', () => JSON.stringify(other([second], { updates, issued_at: 2000 }))],
     ['older than what is known', 'CLUSTER_STALE', () => JSON.stringify(other([first, second], { updates, issued_at: 999 }, [first]))],
     ['of another cluster', 'CLUSTER_UNTRUSTED', () => JSON.stringify(other([first], { name: 'c', issued_at: 2000 }))],
-    ['no JSON', 'BAD_REQUEST', () => '<html>'], ['too long', 'NOT_RUNNING', () => 'x'.repeat(300_000)],
+    ['no JSON', 'BAD_REQUEST', () => '<html>'],
+    ['too long', 'NOT_RUNNING', () => 'x'.repeat(300_000)],
   ])('are refused when the statement is %s', async (_why, expected, text) => {
     answer = text;
     expect(await code(refresh())).toBe(expected);
@@ -114,5 +151,8 @@ test('our own statement counts for another cluster, and is given to viewers', as
   const there = await authorityIn(temporaryFolder(cleanup), cleanup, { cluster: 'there' });
   const other_ = await administrator(there, cleanup);
   const signed = await viewer.clusterStatement();
-  expect(await other_.call('PUT', '/v1/clusters/here', { signed, role_map: { admin: ['admin'] }, reach: false })).toMatchObject({ name: 'here', gateways: ['127.0.0.1:8022'] });
+  expect(await other_.call('PUT', '/v1/clusters/here', { signed, role_map: { admin: ['admin'] }, reach: false })).toMatchObject({
+    name: 'here',
+    gateways: ['127.0.0.1:8022'],
+  });
 });

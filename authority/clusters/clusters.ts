@@ -58,7 +58,9 @@ export class Clusters {
 
   async export(own: OwnCluster, caller: Caller): Promise<SignedStatement> {
     const { records, directory, clock } = this.#parts;
-    await records.act([auditRow(clock(), caller, { event: 'cluster.export', target: directory.current().cluster, data: own })], (tx) => putOwnCluster(tx, own));
+    await records.act([auditRow(clock(), caller, { event: 'cluster.export', target: directory.current().cluster, data: own })], (tx) =>
+      putOwnCluster(tx, own),
+    );
     return this.#sign(own);
   }
 
@@ -68,14 +70,23 @@ export class Clusters {
     const known = clusters.find((cluster) => cluster.name === name);
     const statement = checkStatement(signed, ownKeys(signed));
     if (statement.name !== name) throw new StenoError('BAD_REQUEST', `the statement is that of ${statement.name}`);
-    if (name === own || statement.ssh_user_ca.some((key) => ssh_user_ca.some((mine) => keyOf(mine) === keyOf(key)))) throw new StenoError('BAD_REQUEST', 'this is the cluster itself');
-    const twin = clusters.find((other) => other.name !== name && other.ssh_user_ca.some((theirs) => statement.ssh_user_ca.some((key) => keyOf(key) === keyOf(theirs))));
+    if (name === own || statement.ssh_user_ca.some((key) => ssh_user_ca.some((mine) => keyOf(mine) === keyOf(key))))
+      throw new StenoError('BAD_REQUEST', 'this is the cluster itself');
+    const twin = clusters.find(
+      (other) =>
+        other.name !== name && other.ssh_user_ca.some((theirs) => statement.ssh_user_ca.some((key) => keyOf(key) === keyOf(theirs))),
+    );
     if (twin !== undefined) throw new StenoError('BAD_REQUEST', `${twin.name} has the same CA key`);
     if (known !== undefined && statement.issued_at < known.issued_at) throw new StenoError('CLUSTER_STALE', name);
-    const gone = Object.values(role_map).flat().find((role) => !roles.some((here) => here.name === role));
+    const gone = Object.values(role_map)
+      .flat()
+      .find((role) => !roles.some((here) => here.name === role));
     if (gone !== undefined) throw new StenoError('BAD_REQUEST', `role_map: there is no role ${gone}`);
     const cluster: TrustedCluster = { ...statement, role_map, reach };
-    await records.act([auditRow(clock(), caller, { event: 'cluster.trust', target: name, data: { cluster, before: known ?? null } })], (tx) => putCluster(tx, cluster, caller.actor, clock()));
+    await records.act(
+      [auditRow(clock(), caller, { event: 'cluster.trust', target: name, data: { cluster, before: known ?? null } })],
+      (tx) => putCluster(tx, cluster, caller.actor, clock()),
+    );
     await directory.changed();
     return cluster;
   }
@@ -92,18 +103,26 @@ export class Clusters {
   async refresh(name: string, caller: Caller): Promise<{ readonly cluster: TrustedCluster; readonly changed: boolean }> {
     const known = this.#parts.directory.current().clusters.find((cluster) => cluster.name === name);
     if (known === undefined) throw new StenoError('NOT_FOUND', `cluster ${name}`);
-    if (known.updates === null) throw new StenoError('BAD_REQUEST', `${name} does not say where its statements are; export one there and trust it here`);
+    if (known.updates === null)
+      throw new StenoError('BAD_REQUEST', `${name} does not say where its statements are; export one there and trust it here`);
     return this.#take(known, await fetchStatement(known.updates), caller);
   }
 
-  async #take(known: TrustedCluster, signed: SignedStatement, caller: Caller): Promise<{ readonly cluster: TrustedCluster; readonly changed: boolean }> {
+  async #take(
+    known: TrustedCluster,
+    signed: SignedStatement,
+    caller: Caller,
+  ): Promise<{ readonly cluster: TrustedCluster; readonly changed: boolean }> {
     const { records, directory, clock } = this.#parts;
     const statement = checkStatement(signed, known.ssh_user_ca);
     if (statement.name !== known.name) throw new StenoError('CLUSTER_UNTRUSTED', `the statement is that of ${statement.name}`);
     if (statement.issued_at < known.issued_at) throw new StenoError('CLUSTER_STALE', known.name);
     const cluster: TrustedCluster = { ...statement, role_map: known.role_map, reach: known.reach };
     if (sameBut(cluster, known)) return { cluster: known, changed: false };
-    await records.act([auditRow(clock(), caller, { event: 'cluster.update', target: known.name, data: { cluster, before: known } })], (tx) => putCluster(tx, cluster, caller.actor, clock()));
+    await records.act(
+      [auditRow(clock(), caller, { event: 'cluster.update', target: known.name, data: { cluster, before: known } })],
+      (tx) => putCluster(tx, cluster, caller.actor, clock()),
+    );
     await directory.changed();
     return { cluster, changed: true };
   }
@@ -112,15 +131,25 @@ export class Clusters {
     for (const { name, updates } of this.#parts.directory.current().clusters) {
       if (updates === null) continue;
       // Where the other side is away, what is known of it stands.
-      await this.refresh(name, { actor: 'authority', source: '' }).catch((error: unknown) => this.#parts.log.warn({ err: error, cluster: name }, 'a trusted cluster could not be asked for its keys'));
+      await this.refresh(name, { actor: 'authority', source: '' }).catch((error: unknown) =>
+        this.#parts.log.warn({ err: error, cluster: name }, 'a trusted cluster could not be asked for its keys'),
+      );
     }
   }
 
   async #sign({ gateways, updates }: OwnCluster): Promise<SignedStatement> {
     const { ca, directory, clock } = this.#parts;
     const { cluster, ssh_user_ca, ssh_host_ca } = directory.current();
-    const statement = JSON.stringify({ version: 1, name: cluster, issued_at: clock(), ssh_user_ca: [...ssh_user_ca], ssh_host_ca: [...ssh_host_ca], gateways: [...gateways], updates } satisfies ClusterStatement);
-    return { statement, signatures: [...await ca.signStatement(Buffer.from(statement))] };
+    const statement = JSON.stringify({
+      version: 1,
+      name: cluster,
+      issued_at: clock(),
+      ssh_user_ca: [...ssh_user_ca],
+      ssh_host_ca: [...ssh_host_ca],
+      gateways: [...gateways],
+      updates,
+    } satisfies ClusterStatement);
+    return { statement, signatures: [...(await ca.signStatement(Buffer.from(statement)))] };
   }
 }
 

@@ -24,7 +24,12 @@ export function fetchStatement(url: string): Promise<SignedStatement> {
 export function askNodes(url: string, question: SignedStatement): Promise<SignedStatement> {
   const body = JSON.stringify(question);
   // Browsers name the page that asks; this server asks for itself.
-  return fetchSigned(`${url}/nodes`, { method: 'POST', body, headers: { accept: 'application/json', 'content-type': 'application/json' } }, NODES_TIMEOUT_MS, MAX_NODES_ANSWER);
+  return fetchSigned(
+    `${url}/nodes`,
+    { method: 'POST', body, headers: { accept: 'application/json', 'content-type': 'application/json' } },
+    NODES_TIMEOUT_MS,
+    MAX_NODES_ANSWER,
+  );
 }
 
 async function fetchSigned(url: string, request: RequestInit, timeoutMs: number, most: number): Promise<SignedStatement> {

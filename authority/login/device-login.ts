@@ -44,20 +44,43 @@ export class DeviceLogins {
     this.#parts = parts;
   }
 
-  async begin(given: { readonly public_key: string; readonly tls_key: string | undefined; readonly client: string; readonly user: string | undefined }, caller: Caller): Promise<DeviceLogin> {
+  async begin(
+    given: {
+      readonly public_key: string;
+      readonly tls_key: string | undefined;
+      readonly client: string;
+      readonly user: string | undefined;
+    },
+    caller: Caller,
+  ): Promise<DeviceLogin> {
     const { records, clock } = this.#parts;
     certifiableKey(given.public_key);
     if (given.tls_key !== undefined) p256Key(given.tls_key, 'tls_key');
     const now = clock();
     const [deviceCode, userCode] = [newToken(), newUserCode()];
     await records.actOn(async (tx) => {
-      const { waiting } = await tx.selectFrom('device_logins').select((e) => e.fn.countAll<number>().as('waiting')).executeTakeFirstOrThrow();
+      const { waiting } = await tx
+        .selectFrom('device_logins')
+        .select((e) => e.fn.countAll<number>().as('waiting'))
+        .executeTakeFirstOrThrow();
       if (Number(waiting) >= MAX_WAITING) throw new StenoError('TOO_MANY', 'logins under way');
       await insertDeviceLogin(tx, {
-        hash: hashOf(deviceCode), user_code: userCode, public_key: given.public_key, tls_key: given.tls_key ?? null, client: given.client, source: caller.source,
-        wanted_user: given.user ?? null, created_at: now, expires_at: now + DEVICE_LOGIN_MS,
+        hash: hashOf(deviceCode),
+        user_code: userCode,
+        public_key: given.public_key,
+        tls_key: given.tls_key ?? null,
+        client: given.client,
+        source: caller.source,
+        wanted_user: given.user ?? null,
+        created_at: now,
+        expires_at: now + DEVICE_LOGIN_MS,
       });
-      return { result: undefined, rows: [auditRow(now, caller, { event: 'device_login.begin', target: given.user ?? '', data: { code: userCode, client: given.client } })] };
+      return {
+        result: undefined,
+        rows: [
+          auditRow(now, caller, { event: 'device_login.begin', target: given.user ?? '', data: { code: userCode, client: given.client } }),
+        ],
+      };
     });
     return { device_code: deviceCode, user_code: userCode, expires_in: DEVICE_LOGIN_MS / 1000, interval: INTERVAL_S };
   }
@@ -71,9 +94,18 @@ export class DeviceLogins {
     if (login === undefined) throw new StenoError('LOGIN_CODE_UNKNOWN');
     await records.actOn(async (tx) => ({ result: await forgive(tx, [key]), rows: [] }));
     return {
-      user_code: login.user_code, client: login.client, source_address: login.source, wanted_user: login.wanted_user, created_at: login.created_at, expires_at: login.expires_at,
-      user: who.user, roles: who.roles.map(({ name }) => name), logins: loginsOf({ user: who.user, traits: (await records.user(who.user))?.traits ?? {}, roles: who.roles }), max_ttl: Math.min(...who.roles.map(({ max_ttl: ttl }) => ttl)),
-      browser_address: caller.source, fresh: isFresh(who, clock()),
+      user_code: login.user_code,
+      client: login.client,
+      source_address: login.source,
+      wanted_user: login.wanted_user,
+      created_at: login.created_at,
+      expires_at: login.expires_at,
+      user: who.user,
+      roles: who.roles.map(({ name }) => name),
+      logins: loginsOf({ user: who.user, traits: (await records.user(who.user))?.traits ?? {}, roles: who.roles }),
+      max_ttl: Math.min(...who.roles.map(({ max_ttl: ttl }) => ttl)),
+      browser_address: caller.source,
+      fresh: isFresh(who, clock()),
     };
   }
 
@@ -84,12 +116,27 @@ export class DeviceLogins {
     const login = await records.read((db) => deviceLoginByCode(db, code, now));
     if (login === undefined) throw new StenoError('LOGIN_CODE_UNKNOWN');
     if (approve) requireFresh(who, now);
-    if (approve && login.wanted_user !== null && login.wanted_user !== who.user) throw new StenoError('ACCESS_DENIED', `this login is for ${login.wanted_user}`);
-    const row = auditRow(now, { actor: who.user, source: caller.source }, {
-      event: approve ? 'device_login.approve' : 'device_login.deny', target: code, data: { requested_from: login.source, client: login.client, via: who.via, mfa: who.mfa },
-    });
+    if (approve && login.wanted_user !== null && login.wanted_user !== who.user)
+      throw new StenoError('ACCESS_DENIED', `this login is for ${login.wanted_user}`);
+    const row = auditRow(
+      now,
+      { actor: who.user, source: caller.source },
+      {
+        event: approve ? 'device_login.approve' : 'device_login.deny',
+        target: code,
+        data: { requested_from: login.source, client: login.client, via: who.via, mfa: who.mfa },
+      },
+    );
     await records.act([row], async (tx) => {
-      if (!(await decideDeviceLogin(tx, code, approve ? { state: 'approved', user: who.user, mfa: who.mfa } : { state: 'denied', user: null, mfa: null }, now))) throw new StenoError('LOGIN_CODE_UNKNOWN');
+      if (
+        !(await decideDeviceLogin(
+          tx,
+          code,
+          approve ? { state: 'approved', user: who.user, mfa: who.mfa } : { state: 'denied', user: null, mfa: null },
+          now,
+        ))
+      )
+        throw new StenoError('LOGIN_CODE_UNKNOWN');
     });
   }
 
@@ -104,7 +151,16 @@ export class DeviceLogins {
     if (login.state === 'waiting') return { state: 'waiting', interval: INTERVAL_S };
     const taken = await records.actOn(async (tx) => ({ result: await takeDeviceLogin(tx, hash, now), rows: [] }));
     if (taken === undefined || taken.user === null) throw new StenoError('LOGIN_ATTEMPT_OVER');
-    return { state: 'approved', login: await issueUserCertificate(this.#parts, { actor: taken.user, source: caller.source }, { user: taken.user, mfa: taken.mfa, requests: [] }, taken.public_key, taken.tls_key ?? undefined) };
+    return {
+      state: 'approved',
+      login: await issueUserCertificate(
+        this.#parts,
+        { actor: taken.user, source: caller.source },
+        { user: taken.user, mfa: taken.mfa, requests: [] },
+        taken.public_key,
+        taken.tls_key ?? undefined,
+      ),
+    };
   }
 }
 

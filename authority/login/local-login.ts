@@ -20,7 +20,16 @@ import type { GuessKey, Guesses } from '../users/guesses.js';
 import { CEREMONY_MS, authenticationOptions, challengeOf, verifyAssertion } from '../users/passkeys.js';
 import type { AuthenticationResponseJSON, PublicKeyCredentialRequestOptionsJSON } from '../users/passkeys.js';
 import {
-  deviceByCredential, devicesOf, findUser, insertCeremony, recoveryCodesLeft, setPassword, takeCeremony, takeCount, takeRecoveryCode, takeStep,
+  deviceByCredential,
+  devicesOf,
+  findUser,
+  insertCeremony,
+  recoveryCodesLeft,
+  setPassword,
+  takeCeremony,
+  takeCount,
+  takeRecoveryCode,
+  takeStep,
 } from '../users/records.js';
 import { recoveryCodeHash } from '../users/recovery-codes.js';
 import { totpStep } from '../users/totp.js';
@@ -50,22 +59,36 @@ export class LocalLogin {
     const options = await authenticationOptions(site);
     await records.actOn(async (tx) => {
       await insertCeremony(tx, {
-        hash: hashOf(options.challenge), kind: 'passkey-login', user: null, secret_sealed: sealer.seal('ceremony/passkey-login', Buffer.from(options.challenge)), expires_at: clock() + CEREMONY_MS,
+        hash: hashOf(options.challenge),
+        kind: 'passkey-login',
+        user: null,
+        secret_sealed: sealer.seal('ceremony/passkey-login', Buffer.from(options.challenge)),
+        expires_at: clock() + CEREMONY_MS,
       });
       return { result: undefined, rows: [] };
     });
     return options;
   }
 
-  async withPassword(given: { readonly user: string; readonly password: string; readonly code: string }, caller: Caller): Promise<WebIdentity> {
+  async withPassword(
+    given: { readonly user: string; readonly password: string; readonly code: string },
+    caller: Caller,
+  ): Promise<WebIdentity> {
     const { records, passwords, guesses, sealer, clock } = this.#parts;
     const keys: readonly GuessKey[] = [sourceKey(caller.source), `user:${given.user}`];
     await guesses.take(keys);
-    const { user, devices } = await records.read(async (db) => ({ user: await findUser(db, given.user), devices: await devicesOf(db, given.user) }));
+    const { user, devices } = await records.read(async (db) => ({
+      user: await findUser(db, given.user),
+      devices: await devicesOf(db, given.user),
+    }));
     const right = await passwords.verify(user?.password_hash ?? null, given.password);
     const now = clock();
     const step = devices
-      .flatMap((device) => (device.kind === 'totp' && device.secret_sealed !== null ? [{ device, step: totpStep(sealer.open(`totp/${device.id}`, device.secret_sealed), given.code, now) }] : []))
+      .flatMap((device) =>
+        device.kind === 'totp' && device.secret_sealed !== null
+          ? [{ device, step: totpStep(sealer.open(`totp/${device.id}`, device.secret_sealed), given.code, now) }]
+          : [],
+      )
       .find((match) => match.step !== null);
     const recovery = recoveryCodeHash(given.code);
     if (user === undefined) throw failed('no such user');
@@ -101,7 +124,10 @@ export class LocalLogin {
     const now = clock();
     if (challenge === null) throw failed('passkey: no challenge');
     // Taken before it is checked: a challenge has one try.
-    const ceremony = await records.actOn(async (tx) => ({ result: await takeCeremony(tx, hashOf(challenge), 'passkey-login', now), rows: [] }));
+    const ceremony = await records.actOn(async (tx) => ({
+      result: await takeCeremony(tx, hashOf(challenge), 'passkey-login', now),
+      rows: [],
+    }));
     if (ceremony === undefined) throw failed('passkey: the challenge is unknown, used or old');
     const device = await records.read((db) => deviceByCredential(db, response.id));
     if (device === undefined) throw failed('passkey: unknown');
@@ -134,7 +160,11 @@ export class LocalLogin {
     throw failed('code');
   }
 
-  async #begin(caller: Caller, keys: readonly GuessKey[], prove: (tx: Tx) => Promise<{ readonly user: string; readonly mfa: string | null; readonly recovery?: true }>): Promise<WebIdentity> {
+  async #begin(
+    caller: Caller,
+    keys: readonly GuessKey[],
+    prove: (tx: Tx) => Promise<{ readonly user: string; readonly mfa: string | null; readonly recovery?: true }>,
+  ): Promise<WebIdentity> {
     const { records, links, clock } = this.#parts;
     const { token, session } = await records.actOn(async (tx) => {
       const { user, mfa, recovery } = await prove(tx);
@@ -142,7 +172,13 @@ export class LocalLogin {
       const left = recovery === true ? { recovery_codes_left: await recoveryCodesLeft(tx, user) } : {};
       return {
         result: await links.begin(tx, user, { via: 'local', mfa }),
-        rows: [auditRow(clock(), { actor: user, source: caller.source }, { event: 'user.login', target: user, data: { via: 'local', mfa, ...left } })],
+        rows: [
+          auditRow(
+            clock(),
+            { actor: user, source: caller.source },
+            { event: 'user.login', target: user, data: { via: 'local', mfa, ...left } },
+          ),
+        ],
       };
     });
     return links.identity(token, session);

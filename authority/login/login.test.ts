@@ -29,8 +29,10 @@ beforeAll(async () => {
 afterAll(() => cleanup.run());
 const refusal = (code: string): unknown => expect.objectContaining({ code });
 const key = (): string => formatPublicLine(generateKey().publicBlob);
-const begin = (more: object = {}, client = '198.51.100.4'): Promise<DeviceLogin> => world.relay('POST', '/v1/login/device', { public_key: key(), client: 'steno login, ann on laptop', ...more }, { client });
-const decide = (user_code: string, session: string, approve = true): Promise<unknown> => world.relay('POST', '/v1/login/device/decision', { user_code, approve }, { session });
+const begin = (more: object = {}, client = '198.51.100.4'): Promise<DeviceLogin> =>
+  world.relay('POST', '/v1/login/device', { public_key: key(), client: 'steno login, ann on laptop', ...more }, { client });
+const decide = (user_code: string, session: string, approve = true): Promise<unknown> =>
+  world.relay('POST', '/v1/login/device/decision', { user_code, approve }, { session });
 const poll = (device_code: string): Promise<DeviceLoginAnswer> => world.relay('POST', '/v1/login/device/token', { device_code });
 
 describe('a login of a command through a browser', () => {
@@ -39,8 +41,20 @@ describe('a login of a command through a browser', () => {
     const login = await begin({ public_key: line });
     expect(login.user_code).toMatch(/^[BCDFGHJKLMNPQRSTVWXZ]{4}-[BCDFGHJKLMNPQRSTVWXZ]{4}$/);
     expect(await poll(login.device_code)).toMatchObject({ state: 'waiting' });
-    const facts = await world.relay<DeviceLoginFacts>('POST', '/v1/login/device/facts', { user_code: login.user_code.toLowerCase().replace('-', ' ') }, { session: ann.session, client: '192.0.2.7' });
-    expect(facts).toMatchObject({ client: 'steno login, ann on laptop', source_address: '198.51.100.4', browser_address: '192.0.2.7', user: 'ann', roles: ['admin'], fresh: true });
+    const facts = await world.relay<DeviceLoginFacts>(
+      'POST',
+      '/v1/login/device/facts',
+      { user_code: login.user_code.toLowerCase().replace('-', ' ') },
+      { session: ann.session, client: '192.0.2.7' },
+    );
+    expect(facts).toMatchObject({
+      client: 'steno login, ann on laptop',
+      source_address: '198.51.100.4',
+      browser_address: '192.0.2.7',
+      user: 'ann',
+      roles: ['admin'],
+      fresh: true,
+    });
     await decide(login.user_code, ann.session);
     const answer = await poll(login.device_code);
     if (answer.state !== 'approved') throw new Error(answer.state);
@@ -71,28 +85,38 @@ describe('a login of a command through a browser', () => {
     const own = await people(cleanup);
     const [bob, eve] = [await own.enrol('bob'), await own.enrol('eve')];
     const login = await own.relay<DeviceLogin>('POST', '/v1/login/device', { public_key: key(), client: '', user: 'bob' });
-    const approve = (session: string): Promise<unknown> => own.relay('POST', '/v1/login/device/decision', { user_code: login.user_code, approve: true }, { session });
+    const approve = (session: string): Promise<unknown> =>
+      own.relay('POST', '/v1/login/device/decision', { user_code: login.user_code, approve: true }, { session });
     await expect(approve(eve.session)).rejects.toEqual(refusal('ACCESS_DENIED'));
-    const { url_token } = (await onSocket(own.authority, { method: 'POST', target: '/v1/sign-in-link', body: {} })) as { url_token: string };
+    const { url_token } = (await onSocket(own.authority, { method: 'POST', target: '/v1/sign-in-link', body: {} })) as {
+      url_token: string;
+    };
     const linked = await own.relay<{ token: string }>('POST', '/v1/sign-in', { token: url_token });
     await expect(approve(linked.token)).rejects.toEqual(refusal('LOGIN_TOO_OLD'));
     own.pass(5 * 60_000);
     const old = await own.relay<DeviceLogin>('POST', '/v1/login/device', { public_key: key(), client: '' });
     own.pass(5 * 60_000 + 1);
-    await expect(own.relay('POST', '/v1/login/device/decision', { user_code: old.user_code, approve: true }, { session: bob.session })).rejects.toEqual(refusal('LOGIN_TOO_OLD'));
-    await expect(own.relay('POST', '/v1/login/device/token', { device_code: login.device_code })).rejects.toEqual(refusal('LOGIN_ATTEMPT_OVER'));
+    await expect(
+      own.relay('POST', '/v1/login/device/decision', { user_code: old.user_code, approve: true }, { session: bob.session }),
+    ).rejects.toEqual(refusal('LOGIN_TOO_OLD'));
+    await expect(own.relay('POST', '/v1/login/device/token', { device_code: login.device_code })).rejects.toEqual(
+      refusal('LOGIN_ATTEMPT_OVER'),
+    );
   });
 
   test.each<readonly [string, unknown, string]>([
     ['a private key', { public_key: '-----BEGIN OPENSSH PRIVATE KEY-----', client: '' }, 'KEY_GARBLED'],
     ['a name of a client that moves the cursor', { public_key: 'x', client: '\u001b[2J' }, 'BAD_REQUEST'],
     ['a user that is none', { public_key: 'x', client: '', user: 'A B' }, 'BAD_REQUEST'],
-  ])('does not begin with %s', async (_what, body, code) => expect(world.relay('POST', '/v1/login/device', body)).rejects.toEqual(refusal(code)));
+  ])('does not begin with %s', async (_what, body, code) =>
+    expect(world.relay('POST', '/v1/login/device', body)).rejects.toEqual(refusal(code)),
+  );
 
   test('codes cannot be tried out', async () => {
     const own = await people(cleanup);
     const kim = await own.enrol('kim');
-    const look = (user_code: string): Promise<unknown> => own.relay('POST', '/v1/login/device/facts', { user_code }, { session: kim.session });
+    const look = (user_code: string): Promise<unknown> =>
+      own.relay('POST', '/v1/login/device/facts', { user_code }, { session: kim.session });
     for (let i = 0; i < 10; i++) await expect(look('BBBB-BBBB')).rejects.toEqual(refusal('LOGIN_CODE_UNKNOWN'));
     await expect(look('BBBB-BBBC')).rejects.toEqual(refusal('LOGIN_BLOCKED'));
   });
@@ -107,21 +131,40 @@ describe('a login of a command through a browser', () => {
 });
 
 test('who handles users gives no role they do not hold, and resets nobody who holds more', async () => {
-  await world.admin.call('PUT', '/v1/roles/desk', roleSchema.parse({
-    kind: 'role', name: 'desk', allow: { nodes: { '*': '*' }, logins: ['desk'], rules: [{ resources: ['user', 'bot'], verbs: ['*'] }] },
-  }));
+  await world.admin.call(
+    'PUT',
+    '/v1/roles/desk',
+    roleSchema.parse({
+      kind: 'role',
+      name: 'desk',
+      allow: { nodes: { '*': '*' }, logins: ['desk'], rules: [{ resources: ['user', 'bot'], verbs: ['*'] }] },
+    }),
+  );
   const desk = await world.certify((await world.enrol('desk', ['desk'])).session);
   await expect(desk.call('POST', '/v1/users', { name: 'mate', roles: ['desk'] })).resolves.toMatchObject({ user: 'mate' });
   await expect(desk.call('POST', '/v1/users', { name: 'chief', roles: ['admin'] })).rejects.toEqual(refusal('ACCESS_DENIED'));
   await expect(desk.call('POST', '/v1/bots', { name: 'robot', roles: ['admin'] })).rejects.toEqual(refusal('ACCESS_DENIED'));
-  for (const [method, target, body] of [['POST', '/v1/users/ann/reset', undefined], ['PUT', '/v1/users/desk', { roles: ['admin'] }], ['DELETE', '/v1/users/ann', undefined]] as const) {
+  for (const [method, target, body] of [
+    ['POST', '/v1/users/ann/reset', undefined],
+    ['PUT', '/v1/users/desk', { roles: ['admin'] }],
+    ['DELETE', '/v1/users/ann', undefined],
+  ] as const) {
     await expect(desk.call(method, target, body)).rejects.toEqual(refusal('ACCESS_DENIED'));
   }
 });
 
 test.each([
-  ['/', '/'], ['/sessions?user=ann', '/sessions?user=ann'], ['/login/device?code=BBBB-CCCC', '/login/device?code=BBBB-CCCC'],
-  ['//evil.example', '/'], ['/\\evil.example', '/'], ['https://evil.example/', '/'], ['javascript:alert(1)', '/'], ['/\tevil', '/'], ['', '/'], [`/${'a'.repeat(600)}`, '/'], ['/a\r\nset-cookie: x', '/'],
+  ['/', '/'],
+  ['/sessions?user=ann', '/sessions?user=ann'],
+  ['/login/device?code=BBBB-CCCC', '/login/device?code=BBBB-CCCC'],
+  ['//evil.example', '/'],
+  ['/\\evil.example', '/'],
+  ['https://evil.example/', '/'],
+  ['javascript:alert(1)', '/'],
+  ['/\tevil', '/'],
+  ['', '/'],
+  [`/${'a'.repeat(600)}`, '/'],
+  ['/a\r\nset-cookie: x', '/'],
 ])('after a login %j leads to %s', (next, path) => expect(ownPath(next)).toBe(path));
 
 describe('single sign-on', () => {
@@ -134,8 +177,13 @@ describe('single sign-on', () => {
   };
   /** A provider that gives out codes: whom each proves. */
   const connector: Connector = {
-    name: 'corp', label: 'Corp', kind: 'oidc',
-    begin: async ({ state, callback }) => ({ url: `https://idp.example/authorize?state=${state}&redirect_uri=${encodeURIComponent(callback)}`, kept: { verifier: 'v' } }),
+    name: 'corp',
+    label: 'Corp',
+    kind: 'oidc',
+    begin: async ({ state, callback }) => ({
+      url: `https://idp.example/authorize?state=${state}&redirect_uri=${encodeURIComponent(callback)}`,
+      kept: { verifier: 'v' },
+    }),
     finish: async ({ method, query, form }, kept) => {
       const outcome = proves[(method === 'POST' ? form['code'] : query['code']) ?? ''];
       if (outcome === undefined || kept['verifier'] !== 'v') throw new StenoError('LOGIN_FAILED', 'the provider says no');
@@ -155,7 +203,15 @@ describe('single sign-on', () => {
     });
     const directory = { current: () => ({ roles: [role], locks: [], requests: [] }) } as never;
     const clock = (): number => now;
-    sso = new SingleSignOn({ records, directory, links: new Links(records, directory, clock), sealer: createSealer(Buffer.alloc(32, 1)), clock, web: 'http://localhost:1', connectors: { list: async () => [connector], find: async (name) => (name === 'corp' ? connector : undefined) } });
+    sso = new SingleSignOn({
+      records,
+      directory,
+      links: new Links(records, directory, clock),
+      sealer: createSealer(Buffer.alloc(32, 1)),
+      clock,
+      web: 'http://localhost:1',
+      connectors: { list: async () => [connector], find: async (name) => (name === 'corp' ? connector : undefined) },
+    });
   });
   const caller = { actor: 'viewer/web', source: '192.0.2.7' };
   const start = async (next = '/search'): Promise<{ state: string; binding: string }> => {
@@ -166,7 +222,12 @@ describe('single sign-on', () => {
   test('makes a user of whom the provider proves, and goes on to where it began', async () => {
     const begun = await start();
     const { identity, next } = await sso.finish('corp', { ...begun, query: { state: begun.state, code: 'code-ann' } }, caller);
-    expect({ next, user: identity.user, via: identity.via, mfa: identity.mfa }).toEqual({ next: '/search', user: 'ann', via: 'corp', mfa: 'oidc' });
+    expect({ next, user: identity.user, via: identity.via, mfa: identity.mfa }).toEqual({
+      next: '/search',
+      user: 'ann',
+      via: 'corp',
+      mfa: 'oidc',
+    });
     expect(await records.user('ann')).toMatchObject({ roles: ['dev'], traits: { team: ['a'] } });
   });
 
@@ -180,14 +241,24 @@ describe('single sign-on', () => {
   test.each<readonly [string, (begun: { state: string; binding: string }) => Promise<{ state: string; binding: string }>, string, string]>([
     ['another browser', async (begun) => ({ ...begun, binding: 'y'.repeat(43) }), 'code-ann', 'LOGIN_ATTEMPT_OVER'],
     ['an unknown state', async (begun) => ({ ...begun, state: 'y'.repeat(43) }), 'code-ann', 'LOGIN_ATTEMPT_OVER'],
-    ['an answer used before', async (begun) => {
-      await sso.finish('corp', { ...begun, query: { code: 'code-ann' } }, caller);
-      return begun;
-    }, 'code-ann', 'LOGIN_ATTEMPT_OVER'],
-    ['an answer that comes late', async (begun) => {
-      now += 10 * 60_000 + 1;
-      return begun;
-    }, 'code-ann', 'LOGIN_ATTEMPT_OVER'],
+    [
+      'an answer used before',
+      async (begun) => {
+        await sso.finish('corp', { ...begun, query: { code: 'code-ann' } }, caller);
+        return begun;
+      },
+      'code-ann',
+      'LOGIN_ATTEMPT_OVER',
+    ],
+    [
+      'an answer that comes late',
+      async (begun) => {
+        now += 10 * 60_000 + 1;
+        return begun;
+      },
+      'code-ann',
+      'LOGIN_ATTEMPT_OVER',
+    ],
     ['a name that a local user has', async (begun) => begun, 'code-loc', 'LOGIN_FAILED'],
     ['a role that is not', async (begun) => begun, 'code-bad', 'LOGIN_FAILED'],
     ['no role at all', async (begun) => begun, 'code-none', 'LOGIN_FAILED'],

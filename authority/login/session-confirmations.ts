@@ -59,15 +59,35 @@ export class SessionConfirmations {
     const blob = decodeBase64(request.user_certificate);
     if (blob === undefined) throw new StenoError('CERT_GARBLED', 'it is not base64');
     const snapshot = directory.current();
-    const { identity } = checkUserCertificate(parseCertificate(blob), snapshot, { now, sourceAddress: request.source_address, clusters: snapshot });
+    const { identity } = checkUserCertificate(parseCertificate(blob), snapshot, {
+      now,
+      sourceAddress: request.source_address,
+      clusters: snapshot,
+    });
     if (identity.cluster !== null) throw new StenoError('CLUSTER_NO_MFA', identity.cluster);
     const token = newToken();
     const expires_at = now + CONFIRMATION_MS;
-    const place = { user: identity.user, node: request.node, login: request.login, gateway: formatServiceName(gateway), source: request.source_address };
-    const row = auditRow(now, { actor: identity.user, source: request.source_address }, { event: 'session_mfa.ask', target: request.node, node: request.node, login: request.login, data: { gateway: place.gateway } });
+    const place = {
+      user: identity.user,
+      node: request.node,
+      login: request.login,
+      gateway: formatServiceName(gateway),
+      source: request.source_address,
+    };
+    const row = auditRow(
+      now,
+      { actor: identity.user, source: request.source_address },
+      { event: 'session_mfa.ask', target: request.node, node: request.node, login: request.login, data: { gateway: place.gateway } },
+    );
     await records.act([row], async (tx) => {
-      const { waiting } = await tx.selectFrom('session_confirmations').select((e) => e.fn.countAll<number>().as('waiting')).where('user', '=', identity.user).where('expires_at', '>', now).executeTakeFirstOrThrow();
-      if (Number(waiting) >= MAX_WAITING_PER_USER) throw new StenoError('TOO_MANY', `sessions of ${identity.user} that wait for a second factor`);
+      const { waiting } = await tx
+        .selectFrom('session_confirmations')
+        .select((e) => e.fn.countAll<number>().as('waiting'))
+        .where('user', '=', identity.user)
+        .where('expires_at', '>', now)
+        .executeTakeFirstOrThrow();
+      if (Number(waiting) >= MAX_WAITING_PER_USER)
+        throw new StenoError('TOO_MANY', `sessions of ${identity.user} that wait for a second factor`);
       await insertConfirmation(tx, { hash: hashOf(token), ...place, created_at: now, expires_at });
     });
     return { token, url: `${web}/confirm#${token}`, expires_at };
@@ -83,10 +103,20 @@ export class SessionConfirmations {
   async facts(token: string, who: WebIdentity, caller: Caller): Promise<ConfirmationFacts> {
     const { records } = this.#parts;
     const row = await this.#waiting(token, who);
-    const { kind, devices } = await records.read(async (db) => ({ kind: (await findUser(db, who.user))?.kind, devices: await devicesOf(db, who.user) }));
+    const { kind, devices } = await records.read(async (db) => ({
+      kind: (await findUser(db, who.user))?.kind,
+      devices: await devicesOf(db, who.user),
+    }));
     return {
-      user: row.user, node: row.node, login: row.login, source_address: row.source, browser_address: caller.source, expires_at: row.expires_at,
-      by: kind === 'local' ? 'device' : 'sign-in', totp: devices.some((device) => device.kind === 'totp'), passkey: devices.some((device) => device.kind === 'passkey'),
+      user: row.user,
+      node: row.node,
+      login: row.login,
+      source_address: row.source,
+      browser_address: caller.source,
+      expires_at: row.expires_at,
+      by: kind === 'local' ? 'device' : 'sign-in',
+      totp: devices.some((device) => device.kind === 'totp'),
+      passkey: devices.some((device) => device.kind === 'passkey'),
       fresh: isSignInFor(who, row.created_at),
     };
   }
@@ -98,11 +128,20 @@ export class SessionConfirmations {
     const mfa = approve ? await this.#prove(row.created_at, proof, who, caller) : null;
     const now = clock();
     if (mfa !== null) assertUnlocked(directory.current().locks, [['mfa-device', mfa]], now);
-    const audit = auditRow(now, { actor: who.user, source: caller.source }, {
-      event: approve ? 'session_mfa.approve' : 'session_mfa.deny', target: row.node, node: row.node, login: row.login, data: { mfa, requested_from: row.source },
-    });
+    const audit = auditRow(
+      now,
+      { actor: who.user, source: caller.source },
+      {
+        event: approve ? 'session_mfa.approve' : 'session_mfa.deny',
+        target: row.node,
+        node: row.node,
+        login: row.login,
+        data: { mfa, requested_from: row.source },
+      },
+    );
     await records.act([audit], async (tx) => {
-      if (!(await decideConfirmation(tx, row.hash, who.user, approve ? 'approved' : 'denied', mfa, now))) throw new StenoError('NOT_FOUND', 'this session waits no longer');
+      if (!(await decideConfirmation(tx, row.hash, who.user, approve ? 'approved' : 'denied', mfa, now)))
+        throw new StenoError('NOT_FOUND', 'this session waits no longer');
     });
   }
 
@@ -110,7 +149,8 @@ export class SessionConfirmations {
     const { local } = this.#parts;
     const user = await this.#parts.records.read((db) => findUser(db, who.user));
     if (user?.kind !== 'local') {
-      if (!isSignInFor(who, askedAt)) throw new StenoError('LOGIN_TOO_OLD', who.mfa === null ? 'the provider did not vouch for a second factor' : undefined);
+      if (!isSignInFor(who, askedAt))
+        throw new StenoError('LOGIN_TOO_OLD', who.mfa === null ? 'the provider did not vouch for a second factor' : undefined);
       return who.mfa!;
     }
     const proven = response !== undefined ? await local.provePasskey(response) : await local.proveCode(who.user, code ?? '', caller.source);
@@ -120,7 +160,8 @@ export class SessionConfirmations {
 
   async #waiting(token: string, who: WebIdentity) {
     const row = await this.#parts.records.read((db) => confirmation(db, hashOf(token), this.#parts.clock()));
-    if (row === undefined || row.state !== 'waiting' || row.user !== who.user) throw new StenoError('NOT_FOUND', 'no session of yours waits here');
+    if (row === undefined || row.state !== 'waiting' || row.user !== who.user)
+      throw new StenoError('NOT_FOUND', 'no session of yours waits here');
     return row;
   }
 }

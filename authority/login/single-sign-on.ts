@@ -54,7 +54,12 @@ export class SingleSignOn {
     if (text.length > MAX_KEPT) throw new StenoError('TOO_LARGE', `what the connector ${name} keeps`);
     await records.actOn(async (tx) => {
       await insertAttempt(tx, {
-        hash: hashOf(state), connector: name, binding: hashOf(binding), kept_sealed: sealer.seal(`login/${name}`, Buffer.from(text)), next: ownPath(next), expires_at: clock() + ATTEMPT_MS,
+        hash: hashOf(state),
+        connector: name,
+        binding: hashOf(binding),
+        kept_sealed: sealer.seal(`login/${name}`, Buffer.from(text)),
+        next: ownPath(next),
+        expires_at: clock() + ATTEMPT_MS,
       });
       return { result: undefined, rows: [] };
     });
@@ -66,29 +71,46 @@ export class SingleSignOn {
     const { records, clock } = this.#parts;
     await records.actOn(async (tx) => {
       const attempt = await findAttempt(tx, hashOf(state), clock());
-      if (attempt?.connector !== name || !(await parkAnswer(tx, attempt.hash, JSON.stringify(form), clock()))) throw new StenoError('LOGIN_ATTEMPT_OVER', name);
+      if (attempt?.connector !== name || !(await parkAnswer(tx, attempt.hash, JSON.stringify(form), clock())))
+        throw new StenoError('LOGIN_ATTEMPT_OVER', name);
       return { result: undefined, rows: [] };
     });
   }
 
   /** Throws LOGIN_ATTEMPT_OVER, or why the answer is refused. */
   async finish(
-    name: string, answer: { readonly state: string; readonly binding: string; readonly query: BrowserAnswer['query'] }, caller: Caller,
+    name: string,
+    answer: { readonly state: string; readonly binding: string; readonly query: BrowserAnswer['query'] },
+    caller: Caller,
   ): Promise<{ readonly identity: WebIdentity; readonly next: string }> {
     const { records, links, sealer, clock } = this.#parts;
     const connector = await this.#connector(name);
     const now = clock();
-    const attempt = await records.actOn(async (tx) => ({ result: await takeAttempt(tx, hashOf(answer.state), hashOf(answer.binding), now), rows: [] }));
+    const attempt = await records.actOn(async (tx) => ({
+      result: await takeAttempt(tx, hashOf(answer.state), hashOf(answer.binding), now),
+      rows: [],
+    }));
     if (attempt === undefined || attempt.connector !== name) throw new StenoError('LOGIN_ATTEMPT_OVER', name);
     const kept = JSON.parse(sealer.open(`login/${name}`, attempt.kept_sealed).toString('utf8')) as Record<string, string>;
     const form = attempt.parked === null ? undefined : (JSON.parse(attempt.parked) as Record<string, string>);
-    const outcome = checked(await connector.finish({ method: form === undefined ? 'GET' : 'POST', query: answer.query, form: form ?? {} }, kept, { state: answer.state, callback: this.#callback(name) }));
+    const outcome = checked(
+      await connector.finish({ method: form === undefined ? 'GET' : 'POST', query: answer.query, form: form ?? {} }, kept, {
+        state: answer.state,
+        callback: this.#callback(name),
+      }),
+    );
     const { token, session } = await records.actOn(async (tx) => {
       await this.#put(tx, name, outcome, now);
       const who: Caller = { actor: outcome.user, source: caller.source };
       return {
         result: await links.begin(tx, outcome.user, { via: name, mfa: outcome.mfa }),
-        rows: [auditRow(now, who, { event: 'user.login', target: outcome.user, data: { via: name, mfa: outcome.mfa, roles: outcome.roles, traits: outcome.traits } })],
+        rows: [
+          auditRow(now, who, {
+            event: 'user.login',
+            target: outcome.user,
+            data: { via: name, mfa: outcome.mfa, roles: outcome.roles, traits: outcome.traits },
+          }),
+        ],
       };
     });
     return { identity: await links.identity(token, session), next: attempt.next };
@@ -101,7 +123,8 @@ export class SingleSignOn {
     if (known === undefined) {
       await insertUser(tx, { name: user, kind: 'sso', connector, roles, traits, created_by: connector }, now);
     } else {
-      if (known.kind !== 'sso' || known.connector !== connector) throw new StenoError('LOGIN_FAILED', `the name ${user} belongs to a user that does not come by ${connector}`);
+      if (known.kind !== 'sso' || known.connector !== connector)
+        throw new StenoError('LOGIN_FAILED', `the name ${user} belongs to a user that does not come by ${connector}`);
       if (known.disabled_at !== null) throw new StenoError('LOGIN_FAILED', `${user} is disabled`);
       await setGrants(tx, user, { roles, traits }, now);
     }
@@ -121,7 +144,8 @@ export class SingleSignOn {
 function checked(outcome: LoginOutcome): LoginOutcome {
   if (!isName(outcome.user)) throw new StenoError('LOGIN_FAILED', `${JSON.stringify(outcome.user.slice(0, 100))} is no name of a user`);
   if (outcome.roles.length === 0) throw new StenoError('LOGIN_FAILED', `${outcome.user}: nothing of this login maps to a role`);
-  if (parseTraits(JSON.stringify(outcome.traits)) === null) throw new StenoError('LOGIN_FAILED', `${outcome.user}: traits beyond their bounds`);
+  if (parseTraits(JSON.stringify(outcome.traits)) === null)
+    throw new StenoError('LOGIN_FAILED', `${outcome.user}: traits beyond their bounds`);
   if (outcome.mfa !== null && !isName(outcome.mfa)) throw new StenoError('LOGIN_FAILED', 'the name of the second factor');
   return outcome;
 }

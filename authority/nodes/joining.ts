@@ -14,7 +14,14 @@ import type { Enrolment, JoinResult } from '#schemas/api.js';
 import { StenoError } from '#schemas/errors.js';
 import { formatServiceName } from '#schemas/identity.js';
 import {
-  NODE_REQUEST_WINDOW_MS, NONCE_LIFE_MS, hostKeyText, joinRequest, joinText, nodeRequest, nodeText, ownLabels,
+  NODE_REQUEST_WINDOW_MS,
+  NONCE_LIFE_MS,
+  hostKeyText,
+  joinRequest,
+  joinText,
+  nodeRequest,
+  nodeText,
+  ownLabels,
 } from '#schemas/join.js';
 import type { JoinRequest, NodeRequest, SignedJoin, SignedNodeRequest } from '#schemas/join.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -81,37 +88,54 @@ export class Joining {
       const known = error instanceof StenoError ? error : new StenoError('INTERNAL', undefined, { cause: error });
       await this.#parts.refused(caller, 'node.join', target, known);
       // A holder of a good token may know what else is wrong; nobody else may.
-      return known.code === 'JOIN_REFUSED' ? { kind: 'refused', code: 'JOIN_REFUSED', detail: '' } : { kind: 'refused', code: known.code, detail: known.detail ?? '' };
+      return known.code === 'JOIN_REFUSED'
+        ? { kind: 'refused', code: 'JOIN_REFUSED', detail: '' }
+        : { kind: 'refused', code: known.code, detail: known.detail ?? '' };
     }
   }
 
   /** A renewal's certificates; for a report, which labels were refused. */
-  async signed(gateway: Caller, { request: text, signature }: SignedNodeRequest): Promise<Enrolment | { readonly refused_labels: readonly string[] }> {
+  async signed(
+    gateway: Caller,
+    { request: text, signature }: SignedNodeRequest,
+  ): Promise<Enrolment | { readonly refused_labels: readonly string[] }> {
     const { records, clock } = this.#parts;
     const request = parse(nodeRequest, text);
     const joined = await records.act([], (tx) => joinedNode(tx, request.node));
     if (joined === undefined) throw new StenoError('NODE_UNKNOWN', request.node);
     const key = createPublicKey({ key: Buffer.from(joined.service_key, 'base64'), format: 'der', type: 'spki' });
-    if (!verifyRaw('sha256', Buffer.from(nodeText(text)), key, Buffer.from(signature, 'base64'))) throw new StenoError('CERT_BAD_SIGNATURE', `of node ${request.node}`);
+    if (!verifyRaw('sha256', Buffer.from(nodeText(text)), key, Buffer.from(signature, 'base64')))
+      throw new StenoError('CERT_BAD_SIGNATURE', `of node ${request.node}`);
     if (Math.abs(clock() - request.time) > NODE_REQUEST_WINDOW_MS) throw new StenoError('REQUEST_REPLAYED', 'its time');
     const caller: Caller = { actor: formatServiceName({ kind: 'agent', name: request.node }), source: gateway.source };
     return request.kind === 'renew' ? this.#renew(caller, request, text, joined) : this.#report(caller, request, joined);
   }
 
-  async #admit(caller: Caller, request: JoinRequest, signed: SignedJoin, gateway: string): Promise<Omit<Extract<JoinResult, { kind: 'joined' }>, 'kind'>> {
+  async #admit(
+    caller: Caller,
+    request: JoinRequest,
+    signed: SignedJoin,
+    gateway: string,
+  ): Promise<Omit<Extract<JoinResult, { kind: 'joined' }>, 'kind'>> {
     const { records, directory, clock, certify } = this.#parts;
     const token = await records.act([], (tx) => tokenNamed(tx, request.token));
     if (token === undefined) throw new StenoError('JOIN_REFUSED', `there is no token ${request.token}`);
     const text = Buffer.from(joinText(signed.request));
-    if (!verifyRaw(null, text, ed25519(token.publicKey), Buffer.from(signed.token_signature, 'base64'))) throw new StenoError('JOIN_REFUSED', `not signed with the token ${token.id}`);
+    if (!verifyRaw(null, text, ed25519(token.publicKey), Buffer.from(signed.token_signature, 'base64')))
+      throw new StenoError('JOIN_REFUSED', `not signed with the token ${token.id}`);
     const service = serviceKey(request.service_key);
-    if (!verifyRaw('sha256', text, service.key, Buffer.from(signed.service_signature, 'base64'))) throw new StenoError('JOIN_REFUSED', 'not signed with its service key');
-    if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(signed.host_signature, 'base64'), text)) throw new StenoError('JOIN_REFUSED', 'not signed with its host key');
+    if (!verifyRaw('sha256', text, service.key, Buffer.from(signed.service_signature, 'base64')))
+      throw new StenoError('JOIN_REFUSED', 'not signed with its service key');
+    if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(signed.host_signature, 'base64'), text))
+      throw new StenoError('JOIN_REFUSED', 'not signed with its host key');
     const { accepted, refused } = ownLabels(request.labels, token);
     const labels = { ...accepted, ...token.labels };
     const now = clock();
     const enrolment = await certify(caller, {
-      event: 'node.join', node: request.name, service_key: request.service_key, host_key: request.host_key,
+      event: 'node.join',
+      node: request.name,
+      service_key: request.service_key,
+      host_key: request.host_key,
       data: { token: token.id, labels, gateway, ssh: request.ssh },
       also: async (tx) => {
         if (!(await takeNonce(tx, request.nonce, now))) throw new StenoError('JOIN_REFUSED', 'its nonce was used or has expired');
@@ -119,13 +143,22 @@ export class Joining {
         const again = before?.key_hash === service.hash;
         // Whose answer was lost asks again: the same keys and token are the same join.
         const unheard = again && before.token === token.id && now < token.expires_at;
-        if (!unheard && !(await useToken(tx, token.id, now))) throw new StenoError('JOIN_REFUSED', `the token ${token.id} was used or has expired`);
+        if (!unheard && !(await useToken(tx, token.id, now)))
+          throw new StenoError('JOIN_REFUSED', `the token ${token.id} was used or has expired`);
         if (!again && (before !== undefined || (await nodeExists(tx, request.name)))) throw new StenoError('NODE_NAME_TAKEN', request.name);
         if (refused.length > 0) throw new StenoError('LABEL_NOT_ALLOWED', refused.join(', '));
         await putNode(tx, { name: request.name, kind: 'agent', address: '', labels, host_keys: [], last_seen_at: now }, now);
         await putJoined(tx, {
-          node: request.name, token: token.id, service_key: service.der, key_hash: service.hash, ssh: request.ssh, token_labels: token.labels,
-          node_labels: token.node_labels, own_labels: accepted, joined_at: now, said_at: 0,
+          node: request.name,
+          token: token.id,
+          service_key: service.der,
+          key_hash: service.hash,
+          ssh: request.ssh,
+          token_labels: token.labels,
+          node_labels: token.node_labels,
+          own_labels: accepted,
+          joined_at: now,
+          said_at: 0,
         });
       },
     });
@@ -135,27 +168,43 @@ export class Joining {
 
   /** `renewal`: the text of it. */
   async #renew(caller: Caller, request: Extract<NodeRequest, { kind: 'renew' }>, renewal: string, joined: JoinedNode): Promise<Enrolment> {
-    if (serviceKey(request.service_key).der !== joined.service_key) throw new StenoError('ACCESS_DENIED', 'another key than the node joined with');
+    if (serviceKey(request.service_key).der !== joined.service_key)
+      throw new StenoError('ACCESS_DENIED', 'another key than the node joined with');
     const text = Buffer.from(hostKeyText(request.node, request.time));
-    if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(request.host_signature, 'base64'), text)) throw new StenoError('CERT_BAD_SIGNATURE', 'of the host key');
+    if (!verify(parseAuthorizedLine(request.host_key).blob, Buffer.from(request.host_signature, 'base64'), text))
+      throw new StenoError('CERT_BAD_SIGNATURE', 'of the host key');
     // By its text: signatures of one text are many. Whoever carries a renewal could make more of it than was asked for.
     const once = `renewal:${createHash('sha256').update(renewal).digest('hex')}`;
-    if (!(await this.#parts.records.claimNonce(once, request.time + 2 * NODE_REQUEST_WINDOW_MS))) throw new StenoError('REQUEST_REPLAYED', 'this renewal was taken already');
+    if (!(await this.#parts.records.claimNonce(once, request.time + 2 * NODE_REQUEST_WINDOW_MS)))
+      throw new StenoError('REQUEST_REPLAYED', 'this renewal was taken already');
     return this.#parts.certify(caller, {
-      event: 'service.renew', node: request.node, service_key: request.service_key, host_key: request.host_key,
+      event: 'service.renew',
+      node: request.node,
+      service_key: request.service_key,
+      host_key: request.host_key,
       also: async (tx) => {
         if ((await joinedNode(tx, request.node))?.key_hash !== joined.key_hash) throw new StenoError('NODE_UNKNOWN', request.node);
       },
     });
   }
 
-  async #report(caller: Caller, request: Extract<NodeRequest, { kind: 'report' }>, joined: JoinedNode): Promise<{ readonly refused_labels: readonly string[] }> {
+  async #report(
+    caller: Caller,
+    request: Extract<NodeRequest, { kind: 'report' }>,
+    joined: JoinedNode,
+  ): Promise<{ readonly refused_labels: readonly string[] }> {
     const { records, directory, clock } = this.#parts;
     const { accepted, refused } = ownLabels(request.labels, { labels: joined.token_labels, node_labels: joined.node_labels });
     const same = canonical(accepted) === canonical(joined.own_labels);
-    const row = auditRow(clock(), caller, { event: 'node.labels', target: request.node, node: request.node, data: { labels: accepted, refused } });
+    const row = auditRow(clock(), caller, {
+      event: 'node.labels',
+      target: request.node,
+      node: request.node,
+      data: { labels: accepted, refused },
+    });
     const changed = await records.act(same ? [] : [row], async (tx) =>
-      putReport(tx, request.node, { time: request.time, own: accepted, all: { ...accepted, ...joined.token_labels }, ssh: request.ssh }));
+      putReport(tx, request.node, { time: request.time, own: accepted, all: { ...accepted, ...joined.token_labels }, ssh: request.ssh }),
+    );
     if (!changed) throw new StenoError('REQUEST_REPLAYED', 'a newer report is known');
     if (!same) await directory.changed();
     return { refused_labels: refused };
@@ -187,7 +236,11 @@ function parse<T extends z.ZodType>(schema: T, text: string): z.output<T> {
     throw new StenoError('BAD_REQUEST', 'request: is not JSON');
   }
   const parsed = schema.safeParse(value);
-  if (!parsed.success) throw new StenoError('BAD_REQUEST', `request.${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? 'invalid'}`.slice(0, 512));
+  if (!parsed.success)
+    throw new StenoError(
+      'BAD_REQUEST',
+      `request.${parsed.error.issues[0]?.path.join('.') ?? ''}: ${parsed.error.issues[0]?.message ?? 'invalid'}`.slice(0, 512),
+    );
   return parsed.data;
 }
 

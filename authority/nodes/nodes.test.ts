@@ -31,22 +31,35 @@ beforeAll(async () => {
   const identity = await identityOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
   const agent = new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true });
   cleanup.add(() => agent.destroy());
-  gateway = (method, target, body) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method, target, ...(body === undefined ? {} : { body }) });
+  gateway = (method, target, body) =>
+    callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method, target, ...(body === undefined ? {} : { body }) });
 });
 afterAll(() => cleanup.run());
 
 const newKeys = (): NodeKeys => ({
-  service: serviceSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()), host: generateKey(),
+  service: serviceSigner(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({ type: 'pkcs8', format: 'pem' }).toString()),
+  host: generateKey(),
 });
-const withPublic = (keys: NodeKeys, other: NodeKeys): NodeKeys => ({ ...keys, service: { publicPem: other.service.publicPem, sign: (data) => keys.service.sign(data) } });
+const withPublic = (keys: NodeKeys, other: NodeKeys): NodeKeys => ({
+  ...keys,
+  service: { publicPem: other.service.publicPem, sign: (data) => keys.service.sign(data) },
+});
 const newToken = async (wish: object = {}): Promise<JoinTokenCreated> =>
   (await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [], ...wish })) as JoinTokenCreated;
 const nonce = async (): Promise<string> => ((await gateway('POST', '/v1/nodes/challenge', {})) as { nonce: string }).nonce;
 
 async function sign(token: string, keys: NodeKeys, change: Partial<JoinRequest> = {}): Promise<SignedJoin> {
-  return signJoin(token, keys, { nonce: await nonce(), channel: randomBytes(32).toString('base64'), name: 'web-1', labels: {}, ssh: 'service', ...change });
+  return signJoin(token, keys, {
+    nonce: await nonce(),
+    channel: randomBytes(32).toString('base64'),
+    name: 'web-1',
+    labels: {},
+    ssh: 'service',
+    ...change,
+  });
 }
-const join = async (signed: SignedJoin): Promise<JoinResult> => (await gateway('POST', '/v1/nodes/join', { signed, source: '192.0.2.7' })) as JoinResult;
+const join = async (signed: SignedJoin): Promise<JoinResult> =>
+  (await gateway('POST', '/v1/nodes/join', { signed, source: '192.0.2.7' })) as JoinResult;
 const names = async (): Promise<readonly NodeStatus[]> => (await admin.call('GET', '/v1/nodes')) as NodeStatus[];
 const refused = (code: string): unknown => expect.objectContaining({ kind: 'refused', code });
 
@@ -59,7 +72,16 @@ describe('joining', () => {
     if (result.kind !== 'joined') throw new Error('not joined');
     const host = parseCertificate(parseAuthorizedLine(result.enrolment.host_certificate!).blob);
     expect(host.principals).toEqual(['web-1', 'web-1.steno']);
-    expect(await names()).toEqual([expect.objectContaining({ name: 'web-1', kind: 'agent', address: '', state: 'gone', labels: result.labels, tunnel_key: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown })]);
+    expect(await names()).toEqual([
+      expect.objectContaining({
+        name: 'web-1',
+        kind: 'agent',
+        address: '',
+        state: 'gone',
+        labels: result.labels,
+        tunnel_key: expect.stringMatching(/^[0-9a-f]{64}$/) as unknown,
+      }),
+    ]);
   });
 
   it('stores nothing of a token that would let its reader join', async () => {
@@ -86,44 +108,97 @@ describe('joining', () => {
   });
 
   const cases: readonly [string, string, () => Promise<SignedJoin>][] = [
-    ['a token that never was', 'JOIN_REFUSED', async () => sign(formatJoinToken({ id: 'aaaaaaaaaaaa', seed: randomBytes(32).toString('base64url') }), newKeys(), { name: 'x' })],
-    ['the id of a good token with another secret', 'JOIN_REFUSED', async () => sign(formatJoinToken({ id: (await newToken()).id, seed: randomBytes(32).toString('base64url') }), newKeys(), { name: 'x' })],
-    ['an expired token', 'JOIN_REFUSED', async () => {
-      const { token } = await newToken({ ttl_ms: 10_000 });
-      now += 11_000;
-      return sign(token, newKeys(), { name: 'x' });
-    }],
-    ['a removed token', 'JOIN_REFUSED', async () => {
-      const { token, id } = await newToken();
-      await admin.call('DELETE', `/v1/tokens/${id}`);
-      return sign(token, newKeys(), { name: 'x' });
-    }],
-    ['a replayed join', 'JOIN_REFUSED', async () => {
-      const { token } = await newToken({ uses: 9 });
-      const signed = await sign(token, newKeys(), { name: 'once' });
-      await join(signed);
-      return signed;
-    }],
-    ['a nonce that is not ours', 'JOIN_REFUSED', async () => sign((await newToken()).token, newKeys(), { name: 'x', nonce: randomBytes(32).toString('base64') })],
-    ['a nonce too old', 'JOIN_REFUSED', async () => {
-      const { token } = await newToken({ ttl_ms: 600_000 });
-      const signed = await sign(token, newKeys(), { name: 'x' });
-      now += 61_000;
-      return signed;
-    }],
-    ['a request changed after it was signed', 'JOIN_REFUSED', async () => {
-      const signed = await sign((await newToken()).token, newKeys(), { name: 'x' });
-      return { ...signed, request: signed.request.replace('"name":"x"', '"name":"y"') };
-    }],
-    ['a service key that it does not hold', 'JOIN_REFUSED', async () => sign((await newToken()).token, withPublic(newKeys(), newKeys()), { name: 'x' })],
-    ['a host key that it does not hold', 'JOIN_REFUSED', async () => {
-      const keys = newKeys();
-      const other = generateKey();
-      return sign((await newToken()).token, { ...keys, host: { publicBlob: other.publicBlob, sign: (data) => keys.host.sign(data) } }, { name: 'x' });
-    }],
+    [
+      'a token that never was',
+      'JOIN_REFUSED',
+      async () => sign(formatJoinToken({ id: 'aaaaaaaaaaaa', seed: randomBytes(32).toString('base64url') }), newKeys(), { name: 'x' }),
+    ],
+    [
+      'the id of a good token with another secret',
+      'JOIN_REFUSED',
+      async () =>
+        sign(formatJoinToken({ id: (await newToken()).id, seed: randomBytes(32).toString('base64url') }), newKeys(), { name: 'x' }),
+    ],
+    [
+      'an expired token',
+      'JOIN_REFUSED',
+      async () => {
+        const { token } = await newToken({ ttl_ms: 10_000 });
+        now += 11_000;
+        return sign(token, newKeys(), { name: 'x' });
+      },
+    ],
+    [
+      'a removed token',
+      'JOIN_REFUSED',
+      async () => {
+        const { token, id } = await newToken();
+        await admin.call('DELETE', `/v1/tokens/${id}`);
+        return sign(token, newKeys(), { name: 'x' });
+      },
+    ],
+    [
+      'a replayed join',
+      'JOIN_REFUSED',
+      async () => {
+        const { token } = await newToken({ uses: 9 });
+        const signed = await sign(token, newKeys(), { name: 'once' });
+        await join(signed);
+        return signed;
+      },
+    ],
+    [
+      'a nonce that is not ours',
+      'JOIN_REFUSED',
+      async () => sign((await newToken()).token, newKeys(), { name: 'x', nonce: randomBytes(32).toString('base64') }),
+    ],
+    [
+      'a nonce too old',
+      'JOIN_REFUSED',
+      async () => {
+        const { token } = await newToken({ ttl_ms: 600_000 });
+        const signed = await sign(token, newKeys(), { name: 'x' });
+        now += 61_000;
+        return signed;
+      },
+    ],
+    [
+      'a request changed after it was signed',
+      'JOIN_REFUSED',
+      async () => {
+        const signed = await sign((await newToken()).token, newKeys(), { name: 'x' });
+        return { ...signed, request: signed.request.replace('"name":"x"', '"name":"y"') };
+      },
+    ],
+    [
+      'a service key that it does not hold',
+      'JOIN_REFUSED',
+      async () => sign((await newToken()).token, withPublic(newKeys(), newKeys()), { name: 'x' }),
+    ],
+    [
+      'a host key that it does not hold',
+      'JOIN_REFUSED',
+      async () => {
+        const keys = newKeys();
+        const other = generateKey();
+        return sign(
+          (await newToken()).token,
+          { ...keys, host: { publicBlob: other.publicBlob, sign: (data) => keys.host.sign(data) } },
+          { name: 'x' },
+        );
+      },
+    ],
     ['the name of another node', 'NODE_NAME_TAKEN', async () => sign((await newToken()).token, newKeys(), { name: 'web-1' })],
-    ['a label that decides access', 'LABEL_NOT_ALLOWED', async () => sign((await newToken({ labels: { env: 'dev' } })).token, newKeys(), { name: 'x', labels: { env: 'prod' } })],
-    ['a label nobody allowed', 'LABEL_NOT_ALLOWED', async () => sign((await newToken()).token, newKeys(), { name: 'x', labels: { role: 'db' } })],
+    [
+      'a label that decides access',
+      'LABEL_NOT_ALLOWED',
+      async () => sign((await newToken({ labels: { env: 'dev' } })).token, newKeys(), { name: 'x', labels: { env: 'prod' } }),
+    ],
+    [
+      'a label nobody allowed',
+      'LABEL_NOT_ALLOWED',
+      async () => sign((await newToken()).token, newKeys(), { name: 'x', labels: { role: 'db' } }),
+    ],
     ['a name with a path in it', 'BAD_REQUEST', async () => sign((await newToken()).token, newKeys(), { name: '../x' })],
   ];
   for (const [what, code, make] of cases) {
@@ -139,7 +214,8 @@ describe('joining', () => {
     const agent = await clientOf(authority, { kind: 'agent', name: 'local', hostNames: [] }, cleanup);
     const https = new Agent(agent.identity.tlsClientOptions(['authority']));
     cleanup.add(() => https.destroy());
-    const as = (method: 'GET' | 'POST', target: string) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent: https }, { method, target });
+    const as = (method: 'GET' | 'POST', target: string) =>
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent: https }, { method, target });
     await expect(as('POST', '/v1/nodes/challenge')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
     await expect(as('GET', '/v1/nodes')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
     await expect(as('GET', '/v1/tokens')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
@@ -149,7 +225,8 @@ describe('joining', () => {
 
 describe('a node that has joined', () => {
   const keys = newKeys();
-  const report = (labels: Record<string, string>, time = now, by = keys) => gateway('POST', '/v1/nodes/signed', signNodeRequest(by.service, { kind: 'report', node: 'self', time, labels, ssh: 'service' }));
+  const report = (labels: Record<string, string>, time = now, by = keys) =>
+    gateway('POST', '/v1/nodes/signed', signNodeRequest(by.service, { kind: 'report', node: 'self', time, labels, ssh: 'service' }));
   const labelsOf = async (): Promise<unknown> => (await names()).find(({ name }) => name === 'self')?.labels;
   beforeAll(async () => {
     const { token } = await newToken({ labels: { env: 'prod' }, node_labels: ['team'] });
@@ -173,12 +250,16 @@ describe('a node that has joined', () => {
   it('renews for the key it joined with and for no other', async () => {
     const renewed = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as { host_certificate: string };
     expect(parseCertificate(parseAuthorizedLine(renewed.host_certificate).blob).principals).toEqual(['self', 'self.steno']);
-    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(withPublic(keys, newKeys()), 'self', now))).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
+    await expect(gateway('POST', '/v1/nodes/signed', signRenewal(withPublic(keys, newKeys()), 'self', now))).rejects.toMatchObject({
+      code: 'ACCESS_DENIED',
+    });
   });
 
   it('shortly before its certificates end, and after, gets new ones for the same key', async () => {
     const renew = async (): Promise<number> => {
-      const { service_certificate: pem } = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as { service_certificate: string };
+      const { service_certificate: pem } = (await gateway('POST', '/v1/nodes/signed', signRenewal(keys, 'self', now))) as {
+        service_certificate: string;
+      };
       return Date.parse(new X509Certificate(pem).validTo);
     };
     now += 1000;
@@ -209,20 +290,30 @@ describe('a node that has joined', () => {
     ];
     for (const [code, body] of refusals) await expect(send(body), code).rejects.toMatchObject({ code });
     const state = await openState({ kind: 'sqlite', file: pathOf(dataDir, 'authority', 'state.sqlite') });
-    const rows = (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as AuditRow).filter(({ event, outcome }) => event === 'node.request' && outcome === 'failure');
+    const rows = (await state.selectFrom('audit_outbox').select('row').execute())
+      .map(({ row }) => JSON.parse(row) as AuditRow)
+      .filter(({ event, outcome }) => event === 'node.request' && outcome === 'failure');
     await state.destroy();
     expect(rows.slice(-refusals.length).map(({ code, target }) => [code, target])).toEqual([
-      ['REQUEST_REPLAYED', 'self'], ['REQUEST_REPLAYED', 'self'], ['REQUEST_REPLAYED', 'self'], ['CERT_BAD_SIGNATURE', 'self'], ['CERT_BAD_SIGNATURE', 'web-1'], ['NODE_UNKNOWN', 'nobody-here'],
+      ['REQUEST_REPLAYED', 'self'],
+      ['REQUEST_REPLAYED', 'self'],
+      ['REQUEST_REPLAYED', 'self'],
+      ['CERT_BAD_SIGNATURE', 'self'],
+      ['CERT_BAD_SIGNATURE', 'web-1'],
+      ['NODE_UNKNOWN', 'nobody-here'],
     ]);
   });
 
   it('is there while a gateway holds it, and gone when that falls silent or begins anew', async () => {
     const state = async (): Promise<unknown> => (await names()).find(({ name }) => name === 'self')?.state;
-    const held = (epoch: string, more: object) => gateway('PUT', '/v1/nodes/held', { epoch: epoch.repeat(16), address: '192.0.2.1:8024', up: [], down: [], ...more });
+    const held = (epoch: string, more: object) =>
+      gateway('PUT', '/v1/nodes/held', { epoch: epoch.repeat(16), address: '192.0.2.1:8024', up: [], down: [], ...more });
     expect(await held('a', {})).toEqual({ known: false, gateways: [] });
     expect(await held('a', { all: ['self'] })).toEqual({ known: true, gateways: ['192.0.2.1:8024'] });
     // What nodes are to dial is in what an authority signs, not in what a gateway says.
-    expect(JSON.parse(((await gateway('GET', '/v1/nodes/trust')) as { document: string }).document)).toMatchObject({ gateways: ['192.0.2.1:8024'] });
+    expect(JSON.parse(((await gateway('GET', '/v1/nodes/trust')) as { document: string }).document)).toMatchObject({
+      gateways: ['192.0.2.1:8024'],
+    });
     expect(await state()).toBe('live');
     await held('a', { down: ['self'] });
     expect(await state()).toBe('gone');

@@ -111,13 +111,15 @@ export class LocalHolder {
   /** One after the other: what is said first counts first. */
   #say(up: readonly string[], down: readonly string[]): void {
     if (this.#closed) return;
-    this.#running = this.#running.then(async () => {
-      const report = { holder: this.#holder, epoch: this.#epoch, address: '', up, down };
-      if (this.#known && (await this.#presence.report(report))) return;
-      this.#known = await this.#presence.report({ ...report, all: [...this.#held.keys()], up: [], down: [] });
-    }).catch((error: unknown) => {
-      this.#known = false;
-      this.#log.warn({ err: error }, 'which nodes are there could not be kept');
-    });
+    this.#running = this.#running
+      .then(async () => {
+        const report = { holder: this.#holder, epoch: this.#epoch, address: '', up, down };
+        if (this.#known && (await this.#presence.report(report))) return;
+        this.#known = await this.#presence.report({ ...report, all: [...this.#held.keys()], up: [], down: [] });
+      })
+      .catch((error: unknown) => {
+        this.#known = false;
+        this.#log.warn({ err: error }, 'which nodes are there could not be kept');
+      });
   }
 }

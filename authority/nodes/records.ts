@@ -11,12 +11,21 @@ import { chunks } from '../records.js';
 import type { Tx } from '../records.js';
 
 export async function insertToken(tx: Tx, token: JoinTokenInfo, publicKey: string): Promise<void> {
-  await tx.insertInto('join_tokens').values({ ...token, public_key: publicKey, labels: JSON.stringify(token.labels), node_labels: JSON.stringify(token.node_labels) }).execute();
+  await tx
+    .insertInto('join_tokens')
+    .values({ ...token, public_key: publicKey, labels: JSON.stringify(token.labels), node_labels: JSON.stringify(token.node_labels) })
+    .execute();
 }
 
 /** Those that still count. */
 export async function liveTokens(tx: Tx, now: number): Promise<readonly JoinTokenInfo[]> {
-  const rows = await tx.selectFrom('join_tokens').selectAll().where('expires_at', '>', now).where('uses_left', '>', 0).orderBy('created_at').execute();
+  const rows = await tx
+    .selectFrom('join_tokens')
+    .selectAll()
+    .where('expires_at', '>', now)
+    .where('uses_left', '>', 0)
+    .orderBy('created_at')
+    .execute();
   return rows.map(tokenOf);
 }
 
@@ -32,13 +41,22 @@ export async function deleteToken(tx: Tx, id: string): Promise<boolean> {
 
 /** Of callers at the same time exactly as many get true as there are uses left. */
 export async function useToken(tx: Tx, id: string, now: number): Promise<boolean> {
-  const row = await tx.updateTable('join_tokens').set((of) => ({ uses_left: of('uses_left', '-', 1) }))
-    .where('id', '=', id).where('uses_left', '>', 0).where('expires_at', '>', now).returning('id').executeTakeFirst();
+  const row = await tx
+    .updateTable('join_tokens')
+    .set((of) => ({ uses_left: of('uses_left', '-', 1) }))
+    .where('id', '=', id)
+    .where('uses_left', '>', 0)
+    .where('expires_at', '>', now)
+    .returning('id')
+    .executeTakeFirst();
   return row !== undefined;
 }
 
 export async function countNonces(tx: Tx): Promise<number> {
-  const { count } = await tx.selectFrom('join_nonces').select((of) => of.fn.countAll().as('count')).executeTakeFirstOrThrow();
+  const { count } = await tx
+    .selectFrom('join_nonces')
+    .select((of) => of.fn.countAll().as('count'))
+    .executeTakeFirstOrThrow();
   return Number(count);
 }
 
@@ -79,24 +97,55 @@ export async function nodeExists(tx: Tx, name: string): Promise<boolean> {
 }
 
 export async function putJoined(tx: Tx, joined: JoinedNode): Promise<void> {
-  const columns = { ...joined, token_labels: JSON.stringify(joined.token_labels), node_labels: JSON.stringify(joined.node_labels), own_labels: JSON.stringify(joined.own_labels) };
-  await tx.insertInto('joined_nodes').values(columns).onConflict((on) => on.column('node').doUpdateSet(columns)).execute();
+  const columns = {
+    ...joined,
+    token_labels: JSON.stringify(joined.token_labels),
+    node_labels: JSON.stringify(joined.node_labels),
+    own_labels: JSON.stringify(joined.own_labels),
+  };
+  await tx
+    .insertInto('joined_nodes')
+    .values(columns)
+    .onConflict((on) => on.column('node').doUpdateSet(columns))
+    .execute();
 }
 
 /** What a node says of itself, and the labels that follow from it. A report no newer than the last changes nothing. */
 export async function putReport(
-  tx: Tx, node: string, report: { readonly time: number; readonly own: Readonly<Record<string, string>>; readonly all: Readonly<Record<string, string>>; readonly ssh: SshMode },
+  tx: Tx,
+  node: string,
+  report: {
+    readonly time: number;
+    readonly own: Readonly<Record<string, string>>;
+    readonly all: Readonly<Record<string, string>>;
+    readonly ssh: SshMode;
+  },
 ): Promise<boolean> {
-  const row = await tx.updateTable('joined_nodes').set({ own_labels: JSON.stringify(report.own), said_at: report.time, ssh: report.ssh })
-    .where('node', '=', node).where('said_at', '<', report.time).returning('node').executeTakeFirst();
+  const row = await tx
+    .updateTable('joined_nodes')
+    .set({ own_labels: JSON.stringify(report.own), said_at: report.time, ssh: report.ssh })
+    .where('node', '=', node)
+    .where('said_at', '<', report.time)
+    .returning('node')
+    .executeTakeFirst();
   if (row === undefined) return false;
-  await tx.updateTable('nodes').set({ labels: JSON.stringify(report.all) }).where('name', '=', node).execute();
+  await tx
+    .updateTable('nodes')
+    .set({ labels: JSON.stringify(report.all) })
+    .where('name', '=', node)
+    .execute();
   return true;
 }
 
 /** Whether the holder is in this run of its life. */
 export async function beat(tx: Tx, holder: string, epoch: string, now: number): Promise<boolean> {
-  const row = await tx.updateTable('node_holders').set({ seen_at: now }).where('holder', '=', holder).where('epoch', '=', epoch).returning('holder').executeTakeFirst();
+  const row = await tx
+    .updateTable('node_holders')
+    .set({ seen_at: now })
+    .where('holder', '=', holder)
+    .where('epoch', '=', epoch)
+    .returning('holder')
+    .executeTakeFirst();
   return row !== undefined;
 }
 
@@ -108,7 +157,11 @@ export async function beginHolder(tx: Tx, holder: string, epoch: string, address
 
 export async function link(tx: Tx, holder: string, nodes: readonly string[], now: number): Promise<void> {
   for (const part of chunks(nodes)) {
-    await tx.insertInto('node_links').values(part.map((node) => ({ node, holder, since: now }))).onConflict((on) => on.columns(['node', 'holder']).doNothing()).execute();
+    await tx
+      .insertInto('node_links')
+      .values(part.map((node) => ({ node, holder, since: now })))
+      .onConflict((on) => on.columns(['node', 'holder']).doNothing())
+      .execute();
     await tx.updateTable('nodes').set({ last_seen_at: now }).where('name', 'in', part).execute();
   }
 }
@@ -122,8 +175,12 @@ export async function unlink(tx: Tx, holder: string, nodes: readonly string[], n
 
 /** Nodes that somebody holds who was seen after `after`, with the moment since when. */
 export async function liveNodes(tx: Tx, after: number): Promise<ReadonlyMap<string, number>> {
-  const rows = await tx.selectFrom('node_links').innerJoin('node_holders', 'node_holders.holder', 'node_links.holder')
-    .select(['node', 'since']).where('seen_at', '>', after).execute();
+  const rows = await tx
+    .selectFrom('node_links')
+    .innerJoin('node_holders', 'node_holders.holder', 'node_links.holder')
+    .select(['node', 'since'])
+    .where('seen_at', '>', after)
+    .execute();
   const live = new Map<string, number>();
   for (const { node, since } of rows) live.set(node, Math.min(since, live.get(node) ?? since));
   return live;
@@ -141,11 +198,26 @@ export async function lastSeen(tx: Tx, nodes: readonly string[]): Promise<Readon
 
 /** Where agents reach the gateways that are there. */
 export async function gatewayAddresses(tx: Tx, after: number): Promise<readonly string[]> {
-  const rows = await tx.selectFrom('node_holders').select('address').where('seen_at', '>', after).where('address', '!=', '').orderBy('holder').limit(MAX_GATEWAYS).execute();
+  const rows = await tx
+    .selectFrom('node_holders')
+    .select('address')
+    .where('seen_at', '>', after)
+    .where('address', '!=', '')
+    .orderBy('holder')
+    .limit(MAX_GATEWAYS)
+    .execute();
   return rows.map(({ address }) => address);
 }
 
 function tokenOf(row: Row<'join_tokens'>): JoinTokenInfo {
   const { id, uses_left, created_by, created_at, expires_at } = row;
-  return { id, labels: JSON.parse(row.labels) as Record<string, string>, node_labels: JSON.parse(row.node_labels) as string[], uses_left, created_by, created_at, expires_at };
+  return {
+    id,
+    labels: JSON.parse(row.labels) as Record<string, string>,
+    node_labels: JSON.parse(row.node_labels) as string[],
+    uses_left,
+    created_by,
+    created_at,
+    expires_at,
+  };
 }

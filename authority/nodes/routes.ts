@@ -31,13 +31,21 @@ export interface NodeRouteParts extends JoiningParts {
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 const names = z.array(name).max(10_000);
 const tokenBody = z.strictObject({
-  ttl_ms: z.number().int().min(10_000).max(7 * 86_400_000),
+  ttl_ms: z
+    .number()
+    .int()
+    .min(10_000)
+    .max(7 * 86_400_000),
   uses: z.number().int().min(1).max(10_000),
   labels: nodeLabels,
   node_labels: z.array(labelPattern).max(64),
 });
 const heldBody = z.strictObject({
-  epoch: z.string().regex(/^[0-9a-f]{16}$/), address: z.union([z.literal(''), gatewayAddress]), all: names.optional(), up: names, down: names,
+  epoch: z.string().regex(/^[0-9a-f]{16}$/),
+  address: z.union([z.literal(''), gatewayAddress]),
+  all: names.optional(),
+  up: names,
+  down: names,
 });
 
 export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
@@ -53,12 +61,28 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
     }),
 
     route('POST /v1/nodes/challenge', ['gateway'], 'node.challenge', z.union([noBody, z.strictObject({})]), () => joining.challenge()),
-    route('POST /v1/nodes/join', ['gateway'], 'node.join', z.strictObject({ signed: signedJoin, source: z.string().max(64) }), ({ caller, body }) => joining.join(caller, body.signed, body.source)),
-    route('POST /v1/nodes/signed', ['gateway'], 'node.request', signedNodeRequest, ({ caller, body }) => joining.signed(caller, body), ({ request }) => claimedNode(request)),
+    route(
+      'POST /v1/nodes/join',
+      ['gateway'],
+      'node.join',
+      z.strictObject({ signed: signedJoin, source: z.string().max(64) }),
+      ({ caller, body }) => joining.join(caller, body.signed, body.source),
+    ),
+    route(
+      'POST /v1/nodes/signed',
+      ['gateway'],
+      'node.request',
+      signedNodeRequest,
+      ({ caller, body }) => joining.signed(caller, body),
+      ({ request }) => claimedNode(request),
+    ),
     route('GET /v1/nodes/trust', ['gateway'], 'node.trust', noBody, () => parts.signedTrust()),
     route('PUT /v1/nodes/held', ['gateway'], 'node.held', heldBody, async ({ principal, body }) => {
       if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
-      return { known: await presence.report({ holder: formatServiceName(principal.service), ...body }), gateways: await presence.gateways() };
+      return {
+        known: await presence.report({ holder: formatServiceName(principal.service), ...body }),
+        gateways: await presence.gateways(),
+      };
     }),
 
     route('GET /v1/nodes', ['user', 'gateway', 'viewer'], 'node.list', noBody, ({ principal }) => listed(parts, subjectOf(principal))),
@@ -80,7 +104,10 @@ function subjectOf(principal: Context<unknown>['principal']): Subject | null {
   return { user: identity.user, traits: identity.traits, roles };
 }
 
-async function listed({ directory, presence, clock }: Pick<NodeRouteParts, 'directory' | 'presence' | 'clock'>, subject: Subject | null): Promise<readonly NodeStatus[]> {
+async function listed(
+  { directory, presence, clock }: Pick<NodeRouteParts, 'directory' | 'presence' | 'clock'>,
+  subject: Subject | null,
+): Promise<readonly NodeStatus[]> {
   const { nodes } = directory.current();
   const seen = subject === null ? nodes : reachableNodes(subject, nodes);
   const live = await presence.live();

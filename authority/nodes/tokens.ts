@@ -41,16 +41,36 @@ export class Tokens {
   async create(caller: Caller, wish: TokenWish): Promise<JoinTokenCreated> {
     const now = this.#clock();
     const id = [...randomBytes(12)].map((byte) => alphabet[byte % 32]).join('');
-    const { d: seed, x: point } = createPrivateKey(generateKeyPem('ed25519')).export({ format: 'jwk' }) as { readonly d: string; readonly x: string };
+    const { d: seed, x: point } = createPrivateKey(generateKeyPem('ed25519')).export({ format: 'jwk' }) as {
+      readonly d: string;
+      readonly x: string;
+    };
     const raw = Buffer.from(point, 'base64url').toString('base64');
-    const record = { id, labels: wish.labels, node_labels: wish.node_labels, uses_left: wish.uses, created_by: caller.actor, created_at: now, expires_at: now + wish.ttl_ms };
-    const row = auditRow(now, caller, { event: 'token.create', target: id, data: { uses: wish.uses, expires_at: record.expires_at, labels: wish.labels, node_labels: wish.node_labels } });
+    const record = {
+      id,
+      labels: wish.labels,
+      node_labels: wish.node_labels,
+      uses_left: wish.uses,
+      created_by: caller.actor,
+      created_at: now,
+      expires_at: now + wish.ttl_ms,
+    };
+    const row = auditRow(now, caller, {
+      event: 'token.create',
+      target: id,
+      data: { uses: wish.uses, expires_at: record.expires_at, labels: wish.labels, node_labels: wish.node_labels },
+    });
     await this.#records.act([row], async (tx) => {
       await purgeJoining(tx, now);
       if ((await liveTokens(tx, now)).length >= MAX_TOKENS) throw new StenoError('TOO_MANY', 'tokens');
       await insertToken(tx, record, raw);
     });
-    return { ...record, token: formatJoinToken({ id, seed }), ca_pins: pinsOf(this.#servicePem()), gateways: await this.#presence.gateways() };
+    return {
+      ...record,
+      token: formatJoinToken({ id, seed }),
+      ca_pins: pinsOf(this.#servicePem()),
+      gateways: await this.#presence.gateways(),
+    };
   }
 
   list(): Promise<readonly JoinTokenInfo[]> {

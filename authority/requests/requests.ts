@@ -29,7 +29,17 @@ import { issueUserCertificate } from '../issue.js';
 import type { IssueParts } from '../issue.js';
 import { findUser } from '../users/records.js';
 import { enqueue } from '../webhooks/records.js';
-import { holdRequest, insertRequest, insertReview, pendingCount, requestById, requestsOf, reviewsOf, settleByTime, settleRequest } from './records.js';
+import {
+  holdRequest,
+  insertRequest,
+  insertReview,
+  pendingCount,
+  requestById,
+  requestsOf,
+  reviewsOf,
+  settleByTime,
+  settleRequest,
+} from './records.js';
 import type { StoredRequest } from './records.js';
 
 /** A request that nobody decides is over after so many ms. */
@@ -59,28 +69,57 @@ export class Requests {
     this.#parts = parts;
   }
 
-  async create(user: string, wanted: NewAccessRequest | (Omit<NewAccessRequest, 'duration'> & { readonly duration: null }), caller: Caller): Promise<AccessRequest> {
+  async create(
+    user: string,
+    wanted: NewAccessRequest | (Omit<NewAccessRequest, 'duration'> & { readonly duration: null }),
+    caller: Caller,
+  ): Promise<AccessRequest> {
     const { records, clock } = this.#parts;
     const now = clock();
     const subject = await this.#subject(user);
     const leave = this.#leave(subject, wanted);
     const duration = wanted.duration ?? Math.min(USUAL_MS, leave.maxDuration);
-    if (duration > leave.maxDuration) throw new StenoError('ACCESS_DENIED', `no longer than ${leave.maxDuration / 60_000} minutes may be asked for`);
+    if (duration > leave.maxDuration)
+      throw new StenoError('ACCESS_DENIED', `no longer than ${leave.maxDuration / 60_000} minutes may be asked for`);
     const request: StoredRequest = {
-      id: newId(), user, state: 'pending', reason: wanted.reason, items: leave.items, thresholds: leave.thresholds,
-      created_at: now, expires_at: now + PENDING_MS, duration, decided_at: null, ends_at: null,
+      id: newId(),
+      user,
+      state: 'pending',
+      reason: wanted.reason,
+      items: leave.items,
+      thresholds: leave.thresholds,
+      created_at: now,
+      expires_at: now + PENDING_MS,
+      duration,
+      decided_at: null,
+      ends_at: null,
     };
     await records.actOn(async (tx) => {
       if ((await pendingCount(tx, user, now)) >= MAX_PENDING) throw new StenoError('TOO_MANY', 'open access requests');
       await insertRequest(tx, request);
       const dropped = await enqueue(tx, 'request.create', request.id, now);
-      return { result: undefined, rows: [...dropped, auditRow(now, caller, { event: 'request.create', target: request.id, data: { items: request.items, duration, reason: request.reason } })] };
+      return {
+        result: undefined,
+        rows: [
+          ...dropped,
+          auditRow(now, caller, {
+            event: 'request.create',
+            target: request.id,
+            data: { items: request.items, duration, reason: request.reason },
+          }),
+        ],
+      };
     });
     this.#parts.onWebhook();
     return { ...request, reviews: [] };
   }
 
-  async review(user: string, id: string, { decision, reason, via }: Pick<RequestReview, 'decision' | 'reason' | 'via'>, caller: Caller): Promise<RequestView> {
+  async review(
+    user: string,
+    id: string,
+    { decision, reason, via }: Pick<RequestReview, 'decision' | 'reason' | 'via'>,
+    caller: Caller,
+  ): Promise<RequestView> {
     const { records, directory, clock } = this.#parts;
     const now = clock();
     const subject = await this.#reviewer(user);
@@ -97,7 +136,10 @@ export class Requests {
       const dropped = state === 'pending' ? [] : await enqueue(tx, `request.${state}`, id, now);
       if (state !== 'pending') await settleRequest(tx, id, { state, decided_at: now, ends_at: endsAt });
       const data = { request_user: held.user, state, via, reason, ...(endsAt === null ? {} : { ends_at: endsAt }) };
-      return { result: undefined, rows: [...dropped, auditRow(now, caller, { event: decision === 'approve' ? 'request.approve' : 'request.deny', target: id, data })] };
+      return {
+        result: undefined,
+        rows: [...dropped, auditRow(now, caller, { event: decision === 'approve' ? 'request.approve' : 'request.deny', target: id, data })],
+      };
     });
     await directory.changed();
     this.#parts.onWebhook();
@@ -110,13 +152,20 @@ export class Requests {
     const now = clock();
     const subject = await this.#subject(user);
     const before = await this.#visible(subject, id);
-    if (before.user !== user && !mayAdminister(subject.roles, 'request', 'delete')) throw new StenoError('ACCESS_DENIED', 'this request is not yours');
+    if (before.user !== user && !mayAdminister(subject.roles, 'request', 'delete'))
+      throw new StenoError('ACCESS_DENIED', 'this request is not yours');
     await records.actOn(async (tx) => {
       const held = (await holdRequest(tx, id, 'pending')) ?? (await holdRequest(tx, id, 'approved'));
       if (held === undefined || !['pending', 'approved'].includes(stateAt(held, now))) throw new StenoError('REQUEST_DECIDED', id);
       await settleRequest(tx, id, { state: 'cancelled', decided_at: now, ends_at: null });
       const dropped = await enqueue(tx, 'request.cancelled', id, now);
-      return { result: undefined, rows: [...dropped, auditRow(now, caller, { event: 'request.cancel', target: id, data: { request_user: held.user, was: held.state, reason } })] };
+      return {
+        result: undefined,
+        rows: [
+          ...dropped,
+          auditRow(now, caller, { event: 'request.cancel', target: id, data: { request_user: held.user, was: held.state, reason } }),
+        ],
+      };
     });
     await directory.changed();
     this.#parts.onWebhook();
@@ -141,14 +190,32 @@ export class Requests {
     const { roles, nodes } = directory.current();
     const own = new Set(subject.roles.map(({ name }) => name));
     return {
-      roles: roles.filter(({ name }) => !own.has(name)).flatMap((role) => {
-        const leave = decideRequest(subject, { roles: [role.name], nodes: [] });
-        return leave.allowed ? [{ name: role.name, description: role.description, max_duration: leave.maxDuration * 1000, approvals: leave.thresholds.approve }] : [];
-      }),
+      roles: roles
+        .filter(({ name }) => !own.has(name))
+        .flatMap((role) => {
+          const leave = decideRequest(subject, { roles: [role.name], nodes: [] });
+          return leave.allowed
+            ? [
+                {
+                  name: role.name,
+                  description: role.description,
+                  max_duration: leave.maxDuration * 1000,
+                  approvals: leave.thresholds.approve,
+                },
+              ]
+            : [];
+        }),
       nodes: nodes.flatMap((node) => {
         const leave = decideRequest(subject, { roles: [], nodes: [node] });
         return leave.allowed
-          ? [{ name: node.name, logins: this.#logins(subject, leave.because[0]!.role, leave.logins), max_duration: leave.maxDuration * 1000, approvals: leave.thresholds.approve }]
+          ? [
+              {
+                name: node.name,
+                logins: this.#logins(subject, leave.because[0]!.role, leave.logins),
+                max_duration: leave.maxDuration * 1000,
+                approvals: leave.thresholds.approve,
+              },
+            ]
           : [];
       }),
     };
@@ -159,8 +226,10 @@ export class Requests {
    * caller's: it is not a new login. Everything that led to the grant is asked again with the roles of today.
    */
   async certificate(
-    holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number }, ids: readonly string[],
-    keys: { readonly public_key: string; readonly tls_key?: string | undefined }, caller: Caller,
+    holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number },
+    ids: readonly string[],
+    keys: { readonly public_key: string; readonly tls_key?: string | undefined },
+    caller: Caller,
   ): Promise<LoginResult> {
     const { records, clock } = this.#parts;
     const now = clock();
@@ -175,7 +244,13 @@ export class Requests {
       await this.#assertStill(subject, request);
       notAfter = Math.min(notAfter, Math.floor((request.ends_at ?? 0) / 1000));
     }
-    return issueUserCertificate(this.#parts, caller, { user: holder.user, mfa: holder.mfa, requests: ids, notAfter }, keys.public_key, keys.tls_key);
+    return issueUserCertificate(
+      this.#parts,
+      caller,
+      { user: holder.user, mfa: holder.mfa, requests: ids, notAfter },
+      keys.public_key,
+      keys.tls_key,
+    );
   }
 
   /** Writes down which requests have ended by themselves. */
@@ -186,7 +261,13 @@ export class Requests {
       const ended = await settleByTime(tx, now);
       const dropped = [];
       for (const { id, state } of ended) dropped.push(...(await enqueue(tx, `request.${state}`, id, now)));
-      const rows = ended.map(({ id, user, state }) => auditRow(now, { actor: 'authority', source: '' }, { event: state === 'over' ? 'request.end' : 'request.expire', target: id, data: { request_user: user } }));
+      const rows = ended.map(({ id, user, state }) =>
+        auditRow(
+          now,
+          { actor: 'authority', source: '' },
+          { event: state === 'over' ? 'request.end' : 'request.expire', target: id, data: { request_user: user } },
+        ),
+      );
       return { result: undefined, rows: [...dropped, ...rows] };
     });
     this.#parts.onWebhook();
@@ -203,7 +284,11 @@ export class Requests {
       if (approver !== undefined && decideReview(approver, request.user, this.#wanted(request.items)).allowed) approvals++;
     }
     const needed = Math.max(request.thresholds.approve, leave.thresholds.approve);
-    if (approvals < needed) throw new StenoError('ACCESS_DENIED', `of the approvals of ${request.id}, ${approvals} still count${approvals === 1 ? 's' : ''}, and ${needed} are needed`);
+    if (approvals < needed)
+      throw new StenoError(
+        'ACCESS_DENIED',
+        `of the approvals of ${request.id}, ${approvals} still count${approvals === 1 ? 's' : ''}, and ${needed} are needed`,
+      );
   }
 
   async #visible(subject: Subject, id: string): Promise<RequestView> {
@@ -222,7 +307,8 @@ export class Requests {
     return {
       ...request,
       may_review: review && !reviewed && request.state === 'pending',
-      may_cancel: (own || mayAdminister(subject.roles, 'request', 'delete')) && (request.state === 'pending' || request.state === 'approved'),
+      may_cancel:
+        (own || mayAdminister(subject.roles, 'request', 'delete')) && (request.state === 'pending' || request.state === 'approved'),
     };
   }
 
@@ -247,14 +333,18 @@ export class Requests {
       const may = this.#logins(subject, role, leave.logins);
       const asked = logins.length === 0 ? may : logins;
       const denied = asked.find((login) => !may.includes(login) && (login === 'root' || !may.includes('*')));
-      if (denied !== undefined) throw new StenoError('ACCESS_DENIED', `no role of ${subject.user} allows to ask for login ${denied} on node ${name}`);
+      if (denied !== undefined)
+        throw new StenoError('ACCESS_DENIED', `no role of ${subject.user} allows to ask for login ${denied} on node ${name}`);
       if (asked.length === 0) throw new StenoError('ACCESS_DENIED', `the rule of role ${role} names no login for node ${name}`);
       return { item: { kind: 'nodes', role, nodes: [name], logins: asked } satisfies GrantItem, ...leave };
     });
     return {
       items: leaves.map(({ item }) => item),
       maxDuration: Math.min(...leaves.map(({ maxDuration }) => maxDuration)) * 1000,
-      thresholds: { approve: Math.max(...leaves.map(({ thresholds }) => thresholds.approve)), deny: Math.min(...leaves.map(({ thresholds }) => thresholds.deny)) },
+      thresholds: {
+        approve: Math.max(...leaves.map(({ thresholds }) => thresholds.approve)),
+        deny: Math.min(...leaves.map(({ thresholds }) => thresholds.deny)),
+      },
     };
   }
 

@@ -10,7 +10,13 @@ import { dotted, placeOf } from '#runtime/resources/document.js';
 import type { StoredRole } from './records.js';
 
 /** `stored`: every role of the subject. */
-export function explainAccess(subject: Subject, node: NodeRecord, login: string, stored: readonly StoredRole[], lock: string | null): AccessExplanation {
+export function explainAccess(
+  subject: Subject,
+  node: NodeRecord,
+  login: string,
+  stored: readonly StoredRole[],
+  lock: string | null,
+): AccessExplanation {
   const sources = new Map(stored.map(({ role, source }) => [role.name, source]));
   const explained = (clause: Clause): ExplainedClause => {
     const place = placeOf(sources.get(clause.role) ?? '', clause.path);
@@ -19,15 +25,33 @@ export function explainAccess(subject: Subject, node: NodeRecord, login: string,
   const decision = decide(subject, node, login);
   const head = { user: subject.user, node: node.name, login, lock };
   if (!decision.allowed) {
-    const others = decision.because === null ? subject.roles.map((role) => ({ role: role.name, why: shortOf(subject, role.name, node, login) })) : [];
-    return { ...head, allowed: false, reason: decision.reason, because: decision.because === null ? [] : [explained(decision.because)], others };
+    const others =
+      decision.because === null ? subject.roles.map((role) => ({ role: role.name, why: shortOf(subject, role.name, node, login) })) : [];
+    return {
+      ...head,
+      allowed: false,
+      reason: decision.reason,
+      because: decision.because === null ? [] : [explained(decision.because)],
+      others,
+    };
   }
   const { limits } = decision;
   return {
-    ...head, allowed: true, reason: `role ${decision.by} allows it`, because: decision.because.map(explained), others: [],
+    ...head,
+    allowed: true,
+    reason: `role ${decision.by} allows it`,
+    because: decision.because.map(explained),
+    others: [],
     terms: {
-      roles: decision.roles, recording: decision.recording, enhanced: decision.enhanced, port_forwarding: decision.portForwarding, agent_forwarding: decision.agentForwarding,
-      max_session_length: limits.maxSessionLength, idle_timeout: limits.idleTimeout, max_sessions: limits.maxSessions, disconnect_expired_cert: limits.disconnectExpiredCert,
+      roles: decision.roles,
+      recording: decision.recording,
+      enhanced: decision.enhanced,
+      port_forwarding: decision.portForwarding,
+      agent_forwarding: decision.agentForwarding,
+      max_session_length: limits.maxSessionLength,
+      idle_timeout: limits.idleTimeout,
+      max_sessions: limits.maxSessions,
+      disconnect_expired_cert: limits.disconnectExpiredCert,
       require_session_mfa: decision.sessionMfa,
     },
   };

@@ -26,13 +26,29 @@ export async function storedRole(db: Db, name: string): Promise<StoredRole | und
 }
 
 /** Writes the revision after `before`; false when somebody else wrote meanwhile. */
-export async function writeRole(tx: Tx, role: Role, source: string, before: StoredRole | undefined, by: string, now: number): Promise<boolean> {
+export async function writeRole(
+  tx: Tx,
+  role: Role,
+  source: string,
+  before: StoredRole | undefined,
+  by: string,
+  now: number,
+): Promise<boolean> {
   const columns = { document: JSON.stringify(role), source, updated_at: now, updated_by: by };
   if (before === undefined) {
-    const { numInsertedOrUpdatedRows } = await tx.insertInto('roles').values({ name: role.name, revision: 1, ...columns }).onConflict((on) => on.column('name').doNothing()).executeTakeFirst();
+    const { numInsertedOrUpdatedRows } = await tx
+      .insertInto('roles')
+      .values({ name: role.name, revision: 1, ...columns })
+      .onConflict((on) => on.column('name').doNothing())
+      .executeTakeFirst();
     return numInsertedOrUpdatedRows === 1n;
   }
-  const { numUpdatedRows } = await tx.updateTable('roles').set({ ...columns, revision: before.revision + 1 }).where('name', '=', role.name).where('revision', '=', before.revision).executeTakeFirst();
+  const { numUpdatedRows } = await tx
+    .updateTable('roles')
+    .set({ ...columns, revision: before.revision + 1 })
+    .where('name', '=', role.name)
+    .where('revision', '=', before.revision)
+    .executeTakeFirst();
   return numUpdatedRows === 1n;
 }
 
@@ -47,5 +63,11 @@ export async function holders(db: Db): Promise<readonly { readonly name: string;
 }
 
 function fromRow(row: Row<'roles'>): StoredRole {
-  return { role: roleSchema.parse(JSON.parse(row.document)), source: row.source, revision: row.revision, updatedAt: row.updated_at, updatedBy: row.updated_by };
+  return {
+    role: roleSchema.parse(JSON.parse(row.document)),
+    source: row.source,
+    revision: row.revision,
+    updatedAt: row.updated_at,
+    updatedBy: row.updated_by,
+  };
 }

@@ -82,17 +82,29 @@ export class Roles {
       for (const { role, source, revision } of wanted) {
         const found = await storedRole(tx, role.name);
         const before = found === undefined ? undefined : withSource(found);
-        if (revision !== undefined && (before?.revision ?? null) !== revision) throw new StenoError('REVISION_CONFLICT', `role ${role.name} is at revision ${before?.revision ?? 'none'}, this was made from ${revision ?? 'none'}`);
+        if (revision !== undefined && (before?.revision ?? null) !== revision)
+          throw new StenoError(
+            'REVISION_CONFLICT',
+            `role ${role.name} is at revision ${before?.revision ?? 'none'}, this was made from ${revision ?? 'none'}`,
+          );
         const same = before?.source === source;
         const verdict = decideResource(author, 'role', before === undefined ? 'create' : 'update');
         if (!verdict.allowed) throw new StenoError('ACCESS_DENIED', verdict.reason);
-        const result: AppliedRole = { name: role.name, outcome: before === undefined ? 'created' : same ? 'unchanged' : 'updated', from: before?.revision ?? null, to: before !== undefined && same ? before.revision : (before?.revision ?? 0) + 1 };
+        const result: AppliedRole = {
+          name: role.name,
+          outcome: before === undefined ? 'created' : same ? 'unchanged' : 'updated',
+          from: before?.revision ?? null,
+          to: before !== undefined && same ? before.revision : (before?.revision ?? 0) + 1,
+        };
         results.push(result);
         if (same) continue;
         const escalation = refuseEscalation(author, role, before?.role);
         if (escalation !== null) throw new StenoError('ACCESS_DENIED', `role ${role.name}: ${escalation}`);
-        if (!(await writeRole(tx, role, source, before, caller.actor, this.#clock()))) throw new StenoError('REVISION_CONFLICT', `role ${role.name}`);
-        rows.push(auditRow(this.#clock(), caller, { event: 'role.put', target: role.name, data: { from: result.from, to: result.to, source } }));
+        if (!(await writeRole(tx, role, source, before, caller.actor, this.#clock())))
+          throw new StenoError('REVISION_CONFLICT', `role ${role.name}`);
+        rows.push(
+          auditRow(this.#clock(), caller, { event: 'role.put', target: role.name, data: { from: result.from, to: result.to, source } }),
+        );
       }
       await someoneAdministers(tx);
       if (check) throw new Checked(results);
@@ -117,13 +129,27 @@ export class Roles {
     await this.#records.actOn(async (tx) => {
       const before = await storedRole(tx, name);
       if (before === undefined) throw new StenoError('NOT_FOUND', `role ${name}`);
-      if (author.roles.some((role) => role.name === name) && !administersEverything(author.roles)) throw new StenoError('ACCESS_DENIED', `you hold the role ${name} yourself`);
+      if (author.roles.some((role) => role.name === name) && !administersEverything(author.roles))
+        throw new StenoError('ACCESS_DENIED', `you hold the role ${name} yourself`);
       // A certificate whose role is gone is refused, since what the role denied would be forgotten; so users must let go first.
       const held = (await holders(tx)).filter(({ roles }) => roles.includes(name)).map((user) => user.name);
-      if (held.length > 0) throw new StenoError('ROLE_HELD', `${name} is held by ${held.slice(0, 5).join(', ')}${held.length > 5 ? ` and ${held.length - 5} more` : ''}`);
+      if (held.length > 0)
+        throw new StenoError(
+          'ROLE_HELD',
+          `${name} is held by ${held.slice(0, 5).join(', ')}${held.length > 5 ? ` and ${held.length - 5} more` : ''}`,
+        );
       await deleteRole(tx, name);
       await someoneAdministers(tx);
-      return { result: undefined, rows: [auditRow(this.#clock(), caller, { event: 'role.delete', target: name, data: { from: before.revision, to: null, source: before.source } })] };
+      return {
+        result: undefined,
+        rows: [
+          auditRow(this.#clock(), caller, {
+            event: 'role.delete',
+            target: name,
+            data: { from: before.revision, to: null, source: before.source },
+          }),
+        ],
+      };
     });
     await this.#directory.changed();
   }
@@ -159,11 +185,13 @@ export function sourceOf(role: Role): string {
 }
 
 function differing(value: Readonly<Record<string, unknown>>, defaults: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  return Object.fromEntries(Object.entries(value).flatMap(([key, one]): [string, unknown][] => {
-    const usual = defaults[key];
-    if (one === undefined || JSON.stringify(one) === JSON.stringify(usual)) return [];
-    return [[key, isObject(one) && isObject(usual) && key !== 'nodes' ? differing(one, usual) : one]];
-  }));
+  return Object.fromEntries(
+    Object.entries(value).flatMap(([key, one]): [string, unknown][] => {
+      const usual = defaults[key];
+      if (one === undefined || JSON.stringify(one) === JSON.stringify(usual)) return [];
+      return [[key, isObject(one) && isObject(usual) && key !== 'nodes' ? differing(one, usual) : one]];
+    }),
+  );
 }
 
 function isObject(value: unknown): value is Record<string, unknown> {

@@ -17,7 +17,10 @@ import type { StoredRole } from './records.js';
 
 const name = z.string().max(63).refine(isName, 'is not a valid name');
 const applyBody = z.strictObject({
-  documents: z.array(z.strictObject({ source: z.string().min(1).max(MAX_DOCUMENT), revision: z.number().int().nullable().optional() })).min(1).max(1000),
+  documents: z
+    .array(z.strictObject({ source: z.string().min(1).max(MAX_DOCUMENT), revision: z.number().int().nullable().optional() }))
+    .min(1)
+    .max(1000),
   check: z.boolean().default(false),
 });
 const checkBody = z.strictObject({ user: name, node: name, login: z.string().max(32).refine(isLogin, 'is not a valid login') });
@@ -38,34 +41,61 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
     }),
     route('GET /v1/roles/:name', ['user'], 'role.read', noBody, async ({ principal, params }) => {
       const wanted = nameOf(params['name']);
-      if (!may(principal, 'read') && !holds(principal, wanted)) throw new StenoError('ACCESS_DENIED', 'no role of yours allows to read roles');
+      if (!may(principal, 'read') && !holds(principal, wanted))
+        throw new StenoError('ACCESS_DENIED', 'no role of yours allows to read roles');
       return documentOf(await roles.get(wanted));
     }),
-    route('POST /v1/roles', ['role:create', 'role:update'], 'role.put', applyBody, async ({ principal, caller, body }) => ({
-      applied: await roles.apply(body.documents, body.check, authorOf(principal), caller),
-    }), ({ documents }) => documents.map(({ source }) => /^name:[ \t]*(\S{1,63})/m.exec(source)?.[1] ?? '?').join(' ').slice(0, 1024)),
+    route(
+      'POST /v1/roles',
+      ['role:create', 'role:update'],
+      'role.put',
+      applyBody,
+      async ({ principal, caller, body }) => ({
+        applied: await roles.apply(body.documents, body.check, authorOf(principal), caller),
+      }),
+      ({ documents }) =>
+        documents
+          .map(({ source }) => /^name:[ \t]*(\S{1,63})/m.exec(source)?.[1] ?? '?')
+          .join(' ')
+          .slice(0, 1024),
+    ),
     route('PUT /v1/roles/:name', ['role:create', 'role:update'], 'role.put', roleSchema, async ({ principal, caller, body, params }) => {
       if (nameOf(params['name']) !== body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
       await roles.put(body, authorOf(principal), caller);
       return body;
     }),
-    route('DELETE /v1/roles/:name', ['role:delete'], 'role.delete', noBody, ({ principal, caller, params }) => roles.remove(nameOf(params['name']), authorOf(principal), caller)),
-    route('POST /v1/access/check', ['user'], 'access.check', checkBody, async ({ principal, body }: Context<z.output<typeof checkBody>>): Promise<AccessExplanation> => {
-      if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED');
-      const { identity } = principal;
-      const own = body.user === identity.user;
-      // About others: whoever may see what others reach.
-      if (!own && !decideResource({ user: identity.user, roles: principal.roles }, 'access', 'read').allowed) throw new StenoError('ACCESS_DENIED', 'no role of yours allows to see what others may reach');
-      const node = directory.node(body.node);
-      if (node === undefined) throw new StenoError('NODE_UNKNOWN', body.node);
-      // Of oneself by the certificate at hand, of others as they would come in now.
-      const held = own ? identity : await asLoggedIn(body.user);
-      const snapshot = directory.current();
-      const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());
-      const effective = own ? principal.roles : rolesNamed(held.roles, snapshot.roles);
-      const stored = (await roles.list()).filter(({ role }) => effective.some(({ name: known }) => known === role.name));
-      return explainAccess({ user: held.user, traits: held.traits, roles: effective }, node, body.login, stored, lock === null ? null : `${lock.target_kind} ${lock.target}`);
-    }),
+    route('DELETE /v1/roles/:name', ['role:delete'], 'role.delete', noBody, ({ principal, caller, params }) =>
+      roles.remove(nameOf(params['name']), authorOf(principal), caller),
+    ),
+    route(
+      'POST /v1/access/check',
+      ['user'],
+      'access.check',
+      checkBody,
+      async ({ principal, body }: Context<z.output<typeof checkBody>>): Promise<AccessExplanation> => {
+        if (principal.kind !== 'user') throw new StenoError('ACCESS_DENIED');
+        const { identity } = principal;
+        const own = body.user === identity.user;
+        // About others: whoever may see what others reach.
+        if (!own && !decideResource({ user: identity.user, roles: principal.roles }, 'access', 'read').allowed)
+          throw new StenoError('ACCESS_DENIED', 'no role of yours allows to see what others may reach');
+        const node = directory.node(body.node);
+        if (node === undefined) throw new StenoError('NODE_UNKNOWN', body.node);
+        // Of oneself by the certificate at hand, of others as they would come in now.
+        const held = own ? identity : await asLoggedIn(body.user);
+        const snapshot = directory.current();
+        const lock = lockOn(snapshot.locks, [...lockTargets(held), ['node', node.name], ['login', body.login]], clock());
+        const effective = own ? principal.roles : rolesNamed(held.roles, snapshot.roles);
+        const stored = (await roles.list()).filter(({ role }) => effective.some(({ name: known }) => known === role.name));
+        return explainAccess(
+          { user: held.user, traits: held.traits, roles: effective },
+          node,
+          body.login,
+          stored,
+          lock === null ? null : `${lock.target_kind} ${lock.target}`,
+        );
+      },
+    ),
   ];
 }
 

@@ -21,10 +21,13 @@ export function canonicalize(element: XmlElement, { without, inclusive = [] }: C
     const fresh = [...used].filter((prefix) => prefix !== 'xml' && (declared.get(prefix) ?? '') !== (at.scope.get(prefix) ?? '')).sort();
     const name = at.prefix === '' ? at.local : `${at.prefix}:${at.local}`;
     parts.push('<', name);
-    for (const prefix of fresh) parts.push(prefix === '' ? ' xmlns' : ` xmlns:${prefix}`, '="', escapeAttribute(at.scope.get(prefix) ?? ''), '"');
-    for (const { prefix, local, value } of [...at.attributes].sort(byName)) parts.push(' ', prefix === '' ? local : `${prefix}:${local}`, '="', escapeAttribute(value), '"');
+    for (const prefix of fresh)
+      parts.push(prefix === '' ? ' xmlns' : ` xmlns:${prefix}`, '="', escapeAttribute(at.scope.get(prefix) ?? ''), '"');
+    for (const { prefix, local, value } of [...at.attributes].sort(byName))
+      parts.push(' ', prefix === '' ? local : `${prefix}:${local}`, '="', escapeAttribute(value), '"');
     parts.push('>');
-    const inner = fresh.length === 0 ? declared : new Map([...declared, ...fresh.map((prefix) => [prefix, at.scope.get(prefix) ?? ''] as const)]);
+    const inner =
+      fresh.length === 0 ? declared : new Map([...declared, ...fresh.map((prefix) => [prefix, at.scope.get(prefix) ?? ''] as const)]);
     for (const node of at.content) {
       if (typeof node === 'string') parts.push(escapeText(node));
       else if (node !== without) write(node, inner);
@@ -39,7 +42,15 @@ function byName(a: XmlAttribute, b: XmlAttribute): number {
   return a.namespace < b.namespace ? -1 : a.namespace > b.namespace ? 1 : a.local < b.local ? -1 : 1;
 }
 
-const named: Readonly<Record<string, string>> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', '\t': '&#x9;', '\n': '&#xA;', '\r': '&#xD;' };
+const named: Readonly<Record<string, string>> = {
+  '&': '&amp;',
+  '<': '&lt;',
+  '>': '&gt;',
+  '"': '&quot;',
+  '\t': '&#x9;',
+  '\n': '&#xA;',
+  '\r': '&#xD;',
+};
 
 function escapeText(text: string): string {
   return text.replace(/[&<>\r]/g, (c) => named[c]!);

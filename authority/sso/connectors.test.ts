@@ -23,11 +23,35 @@ import type { SigningKey } from './testing/saml-provider.js';
 const web = 'https://steno.example.com';
 const root = { actor: 'root', source: '' };
 const rules = [{ claim: 'groups', value: 'sre', roles: ['sre'] }];
-const oidc = (more: object = {}): ConnectorDocument => connectorSchema.parse({ kind: 'oidc', name: 'okta', issuer: 'https://idp.example.com', client_id: 'steno', client_secret: 'hush-hush-hush', claims_to_roles: rules, ...more });
+const oidc = (more: object = {}): ConnectorDocument =>
+  connectorSchema.parse({
+    kind: 'oidc',
+    name: 'okta',
+    issuer: 'https://idp.example.com',
+    client_id: 'steno',
+    client_secret: 'hush-hush-hush',
+    claims_to_roles: rules,
+    ...more,
+  });
 let idp: SigningKey;
-beforeAll(async () => { idp = await signingKey(); });
-const saml = (more: object = {}): ConnectorDocument => connectorSchema.parse({ kind: 'saml', name: 'adfs', entity_id: 'https://idp.example.com/metadata', sso_url: 'https://idp.example.com/sso', certificates: [idp.cert], claims_to_roles: rules, ...more });
-const refusal = (act: Promise<unknown>): Promise<string> => act.then(() => 'accepted', (error: unknown) => (error instanceof StenoError ? `${error.code} ${error.detail ?? ''}` : `not a refusal: ${String(error)}`));
+beforeAll(async () => {
+  idp = await signingKey();
+});
+const saml = (more: object = {}): ConnectorDocument =>
+  connectorSchema.parse({
+    kind: 'saml',
+    name: 'adfs',
+    entity_id: 'https://idp.example.com/metadata',
+    sso_url: 'https://idp.example.com/sso',
+    certificates: [idp.cert],
+    claims_to_roles: rules,
+    ...more,
+  });
+const refusal = (act: Promise<unknown>): Promise<string> =>
+  act.then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof StenoError ? `${error.code} ${error.detail ?? ''}` : `not a refusal: ${String(error)}`),
+  );
 
 const postgres = postgresPrograms();
 describe.each([
@@ -42,11 +66,17 @@ describe.each([
     let two: SsoConnectors;
     beforeAll(async () => {
       server = engine === 'postgres' ? await startPostgres() : undefined;
-      const state: StateOptions = server === undefined ? { kind: 'sqlite', file: join(folder, 'state.sqlite') } : { kind: 'postgres', url: await server.newDatabase() };
+      const state: StateOptions =
+        server === undefined
+          ? { kind: 'sqlite', file: join(folder, 'state.sqlite') }
+          : { kind: 'postgres', url: await server.newDatabase() };
       const sealer = createSealer(randomBytes(32));
       // SQLite is for one authority.
       for (let i = 0; i < (server === undefined ? 1 : 2); i += 1) stores.push(new Records(await openState(state)));
-      [one, two] = [stores[0]!, stores.at(-1)!].map((records) => new SsoConnectors({ records, sealer, clock: Date.now, web })) as [SsoConnectors, SsoConnectors];
+      [one, two] = [stores[0]!, stores.at(-1)!].map((records) => new SsoConnectors({ records, sealer, clock: Date.now, web })) as [
+        SsoConnectors,
+        SsoConnectors,
+      ];
     });
     afterAll(async () => {
       for (const store of stores) await store.close();
@@ -61,13 +91,16 @@ describe.each([
       const rows = await stores[0]!.outbox(100);
       expect(rows.map(({ text }) => text).join()).toContain('connector.put');
       expect(rows.map(({ text }) => text).join()).not.toContain('hush');
-      if (engine === 'sqlite') for (const file of ['state.sqlite', 'state.sqlite-wal']) expect(readFileSync(join(folder, file)).includes('hush')).toBe(false);
+      if (engine === 'sqlite')
+        for (const file of ['state.sqlite', 'state.sqlite-wal']) expect(readFileSync(join(folder, file)).includes('hush')).toBe(false);
     });
 
     test('a secret stays while the issuer does', async () => {
       await one.put(oidc({ client_secret: 'another secret', display: 'x' }), root);
       await one.put(oidc({ client_secret: undefined, display: 'y' }), root);
-      expect(await refusal(one.put(oidc({ client_secret: undefined, issuer: 'https://evil.example.com' }), root))).toContain('BAD_REQUEST client_secret');
+      expect(await refusal(one.put(oidc({ client_secret: undefined, issuer: 'https://evil.example.com' }), root))).toContain(
+        'BAD_REQUEST client_secret',
+      );
       expect(await refusal(one.put(oidc({ client_secret: undefined, name: 'new' }), root))).toContain('BAD_REQUEST client_secret');
       expect(await refusal(one.put(oidc({ client_secret: undefined, client_auth: 'none', name: 'public' }), root))).toBe('accepted');
     });
@@ -78,7 +111,9 @@ describe.each([
       expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [role('dev')]))).toContain('ACCESS_DENIED no role of yours');
       expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [writer]))).toContain('ACCESS_DENIED it gives the role sre');
       expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [writer, role('sre')]))).toBe('accepted');
-      expect(await refusal(one.put(oidc({ name: 'theirs', claims_to_roles: [{ claim: 'a', value: 'b', roles: ['writer'] }] }), root, [writer]))).toContain('ACCESS_DENIED it gives the role sre');
+      expect(
+        await refusal(one.put(oidc({ name: 'theirs', claims_to_roles: [{ claim: 'a', value: 'b', roles: ['writer'] }] }), root, [writer])),
+      ).toContain('ACCESS_DENIED it gives the role sre');
       expect(await refusal(one.put(oidc({ name: 'theirs' }), root, [role('admin', { administer: true })]))).toBe('accepted');
     });
 
@@ -97,9 +132,16 @@ describe.each([
       const [first, second] = [(await one.find('adfs'))!, (await two.find('adfs'))!];
       const attempt = { state: 's'.repeat(43), callback: `${web}/api/login/callback/adfs` };
       const { kept } = await first.begin(attempt);
-      const xml = await respond(idp, { audience: metadataUrl(web, 'adfs'), recipient: attempt.callback, destination: attempt.callback, inResponseTo: kept['id']! });
+      const xml = await respond(idp, {
+        audience: metadataUrl(web, 'adfs'),
+        recipient: attempt.callback,
+        destination: attempt.callback,
+        inResponseTo: kept['id']!,
+      });
       const answer = { method: 'POST' as const, query: {}, form: { SAMLResponse: base64(xml) } };
-      const outcomes = await Promise.all([first, second, first, second].map((connector) => refusal(connector.finish(answer, kept, attempt))));
+      const outcomes = await Promise.all(
+        [first, second, first, second].map((connector) => refusal(connector.finish(answer, kept, attempt))),
+      );
       expect(outcomes.filter((one) => one === 'accepted')).toHaveLength(1);
       expect(outcomes.filter((one) => one.startsWith('SSO_REPLAYED'))).toHaveLength(3);
     });
@@ -110,14 +152,23 @@ describe.each([
       const logIn = async (nameId: string, name: string): Promise<string> => {
         await one.put(saml({ user: { claim: 'name' } }), root);
         const { kept } = await connector.begin(attempt);
-        const xml = await respond(idp, { audience: metadataUrl(web, 'adfs'), recipient: attempt.callback, destination: attempt.callback, inResponseTo: kept['id']! }, { ...ann, nameId, attributes: { ...ann.attributes, name } });
+        const xml = await respond(
+          idp,
+          { audience: metadataUrl(web, 'adfs'), recipient: attempt.callback, destination: attempt.callback, inResponseTo: kept['id']! },
+          { ...ann, nameId, attributes: { ...ann.attributes, name } },
+        );
         return refusal((await two.find('adfs'))!.finish({ method: 'POST', query: {}, form: { SAMLResponse: base64(xml) } }, kept, attempt));
       };
-      const users = (change: 'add' | 'remove') => stores[0]!.actOn(async (tx) => {
-        if (change === 'add') await tx.insertInto('users').values({ name: 'joe', roles: '[]', created_at: 0, disabled_at: null, kind: 'sso', connector: 'adfs' }).execute();
-        else await tx.deleteFrom('users').where('name', '=', 'joe').execute();
-        return { result: undefined, rows: [] };
-      });
+      const users = (change: 'add' | 'remove') =>
+        stores[0]!.actOn(async (tx) => {
+          if (change === 'add')
+            await tx
+              .insertInto('users')
+              .values({ name: 'joe', roles: '[]', created_at: 0, disabled_at: null, kind: 'sso', connector: 'adfs' })
+              .execute();
+          else await tx.deleteFrom('users').where('name', '=', 'joe').execute();
+          return { result: undefined, rows: [] };
+        });
       expect(await logIn('id-1', 'joe')).toBe('accepted');
       await users('add');
       expect(await logIn('id-1', 'Joe')).toBe('accepted');
@@ -129,7 +180,13 @@ describe.each([
     test('one that is removed is gone, with the web sessions it began', async () => {
       await stores[0]!.actOn(async (tx) => {
         await tx.insertInto('users').values({ name: 'ann', roles: '[]', created_at: 0, disabled_at: null }).execute();
-        await tx.insertInto('web_sessions').values([{ hash: 'a', user: 'ann', created_at: 0, expires_at: 1, via: 'adfs' }, { hash: 'b', user: 'ann', created_at: 0, expires_at: 1, via: 'okta' }]).execute();
+        await tx
+          .insertInto('web_sessions')
+          .values([
+            { hash: 'a', user: 'ann', created_at: 0, expires_at: 1, via: 'adfs' },
+            { hash: 'b', user: 'ann', created_at: 0, expires_at: 1, via: 'okta' },
+          ])
+          .execute();
         return { result: undefined, rows: [] };
       });
       await one.remove('adfs', root);

@@ -54,10 +54,15 @@ export class SsoConnectors implements Connectors {
     this.#providers = new ProviderMetadata(parts.clock);
     const { records, clock } = parts;
     this.#memory = {
-      firstUse: (connector, id, until) => records.actOn(async (tx) => ({ result: await takeAssertion(tx, connector, id, until), rows: [] })),
+      firstUse: (connector, id, until) =>
+        records.actOn(async (tx) => ({ result: await takeAssertion(tx, connector, id, until), rows: [] })),
       bindSubject: async (connector, subject, user) => {
-        const held = await records.actOn(async (tx) => ({ result: await bindSubject(tx, { user, connector, subject }, clock()), rows: [] }));
-        if (held.connector !== connector || held.subject !== subject) throw new StenoError('SSO_NAME', `${user} is somebody else; removing that user frees the name`);
+        const held = await records.actOn(async (tx) => ({
+          result: await bindSubject(tx, { user, connector, subject }, clock()),
+          rows: [],
+        }));
+        if (held.connector !== connector || held.subject !== subject)
+          throw new StenoError('SSO_NAME', `${user} is somebody else; removing that user frees the name`);
       },
     };
   }
@@ -105,15 +110,26 @@ export class SsoConnectors implements Connectors {
     const before = await this.#open(given.name);
     if (author !== undefined) refuseEscalation(author, given, before?.document);
     const kept = before !== undefined && sameProvider(before.document, given) ? before.secret : undefined;
-    const [document, secret] = given.kind === 'oidc' ? withoutSecret(given, kept) : [checkedSaml(given), kept ?? (await newSamlKey(given.name, clock()))] as const;
+    const [document, secret] =
+      given.kind === 'oidc' ? withoutSecret(given, kept) : ([checkedSaml(given), kept ?? (await newSamlKey(given.name, clock()))] as const);
     const now = clock();
-    await records.act([auditRow(now, caller, { event: 'connector.put', target: document.name, data: { connector: document, secret: given.kind === 'oidc' && given.client_secret !== undefined ? 'replaced' : 'kept' } })], (tx) =>
-      putConnector(tx, { document, sealed: sealer.seal(purpose(document.name), Buffer.from(JSON.stringify(secret))) }, now));
+    await records.act(
+      [
+        auditRow(now, caller, {
+          event: 'connector.put',
+          target: document.name,
+          data: { connector: document, secret: given.kind === 'oidc' && given.client_secret !== undefined ? 'replaced' : 'kept' },
+        }),
+      ],
+      (tx) => putConnector(tx, { document, sealed: sealer.seal(purpose(document.name), Buffer.from(JSON.stringify(secret))) }, now),
+    );
     return document;
   }
 
   async remove(name: string, caller: Caller): Promise<void> {
-    await this.#parts.records.act([auditRow(this.#parts.clock(), caller, { event: 'connector.delete', target: name })], (tx) => deleteConnector(tx, name));
+    await this.#parts.records.act([auditRow(this.#parts.clock(), caller, { event: 'connector.delete', target: name })], (tx) =>
+      deleteConnector(tx, name),
+    );
   }
 
   /** XML for a SAML provider. */
@@ -139,7 +155,10 @@ export class SsoConnectors implements Connectors {
   async #open(name: string): Promise<{ readonly document: ConnectorDocument; readonly secret: Secret } | undefined> {
     const stored = isName(name) ? await this.#parts.records.read((db) => findConnector(db, name)) : undefined;
     if (stored === undefined) return undefined;
-    return { document: stored.document, secret: secretSchema.parse(JSON.parse(this.#parts.sealer.open(purpose(name), stored.sealed).toString('utf8'))) };
+    return {
+      document: stored.document,
+      secret: secretSchema.parse(JSON.parse(this.#parts.sealer.open(purpose(name), stored.sealed).toString('utf8'))),
+    };
   }
 
   async #must(name: string): Promise<{ readonly document: ConnectorDocument; readonly secret: Secret }> {
@@ -159,9 +178,15 @@ export function connectorRoutes(connectors: SsoConnectors): readonly Route[] {
       return connectors.put(c.body, c.caller, c.principal.kind === 'user' ? c.principal.roles : []);
     }),
     route('DELETE /v1/connectors/:name', ['connector:delete'], 'connector.delete', noBody, (c) => connectors.remove(named(c), c.caller)),
-    route('GET /v1/connectors/:name/metadata', ['viewer', 'connector:read'], 'connector.metadata', noBody, async (c) => ({ xml: await connectors.metadata(named(c)) })),
-    route('GET /v1/connectors/:name/unasked', ['viewer'], 'connector.unasked', noBody, async (c) => ({ begin: await connectors.beginsUnasked(named(c)) })),
-    route('GET /v1/connectors/:name/logout', ['viewer'], 'connector.logout', noBody, async (c) => ({ url: await connectors.logoutUrl(named(c)) })),
+    route('GET /v1/connectors/:name/metadata', ['viewer', 'connector:read'], 'connector.metadata', noBody, async (c) => ({
+      xml: await connectors.metadata(named(c)),
+    })),
+    route('GET /v1/connectors/:name/unasked', ['viewer'], 'connector.unasked', noBody, async (c) => ({
+      begin: await connectors.beginsUnasked(named(c)),
+    })),
+    route('GET /v1/connectors/:name/logout', ['viewer'], 'connector.logout', noBody, async (c) => ({
+      url: await connectors.logoutUrl(named(c)),
+    })),
   ];
 }
 
@@ -173,7 +198,9 @@ function refuseEscalation(author: readonly Role[], after: ConnectorDocument, bef
   const verb = before === undefined ? 'create' : 'update';
   if (!mayAdminister(author, 'connector', verb)) throw new StenoError('ACCESS_DENIED', `no role of yours allows to ${verb} connectors`);
   if (administersEverything(author)) return;
-  const given = [after, ...(before === undefined ? [] : [before])].flatMap(({ claims_to_roles: rules }) => rules.flatMap(({ roles }) => roles));
+  const given = [after, ...(before === undefined ? [] : [before])].flatMap(({ claims_to_roles: rules }) =>
+    rules.flatMap(({ roles }) => roles),
+  );
   const more = given.find((name) => !author.some((role) => role.name === name));
   if (more !== undefined) throw new StenoError('ACCESS_DENIED', `it gives the role ${more}, which you do not hold`);
 }
@@ -200,7 +227,8 @@ function keyOf(secret: Secret): SamlKey {
 function withoutSecret({ client_secret: given, ...document }: OidcConnector, kept: Secret | undefined): readonly [OidcConnector, Secret] {
   const secret = given ?? (kept === undefined ? undefined : secretOf(kept));
   if (document.client_auth === 'none') return [document, { kind: 'oidc' }];
-  if (secret === undefined) throw new StenoError('BAD_REQUEST', 'client_secret: is needed for a new connector or another issuer, unless client_auth is none');
+  if (secret === undefined)
+    throw new StenoError('BAD_REQUEST', 'client_secret: is needed for a new connector or another issuer, unless client_auth is none');
   return [document, { kind: 'oidc', client_secret: secret }];
 }
 
@@ -214,8 +242,10 @@ function checkedSaml(document: SamlConnector): SamlConnector {
     } catch {
       throw new StenoError('BAD_REQUEST', `${where}: is no certificate`);
     }
-    const strong = key.asymmetricKeyType === 'ec' || (key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS);
-    if (!strong) throw new StenoError('BAD_REQUEST', `${where}: is neither of an EC key nor of an RSA key with ${MIN_RSA_BITS} bits or more`);
+    const strong =
+      key.asymmetricKeyType === 'ec' || (key.asymmetricKeyType === 'rsa' && (key.asymmetricKeyDetails?.modulusLength ?? 0) >= MIN_RSA_BITS);
+    if (!strong)
+      throw new StenoError('BAD_REQUEST', `${where}: is neither of an EC key nor of an RSA key with ${MIN_RSA_BITS} bits or more`);
   });
   return document;
 }
@@ -227,6 +257,16 @@ async function newSamlKey(name: string, now: number): Promise<Secret> {
     privateKey: await webcrypto.subtle.importKey('pkcs8', privateKey.export({ type: 'pkcs8', format: 'der' }), algorithm, true, ['sign']),
     publicKey: await webcrypto.subtle.importKey('spki', publicKey.export({ type: 'spki', format: 'der' }), algorithm, true, ['verify']),
   };
-  const certificate = await X509CertificateGenerator.createSelfSigned({ name: [{ CN: [`Steno ${name}`] }], notBefore: new Date(now), notAfter: new Date(now + CERTIFICATE_MS), signingAlgorithm: algorithm, keys });
-  return { kind: 'saml', privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(), certificate: certificate.toString('pem') };
+  const certificate = await X509CertificateGenerator.createSelfSigned({
+    name: [{ CN: [`Steno ${name}`] }],
+    notBefore: new Date(now),
+    notAfter: new Date(now + CERTIFICATE_MS),
+    signingAlgorithm: algorithm,
+    keys,
+  });
+  return {
+    kind: 'saml',
+    privateKey: privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    certificate: certificate.toString('pem'),
+  };
 }

@@ -24,7 +24,11 @@ const MAX_VALUES = 2_000;
 const MAX_VALUE = 255;
 
 /** `emailVerified`: the provider vouches for the mail address. Throws SSO_NAME, SSO_NO_ROLE, SSO_REFUSED. */
-export function mapClaims(connector: Connector, claims: Claims, defaults: { readonly userClaim: string; readonly emailVerified: boolean }): Mapped {
+export function mapClaims(
+  connector: Connector,
+  claims: Claims,
+  defaults: { readonly userClaim: string; readonly emailVerified: boolean },
+): Mapped {
   const { user: naming, email } = connector;
   const userClaim = naming?.claim ?? defaults.userClaim;
   if (email !== undefined) checkEmail(only(claims, email.claim), email.domains);
@@ -38,8 +42,13 @@ export function mapClaims(connector: Connector, claims: Claims, defaults: { read
     if (bounded(claims, rule.claim).some((value) => matchesGlob(rule.value, value))) for (const role of rule.roles) roles.add(role);
   }
   if (roles.size === 0) throw new StenoError('SSO_NO_ROLE', user);
-  const traits = Object.fromEntries(Object.entries(connector.traits).map(([trait, claim]) => [trait, bounded(claims, claim)] as const).filter(([, values]) => values.length > 0));
-  if (parseTraits(JSON.stringify(traits)) === null) throw new StenoError('SSO_REFUSED', 'a trait has over 64 values, or one of over 255 characters; map a smaller claim');
+  const traits = Object.fromEntries(
+    Object.entries(connector.traits)
+      .map(([trait, claim]) => [trait, bounded(claims, claim)] as const)
+      .filter(([, values]) => values.length > 0),
+  );
+  if (parseTraits(JSON.stringify(traits)) === null)
+    throw new StenoError('SSO_REFUSED', 'a trait has over 64 values, or one of over 255 characters; map a smaller claim');
   return { user, roles: [...roles].sort(), traits };
 }
 
@@ -52,7 +61,8 @@ function bounded(claims: Claims, name: string): readonly string[] {
 /** The value of a claim that must have one: with two, which would it be? */
 function only(claims: Claims, name: string): string {
   const [value, ...more] = claims(name);
-  if (value === undefined || value === '' || more.length > 0) throw new StenoError('SSO_NAME', `the provider sends ${value === undefined || value === '' ? 'no' : 'several values of'} ${name}`);
+  if (value === undefined || value === '' || more.length > 0)
+    throw new StenoError('SSO_NAME', `the provider sends ${value === undefined || value === '' ? 'no' : 'several values of'} ${name}`);
   if (value.length > MAX_VALUE) throw new StenoError('SSO_NAME', `${name} has over ${MAX_VALUE} characters`);
   return value;
 }
@@ -61,15 +71,20 @@ function only(claims: Claims, name: string): string {
 function userName(value: string, domains: readonly string[] | null): string {
   const folded = /^[\x20-\x7e]*$/.test(value) ? value.toLowerCase() : '';
   const at = folded.lastIndexOf('@');
-  if (domains !== null && (at < 1 || !domains.includes(folded.slice(at + 1)))) throw new StenoError('SSO_NAME', 'the name does not end in one of the domains of the connector');
+  if (domains !== null && (at < 1 || !domains.includes(folded.slice(at + 1))))
+    throw new StenoError('SSO_NAME', 'the name does not end in one of the domains of the connector');
   const name = domains === null ? folded : folded.slice(0, at);
   if (isName(name)) return name;
-  throw new StenoError('SSO_NAME', `${JSON.stringify(value.slice(0, 64))} is no name: letters, digits, dot, dash, underscore${at > 0 && domains === null ? '; set user.strip_domain to leave the domain out' : ''}`);
+  throw new StenoError(
+    'SSO_NAME',
+    `${JSON.stringify(value.slice(0, 64))} is no name: letters, digits, dot, dash, underscore${at > 0 && domains === null ? '; set user.strip_domain to leave the domain out' : ''}`,
+  );
 }
 
 function checkEmail(address: string, domains: readonly string[]): void {
   const match = /^[^@\s]{1,64}@([A-Za-z0-9.-]{1,253})$/.exec(address);
-  if (match === null || !domains.includes(match[1]!.toLowerCase())) throw new StenoError('SSO_REFUSED', 'the mail address is not of a domain that the connector allows');
+  if (match === null || !domains.includes(match[1]!.toLowerCase()))
+    throw new StenoError('SSO_REFUSED', 'the mail address is not of a domain that the connector allows');
 }
 
 /** Claims in JSON: by their name, else as a path through objects, such as `realm_access.roles`. */

@@ -14,7 +14,12 @@ const bound: [string, string][] = [];
 const memory: SsoMemory = { firstUse: async () => true, bindSubject: async (_, subject, user) => void bound.push([subject, user]) };
 let idp: OpenidProvider;
 
-const claims = (name: string) => ({ groups: name === 'nobody' ? [] : ['sre', 'staff'], email: `${name}@example.com`, email_verified: true, locale: 'en' });
+const claims = (name: string) => ({
+  groups: name === 'nobody' ? [] : ['sre', 'staff'],
+  email: `${name}@example.com`,
+  email_verified: true,
+  locale: 'en',
+});
 
 beforeAll(async () => {
   idp = await openidProvider({ callback: () => callback, claims });
@@ -25,22 +30,47 @@ let count = 0;
 const attemptOf = (): AttemptFacts => ({ state: `state-${(count += 1)}`.padEnd(43, 'x'), callback });
 const connector = (more: Partial<OidcConnector> = {}): OidcConnector => ({
   ...oidcConnectorSchema.parse({
-    kind: 'oidc', name: 'idp', issuer: idp.issuer, client_id: CLIENT_ID, scopes: ['openid', 'profile', 'groups', 'email'], claims_to_roles: [{ claim: 'groups', value: 'sre', roles: ['sre'] }], traits: { team: 'groups' },
+    kind: 'oidc',
+    name: 'idp',
+    issuer: idp.issuer,
+    client_id: CLIENT_ID,
+    scopes: ['openid', 'profile', 'groups', 'email'],
+    claims_to_roles: [{ claim: 'groups', value: 'sre', roles: ['sre'] }],
+    traits: { team: 'groups' },
   }),
   ...more,
 });
 
-async function logIn(name: string, options: { readonly connector?: OidcConnector; readonly providers?: ProviderMetadata; readonly alter?: (url: URL) => void } = {}): Promise<{ readonly outcome: LoginOutcome; readonly again: () => Promise<LoginOutcome> }> {
-  const [document, providers, attempt] = [options.connector ?? connector(), options.providers ?? new ProviderMetadata(Date.now), attemptOf()];
+async function logIn(
+  name: string,
+  options: { readonly connector?: OidcConnector; readonly providers?: ProviderMetadata; readonly alter?: (url: URL) => void } = {},
+): Promise<{ readonly outcome: LoginOutcome; readonly again: () => Promise<LoginOutcome> }> {
+  const [document, providers, attempt] = [
+    options.connector ?? connector(),
+    options.providers ?? new ProviderMetadata(Date.now),
+    attemptOf(),
+  ];
   const { url, kept } = await beginOidc(document, CLIENT_SECRET, providers, attempt);
   const back = await walkThrough(url, name, callback);
   options.alter?.(back);
-  const finish = () => finishOidc(document, CLIENT_SECRET, providers, { method: 'GET', query: Object.fromEntries(back.searchParams), form: {} }, kept, attempt, memory);
+  const finish = () =>
+    finishOidc(
+      document,
+      CLIENT_SECRET,
+      providers,
+      { method: 'GET', query: Object.fromEntries(back.searchParams), form: {} },
+      kept,
+      attempt,
+      memory,
+    );
   return { outcome: await finish(), again: finish };
 }
 
 const refusal = (act: Promise<unknown>): Promise<string> =>
-  act.then(() => 'accepted', (error: unknown) => (error instanceof StenoError ? `${error.code} ${error.detail ?? ''}` : `not a refusal: ${String(error)}`));
+  act.then(
+    () => 'accepted',
+    (error: unknown) => (error instanceof StenoError ? `${error.code} ${error.detail ?? ''}` : `not a refusal: ${String(error)}`),
+  );
 
 describe('a login', () => {
   test('ends with the user that the provider knows, bound to its sub', async () => {
@@ -91,7 +121,16 @@ describe('an answer is refused', () => {
     ['that names none where the provider always does', { alter: (url) => url.searchParams.delete('iss') }, 'iss'],
     ['with another code', { alter: (url) => url.searchParams.set('code', 'x') }, 'invalid_grant'],
     ['without code', { alter: (url) => url.searchParams.delete('code') }, 'code'],
-    ['of an error', { alter: (url) => { url.searchParams.delete('code'); url.searchParams.set('error', 'access_denied'); } }, 'access_denied'],
+    [
+      'of an error',
+      {
+        alter: (url) => {
+          url.searchParams.delete('code');
+          url.searchParams.set('error', 'access_denied');
+        },
+      },
+      'access_denied',
+    ],
     ['with an ID token of its own', { alter: (url) => url.searchParams.set('id_token', 'x.y.z') }, 'implicit'],
   ])('%s', async (_, options, reason) => expect(await refusal(logIn('ann', options))).toMatch(new RegExp(`^SSO_REFUSED .*${reason}`)));
 
@@ -106,12 +145,26 @@ describe('an answer is refused', () => {
       const { url, kept } = await beginOidc(document, CLIENT_SECRET, providers, attempt);
       const query = Object.fromEntries((await walkThrough(url, 'ann', callback)).searchParams);
       const spoilt = JSON.parse(JSON.stringify({ ...kept, ...spoil })) as Record<string, string>;
-      expect(await refusal(finishOidc(document, CLIENT_SECRET, providers, { method: 'GET', query, form: {} }, spoilt, attempt, memory))).toMatch(/^SSO_REFUSED /);
+      expect(
+        await refusal(finishOidc(document, CLIENT_SECRET, providers, { method: 'GET', query, form: {} }, spoilt, attempt, memory)),
+      ).toMatch(/^SSO_REFUSED /);
     }
   });
 
   test('by form', async () => {
-    expect(await refusal(finishOidc(connector(), CLIENT_SECRET, new ProviderMetadata(Date.now), { method: 'POST', query: {}, form: {} }, {}, attemptOf(), memory))).toMatch(/^SSO_REFUSED /);
+    expect(
+      await refusal(
+        finishOidc(
+          connector(),
+          CLIENT_SECRET,
+          new ProviderMetadata(Date.now),
+          { method: 'POST', query: {}, form: {} },
+          {},
+          attemptOf(),
+          memory,
+        ),
+      ),
+    ).toMatch(/^SSO_REFUSED /);
   });
 
   test('when nothing gives a role, and when the secret is wrong', async () => {

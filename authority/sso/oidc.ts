@@ -40,7 +40,9 @@ export class ProviderMetadata {
     const issuer = new URL(connector.issuer);
     const fetch = providerFetch(issuer, connector.tls_ca);
     const client: openid.ClientMetadata = {
-      client_id: connector.client_id, id_token_signed_response_alg: connector.id_token_algorithm, [openid.clockTolerance]: SKEW_S,
+      client_id: connector.client_id,
+      id_token_signed_response_alg: connector.id_token_algorithm,
+      [openid.clockTolerance]: SKEW_S,
       ...(connector.max_age === undefined ? {} : { require_auth_time: true }),
     };
     const insecure = issuer.protocol === 'http:' ? [openid.allowInsecureRequests] : [];
@@ -48,7 +50,10 @@ export class ProviderMetadata {
     const now = this.#clock();
     let found = this.#known.get(key);
     if (found === undefined || found.until <= now) {
-      const discovered = await openid.discovery(issuer, connector.client_id, client, authentication(connector, secret), { execute: insecure, [openid.customFetch]: fetch });
+      const discovered = await openid.discovery(issuer, connector.client_id, client, authentication(connector, secret), {
+        execute: insecure,
+        [openid.customFetch]: fetch,
+      });
       const metadata = discovered.serverMetadata();
       for (const endpoint of [metadata.authorization_endpoint, metadata.token_endpoint, metadata.jwks_uri]) {
         if (endpoint === undefined) throw new StenoError('SSO_PROVIDER', 'its discovery document lacks an endpoint');
@@ -67,13 +72,20 @@ export class ProviderMetadata {
 }
 
 export async function beginOidc(
-  connector: OidcConnector, secret: string | undefined, providers: ProviderMetadata, { state, callback }: AttemptFacts,
+  connector: OidcConnector,
+  secret: string | undefined,
+  providers: ProviderMetadata,
+  { state, callback }: AttemptFacts,
 ): Promise<{ readonly url: string; readonly kept: { readonly verifier: string; readonly nonce: string } }> {
   return refusing(async () => {
     const kept = { verifier: openid.randomPKCECodeVerifier(), nonce: openid.randomNonce() };
     const url = openid.buildAuthorizationUrl(await providers.configure(connector, secret), {
-      redirect_uri: callback, scope: [...new Set(['openid', ...connector.scopes])].join(' '), state, nonce: kept.nonce,
-      code_challenge: await openid.calculatePKCECodeChallenge(kept.verifier), code_challenge_method: 'S256',
+      redirect_uri: callback,
+      scope: [...new Set(['openid', ...connector.scopes])].join(' '),
+      state,
+      nonce: kept.nonce,
+      code_challenge: await openid.calculatePKCECodeChallenge(kept.verifier),
+      code_challenge_method: 'S256',
       ...(connector.max_age === undefined ? {} : { max_age: String(connector.max_age) }),
       ...(connector.prompt === undefined ? {} : { prompt: connector.prompt }),
       ...(connector.acr_values === undefined ? {} : { acr_values: connector.acr_values.join(' ') }),
@@ -84,7 +96,13 @@ export async function beginOidc(
 
 /** Throws SSO_REFUSED, SSO_PROVIDER, SSO_NAME, SSO_NO_ROLE. */
 export async function finishOidc(
-  connector: OidcConnector, secret: string | undefined, providers: ProviderMetadata, answer: BrowserAnswer, kept: Readonly<Record<string, string>>, { state, callback }: AttemptFacts, memory: SsoMemory,
+  connector: OidcConnector,
+  secret: string | undefined,
+  providers: ProviderMetadata,
+  answer: BrowserAnswer,
+  kept: Readonly<Record<string, string>>,
+  { state, callback }: AttemptFacts,
+  memory: SsoMemory,
 ): Promise<LoginOutcome> {
   if (answer.method !== 'GET') throw new StenoError('SSO_REFUSED', 'this is no answer of OpenID Connect');
   const { verifier, nonce } = kept;
@@ -95,24 +113,43 @@ export async function finishOidc(
     const url = new URL(callback);
     for (const [name, value] of Object.entries(answer.query)) url.searchParams.set(name, value);
     const tokens = await openid.authorizationCodeGrant(configuration, url, {
-      pkceCodeVerifier: verifier, expectedNonce: nonce, expectedState: state, idTokenExpected: true, ...(connector.max_age === undefined ? {} : { maxAge: connector.max_age }),
+      pkceCodeVerifier: verifier,
+      expectedNonce: nonce,
+      expectedState: state,
+      idTokenExpected: true,
+      ...(connector.max_age === undefined ? {} : { maxAge: connector.max_age }),
     });
     const idToken = tokens.claims()!;
-    if (idToken['azp'] !== undefined && idToken['azp'] !== connector.client_id) throw new StenoError('SSO_REFUSED', 'the ID token was issued to another party (azp)');
-    if (typeof idToken.sub !== 'string' || idToken.sub === '' || idToken.sub.length > 255) throw new StenoError('SSO_REFUSED', 'the ID token has no usable sub');
+    if (idToken['azp'] !== undefined && idToken['azp'] !== connector.client_id)
+      throw new StenoError('SSO_REFUSED', 'the ID token was issued to another party (azp)');
+    if (typeof idToken.sub !== 'string' || idToken.sub === '' || idToken.sub.length > 255)
+      throw new StenoError('SSO_REFUSED', 'the ID token has no usable sub');
     const age = Date.now() / 1000 - idToken.iat;
-    if (age < -SKEW_S || age > FRESH_S) throw new StenoError('SSO_REFUSED', age < 0 ? 'the ID token is from the future (iat)' : 'the ID token is stale (iat)');
+    if (age < -SKEW_S || age > FRESH_S)
+      throw new StenoError('SSO_REFUSED', age < 0 ? 'the ID token is from the future (iat)' : 'the ID token is stale (iat)');
     const userinfo = connector.userinfo ? await openid.fetchUserInfo(configuration, tokens.access_token, idToken.sub) : {};
     // What is signed goes before what is only said.
-    return { subject: idToken.sub, idToken: idToken as Readonly<Record<string, unknown>>, claims: { ...userinfo, ...idToken } as Readonly<Record<string, unknown>> };
+    return {
+      subject: idToken.sub,
+      idToken: idToken as Readonly<Record<string, unknown>>,
+      claims: { ...userinfo, ...idToken } as Readonly<Record<string, unknown>>,
+    };
   });
-  const mapped = mapClaims(connector, jsonClaims(claims), { userClaim: 'preferred_username', emailVerified: claims['email_verified'] === true });
+  const mapped = mapClaims(connector, jsonClaims(claims), {
+    userClaim: 'preferred_username',
+    emailVerified: claims['email_verified'] === true,
+  });
   await memory.bindSubject(connector.name, `${connector.issuer} sub ${subject}`, mapped.user);
   return { ...mapped, mfa: confirmed(connector, idToken) ? `sso.${connector.name}` : null };
 }
 
 /** Where to send a browser that signs out of the provider too; null when the provider has no such page. */
-export async function oidcLogoutUrl(connector: OidcConnector, secret: string | undefined, providers: ProviderMetadata, backTo: string): Promise<string | null> {
+export async function oidcLogoutUrl(
+  connector: OidcConnector,
+  secret: string | undefined,
+  providers: ProviderMetadata,
+  backTo: string,
+): Promise<string | null> {
   return refusing(async () => {
     const configuration = await providers.configure(connector, secret);
     const { end_session_endpoint: endpoint } = configuration.serverMetadata();
@@ -125,7 +162,10 @@ export async function oidcLogoutUrl(connector: OidcConnector, secret: string | u
 function confirmed({ trust_mfa: trust }: OidcConnector, idToken: Readonly<Record<string, unknown>>): boolean {
   if (trust === undefined) return false;
   const { amr, acr } = idToken;
-  return (Array.isArray(amr) && amr.some((method) => trust.amr.includes(method as string))) || (typeof acr === 'string' && trust.acr.includes(acr));
+  return (
+    (Array.isArray(amr) && amr.some((method) => trust.amr.includes(method as string))) ||
+    (typeof acr === 'string' && trust.acr.includes(acr))
+  );
 }
 
 function authentication(connector: OidcConnector, secret: string | undefined): openid.ClientAuth {
@@ -139,16 +179,26 @@ async function refusing<T>(act: () => Promise<T>): Promise<T> {
   try {
     return await act();
   } catch (error) {
-    for (let at: unknown = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1) if (at instanceof StenoError) throw at;
-    if (error instanceof openid.AuthorizationResponseError) throw new StenoError('SSO_REFUSED', `the provider refused: ${plain(error.error)}`, { cause: error });
+    for (let at: unknown = error, depth = 0; at instanceof Error && depth < 8; at = at.cause, depth += 1)
+      if (at instanceof StenoError) throw at;
+    if (error instanceof openid.AuthorizationResponseError)
+      throw new StenoError('SSO_REFUSED', `the provider refused: ${plain(error.error)}`, { cause: error });
     if (error instanceof openid.ResponseBodyError) {
       // A code that was used, is old or was given for another verifier.
       const code = error.error === 'invalid_grant' ? 'SSO_REFUSED' : 'SSO_PROVIDER';
       throw new StenoError(code, `the provider refused: ${plain(error.error)}`, { cause: error });
     }
     const { code, cause, message } = error as openid.ClientError;
-    const provider = code === 'OAUTH_TIMEOUT' || code === 'OAUTH_RESPONSE_IS_NOT_CONFORM' || code === 'OAUTH_RESPONSE_IS_NOT_JSON' || code === 'OAUTH_HTTP_REQUEST_FORBIDDEN';
-    throw new StenoError(provider ? 'SSO_PROVIDER' : 'SSO_REFUSED', plain(cause instanceof Error ? `${message}: ${cause.message}` : message), { cause: error });
+    const provider =
+      code === 'OAUTH_TIMEOUT' ||
+      code === 'OAUTH_RESPONSE_IS_NOT_CONFORM' ||
+      code === 'OAUTH_RESPONSE_IS_NOT_JSON' ||
+      code === 'OAUTH_HTTP_REQUEST_FORBIDDEN';
+    throw new StenoError(
+      provider ? 'SSO_PROVIDER' : 'SSO_REFUSED',
+      plain(cause instanceof Error ? `${message}: ${cause.message}` : message),
+      { cause: error },
+    );
   }
 }
 

@@ -25,10 +25,32 @@ const MAX_ANSWER = 512 * 1024;
 /** Not reachable over the public internet: RFC 6890 and its kin. */
 const inner = new BlockList();
 for (const [network, bits] of [
-  ['0.0.0.0', 8], ['10.0.0.0', 8], ['100.64.0.0', 10], ['127.0.0.0', 8], ['169.254.0.0', 16], ['172.16.0.0', 12], ['192.0.0.0', 24], ['192.0.2.0', 24],
-  ['192.168.0.0', 16], ['198.18.0.0', 15], ['198.51.100.0', 24], ['203.0.113.0', 24], ['224.0.0.0', 3],
-] as const) inner.addSubnet(network, bits, 'ipv4');
-for (const [network, bits] of [['::', 127], ['64:ff9b::', 96], ['64:ff9b:1::', 48], ['100::', 64], ['2001:db8::', 32], ['2002::', 16], ['fc00::', 7], ['fe80::', 10], ['ff00::', 8]] as const) {
+  ['0.0.0.0', 8],
+  ['10.0.0.0', 8],
+  ['100.64.0.0', 10],
+  ['127.0.0.0', 8],
+  ['169.254.0.0', 16],
+  ['172.16.0.0', 12],
+  ['192.0.0.0', 24],
+  ['192.0.2.0', 24],
+  ['192.168.0.0', 16],
+  ['198.18.0.0', 15],
+  ['198.51.100.0', 24],
+  ['203.0.113.0', 24],
+  ['224.0.0.0', 3],
+] as const)
+  inner.addSubnet(network, bits, 'ipv4');
+for (const [network, bits] of [
+  ['::', 127],
+  ['64:ff9b::', 96],
+  ['64:ff9b:1::', 48],
+  ['100::', 64],
+  ['2001:db8::', 32],
+  ['2002::', 16],
+  ['fc00::', 7],
+  ['fe80::', 10],
+  ['ff00::', 8],
+] as const) {
   inner.addSubnet(network, bits, 'ipv6');
 }
 
@@ -44,18 +66,28 @@ export function providerFetch(issuer: URL, tlsCa: string | undefined): CustomFet
   return async (url, { method, headers, body }) => {
     const target = new URL(url);
     checkTarget(issuer, target);
-    if (body !== undefined && body !== null && typeof body !== 'string' && !(body instanceof URLSearchParams)) throw new StenoError('INTERNAL', 'a body of an unknown kind');
+    if (body !== undefined && body !== null && typeof body !== 'string' && !(body instanceof URLSearchParams))
+      throw new StenoError('INTERNAL', 'a body of an unknown kind');
     const bytes = body === undefined || body === null ? undefined : Buffer.from(body.toString());
     const options = {
-      method, headers: { ...headers, 'accept-encoding': 'identity', ...(bytes === undefined ? {} : { 'content-length': String(bytes.length) }) }, agent: false as const,
-      ...(target.hostname === issuer.hostname ? {} : { lookup: publicLookup }), ...(tlsCa === undefined ? {} : { ca: tlsCa }),
+      method,
+      headers: { ...headers, 'accept-encoding': 'identity', ...(bytes === undefined ? {} : { 'content-length': String(bytes.length) }) },
+      agent: false as const,
+      ...(target.hostname === issuer.hostname ? {} : { lookup: publicLookup }),
+      ...(tlsCa === undefined ? {} : { ca: tlsCa }),
     };
     return new Promise<Response>((resolve, reject) => {
       const request = (target.protocol === 'https:' ? httpsRequest : httpRequest)(target, options, (response) => {
-        read(response).then(resolve, reject).finally(() => request.destroy());
+        read(response)
+          .then(resolve, reject)
+          .finally(() => request.destroy());
       });
       const timer = setTimeout(() => request.destroy(new Error('no whole answer in five seconds')), TIMEOUT_MS);
-      request.on('error', (cause) => reject(cause instanceof StenoError ? cause : new StenoError('SSO_PROVIDER', `${target.host}: ${cause.message.slice(0, 200)}`, { cause })));
+      request.on('error', (cause) =>
+        reject(
+          cause instanceof StenoError ? cause : new StenoError('SSO_PROVIDER', `${target.host}: ${cause.message.slice(0, 200)}`, { cause }),
+        ),
+      );
       request.on('close', () => clearTimeout(timer));
       request.end(bytes);
     });
@@ -68,7 +100,8 @@ export function checkTarget(issuer: URL, target: URL): void {
     throw new StenoError('SSO_PROVIDER', `${target.host}: ${why}`);
   };
   const onLoopback = issuer.protocol === 'http:' && isLoopbackHost(issuer.hostname);
-  if (target.protocol !== 'https:' && !(onLoopback && target.protocol === 'http:' && isLoopbackHost(target.hostname))) refuse('is not https');
+  if (target.protocol !== 'https:' && !(onLoopback && target.protocol === 'http:' && isLoopbackHost(target.hostname)))
+    refuse('is not https');
   if (target.username !== '' || target.password !== '') refuse('has credentials in its URL');
   if (target.hostname === issuer.hostname) return;
   const address = target.hostname.replace(/^\[|\]$/g, '');
@@ -76,7 +109,11 @@ export function checkTarget(issuer: URL, target: URL): void {
   if (isLoopbackHost(target.hostname)) refuse('is an inner address that is not the issuer');
 }
 
-function publicLookup(host: string, options: LookupOptions, callback: (error: Error | null, address: string | LookupAddress[], family?: number) => void): void {
+function publicLookup(
+  host: string,
+  options: LookupOptions,
+  callback: (error: Error | null, address: string | LookupAddress[], family?: number) => void,
+): void {
   dnsLookup(host, { ...options, all: true }, (error, addresses) => {
     if (error !== null) return callback(error, []);
     if (addresses.length === 0 || !addresses.every(({ address }) => isPublicAddress(address))) {
@@ -90,7 +127,8 @@ function publicLookup(host: string, options: LookupOptions, callback: (error: Er
 async function read(response: IncomingMessage): Promise<Response> {
   const status = response.statusCode ?? 0;
   if (status >= 300 && status < 400) throw new StenoError('SSO_PROVIDER', 'it redirects, which is not followed');
-  if ((response.headers['content-encoding'] ?? 'identity') !== 'identity') throw new StenoError('SSO_PROVIDER', 'it answers in an encoding that was not asked for');
+  if ((response.headers['content-encoding'] ?? 'identity') !== 'identity')
+    throw new StenoError('SSO_PROVIDER', 'it answers in an encoding that was not asked for');
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of response as AsyncIterable<Buffer>) {

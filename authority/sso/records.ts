@@ -27,7 +27,11 @@ export async function findConnector(db: Db, name: string): Promise<StoredConnect
 
 export async function putConnector(tx: Tx, { document, sealed }: StoredConnector, now: number): Promise<void> {
   const columns = { document: JSON.stringify(document), secret_sealed: Buffer.from(sealed), updated_at: now };
-  await tx.insertInto('connectors').values({ name: document.name, ...columns }).onConflict((on) => on.column('name').doUpdateSet(columns)).execute();
+  await tx
+    .insertInto('connectors')
+    .values({ name: document.name, ...columns })
+    .onConflict((on) => on.column('name').doUpdateSet(columns))
+    .execute();
 }
 
 /** And ends the web sessions that it began. Throws CONNECTOR_UNKNOWN. */
@@ -39,17 +43,31 @@ export async function deleteConnector(tx: Tx, name: string): Promise<void> {
 
 /** False when it was taken before: of callers at the same time, at whatever authority, one gets true. */
 export async function takeAssertion(tx: Tx, connector: string, id: string, until: number): Promise<boolean> {
-  const hash = createHash('sha256').update(JSON.stringify([connector, id])).digest('hex');
-  const { numInsertedOrUpdatedRows } = await tx.insertInto('sso_assertions').values({ hash, expires_at: until }).onConflict((on) => on.column('hash').doNothing()).executeTakeFirst();
+  const hash = createHash('sha256')
+    .update(JSON.stringify([connector, id]))
+    .digest('hex');
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('sso_assertions')
+    .values({ hash, expires_at: until })
+    .onConflict((on) => on.column('hash').doNothing())
+    .executeTakeFirst();
   return numInsertedOrUpdatedRows === 1n;
 }
 
 /** Who holds the name, after this: a binding counts while its user is there, and then stays. */
-export async function bindSubject(tx: Tx, binding: { readonly user: string; readonly connector: string; readonly subject: string }, now: number): Promise<{ readonly connector: string; readonly subject: string }> {
+export async function bindSubject(
+  tx: Tx,
+  binding: { readonly user: string; readonly connector: string; readonly subject: string },
+  now: number,
+): Promise<{ readonly connector: string; readonly subject: string }> {
   const { user, connector, subject } = binding;
   const held = await tx.selectFrom('users').select('name').where('name', '=', user).executeTakeFirst();
   const fresh = { connector, subject, bound_at: now };
   const insert = tx.insertInto('sso_subjects').values({ user, ...fresh });
-  await (held === undefined ? insert.onConflict((on) => on.column('user').doUpdateSet(fresh)) : insert.onConflict((on) => on.column('user').doNothing())).execute();
+  await (
+    held === undefined
+      ? insert.onConflict((on) => on.column('user').doUpdateSet(fresh))
+      : insert.onConflict((on) => on.column('user').doNothing())
+  ).execute();
   return tx.selectFrom('sso_subjects').select(['connector', 'subject']).where('user', '=', user).executeTakeFirstOrThrow();
 }

@@ -18,11 +18,19 @@ let truth: readonly SamlAssertion[];
 beforeAll(async () => {
   const [idp, own, other] = await Promise.all([signingKey(), signingKey(), signingKey()]);
   expected = {
-    issuer: 'https://idp.example.com/metadata', certificates: [idp.cert], audience: 'https://steno.example.com', acs, encryption: 'allow', decryptionKey: createPrivateKey(own.key), now: Date.now(),
+    issuer: 'https://idp.example.com/metadata',
+    certificates: [idp.cert],
+    audience: 'https://steno.example.com',
+    acs,
+    encryption: 'allow',
+    decryptionKey: createPrivateKey(own.key),
+    now: Date.now(),
   };
   const good = { audience: expected.audience, recipient: acs, destination: acs, inResponseTo: '_r1' };
   samples = await Promise.all([
-    respond(idp, good), respond(idp, { ...good, signResponse: true }), respond(idp, { ...good, encryptionCert: own.cert, encryptionPublicKey: own.cert }),
+    respond(idp, good),
+    respond(idp, { ...good, signResponse: true }),
+    respond(idp, { ...good, encryptionCert: own.cert, encryptionPublicKey: own.cert }),
     // Not ours: whatever is cut out of it and put elsewhere must not count.
     respond(other, good, { ...ann, nameId: 'root' }),
   ]);
@@ -38,8 +46,34 @@ type Mutation =
 /** Places are fractions, so that they shrink and fit every sample; elements are the units that wrapping attacks move. */
 const place = fc.integer({ min: 0, max: 100_000 });
 const tokens = fc.constantFrom(
-  '<!---->', '<![CDATA[', ']]>', '&lt;', '&#x72;', '<', '>', '"', "'", ' ', '\n', '\u0000', '</saml:NameID>', '<saml:NameID>root</saml:NameID>', ' ID="x"', ' Id="x"', ' xmlns:saml="urn:x"', ' xmlns=""', 'root',
-  '<!DOCTYPE x>', '<?x?>', '<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">', '</saml:Assertion>', '<Object>', '</Object>', ' URI=""', '#WithComments', 'é',
+  '<!---->',
+  '<![CDATA[',
+  ']]>',
+  '&lt;',
+  '&#x72;',
+  '<',
+  '>',
+  '"',
+  "'",
+  ' ',
+  '\n',
+  '\u0000',
+  '</saml:NameID>',
+  '<saml:NameID>root</saml:NameID>',
+  ' ID="x"',
+  ' Id="x"',
+  ' xmlns:saml="urn:x"',
+  ' xmlns=""',
+  'root',
+  '<!DOCTYPE x>',
+  '<?x?>',
+  '<saml:Assertion xmlns:saml="urn:oasis:names:tc:SAML:2.0:assertion">',
+  '</saml:Assertion>',
+  '<Object>',
+  '</Object>',
+  ' URI=""',
+  '#WithComments',
+  'é',
 );
 const cut = { from: place, length: fc.nat(400) };
 const mutations = fc.array(

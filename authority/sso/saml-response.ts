@@ -83,7 +83,10 @@ export function readSamlResponse(xml: string, expected: SamlExpectation): SamlAs
   if (encrypted === undefined && expected.encryption === 'require') refuse('the assertion is not encrypted');
   if (encrypted !== undefined && expected.encryption === 'refuse') refuse('the assertion is encrypted, which this connector does not take');
   // As received: declarations that only the assertion's own canonical form keeps would be missing in that of the response.
-  const claimed = encrypted === undefined ? childOf(received, ASSERTION, 'Assertion') : wholeAssertion(decryptAssertion(encrypted, expected.decryptionKey, { ciphertextSigned: signed }));
+  const claimed =
+    encrypted === undefined
+      ? childOf(received, ASSERTION, 'Assertion')
+      : wholeAssertion(decryptAssertion(encrypted, expected.decryptionKey, { ciphertextSigned: signed }));
   const assertion = parseXml(verifyEnveloped(claimed, expected.certificates));
   if (assertion.namespace !== ASSERTION || assertion.local !== 'Assertion') refuse('what is signed is no assertion');
   const read = readAssertion(assertion, expected);
@@ -140,7 +143,13 @@ function checkResponse(response: XmlElement, { issuer, acs, now }: SamlExpectati
   const from = childrenOf(response, ASSERTION, 'Issuer');
   if (from.length > 1 || (from[0] !== undefined && textOf(from[0]).trim() !== issuer)) refuse('the response is from another issuer');
   const status = attributeOf(childOf(childOf(response, PROTOCOL, 'Status'), PROTOCOL, 'StatusCode'), 'Value') ?? '';
-  if (status !== SUCCESS) refuse(`the identity provider refused: ${status.replace(/^.*:/, '').replace(/[^A-Za-z0-9]/g, '').slice(0, 64)}`);
+  if (status !== SUCCESS)
+    refuse(
+      `the identity provider refused: ${status
+        .replace(/^.*:/, '')
+        .replace(/[^A-Za-z0-9]/g, '')
+        .slice(0, 64)}`,
+    );
 }
 
 function readAssertion(assertion: XmlElement, expected: SamlExpectation): SamlAssertion {
@@ -196,7 +205,9 @@ function checkConditions(conditions: XmlElement, { audience, now }: SamlExpectat
   const end = moment(attributeOf(conditions, 'NotOnOrAfter'), 'NotOnOrAfter');
   if (end <= now - SKEW_MS) refuse('the assertion is stale');
   const restrictions = childrenOf(conditions, ASSERTION, 'AudienceRestriction');
-  const meant = restrictions.every((restriction) => childrenOf(restriction, ASSERTION, 'Audience').some((one) => textOf(one).trim() === audience));
+  const meant = restrictions.every((restriction) =>
+    childrenOf(restriction, ASSERTION, 'Audience').some((one) => textOf(one).trim() === audience),
+  );
   if (restrictions.length === 0 || !meant) refuse('the assertion is for another audience');
   return end;
 }
@@ -208,7 +219,9 @@ function attributesOf(assertion: XmlElement): ReadonlyMap<string, readonly strin
       const name = attributeOf(attribute, 'Name');
       if (name === undefined) refuse('an attribute has no name');
       // Values with elements inside are for other readers; a mapping cannot name them.
-      const values = childrenOf(attribute, ASSERTION, 'AttributeValue').filter((value) => value.children.length === 0).map((value) => value.text.trim());
+      const values = childrenOf(attribute, ASSERTION, 'AttributeValue')
+        .filter((value) => value.children.length === 0)
+        .map((value) => value.text.trim());
       found.set(name, [...(found.get(name) ?? []), ...values]);
     }
   }
@@ -217,7 +230,10 @@ function attributesOf(assertion: XmlElement): ReadonlyMap<string, readonly strin
 
 /** xs:dateTime in UTC, the only form SAML allows. ms since 1970. */
 function moment(text: string | undefined, what: string): number {
-  const at = text !== undefined && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/.test(text) ? Date.parse(text.replace(/(\.\d{3})\d+Z$/, '$1Z')) : Number.NaN;
+  const at =
+    text !== undefined && /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?Z$/.test(text)
+      ? Date.parse(text.replace(/(\.\d{3})\d+Z$/, '$1Z'))
+      : Number.NaN;
   if (Number.isNaN(at)) refuse(`${what} is no time in UTC`);
   return at;
 }

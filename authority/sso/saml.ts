@@ -42,7 +42,13 @@ export function metadataUrl(web: string, connector: string): string {
   return `${web}/api/login/saml/${connector}/metadata`;
 }
 
-export function beginSaml(connector: SamlConnector, key: SamlKey, web: string, { state, callback }: AttemptFacts, now: number): { readonly url: string; readonly kept: { readonly id: string; readonly at: string } } {
+export function beginSaml(
+  connector: SamlConnector,
+  key: SamlKey,
+  web: string,
+  { state, callback }: AttemptFacts,
+  now: number,
+): { readonly url: string; readonly kept: { readonly id: string; readonly at: string } } {
   const id = `_${randomBytes(20).toString('hex')}`;
   const issuer = connector.sp_entity_id ?? metadataUrl(web, connector.name);
   const xml =
@@ -50,9 +56,13 @@ export function beginSaml(connector: SamlConnector, key: SamlKey, web: string, {
     ` Destination="${escapeXml(connector.sso_url)}" ProtocolBinding="${POST}" AssertionConsumerServiceURL="${escapeXml(callback)}"${connector.force_authn ? ' ForceAuthn="true"' : ''}>` +
     `<saml:Issuer>${escapeXml(issuer)}</saml:Issuer>` +
     `<samlp:NameIDPolicy${connector.name_id_format === undefined ? '' : ` Format="${connector.name_id_format}"`} AllowCreate="true"/></samlp:AuthnRequest>`;
-  const fields: [string, string][] = [['SAMLRequest', deflateRawSync(xml).toString('base64')], ['RelayState', state]];
+  const fields: [string, string][] = [
+    ['SAMLRequest', deflateRawSync(xml).toString('base64')],
+    ['RelayState', state],
+  ];
   if (connector.sign_requests) fields.push(['SigAlg', RSA_SHA256]);
-  const encode = (pairs: readonly (readonly [string, string])[]): string => pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
+  const encode = (pairs: readonly (readonly [string, string])[]): string =>
+    pairs.map(([name, value]) => `${name}=${encodeURIComponent(value)}`).join('&');
   let query = encode(fields);
   if (connector.sign_requests) {
     const signature = sign('sha256', Buffer.from(query), { key: createPrivateKey(key.privateKey), padding: constants.RSA_PKCS1_PADDING });
@@ -63,17 +73,30 @@ export function beginSaml(connector: SamlConnector, key: SamlKey, web: string, {
 
 /** Throws SSO_REFUSED, SSO_REPLAYED, SSO_NAME, SSO_NO_ROLE. */
 export async function finishSaml(
-  connector: SamlConnector, key: SamlKey, web: string, answer: BrowserAnswer, kept: Readonly<Record<string, string>>, { callback }: AttemptFacts, memory: SsoMemory, now: number,
+  connector: SamlConnector,
+  key: SamlKey,
+  web: string,
+  answer: BrowserAnswer,
+  kept: Readonly<Record<string, string>>,
+  { callback }: AttemptFacts,
+  memory: SsoMemory,
+  now: number,
 ): Promise<LoginOutcome> {
   const field = answer.form['SAMLResponse'];
   if (answer.method !== 'POST' || field === undefined) throw new StenoError('SSO_REFUSED', 'this is no SAML response');
   const assertion = readSamlResponse(decodeSamlResponse(field), {
-    issuer: connector.entity_id, certificates: connector.certificates, audience: connector.sp_entity_id ?? metadataUrl(web, connector.name), acs: callback,
-    encryption: connector.encryption, decryptionKey: createPrivateKey(key.privateKey), now,
+    issuer: connector.entity_id,
+    certificates: connector.certificates,
+    audience: connector.sp_entity_id ?? metadataUrl(web, connector.name),
+    acs: callback,
+    encryption: connector.encryption,
+    decryptionKey: createPrivateKey(key.privateKey),
+    now,
   });
   if (assertion.inResponseTo === null) throw new StenoError('SSO_REFUSED', 'nobody asked for this response');
   if (assertion.inResponseTo !== kept['id']) throw new StenoError('SSO_REFUSED', 'the response answers another request');
-  if (connector.force_authn && !(assertion.authenticatedAt >= Number(kept['at']) - SKEW_MS)) throw new StenoError('SSO_REFUSED', 'the provider did not ask the person to sign in anew');
+  if (connector.force_authn && !(assertion.authenticatedAt >= Number(kept['at']) - SKEW_MS))
+    throw new StenoError('SSO_REFUSED', 'the provider did not ask the person to sign in anew');
   if (!(await memory.firstUse(connector.name, assertion.id, assertion.refusedFrom))) throw new StenoError('SSO_REPLAYED');
   const mapped = mapClaims(connector, claimsOf(assertion), { userClaim: 'NameID', emailVerified: true });
   await memory.bindSubject(connector.name, `${connector.entity_id} ${subjectOf(connector, assertion)}`, mapped.user);
@@ -86,7 +109,8 @@ function claimsOf({ nameId, attributes }: SamlAssertion): Claims {
 
 function subjectOf(connector: SamlConnector, assertion: SamlAssertion): string {
   if (connector.subject === undefined) {
-    if (assertion.nameIdFormat === TRANSIENT) throw new StenoError('SSO_REFUSED', 'the NameID is transient; name a lasting attribute as `subject` of the connector');
+    if (assertion.nameIdFormat === TRANSIENT)
+      throw new StenoError('SSO_REFUSED', 'the NameID is transient; name a lasting attribute as `subject` of the connector');
     if (assertion.nameId === '') throw new StenoError('SSO_REFUSED', 'the NameID is empty');
     return `NameID ${assertion.nameId}`;
   }
@@ -103,7 +127,8 @@ export function samlMetadata(connector: SamlConnector, key: SamlKey, web: string
   return (
     `<?xml version="1.0" encoding="UTF-8"?>\n<md:EntityDescriptor xmlns:md="${METADATA}" entityID="${escapeXml(connector.sp_entity_id ?? metadataUrl(web, connector.name))}">` +
     `<md:SPSSODescriptor AuthnRequestsSigned="${String(connector.sign_requests)}" WantAssertionsSigned="true" protocolSupportEnumeration="${PROTOCOL}">` +
-    keyDescriptor('signing') + (connector.encryption === 'refuse' ? '' : keyDescriptor('encryption')) +
+    keyDescriptor('signing') +
+    (connector.encryption === 'refuse' ? '' : keyDescriptor('encryption')) +
     (connector.name_id_format === undefined ? '' : `<md:NameIDFormat>${connector.name_id_format}</md:NameIDFormat>`) +
     `<md:AssertionConsumerService Binding="${POST}" Location="${escapeXml(callback)}" index="0" isDefault="true"/></md:SPSSODescriptor></md:EntityDescriptor>\n`
   );

@@ -17,24 +17,51 @@ export const XENC = 'http://www.w3.org/2001/04/xmlenc#';
 const XENC11 = 'http://www.w3.org/2009/xmlenc11#';
 const OAEP = `${XENC}rsa-oaep-mgf1p`;
 const OAEP11 = `${XENC11}rsa-oaep`;
-const oaepDigests = new Map([[`${DSIG}sha1`, 'sha1'], [`${XENC}sha256`, 'sha256'], [`${XENC}sha512`, 'sha512']]);
-const mgfDigests = new Map([[`${XENC11}mgf1sha1`, 'sha1'], [`${XENC11}mgf1sha256`, 'sha256'], [`${XENC11}mgf1sha512`, 'sha512']]);
-const gcm = new Map<string, 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm'>([[`${XENC11}aes128-gcm`, 'aes-128-gcm'], [`${XENC11}aes192-gcm`, 'aes-192-gcm'], [`${XENC11}aes256-gcm`, 'aes-256-gcm']]);
-const cbc = new Map([[`${XENC}aes128-cbc`, 'aes-128-cbc'], [`${XENC}aes192-cbc`, 'aes-192-cbc'], [`${XENC}aes256-cbc`, 'aes-256-cbc']]);
+const oaepDigests = new Map([
+  [`${DSIG}sha1`, 'sha1'],
+  [`${XENC}sha256`, 'sha256'],
+  [`${XENC}sha512`, 'sha512'],
+]);
+const mgfDigests = new Map([
+  [`${XENC11}mgf1sha1`, 'sha1'],
+  [`${XENC11}mgf1sha256`, 'sha256'],
+  [`${XENC11}mgf1sha512`, 'sha512'],
+]);
+const gcm = new Map<string, 'aes-128-gcm' | 'aes-192-gcm' | 'aes-256-gcm'>([
+  [`${XENC11}aes128-gcm`, 'aes-128-gcm'],
+  [`${XENC11}aes192-gcm`, 'aes-192-gcm'],
+  [`${XENC11}aes256-gcm`, 'aes-256-gcm'],
+]);
+const cbc = new Map([
+  [`${XENC}aes128-cbc`, 'aes-128-cbc'],
+  [`${XENC}aes192-cbc`, 'aes-192-cbc'],
+  [`${XENC}aes256-cbc`, 'aes-256-cbc'],
+]);
 
 const failed = (): StenoError => new StenoError('SSO_REFUSED', 'the assertion cannot be decrypted');
 
 /** The XML of the assertion. `ciphertextSigned`: the signature of the response around it was verified. */
-export function decryptAssertion(encrypted: XmlElement, key: KeyObject, { ciphertextSigned }: { readonly ciphertextSigned: boolean }): string {
+export function decryptAssertion(
+  encrypted: XmlElement,
+  key: KeyObject,
+  { ciphertextSigned }: { readonly ciphertextSigned: boolean },
+): string {
   const data = childOf(encrypted, XENC, 'EncryptedData');
   const method = attributeOf(childOf(data, XENC, 'EncryptionMethod'), 'Algorithm') ?? '';
   if (!gcm.has(method) && !(ciphertextSigned && cbc.has(method))) {
-    throw new StenoError('SSO_REFUSED', cbc.has(method) ? 'the assertion is encrypted with CBC in a response that is not signed' : 'the assertion is encrypted with an algorithm that is not allowed');
+    throw new StenoError(
+      'SSO_REFUSED',
+      cbc.has(method)
+        ? 'the assertion is encrypted with CBC in a response that is not signed'
+        : 'the assertion is encrypted with an algorithm that is not allowed',
+    );
   }
   try {
     const contentKey = unwrap(keyOf(encrypted, data), key);
     const bytes = cipherValue(data);
-    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(gcm.has(method) ? openGcm(gcm.get(method)!, contentKey, bytes) : openCbc(cbc.get(method)!, contentKey, bytes));
+    return new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(
+      gcm.has(method) ? openGcm(gcm.get(method)!, contentKey, bytes) : openCbc(cbc.get(method)!, contentKey, bytes),
+    );
   } catch {
     throw failed();
   }

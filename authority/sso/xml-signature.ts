@@ -20,18 +20,36 @@ const ENVELOPED = 'http://www.w3.org/2000/09/xmldsig#enveloped-signature';
 export const RSA_SHA256 = `${MORE}rsa-sha256`;
 
 type Verifier = (data: Buffer, key: KeyObject, signature: Buffer) => boolean;
-const rsa = (digest: string): Verifier => (data, key, signature) => key.asymmetricKeyType === 'rsa' && verify(digest, data, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
-const pss = (digest: string): Verifier => (data, key, signature) =>
-  key.asymmetricKeyType === 'rsa' && verify(digest, data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }, signature);
-const ecdsa = (digest: string): Verifier => (data, key, signature) => key.asymmetricKeyType === 'ec' && verify(digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature);
+const rsa =
+  (digest: string): Verifier =>
+  (data, key, signature) =>
+    key.asymmetricKeyType === 'rsa' && verify(digest, data, { key, padding: constants.RSA_PKCS1_PADDING }, signature);
+const pss =
+  (digest: string): Verifier =>
+  (data, key, signature) =>
+    key.asymmetricKeyType === 'rsa' &&
+    verify(digest, data, { key, padding: constants.RSA_PKCS1_PSS_PADDING, saltLength: constants.RSA_PSS_SALTLEN_DIGEST }, signature);
+const ecdsa =
+  (digest: string): Verifier =>
+  (data, key, signature) =>
+    key.asymmetricKeyType === 'ec' && verify(digest, data, { key, dsaEncoding: 'ieee-p1363' }, signature);
 
 /** By URI (RFC 9231); SHA-1, HMAC and everything else is absent. */
 const signatureMethods: ReadonlyMap<string, Verifier> = new Map([
-  [RSA_SHA256, rsa('sha256')], [`${MORE}rsa-sha384`, rsa('sha384')], [`${MORE}rsa-sha512`, rsa('sha512')],
-  ['http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1', pss('sha256')], ['http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1', pss('sha512')],
-  [`${MORE}ecdsa-sha256`, ecdsa('sha256')], [`${MORE}ecdsa-sha384`, ecdsa('sha384')], [`${MORE}ecdsa-sha512`, ecdsa('sha512')],
+  [RSA_SHA256, rsa('sha256')],
+  [`${MORE}rsa-sha384`, rsa('sha384')],
+  [`${MORE}rsa-sha512`, rsa('sha512')],
+  ['http://www.w3.org/2007/05/xmldsig-more#sha256-rsa-MGF1', pss('sha256')],
+  ['http://www.w3.org/2007/05/xmldsig-more#sha512-rsa-MGF1', pss('sha512')],
+  [`${MORE}ecdsa-sha256`, ecdsa('sha256')],
+  [`${MORE}ecdsa-sha384`, ecdsa('sha384')],
+  [`${MORE}ecdsa-sha512`, ecdsa('sha512')],
 ]);
-const digestMethods: ReadonlyMap<string, string> = new Map([['http://www.w3.org/2001/04/xmlenc#sha256', 'sha256'], [`${MORE}sha384`, 'sha384'], ['http://www.w3.org/2001/04/xmlenc#sha512', 'sha512']]);
+const digestMethods: ReadonlyMap<string, string> = new Map([
+  ['http://www.w3.org/2001/04/xmlenc#sha256', 'sha256'],
+  [`${MORE}sha384`, 'sha384'],
+  ['http://www.w3.org/2001/04/xmlenc#sha512', 'sha512'],
+]);
 const idPattern = /^[A-Za-z_][A-Za-z0-9_.-]{0,255}$/;
 
 function refuse(why: string): never {
@@ -48,10 +66,12 @@ export function verifyEnveloped(element: XmlElement, certificates: readonly stri
   const { info, verifies, value, digest, digestValue, inclusive } = shapeOf(signature, id);
   const data = Buffer.from(canonicalize(info));
   const keys = certificates.map((pem) => new X509Certificate(pem).publicKey);
-  if (!keys.some((key) => verifies(data, key, value))) refuse(`no key of this connector has made the signature of the ${element.local}, or it was altered since`);
+  if (!keys.some((key) => verifies(data, key, value)))
+    refuse(`no key of this connector has made the signature of the ${element.local}, or it was altered since`);
   const octets = canonicalize(element, { without: signature, inclusive });
   const actual = createHash(digest).update(octets).digest();
-  if (actual.length !== digestValue.length || !timingSafeEqual(actual, digestValue)) refuse(`the ${element.local} was altered after it was signed`);
+  if (actual.length !== digestValue.length || !timingSafeEqual(actual, digestValue))
+    refuse(`the ${element.local} was altered after it was signed`);
   return octets;
 }
 
@@ -88,11 +108,23 @@ function shapeOf(signature: XmlElement, id: string): Shape {
   if (attributeOf(reference, 'URI') !== `#${id}`) refuse('a signature is not of the element that holds it');
   const transforms = childOf(reference, DSIG, 'Transforms');
   only(transforms, ['Transform']);
-  const kinds = transforms.children.map((transform) => algorithm(transform, new Map([[ENVELOPED, 'enveloped'], [EXCLUSIVE, 'exclusive']])));
+  const kinds = transforms.children.map((transform) =>
+    algorithm(
+      transform,
+      new Map([
+        [ENVELOPED, 'enveloped'],
+        [EXCLUSIVE, 'exclusive'],
+      ]),
+    ),
+  );
   if (kinds.join() !== 'enveloped,exclusive') refuse('a signature has other transforms than enveloped and exclusive canonicalisation');
   return {
-    info, verifies, value: base64Of(childOf(signature, DSIG, 'SignatureValue')), inclusive: inclusiveOf(transforms.children),
-    digest: algorithm(childOf(reference, DSIG, 'DigestMethod'), digestMethods), digestValue: base64Of(childOf(reference, DSIG, 'DigestValue')),
+    info,
+    verifies,
+    value: base64Of(childOf(signature, DSIG, 'SignatureValue')),
+    inclusive: inclusiveOf(transforms.children),
+    digest: algorithm(childOf(reference, DSIG, 'DigestMethod'), digestMethods),
+    digestValue: base64Of(childOf(reference, DSIG, 'DigestValue')),
   };
 }
 
@@ -100,8 +132,12 @@ function inclusiveOf([enveloped, exclusive]: readonly XmlElement[]): readonly st
   if (enveloped!.children.length > 0) refuse('a transform has content');
   const [list, ...more] = exclusive!.children;
   if (list === undefined) return [];
-  if (more.length > 0 || list.namespace !== EXCLUSIVE || list.local !== 'InclusiveNamespaces' || list.children.length > 0) refuse('a transform has content');
-  return (attributeOf(list, 'PrefixList') ?? '').split(' ').filter((prefix) => prefix !== '').map((prefix) => (prefix === '#default' ? '' : prefix));
+  if (more.length > 0 || list.namespace !== EXCLUSIVE || list.local !== 'InclusiveNamespaces' || list.children.length > 0)
+    refuse('a transform has content');
+  return (attributeOf(list, 'PrefixList') ?? '')
+    .split(' ')
+    .filter((prefix) => prefix !== '')
+    .map((prefix) => (prefix === '#default' ? '' : prefix));
 }
 
 function base64Of(element: XmlElement): Buffer {

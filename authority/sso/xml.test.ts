@@ -6,7 +6,9 @@ import type { XmlElement } from './xml.js';
 
 describe('the reader', () => {
   test('reads elements, attributes, text and namespaces', () => {
-    const root = parseXml('<?xml version="1.0" encoding="UTF-8"?>\r\n<a:x xmlns:a="urn:a" xmlns="urn:d" k=\'1 "&lt;\'>t&#x41;&#66;<y a:k="2"/>\r\n<a:z xmlns:a="urn:b"/> u</a:x>\n');
+    const root = parseXml(
+      '<?xml version="1.0" encoding="UTF-8"?>\r\n<a:x xmlns:a="urn:a" xmlns="urn:d" k=\'1 "&lt;\'>t&#x41;&#66;<y a:k="2"/>\r\n<a:z xmlns:a="urn:b"/> u</a:x>\n',
+    );
     expect([root.namespace, root.local, root.text]).toEqual(['urn:a', 'x', 'tAB\n u']);
     expect(root.attributes).toEqual([{ prefix: '', namespace: '', local: 'k', value: '1 "<' }]);
     expect(childOf(root, 'urn:d', 'y').attributes).toEqual([{ prefix: 'a', namespace: 'urn:a', local: 'k', value: '2' }]);
@@ -16,14 +18,53 @@ describe('the reader', () => {
   });
 
   test.each([
-    ['', 'well formed'], ['<a', 'well formed'], ['<a>', 'ends inside'], ['<a></b>', 'well formed'], ['<a></ab>', 'well formed'], ['<a/><b/>', 'goes on'], ['<a/>x', 'goes on'], ['x<a/>', 'well formed'],
-    ['<a b/>', 'well formed'], ['<a b=c/>', 'well formed'], ['<a b="1"c="2"/>', 'well formed'], ['<a b="1" b="2"/>', 'twice'], ['<a xmlns:p="u" xmlns:q="u" p:b="1" q:b="2"/>', 'twice'],
-    ['<a b="<"/>', '<'], ['<p:a/>', 'not declared'], ['<a p:b="1"/>', 'not declared'], ['<a xmlns:p=""/>', 'cannot be declared'], ['<a xmlns:xml="u"/>', 'cannot be declared'],
-    ['<a xmlns:p="http://www.w3.org/2000/xmlns/"/>', 'cannot be declared'], ['<a>&amp</a>', 'entity'], ['<a>&</a>', 'entity'], ['<a>&x;</a>', 'entity'], ['<a>&#0;</a>', 'character'], ['<a>&#xD800;</a>', 'character'],
-    ['<a>&#1114112;</a>', 'character'], ['<a>\u0001</a>', 'characters'], ['<a>\ud800</a>', 'characters'], ['\ufeff<a/>', 'well formed'], ['<a>]]></a>', ']]>'], ['<a><!-- x --></a>', 'comment'], ['<!-- x --><a/>', 'comment'],
-    ['<a/><!-- x -->', 'comment'], ['<a><![CDATA[x]]></a>', 'CDATA'], ['<a><?x y?></a>', 'processing'], ['<?x y?><a/>', 'processing'], ['<!DOCTYPE a><a/>', 'DOCTYPE'], ['<?xml version="1.1"?><a/>', 'processing'],
-    ['<?xml version="1.0" encoding="UTF-16"?><a/>', 'processing'], ['<a:b:c/>', 'well formed'], ['<1/>', 'element'], [`<a ${Array.from({ length: 40 }, (_, i) => `b${i}="" `).join('')}/>`, 'attributes'], ['<a constructor:b=""/>', 'not declared'],
-    [Array.from({ length: 3 }, (_, i) => `<a ${Array.from({ length: 30 }, (__, j) => `xmlns:p${i * 30 + j}="u" `).join('')}>`).join('') + '</a>'.repeat(3), 'prefixes'],
+    ['', 'well formed'],
+    ['<a', 'well formed'],
+    ['<a>', 'ends inside'],
+    ['<a></b>', 'well formed'],
+    ['<a></ab>', 'well formed'],
+    ['<a/><b/>', 'goes on'],
+    ['<a/>x', 'goes on'],
+    ['x<a/>', 'well formed'],
+    ['<a b/>', 'well formed'],
+    ['<a b=c/>', 'well formed'],
+    ['<a b="1"c="2"/>', 'well formed'],
+    ['<a b="1" b="2"/>', 'twice'],
+    ['<a xmlns:p="u" xmlns:q="u" p:b="1" q:b="2"/>', 'twice'],
+    ['<a b="<"/>', '<'],
+    ['<p:a/>', 'not declared'],
+    ['<a p:b="1"/>', 'not declared'],
+    ['<a xmlns:p=""/>', 'cannot be declared'],
+    ['<a xmlns:xml="u"/>', 'cannot be declared'],
+    ['<a xmlns:p="http://www.w3.org/2000/xmlns/"/>', 'cannot be declared'],
+    ['<a>&amp</a>', 'entity'],
+    ['<a>&</a>', 'entity'],
+    ['<a>&x;</a>', 'entity'],
+    ['<a>&#0;</a>', 'character'],
+    ['<a>&#xD800;</a>', 'character'],
+    ['<a>&#1114112;</a>', 'character'],
+    ['<a>\u0001</a>', 'characters'],
+    ['<a>\ud800</a>', 'characters'],
+    ['\ufeff<a/>', 'well formed'],
+    ['<a>]]></a>', ']]>'],
+    ['<a><!-- x --></a>', 'comment'],
+    ['<!-- x --><a/>', 'comment'],
+    ['<a/><!-- x -->', 'comment'],
+    ['<a><![CDATA[x]]></a>', 'CDATA'],
+    ['<a><?x y?></a>', 'processing'],
+    ['<?x y?><a/>', 'processing'],
+    ['<!DOCTYPE a><a/>', 'DOCTYPE'],
+    ['<?xml version="1.1"?><a/>', 'processing'],
+    ['<?xml version="1.0" encoding="UTF-16"?><a/>', 'processing'],
+    ['<a:b:c/>', 'well formed'],
+    ['<1/>', 'element'],
+    [`<a ${Array.from({ length: 40 }, (_, i) => `b${i}="" `).join('')}/>`, 'attributes'],
+    ['<a constructor:b=""/>', 'not declared'],
+    [
+      Array.from({ length: 3 }, (_, i) => `<a ${Array.from({ length: 30 }, (__, j) => `xmlns:p${i * 30 + j}="u" `).join('')}>`).join('') +
+        '</a>'.repeat(3),
+      'prefixes',
+    ],
   ])('refuses %j', (text, reason) => expect(() => parseXml(text)).toThrow(reason));
 
   test('has no entities of objects', () => expect(() => parseXml('<a>&constructor;</a>')).toThrow('entity'));
@@ -37,7 +78,8 @@ interface Tree {
   readonly content: readonly (Tree | string)[];
 }
 const attributes = fc.uniqueArray(fc.record({ local: names, value: texts }), { selector: ({ local }) => local, maxLength: 3 });
-const treesOf = (inner: fc.Arbitrary<Tree | string>): fc.Arbitrary<Tree> => fc.record({ local: names, attributes, content: fc.array(inner, { maxLength: 3 }) });
+const treesOf = (inner: fc.Arbitrary<Tree | string>): fc.Arbitrary<Tree> =>
+  fc.record({ local: names, attributes, content: fc.array(inner, { maxLength: 3 }) });
 const trees = [1, 2, 3].reduce((inner) => treesOf(fc.oneof(texts, inner)), treesOf(texts));
 
 function write({ local, attributes: list, content }: Tree): string {
@@ -56,17 +98,55 @@ function plain({ local, attributes: list, content }: Tree | XmlElement): Tree {
 }
 
 test('what is written escaped is read as it was', () => {
-  fc.assert(fc.property(trees, (tree) => void expect(plain(parseXml(write(tree)))).toEqual(plain(tree))), { numRuns: 200 });
+  fc.assert(
+    fc.property(trees, (tree) => void expect(plain(parseXml(write(tree)))).toEqual(plain(tree))),
+    { numRuns: 200 },
+  );
 });
 
 test('any text is read or refused, and nothing else', () => {
-  const bits = fc.constantFrom('<a>', '</a>', '<a/>', '<', '>', '/', '&', ';', '&lt;', '&#x41;', 'x', ' ', '"', "'", '=', 'xmlns', ':', '<!--', '-->', '<![CDATA[', ']]>', '<!DOCTYPE', '<?xml version="1.0"?>', '\u0000', '\ud83d');
-  fc.assert(fc.property(fc.oneof(fc.string({ unit: 'binary' }), fc.array(bits, { maxLength: 40 }).map((all) => all.join(''))), (text) => {
-    try {
-      parseXml(text);
-    } catch (error) {
-      expect(error).toBeInstanceOf(StenoError);
-      expect(error).toMatchObject({ code: 'SSO_REFUSED' });
-    }
-  }), { numRuns: 2_000 });
+  const bits = fc.constantFrom(
+    '<a>',
+    '</a>',
+    '<a/>',
+    '<',
+    '>',
+    '/',
+    '&',
+    ';',
+    '&lt;',
+    '&#x41;',
+    'x',
+    ' ',
+    '"',
+    "'",
+    '=',
+    'xmlns',
+    ':',
+    '<!--',
+    '-->',
+    '<![CDATA[',
+    ']]>',
+    '<!DOCTYPE',
+    '<?xml version="1.0"?>',
+    '\u0000',
+    '\ud83d',
+  );
+  fc.assert(
+    fc.property(
+      fc.oneof(
+        fc.string({ unit: 'binary' }),
+        fc.array(bits, { maxLength: 40 }).map((all) => all.join('')),
+      ),
+      (text) => {
+        try {
+          parseXml(text);
+        } catch (error) {
+          expect(error).toBeInstanceOf(StenoError);
+          expect(error).toMatchObject({ code: 'SSO_REFUSED' });
+        }
+      },
+    ),
+    { numRuns: 2_000 },
+  );
 });

@@ -42,10 +42,12 @@ const MAX_SCOPE = 64;
 
 const XML_NAMESPACE = 'http://www.w3.org/XML/1998/namespace';
 const XMLNS_NAMESPACE = 'http://www.w3.org/2000/xmlns/';
-const declaration = /^<\?xml version=(?:"1\.0"|'1\.0')(?: encoding=(?:"utf-8"|'utf-8'))?(?: standalone=(?:"(?:yes|no)"|'(?:yes|no)'))? ?\?>/i;
+const declaration =
+  /^<\?xml version=(?:"1\.0"|'1\.0')(?: encoding=(?:"utf-8"|'utf-8'))?(?: standalone=(?:"(?:yes|no)"|'(?:yes|no)'))? ?\?>/i;
 /** Outside of XML's Char, of which nothing may be in a document. */
 // eslint-disable-next-line no-control-regex
-const notChar = /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
+const notChar =
+  /[\u0000-\u0008\u000b\u000c\u000e-\u001f\ufffe\uffff]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]/;
 const nameAt = /[A-Za-z_][A-Za-z0-9_.-]{0,127}(?::[A-Za-z_][A-Za-z0-9_.-]{0,127})?/y;
 const spaceAt = /[ \t\n]+/y;
 const entities: Readonly<Record<string, string>> = { lt: '<', gt: '>', amp: '&', quot: '"', apos: "'" };
@@ -120,12 +122,20 @@ export function parseXml(source: string): XmlElement {
       raw.push([attribute, decode(/[\t\n]/.test(value) ? value.replace(/[\t\n]/g, ' ') : value)]);
       if (raw.length > MAX_ATTRIBUTES) refuse(`has over ${MAX_ATTRIBUTES} attributes in one element`);
     }
-    const scope = scopeOf(raw, open.at(-1)?.element.scope ?? new Map([['', ''], ['xml', XML_NAMESPACE]]));
+    const scope = scopeOf(
+      raw,
+      open.at(-1)?.element.scope ??
+        new Map([
+          ['', ''],
+          ['xml', XML_NAMESPACE],
+        ]),
+    );
     const attributes: XmlAttribute[] = [];
     for (const [key, value] of raw) {
       if (key === 'xmlns' || key.startsWith('xmlns:')) continue;
       const { prefix, namespace, local } = resolve(key, scope, false);
-      if (attributes.some((other) => other.local === local && other.namespace === namespace)) refuse('has an attribute twice in one element');
+      if (attributes.some((other) => other.local === local && other.namespace === namespace))
+        refuse('has an attribute twice in one element');
       attributes.push({ prefix, namespace, local, value });
     }
     const { prefix, namespace, local } = resolve(name, scope, true);
@@ -139,7 +149,14 @@ export function parseXml(source: string): XmlElement {
   };
 
   const refuseMarkup = (): void => {
-    if (text[at] === '!') refuse(text.startsWith('!--', at) ? 'has a comment' : text.startsWith('![CDATA[', at) ? 'has a CDATA section' : 'has a DOCTYPE or another declaration');
+    if (text[at] === '!')
+      refuse(
+        text.startsWith('!--', at)
+          ? 'has a comment'
+          : text.startsWith('![CDATA[', at)
+            ? 'has a CDATA section'
+            : 'has a DOCTYPE or another declaration',
+      );
     if (text[at] === '?') refuse('has a processing instruction');
   };
 
@@ -186,7 +203,11 @@ function scopeOf(attributes: readonly (readonly [string, string])[], outer: Read
   return scope;
 }
 
-function resolve(name: string, scope: ReadonlyMap<string, string>, isElement: boolean): { readonly prefix: string; readonly namespace: string; readonly local: string } {
+function resolve(
+  name: string,
+  scope: ReadonlyMap<string, string>,
+  isElement: boolean,
+): { readonly prefix: string; readonly namespace: string; readonly local: string } {
   const colon = name.indexOf(':');
   const prefix = name.slice(0, Math.max(colon, 0));
   const namespace = colon < 0 && !isElement ? '' : scope.get(prefix);

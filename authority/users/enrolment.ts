@@ -20,8 +20,19 @@ import type { Passwords } from './passwords.js';
 import { CEREMONY_MS, challengeOf, registrationOptions, verifyRegistration } from './passkeys.js';
 import type { PublicKeyCredentialCreationOptionsJSON, RegistrationResponseJSON, Site } from './passkeys.js';
 import {
-  deleteDevice, devicesOf, endSessions, findCeremony, findInvitation, findUser, insertCeremony, insertDevice, recoveryCodesLeft, replaceRecoveryCodes,
-  setPassword, takeCeremony, takeInvitation,
+  deleteDevice,
+  devicesOf,
+  endSessions,
+  findCeremony,
+  findInvitation,
+  findUser,
+  insertCeremony,
+  insertDevice,
+  recoveryCodesLeft,
+  replaceRecoveryCodes,
+  setPassword,
+  takeCeremony,
+  takeInvitation,
 } from './records.js';
 import type { Device, UserRecord } from './records.js';
 import { newRecoveryCodes, recoveryCodeHash } from './recovery-codes.js';
@@ -69,7 +80,13 @@ export class Enrolment {
     const { records, sealer, clock, site } = this.#parts;
     const [secret, ceremony] = [newTotpSecret(), newToken()];
     await records.actOn(async (tx) => {
-      await insertCeremony(tx, { hash: hashOf(ceremony), kind: 'totp', user: user.name, secret_sealed: sealer.seal('ceremony/totp', secret), expires_at: clock() + 2 * CEREMONY_MS });
+      await insertCeremony(tx, {
+        hash: hashOf(ceremony),
+        kind: 'totp',
+        user: user.name,
+        secret_sealed: sealer.seal('ceremony/totp', secret),
+        expires_at: clock() + 2 * CEREMONY_MS,
+      });
       return { result: undefined, rows: [] };
     });
     return { ceremony, ...totpEnrolment(secret, user.name, site.name) };
@@ -79,10 +96,18 @@ export class Enrolment {
     const user = await this.#who(who);
     const { records, sealer, clock, site } = this.#parts;
     if (!allowsPasskeys(site)) throw new StenoError('PASSKEY_REFUSED', `passkeys do not work at ${site.origin}`);
-    const options = await registrationOptions(site, { name: user.name, createdAt: user.created_at }, await records.read((db) => devicesOf(db, user.name)));
+    const options = await registrationOptions(
+      site,
+      { name: user.name, createdAt: user.created_at },
+      await records.read((db) => devicesOf(db, user.name)),
+    );
     await records.actOn(async (tx) => {
       await insertCeremony(tx, {
-        hash: hashOf(options.challenge), kind: 'passkey', user: user.name, secret_sealed: sealer.seal('ceremony/passkey', Buffer.from(options.challenge)), expires_at: clock() + CEREMONY_MS,
+        hash: hashOf(options.challenge),
+        kind: 'passkey',
+        user: user.name,
+        secret_sealed: sealer.seal('ceremony/passkey', Buffer.from(options.challenge)),
+        expires_at: clock() + CEREMONY_MS,
       });
       return { result: undefined, rows: [] };
     });
@@ -91,12 +116,15 @@ export class Enrolment {
 
   /** The invitation is used, the user can sign in and is signed in. */
   async accept(
-    token: string, given: { readonly password?: string | undefined; readonly device: NewDevice }, caller: Caller,
+    token: string,
+    given: { readonly password?: string | undefined; readonly device: NewDevice },
+    caller: Caller,
   ): Promise<{ readonly identity: WebIdentity; readonly recovery_codes: readonly string[] }> {
     const { records, links, passwords, clock } = this.#parts;
     const { user } = await this.#invited(token);
     if (given.password !== undefined) checkStrength(given.password, user.name);
-    if (given.password === undefined && given.device.kind !== 'passkey') throw new StenoError('SECOND_FACTOR_REQUIRED', 'a password is missing');
+    if (given.password === undefined && given.device.kind !== 'passkey')
+      throw new StenoError('SECOND_FACTOR_REQUIRED', 'a password is missing');
     const device = await this.#verifyDevice(user, given.device);
     const hash = given.password === undefined ? null : await passwords.hash(given.password);
     const codes = newRecoveryCodes();
@@ -105,12 +133,20 @@ export class Enrolment {
       if ((await takeInvitation(tx, hashOf(token), now)) === undefined) throw new StenoError('INVITATION_OVER');
       await this.#takeDevice(tx, device, now);
       if (hash !== null) await setPassword(tx, user.name, hash, now);
-      await replaceRecoveryCodes(tx, user.name, codes.map((code) => recoveryCodeHash(code)!));
+      await replaceRecoveryCodes(
+        tx,
+        user.name,
+        codes.map((code) => recoveryCodeHash(code)!),
+      );
       const who = { actor: user.name, source: caller.source };
       return {
         result: await links.begin(tx, user.name, { via: 'local', mfa: device.row.id }),
         rows: [
-          auditRow(now, who, { event: 'invitation.accept', target: user.name, data: { password: hash !== null, device: device.row.id, kind: device.row.kind } }),
+          auditRow(now, who, {
+            event: 'invitation.accept',
+            target: user.name,
+            data: { password: hash !== null, device: device.row.id, kind: device.row.kind },
+          }),
           codesCreated(now, who, user.name),
           auditRow(now, who, { event: 'user.login', target: user.name, data: { via: 'invitation', mfa: device.row.id } }),
         ],
@@ -128,9 +164,18 @@ export class Enrolment {
       if ((await devicesOf(tx, user)).length >= MAX_DEVICES) throw new StenoError('TOO_MANY', `devices of ${user}`);
       await this.#takeDevice(tx, device, now);
       const codes = (await recoveryCodesLeft(tx, user)) > 0 ? [] : newRecoveryCodes();
-      if (codes.length > 0) await replaceRecoveryCodes(tx, user, codes.map((code) => recoveryCodeHash(code)!));
+      if (codes.length > 0)
+        await replaceRecoveryCodes(
+          tx,
+          user,
+          codes.map((code) => recoveryCodeHash(code)!),
+        );
       const who = { ...caller, actor: user };
-      const row = auditRow(now, who, { event: 'mfa_device.add', target: device.row.id, data: { user, kind: device.row.kind, label: device.row.label } });
+      const row = auditRow(now, who, {
+        event: 'mfa_device.add',
+        target: device.row.id,
+        data: { user, kind: device.row.kind, label: device.row.label },
+      });
       return { result: { recovery_codes: codes }, rows: codes.length === 0 ? [row] : [row, codesCreated(now, who, user)] };
     });
   }
@@ -139,12 +184,15 @@ export class Enrolment {
   async removeDevice(user: string, id: string, session: string, caller: Caller): Promise<void> {
     const { records, clock } = this.#parts;
     const record = await this.#local(user);
-    await records.act([auditRow(clock(), { ...caller, actor: user }, { event: 'mfa_device.remove', target: id, data: { user } })], async (tx) => {
-      if (!(await deleteDevice(tx, user, id))) throw new StenoError('DEVICE_UNKNOWN', id);
-      const left = await devicesOf(tx, user);
-      if (!canSignIn(record.password_hash !== null, left)) throw new StenoError('SECOND_FACTOR_REQUIRED');
-      await endSessions(tx, user, hashOf(session));
-    });
+    await records.act(
+      [auditRow(clock(), { ...caller, actor: user }, { event: 'mfa_device.remove', target: id, data: { user } })],
+      async (tx) => {
+        if (!(await deleteDevice(tx, user, id))) throw new StenoError('DEVICE_UNKNOWN', id);
+        const left = await devicesOf(tx, user);
+        if (!canSignIn(record.password_hash !== null, left)) throw new StenoError('SECOND_FACTOR_REQUIRED');
+        await endSessions(tx, user, hashOf(session));
+      },
+    );
   }
 
   async setPassword(user: string, password: string, session: string, caller: Caller): Promise<void> {
@@ -152,10 +200,19 @@ export class Enrolment {
     const record = await this.#local(user);
     checkStrength(password, user);
     const hash = await passwords.hash(password);
-    await records.act([auditRow(clock(), { ...caller, actor: user }, { event: 'user.password', target: user, data: { first: record.password_hash === null } })], async (tx) => {
-      await setPassword(tx, user, hash, clock());
-      await endSessions(tx, user, hashOf(session));
-    });
+    await records.act(
+      [
+        auditRow(
+          clock(),
+          { ...caller, actor: user },
+          { event: 'user.password', target: user, data: { first: record.password_hash === null } },
+        ),
+      ],
+      async (tx) => {
+        await setPassword(tx, user, hash, clock());
+        await endSessions(tx, user, hashOf(session));
+      },
+    );
   }
 
   async newRecoveryCodes(user: string, caller: Caller): Promise<{ readonly recovery_codes: readonly string[] }> {
@@ -163,7 +220,12 @@ export class Enrolment {
     await this.#local(user);
     const codes = newRecoveryCodes();
     await records.act([codesCreated(clock(), { ...caller, actor: user }, user)], (tx) =>
-      replaceRecoveryCodes(tx, user, codes.map((code) => recoveryCodeHash(code)!)));
+      replaceRecoveryCodes(
+        tx,
+        user,
+        codes.map((code) => recoveryCodeHash(code)!),
+      ),
+    );
     return { recovery_codes: codes };
   }
 
@@ -179,7 +241,15 @@ export class Enrolment {
       const step = totpStep(secret, given.code, now);
       if (step === null) throw new StenoError('CODE_WRONG');
       // The step of this code is taken: it enrols and does not sign in as well.
-      const row: VerifiedDevice['row'] = { ...base, kind: 'totp', secret_sealed: sealer.seal(`totp/${base.id}`, secret), credential_id: null, public_key: null, counter: step, transports: '[]' };
+      const row: VerifiedDevice['row'] = {
+        ...base,
+        kind: 'totp',
+        secret_sealed: sealer.seal(`totp/${base.id}`, secret),
+        credential_id: null,
+        public_key: null,
+        counter: step,
+        transports: '[]',
+      };
       return { row, ceremony: { hash, kind: 'totp' } };
     }
     const challenge = challengeOf(given.response);
@@ -194,7 +264,10 @@ export class Enrolment {
 
   async #takeDevice(tx: Tx, { row, ceremony }: VerifiedDevice, now: number): Promise<void> {
     if ((await takeCeremony(tx, ceremony.hash, ceremony.kind, now)) === undefined) throw new StenoError('LOGIN_ATTEMPT_OVER');
-    if (row.credential_id !== null && (await tx.selectFrom('mfa_devices').select('id').where('credential_id', '=', row.credential_id).executeTakeFirst()) !== undefined) {
+    if (
+      row.credential_id !== null &&
+      (await tx.selectFrom('mfa_devices').select('id').where('credential_id', '=', row.credential_id).executeTakeFirst()) !== undefined
+    ) {
       throw new StenoError('PASSKEY_REFUSED', 'it is registered already');
     }
     await insertDevice(tx, row);

@@ -52,24 +52,47 @@ export class Guesses {
 export async function forgive(tx: Tx, keys: readonly GuessKey[]): Promise<void> {
   for (const key of keys) {
     if (key.startsWith('user:')) await tx.deleteFrom('guesses').where('key', '=', key).execute();
-    else await tx.updateTable('guesses').set((e) => ({ failures: e('failures', '-', 1), blocked_until: 0 })).where('key', '=', key).where('failures', '>', 0).execute();
+    else
+      await tx
+        .updateTable('guesses')
+        .set((e) => ({ failures: e('failures', '-', 1), blocked_until: 0 }))
+        .where('key', '=', key)
+        .where('failures', '>', 0)
+        .execute();
   }
 }
 
 async function takeOne(tx: Tx, key: GuessKey, now: number): Promise<void> {
   const { free, firstMs, forgetMs } = limits[key.slice(0, key.indexOf(':')) as keyof typeof limits];
-  const row = await tx.insertInto('guesses').values({ key, failures: 1, last_at: now, blocked_until: 0 })
-    .onConflict((on) => on.column('key').doUpdateSet({
-      failures: sql<number>`case when guesses.last_at < ${now - forgetMs} then 1 else guesses.failures + 1 end`, last_at: now,
-    }).where('guesses.blocked_until', '<=', now))
-    .returning('failures').executeTakeFirst();
+  const row = await tx
+    .insertInto('guesses')
+    .values({ key, failures: 1, last_at: now, blocked_until: 0 })
+    .onConflict((on) =>
+      on
+        .column('key')
+        .doUpdateSet({
+          failures: sql<number>`case when guesses.last_at < ${now - forgetMs} then 1 else guesses.failures + 1 end`,
+          last_at: now,
+        })
+        .where('guesses.blocked_until', '<=', now),
+    )
+    .returning('failures')
+    .executeTakeFirst();
   if (row === undefined) {
-    const { blocked_until: until } = await tx.selectFrom('guesses').select('blocked_until').where('key', '=', key).executeTakeFirstOrThrow();
+    const { blocked_until: until } = await tx
+      .selectFrom('guesses')
+      .select('blocked_until')
+      .where('key', '=', key)
+      .executeTakeFirstOrThrow();
     throw new StenoError('LOGIN_BLOCKED', `for ${waitText(until - now)}`);
   }
   if (row.failures < free) return;
   const wait = Math.min(LONGEST_MS, firstMs * 2 ** Math.min(row.failures - free, 20));
-  await tx.updateTable('guesses').set({ blocked_until: now + wait }).where('key', '=', key).execute();
+  await tx
+    .updateTable('guesses')
+    .set({ blocked_until: now + wait })
+    .where('key', '=', key)
+    .execute();
 }
 
 /** IPv6 hands each customer 2^64 addresses: they count as one. */
@@ -78,8 +101,12 @@ export function sourceKey(address: string): GuessKey {
   const [head = '', tail] = address.toLowerCase().split('%')[0]!.split('::');
   const before = head.split(':').filter((part) => part !== '');
   const after = tail === undefined ? [] : tail.split(':').filter((part) => part !== '');
-  const groups = tail === undefined ? before : [...before, ...Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0'), ...after];
-  return `source:${groups.slice(0, 4).map((group) => group.replace(/^0+(?=.)/, '')).join(':')}::/64`;
+  const groups =
+    tail === undefined ? before : [...before, ...Array<string>(Math.max(0, 8 - before.length - after.length)).fill('0'), ...after];
+  return `source:${groups
+    .slice(0, 4)
+    .map((group) => group.replace(/^0+(?=.)/, ''))
+    .join(':')}::/64`;
 }
 
 function waitText(ms: number): string {

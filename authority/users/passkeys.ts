@@ -9,12 +9,27 @@
  * and, with Chromium's authenticator, in test/end-to-end/users.test.ts.
  */
 import { createHash } from 'node:crypto';
-import { generateAuthenticationOptions, generateRegistrationOptions, verifyAuthenticationResponse, verifyRegistrationResponse } from '@simplewebauthn/server';
-import type { AuthenticationResponseJSON, PublicKeyCredentialCreationOptionsJSON, PublicKeyCredentialRequestOptionsJSON, RegistrationResponseJSON } from '@simplewebauthn/server';
+import {
+  generateAuthenticationOptions,
+  generateRegistrationOptions,
+  verifyAuthenticationResponse,
+  verifyRegistrationResponse,
+} from '@simplewebauthn/server';
+import type {
+  AuthenticationResponseJSON,
+  PublicKeyCredentialCreationOptionsJSON,
+  PublicKeyCredentialRequestOptionsJSON,
+  RegistrationResponseJSON,
+} from '@simplewebauthn/server';
 import { StenoError } from '#schemas/errors.js';
 import type { Device } from './records.js';
 
-export type { AuthenticationResponseJSON, PublicKeyCredentialCreationOptionsJSON, PublicKeyCredentialRequestOptionsJSON, RegistrationResponseJSON };
+export type {
+  AuthenticationResponseJSON,
+  PublicKeyCredentialCreationOptionsJSON,
+  PublicKeyCredentialRequestOptionsJSON,
+  RegistrationResponseJSON,
+};
 
 export interface Site {
   /** As browsers send it, such as `https://steno.example.com`. */
@@ -25,14 +40,22 @@ export interface Site {
 export const CEREMONY_MS = 5 * 60_000;
 
 export async function registrationOptions(
-  site: Site, user: { readonly name: string; readonly createdAt: number }, devices: readonly Device[],
+  site: Site,
+  user: { readonly name: string; readonly createdAt: number },
+  devices: readonly Device[],
 ): Promise<PublicKeyCredentialCreationOptionsJSON> {
   return generateRegistrationOptions({
-    rpName: site.name, rpID: siteId(site), userName: user.name, userDisplayName: user.name,
+    rpName: site.name,
+    rpID: siteId(site),
+    userName: user.name,
+    userDisplayName: user.name,
     // The same for all passkeys of one user, so that an authenticator replaces instead of piling up.
     userID: new Uint8Array(createHash('sha256').update(`steno-user/1 ${user.name} ${user.createdAt}`).digest()),
-    attestationType: 'none', timeout: CEREMONY_MS,
-    excludeCredentials: devices.flatMap(({ credential_id: id, transports }) => (id === null ? [] : [{ id, transports: JSON.parse(transports) as never }])),
+    attestationType: 'none',
+    timeout: CEREMONY_MS,
+    excludeCredentials: devices.flatMap(({ credential_id: id, transports }) =>
+      id === null ? [] : [{ id, transports: JSON.parse(transports) as never }],
+    ),
     authenticatorSelection: { residentKey: 'required', userVerification: 'required' },
   });
 }
@@ -45,7 +68,9 @@ export async function authenticationOptions(site: Site): Promise<PublicKeyCreden
 /** The challenge that an answer was made for; null where it says none. */
 export function challengeOf(response: { readonly response: { readonly clientDataJSON: string } }): string | null {
   try {
-    const { challenge } = JSON.parse(Buffer.from(response.response.clientDataJSON, 'base64url').toString('utf8')) as { challenge?: unknown };
+    const { challenge } = JSON.parse(Buffer.from(response.response.clientDataJSON, 'base64url').toString('utf8')) as {
+      challenge?: unknown;
+    };
     return typeof challenge === 'string' && challenge.length <= 128 ? challenge : null;
   } catch {
     return null;
@@ -54,24 +79,44 @@ export function challengeOf(response: { readonly response: { readonly clientData
 
 /** The device that the answer registers. Throws LOGIN_FAILED. */
 export async function verifyRegistration(
-  site: Site, response: RegistrationResponseJSON, challenge: string,
+  site: Site,
+  response: RegistrationResponseJSON,
+  challenge: string,
 ): Promise<Pick<Device, 'credential_id' | 'public_key' | 'counter' | 'transports'>> {
   const { verified, registrationInfo } = await verifyRegistrationResponse({
-    response, expectedChallenge: challenge, expectedOrigin: site.origin, expectedRPID: siteId(site), requireUserVerification: true,
+    response,
+    expectedChallenge: challenge,
+    expectedOrigin: site.origin,
+    expectedRPID: siteId(site),
+    requireUserVerification: true,
   }).catch((cause: unknown) => {
     throw new StenoError('LOGIN_FAILED', `passkey: ${reason(cause)}`, { cause });
   });
   if (!verified) throw new StenoError('LOGIN_FAILED', 'passkey: not verified');
   const { credential } = registrationInfo;
   const transports = (credential.transports ?? []).filter((transport) => /^[a-z-]{1,20}$/.test(transport)).slice(0, 8);
-  return { credential_id: credential.id, public_key: Buffer.from(credential.publicKey), counter: credential.counter, transports: JSON.stringify(transports) };
+  return {
+    credential_id: credential.id,
+    public_key: Buffer.from(credential.publicKey),
+    counter: credential.counter,
+    transports: JSON.stringify(transports),
+  };
 }
 
 /** The counter after this use. Throws LOGIN_FAILED. */
-export async function verifyAssertion(site: Site, response: AuthenticationResponseJSON, challenge: string, device: Device): Promise<number> {
+export async function verifyAssertion(
+  site: Site,
+  response: AuthenticationResponseJSON,
+  challenge: string,
+  device: Device,
+): Promise<number> {
   if (device.credential_id === null || device.public_key === null) throw new StenoError('LOGIN_FAILED', 'passkey: no key on record');
   const { verified, authenticationInfo } = await verifyAuthenticationResponse({
-    response, expectedChallenge: challenge, expectedOrigin: site.origin, expectedRPID: siteId(site), requireUserVerification: true,
+    response,
+    expectedChallenge: challenge,
+    expectedOrigin: site.origin,
+    expectedRPID: siteId(site),
+    requireUserVerification: true,
     credential: { id: device.credential_id, publicKey: new Uint8Array(device.public_key), counter: device.counter },
   }).catch((cause: unknown) => {
     throw new StenoError('LOGIN_FAILED', `passkey: ${reason(cause)}`, { cause });

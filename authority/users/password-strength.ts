@@ -19,17 +19,41 @@ const common = (
   'summer winter spring autumn january february march april june july august september october november december monday friday sunday ' +
   'company office london berlin paris america orange purple yellow silver golden cheese coffee banana cookie flower ginger pepper summer ' +
   'steno qwerty qwertz azerty asdf zxcv qazwsx abc'
-).split(' ').sort((a, b) => b.length - a.length);
+)
+  .split(' ')
+  .sort((a, b) => b.length - a.length);
 
-const rows = ['qwertyuiop', 'qwertzuiop', 'azertyuiop', 'asdfghjkl', 'zxcvbnm', 'yxcvbnm', '1qaz2wsx3edc4rfv', '1q2w3e4r5t6y', 'abcdefghijklmnopqrstuvwxyz', '01234567890'];
+const rows = [
+  'qwertyuiop',
+  'qwertzuiop',
+  'azertyuiop',
+  'asdfghjkl',
+  'zxcvbnm',
+  'yxcvbnm',
+  '1qaz2wsx3edc4rfv',
+  '1q2w3e4r5t6y',
+  'abcdefghijklmnopqrstuvwxyz',
+  '01234567890',
+];
 const straight = [...rows, ...rows.map((row) => [...row].reverse().join(''))];
-const substitutes: Readonly<Record<string, string>> = { '0': 'o', '1': 'i', '3': 'e', '4': 'a', '5': 's', '7': 't', '@': 'a', $: 's', '!': 'i' };
+const substitutes: Readonly<Record<string, string>> = {
+  '0': 'o',
+  '1': 'i',
+  '3': 'e',
+  '4': 'a',
+  '5': 's',
+  '7': 't',
+  '@': 'a',
+  $: 's',
+  '!': 'i',
+};
 
 /** Throws PASSWORD_WEAK. */
 export function checkStrength(password: string, user: string): void {
   const characters = [...password.normalize('NFKC')];
   if (characters.length < MIN_PASSWORD) throw new StenoError('PASSWORD_WEAK', `it has ${characters.length} characters`);
-  if (steps(characters.join('').toLowerCase(), user.toLowerCase()) < MIN_STEPS) throw new StenoError('PASSWORD_WEAK', 'it is made of what is tried first');
+  if (steps(characters.join('').toLowerCase(), user.toLowerCase()) < MIN_STEPS)
+    throw new StenoError('PASSWORD_WEAK', 'it is made of what is tried first');
 }
 
 /** How many choices the text shows, where a word, a run or a repetition is one. */
@@ -38,7 +62,7 @@ function steps(text: string, user: string): number {
   const words = [...common, ...user.split(/[^a-z0-9]+/).filter((part) => part.length >= 3)];
   const seen = new Set<string>();
   let count = 0;
-  for (let i = 0; i < text.length; ) {
+  for (let i = 0; i < text.length;) {
     const word = words.find((candidate) => text.startsWith(candidate, i) || plain.startsWith(candidate, i));
     const length = Math.max(word?.length ?? 0, runAt(text, i), repeatAt(text, i), 1);
     const step = length === 1 ? `${text[i]}` : text.slice(i, i + length);
@@ -63,7 +87,8 @@ function runAt(text: string, at: number): number {
 /** Length of what was there just before and comes again (`aaa`, `abcabc`). */
 function repeatAt(text: string, at: number): number {
   for (let length = Math.floor(at); length >= 1; length -= 1) {
-    if (length > 1 ? text.slice(at - length, at) === text.slice(at, at + length) : text[at - 1] === text[at] && text[at] === text[at + 1]) return length > 1 ? length : 2;
+    if (length > 1 ? text.slice(at - length, at) === text.slice(at, at + length) : text[at - 1] === text[at] && text[at] === text[at + 1])
+      return length > 1 ? length : 2;
   }
   return 0;
 }

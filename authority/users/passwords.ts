@@ -52,7 +52,12 @@ export class Passwords {
     const inFips = fipsForm.exec(stored);
     if (inFips !== null || this.#fips) return !this.#fips || inFips?.[1] !== String(FIPS_ROUNDS);
     const { algorithm, memoryCost, timeCost, parallelism } = parseOptions(stored);
-    return (algorithm as number) !== parameters.algorithm || memoryCost !== parameters.memoryCost || timeCost !== parameters.timeCost || parallelism !== parameters.parallelism;
+    return (
+      (algorithm as number) !== parameters.algorithm ||
+      memoryCost !== parameters.memoryCost ||
+      timeCost !== parameters.timeCost ||
+      parallelism !== parameters.parallelism
+    );
   }
 
   async #oneOfFew<T>(work: () => Promise<T>): Promise<T> {

@@ -35,13 +35,26 @@ export async function listUsers(db: Db): Promise<readonly UserRecord[]> {
 
 /** False where there is a user of this name. Throws BAD_REQUEST for a name that a user of another cluster may come in under. */
 export async function insertUser(
-  tx: Tx, user: Pick<UserRecord, 'name' | 'kind' | 'connector' | 'roles' | 'traits' | 'created_by'>, now: number,
+  tx: Tx,
+  user: Pick<UserRecord, 'name' | 'kind' | 'connector' | 'roles' | 'traits' | 'created_by'>,
+  now: number,
 ): Promise<boolean> {
-  if (user.name.includes(REMOTE_USER_MARK)) throw new StenoError('BAD_REQUEST', `name: ${REMOTE_USER_MARK} stands in the names of users of other clusters`);
-  const { numInsertedOrUpdatedRows } = await tx.insertInto('users').values({
-    name: user.name, kind: user.kind, connector: user.connector, roles: JSON.stringify(user.roles), traits: JSON.stringify(user.traits),
-    created_by: user.created_by, created_at: now, disabled_at: null,
-  }).onConflict((on) => on.column('name').doNothing()).executeTakeFirst();
+  if (user.name.includes(REMOTE_USER_MARK))
+    throw new StenoError('BAD_REQUEST', `name: ${REMOTE_USER_MARK} stands in the names of users of other clusters`);
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('users')
+    .values({
+      name: user.name,
+      kind: user.kind,
+      connector: user.connector,
+      roles: JSON.stringify(user.roles),
+      traits: JSON.stringify(user.traits),
+      created_by: user.created_by,
+      created_at: now,
+      disabled_at: null,
+    })
+    .onConflict((on) => on.column('name').doNothing())
+    .executeTakeFirst();
   if (numInsertedOrUpdatedRows === 1n) await hold(tx, user.name, user.roles, now);
   return numInsertedOrUpdatedRows === 1n;
 }
@@ -52,13 +65,21 @@ export async function setGrants(tx: Tx, name: string, grants: Pick<UserRecord, '
   if (before !== undefined) await hold(tx, name, before.roles, before.created_at);
   await hold(tx, name, grants.roles, now);
   await tx.deleteFrom('role_holdings').where('user', '=', name).where('role', 'not in', grants.roles).execute();
-  await tx.updateTable('users').set({ roles: JSON.stringify(grants.roles), traits: JSON.stringify(grants.traits) }).where('name', '=', name).execute();
+  await tx
+    .updateTable('users')
+    .set({ roles: JSON.stringify(grants.roles), traits: JSON.stringify(grants.traits) })
+    .where('name', '=', name)
+    .execute();
 }
 
 /** Notes since when; what is held already stays. */
 async function hold(tx: Tx, user: string, roles: readonly string[], since: number): Promise<void> {
   if (roles.length === 0) return;
-  await tx.insertInto('role_holdings').values([...new Set(roles)].map((role) => ({ user, role, since }))).onConflict((on) => on.columns(['user', 'role']).doNothing()).execute();
+  await tx
+    .insertInto('role_holdings')
+    .values([...new Set(roles)].map((role) => ({ user, role, since })))
+    .onConflict((on) => on.columns(['user', 'role']).doNothing())
+    .execute();
 }
 
 export async function setDisabled(tx: Tx, name: string, at: number | null): Promise<void> {
@@ -77,14 +98,27 @@ export async function deleteUser(tx: Tx, name: string): Promise<void> {
 /** Nothing that the user had until now lets anybody in: password, devices, codes, invitations, browsers, logins under way. */
 export async function voidCredentials(tx: Tx, name: string, now: number): Promise<void> {
   await setPassword(tx, name, null, now);
-  for (const table of ['mfa_devices', 'recovery_codes', 'invitations', 'ceremonies', 'web_sessions', 'sign_in_links', 'device_logins', 'session_confirmations'] as const) {
+  for (const table of [
+    'mfa_devices',
+    'recovery_codes',
+    'invitations',
+    'ceremonies',
+    'web_sessions',
+    'sign_in_links',
+    'device_logins',
+    'session_confirmations',
+  ] as const) {
     await tx.deleteFrom(table).where('user', '=', name).execute();
   }
 }
 
 /** Browsers of the user are signed out, but for the one whose hash is given, and links and logins under way end. */
 export async function endSessions(tx: Tx, name: string, except?: string): Promise<void> {
-  await tx.deleteFrom('web_sessions').where('user', '=', name).where('hash', '!=', except ?? '').execute();
+  await tx
+    .deleteFrom('web_sessions')
+    .where('user', '=', name)
+    .where('hash', '!=', except ?? '')
+    .execute();
   await tx.deleteFrom('sign_in_links').where('user', '=', name).execute();
   await tx.deleteFrom('device_logins').where('user', '=', name).execute();
 }
@@ -98,7 +132,10 @@ export async function deviceByCredential(db: Db, credentialId: string): Promise<
 }
 
 export async function insertDevice(tx: Tx, device: Omit<Device, 'last_used_at'>): Promise<void> {
-  await tx.insertInto('mfa_devices').values({ ...device, last_used_at: null }).execute();
+  await tx
+    .insertInto('mfa_devices')
+    .values({ ...device, last_used_at: null })
+    .execute();
 }
 
 /** False where there is no such device of this user. */
@@ -109,59 +146,120 @@ export async function deleteDevice(tx: Tx, user: string, id: string): Promise<bo
 
 /** Takes the time step of a code; false where it or a later one was taken before: of many at once, one gets it. */
 export async function takeStep(tx: Tx, id: string, step: number, now: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx.updateTable('mfa_devices').set({ counter: step, last_used_at: now }).where('id', '=', id).where('counter', '<', step).executeTakeFirst();
+  const { numUpdatedRows } = await tx
+    .updateTable('mfa_devices')
+    .set({ counter: step, last_used_at: now })
+    .where('id', '=', id)
+    .where('counter', '<', step)
+    .executeTakeFirst();
   return numUpdatedRows === 1n;
 }
 
 /** Moves a passkey's counter on; false where another use got ahead. Authenticators without a counter say zero for ever. */
 export async function takeCount(tx: Tx, id: string, before: number, after: number, now: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx.updateTable('mfa_devices').set({ counter: after, last_used_at: now }).where('id', '=', id).where('counter', '=', before).executeTakeFirst();
+  const { numUpdatedRows } = await tx
+    .updateTable('mfa_devices')
+    .set({ counter: after, last_used_at: now })
+    .where('id', '=', id)
+    .where('counter', '=', before)
+    .executeTakeFirst();
   return numUpdatedRows === 1n;
 }
 
 export async function replaceRecoveryCodes(tx: Tx, user: string, hashes: readonly string[]): Promise<void> {
   await tx.deleteFrom('recovery_codes').where('user', '=', user).execute();
-  await tx.insertInto('recovery_codes').values(hashes.map((hash) => ({ hash, user, used_at: null }))).execute();
+  await tx
+    .insertInto('recovery_codes')
+    .values(hashes.map((hash) => ({ hash, user, used_at: null })))
+    .execute();
 }
 
 /** False where the user has no such code, or it was used. */
 export async function takeRecoveryCode(tx: Tx, user: string, hash: string, now: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx.updateTable('recovery_codes').set({ used_at: now }).where('hash', '=', hash).where('user', '=', user).where('used_at', 'is', null).executeTakeFirst();
+  const { numUpdatedRows } = await tx
+    .updateTable('recovery_codes')
+    .set({ used_at: now })
+    .where('hash', '=', hash)
+    .where('user', '=', user)
+    .where('used_at', 'is', null)
+    .executeTakeFirst();
   return numUpdatedRows === 1n;
 }
 
 export async function recoveryCodesLeft(db: Db, user: string): Promise<number> {
-  const { left } = await db.selectFrom('recovery_codes').select((e) => e.fn.countAll<number>().as('left')).where('user', '=', user).where('used_at', 'is', null).executeTakeFirstOrThrow();
+  const { left } = await db
+    .selectFrom('recovery_codes')
+    .select((e) => e.fn.countAll<number>().as('left'))
+    .where('user', '=', user)
+    .where('used_at', 'is', null)
+    .executeTakeFirstOrThrow();
   return Number(left);
 }
 
 export async function insertInvitation(tx: Tx, hash: string, user: string, by: string, now: number, expiresAt: number): Promise<void> {
   await tx.deleteFrom('invitations').where('user', '=', user).execute();
-  await tx.insertInto('invitations').values({ hash, user, created_by: by, created_at: now, expires_at: expiresAt, used_at: null }).execute();
+  await tx
+    .insertInto('invitations')
+    .values({ hash, user, created_by: by, created_at: now, expires_at: expiresAt, used_at: null })
+    .execute();
 }
 
 /** The invitation while it can be used. */
 export async function findInvitation(db: Db, hash: string, now: number): Promise<Row<'invitations'> | undefined> {
-  return db.selectFrom('invitations').selectAll().where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).executeTakeFirst();
+  return db
+    .selectFrom('invitations')
+    .selectAll()
+    .where('hash', '=', hash)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
 }
 
 /** The invitation, which is used thereafter: of callers at the same time one gets it. */
 export async function takeInvitation(tx: Tx, hash: string, now: number): Promise<Row<'invitations'> | undefined> {
-  return tx.updateTable('invitations').set({ used_at: now })
-    .where('hash', '=', hash).where('used_at', 'is', null).where('expires_at', '>', now).returningAll().executeTakeFirst();
+  return tx
+    .updateTable('invitations')
+    .set({ used_at: now })
+    .where('hash', '=', hash)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .returningAll()
+    .executeTakeFirst();
 }
 
 export async function insertCeremony(tx: Tx, ceremony: Row<'ceremonies'>): Promise<void> {
   await tx.insertInto('ceremonies').values(ceremony).execute();
 }
 
-export async function findCeremony(db: Db, hash: string, kind: Row<'ceremonies'>['kind'], now: number): Promise<Row<'ceremonies'> | undefined> {
-  return db.selectFrom('ceremonies').selectAll().where('hash', '=', hash).where('kind', '=', kind).where('expires_at', '>', now).executeTakeFirst();
+export async function findCeremony(
+  db: Db,
+  hash: string,
+  kind: Row<'ceremonies'>['kind'],
+  now: number,
+): Promise<Row<'ceremonies'> | undefined> {
+  return db
+    .selectFrom('ceremonies')
+    .selectAll()
+    .where('hash', '=', hash)
+    .where('kind', '=', kind)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
 }
 
 /** The ceremony, which is gone thereafter. */
-export async function takeCeremony(tx: Tx, hash: string, kind: Row<'ceremonies'>['kind'], now: number): Promise<Row<'ceremonies'> | undefined> {
-  return tx.deleteFrom('ceremonies').where('hash', '=', hash).where('kind', '=', kind).where('expires_at', '>', now).returningAll().executeTakeFirst();
+export async function takeCeremony(
+  tx: Tx,
+  hash: string,
+  kind: Row<'ceremonies'>['kind'],
+  now: number,
+): Promise<Row<'ceremonies'> | undefined> {
+  return tx
+    .deleteFrom('ceremonies')
+    .where('hash', '=', hash)
+    .where('kind', '=', kind)
+    .where('expires_at', '>', now)
+    .returningAll()
+    .executeTakeFirst();
 }
 
 function userOf(row: Row<'users'>): UserRecord {

@@ -21,5 +21,7 @@ export function newRecoveryCodes(): readonly string[] {
 /** Null where the text cannot be a recovery code. How it was typed does not matter: case, dashes, spaces. */
 export function recoveryCodeHash(text: string): string | null {
   const code = text.toLowerCase().replace(/[\s-]/g, '');
-  return code.length === LENGTH && [...code].every((c) => alphabet.includes(c)) ? createHash('sha256').update(`steno-recovery/1 ${code}`).digest('hex') : null;
+  return code.length === LENGTH && [...code].every((c) => alphabet.includes(c))
+    ? createHash('sha256').update(`steno-recovery/1 ${code}`).digest('hex')
+    : null;
 }

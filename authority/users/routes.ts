@@ -26,16 +26,37 @@ export const password = z.string().min(1).max(MAX_PASSWORD);
 /** At a login: empty for who has none, and gives a recovery code. */
 export const givenPassword = z.string().max(MAX_PASSWORD);
 export const code = z.string().min(6).max(32);
-const base64url = (max: number) => z.string().max(max).regex(/^[A-Za-z0-9_-]*$/, 'is not base64url');
+const base64url = (max: number) =>
+  z
+    .string()
+    .max(max)
+    .regex(/^[A-Za-z0-9_-]*$/, 'is not base64url');
 const label = z.string().trim().min(1).max(64);
 
-const registration = z.object({
-  id: base64url(1400), rawId: base64url(1400), type: z.literal('public-key'), clientExtensionResults: z.object({}).default({}),
-  response: z.object({ clientDataJSON: base64url(4096), attestationObject: base64url(16_384), transports: z.array(z.string().max(20)).max(8).optional() }),
-}).transform((value) => value as unknown as RegistrationResponseJSON);
+const registration = z
+  .object({
+    id: base64url(1400),
+    rawId: base64url(1400),
+    type: z.literal('public-key'),
+    clientExtensionResults: z.object({}).default({}),
+    response: z.object({
+      clientDataJSON: base64url(4096),
+      attestationObject: base64url(16_384),
+      transports: z.array(z.string().max(20)).max(8).optional(),
+    }),
+  })
+  .transform((value) => value as unknown as RegistrationResponseJSON);
 
 const device = z.discriminatedUnion('kind', [
-  z.strictObject({ kind: z.literal('totp'), ceremony: token, code: z.string().max(16).transform((text) => text.replace(/\s/g, '')), label }),
+  z.strictObject({
+    kind: z.literal('totp'),
+    ceremony: token,
+    code: z
+      .string()
+      .max(16)
+      .transform((text) => text.replace(/\s/g, '')),
+    label,
+  }),
   z.strictObject({ kind: z.literal('passkey'), response: registration, label }),
 ]);
 
@@ -50,30 +71,69 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
   const withToken = z.strictObject({ token });
   return [
     route('GET /v1/users', ['user:list'], 'user.list', noBody, () => users.list()),
-    route('POST /v1/users', ['user:create'], 'user.create', z.strictObject({ name, roles, traits: traitsSchema.default({}) }), ({ body, caller, principal }) =>
-      users.add(body.name, { roles: body.roles, traits: body.traits }, administratorOf({ principal, caller })), (body) => body.name),
+    route(
+      'POST /v1/users',
+      ['user:create'],
+      'user.create',
+      z.strictObject({ name, roles, traits: traitsSchema.default({}) }),
+      ({ body, caller, principal }) =>
+        users.add(body.name, { roles: body.roles, traits: body.traits }, administratorOf({ principal, caller })),
+      (body) => body.name,
+    ),
     route('GET /v1/users/:name', ['user:read'], 'user.show', noBody, (c) => users.show(target(c))),
-    route('PUT /v1/users/:name', ['user:update'], 'user.update', z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }), (c) =>
-      users.edit(target(c), { ...(c.body.roles === undefined ? {} : { roles: c.body.roles }), ...(c.body.traits === undefined ? {} : { traits: c.body.traits }) }, administratorOf(c))),
-    route('POST /v1/users/:name/disable', ['user:update'], 'user.disable', z.strictObject({ reason: z.string().max(256).default('') }), (c) => users.disable(target(c), c.body.reason, administratorOf(c))),
+    route(
+      'PUT /v1/users/:name',
+      ['user:update'],
+      'user.update',
+      z.strictObject({ roles: roles.optional(), traits: traitsSchema.optional() }),
+      (c) =>
+        users.edit(
+          target(c),
+          {
+            ...(c.body.roles === undefined ? {} : { roles: c.body.roles }),
+            ...(c.body.traits === undefined ? {} : { traits: c.body.traits }),
+          },
+          administratorOf(c),
+        ),
+    ),
+    route(
+      'POST /v1/users/:name/disable',
+      ['user:update'],
+      'user.disable',
+      z.strictObject({ reason: z.string().max(256).default('') }),
+      (c) => users.disable(target(c), c.body.reason, administratorOf(c)),
+    ),
     route('POST /v1/users/:name/enable', ['user:update'], 'user.enable', noBody, (c) => users.enable(target(c), administratorOf(c))),
     route('POST /v1/users/:name/reset', ['user:update'], 'user.reset', noBody, (c) => users.reset(target(c), administratorOf(c))),
     route('DELETE /v1/users/:name', ['user:delete'], 'user.delete', noBody, (c) => users.remove(target(c), administratorOf(c))),
 
     route('POST /v1/invitation', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.facts(body.token)),
-    route('POST /v1/invitation/password', ['viewer'], 'invitation.open', z.strictObject({ token, password }), ({ body }) => enrolment.checkPassword(body.token, body.password)),
+    route('POST /v1/invitation/password', ['viewer'], 'invitation.open', z.strictObject({ token, password }), ({ body }) =>
+      enrolment.checkPassword(body.token, body.password),
+    ),
     route('POST /v1/invitation/totp', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginTotp(invited(body))),
     route('POST /v1/invitation/passkey', ['viewer'], 'invitation.open', withToken, ({ body }) => enrolment.beginPasskey(invited(body))),
-    route('POST /v1/invitation/accept', ['viewer'], 'invitation.accept', z.strictObject({ token, password: password.optional(), device }), ({ body, caller }) =>
-      enrolment.accept(body.token, body, caller)),
+    route(
+      'POST /v1/invitation/accept',
+      ['viewer'],
+      'invitation.accept',
+      z.strictObject({ token, password: password.optional(), device }),
+      ({ body, caller }) => enrolment.accept(body.token, body, caller),
+    ),
 
     route('GET /v1/account', ['viewer'], 'account.show', noBody, async (c) => {
       const who = await account(c, false);
       return { ...(await users.show(who.user)), via: who.via, fresh: isFresh(who, clock()), passkeys: enrolment.allowsPasskeys() };
     }),
-    route('POST /v1/account/totp', ['viewer'], 'mfa_device.add', noBody, async (c) => enrolment.beginTotp({ kind: 'user', user: (await account(c, true)).user })),
-    route('POST /v1/account/passkey', ['viewer'], 'mfa_device.add', noBody, async (c) => enrolment.beginPasskey({ kind: 'user', user: (await account(c, true)).user })),
-    route('POST /v1/account/devices', ['viewer'], 'mfa_device.add', z.strictObject({ device }), async (c) => enrolment.addDevice((await account(c, true)).user, c.body.device, c.caller)),
+    route('POST /v1/account/totp', ['viewer'], 'mfa_device.add', noBody, async (c) =>
+      enrolment.beginTotp({ kind: 'user', user: (await account(c, true)).user }),
+    ),
+    route('POST /v1/account/passkey', ['viewer'], 'mfa_device.add', noBody, async (c) =>
+      enrolment.beginPasskey({ kind: 'user', user: (await account(c, true)).user }),
+    ),
+    route('POST /v1/account/devices', ['viewer'], 'mfa_device.add', z.strictObject({ device }), async (c) =>
+      enrolment.addDevice((await account(c, true)).user, c.body.device, c.caller),
+    ),
     route('DELETE /v1/account/devices/:name', ['viewer'], 'mfa_device.remove', noBody, async (c) => {
       const who = await account(c, true);
       return enrolment.removeDevice(who.user, target(c), who.token, c.caller);
@@ -82,7 +142,9 @@ export function userRoutes({ users, enrolment, links, clock }: UserRouteParts): 
       const who = await account(c, true);
       return enrolment.setPassword(who.user, c.body.password, who.token, c.caller);
     }),
-    route('POST /v1/account/recovery-codes', ['viewer'], 'recovery_codes.create', noBody, async (c) => enrolment.newRecoveryCodes((await account(c, true)).user, c.caller)),
+    route('POST /v1/account/recovery-codes', ['viewer'], 'recovery_codes.create', noBody, async (c) =>
+      enrolment.newRecoveryCodes((await account(c, true)).user, c.caller),
+    ),
   ];
 }
 

@@ -22,7 +22,12 @@ export interface People {
   pass(ms: number): void;
   now(): number;
   /** As a viewer passes it on, from a client's address. */
-  relay<T>(method: 'GET' | 'POST' | 'PUT' | 'DELETE', target: string, body?: unknown, more?: { readonly session?: string; readonly client?: string }): Promise<T>;
+  relay<T>(
+    method: 'GET' | 'POST' | 'PUT' | 'DELETE',
+    target: string,
+    body?: unknown,
+    more?: { readonly session?: string; readonly client?: string },
+  ): Promise<T>;
   invite(name: string, roles?: readonly string[]): Promise<string>;
   /** An invited user with password and app. */
   enrol(name: string, roles?: readonly string[]): Promise<Enrolled>;
@@ -37,7 +42,12 @@ export interface Enrolled {
   readonly recovery: readonly string[];
   /** The app's code, `steps` of 30 s from now. */
   code(steps?: number): string;
-  login(change?: { readonly user?: string; readonly password?: string; readonly code?: string; readonly client?: string }): Promise<WebIdentity>;
+  login(change?: {
+    readonly user?: string;
+    readonly password?: string;
+    readonly code?: string;
+    readonly client?: string;
+  }): Promise<WebIdentity>;
 }
 
 export async function people(cleanup: Cleanup, more: Partial<AuthorityConfig> = {}): Promise<People> {
@@ -48,31 +58,57 @@ export async function people(cleanup: Cleanup, more: Partial<AuthorityConfig> = 
   const admin = await administrator(authority, cleanup);
   const viewer = await clientOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
   const relay: People['relay'] = async (method, target, body, { session, client = '192.0.2.7' } = {}) =>
-    (await viewer.relay({ method, target, client, ...(body === undefined ? {} : { body }), ...(session === undefined ? {} : { session }) })) as never;
+    (await viewer.relay({
+      method,
+      target,
+      client,
+      ...(body === undefined ? {} : { body }),
+      ...(session === undefined ? {} : { session }),
+    })) as never;
   const invite: People['invite'] = async (name, roles = ['admin']) => {
     const { link } = (await admin.call('POST', '/v1/users', { name, roles, traits: {} })) as Invitation;
     return link.slice(link.indexOf('#') + 1);
   };
   return {
-    folder, authority, admin, now, relay, invite,
-    pass: (ms) => { offset += ms; },
+    folder,
+    authority,
+    admin,
+    now,
+    relay,
+    invite,
+    pass: (ms) => {
+      offset += ms;
+    },
     async enrol(user, roles) {
       const token = await invite(user, roles);
       await relay<InvitationFacts>('POST', '/v1/invitation', { token });
       const { ceremony, secret } = await relay<TotpEnrolment>('POST', '/v1/invitation/totp', { token });
       const totp = new TOTP({ secret: Secret.fromBase32(secret) });
       const code = (steps = 0): string => totp.generate({ timestamp: now() + steps * 30_000 });
-      const { identity, recovery_codes } = await relay<{ identity: WebIdentity; recovery_codes: string[] }>('POST', '/v1/invitation/accept', {
-        token, password: PASSWORD, device: { kind: 'totp', ceremony, code: code(), label: 'app' },
-      });
+      const { identity, recovery_codes } = await relay<{ identity: WebIdentity; recovery_codes: string[] }>(
+        'POST',
+        '/v1/invitation/accept',
+        {
+          token,
+          password: PASSWORD,
+          device: { kind: 'totp', ceremony, code: code(), label: 'app' },
+        },
+      );
       return {
-        user, session: identity.token, recovery: recovery_codes, code,
-        login: ({ client, ...change } = {}) => relay('POST', '/v1/login/local', { user, password: PASSWORD, code: code(1), ...change }, client === undefined ? {} : { client }),
+        user,
+        session: identity.token,
+        recovery: recovery_codes,
+        code,
+        login: ({ client, ...change } = {}) =>
+          relay('POST', '/v1/login/local', { user, password: PASSWORD, code: code(1), ...change }, client === undefined ? {} : { client }),
       };
     },
     async certify(session) {
       const key = generateKey();
-      const { device_code, user_code } = await relay<DeviceLogin>('POST', '/v1/login/device', { public_key: formatPublicLine(key.publicBlob), client: 'test' });
+      const { device_code, user_code } = await relay<DeviceLogin>('POST', '/v1/login/device', {
+        public_key: formatPublicLine(key.publicBlob),
+        client: 'test',
+      });
       await relay('POST', '/v1/login/device/decision', { user_code, approve: true }, { session });
       const answer = await relay<DeviceLoginAnswer>('POST', '/v1/login/device/token', { device_code });
       if (answer.state !== 'approved') throw new Error(answer.state);

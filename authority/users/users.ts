@@ -21,7 +21,17 @@ import { hashOf, newToken } from '../links.js';
 import { putLock } from '../records.js';
 import type { Records, Tx } from '../records.js';
 import {
-  deleteUser, devicesOf, endSessions, findUser, insertInvitation, insertUser, listUsers, recoveryCodesLeft, setDisabled, setGrants, voidCredentials,
+  deleteUser,
+  devicesOf,
+  endSessions,
+  findUser,
+  insertInvitation,
+  insertUser,
+  listUsers,
+  recoveryCodesLeft,
+  setDisabled,
+  setGrants,
+  voidCredentials,
 } from './records.js';
 import type { UserRecord } from './records.js';
 
@@ -70,10 +80,14 @@ export class Users {
     mayGiveTraits(caller, name, grants.traits, {});
     const now = this.#parts.clock();
     const invitation = newInvitation(this.#parts.web, name, now);
-    await this.#parts.records.act([auditRow(now, caller, { event: 'user.create', target: name, data: { ...grants, kind: 'local' } })], async (tx) => {
-      if (!(await insertUser(tx, { name, kind: 'local', connector: null, created_by: caller.actor, ...grants }, now))) throw new StenoError('USER_EXISTS', name);
-      await insertInvitation(tx, invitation.hash, name, caller.actor, now, invitation.expires_at);
-    });
+    await this.#parts.records.act(
+      [auditRow(now, caller, { event: 'user.create', target: name, data: { ...grants, kind: 'local' } })],
+      async (tx) => {
+        if (!(await insertUser(tx, { name, kind: 'local', connector: null, created_by: caller.actor, ...grants }, now)))
+          throw new StenoError('USER_EXISTS', name);
+        await insertInvitation(tx, invitation.hash, name, caller.actor, now, invitation.expires_at);
+      },
+    );
     return invitation.shown;
   }
 
@@ -87,7 +101,11 @@ export class Users {
     if (name === caller.actor && this.#administers(user.roles) && !this.#administers(next.roles)) {
       throw new StenoError('BAD_REQUEST', 'roles: you would take from yourself the right to administer');
     }
-    await this.#act({ event: 'user.update', target: name, data: { ...next, before: { roles: user.roles, traits: user.traits } } }, caller, (tx) => setGrants(tx, name, next, this.#parts.clock()));
+    await this.#act(
+      { event: 'user.update', target: name, data: { ...next, before: { roles: user.roles, traits: user.traits } } },
+      caller,
+      (tx) => setGrants(tx, name, next, this.#parts.clock()),
+    );
     return this.show(name);
   }
 
@@ -165,7 +183,8 @@ export class Users {
 
   #checkName(name: string): void {
     const lock = this.#parts.directory.current().locks.find(({ target_kind: kind, target }) => kind === 'user' && target === name);
-    if (lock !== undefined) throw new StenoError('LOCKED', `the name ${name}: ${lock.reason}; certificates of an earlier ${name} may still be in use`);
+    if (lock !== undefined)
+      throw new StenoError('LOCKED', `the name ${name}: ${lock.reason}; certificates of an earlier ${name} may still be in use`);
   }
 
   #administers(roles: readonly string[]): boolean {
@@ -176,19 +195,50 @@ export class Users {
     const { records, clock } = this.#parts;
     return records.read(async (db) => {
       const devices = await devicesOf(db, user.name);
-      const invitation = await db.selectFrom('invitations').select('expires_at').where('user', '=', user.name).where('used_at', 'is', null).where('expires_at', '>', clock()).executeTakeFirst();
-      const login = await db.selectFrom('certificates').select((e) => e.fn.max('issued_at').as('at')).where('user', '=', user.name).where('kind', '=', 'user').executeTakeFirst();
+      const invitation = await db
+        .selectFrom('invitations')
+        .select('expires_at')
+        .where('user', '=', user.name)
+        .where('used_at', 'is', null)
+        .where('expires_at', '>', clock())
+        .executeTakeFirst();
+      const login = await db
+        .selectFrom('certificates')
+        .select((e) => e.fn.max('issued_at').as('at'))
+        .where('user', '=', user.name)
+        .where('kind', '=', 'user')
+        .executeTakeFirst();
       const { name, kind, connector, roles, traits, created_at, created_by, disabled_at } = user;
       return {
-        name, kind, connector, roles, traits, created_at, created_by, disabled_at, password: user.password_hash !== null,
-        devices: devices.map((device) => ({ id: device.id, kind: device.kind, label: device.label, created_at: device.created_at, last_used_at: device.last_used_at })),
-        recovery_codes_left: await recoveryCodesLeft(db, name), invited_until: invitation?.expires_at ?? null, last_login_at: login?.at ?? null,
+        name,
+        kind,
+        connector,
+        roles,
+        traits,
+        created_at,
+        created_by,
+        disabled_at,
+        password: user.password_hash !== null,
+        devices: devices.map((device) => ({
+          id: device.id,
+          kind: device.kind,
+          label: device.label,
+          created_at: device.created_at,
+          last_used_at: device.last_used_at,
+        })),
+        recovery_codes_left: await recoveryCodesLeft(db, name),
+        invited_until: invitation?.expires_at ?? null,
+        last_login_at: login?.at ?? null,
       };
     });
   }
 }
 
-function newInvitation(web: string, user: string, now: number): { readonly hash: string; readonly expires_at: number; readonly shown: Invitation } {
+function newInvitation(
+  web: string,
+  user: string,
+  now: number,
+): { readonly hash: string; readonly expires_at: number; readonly shown: Invitation } {
   const token = newToken();
   const expires_at = now + INVITATION_MS;
   // In the fragment, which browsers do not send: the token appears in no log and no referrer.
@@ -209,7 +259,8 @@ function mayHandle({ roles }: Administrator, handled: readonly string[]): void {
 function mayGiveTraits({ actor, roles }: Administrator, name: string, traits: Traits, before: Traits): void {
   if (administersEverything(roles)) return;
   if (name === actor) throw new StenoError('ACCESS_DENIED', 'you cannot manage yourself');
-  if (JSON.stringify(traits) !== JSON.stringify(before)) throw new StenoError('ACCESS_DENIED', 'traits are given by those who administer everything');
+  if (JSON.stringify(traits) !== JSON.stringify(before))
+    throw new StenoError('ACCESS_DENIED', 'traits are given by those who administer everything');
 }
 
 function notSelf(name: string, caller: Caller, verb: string): void {

@@ -22,7 +22,11 @@ beforeAll(async () => {
   await admin.call('PUT', '/v1/roles/dev', { kind: 'role', name: 'dev', allow: { logins: ['{user}'], request: [{ roles: ['dba'] }] } });
   await admin.call('PUT', '/v1/roles/dba', { kind: 'role', name: 'dba', allow: { nodes: { '*': '*' }, logins: ['postgres'] } });
   await admin.call('PUT', '/v1/roles/lead', { kind: 'role', name: 'lead', allow: { approve: [{ roles: ['dba'] }] } });
-  for (const [name, role] of [['dan', 'dev'], ['lena', 'lead']] as const) await admin.call('POST', '/v1/users', { name, roles: [role] });
+  for (const [name, role] of [
+    ['dan', 'dev'],
+    ['lena', 'lead'],
+  ] as const)
+    await admin.call('POST', '/v1/users', { name, roles: [role] });
   dan = await person(authority, dataDir, admin, 'dan', ['dev'], cleanup);
   const secrets = join(dataDir, 'authority', 'secrets');
   mkdirSync(secrets, { recursive: true });
@@ -30,34 +34,90 @@ beforeAll(async () => {
   const users = { 'ext-lena': 'lena', 'ext-dan': 'dan', 'ext-gone': 'gone' };
   const common = { kind: 'webhook', url: 'http://127.0.0.1:1', users };
   for (const document of [
-    { ...common, name: 'chat', format: 'slack', signing_secret: { file: 'slack' } }, { ...common, name: 'mute', format: 'slack' },
-    { ...common, name: 'tickets', format: 'jira', email: 'bot@example.com', token: { file: 'token' }, project: 'SEC', webhook_secret: { file: 'jira' } }, { ...common, name: 'j', format: 'json', secret: { file: 'json' } },
-  ]) await admin.call('PUT', `/v1/webhooks/${document.name}`, document);
+    { ...common, name: 'chat', format: 'slack', signing_secret: { file: 'slack' } },
+    { ...common, name: 'mute', format: 'slack' },
+    {
+      ...common,
+      name: 'tickets',
+      format: 'jira',
+      email: 'bot@example.com',
+      token: { file: 'token' },
+      project: 'SEC',
+      webhook_secret: { file: 'jira' },
+    },
+    { ...common, name: 'j', format: 'json', secret: { file: 'json' } },
+  ])
+    await admin.call('PUT', `/v1/webhooks/${document.name}`, document);
   const viewer = await identityOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
   const agent = new Agent(viewer.tlsClientOptions(['authority']));
   cleanup.add(() => agent.destroy());
-  answer = (name, body, headers) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, {
-    method: 'POST', target: `/v1/webhooks/${name}/answer`, body: { body: Buffer.from(body).toString('base64'), headers },
-  }).then((result) => (result as { request: { state: string } | null }).request?.state ?? 'nothing', (error: { code: string }) => error.code);
+  answer = (name, body, headers) =>
+    callAuthority(
+      { kind: 'tls', url: authority.addresses.tls, agent },
+      {
+        method: 'POST',
+        target: `/v1/webhooks/${name}/answer`,
+        body: { body: Buffer.from(body).toString('base64'), headers },
+      },
+    ).then(
+      (result) => (result as { request: { state: string } | null }).request?.state ?? 'nothing',
+      (error: { code: string }) => error.code,
+    );
 });
 afterAll(() => cleanup.run());
 beforeEach(async () => {
   asked = (await dan.call('POST', '/v1/requests', { roles: ['dba'], reason: 'INC-7' })) as AccessRequest;
   const state = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
-  await state.insertInto('webhook_references').values({ webhook: 'tickets', reference: 'SEC-1', request: asked.id }).onConflict((on) => on.columns(['webhook', 'reference']).doUpdateSet({ request: asked.id })).execute();
-  await state.updateTable('access_requests').set({ state: 'cancelled' }).where('id', '!=', asked.id).where('state', '=', 'pending').execute();
+  await state
+    .insertInto('webhook_references')
+    .values({ webhook: 'tickets', reference: 'SEC-1', request: asked.id })
+    .onConflict((on) => on.columns(['webhook', 'reference']).doUpdateSet({ request: asked.id }))
+    .execute();
+  await state
+    .updateTable('access_requests')
+    .set({ state: 'cancelled' })
+    .where('id', '!=', asked.id)
+    .where('state', '=', 'pending')
+    .execute();
   await state.destroy();
 });
 
 const now = (): number => Math.floor(Date.now() / 1000);
 const hmac = (secret: string, text: string): string => createHmac('sha256', secret).update(text).digest('hex');
 
-const slack = (user: string, { action = 'approve', value = asked.id, at = now(), secret = 'slack-secret', name = 'chat', type = 'block_actions', block = 'steno-request' } = {}): Promise<string> => {
-  const body = new URLSearchParams({ payload: JSON.stringify({ type, user: { id: user, username: 'x' }, team: { id: 'T1' }, actions: [{ type: 'button', action_id: action, block_id: block, value }] }) }).toString();
+const slack = (
+  user: string,
+  {
+    action = 'approve',
+    value = asked.id,
+    at = now(),
+    secret = 'slack-secret',
+    name = 'chat',
+    type = 'block_actions',
+    block = 'steno-request',
+  } = {},
+): Promise<string> => {
+  const body = new URLSearchParams({
+    payload: JSON.stringify({
+      type,
+      user: { id: user, username: 'x' },
+      team: { id: 'T1' },
+      actions: [{ type: 'button', action_id: action, block_id: block, value }],
+    }),
+  }).toString();
   return answer(name, body, { 'x-slack-request-timestamp': String(at), 'x-slack-signature': `v0=${hmac(secret, `v0:${at}:${body}`)}` });
 };
-const jira = (user: string, { status = 'Approved', at = Date.now(), secret = 'jira-secret', event = 'jira:issue_updated', key = 'SEC-1', field = 'status' } = {}): Promise<string> => {
-  const body = JSON.stringify({ timestamp: at, webhookEvent: event, user: { accountId: user, displayName: 'x' }, issue: { id: '1', key }, changelog: { id: '9', items: [{ field, fieldtype: 'jira', from: '1', fromString: 'Open', to: '2', toString: status }] } });
+const jira = (
+  user: string,
+  { status = 'Approved', at = Date.now(), secret = 'jira-secret', event = 'jira:issue_updated', key = 'SEC-1', field = 'status' } = {},
+): Promise<string> => {
+  const body = JSON.stringify({
+    timestamp: at,
+    webhookEvent: event,
+    user: { accountId: user, displayName: 'x' },
+    issue: { id: '1', key },
+    changelog: { id: '9', items: [{ field, fieldtype: 'jira', from: '1', fromString: 'Open', to: '2', toString: status }] },
+  });
   return answer('tickets', body, { 'x-hub-signature': `sha256=${hmac(secret, body)}` });
 };
 const json = (user: string, { decision = 'approve', at = now(), secret = 'json-secret', more = {} } = {}): Promise<string> => {
@@ -105,6 +165,8 @@ describe('an answer', () => {
 
   test('that was altered on its way is refused', async () => {
     const body = JSON.stringify({ request: asked.id, decision: 'deny', user: 'ext-lena' });
-    expect(await answer('j', body.replace('deny', 'approve'), { 'steno-signature': `t=${now()},v1=${hmac('json-secret', `${now()}.${body}`)}` })).toBe('CALLBACK_REFUSED');
+    expect(
+      await answer('j', body.replace('deny', 'approve'), { 'steno-signature': `t=${now()},v1=${hmac('json-secret', `${now()}.${body}`)}` }),
+    ).toBe('CALLBACK_REFUSED');
   });
 });

@@ -50,7 +50,11 @@ const JIRA_WINDOW_MS = 900_000;
 
 /** `behalf`: told whom the call is from once that is known. Throws CALLBACK_REFUSED for what is not signed, old or repeated; ACCESS_DENIED for whom nobody stands. */
 export async function takeAnswer(
-  parts: CallbackParts, name: string, callback: Callback, caller: Caller, behalf: (who: Caller) => Caller,
+  parts: CallbackParts,
+  name: string,
+  callback: Callback,
+  caller: Caller,
+  behalf: (who: Caller) => Caller,
 ): Promise<{ readonly request: RequestView | null }> {
   const { records, requests, clock } = parts;
   const webhook = await records.read((db) => webhookNamed(db, name));
@@ -63,27 +67,42 @@ export async function takeAnswer(
   const user = Object.hasOwn(webhook.users, answer.identity) ? webhook.users[answer.identity] : undefined;
   if (user === undefined) throw new StenoError('ACCESS_DENIED', `the webhook ${name} names no user for ${printable(answer.identity)}`);
   const now = clock();
-  const first = await records.act([], (tx) => takeCallback(tx, createHash('sha256').update(`${name}\n`).update(signed).digest('hex'), until, now));
+  const first = await records.act([], (tx) =>
+    takeCallback(tx, createHash('sha256').update(`${name}\n`).update(signed).digest('hex'), until, now),
+  );
   if (!first) throw new StenoError('CALLBACK_REFUSED', 'it was seen before');
   const reviewer = behalf({ actor: user, source: from.source });
-  return { request: await requests.review(user, answer.request, { decision: answer.decision, reason: answer.reason, via: name }, reviewer) };
+  return {
+    request: await requests.review(user, answer.request, { decision: answer.decision, reason: answer.reason, via: name }, reviewer),
+  };
 }
 
 /** What was signed, and until when a second one like it could come. */
-function verified(webhook: Webhook, { body, headers }: Callback, { secrets, clock }: CallbackParts): { readonly signed: Buffer; readonly until: number } {
+function verified(
+  webhook: Webhook,
+  { body, headers }: Callback,
+  { secrets, clock }: CallbackParts,
+): { readonly signed: Buffer; readonly until: number } {
   const now = clock();
-  const reference = webhook.format === 'slack' ? webhook.signing_secret : webhook.format === 'jira' ? webhook.webhook_secret : webhook.secret;
+  const reference =
+    webhook.format === 'slack' ? webhook.signing_secret : webhook.format === 'jira' ? webhook.webhook_secret : webhook.secret;
   if (reference === undefined) throw new StenoError('CALLBACK_REFUSED', `the webhook ${webhook.name} takes nothing back`);
   const secret = secrets(reference);
   switch (webhook.format) {
     case 'slack': {
       const seconds = secondsOf(headers['x-slack-request-timestamp'], now);
       const signed = Buffer.concat([Buffer.from(`v0:${seconds}:`), body]);
-      return same(headers['x-slack-signature'], `v0=${createHmac('sha256', secret).update(signed).digest('hex')}`, { signed, until: seconds * 1000 + WINDOW_MS });
+      return same(headers['x-slack-signature'], `v0=${createHmac('sha256', secret).update(signed).digest('hex')}`, {
+        signed,
+        until: seconds * 1000 + WINDOW_MS,
+      });
     }
     case 'jira': {
       const signed = Buffer.from(body);
-      const held = same(headers['x-hub-signature'], `sha256=${createHmac('sha256', secret).update(signed).digest('hex')}`, { signed, until: 0 });
+      const held = same(headers['x-hub-signature'], `sha256=${createHmac('sha256', secret).update(signed).digest('hex')}`, {
+        signed,
+        until: 0,
+      });
       const { timestamp } = parse(jiraTime, body);
       if (Math.abs(now - timestamp) > JIRA_WINDOW_MS) throw new StenoError('CALLBACK_REFUSED', 'its time');
       return { ...held, until: timestamp + JIRA_WINDOW_MS };
@@ -91,7 +110,10 @@ function verified(webhook: Webhook, { body, headers }: Callback, { secrets, cloc
     case 'json': {
       const header = headers['steno-signature'] ?? '';
       const seconds = secondsOf(/^t=(\d{1,12}),v1=[0-9a-f]{64}$/.exec(header)?.[1], now);
-      return same(header, signature(secret, seconds, body), { signed: Buffer.concat([Buffer.from(`${seconds}.`), body]), until: seconds * 1000 + WINDOW_MS });
+      return same(header, signature(secret, seconds, body), {
+        signed: Buffer.concat([Buffer.from(`${seconds}.`), body]),
+        until: seconds * 1000 + WINDOW_MS,
+      });
     }
   }
 }
@@ -112,16 +134,26 @@ const id = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/);
 const slackPayload = z.object({
   type: z.string().max(64),
   user: z.object({ id: z.string().min(1).max(128) }),
-  actions: z.array(z.object({ action_id: z.string().max(255), block_id: z.string().max(255), value: z.string().max(2000).optional() })).max(25).default([]),
+  actions: z
+    .array(z.object({ action_id: z.string().max(255), block_id: z.string().max(255), value: z.string().max(2000).optional() }))
+    .max(25)
+    .default([]),
 });
 const jiraTime = z.object({ timestamp: z.int().min(0) });
 const jiraPayload = z.object({
   webhookEvent: z.string().max(128),
   user: z.object({ accountId: z.string().min(1).max(128) }).optional(),
   issue: z.object({ key: z.string().max(64) }).optional(),
-  changelog: z.object({ items: z.array(z.object({ field: z.string().max(255), toString: z.string().max(255).nullable() })).max(200) }).optional(),
+  changelog: z
+    .object({ items: z.array(z.object({ field: z.string().max(255), toString: z.string().max(255).nullable() })).max(200) })
+    .optional(),
 });
-const jsonPayload = z.strictObject({ request: id, decision: z.enum(['approve', 'deny']), user: z.string().min(1).max(128), reason: z.string().max(1024).default('') });
+const jsonPayload = z.strictObject({
+  request: id,
+  decision: z.enum(['approve', 'deny']),
+  user: z.string().min(1).max(128),
+  reason: z.string().max(1024).default(''),
+});
 
 async function read(webhook: Webhook, body: Uint8Array, { records }: CallbackParts): Promise<Answer | null> {
   switch (webhook.format) {
@@ -131,7 +163,8 @@ async function read(webhook: Webhook, body: Uint8Array, { records }: CallbackPar
       const action = actions.find(({ block_id }) => block_id === 'steno-request');
       if (type !== 'block_actions' || action === undefined) return null;
       const { action_id: decision, value } = action;
-      if ((decision !== 'approve' && decision !== 'deny') || !id.safeParse(value).success) throw new StenoError('BAD_REQUEST', 'the button');
+      if ((decision !== 'approve' && decision !== 'deny') || !id.safeParse(value).success)
+        throw new StenoError('BAD_REQUEST', 'the button');
       return { request: value!, decision, identity: user.id, reason: '' };
     }
     case 'jira': {

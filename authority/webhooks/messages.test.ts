@@ -6,8 +6,18 @@ import type { JiraWebhook } from '#schemas/webhook.js';
 import { headline, jiraComment, jiraIssue, jsonMessage, slackMessage } from './messages.js';
 
 const request: AccessRequest = {
-  id: 'r-abc23456', user: 'dan', state: 'pending', reason: 'INC-7 <!channel> *now* & `then`', items: [{ kind: 'role', role: 'dba' }], created_at: 1_763_800_000_000, expires_at: 1_763_886_400_000,
-  duration: 7_200_000, decided_at: null, ends_at: null, thresholds: { approve: 2, deny: 1 }, reviews: [{ reviewer: 'lena', decision: 'approve', reason: 'fine', at: 1_763_800_100_000, via: 'chat' }],
+  id: 'r-abc23456',
+  user: 'dan',
+  state: 'pending',
+  reason: 'INC-7 <!channel> *now* & `then`',
+  items: [{ kind: 'role', role: 'dba' }],
+  created_at: 1_763_800_000_000,
+  expires_at: 1_763_886_400_000,
+  duration: 7_200_000,
+  decided_at: null,
+  ends_at: null,
+  thresholds: { approve: 2, deny: 1 },
+  reviews: [{ reviewer: 'lena', decision: 'approve', reason: 'fine', at: 1_763_800_100_000, via: 'chat' }],
 };
 const plain = (text: string): object => ({ type: 'plain_text', text, emoji: false });
 
@@ -23,15 +33,20 @@ describe('Slack gets', () => {
         { type: 'section', fields: [plain('Who\ndan'), plain('What\nrole dba'), plain('For how long\n2h'), plain('Approvals\n1 of 2')] },
         { type: 'section', text: plain('Why\nINC-7 <!channel> *now* & `then`') },
         { type: 'context', elements: [plain('lena: approve (fine)')] },
-        { type: 'actions', block_id: 'steno-request', elements: [
-          { type: 'button', action_id: 'approve', style: 'primary', text: plain('Approve'), value: 'r-abc23456' },
-          { type: 'button', action_id: 'deny', style: 'danger', text: plain('Deny'), value: 'r-abc23456' },
-        ] },
+        {
+          type: 'actions',
+          block_id: 'steno-request',
+          elements: [
+            { type: 'button', action_id: 'approve', style: 'primary', text: plain('Approve'), value: 'r-abc23456' },
+            { type: 'button', action_id: 'deny', style: 'danger', text: plain('Deny'), value: 'r-abc23456' },
+          ],
+        },
       ],
     });
   });
   test('no buttons for what is decided, or where no answer is taken', () => {
-    for (const { body } of [slackMessage('request.create', request, false), slackMessage('request.approved', request, true)]) expect(body).not.toContain('"actions"');
+    for (const { body } of [slackMessage('request.create', request, false), slackMessage('request.approved', request, true)])
+      expect(body).not.toContain('"actions"');
   });
   test('texts as long as it takes them, whatever was written', () => {
     const long = slackMessage('request.create', { ...request, reason: '🙂'.repeat(5_000) }, true);
@@ -42,24 +57,55 @@ describe('Slack gets', () => {
 });
 
 describe('Jira gets', () => {
-  const webhook = webhookSchema.parse({ kind: 'webhook', name: 'tickets', format: 'jira', url: 'https://x.example.com', email: 'bot@example.com', token: { env: 'STENO_SECRET_J' }, project: 'SEC' }) as JiraWebhook;
+  const webhook = webhookSchema.parse({
+    kind: 'webhook',
+    name: 'tickets',
+    format: 'jira',
+    url: 'https://x.example.com',
+    email: 'bot@example.com',
+    token: { env: 'STENO_SECRET_J' },
+    project: 'SEC',
+  }) as JiraWebhook;
   const paragraph = (text: string): object => ({ type: 'paragraph', content: [{ type: 'text', text }] });
   test('an issue, as its REST interface of version 3 takes it', () => {
     const { path, headers, body } = jiraIssue(webhook, 'tok', request);
     expect(path).toBe('/rest/api/3/issue');
-    expect(headers).toEqual({ 'content-type': 'application/json; charset=utf-8', accept: 'application/json', authorization: `Basic ${Buffer.from('bot@example.com:tok').toString('base64')}` });
-    expect(JSON.parse(body)).toEqual({ fields: {
-      project: { key: 'SEC' }, issuetype: { name: 'Task' }, labels: ['steno', 'r-abc23456'], summary: 'Access request r-abc23456: dan asks for role dba',
-      description: { type: 'doc', version: 1, content: [
-        paragraph('Who: dan'), paragraph('What: role dba'), paragraph('For how long: 2h'), paragraph('Approvals: 1 of 2'), paragraph('Why: INC-7 <!channel> *now* & `then`'),
-        paragraph('Move this issue to Approved to approve, to Declined to deny; or run: steno request show r-abc23456'),
-      ] },
-    } });
+    expect(headers).toEqual({
+      'content-type': 'application/json; charset=utf-8',
+      accept: 'application/json',
+      authorization: `Basic ${Buffer.from('bot@example.com:tok').toString('base64')}`,
+    });
+    expect(JSON.parse(body)).toEqual({
+      fields: {
+        project: { key: 'SEC' },
+        issuetype: { name: 'Task' },
+        labels: ['steno', 'r-abc23456'],
+        summary: 'Access request r-abc23456: dan asks for role dba',
+        description: {
+          type: 'doc',
+          version: 1,
+          content: [
+            paragraph('Who: dan'),
+            paragraph('What: role dba'),
+            paragraph('For how long: 2h'),
+            paragraph('Approvals: 1 of 2'),
+            paragraph('Why: INC-7 <!channel> *now* & `then`'),
+            paragraph('Move this issue to Approved to approve, to Declined to deny; or run: steno request show r-abc23456'),
+          ],
+        },
+      },
+    });
   });
   test('a comment for what happens later', () => {
     const { path, body } = jiraComment(webhook, 'tok', 'SEC-12', 'request.approved', request);
     expect(path).toBe('/rest/api/3/issue/SEC-12/comment');
-    expect(JSON.parse(body)).toEqual({ body: { type: 'doc', version: 1, content: [paragraph('The request of dan for role dba is approved'), paragraph('lena: approve (fine)')] } });
+    expect(JSON.parse(body)).toEqual({
+      body: {
+        type: 'doc',
+        version: 1,
+        content: [paragraph('The request of dan for role dba is approved'), paragraph('lena: approve (fine)')],
+      },
+    });
   });
 });
 

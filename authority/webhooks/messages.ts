@@ -24,12 +24,18 @@ const json = { 'content-type': 'application/json; charset=utf-8' };
 export function headline(event: WebhookEvent, request: AccessRequest): string {
   const what = request.items.map(describeItem).join('; ');
   switch (event) {
-    case 'request.create': return `${request.user} asks for ${what}`;
-    case 'request.approved': return `The request of ${request.user} for ${what} is approved`;
-    case 'request.denied': return `The request of ${request.user} for ${what} is denied`;
-    case 'request.cancelled': return `The request of ${request.user} for ${what} is cancelled`;
-    case 'request.expired': return `Nobody decided the request of ${request.user} for ${what} in time`;
-    case 'request.over': return `The time of ${request.user} with ${what} is over`;
+    case 'request.create':
+      return `${request.user} asks for ${what}`;
+    case 'request.approved':
+      return `The request of ${request.user} for ${what} is approved`;
+    case 'request.denied':
+      return `The request of ${request.user} for ${what} is denied`;
+    case 'request.cancelled':
+      return `The request of ${request.user} for ${what} is cancelled`;
+    case 'request.expired':
+      return `Nobody decided the request of ${request.user} for ${what} in time`;
+    case 'request.over':
+      return `The time of ${request.user} with ${what} is over`;
   }
 }
 
@@ -46,16 +52,37 @@ function facts(request: AccessRequest): readonly (readonly [string, string])[] {
 /** `buttons`: whether answers can come back. */
 export function slackMessage(event: WebhookEvent, request: AccessRequest, buttons: boolean): Outgoing {
   const plain = (text: string, most: number): object => ({ type: 'plain_text', text: cut(text, most), emoji: false });
-  const button = (action: 'approve' | 'deny', style: string, label: string): object => ({ type: 'button', action_id: action, style, text: plain(label, 75), value: request.id });
+  const button = (action: 'approve' | 'deny', style: string, label: string): object => ({
+    type: 'button',
+    action_id: action,
+    style,
+    text: plain(label, 75),
+    value: request.id,
+  });
   const blocks: object[] = [
     { type: 'header', text: plain(`Access request ${request.id}`, 150) },
     { type: 'section', text: plain(headline(event, request), 3000) },
     { type: 'section', fields: facts(request).map(([label, value]) => plain(`${label}\n${value}`, 2000)) },
     { type: 'section', text: plain(`Why\n${request.reason}`, 3000) },
   ];
-  if (request.reviews.length > 0) blocks.push({ type: 'context', elements: [plain(request.reviews.map((review) => `${review.reviewer}: ${review.decision}${review.reason === '' ? '' : ` (${review.reason})`}`).join('\n'), 2000)] });
+  if (request.reviews.length > 0)
+    blocks.push({
+      type: 'context',
+      elements: [
+        plain(
+          request.reviews
+            .map((review) => `${review.reviewer}: ${review.decision}${review.reason === '' ? '' : ` (${review.reason})`}`)
+            .join('\n'),
+          2000,
+        ),
+      ],
+    });
   if (event === 'request.create' && buttons) {
-    blocks.push({ type: 'actions', block_id: 'steno-request', elements: [button('approve', 'primary', 'Approve'), button('deny', 'danger', 'Deny')] });
+    blocks.push({
+      type: 'actions',
+      block_id: 'steno-request',
+      elements: [button('approve', 'primary', 'Approve'), button('deny', 'danger', 'Deny')],
+    });
   }
   return { path: '', headers: json, body: JSON.stringify({ text: escapeSlack(cut(headline(event, request), 1000)), blocks }) };
 }
@@ -71,10 +98,13 @@ export function jiraIssue(webhook: JiraWebhook, token: string, request: AccessRe
     headers: jiraHeaders(webhook, token),
     body: JSON.stringify({
       fields: {
-        project: { key: webhook.project }, issuetype: { name: webhook.issue_type }, labels: ['steno', request.id],
+        project: { key: webhook.project },
+        issuetype: { name: webhook.issue_type },
+        labels: ['steno', request.id],
         summary: cut(`Access request ${request.id}: ${headline('request.create', request)}`.replace(/\s+/g, ' '), 255),
         description: document([
-          ...facts(request).map(([label, value]) => `${label}: ${value}`), `Why: ${request.reason}`,
+          ...facts(request).map(([label, value]) => `${label}: ${value}`),
+          `Why: ${request.reason}`,
           `Move this issue to ${webhook.approve_status} to approve, to ${webhook.deny_status} to deny; or run: steno request show ${request.id}`,
         ]),
       },
@@ -83,8 +113,14 @@ export function jiraIssue(webhook: JiraWebhook, token: string, request: AccessRe
 }
 
 export function jiraComment(webhook: JiraWebhook, token: string, key: string, event: WebhookEvent, request: AccessRequest): Outgoing {
-  const reviews = request.reviews.map((review) => `${review.reviewer}: ${review.decision}${review.reason === '' ? '' : ` (${review.reason})`}`);
-  return { path: `/rest/api/3/issue/${encodeURIComponent(key)}/comment`, headers: jiraHeaders(webhook, token), body: JSON.stringify({ body: document([headline(event, request), ...reviews]) }) };
+  const reviews = request.reviews.map(
+    (review) => `${review.reviewer}: ${review.decision}${review.reason === '' ? '' : ` (${review.reason})`}`,
+  );
+  return {
+    path: `/rest/api/3/issue/${encodeURIComponent(key)}/comment`,
+    headers: jiraHeaders(webhook, token),
+    body: JSON.stringify({ body: document([headline(event, request), ...reviews]) }),
+  };
 }
 
 function jiraHeaders({ email }: JiraWebhook, token: string): Outgoing['headers'] {
@@ -93,13 +129,21 @@ function jiraHeaders({ email }: JiraWebhook, token: string): Outgoing['headers']
 
 /** Paragraphs in the Atlassian Document Format; a text node is never markup. */
 function document(lines: readonly string[]): object {
-  return { type: 'doc', version: 1, content: lines.map((line) => ({ type: 'paragraph', content: [{ type: 'text', text: cut(line, 3000) }] })) };
+  return {
+    type: 'doc',
+    version: 1,
+    content: lines.map((line) => ({ type: 'paragraph', content: [{ type: 'text', text: cut(line, 3000) }] })),
+  };
 }
 
 /** `delivery`: the same for every attempt to send this one. `now`: ms since 1970. */
 export function jsonMessage(event: WebhookEvent, request: AccessRequest, delivery: string, secret: string, now: number): Outgoing {
   const body = JSON.stringify({ version: 1, event, delivery, headline: headline(event, request), request });
-  return { path: '', headers: { ...json, 'steno-delivery': delivery, 'steno-signature': signature(secret, Math.floor(now / 1000), body) }, body };
+  return {
+    path: '',
+    headers: { ...json, 'steno-delivery': delivery, 'steno-signature': signature(secret, Math.floor(now / 1000), body) },
+    body,
+  };
 }
 
 /** `t=SECONDS,v1=HEX`: HMAC-SHA256 over the seconds, a full stop and the body. */
@@ -110,5 +154,7 @@ export function signature(secret: string, seconds: number, body: string | Uint8A
 /** By code points: half of a pair of surrogates is no text. */
 function cut(text: string, most: number): string {
   const points = [...text];
-  return text.length <= most ? text : `${points.slice(0, most / 2 < points.length && text.length > points.length ? Math.floor(most / 2) - 1 : most - 1).join('')}…`;
+  return text.length <= most
+    ? text
+    : `${points.slice(0, most / 2 < points.length && text.length > points.length ? Math.floor(most / 2) - 1 : most - 1).join('')}…`;
 }

@@ -26,7 +26,11 @@ export async function webhookNamed(db: Db, name: string): Promise<Webhook | unde
 
 export async function putWebhook(tx: Tx, webhook: Webhook, now: number): Promise<void> {
   const document = JSON.stringify(webhook);
-  await tx.insertInto('webhooks').values({ name: webhook.name, document, updated_at: now }).onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now })).execute();
+  await tx
+    .insertInto('webhooks')
+    .values({ name: webhook.name, document, updated_at: now })
+    .onConflict((on) => on.column('name').doUpdateSet({ document, updated_at: now }))
+    .execute();
 }
 
 export async function deleteWebhook(tx: Tx, name: string): Promise<void> {
@@ -39,12 +43,26 @@ export async function enqueue(tx: Tx, event: WebhookEvent, request: string, now:
   const dropped: AuditRow[] = [];
   for (const webhook of await webhooksOf(tx)) {
     if (!webhook.events.includes(event)) continue;
-    const { count } = await tx.selectFrom('webhook_outbox').select((e) => e.fn.countAll<number>().as('count')).where('webhook', '=', webhook.name).executeTakeFirstOrThrow();
+    const { count } = await tx
+      .selectFrom('webhook_outbox')
+      .select((e) => e.fn.countAll<number>().as('count'))
+      .where('webhook', '=', webhook.name)
+      .executeTakeFirstOrThrow();
     if (Number(count) >= MAX_WAITING) {
-      dropped.push(auditRow(now, { actor: 'authority', source: '' }, { event: 'webhook.send', target: webhook.name, data: { event, request } }, new StenoError('TOO_MANY', 'waiting messages')));
+      dropped.push(
+        auditRow(
+          now,
+          { actor: 'authority', source: '' },
+          { event: 'webhook.send', target: webhook.name, data: { event, request } },
+          new StenoError('TOO_MANY', 'waiting messages'),
+        ),
+      );
       continue;
     }
-    await tx.insertInto('webhook_outbox').values({ webhook: webhook.name, request, event, created_at: now, attempts: 0, next_at: now }).execute();
+    await tx
+      .insertInto('webhook_outbox')
+      .values({ webhook: webhook.name, request, event, created_at: now, attempts: 0, next_at: now })
+      .execute();
   }
   return dropped;
 }
@@ -55,14 +73,21 @@ export async function due(db: Db, now: number, limit: number): Promise<readonly 
 
 /** When the next one is due, or null. */
 export async function nextDue(db: Db): Promise<number | null> {
-  const { next } = await db.selectFrom('webhook_outbox').select((e) => e.fn.min('next_at').as('next')).executeTakeFirstOrThrow();
+  const { next } = await db
+    .selectFrom('webhook_outbox')
+    .select((e) => e.fn.min('next_at').as('next'))
+    .executeTakeFirstOrThrow();
   return next === null ? null : Number(next);
 }
 
 /** True for the one sender that gets it; it is due again at `until`, whatever becomes of the sender. */
 export async function claim(tx: Tx, waiting: Waiting, until: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx.updateTable('webhook_outbox').set({ next_at: until, attempts: waiting.attempts + 1 })
-    .where('id', '=', waiting.id).where('next_at', '=', waiting.next_at).executeTakeFirst();
+  const { numUpdatedRows } = await tx
+    .updateTable('webhook_outbox')
+    .set({ next_at: until, attempts: waiting.attempts + 1 })
+    .where('id', '=', waiting.id)
+    .where('next_at', '=', waiting.next_at)
+    .executeTakeFirst();
   return numUpdatedRows === 1n;
 }
 
@@ -75,22 +100,40 @@ export async function finish(tx: Tx, id: number): Promise<void> {
 }
 
 export async function putReference(tx: Tx, webhook: string, reference: string, request: string): Promise<void> {
-  await tx.insertInto('webhook_references').values({ webhook, reference, request }).onConflict((on) => on.columns(['webhook', 'reference']).doNothing()).execute();
+  await tx
+    .insertInto('webhook_references')
+    .values({ webhook, reference, request })
+    .onConflict((on) => on.columns(['webhook', 'reference']).doNothing())
+    .execute();
 }
 
 export async function referenceOf(db: Db, webhook: string, request: string): Promise<string | undefined> {
-  const row = await db.selectFrom('webhook_references').select('reference').where('webhook', '=', webhook).where('request', '=', request).executeTakeFirst();
+  const row = await db
+    .selectFrom('webhook_references')
+    .select('reference')
+    .where('webhook', '=', webhook)
+    .where('request', '=', request)
+    .executeTakeFirst();
   return row?.reference;
 }
 
 export async function requestOfReference(db: Db, webhook: string, reference: string): Promise<string | undefined> {
-  const row = await db.selectFrom('webhook_references').select('request').where('webhook', '=', webhook).where('reference', '=', reference).executeTakeFirst();
+  const row = await db
+    .selectFrom('webhook_references')
+    .select('request')
+    .where('webhook', '=', webhook)
+    .where('reference', '=', reference)
+    .executeTakeFirst();
   return row?.request;
 }
 
 /** True the first time a callback comes; of many at once for one of them. */
 export async function takeCallback(tx: Tx, hash: string, expiresAt: number, now: number): Promise<boolean> {
   await tx.deleteFrom('webhook_callbacks').where('expires_at', '<=', now).execute();
-  const { numInsertedOrUpdatedRows } = await tx.insertInto('webhook_callbacks').values({ hash, expires_at: expiresAt }).onConflict((on) => on.column('hash').doNothing()).executeTakeFirst();
+  const { numInsertedOrUpdatedRows } = await tx
+    .insertInto('webhook_callbacks')
+    .values({ hash, expires_at: expiresAt })
+    .onConflict((on) => on.column('hash').doNothing())
+    .executeTakeFirst();
   return numInsertedOrUpdatedRows === 1n;
 }

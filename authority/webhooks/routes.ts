@@ -15,7 +15,12 @@ export const callbackHeaders = ['x-slack-request-timestamp', 'x-slack-signature'
 
 const answerBody = z.strictObject({
   body: z.string().max(100_000),
-  headers: z.strictObject(Object.fromEntries(callbackHeaders.map((name) => [name, z.string().max(512).optional()])) as Record<(typeof callbackHeaders)[number], z.ZodOptional<z.ZodString>>),
+  headers: z.strictObject(
+    Object.fromEntries(callbackHeaders.map((name) => [name, z.string().max(512).optional()])) as Record<
+      (typeof callbackHeaders)[number],
+      z.ZodOptional<z.ZodString>
+    >,
+  ),
 });
 
 export function webhookRoutes(parts: CallbackParts): readonly Route[] {
@@ -24,7 +29,9 @@ export function webhookRoutes(parts: CallbackParts): readonly Route[] {
     route('GET /v1/webhooks', ['administer', 'request:read'], 'webhook.list', noBody, () => records.read(webhooksOf)),
     route('PUT /v1/webhooks/:name', ['administer'], 'webhook.put', webhookSchema, async ({ caller, body, params }) => {
       if (params['name'] !== body.name || !isName(body.name)) throw new StenoError('BAD_REQUEST', 'path and body name different things');
-      await records.act([auditRow(clock(), caller, { event: 'webhook.put', target: body.name, data: { webhook: body } })], (tx) => putWebhook(tx, body, clock()));
+      await records.act([auditRow(clock(), caller, { event: 'webhook.put', target: body.name, data: { webhook: body } })], (tx) =>
+        putWebhook(tx, body, clock()),
+      );
       return body;
     }),
     route('DELETE /v1/webhooks/:name', ['administer'], 'webhook.delete', noBody, async ({ caller, params }) => {

@@ -33,7 +33,8 @@ function readPrivate(path: string): string | undefined {
   }
   try {
     const { mode, size } = fstatSync(file);
-    if ((mode & constants.S_IFMT) !== constants.S_IFREG || (mode & 0o077) !== 0 || size > MAX_BYTES) throw new StenoError('SECRET_MISSING', `${path} must be a file of mode 0600 with at most ${MAX_BYTES} bytes`);
+    if ((mode & constants.S_IFMT) !== constants.S_IFREG || (mode & 0o077) !== 0 || size > MAX_BYTES)
+      throw new StenoError('SECRET_MISSING', `${path} must be a file of mode 0600 with at most ${MAX_BYTES} bytes`);
     const bytes = Buffer.alloc(MAX_BYTES);
     return bytes.toString('utf8', 0, readSync(file, bytes, 0, MAX_BYTES, 0));
   } finally {

@@ -48,7 +48,9 @@ const AT_A_TIME = 20;
 const LONGEST_WAIT_MS = 60_000;
 
 /** `retry`: what another attempt may mend. */
-type Outcome = { readonly kind: 'taken'; readonly reference: string | null } | { readonly kind: 'failed'; readonly retry: boolean; readonly reason: string };
+type Outcome =
+  | { readonly kind: 'taken'; readonly reference: string | null }
+  | { readonly kind: 'failed'; readonly retry: boolean; readonly reason: string };
 
 export class WebhookSender {
   readonly #parts: SenderParts;
@@ -65,7 +67,9 @@ export class WebhookSender {
   wake(): void {
     this.#again = true;
     if (this.#closed) return;
-    this.#running ??= this.#run().finally(() => { this.#running = undefined; });
+    this.#running ??= this.#run().finally(() => {
+      this.#running = undefined;
+    });
   }
 
   async close(): Promise<void> {
@@ -107,8 +111,16 @@ export class WebhookSender {
     const { records, clock, firstRetryMs = 1_000 } = this.#parts;
     const now = clock();
     if (!(await records.act([], (tx) => claim(tx, waiting, now + CLAIM_MS)))) return;
-    const outcome = await this.#send(waiting).catch((error: unknown): Outcome => ({ kind: 'failed', retry: true, reason: error instanceof StenoError ? error.message : 'something went wrong' }));
-    const act = { event: 'webhook.send', target: waiting.webhook, data: { event: waiting.event, request: waiting.request, delivery: String(waiting.id), attempts: waiting.attempts + 1 } };
+    const outcome = await this.#send(waiting).catch((error: unknown): Outcome => ({
+      kind: 'failed',
+      retry: true,
+      reason: error instanceof StenoError ? error.message : 'something went wrong',
+    }));
+    const act = {
+      event: 'webhook.send',
+      target: waiting.webhook,
+      data: { event: waiting.event, request: waiting.request, delivery: String(waiting.id), attempts: waiting.attempts + 1 },
+    };
     const caller = { actor: 'authority', source: '' };
     if (outcome.kind === 'taken') {
       await records.act([auditRow(clock(), caller, act)], async (tx) => {
@@ -119,8 +131,13 @@ export class WebhookSender {
     }
     const giveUp = !outcome.retry || clock() - waiting.created_at >= GIVE_UP_MS;
     const refused = new StenoError('WEBHOOK_FAILED', outcome.reason);
-    await records.act(giveUp || waiting.attempts === 0 ? [auditRow(clock(), caller, { ...act, data: { ...act.data, given_up: giveUp } }, refused)] : [], (tx) =>
-      giveUp ? finish(tx, waiting.id) : postpone(tx, waiting.id, clock() + Math.min(LONGEST_RETRY_MS, firstRetryMs * 2 ** Math.min(waiting.attempts, 20))));
+    await records.act(
+      giveUp || waiting.attempts === 0 ? [auditRow(clock(), caller, { ...act, data: { ...act.data, given_up: giveUp } }, refused)] : [],
+      (tx) =>
+        giveUp
+          ? finish(tx, waiting.id)
+          : postpone(tx, waiting.id, clock() + Math.min(LONGEST_RETRY_MS, firstRetryMs * 2 ** Math.min(waiting.attempts, 20))),
+    );
   }
 
   async #send(waiting: Waiting): Promise<Outcome> {
@@ -130,14 +147,22 @@ export class WebhookSender {
     if (webhook === undefined || request === undefined) return { kind: 'failed', retry: false, reason: 'it is gone' };
     const target = targetOf(webhook, secrets);
     switch (webhook.format) {
-      case 'slack': return post(target, slackMessage(waiting.event, request, webhook.signing_secret !== undefined), false);
-      case 'json': return post(target, jsonMessage(waiting.event, request, String(waiting.id), secrets(webhook.secret), clock()), false);
-      case 'jira': return this.#sendJira(webhook, target, waiting, request);
+      case 'slack':
+        return post(target, slackMessage(waiting.event, request, webhook.signing_secret !== undefined), false);
+      case 'json':
+        return post(target, jsonMessage(waiting.event, request, String(waiting.id), secrets(webhook.secret), clock()), false);
+      case 'jira':
+        return this.#sendJira(webhook, target, waiting, request);
     }
   }
 
   /** The issue comes first, also when the message that would have made it was given up; then a comment for each event. */
-  async #sendJira(webhook: Extract<Webhook, { format: 'jira' }>, target: string, waiting: Waiting, request: AccessRequest): Promise<Outcome> {
+  async #sendJira(
+    webhook: Extract<Webhook, { format: 'jira' }>,
+    target: string,
+    waiting: Waiting,
+    request: AccessRequest,
+  ): Promise<Outcome> {
     const { records, secrets } = this.#parts;
     const token = secrets(webhook.token);
     const known = await records.read((db) => referenceOf(db, webhook.name, request.id));
@@ -163,26 +188,30 @@ function post(target: string, { path, headers, body }: Outgoing, wantsKey: boole
   return new Promise((resolve) => {
     const failed = (reason: string, retry = true): void => resolve({ kind: 'failed', retry, reason });
     const make = url.protocol === 'https:' ? httpsRequest : httpRequest;
-    const request = make(url, { method: 'POST', agent: false, headers: { ...headers, 'content-length': Buffer.byteLength(body), 'user-agent': 'steno' } }, (response) => {
-      const chunks: Buffer[] = [];
-      let length = 0;
-      response.on('data', (chunk: Buffer) => {
-        length += chunk.length;
-        if (length <= MAX_ANSWER) chunks.push(chunk);
-        else request.destroy();
-      });
-      response.on('end', () => {
-        clearTimeout(timer);
-        const status = response.statusCode ?? 0;
-        if (status >= 200 && status < 300) {
-          const reference = wantsKey ? keyOf(Buffer.concat(chunks).toString('utf8')) : null;
-          return reference === undefined ? failed('it did not name what it made', false) : resolve({ kind: 'taken', reference });
-        }
-        // Redirects are refusals: a target is what was configured, not what it points to.
-        failed(`status ${status}`, status >= 500 || status === 408 || status === 425 || status === 429);
-      });
-      response.on('error', () => failed('the answer was cut off'));
-    });
+    const request = make(
+      url,
+      { method: 'POST', agent: false, headers: { ...headers, 'content-length': Buffer.byteLength(body), 'user-agent': 'steno' } },
+      (response) => {
+        const chunks: Buffer[] = [];
+        let length = 0;
+        response.on('data', (chunk: Buffer) => {
+          length += chunk.length;
+          if (length <= MAX_ANSWER) chunks.push(chunk);
+          else request.destroy();
+        });
+        response.on('end', () => {
+          clearTimeout(timer);
+          const status = response.statusCode ?? 0;
+          if (status >= 200 && status < 300) {
+            const reference = wantsKey ? keyOf(Buffer.concat(chunks).toString('utf8')) : null;
+            return reference === undefined ? failed('it did not name what it made', false) : resolve({ kind: 'taken', reference });
+          }
+          // Redirects are refusals: a target is what was configured, not what it points to.
+          failed(`status ${status}`, status >= 500 || status === 408 || status === 425 || status === 429);
+        });
+        response.on('error', () => failed('the answer was cut off'));
+      },
+    );
     const timer = setTimeout(() => request.destroy(new Error('no answer in time')), TIMEOUT_MS);
     request.on('error', (error: NodeJS.ErrnoException) => failed(error.code ?? error.message));
     request.on('close', () => {

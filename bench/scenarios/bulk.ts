@@ -9,7 +9,12 @@ import type { Section } from '../measure.js';
 
 const MIB = 1 << 20;
 
-async function timed(args: readonly string[], command: string, stdin: number | 'ignore', tty = false): Promise<{ seconds: number; bytes: number }> {
+async function timed(
+  args: readonly string[],
+  command: string,
+  stdin: number | 'ignore',
+  tty = false,
+): Promise<{ seconds: number; bytes: number }> {
   const start = performance.now();
   const child = spawn('ssh', [...(tty ? ['-tt'] : ['-T']), ...args, command], { stdio: [stdin, 'pipe', 'inherit'] });
   let bytes = 0;
@@ -40,9 +45,20 @@ export async function bulk(field: Field, rounds: number, mebibytes: number): Pro
     return total / 1e6 / seconds;
   };
   const rows: string[][] = [];
-  for (const [title, make] of [['from the node', down], ['to the node', up]] as const) {
+  for (const [title, make] of [
+    ['from the node', down],
+    ['to the node', up],
+  ] as const) {
     process.stderr.write(`bulk ${title}\n`);
-    rows.push([title, ...compared(await interleave(contestants.map((name) => ({ name, run: make(routes[name]) })), rounds))]);
+    rows.push([
+      title,
+      ...compared(
+        await interleave(
+          contestants.map((name) => ({ name, run: make(routes[name]) })),
+          rounds,
+        ),
+      ),
+    ]);
   }
   return {
     title: 'Bulk, recorded and hashed',
@@ -60,7 +76,10 @@ export async function terminal(field: Field, rounds: number): Promise<Section> {
     const { seconds, bytes } = await timed(args, command, 'ignore', true);
     return bytes / 1e6 / seconds;
   };
-  const figures = await interleave(contestants.map((name) => ({ name, run: run(routes[name]) })), rounds);
+  const figures = await interleave(
+    contestants.map((name) => ({ name, run: run(routes[name]) })),
+    rounds,
+  );
   return {
     title: 'Terminal output, recorded in full',
     how: `60 MB of text on a terminal (\`ssh -tt … yes | head -c\`), MB/s, median (least–most) of ${rounds} rounds.`,

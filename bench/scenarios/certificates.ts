@@ -36,7 +36,8 @@ export async function certificates(field: Field, rounds: number, count: number):
   execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', join(folder, 'ca')]);
   const files = Array.from({ length: count }, (_, i) => join(folder, `${i}.pub`));
   files.forEach((file, i) => writeFileSync(file, `${lines[i % lines.length]!}\n`));
-  const sign = (...keys: readonly string[]): void => void execFileSync('ssh-keygen', ['-q', '-s', join(folder, 'ca'), '-I', 'bench', '-n', steno.login, '-V', '+5m', ...keys]);
+  const sign = (...keys: readonly string[]): void =>
+    void execFileSync('ssh-keygen', ['-q', '-s', join(folder, 'ca'), '-I', 'bench', '-n', steno.login, '-V', '+5m', ...keys]);
 
   const cpu = (): number => cpuSeconds(run.processes['authority']!);
   const perCore: number[] = [];
@@ -48,23 +49,36 @@ export async function certificates(field: Field, rounds: number, count: number):
   const issue = async (): Promise<void> => {
     const before = cpu();
     let next = 0;
-    await Promise.all(Array.from({ length: CONCURRENCY }, async () => {
-      while (next < count) {
-        const public_key = lines[next++ % lines.length]!;
-        await client.sessionCertificate({ user: steno.login, login: steno.login, node: run.node, public_key, user_certificate, source_address: '127.0.0.1' });
-      }
-    }));
+    await Promise.all(
+      Array.from({ length: CONCURRENCY }, async () => {
+        while (next < count) {
+          const public_key = lines[next++ % lines.length]!;
+          await client.sessionCertificate({
+            user: steno.login,
+            login: steno.login,
+            node: run.node,
+            public_key,
+            user_certificate,
+            source_address: '127.0.0.1',
+          });
+        }
+      }),
+    );
     perCore.push(count / (cpu() - before));
   };
   try {
-    const figures = await interleave([
-      { name: 'authority', run: perSecond(count, issue) },
-      { name: 'ssh-keygen', run: perSecond(CALLS, () => files.slice(0, CALLS).forEach((file) => sign(file))) },
-      { name: 'ssh-keygen, all in one call', run: perSecond(count, () => sign(...files)) },
-    ], rounds);
+    const figures = await interleave(
+      [
+        { name: 'authority', run: perSecond(count, issue) },
+        { name: 'ssh-keygen', run: perSecond(CALLS, () => files.slice(0, CALLS).forEach((file) => sign(file))) },
+        { name: 'ssh-keygen, all in one call', run: perSecond(count, () => sign(...files)) },
+      ],
+      rounds,
+    );
     // The first run warms up and counts for nobody.
     const measured = perCore.slice(1).sort((a, b) => a - b);
-    const shown = ({ median, min, max }: Pick<Figure, 'median' | 'min' | 'max'>): string => `${round3(median)} (${round3(min)}–${round3(max)})`;
+    const shown = ({ median, min, max }: Pick<Figure, 'median' | 'min' | 'max'>): string =>
+      `${round3(median)} (${round3(min)}–${round3(max)})`;
     const core = { median: measured[Math.floor(measured.length / 2)]!, min: measured[0]!, max: measured.at(-1)! };
     return {
       title: 'Certificates a second',

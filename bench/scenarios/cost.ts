@@ -27,33 +27,52 @@ export async function cost(field: Field, rounds: number, megabytes: number): Pro
   closeSync(fd);
   const kinds: readonly [string, number, (args: readonly string[]) => Promise<unknown>][] = [
     ['a megabyte from the node, ms', megabytes, (args) => ssh(['-T', ...args, `head -c ${megabytes * MB} /dev/zero`], 'ignore')],
-    ['a megabyte to the node, ms', megabytes, async (args) => {
-      const input = openSync(file, 'r');
-      await ssh(['-T', ...args, 'cat >/dev/null'], input);
-      closeSync(input);
-    }],
-    ['a megabyte of terminal output, ms', megabytes / 4, (args) => ssh(['-tt', ...args, `yes "$(seq -s ' ' 1 30)" | head -c ${(megabytes * MB) / 4}`], 'ignore')],
-    ['a connection that runs `true`, ms', SETUPS, async (args) => {
-      for (let i = 0; i < SETUPS; i++) await ssh(['-T', ...args, 'true'], 'ignore');
-    }],
-    ['a keystroke and its echo, ms', KEYS, async (args) => {
-      const typist = new Typist(args);
-      await typist.ready();
-      await typist.type(KEYS);
-      typist.close();
-    }],
+    [
+      'a megabyte to the node, ms',
+      megabytes,
+      async (args) => {
+        const input = openSync(file, 'r');
+        await ssh(['-T', ...args, 'cat >/dev/null'], input);
+        closeSync(input);
+      },
+    ],
+    [
+      'a megabyte of terminal output, ms',
+      megabytes / 4,
+      (args) => ssh(['-tt', ...args, `yes "$(seq -s ' ' 1 30)" | head -c ${(megabytes * MB) / 4}`], 'ignore'),
+    ],
+    [
+      'a connection that runs `true`, ms',
+      SETUPS,
+      async (args) => {
+        for (let i = 0; i < SETUPS; i++) await ssh(['-T', ...args, 'true'], 'ignore');
+      },
+    ],
+    [
+      'a keystroke and its echo, ms',
+      KEYS,
+      async (args) => {
+        const typist = new Typist(args);
+        await typist.ready();
+        await typist.type(KEYS);
+        typist.close();
+      },
+    ],
   ];
   const names = ['steno', 'hop'] as const;
   const rows: string[][] = [];
   for (const [title, count, run] of kinds) {
-    const figures = await interleave(names.map((name) => ({
-      name,
-      run: async () => {
-        const before = field.gatewaySeconds();
-        await run(field.routes[name]);
-        return ((field.gatewaySeconds() - before) * 1000) / count;
-      },
-    })), rounds);
+    const figures = await interleave(
+      names.map((name) => ({
+        name,
+        run: async () => {
+          const before = field.gatewaySeconds();
+          await run(field.routes[name]);
+          return ((field.gatewaySeconds() - before) * 1000) / count;
+        },
+      })),
+      rounds,
+    );
     rows.push([title, ...figures.map(({ median, min, max }) => `${round3(median)} (${round3(min)}–${round3(max)})`)]);
   }
   return {

@@ -20,7 +20,9 @@ export async function files(field: Field, rounds: number, mebibytes: number, sma
   const { routes, steno } = field;
   const source = join(steno.folder, 'files');
   mkdirSync(source);
-  execFileSync('head', ['-c', String(mebibytes << 20), '/dev/zero'], { stdio: ['ignore', openFile(join(steno.folder, 'large')), 'inherit'] });
+  execFileSync('head', ['-c', String(mebibytes << 20), '/dev/zero'], {
+    stdio: ['ignore', openFile(join(steno.folder, 'large')), 'inherit'],
+  });
   for (let i = 0; i < small; i++) writeFileSync(join(source, `f${i}`), Buffer.alloc(4096, i));
   const target = join(steno.folder, 'target');
   const cases: readonly [string, string][] = [
@@ -36,14 +38,29 @@ export async function files(field: Field, rounds: number, mebibytes: number, sma
       mkdirSync(target);
       return sftp(args, batch);
     };
-    const figures = await interleave((['steno', 'hop', 'jump', 'direct'] as const).map((name) => ({ name, run: run(routes[name]) })), rounds);
+    const figures = await interleave(
+      (['steno', 'hop', 'jump', 'direct'] as const).map((name) => ({ name, run: run(routes[name]) })),
+      rounds,
+    );
     const [steno, hop, jump] = figures as [Figure, Figure, Figure];
-    rows.push([title, ...figures.map((f) => `${round3(f.median)} (${round3(f.min)}–${round3(f.max)})`), ...[steno, hop].map((figure) => `${ratio(jump, figure).toFixed(2)}x`)]);
+    rows.push([
+      title,
+      ...figures.map((f) => `${round3(f.median)} (${round3(f.min)}–${round3(f.max)})`),
+      ...[steno, hop].map((figure) => `${ratio(jump, figure).toFixed(2)}x`),
+    ]);
   }
   return {
     title: 'sftp, every file with its SHA-256',
     how: `OpenSSH \`sftp\`, seconds, median (least–most) of ${rounds} rounds. The last columns are speeds: above 1 Steno is faster.`,
-    header: ['transfer', '`node.steno`', '`-J gateway node`', 'peer: `-J`, OpenSSH', 'direct', 'speed, node.steno / peer', 'speed, -J gateway / peer'],
+    header: [
+      'transfer',
+      '`node.steno`',
+      '`-J gateway node`',
+      'peer: `-J`, OpenSSH',
+      'direct',
+      'speed, node.steno / peer',
+      'speed, -J gateway / peer',
+    ],
     rows,
   };
 }

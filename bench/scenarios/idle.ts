@@ -26,6 +26,13 @@ export async function idle(field: Field, wanted: number): Promise<Section> {
     title: 'Idle sessions, and setting them up',
     how: `${count} recorded shells through one gateway process to a small ssh2 server, eight being set up at a time; client, node and gateway share the cores. Memory is resident memory over that of 20 sessions, 15 s after the last.`,
     header: ['KB a session', 'set-ups a second, all on this machine', 'gateway CPU a set-up', 'set-ups a second of gateway CPU'],
-    rows: [[round3((settled.memory - before.memory) / count / 1000), round3(count / seconds), `${round3(cpuEach * 1000)} ms`, round3(1 / cpuEach)]],
+    rows: [
+      [
+        round3((settled.memory - before.memory) / count / 1000),
+        round3(count / seconds),
+        `${round3(cpuEach * 1000)} ms`,
+        round3(1 / cpuEach),
+      ],
+    ],
   };
 }

@@ -42,7 +42,10 @@ export async function kernelStorm(field: Field, execs: number, files: number): P
     process.stderr.write(`  ${rows.at(-1)!.join(', ')}\n`);
 
     const witness = join(folder, 'files');
-    const second = await run(steno, `find / -xdev -type f -not -path '${steno.folder}/*' 2>/dev/null | head -n ${files} > ${witness}; xargs -d '\\n' -n1 cat < ${witness} >/dev/null 2>&1; true`);
+    const second = await run(
+      steno,
+      `find / -xdev -type f -not -path '${steno.folder}/*' 2>/dev/null | head -n ${files} > ${witness}; xargs -d '\\n' -n1 cat < ${witness} >/dev/null 2>&1; true`,
+    );
     const listed = readFileSync(witness, 'utf8').trim().split('\n');
     const ran = new Set(listed);
     const read = new Set(listed);
@@ -57,12 +60,26 @@ export async function kernelStorm(field: Field, execs: number, files: number): P
     say('cat', [...ran]);
     say('files read', [...read]);
     missing += ran.size + read.size;
-    rows.push(['`find`, then `xargs -n1 cat`: programs', String(listed.length), String(ran.size), String(gaps), (listed.length / second.seconds).toFixed(0), later.toFixed(1)]);
-    rows.push(['`find`, then `xargs -n1 cat`: files opened', String(listed.length), String(read.size), String(gaps), (listed.length / second.seconds).toFixed(0), later.toFixed(1)]);
+    rows.push([
+      '`find`, then `xargs -n1 cat`: programs',
+      String(listed.length),
+      String(ran.size),
+      String(gaps),
+      (listed.length / second.seconds).toFixed(0),
+      later.toFixed(1),
+    ]);
+    rows.push([
+      '`find`, then `xargs -n1 cat`: files opened',
+      String(listed.length),
+      String(read.size),
+      String(gaps),
+      (listed.length / second.seconds).toFixed(0),
+      later.toFixed(1),
+    ]);
     if (missing > 0) process.exitCode = 1;
     return {
       title: 'Kernel events: storms',
-      how: 'In a session through a whole Steno on this machine; each single program and file is looked for among the session\'s events. The witness is what the loop printed, and the list that `find` wrote. `npm run bench -- kernel_storm`.',
+      how: "In a session through a whole Steno on this machine; each single program and file is looked for among the session's events. The witness is what the loop printed, and the list that `find` wrote. `npm run bench -- kernel_storm`.",
       header: ['storm', 'happened', 'missing', 'events in gaps', 'a second', 's until all could be queried, after the end'],
       rows,
     };
@@ -76,7 +93,10 @@ export async function kernelHour(field: Field, minutes: number): Promise<Section
   process.stderr.write(`kernel events: a loop for ${minutes} minutes\n`);
   const { steno } = field;
   const seconds = Math.max(1, Math.round(60 * minutes));
-  const { session, stdout } = await run(steno, `bash -c 'n=0; while sleep .5; do ls >/dev/null; n=$((n+1)); [ $SECONDS -ge ${seconds} ] && break; done; echo $n'`);
+  const { session, stdout } = await run(
+    steno,
+    `bash -c 'n=0; while sleep .5; do ls >/dev/null; n=$((n+1)); [ $SECONDS -ge ${seconds} ] && break; done; echo $n'`,
+  );
   const turns = Number(stdout.trim());
   const seen = { ls: 0, sleep: 0 };
   let gaps = 0;

@@ -6,7 +6,9 @@ import { fileURLToPath } from 'node:url';
 
 /** Answers the path of the executable in `folder`. Needs clang. */
 export function buildLoad(folder: string): string {
-  const source = ['./kernel-load.c', '../../../bench/scenarios/kernel-load.c'].map((path) => fileURLToPath(new URL(path, import.meta.url))).find((path) => existsSync(path))!;
+  const source = ['./kernel-load.c', '../../../bench/scenarios/kernel-load.c']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(path))!;
   const load = join(folder, 'load');
   execFileSync('clang', ['-O2', '-o', load, source]);
   return load;

@@ -27,7 +27,7 @@ export async function run(steno: Steno, command: string): Promise<Ran> {
 /** Every event of these kinds, once the end of the session's first process is among them. */
 export async function eventsOf(steno: Steno, session: string, take: (event: KernelEventInfo) => void): Promise<number> {
   const began = performance.now();
-  for (let over = false; !over; ) {
+  for (let over = false; !over;) {
     let first: unknown;
     await each(steno, session, ['--kind', 'exec,exit', '--limit', '1000000'], ({ kind, data }) => {
       if (kind === 'exec') first ??= data['pid'];
@@ -41,7 +41,11 @@ export async function eventsOf(steno: Steno, session: string, take: (event: Kern
 
 /** A JSON object a line, since a million of them are no array that one process should hold. */
 async function each(steno: Steno, session: string, options: readonly string[], take: (event: KernelEventInfo) => void): Promise<void> {
-  const child = spawn(process.execPath, [bin, 'events', session, '--follow', '--json', ...options.filter((option) => option !== '--follow')], { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    [bin, 'events', session, '--follow', '--json', ...options.filter((option) => option !== '--follow')],
+    { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] },
+  );
   const ended = once(child, 'close') as Promise<[number]>;
   for await (const line of createInterface({ input: child.stdout })) take(JSON.parse(line) as KernelEventInfo);
   const [code] = await ended;
@@ -53,7 +57,10 @@ export const argvOf = ({ data }: KernelEventInfo): readonly string[] => (data['a
 /** Gaps that the signed recording tells of, which are those of the node. */
 export async function gapsOf(steno: Steno, session: string): Promise<number> {
   const { stdout } = await steno.steno('export', session, '--format', 'cast');
-  return stdout.trim().split('\n').slice(1)
+  return stdout
+    .trim()
+    .split('\n')
+    .slice(1)
     .map((line) => JSON.parse(line) as [number, string, { readonly reason?: string; readonly count?: number }])
     .reduce((sum, [, code, data]) => sum + (code === 'g' && data.reason === 'kernel_events' ? (data.count ?? 0) : 0), 0);
 }

@@ -44,7 +44,9 @@ export async function openBench(): Promise<Bench> {
     }
   };
   return {
-    folder, load, recorder,
+    folder,
+    load,
+    recorder,
     async close() {
       await recorder.close();
       rmSync(folder, { recursive: true, force: true });
@@ -54,30 +56,44 @@ export async function openBench(): Promise<Bench> {
 
 const outputOf = async (child: ChildProcess): Promise<string> => {
   let text = '';
-  child.stdout!.on('data', (data: Buffer) => { text += data.toString(); });
+  child.stdout!.on('data', (data: Buffer) => {
+    text += data.toString();
+  });
   const [code] = (await once(child, 'close')) as [number];
   if (code !== 0) throw new Error(`the load ended with ${code}`);
   return text.trim();
 };
 
 /** Inside a recorded session; `lost`: what gaps said. */
-export async function inside(bench: Bench, args: readonly string[], program = bench.load): Promise<{ readonly text: string; readonly lost: number }> {
+export async function inside(
+  bench: Bench,
+  args: readonly string[],
+  program = bench.load,
+): Promise<{ readonly text: string; readonly lost: number }> {
   let lost = 0;
-  const session = bench.recorder.session({ session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 }, ({ count }) => { lost += count; });
+  const session = bench.recorder.session(
+    { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
+    ({ count }) => {
+      lost += count;
+    },
+  );
   const text = await outputOf(session.spawn(() => spawn(program, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
   await session.settle();
   session.end();
   return { text, lost };
 }
 
-const outside = (bench: Bench, args: readonly string[]): Promise<string> => outputOf(spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] }));
+const outside = (bench: Bench, args: readonly string[]): Promise<string> =>
+  outputOf(spawn(bench.load, [...args], { stdio: ['ignore', 'pipe', 'inherit'] }));
 
 /** A peer while something runs: started and stopped around it. Null: it is not installed, or does not work here. */
 type Peer = (bench: Bench, run: () => Promise<number>) => Promise<number>;
 
 const bpftrace: Peer = async (bench, run) => {
   const script = `tracepoint:syscalls:sys_enter_openat /comm == "load"/ { printf("%d %s\\n", pid, str(args->filename)); } tracepoint:syscalls:sys_enter_execve { join(args->argv); }`;
-  const child = spawn('bpftrace', ['-q', '-o', join(bench.folder, 'bpftrace'), '-e', `BEGIN { printf("ready\\n"); } ${script}`], { stdio: 'ignore' });
+  const child = spawn('bpftrace', ['-q', '-o', join(bench.folder, 'bpftrace'), '-e', `BEGIN { printf("ready\\n"); } ${script}`], {
+    stdio: 'ignore',
+  });
   while (!existsSync(join(bench.folder, 'bpftrace')) || readFileSync(join(bench.folder, 'bpftrace'), 'utf8').length === 0) {
     if (child.exitCode !== null) throw new Error('bpftrace does not start');
     await new Promise((resolve) => setTimeout(resolve, 50));
@@ -94,10 +110,17 @@ const bpftrace: Peer = async (bench, run) => {
 const auditd: Peer = async (bench, run) => {
   const folder = join(bench.folder, 'audit');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
-  writeFileSync(join(folder, 'auditd.conf'), `log_file = ${folder}/audit.log\nlog_format = RAW\nflush = INCREMENTAL_ASYNC\nfreq = 50\nmax_log_file = 2000\nmax_log_file_action = ignore\nspace_left = 75\nadmin_space_left = 50\nwrite_logs = yes\nlocal_events = yes\n`, { mode: 0o640 });
+  writeFileSync(
+    join(folder, 'auditd.conf'),
+    `log_file = ${folder}/audit.log\nlog_format = RAW\nflush = INCREMENTAL_ASYNC\nfreq = 50\nmax_log_file = 2000\nmax_log_file_action = ignore\nspace_left = 75\nadmin_space_left = 50\nwrite_logs = yes\nlocal_events = yes\n`,
+    { mode: 0o640 },
+  );
   const child = spawn('auditd', ['-n', '-s', 'nochange', '-c', folder], { stdio: 'ignore' });
   const control = (...args: readonly string[]): void => void execFileSync('auditctl', [...args], { stdio: 'ignore' });
-  const rules = [['-F', 'arch=b64', '-S', 'openat', '-F', `exe=${bench.load}`], ['-F', 'arch=b64', '-S', 'execve', '-F', 'exe=/usr/bin/true']];
+  const rules = [
+    ['-F', 'arch=b64', '-S', 'openat', '-F', `exe=${bench.load}`],
+    ['-F', 'arch=b64', '-S', 'execve', '-F', 'exe=/usr/bin/true'],
+  ];
   await new Promise((resolve) => setTimeout(resolve, 500));
   if (child.exitCode !== null) throw new Error('auditd does not start');
   control('-b', '65536');
@@ -118,7 +141,10 @@ export async function kernelCost(rounds: number): Promise<Section> {
   const bench = await openBench();
   try {
     const peers: (readonly [string, Peer])[] = [];
-    for (const [name, peer] of [['bpftrace', bpftrace], ['auditd', auditd]] as const) {
+    for (const [name, peer] of [
+      ['bpftrace', bpftrace],
+      ['auditd', auditd],
+    ] as const) {
       try {
         await peer(bench, async () => Number(await outside(bench, ['open', '400', '/etc/hostname'])));
         peers.push([name, peer]);
@@ -127,11 +153,17 @@ export async function kernelCost(rounds: number): Promise<Section> {
       }
     }
     const rows: string[][] = [];
-    for (const [title, args] of [['open and close, ns', ['open', OPENS, '/etc/hostname']], ['start of a program with 20 arguments, µs', ['exec', EXECS]]] as const) {
+    for (const [title, args] of [
+      ['open and close, ns', ['open', OPENS, '/etc/hostname']],
+      ['start of a program with 20 arguments, µs', ['exec', EXECS]],
+    ] as const) {
       const plain = async (): Promise<number> => Number(await outside(bench, args));
       // Beside a recorded session: the programs are attached for it, and what runs outside pays for being asked.
       const keeper = async (run: () => Promise<number>): Promise<number> => {
-        const session = bench.recorder.session({ session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 }, () => undefined);
+        const session = bench.recorder.session(
+          { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
+          () => undefined,
+        );
         const sleeper = session.spawn(() => spawn('sleep', ['600'], { stdio: 'ignore' }));
         try {
           return await run();
@@ -141,14 +173,35 @@ export async function kernelCost(rounds: number): Promise<Section> {
           session.end();
         }
       };
-      const figures = await interleave([
-        { name: 'nothing', run: async () => { bench.recorder.rest(); return plain(); } },
-        { name: 'outside', run: () => keeper(plain) },
-        { name: 'inside', run: async () => Number((await inside(bench, args)).text) },
-        ...peers.map(([name, peer]) => ({ name, run: () => { bench.recorder.rest(); return peer(bench, plain); } })),
-      ], rounds);
+      const figures = await interleave(
+        [
+          {
+            name: 'nothing',
+            run: async () => {
+              bench.recorder.rest();
+              return plain();
+            },
+          },
+          { name: 'outside', run: () => keeper(plain) },
+          { name: 'inside', run: async () => Number((await inside(bench, args)).text) },
+          ...peers.map(([name, peer]) => ({
+            name,
+            run: () => {
+              bench.recorder.rest();
+              return peer(bench, plain);
+            },
+          })),
+        ],
+        rounds,
+      );
       const base = figures[0]!;
-      rows.push([title, ...figures.map((figure, i) => `${round3(figure.median)}${i === 0 ? '' : ` (${figure.median >= base.median ? '+' : ''}${round3(figure.median - base.median)}, ${((100 * (figure.median - base.median)) / base.median).toFixed(1)} %)`}`)]);
+      rows.push([
+        title,
+        ...figures.map(
+          (figure, i) =>
+            `${round3(figure.median)}${i === 0 ? '' : ` (${figure.median >= base.median ? '+' : ''}${round3(figure.median - base.median)}, ${((100 * (figure.median - base.median)) / base.median).toFixed(1)} %)`}`,
+        ),
+      ]);
     }
     return {
       title: 'Kernel events: what they cost the programs',
@@ -173,7 +226,12 @@ export async function kernelFlow(field: Field, seconds: number): Promise<Section
   const turns = join(folder, 'files');
   const same = '/etc/hostname';
   // What is never alike becomes a row each: of a minute of the last there would be fifteen million to find again.
-  for (const [rate, files, length] of [[5_000, turns, seconds], [20_000, turns, seconds], [250_000, same, seconds], [250_000, turns, seconds / 6]] as const) {
+  for (const [rate, files, length] of [
+    [5_000, turns, seconds],
+    [20_000, turns, seconds],
+    [250_000, same, seconds],
+    [250_000, turns, seconds / 6],
+  ] as const) {
     const kind = files === same ? 'the same' : '64 in turn';
     const before = memoryOf(agent);
     const cpu = cpuSeconds(agent);
@@ -197,7 +255,17 @@ export async function kernelFlow(field: Field, seconds: number): Promise<Section
     clearInterval(watch);
     gaps += await gapsOf(steno, session);
     rows.push([
-      String(rate), kind, length.toFixed(0), reached, done, String(events), String(gaps), `${(100 * used).toFixed(1)} %`, `${mebibytes(before.pss)}, ${mebibytes(most.pss)}`, `${mebibytes(before.own)}, ${mebibytes(most.own)}`, late.toFixed(1),
+      String(rate),
+      kind,
+      length.toFixed(0),
+      reached,
+      done,
+      String(events),
+      String(gaps),
+      `${(100 * used).toFixed(1)} %`,
+      `${mebibytes(before.pss)}, ${mebibytes(most.pss)}`,
+      `${mebibytes(before.own)}, ${mebibytes(most.own)}`,
+      late.toFixed(1),
     ]);
     process.stderr.write(`  ${rows.at(-1)!.join(', ')}\n`);
   }
@@ -205,7 +273,19 @@ export async function kernelFlow(field: Field, seconds: number): Promise<Section
   return {
     title: 'Kernel events: rates',
     how: `Files opened by one thread in a session through a whole Steno on this machine. CPU and memory are of the agent's process, its threads and all that it does beside: CPU while the load ran, memory before it and at most until all was stored; PSS counts what is shared with Steno's other processes in parts, own is what no other process has. Events are those found by \`steno events\` afterwards, a file's first opening among them. \`npm run bench -- kernel_flow\`.`,
-    header: ['asked, events/s', 'files', 's', 'reached', 'happened', 'found', 'in gaps', 'CPU of a core', 'PSS, MiB', 'own memory, MiB', 's until all could be queried, after the end'],
+    header: [
+      'asked, events/s',
+      'files',
+      's',
+      'reached',
+      'happened',
+      'found',
+      'in gaps',
+      'CPU of a core',
+      'PSS, MiB',
+      'own memory, MiB',
+      's until all could be queried, after the end',
+    ],
     rows,
   };
 }
@@ -230,10 +310,18 @@ export async function kernelDelay(field: Field, rate: number, seconds: number): 
     const files = join(bench.folder, 'files');
     mkdirSync(folder);
     mkdirSync(files);
-    const running = steno.ssh(`${steno.login}@local.steno`, `while [ ! -e ${bench.folder}/go ]; do sleep 0.1; done; exec ${load} rate ${rate} ${seconds} ${files} ${folder}`);
+    const running = steno.ssh(
+      `${steno.login}@local.steno`,
+      `while [ ! -e ${bench.folder}/go ]; do sleep 0.1; done; exec ${load} rate ${rate} ${seconds} ${files} ${folder}`,
+    );
     let session: SessionInfo | undefined;
-    while (session === undefined) session = (await steno.json<SessionInfo[]>('sessions', '--node', 'local')).find(({ state }) => state === 'live');
-    const follower = spawn(process.execPath, [fileURLToPath(new URL('../../../bin/steno', import.meta.url)), 'events', session.id, '--follow', '--json', '--kind', 'kernel,file'], { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] });
+    while (session === undefined)
+      session = (await steno.json<SessionInfo[]>('sessions', '--node', 'local')).find(({ state }) => state === 'live');
+    const follower = spawn(
+      process.execPath,
+      [fileURLToPath(new URL('../../../bin/steno', import.meta.url)), 'events', session.id, '--follow', '--json', '--kind', 'kernel,file'],
+      { env: steno.env, stdio: ['ignore', 'pipe', 'inherit'] },
+    );
     const delays: number[] = [];
     let rest = '';
     follower.stdout.on('data', (data: Buffer) => {

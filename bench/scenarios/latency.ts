@@ -25,13 +25,20 @@ export async function keystrokes(field: Field, rounds: number, condition: string
   for (const typist of typists) typist.close();
   const [direct, steno, hop, jump] = times as [number[], number[], number[], number[]];
   const row = (name: string, values: readonly number[]): string[] => [
-    name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), ...[0.5, 0.99].map((q) => (values === direct ? '' : signed(quantile(values, q) - quantile(direct, q)))),
+    name,
+    ...[0.5, 0.99].map((q) => round3(quantile(values, q))),
+    ...[0.5, 0.99].map((q) => (values === direct ? '' : signed(quantile(values, q) - quantile(direct, q)))),
   ];
   return {
     title: `Keystroke echo, ${condition}`,
     how: `A key typed into \`ssh -tt\`, until its echo is there, µs; ${rounds * 200} keys a contestant, in turns of 200, after ${WARM_UP} to warm up.`,
     header: ['', 'p50', 'p99', 'added p50', 'added p99'],
-    rows: [row('`ssh` direct', direct), row('Steno, `ssh node.steno`', steno), row('Steno, `ssh -J gateway node`', hop), row('`ssh -J`, OpenSSH', jump)],
+    rows: [
+      row('`ssh` direct', direct),
+      row('Steno, `ssh node.steno`', steno),
+      row('Steno, `ssh -J gateway node`', hop),
+      row('`ssh -J`, OpenSSH', jump),
+    ],
   };
 }
 
@@ -43,9 +50,15 @@ const ROWS_WORD = 'filler';
 export async function busyKeystrokes(field: Field, rounds: number, others: number, rows: number): Promise<Section> {
   const { steno, routes } = field;
   process.stderr.write(`printing ${rows} rows to search in\n`);
-  const printer = spawn('ssh', ['-tt', ...routes.steno, `seq -f '${ROWS_WORD} row %.0f of many, as wide as lines are' ${rows}`], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const printer = spawn('ssh', ['-tt', ...routes.steno, `seq -f '${ROWS_WORD} row %.0f of many, as wide as lines are' ${rows}`], {
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   await once(printer, 'close');
-  await eventually(() => steno.json<unknown[]>('search', `${ROWS_WORD} row ${rows} of many`), (hits) => hits.length > 0, 600_000);
+  await eventually(
+    () => steno.json<unknown[]>('search', `${ROWS_WORD} row ${rows} of many`),
+    (hits) => hits.length > 0,
+    600_000,
+  );
   const crowd = await gather(field, 'crowd', (channel) => {
     channel.write('$ ');
     const timer = setInterval(() => void channel.write('a line of output that somebody may be reading, once a second\r\n'), 1_000);
@@ -78,7 +91,10 @@ export async function connecting(field: Field, rounds: number): Promise<Section>
     if (code !== 0) throw new Error(`ssh ended with ${code}`);
     return performance.now() - start;
   };
-  const figures = await interleave(contestants.map((name) => ({ name, run: run(field.routes[name]) })), rounds);
+  const figures = await interleave(
+    contestants.map((name) => ({ name, run: run(field.routes[name]) })),
+    rounds,
+  );
   return {
     title: 'Connect and run `true`',
     how: `A new connection each time, ms, median (least–most) of ${rounds} rounds.`,

@@ -46,10 +46,13 @@ export async function locks(field: Field, count: number): Promise<Section> {
   await lift('bench-user');
 
   const apart = await open(who, steno.login, count, 'apart');
-  const ids = await eventually(async () => {
-    const { sessions } = await administrator.get<SessionList>('/api/sessions?user=bench&state=live&limit=200');
-    return new Map(sessions.map(({ command, id }) => [command, id]));
-  }, (found) => apart.every(({ marker }) => found.has(marker)));
+  const ids = await eventually(
+    async () => {
+      const { sessions } = await administrator.get<SessionList>('/api/sessions?user=bench&state=live&limit=200');
+      return new Map(sessions.map(({ command, id }) => [command, id]));
+    },
+    (found) => apart.every(({ marker }) => found.has(marker)),
+  );
   const single: number[] = [];
   for (const { marker, told } of apart) {
     const id = `bench-${single.length}`;
@@ -59,7 +62,11 @@ export async function locks(field: Field, count: number): Promise<Section> {
   }
   await Promise.all(apart.map(({ child }) => gone(child)));
 
-  const row = (name: string, values: readonly number[]): string[] => [name, ...[0.5, 0.99].map((q) => round3(quantile(values, q))), round3(Math.max(...values))];
+  const row = (name: string, values: readonly number[]): string[] => [
+    name,
+    ...[0.5, 0.99].map((q) => round3(quantile(values, q))),
+    round3(Math.max(...values)),
+  ];
   return {
     title: 'Lock to live session ended',
     how: `From sending the lock to the authority until the stock \`ssh\` of the person has printed why; ms. ${count} sessions, each its own connection and its own \`ssh\`, on the same machine.`,
@@ -71,7 +78,9 @@ export async function locks(field: Field, count: number): Promise<Section> {
 async function open(who: Person, login: string, count: number, name: string): Promise<readonly Live[]> {
   const live: Live[] = [];
   while (live.length < count) {
-    const batch = Array.from({ length: Math.min(AT_A_TIME, count - live.length) }, (_, i) => begin(who, login, `: ${name} ${live.length + i}; echo ready; exec cat`));
+    const batch = Array.from({ length: Math.min(AT_A_TIME, count - live.length) }, (_, i) =>
+      begin(who, login, `: ${name} ${live.length + i}; echo ready; exec cat`),
+    );
     live.push(...(await Promise.all(batch)));
   }
   return live;

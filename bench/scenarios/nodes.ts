@@ -27,11 +27,20 @@ const NODES = 10_000;
 export async function liveList(rounds: number): Promise<Section> {
   process.stderr.write('live list\n');
   const nodes: NodeRecord[] = Array.from({ length: NODES }, (_, i) => ({
-    name: `node-${i}`, kind: 'agent', address: '', host_keys: [], last_seen_at: null, tunnel_key: 'a'.repeat(64),
+    name: `node-${i}`,
+    kind: 'agent',
+    address: '',
+    host_keys: [],
+    last_seen_at: null,
+    tunnel_key: 'a'.repeat(64),
     labels: { env: i % 10 === 0 ? 'prod' : 'dev', team: `team-${i % 25}`, 'node/os': 'linux' },
   }));
   const roles = [
-    roleSchema.parse({ kind: 'role', name: 'dev', allow: { nodes: { env: 'dev', team: ['team-3', 'team-7'] }, logins: ['{user}', 'deploy'] } }),
+    roleSchema.parse({
+      kind: 'role',
+      name: 'dev',
+      allow: { nodes: { env: 'dev', team: ['team-3', 'team-7'] }, logins: ['{user}', 'deploy'] },
+    }),
     roleSchema.parse({ kind: 'role', name: 'ops', allow: { nodes: { env: 'prod' }, logins: ['*'] }, deny: { nodes: { team: 'team-5' } } }),
   ];
   const filter: number[] = [];
@@ -58,13 +67,26 @@ async function wholeCall(nodes: readonly NodeRecord[], rounds: number): Promise<
   const first = await startAuthority({ dataDir, listen: '127.0.0.1:0', name: 'main' }, { log, clock: Date.now });
   await first.close();
   const db = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
-  const rows = nodes.map(({ name, labels }) => ({ name, kind: 'agent' as const, address: '', host_keys: '[]', labels: JSON.stringify(labels), created_at: 0, last_seen_at: null }));
-  for (let i = 0; i < rows.length; i += 500) await db.insertInto('nodes').values(rows.slice(i, i + 500)).execute();
+  const rows = nodes.map(({ name, labels }) => ({
+    name,
+    kind: 'agent' as const,
+    address: '',
+    host_keys: '[]',
+    labels: JSON.stringify(labels),
+    created_at: 0,
+    last_seen_at: null,
+  }));
+  for (let i = 0; i < rows.length; i += 500)
+    await db
+      .insertInto('nodes')
+      .values(rows.slice(i, i + 500))
+      .execute();
   await db.destroy();
   const authority = await startAuthority({ dataDir, listen: '127.0.0.1:0', name: 'main' }, { log, clock: Date.now });
   const identity = await openServiceIdentity({ kind: 'gateway', name: 'gw', socket: authority.addresses.socket }, { log, clock: Date.now });
   const agent = new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true });
-  const call = (method: 'GET' | 'PUT', target: string, body?: unknown) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method, target, ...(body === undefined ? {} : { body }) });
+  const call = (method: 'GET' | 'PUT', target: string, body?: unknown) =>
+    callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method, target, ...(body === undefined ? {} : { body }) });
   const held = { epoch: 'a'.repeat(16), address: '', up: [], down: [] };
   await call('PUT', '/v1/nodes/held', { ...held, all: nodes.map(({ name }) => name) });
   const times: number[] = [];
@@ -88,18 +110,45 @@ export async function throughTunnel(field: Field, rounds: number, mib: number): 
   const { steno } = field;
   const { token, gateways, ca_pins } = await steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node');
   const bin = new URL('../../../bin/steno', import.meta.url).pathname;
-  const child = spawn(process.execPath, [bin, 'agent', '--token-file', '-', '--gateway', gateways.join(','), '--ca-pin', ca_pins.join(','), '--name', 'behind', '--data', join(steno.folder, 'agent-behind')], { env: steno.env, stdio: ['pipe', 'pipe', 'inherit'] });
+  const child = spawn(
+    process.execPath,
+    [
+      bin,
+      'agent',
+      '--token-file',
+      '-',
+      '--gateway',
+      gateways.join(','),
+      '--ca-pin',
+      ca_pins.join(','),
+      '--name',
+      'behind',
+      '--data',
+      join(steno.folder, 'agent-behind'),
+    ],
+    { env: steno.env, stdio: ['pipe', 'pipe', 'inherit'] },
+  );
   child.stdin.end(token);
   await once(child.stdout, 'data');
   const run = (node: string) => async (): Promise<number> => {
     const start = performance.now();
-    execFileSync('ssh', ['-F', steno.config, `${steno.login}@${node}.steno`, `head -c ${mib << 20} /dev/zero`], { env: steno.env, stdio: ['ignore', 'ignore', 'inherit'] });
+    execFileSync('ssh', ['-F', steno.config, `${steno.login}@${node}.steno`, `head -c ${mib << 20} /dev/zero`], {
+      env: steno.env,
+      stdio: ['ignore', 'ignore', 'inherit'],
+    });
     return (mib * 1000) / (performance.now() - start);
   };
-  const [direct, tunnel] = await interleave([{ name: 'direct', run: run('local') }, { name: 'tunnel', run: run('behind') }], rounds);
+  const [direct, tunnel] = await interleave(
+    [
+      { name: 'direct', run: run('local') },
+      { name: 'tunnel', run: run('behind') },
+    ],
+    rounds,
+  );
   child.kill('SIGTERM');
   await once(child, 'exit');
-  const cells = ({ median, min, max }: { median: number; min: number; max: number }): string => `${round3(median)} (${round3(min)}–${round3(max)})`;
+  const cells = ({ median, min, max }: { median: number; min: number; max: number }): string =>
+    `${round3(median)} (${round3(min)}–${round3(max)})`;
   return {
     title: 'Bulk through a tunnel',
     how: `\`ssh NODE.steno head -c ${mib}M /dev/zero\`, recorded, through the gateway to Steno's own node service on the same machine, MiB/s, median (least–most) of ${rounds} rounds. Agent, gateway and client share the cores; the tunnel adds TLS at both ends.`,

@@ -30,7 +30,10 @@ export async function outage(field: Field, minutes: number): Promise<Section> {
   const gateway = steno.run.processes['gateway']!;
   const store = steno.run.processes['store']!;
   const spool = join(steno.data, 'gateway', 'spool');
-  const spooled = (): number => readdirSync(spool).filter((name) => name.endsWith('.cast')).reduce((sum, name) => sum + statSync(join(spool, name)).size, 0);
+  const spooled = (): number =>
+    readdirSync(spool)
+      .filter((name) => name.endsWith('.cast'))
+      .reduce((sum, name) => sum + statSync(join(spool, name)).size, 0);
   const before = usage(gateway).memory;
   process.kill(store, 'SIGSTOP');
   let commands = 0;
@@ -51,7 +54,10 @@ export async function outage(field: Field, minutes: number): Promise<Section> {
   const wanted = commands + PRINTERS;
   const rows = await eventually(
     () => steno.json<SessionRow[]>('sessions', '--limit', '1000'),
-    (list) => list.filter(({ state }) => state === 'ended' || state === 'sealed').length >= wanted && readdirSync(spool).every((name) => !name.endsWith('.cast')), 300_000,
+    (list) =>
+      list.filter(({ state }) => state === 'ended' || state === 'sealed').length >= wanted &&
+      readdirSync(spool).every((name) => !name.endsWith('.cast')),
+    300_000,
   );
   const seconds = (performance.now() - start) / 1000;
   let whole = 0;
@@ -59,7 +65,14 @@ export async function outage(field: Field, minutes: number): Promise<Section> {
   return {
     title: 'Ingest stands still',
     how: `For ${minutes} minutes the process of ingest is stopped (SIGSTOP). Meanwhile ${PRINTERS} terminals print and a command runs every 2 s. Afterwards all recordings are verified.`,
-    header: ['commands run meanwhile', 'MiB in the spool at the end', 'gateway memory grew by, MiB', 'everything stored after, s', 'recordings', 'of these whole'],
+    header: [
+      'commands run meanwhile',
+      'MiB in the spool at the end',
+      'gateway memory grew by, MiB',
+      'everything stored after, s',
+      'recordings',
+      'of these whole',
+    ],
     rows: [[String(commands), round3(held / MIB), round3(Math.max(0, grown) / MIB), round3(seconds), String(rows.length), String(whole)]],
   };
 }

@@ -22,14 +22,26 @@ function mixed(n: number): Role {
   const team = `team-${n % 100}`;
   const logins = ['{user}', `svc-${n % 10}`];
   switch (n % 10) {
-    case 7: return role(n, { allow: { nodes: { team, env: ['dev', 'stage'] }, logins } });
-    case 8: return role(n, { allow: { node_expression: `labels.env != 'prod' && labels.team == '${team}' && user.traits.team.exists(t, t == labels.team)`, logins: ['deploy'] } });
-    case 9: return role(n, { deny: { nodes: { env: 'prod', team: `closed-${n}` } } });
-    default: return role(n, { allow: { nodes: { team, env: envs[n % 4]! }, logins } });
+    case 7:
+      return role(n, { allow: { nodes: { team, env: ['dev', 'stage'] }, logins } });
+    case 8:
+      return role(n, {
+        allow: {
+          node_expression: `labels.env != 'prod' && labels.team == '${team}' && user.traits.team.exists(t, t == labels.team)`,
+          logins: ['deploy'],
+        },
+      });
+    case 9:
+      return role(n, { deny: { nodes: { env: 'prod', team: `closed-${n}` } } });
+    default:
+      return role(n, { allow: { nodes: { team, env: envs[n % 4]! }, logins } });
   }
 }
 
-const nodes = Array.from({ length: 1000 }, (_, n) => ({ name: `node-${n}`, labels: { team: `team-${n % 100}`, env: envs[(n >> 3) % 4]!, os: 'linux', zone: `z${n % 3}`, kind: 'web' } }));
+const nodes = Array.from({ length: 1000 }, (_, n) => ({
+  name: `node-${n}`,
+  labels: { team: `team-${n % 100}`, env: envs[(n >> 3) % 4]!, os: 'linux', zone: `z${n % 3}`, kind: 'web' },
+}));
 const logins = ['ann', 'deploy', 'svc-3', 'root', 'nobody'];
 const ann = (roles: readonly Role[]): Subject => ({ user: 'ann', traits: { team: ['team-1', 'team-8', 'team-98'] }, roles });
 
@@ -43,9 +55,27 @@ export async function policy(rounds: number): Promise<Section> {
   const cases: readonly Case[] = [
     { what: '20 roles held, of 1,000', roles: all.filter((_, n) => n % 50 === 1) },
     { what: '1,000 roles held, of all sorts', roles: all },
-    { what: '1,000 roles held, each with an expression', roles: Array.from({ length: ROLES }, (_, n) => role(n, { allow: { node_expression: `labels.team == 'team-${n % 100}' && labels.env in ['dev', 'prod'] && user.traits.team.exists(t, t == labels.team)`, logins: ['deploy', '{user}'] } })) },
-    { what: '1,000 roles held, a tenth of them allowing this node', roles: Array.from({ length: ROLES }, (_, n) => role(n, { allow: { nodes: { env: n % 10 === 0 ? envs[(n / 10) % 4]! : 'none' }, logins: ['*'] } })) },
-    { what: '1,000 roles held, all of them allowing every node', roles: Array.from({ length: ROLES }, (_, n) => role(n, { allow: { nodes: { '*': '*' }, logins: ['*'] } })) },
+    {
+      what: '1,000 roles held, each with an expression',
+      roles: Array.from({ length: ROLES }, (_, n) =>
+        role(n, {
+          allow: {
+            node_expression: `labels.team == 'team-${n % 100}' && labels.env in ['dev', 'prod'] && user.traits.team.exists(t, t == labels.team)`,
+            logins: ['deploy', '{user}'],
+          },
+        }),
+      ),
+    },
+    {
+      what: '1,000 roles held, a tenth of them allowing this node',
+      roles: Array.from({ length: ROLES }, (_, n) =>
+        role(n, { allow: { nodes: { env: n % 10 === 0 ? envs[(n / 10) % 4]! : 'none' }, logins: ['*'] } }),
+      ),
+    },
+    {
+      what: '1,000 roles held, all of them allowing every node',
+      roles: Array.from({ length: ROLES }, (_, n) => role(n, { allow: { nodes: { '*': '*' }, logins: ['*'] } })),
+    },
   ];
   return {
     title: 'A decision of the policy',
@@ -74,8 +104,19 @@ function measure(what: string, roles: readonly Role[], rounds: number): readonly
   };
   run();
   const taken = Array.from({ length: rounds * 4 }, run).flat();
-  const plain = nodes.slice(0, 200).map((node, n) => timed(() => roles.some(({ allow }) => matchesSelector(allow.nodes, node) && allow.logins.includes(logins[n % logins.length]!))));
-  return [what, `${round3(quantile(taken, 0.5))} µs`, `${round3(quantile(taken, 0.99))} µs`, `${round3(first)} µs`, `${Math.round((100 * allowed) / asked)} %`, `${round3(quantile(plain, 0.5))} µs`];
+  const plain = nodes
+    .slice(0, 200)
+    .map((node, n) =>
+      timed(() => roles.some(({ allow }) => matchesSelector(allow.nodes, node) && allow.logins.includes(logins[n % logins.length]!))),
+    );
+  return [
+    what,
+    `${round3(quantile(taken, 0.5))} µs`,
+    `${round3(quantile(taken, 0.99))} µs`,
+    `${round3(first)} µs`,
+    `${Math.round((100 * allowed) / asked)} %`,
+    `${round3(quantile(plain, 0.5))} µs`,
+  ];
 }
 
 function timed(run: () => unknown): number {

@@ -83,16 +83,22 @@ async function servePlayer(cast: string): Promise<{ readonly url: string; readon
     '/player.js': ['text/javascript', readFileSync(join(bundle, 'asciinema-player.min.js'))],
     '/player.css': ['text/css', readFileSync(join(bundle, 'asciinema-player.css'))],
     '/plain': ['text/html', Buffer.from('<!doctype html><title>Nothing</title><p>nothing')],
-    '/': ['text/html', Buffer.from(`<!doctype html><link rel="stylesheet" href="/player.css"><div id="box" style="height:800px"></div><script src="/player.js"></script>
+    '/': [
+      'text/html',
+      Buffer.from(`<!doctype html><link rel="stylesheet" href="/player.css"><div id="box" style="height:800px"></div><script src="/player.js"></script>
       <script>const at = Number(new URLSearchParams(location.search).get('t')); globalThis.wantedAt = at * 10 - 130;
-      globalThis.player = AsciinemaPlayer.create('/recording.cast', document.getElementById('box'), { preload: true, poster: 'npt:' + at, fit: 'both', controls: false });</script>`)],
+      globalThis.player = AsciinemaPlayer.create('/recording.cast', document.getElementById('box'), { preload: true, poster: 'npt:' + at, fit: 'both', controls: false });</script>`),
+    ],
   };
   const server = createServer((request, response) => {
     const path = request.url!.split('?', 1)[0]!;
     if (path === '/recording.cast') return void createReadStream(cast).pipe(response);
     const file = files[path];
     if (file === undefined) return void response.writeHead(404).end();
-    response.setHeader('content-type', file[0]).setHeader('cache-control', path.startsWith('/player') ? 'max-age=31536000' : 'no-cache').end(file[1]);
+    response
+      .setHeader('content-type', file[0])
+      .setHeader('cache-control', path.startsWith('/player') ? 'max-age=31536000' : 'no-cache')
+      .end(file[1]);
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return { url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, server };
@@ -101,7 +107,11 @@ async function servePlayer(cast: string): Promise<{ readonly url: string; readon
 async function open(page: Page, url: string): Promise<number> {
   await page.goto(url);
   // Not `waitForFunction`: it would evaluate text inside the page, whose policy forbids that.
-  const at = Number(await page.evaluate('new Promise((resolve) => { const look = () => (globalThis.shownAt === undefined ? setTimeout(look, 10) : resolve(shownAt)); look(); })'));
+  const at = Number(
+    await page.evaluate(
+      'new Promise((resolve) => { const look = () => (globalThis.shownAt === undefined ? setTimeout(look, 10) : resolve(shownAt)); look(); })',
+    ),
+  );
   await page.waitForLoadState('networkidle');
   return at;
 }
@@ -115,27 +125,49 @@ export async function seeking(opens: number, seeks: number, scale: number): Prom
   const rows: string[][] = [];
   try {
     context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-      executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium', viewport: { width: 1440, height: 900 },
-      args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+      executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium',
+      viewport: { width: 1440, height: 900 },
+      args: [
+        '--headless',
+        '--no-sandbox',
+        '--disable-gpu',
+        '--disable-quic',
+        '--no-first-run',
+        '--disable-background-networking',
+        '--disable-component-update',
+        '--disable-sync',
+      ],
     });
     const page = context.pages()[0] ?? (await context.newPage());
     await page.addInitScript(openScript);
     await page.goto(`${stand.url}/#sign-in=${stand.link('bench', 'all')}`);
     await page.waitForSelector('h1');
-    for (const [name, duration, bytes] of [['2.4 h, 8 MB', DAY / 10, 8e6 * scale], ['24 h, 80 MB', DAY, 8e7 * scale]] as const) {
+    for (const [name, duration, bytes] of [
+      ['2.4 h, 8 MB', DAY / 10, 8e6 * scale],
+      ['24 h, 80 MB', DAY, 8e7 * scale],
+    ] as const) {
       const blocksPerPart = Math.max(1, Math.floor((300 * 1024) / (bytes / (duration / 1000))));
       const { id } = await record(stand, { state: 'repacked', blocksPerPart, lines: lines(duration, bytes), ...SIZE });
       const cast = join(folder, 'recording.cast');
       writeFileSync(cast, castOf(duration, bytes));
       const { url, server } = await servePlayer(cast);
       const step = Math.ceil(duration / (bytes / LINE_BYTES) / 100);
-      const figures = { plain: [] as number[], steno: [] as number[], player: [] as number[], stenoSeek: [] as number[], rested: [] as number[], playerSeek: [] as number[] };
+      const figures = {
+        plain: [] as number[],
+        steno: [] as number[],
+        player: [] as number[],
+        stenoSeek: [] as number[],
+        rested: [] as number[],
+        playerSeek: [] as number[],
+      };
       for (let i = 0; i < opens; i++) {
         const at = Math.floor(duration * ((i * 0.37 + 0.2) % 1));
         figures.plain.push(await open(page, `${url}/plain`));
         figures.player.push(await open(page, `${url}/?t=${at / 1000}`));
         figures.steno.push(await open(page, `${stand.url}/sessions/${id}?t=${at}`));
-        process.stderr.write(`  ${name}, opening ${i + 1}/${opens}: Steno ${round3(figures.steno.at(-1)!)}, player ${round3(figures.player.at(-1)!)}, empty page ${round3(figures.plain.at(-1)!)}\n`);
+        process.stderr.write(
+          `  ${name}, opening ${i + 1}/${opens}: Steno ${round3(figures.steno.at(-1)!)}, player ${round3(figures.player.at(-1)!)}, empty page ${round3(figures.plain.at(-1)!)}\n`,
+        );
       }
       for (let i = 0; i < seeks; i++) {
         const share = (i * 0.618_034 + 0.1) % 1;
@@ -170,7 +202,19 @@ export async function seeking(opens: number, seeks: number, scale: number): Prom
     how:
       `Chromium, headless, software rendering, server on the same machine; a screen of ${SIZE.cols} × ${SIZE.rows}, all of it coloured; ms. ${opens} openings, in turns; ${seeks} seeks, ` +
       `${Math.ceil(seeks / 10)} of the player alone, which has the whole recording in memory by then. An empty page is what the browser itself takes. \`npm run bench -- seek\`.`,
-    header: ['recording', 'what', 'Steno p50', 'p99', 'most', 'asciinema-player alone p50', 'p99', 'most', 'an empty page p50', 'p99', 'most'],
+    header: [
+      'recording',
+      'what',
+      'Steno p50',
+      'p99',
+      'most',
+      'asciinema-player alone p50',
+      'p99',
+      'most',
+      'an empty page p50',
+      'p99',
+      'most',
+    ],
     rows,
   };
 }

@@ -11,7 +11,8 @@ import type { AppliedResource, Resources } from './resource.js';
 const path = (name: string): string => `/v1/connectors/${encodeURIComponent(name)}`;
 
 export function connectorResources(kind: Connector['kind']): Resources {
-  const values = async (client: Client): Promise<readonly Connector[]> => (await client.authority<readonly Connector[]>('GET', '/v1/connectors')).filter((one) => one.kind === kind);
+  const values = async (client: Client): Promise<readonly Connector[]> =>
+    (await client.authority<readonly Connector[]>('GET', '/v1/connectors')).filter((one) => one.kind === kind);
   /** Throws CONNECTOR_UNKNOWN, also for one of the other kind. */
   const find = async (client: Client, name: string): Promise<Connector> => {
     const found = await client.authority<Connector>('GET', path(name));
@@ -71,7 +72,11 @@ function documentOf(source: string): Connector {
 
 /** A document that brings a secret is never the same: the one that is kept cannot be compared. */
 function same(before: Connector, after: Connector): boolean {
-  const sorted = (value: unknown): string => JSON.stringify(value, (_, inner: unknown) =>
-    typeof inner === 'object' && inner !== null && !Array.isArray(inner) ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1))) : inner);
+  const sorted = (value: unknown): string =>
+    JSON.stringify(value, (_, inner: unknown) =>
+      typeof inner === 'object' && inner !== null && !Array.isArray(inner)
+        ? Object.fromEntries(Object.entries(inner).sort(([a], [b]) => (a < b ? -1 : 1)))
+        : inner,
+    );
   return sorted(before) === sorted(after);
 }

@@ -17,6 +17,13 @@ export const kindsText = all.map(({ kind }) => kind).join(', ');
 /** Throws USAGE. */
 export function resourcesOf(word: string): Resources {
   const found = all.find(({ kind, also }) => kind === word || also.includes(word));
-  if (found === undefined) throw new StenoError('USAGE', `"${word}" is no kind of resource${suggestion(word, all.map(({ kind }) => kind))}`);
+  if (found === undefined)
+    throw new StenoError(
+      'USAGE',
+      `"${word}" is no kind of resource${suggestion(
+        word,
+        all.map(({ kind }) => kind),
+      )}`,
+    );
   return found;
 }

@@ -38,7 +38,13 @@ function rolesOf(client: Client): Promise<readonly Role[]> {
 }
 
 function nodesOf({ allow }: Role): string {
-  const labels = Object.entries(allow.nodes).map(([key, value]) => (key === '*' ? '*' : `${key}=${typeof value === 'string' ? value : value.join('|')}`));
+  const labels = Object.entries(allow.nodes).map(([key, value]) =>
+    key === '*' ? '*' : `${key}=${typeof value === 'string' ? value : value.join('|')}`,
+  );
   const both = labels.length > 0 && allow.node_expression !== undefined;
-  return [labels.join(','), ...(allow.node_expression === undefined ? [] : [both ? `(${allow.node_expression})` : allow.node_expression])].filter((text) => text !== '').join(' && ') || '-';
+  return (
+    [labels.join(','), ...(allow.node_expression === undefined ? [] : [both ? `(${allow.node_expression})` : allow.node_expression])]
+      .filter((text) => text !== '')
+      .join(' && ') || '-'
+  );
 }

@@ -38,7 +38,11 @@ export function upCommand(): Command {
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
-    .option('--web-address <url>', 'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT', webAddress)
+    .option(
+      '--web-address <url>',
+      'how people reach the viewer, such as https://steno.example.com behind a proxy; default is http://localhost:PORT',
+      webAddress,
+    )
     .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
     .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
     .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
@@ -46,15 +50,21 @@ export function upCommand(): Command {
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
     .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
-    .option('--ask-passphrase', 'seal the CA keys with a passphrase at the first start, asked for here; or in the file $STENO_SEAL_PASSPHRASE_FILE')
+    .option(
+      '--ask-passphrase',
+      'seal the CA keys with a passphrase at the first start, asked for here; or in the file $STENO_SEAL_PASSPHRASE_FILE',
+    )
     .option('--ca-signer <file>', 'YAML that says which PKCS#11 token new CA keys are made in')
-    .option('--fips', 'only algorithms that FIPS 140 approves; needs OpenSSL\'s FIPS provider')
+    .option('--fips', "only algorithms that FIPS 140 approves; needs OpenSSL's FIPS provider")
     .option('--node-name <name>', 'what this machine is called as a node; default is its host name')
     .option('--no-node', 'do not offer this machine as a node')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 When all of it is ready, DIR/run.json says what is where. Ctrl-C ends live sessions cleanly and drains.
 A password for --state goes into $STENO_STATE (the whole URL), $PGPASSWORD or a pgpass file, never into the command line.
-Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/steno.`)
+Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/steno.`,
+    )
     .action(async (options: UpOptions) => {
       const { out, env } = standardOutput;
       const stopped = new AbortController();
@@ -69,16 +79,29 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const progress = (line: string): void => {
         if (out.isTTY === true) out.write(`${styled(out, env, 'dim', line)}\n`);
       };
-      const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) => startMachine(
-        {
-          dir, version, sealPassphrase, caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner), fips: options.fips === true, sshListen: options.sshListen, webListen: options.webListen,
-          webAddress: options.webAddress ?? null, webProxies: options.webProxy, objects: options.objects,
-          tunnelListen: options.tunnelListen, tunnelAddress: options.tunnelAddress,
-          state: stateUrl(options.state, process.env['STENO_STATE']), sealKey: options.sealKey, cluster: options.clusterName,
-          node: options.node ? (options.nodeName ?? null) : false,
-        },
-        { log: openLog('up'), progress },
-      ));
+      const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) =>
+        startMachine(
+          {
+            dir,
+            version,
+            sealPassphrase,
+            caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner),
+            fips: options.fips === true,
+            sshListen: options.sshListen,
+            webListen: options.webListen,
+            webAddress: options.webAddress ?? null,
+            webProxies: options.webProxy,
+            objects: options.objects,
+            tunnelListen: options.tunnelListen,
+            tunnelAddress: options.tunnelAddress,
+            state: stateUrl(options.state, process.env['STENO_STATE']),
+            sealKey: options.sealKey,
+            cluster: options.clusterName,
+            node: options.node ? (options.nodeName ?? null) : false,
+          },
+          { log: openLog('up'), progress },
+        ),
+      );
       try {
         if (!stopped.signal.aborted) await announce(machine);
         if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
@@ -97,7 +120,8 @@ async function withPassphrase<T>(ask: boolean, start: (passphrase: string | unde
   try {
     return await start(undefined);
   } catch (error) {
-    const passphrase = error instanceof StenoError && error.code === 'SEAL_PASSPHRASE_NEEDED' ? await askSecret('Passphrase of the CA keys: ') : undefined;
+    const passphrase =
+      error instanceof StenoError && error.code === 'SEAL_PASSPHRASE_NEEDED' ? await askSecret('Passphrase of the CA keys: ') : undefined;
     if (passphrase === undefined) throw error;
     return start(passphrase);
   }
@@ -106,7 +130,13 @@ async function withPassphrase<T>(ask: boolean, start: (passphrase: string | unde
 /** The origin of the address, which is all of it. */
 function webAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
-  const plain = url !== undefined && (url.protocol === 'https:' || url.protocol === 'http:') && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+  const plain =
+    url !== undefined &&
+    (url.protocol === 'https:' || url.protocol === 'http:') &&
+    url.pathname === '/' &&
+    url.search === '' &&
+    url.hash === '' &&
+    url.username === '';
   if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
   return url.origin;
 }

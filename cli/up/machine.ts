@@ -61,7 +61,10 @@ export interface Machine {
   close(): Promise<void>;
 }
 
-export async function startMachine(options: MachineOptions, { log, progress }: { log: Log; progress: (line: string) => void }): Promise<Machine> {
+export async function startMachine(
+  options: MachineOptions,
+  { log, progress }: { log: Log; progress: (line: string) => void },
+): Promise<Machine> {
   requireNodeVersion();
   if (!sshBindingAvailable()) throw new StenoError('BINDING_MISSING');
   if (options.fips) enterFips();
@@ -80,7 +83,10 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     await outlive(orphans, log);
     const ssh = await reserve(options.sshListen, '--ssh-listen');
     const { host, port } = splitAddress(options.sshListen);
-    const tunnel = await reserve(options.tunnelListen ?? `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? 0 : DEFAULT_TUNNEL_PORT}`, '--tunnel-listen');
+    const tunnel = await reserve(
+      options.tunnelListen ?? `${host.includes(':') ? `[${host}]` : host}:${port === 0 ? 0 : DEFAULT_TUNNEL_PORT}`,
+      '--tunnel-listen',
+    );
     const web = await reserve(options.webListen, '--web-listen');
     const [authority, ingest, agent] = await Promise.all(['authority', 'ingest', 'agent'].map((name) => reserve('127.0.0.1:0', name)));
     const sub = (name: string): string => {
@@ -93,7 +99,12 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
       progress(`starting ${name} …`);
       stages.push(
         await startStage(
-          { name, module: fileURLToPath(new URL(module, import.meta.url)), config: { ...config, version: options.version, fips: options.fips }, logFile: join(logs, `${name}.log`) },
+          {
+            name,
+            module: fileURLToPath(new URL(module, import.meta.url)),
+            config: { ...config, version: options.version, fips: options.fips },
+            logFile: join(logs, `${name}.log`),
+          },
           log,
         ),
       );
@@ -102,18 +113,54 @@ export async function startMachine(options: MachineOptions, { log, progress }: {
     const authorityUrl = `https://${authority!}`;
     const ingestUrl = `wss://${ingest!}`;
     await start('authority', '../../authority/main.js', {
-      dataDir: dir.path, listen: authority, socket: dir.socket, name: 'main', ingest: `${ingestUrl}/uplink`, web: page,
-      ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }), ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
+      dataDir: dir.path,
+      listen: authority,
+      socket: dir.socket,
+      name: 'main',
+      ingest: `${ingestUrl}/uplink`,
+      web: page,
+      ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }),
+      ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
       ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
-      ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }), ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
+      ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }),
+      ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
     });
     const services = { socket: dir.socket, authority: authorityUrl };
-    await start('store', './store-process.js', { ...services, dataDir: sub('store'), objects: options.objects ?? null, ingestListen: ingest, webListen: web, webRoot: fileURLToPath(new URL('../../web/', import.meta.url)), addresses: { ssh, web: page, authority: authorityUrl }, webProxies: options.webProxies });
-    await start('gateway', '../../gateway/main.js', { ...services, dataDir: sub('gateway'), listen: ssh, name: 'local', ingest: ingestUrl, tunnelListen: tunnel, ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }) });
-    if (node !== null) await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
+    await start('store', './store-process.js', {
+      ...services,
+      dataDir: sub('store'),
+      objects: options.objects ?? null,
+      ingestListen: ingest,
+      webListen: web,
+      webRoot: fileURLToPath(new URL('../../web/', import.meta.url)),
+      addresses: { ssh, web: page, authority: authorityUrl },
+      webProxies: options.webProxies,
+    });
+    await start('gateway', '../../gateway/main.js', {
+      ...services,
+      dataDir: sub('gateway'),
+      listen: ssh,
+      name: 'local',
+      ingest: ingestUrl,
+      tunnelListen: tunnel,
+      ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }),
+    });
+    if (node !== null)
+      await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
     const run: RunFile = {
-      version: options.version, pid: process.pid, started_at: Date.now(), data: dir.path, ssh, web: page, tunnel: options.tunnelAddress ?? tunnel, authority: authorityUrl,
-      ingest: ingestUrl, socket: dir.socket, node, fips: options.fips, processes: pidsOf(stages),
+      version: options.version,
+      pid: process.pid,
+      started_at: Date.now(),
+      data: dir.path,
+      ssh,
+      web: page,
+      tunnel: options.tunnelAddress ?? tunnel,
+      authority: authorityUrl,
+      ingest: ingestUrl,
+      socket: dir.socket,
+      node,
+      fips: options.fips,
+      processes: pidsOf(stages),
     };
     writeRunFile(dir, run);
     for (const stage of stages) stage.onRestart(() => writeRunFile(dir, { ...run, processes: pidsOf(stages) }));

@@ -12,7 +12,12 @@ export async function reserve(address: string, option: string): Promise<string> 
   const server = createServer();
   return new Promise((resolve, reject) => {
     server.once('error', (error: NodeJS.ErrnoException) => {
-      const why = error.code === 'EADDRINUSE' ? 'is in use' : error.code === 'EACCES' ? 'may not be used by this user' : (error.code ?? error.message);
+      const why =
+        error.code === 'EADDRINUSE'
+          ? 'is in use'
+          : error.code === 'EACCES'
+            ? 'may not be used by this user'
+            : (error.code ?? error.message);
       reject(new StenoError('PORT_TAKEN', `${host}:${port} ${why} (${option})`));
     });
     server.listen({ host, port, exclusive: true }, () => {

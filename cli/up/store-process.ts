@@ -80,15 +80,25 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
   const ingest = await startIngest(
     { listen: config.ingestListen },
     {
-      tls: ingestIdentity.tlsServerOptions(), guard: (server, kinds) => ingestIdentity.guard(server, kinds), objects, events,
-      snapshot: () => authority.current(), compress: compressor.compress, log: log.child({ part: 'ingest' }), clock,
+      tls: ingestIdentity.tlsServerOptions(),
+      guard: (server, kinds) => ingestIdentity.guard(server, kinds),
+      objects,
+      events,
+      snapshot: () => authority.current(),
+      compress: compressor.compress,
+      log: log.child({ part: 'ingest' }),
+      clock,
     },
   );
   owns(() => ingest.close());
   const viewer = await startViewer(
     { listen: config.webListen, webRoot: config.webRoot, version: config.version, addresses: config.addresses, proxies: config.webProxies },
     {
-      objects, events, authority, nodes: () => authority.current().nodes, requests: new RequestVerifier(() => authority.current(), { clock }),
+      objects,
+      events,
+      authority,
+      nodes: () => authority.current().nodes,
+      requests: new RequestVerifier(() => authority.current(), { clock }),
       live: {
         url: `wss://${config.ingestListen}`,
         // Asked at each connection: certificates are renewed meanwhile.
@@ -96,7 +106,9 @@ async function start(config: StoreConfig, log: Log, owns: (release: () => Promis
           return viewerIdentity.tlsClientOptions(['ingest']);
         },
       },
-      recordingCas: () => [...authority.current().recording_ca, ...authority.current().recording_ca_retired], log: log.child({ part: 'viewer' }), clock,
+      recordingCas: () => [...authority.current().recording_ca, ...authority.current().recording_ca_retired],
+      log: log.child({ part: 'viewer' }),
+      clock,
     },
   );
   owns(() => viewer.close());

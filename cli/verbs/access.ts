@@ -26,7 +26,9 @@ export function accessCommand(): Command {
 export function explanation({ user, node, login, allowed, reason, lock, because, others, terms }: AccessExplanation): string {
   const { out, env } = standardOutput;
   const verdict = allowed && lock === null ? styled(out, env, 'green', 'may') : styled(out, env, 'red', 'may not');
-  const lines = [`${visible(user)} ${verdict} log in as ${visible(login)} on ${visible(node)}: ${visible(lock === null ? reason : `a lock on ${lock} is in force`)}`];
+  const lines = [
+    `${visible(user)} ${verdict} log in as ${visible(login)} on ${visible(node)}: ${visible(lock === null ? reason : `a lock on ${lock} is in force`)}`,
+  ];
   if (lock !== null) lines.push(`  without the lock: ${allowed ? 'allowed' : 'not allowed'}; ${visible(reason)}`);
   lines.push(...because.map(clause));
   lines.push(...others.map(({ role, why }) => `  role ${visible(role)} ${visible(why)}`));
@@ -53,11 +55,18 @@ function clause({ role, rule, line, text }: ExplainedClause): string {
 
 /** Seconds as `1 h 30 min`. */
 export function duration(seconds: number): string {
-  const parts = [[86_400, 'd'], [3600, 'h'], [60, 'min'], [1, 's']] as const;
+  const parts = [
+    [86_400, 'd'],
+    [3600, 'h'],
+    [60, 'min'],
+    [1, 's'],
+  ] as const;
   let left = seconds;
-  return parts.flatMap(([size, unit]) => {
-    const count = Math.floor(left / size);
-    left -= count * size;
-    return count === 0 ? [] : [`${count} ${unit}`];
-  }).join(' ');
+  return parts
+    .flatMap(([size, unit]) => {
+      const count = Math.floor(left / size);
+      left -= count * size;
+      return count === 0 ? [] : [`${count} ${unit}`];
+    })
+    .join(' ');
 }

@@ -38,13 +38,15 @@ interface AgentOptions {
   readonly data?: string;
 }
 
-const collect = <T>(parse: (text: string) => T) => (text: string, previous: readonly T[] = []): readonly T[] => {
-  try {
-    return [...previous, parse(text)];
-  } catch (error) {
-    throw new InvalidArgumentError(error instanceof StenoError ? (error.detail ?? '') : String(error));
-  }
-};
+const collect =
+  <T>(parse: (text: string) => T) =>
+  (text: string, previous: readonly T[] = []): readonly T[] => {
+    try {
+      return [...previous, parse(text)];
+    } catch (error) {
+      throw new InvalidArgumentError(error instanceof StenoError ? (error.detail ?? '') : String(error));
+    }
+  };
 
 export function agentCommand(): Command {
   const command = new Command('agent')
@@ -59,24 +61,36 @@ export function agentCommand(): Command {
       return text.split(',');
     })
     .option('--token-file <file>', 'holds the token of `steno tokens add`; - for standard input')
-    .addOption(new Option('--token <token>', 'the token itself, which everybody on this machine can read in the list of processes').conflicts('tokenFile'))
+    .addOption(
+      new Option('--token <token>', 'the token itself, which everybody on this machine can read in the list of processes').conflicts(
+        'tokenFile',
+      ),
+    )
     .option('--name <name>', 'how users will call this node; default is the host name')
     .option('--labels <key=value,...>', 'labels of its own: under node/, or as the token allows', parseLabels, {})
-    .option('--label-command <key=[period:]command>', 'a label from the output of a command, such as node/kernel=1h:uname -r; may be repeated', collect(parseLabelCommand), [])
+    .option(
+      '--label-command <key=[period:]command>',
+      'a label from the output of a command, such as node/kernel=1h:uname -r; may be repeated',
+      collect(parseLabelCommand),
+      [],
+    )
     .addOption(new Option('--cloud-tags <cloud>', 'labels node/tag/… from the tags of this instance').choices(clouds))
     .option('--cloud-endpoint <url>', 'where the metadata service of the cloud answers, if not at 169.254.169.254', (text) => {
       if (!/^http:\/\/[^/@?#\s]+$/.test(text)) throw new InvalidArgumentError('Give http://HOST:PORT.');
       return text;
     })
-    .addOption(new Option('--ssh <mode>', 'who takes sessions: Steno\'s own SSH service, or the OpenSSH of this machine').choices(sshModes))
+    .addOption(new Option('--ssh <mode>', "who takes sessions: Steno's own SSH service, or the OpenSSH of this machine").choices(sshModes))
     .option('--sshd <host:port>', 'with --ssh openssh: where it listens', '127.0.0.1:22')
     .option('--sshd-config <file>', 'with --ssh openssh: its configuration', '/etc/ssh/sshd_config')
     .option('--data <dir>', 'where keys and certificates are kept', process.env['STENO_AGENT_DATA'])
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Once it has joined, \`steno agent\` alone goes on; name, gateways and mode are kept. The token may also be given in
 $STENO_TOKEN, or as credential "steno.token" of a systemd unit. Certificates renew by themselves. Nothing listens on this machine: sessions come through the tunnels.
 Default data directory: $STENO_AGENT_DATA, or /var/lib/steno-agent for root, or ~/.local/share/steno-agent.
-With --ssh openssh, run \`steno agent configure-sshd\` once the agent is up.`)
+With --ssh openssh, run \`steno agent configure-sshd\` once the agent is up.`,
+    )
     .action((options: AgentOptions) => run(options));
   command
     .command('configure-sshd')
@@ -108,10 +122,17 @@ async function run(options: AgentOptions): Promise<void> {
   if (process.getuid!() !== 0) err.write('Not root: only sessions as this user are possible.\n');
   const stopped = new AbortController();
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => stopped.abort());
-  const node = await startNode({
-    dataDir, settings, token, labels: options.labels, labelCommands: options.labelCommand,
-    cloud: options.cloudTags === undefined ? null : { kind: options.cloudTags, endpoint: options.cloudEndpoint },
-  }, { log });
+  const node = await startNode(
+    {
+      dataDir,
+      settings,
+      token,
+      labels: options.labels,
+      labelCommands: options.labelCommand,
+      cloud: options.cloudTags === undefined ? null : { kind: options.cloudTags, endpoint: options.cloudEndpoint },
+    },
+    { log },
+  );
   // With an identity, whether or not a gateway answers now: it is dialled until one does.
   await tellReady(`node ${settings.name}`);
   void node.up.then((gateway) => {
@@ -125,19 +146,29 @@ async function run(options: AgentOptions): Promise<void> {
 function settingsOf(options: AgentOptions, kept: NodeSettings | null): NodeSettings {
   const name = kept?.name ?? options.name ?? hostname().toLowerCase();
   if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no node name; give one with --name`);
-  if (options.name !== undefined && options.name !== name) throw new StenoError('USAGE', `this machine has joined as ${name}; another name needs another --data`);
+  if (options.name !== undefined && options.name !== name)
+    throw new StenoError('USAGE', `this machine has joined as ${name}; another name needs another --data`);
   const gateways = options.gateway ?? kept?.gateways;
   if (gateways === undefined) throw new StenoError('AGENT_NOT_JOINED', 'no --gateway');
   const ssh = options.ssh ?? kept?.ssh ?? 'service';
   return {
-    version: 1, name, gateways: [...gateways], ca_pins: [...(options.caPin ?? kept?.ca_pins ?? [])], ssh,
-    sshd: ssh === 'openssh' ? options.sshd : '', sshd_host_key: ssh === 'openssh' ? sshdHostKey(resolve(options.sshdConfig)) : '',
+    version: 1,
+    name,
+    gateways: [...gateways],
+    ca_pins: [...(options.caPin ?? kept?.ca_pins ?? [])],
+    ssh,
+    sshd: ssh === 'openssh' ? options.sshd : '',
+    sshd_host_key: ssh === 'openssh' ? sshdHostKey(resolve(options.sshdConfig)) : '',
   };
 }
 
 function readToken({ token: given, tokenFile }: AgentOptions): string | undefined {
   if (given !== undefined) standardOutput.err.write('The token stands in the list of processes; --token-file keeps it out.\n');
-  const text = given ?? (tokenFile === undefined ? (process.env['STENO_TOKEN'] ?? credential('steno.token')) : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
+  const text =
+    given ??
+    (tokenFile === undefined
+      ? (process.env['STENO_TOKEN'] ?? credential('steno.token'))
+      : readFileSync(tokenFile === '-' ? 0 : tokenFile, 'utf8'));
   // Programs of sessions inherit nothing of it.
   delete process.env['STENO_TOKEN'];
   if (text === undefined || text.trim() === '') return undefined;

@@ -40,7 +40,11 @@ export function auditCommand(): Command {
         { title: 'EVENT', value: ({ event: name }) => name },
         { title: 'OUTCOME', value: ({ outcome: how }) => how, style: ({ outcome: how }) => (how === 'failure' ? 'red' : null) },
         { title: 'ACTOR', value: (row) => row.actor },
-        { title: 'TARGET', value: ({ login, node, target }) => (node !== '' && login !== '' ? `${login}@${node}` : node !== '' ? node : target), style: () => 'bold' },
+        {
+          title: 'TARGET',
+          value: ({ login, node, target }) => (node !== '' && login !== '' ? `${login}@${node}` : node !== '' ? node : target),
+          style: () => 'bold',
+        },
         { title: 'FROM', value: ({ source_address }) => source_address },
         { title: 'CODE', value: ({ code }) => code },
         { title: 'REASON', value: ({ reason }) => reason },

@@ -27,7 +27,8 @@ interface TokenOptions {
 function parseTtl(text: string): number {
   const match = /^(\d{1,5})([mhd])$/.exec(text);
   const ms = Number(match?.[1]) * { m: 60_000, h: 3_600_000, d: 86_400_000 }[(match?.[2] ?? 'm') as 'm' | 'h' | 'd'];
-  if (match === null || ms < 60_000 || ms > 7 * 86_400_000) throw new InvalidArgumentError('Give it as 30m, 12h or 7d: one minute to seven days.');
+  if (match === null || ms < 60_000 || ms > 7 * 86_400_000)
+    throw new InvalidArgumentError('Give it as 30m, 12h or 7d: one minute to seven days.');
   return ms;
 }
 
@@ -35,7 +36,9 @@ const open = (): Client => openClient(openHome());
 const path = (name: string, verb: string): string => `/v1/bots/${encodeURIComponent(name)}/${verb}`;
 
 export function botsCommand(): Command {
-  const command = new Command('bots').description('list bots: users that are machines, such as CI runners; or add one').option('--json', 'print JSON');
+  const command = new Command('bots')
+    .description('list bots: users that are machines, such as CI runners; or add one')
+    .option('--json', 'print JSON');
   command.action(async (options: { json?: boolean }) => {
     const bots = await open().authority<BotInfo[]>('GET', '/v1/bots');
     if (options.json === true) return json(standardOutput, bots);
@@ -44,26 +47,47 @@ export function botsCommand(): Command {
       { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
       { title: 'ROLES', value: ({ roles }) => roles.join(',') },
       { title: 'RUNNING', value: (bot) => String(live(bot).length), align: 'right' },
-      { title: 'LAST RENEWED', value: ({ instances }) => (instances.length === 0 ? 'never' : moment(Math.max(...instances.map(({ renewed_at }) => renewed_at)))) },
+      {
+        title: 'LAST RENEWED',
+        value: ({ instances }) => (instances.length === 0 ? 'never' : moment(Math.max(...instances.map(({ renewed_at }) => renewed_at)))),
+      },
       { title: 'FROM', value: (bot) => [...new Set(live(bot).map(({ source }) => source))].join(', ') || '-' },
     ]);
   });
-  const withTtl = (verb: Command): Command => verb.option('--ttl <time>', 'how long the join token may be used', parseTtl, 3_600_000).option('--json', 'print JSON');
+  const withTtl = (verb: Command): Command =>
+    verb.option('--ttl <time>', 'how long the join token may be used', parseTtl, 3_600_000).option('--json', 'print JSON');
   withTtl(command.command('add').description('make a bot: prints a token that joins one machine, once').argument('<name>'))
     .requiredOption('--roles <a,b>', 'roles to hold', parseNames)
     .option('--traits <key=value>', 'facts that roles may refer to; may be repeated', parseTrait)
     .action(async (name: string, options: TokenOptions & { roles: readonly string[]; traits?: Traits }) => {
       if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no name: lower-case letters, digits, dot, dash and underscore`);
-      tellToken(await open().authority<BotToken>('POST', '/v1/bots', { name, roles: options.roles, traits: options.traits ?? {}, ttl: options.ttl }), options);
+      tellToken(
+        await open().authority<BotToken>('POST', '/v1/bots', {
+          name,
+          roles: options.roles,
+          traits: options.traits ?? {},
+          ttl: options.ttl,
+        }),
+        options,
+      );
     });
-  withTtl(command.command('token').description('another token, for one more machine of this bot').argument('<name>'))
-    .action(async (name: string, options: TokenOptions) => tellToken(await open().authority<BotToken>('POST', path(name, 'token'), { ttl: options.ttl }), options));
-  withTtl(command.command('reset').description('stop all its machines, lift the lock of a theft, and print a fresh token').argument('<name>'))
-    .action(async (name: string, options: TokenOptions) => tellToken(await open().authority<BotToken>('POST', path(name, 'reset'), { ttl: options.ttl }), options));
-  command.command('rm').description('forget a bot; its name stays locked while certificates of it may live').argument('<name>').action(async (name: string) => {
-    await open().authority('DELETE', `/v1/users/${encodeURIComponent(name)}`);
-    standardOutput.out.write(`${name} is removed.\n`);
-  });
+  withTtl(command.command('token').description('another token, for one more machine of this bot').argument('<name>')).action(
+    async (name: string, options: TokenOptions) =>
+      tellToken(await open().authority<BotToken>('POST', path(name, 'token'), { ttl: options.ttl }), options),
+  );
+  withTtl(
+    command.command('reset').description('stop all its machines, lift the lock of a theft, and print a fresh token').argument('<name>'),
+  ).action(async (name: string, options: TokenOptions) =>
+    tellToken(await open().authority<BotToken>('POST', path(name, 'reset'), { ttl: options.ttl }), options),
+  );
+  command
+    .command('rm')
+    .description('forget a bot; its name stays locked while certificates of it may live')
+    .argument('<name>')
+    .action(async (name: string) => {
+      await open().authority('DELETE', `/v1/users/${encodeURIComponent(name)}`);
+      standardOutput.out.write(`${name} is removed.\n`);
+    });
   return command;
 }
 
@@ -98,9 +122,12 @@ export function botCommand(): Command {
     .option('--token-file <file>', 'holds the join token; needed the first time only')
     .option('--ca <file>', 'PEM of the CA that the viewer is trusted by; without it, those of the system')
     .option('--once', 'join or renew once, then end')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 The certificate lives for an hour and is renewed every twenty minutes; DIR belongs to one machine. A copy of DIR that
-renews elsewhere is found out by the count of renewals, and the bot is locked. Use it with: ssh -F DIR/ssh_config …`)
+renews elsewhere is found out by the count of renewals, and the bot is locked. Use it with: ssh -F DIR/ssh_config …`,
+    )
     .action(async (options: BotOptions) => {
       const home = openHome({ STENO_HOME: options.out });
       const file = join(home.dir, 'bot.json');
@@ -116,12 +143,17 @@ renews elsewhere is found out by the count of renewals, and the bot is locked. U
 }
 
 async function enter(home: Home, file: string, options: BotOptions): Promise<void> {
-  if (options.proxy === undefined || options.tokenFile === undefined) throw new StenoError('USAGE', 'the first time, give --proxy and --token-file');
+  if (options.proxy === undefined || options.tokenFile === undefined)
+    throw new StenoError('USAGE', 'the first time, give --proxy and --token-file');
   const token = readFileSync(options.tokenFile, 'utf8').trim();
   if (!/^[A-Za-z0-9_-]{43}$/.test(token)) throw new StenoError('USAGE', `${options.tokenFile} holds no join token`);
   const web = openPublicWeb(options.proxy, options.ca === undefined ? undefined : readFileSync(options.ca, 'utf8'));
   const key = keyOf(home);
-  const joined = await web.post<BotLogin & { readonly addresses: PublicAddresses }>('/api/login/bot', { token, public_key: formatPublicLine(key.publicBlob), tls_key: tlsPublicKey(home) });
+  const joined = await web.post<BotLogin & { readonly addresses: PublicAddresses }>('/api/login/bot', {
+    token,
+    public_key: formatPublicLine(key.publicBlob),
+    tls_key: tlsPublicKey(home),
+  });
   keepLogin(home, joined.login, joined.addresses, web.ca);
   keepState(file, { version: 1, instance: joined.instance, generation: joined.generation, attempt: null });
   tell(home, joined);
@@ -134,7 +166,12 @@ async function renew(home: Home, file: string): Promise<void> {
   const state: State = { ...kept.data, attempt: kept.data.attempt ?? randomBytes(32).toString('base64url') };
   keepState(file, state);
   const profile = readProfile(home);
-  const renewed = await openClient(home).authority<BotLogin>('POST', '/v1/bots/renew', { instance: state.instance, generation: state.generation, attempt: state.attempt, tls_key: tlsPublicKey(home) });
+  const renewed = await openClient(home).authority<BotLogin>('POST', '/v1/bots/renew', {
+    instance: state.instance,
+    generation: state.generation,
+    attempt: state.attempt,
+    tls_key: tlsPublicKey(home),
+  });
   keepLogin(home, renewed.login, profile, profile.web_ca);
   keepState(file, { ...state, generation: renewed.generation, attempt: null });
   tell(home, renewed);
@@ -158,5 +195,7 @@ function keepState(file: string, state: State): void {
 }
 
 function tell(home: Home, { login, generation }: BotLogin): void {
-  standardOutput.out.write(`${new Date().toISOString()} ${login.user} (${login.roles.join(', ')}) until ${new Date(login.valid_before).toISOString()}, generation ${generation}, in ${home.dir}\n`);
+  standardOutput.out.write(
+    `${new Date().toISOString()} ${login.user} (${login.roles.join(', ')}) until ${new Date(login.valid_before).toISOString()}, generation ${generation}, in ${home.dir}\n`,
+  );
 }

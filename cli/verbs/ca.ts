@@ -29,7 +29,9 @@ export function caCommand(): Command {
       const reports = await openClient(home).authority<CaReport[]>('GET', '/v1/ca');
       await freshTrust(home);
       if (options.json === true) return json(standardOutput, reports);
-      standardOutput.out.write(drawStatus(reports, options.all === true, (style, text) => styled(standardOutput.out, standardOutput.env, style, text)));
+      standardOutput.out.write(
+        drawStatus(reports, options.all === true, (style, text) => styled(standardOutput.out, standardOutput.env, style, text)),
+      );
     });
   command
     .command('rotate')
@@ -40,7 +42,9 @@ export function caCommand(): Command {
     .option('--grace <time>', 'with --auto: how long both keys are trusted, such as 24h or 7d', parseGrace, 24 * 3_600_000)
     .option('--force', 'drop the old key although services still hold certificates of it')
     .option('--json', 'print JSON')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 Phases:
   init            the new key is made and trusted; nobody is certified with it yet
   update-clients  users and services get certificates of the new key
@@ -51,20 +55,27 @@ Phases:
 Before update-clients of ssh-user, nodes without a Steno agent need both keys in the file of TrustedUserCAKeys:
   steno ca export user > /etc/ssh/steno_user_ca.pub
 Before standby of ssh-host they need a new certificate: steno ca sign-host. Users' machines learn new keys at every
-login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as long as a login does.`)
+login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as long as a login does.`,
+    )
     .action(async (name: string, options: { phase?: CaPhase; auto?: boolean; grace: number; force?: boolean; json?: boolean }) => {
       if (name !== 'all' && !NAMES.includes(name)) throw new StenoError('USAGE', `"${visible(name)}" is none of ${NAMES.join(', ')}, all`);
       if ((options.phase === undefined) === (options.auto !== true)) throw new StenoError('USAGE', 'give --phase PHASE or --auto');
       const home = openHome();
       const client = openClient(home);
-      const body = options.phase === undefined ? { grace_ms: options.grace } : { phase: options.phase, ...(options.force === true ? { force: true } : {}) };
+      const body =
+        options.phase === undefined
+          ? { grace_ms: options.grace }
+          : { phase: options.phase, ...(options.force === true ? { force: true } : {}) };
       // The CA of users last: what it drops may be the certificate that this very command is signed with.
       const names = name === 'all' ? [...NAMES.filter((each) => each !== 'ssh-user'), 'ssh-user'] : [name];
       const reports: CaReport[] = [];
       for (const each of names) {
         const report = await client.authority<CaReport>('PUT', `/v1/ca/${each}/rotation`, body);
         reports.push(report);
-        if (options.json !== true) standardOutput.out.write(drawStatus([report], false, (style, text) => styled(standardOutput.out, standardOutput.env, style, text)));
+        if (options.json !== true)
+          standardOutput.out.write(
+            drawStatus([report], false, (style, text) => styled(standardOutput.out, standardOutput.env, style, text)),
+          );
       }
       if (options.json === true) json(standardOutput, reports);
       await freshTrust(home);
@@ -76,8 +87,11 @@ login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as l
     .action(async (which: string) => {
       const home = openHome();
       const parts: Readonly<Record<string, (profile: Profile) => string>> = {
-        user: (profile) => lines(profile.ssh_user_ca), host: (profile) => lines(profile.ssh_host_ca), recording: (profile) => lines(profile.recording_ca),
-        'x509-user': (profile) => profile.x509_user_ca, 'x509-service': (profile) => profile.service_ca,
+        user: (profile) => lines(profile.ssh_user_ca),
+        host: (profile) => lines(profile.ssh_host_ca),
+        recording: (profile) => lines(profile.recording_ca),
+        'x509-user': (profile) => profile.x509_user_ca,
+        'x509-service': (profile) => profile.service_ca,
       };
       const part = Object.hasOwn(parts, which) ? parts[which] : undefined;
       if (part === undefined) throw new StenoError('USAGE', `"${visible(which)}" is none of ${Object.keys(parts).join(', ')}`);
@@ -95,10 +109,13 @@ login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as l
     .requiredOption('--name <node>', 'the node it is for')
     .option('--ttl <time>', 'how long it shall count, from 1h to 366d; default is 24h', parseHostTtl)
     .option('--out <file>', 'keep it fresh in this file: ask only when a third of its life is left, or while the CA is rotated')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 With --out it is made for a timer: what is good still is left alone, and nothing is printed. The certificate that sshd shows
 is read when sshd starts or reloads. A role with {resources: [node], verbs: [update]} is enough, for nodes that are
-registered, up to 30 days: see docs/openssh-nodes.md.`)
+registered, up to 30 days: see docs/openssh-nodes.md.`,
+    )
     .action(async (file: string, options: { name: string; ttl?: number; out?: string }) => {
       const [line] = readHostKeys(readFileSync(file, 'utf8'));
       if (line === undefined) throw new StenoError('USAGE', `no public key in ${file}`);
@@ -106,7 +123,9 @@ registered, up to 30 days: see docs/openssh-nodes.md.`)
       const { out } = options;
       if (out !== undefined && isFresh(out, line, options.name, (await refreshTrust(home)).ssh_host_ca, Date.now())) return;
       const { certificate } = await openClient(home).authority<{ certificate: string }>('POST', '/v1/host-certificate', {
-        public_key: line, name: options.name, ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+        public_key: line,
+        name: options.name,
+        ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
       });
       if (out === undefined) standardOutput.out.write(`${certificate.trim()}\n`);
       else {
@@ -121,16 +140,30 @@ registered, up to 30 days: see docs/openssh-nodes.md.`)
     .option('--passphrase', 'a passphrase, asked for at the terminal')
     .option('--passphrase-file <file>', 'a passphrase, the first line of a file that only you can read')
     .option('--key-file', 'a new key file in the data directory')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 With a passphrase \`steno up\` asks for it at the terminal, or reads the file that STENO_SEAL_PASSPHRASE_FILE names. There is
-no way in without it: keep it where a fire does not reach it. What sealed the keys before opens them no more.`)
+no way in without it: keep it where a fire does not reach it. What sealed the keys before opens them no more.`,
+    )
     .action(async (options: { data?: string; passphrase?: boolean; passphraseFile?: string; keyFile?: boolean }) => {
       const chosen = [options.passphrase, options.passphraseFile, options.keyFile].filter((value) => value !== undefined);
       if (chosen.length !== 1) throw new StenoError('USAGE', 'give one of --passphrase, --passphrase-file and --key-file');
       const { socket } = readRunFile(dataDir(options.data));
-      const body = options.keyFile === true ? { kind: 'file' } : { kind: 'passphrase', passphrase: options.passphraseFile === undefined ? await newPassphrase() : readSecretFile(options.passphraseFile, 'SEAL_PASSPHRASE_WEAK') };
+      const body =
+        options.keyFile === true
+          ? { kind: 'file' }
+          : {
+              kind: 'passphrase',
+              passphrase:
+                options.passphraseFile === undefined
+                  ? await newPassphrase()
+                  : readSecretFile(options.passphraseFile, 'SEAL_PASSPHRASE_WEAK'),
+            };
       await callSocket(socket, 'POST', '/v1/ca-seal', body);
-      standardOutput.out.write(`From now on ${body.kind === 'file' ? 'a new key file opens' : 'this passphrase opens'} the CA keys, and nothing else does.\n`);
+      standardOutput.out.write(
+        `From now on ${body.kind === 'file' ? 'a new key file opens' : 'this passphrase opens'} the CA keys, and nothing else does.\n`,
+      );
     });
   return command;
 }
@@ -148,30 +181,50 @@ const course: readonly CaPhase[] = ['init', 'update-clients', 'update-servers', 
 
 /** One paragraph for each CA: phase, keys, and, while it is rotated, the way it has to go. */
 export function drawStatus(reports: readonly CaReport[], all: boolean, paint: Paint): string {
-  return reports.map((report) => {
-    const { name, phase, keys } = report;
-    const moving = phase !== 'standby';
-    const lines = [`${paint('bold', name.padEnd(14))}${moving ? paint('yellow', phase) : 'standby'}`];
-    if (moving) lines.push(`  ${phase === 'rollback' ? `${paint('yellow', '◄ rollback')} ─── ${paint('dim', '○ standby')}` : drawCourse(phase, paint)}`);
-    const retired = keys.filter(({ state }) => state === 'retired');
-    for (const key of all ? keys : keys.filter(({ state }) => state !== 'retired')) {
-      const role = key.signs.length > 0 ? `signs for ${key.signs.join(' and ')}` : key.state === 'retired' ? `retired ${moment(key.retired_at ?? 0)}` : 'trusted';
-      const mark = key.signs.length > 0 ? paint('green', '●') : key.state === 'retired' ? paint('dim', '·') : '○';
-      lines.push(`  ${mark} ${String(key.generation).padStart(2)}  ${role.padEnd(29)} ${`${key.algorithm}${key.signer === 'sealed' ? '' : ', in the token'}`.padEnd(11)}  ${paint('dim', key.fingerprint)}`);
-    }
-    if (!all && retired.length > 0) lines.push(paint('dim', `      ${retired.length} retired`));
-    if (report.waits_for.length > 0) lines.push(`  ${paint('yellow', '!')} still with a certificate of the other key: ${report.waits_for.map(visible).join(', ')}`);
-    if (moving) {
-      const by = `since ${moment(report.changed_at ?? 0)}, by ${visible(report.changed_by)}`;
-      lines.push(paint('dim', `  ${by}; ${report.next_at === null ? `next: steno ca rotate ${name} --phase ${course[course.indexOf(phase) + 1] ?? 'standby'}` : `goes on by itself at ${moment(report.next_at)}`}`));
-    }
-    return `${lines.join('\n')}\n`;
-  }).join('\n');
+  return reports
+    .map((report) => {
+      const { name, phase, keys } = report;
+      const moving = phase !== 'standby';
+      const lines = [`${paint('bold', name.padEnd(14))}${moving ? paint('yellow', phase) : 'standby'}`];
+      if (moving)
+        lines.push(
+          `  ${phase === 'rollback' ? `${paint('yellow', '◄ rollback')} ─── ${paint('dim', '○ standby')}` : drawCourse(phase, paint)}`,
+        );
+      const retired = keys.filter(({ state }) => state === 'retired');
+      for (const key of all ? keys : keys.filter(({ state }) => state !== 'retired')) {
+        const role =
+          key.signs.length > 0
+            ? `signs for ${key.signs.join(' and ')}`
+            : key.state === 'retired'
+              ? `retired ${moment(key.retired_at ?? 0)}`
+              : 'trusted';
+        const mark = key.signs.length > 0 ? paint('green', '●') : key.state === 'retired' ? paint('dim', '·') : '○';
+        lines.push(
+          `  ${mark} ${String(key.generation).padStart(2)}  ${role.padEnd(29)} ${`${key.algorithm}${key.signer === 'sealed' ? '' : ', in the token'}`.padEnd(11)}  ${paint('dim', key.fingerprint)}`,
+        );
+      }
+      if (!all && retired.length > 0) lines.push(paint('dim', `      ${retired.length} retired`));
+      if (report.waits_for.length > 0)
+        lines.push(`  ${paint('yellow', '!')} still with a certificate of the other key: ${report.waits_for.map(visible).join(', ')}`);
+      if (moving) {
+        const by = `since ${moment(report.changed_at ?? 0)}, by ${visible(report.changed_by)}`;
+        lines.push(
+          paint(
+            'dim',
+            `  ${by}; ${report.next_at === null ? `next: steno ca rotate ${name} --phase ${course[course.indexOf(phase) + 1] ?? 'standby'}` : `goes on by itself at ${moment(report.next_at)}`}`,
+          ),
+        );
+      }
+      return `${lines.join('\n')}\n`;
+    })
+    .join('\n');
 }
 
 function drawCourse(phase: CaPhase, paint: Paint): string {
   const at = course.indexOf(phase);
-  return course.map((step, i) => (i < at ? paint('green', `✓ ${step}`) : i === at ? paint('yellow', `● ${step}`) : paint('dim', `○ ${step}`))).join(' ─── ');
+  return course
+    .map((step, i) => (i < at ? paint('green', `✓ ${step}`) : i === at ? paint('yellow', `● ${step}`) : paint('dim', `○ ${step}`)))
+    .join(' ─── ');
 }
 
 function lines(keys: readonly string[]): string {

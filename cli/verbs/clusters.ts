@@ -18,7 +18,8 @@ export function parseRoleMap(value: string, previous: RoleMap = {}): RoleMap {
   const map: Record<string, readonly string[]> = { ...previous };
   for (const pair of value.split(',')) {
     const [remote = '', local = '', ...more] = pair.split('=');
-    if (!isName(remote) || !isName(local) || more.length > 0) throw new InvalidArgumentError('Give THEIR-ROLE=OUR-ROLE,THEIR-ROLE=OUR-ROLE.');
+    if (!isName(remote) || !isName(local) || more.length > 0)
+      throw new InvalidArgumentError('Give THEIR-ROLE=OUR-ROLE,THEIR-ROLE=OUR-ROLE.');
     map[remote] = [...new Set([...(Object.hasOwn(map, remote) ? map[remote]! : []), local])];
   }
   return map;
@@ -30,18 +31,25 @@ function fingerprint(line: string): string {
 }
 
 export function clustersCommand(): Command {
-  const command = new Command('clusters').description('other Stenos: whose users come in, and to whose nodes ours go').option('--json', 'print JSON');
+  const command = new Command('clusters')
+    .description('other Stenos: whose users come in, and to whose nodes ours go')
+    .option('--json', 'print JSON');
   command.action(async (options: { json?: boolean }) => {
     const clusters = await openClient(openHome()).authority<TrustedCluster[]>('GET', '/v1/clusters');
     if (options.json === true) return json(standardOutput, clusters);
     if (clusters.length === 0) {
-      standardOutput.err.write('No cluster is trusted. On the other one run `steno clusters export > other.json`, here `steno clusters trust other.json`.\n');
+      standardOutput.err.write(
+        'No cluster is trusted. On the other one run `steno clusters export > other.json`, here `steno clusters trust other.json`.\n',
+      );
       return;
     }
     table<TrustedCluster>(standardOutput, clusters, [
       { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
       { title: 'THEIR USERS COME IN AS', value: ({ role_map }) => mapText(role_map) },
-      { title: 'OUR USERS GO THERE', value: ({ reach, gateways, name }) => (reach && gateways.length > 0 ? `NODE.${name} by ${gateways.join(', ')}` : 'no') },
+      {
+        title: 'OUR USERS GO THERE',
+        value: ({ reach, gateways, name }) => (reach && gateways.length > 0 ? `NODE.${name} by ${gateways.join(', ')}` : 'no'),
+      },
       { title: 'KEYS OF', value: ({ issued_at }) => moment(issued_at) },
       { title: 'KEPT FRESH FROM', value: ({ updates }) => updates ?? '-' },
     ]);
@@ -49,16 +57,23 @@ export function clustersCommand(): Command {
   command
     .command('export')
     .description('print what another cluster needs to trust this one: public keys and addresses, signed')
-    .option('--gateway <host:port,...>', 'where their gateways reach ours; default is the gateway of this login', (value: string) => value.split(','))
+    .option('--gateway <host:port,...>', 'where their gateways reach ours; default is the gateway of this login', (value: string) =>
+      value.split(','),
+    )
     .option('--updates <url>', 'where they fetch new keys: the viewer of this cluster as they reach it, and /cluster')
     .action(async (options: { gateway?: string[]; updates?: string }) => {
       const client = openClient(openHome());
       const gateways = options.gateway ?? [client.profile.ssh];
       for (const gateway of gateways) splitAddress(gateway);
-      const signed = await client.authority<SignedStatement>('POST', '/v1/cluster-statement', { gateways, updates: options.updates ?? null });
+      const signed = await client.authority<SignedStatement>('POST', '/v1/cluster-statement', {
+        gateways,
+        updates: options.updates ?? null,
+      });
       standardOutput.out.write(`${JSON.stringify(signed, null, 2)}\n`);
       const { name, ssh_user_ca: keys } = statementOf(signed);
-      standardOutput.err.write(`Cluster ${name}. Tell the other administrator the fingerprint by another way than the file:\n${keys.map((key) => `  ${fingerprint(key)}\n`).join('')}`);
+      standardOutput.err.write(
+        `Cluster ${name}. Tell the other administrator the fingerprint by another way than the file:\n${keys.map((key) => `  ${fingerprint(key)}\n`).join('')}`,
+      );
     });
   command
     .command('trust')
@@ -72,12 +87,21 @@ export function clustersCommand(): Command {
       const signed = readStatement(file);
       const { name, ssh_user_ca: keys } = statementOf(signed);
       if (!keys.map(fingerprint).includes(options.fingerprint)) {
-        throw new StenoError('CLUSTER_UNTRUSTED', `the file names ${keys.map(fingerprint).join(', ')}, not ${options.fingerprint.slice(0, 80)}`);
+        throw new StenoError(
+          'CLUSTER_UNTRUSTED',
+          `the file names ${keys.map(fingerprint).join(', ')}, not ${options.fingerprint.slice(0, 80)}`,
+        );
       }
-      const cluster = await openClient(openHome()).authority<TrustedCluster>('PUT', `/v1/clusters/${name}`, { signed, role_map: options.map, reach: options.reach });
+      const cluster = await openClient(openHome()).authority<TrustedCluster>('PUT', `/v1/clusters/${name}`, {
+        signed,
+        role_map: options.map,
+        reach: options.reach,
+      });
       if (options.json === true) return json(standardOutput, cluster);
       const { out, env } = standardOutput;
-      out.write(`${styled(out, env, 'green', '✓')} cluster ${styled(out, env, 'bold', name)} is trusted\n  its users come in as   ${mapText(cluster.role_map)}\n`);
+      out.write(
+        `${styled(out, env, 'green', '✓')} cluster ${styled(out, env, 'bold', name)} is trusted\n  its users come in as   ${mapText(cluster.role_map)}\n`,
+      );
       out.write(`  our users go there     ${cluster.reach && cluster.gateways.length > 0 ? `ssh LOGIN@NODE.${name}.steno` : 'no'}\n`);
     });
   command
@@ -85,7 +109,10 @@ export function clustersCommand(): Command {
     .description('fetch the newest keys of a cluster now; it is done every minute anyway')
     .argument('<name>')
     .action(async (name: string) => {
-      const { changed } = await openClient(openHome()).authority<{ changed: boolean }>('POST', `/v1/clusters/${encodeURIComponent(name)}/refresh`);
+      const { changed } = await openClient(openHome()).authority<{ changed: boolean }>(
+        'POST',
+        `/v1/clusters/${encodeURIComponent(name)}/refresh`,
+      );
       standardOutput.out.write(changed ? `New keys of ${name} are trusted.\n` : `Nothing is new of ${name}.\n`);
     });
   command
@@ -100,7 +127,11 @@ export function clustersCommand(): Command {
 }
 
 function mapText(map: RoleMap): string {
-  return Object.entries(map).map(([remote, local]) => `${remote} → ${local.join(', ')}`).join('; ') || 'they do not';
+  return (
+    Object.entries(map)
+      .map(([remote, local]) => `${remote} → ${local.join(', ')}`)
+      .join('; ') || 'they do not'
+  );
 }
 
 function readStatement(file: string): SignedStatement {

@@ -45,7 +45,9 @@ export function eventsCommand(): Command {
       if (events.length === 0) process.exitCode = 1;
       if (options.json === true) return json(standardOutput, events);
       if (events.length === 0) {
-        standardOutput.err.write('No kernel events of this session. Its node must run Steno\'s agent, and its roles must not turn `recording.enhanced` off.\n');
+        standardOutput.err.write(
+          "No kernel events of this session. Its node must run Steno's agent, and its roles must not turn `recording.enhanced` off.\n",
+        );
         return;
       }
       if (options.tree === true) printTree(events);
@@ -69,7 +71,7 @@ function parseCount(value: string): number {
 
 /** From behind `after`, which is the place of an event or ''. */
 async function* eventsOf(client: Client, session: string, { tree, all, kind }: Options, after: string): AsyncGenerator<KernelEventInfo> {
-  for (let place = after; ; ) {
+  for (let place = after; ;) {
     const query = new URLSearchParams({ limit: String(PAGE), ...(place === '' ? {} : { after: place }) });
     if (kind !== undefined) query.set('kinds', kind.join(','));
     // A tree needs the forks; what was only read would bury it.
@@ -99,13 +101,18 @@ async function follow(client: Client, session: string, options: Options): Promis
 }
 
 function escapedJson(event: KernelEventInfo): string {
-  return JSON.stringify(event).replace(/[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g, (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`);
+  return JSON.stringify(event).replace(
+    /[\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff]/g,
+    (char) => `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  );
 }
 
 function printEvent(event: KernelEventInfo): void {
   const { out, env } = standardOutput;
   const pid = typeof event.data['pid'] === 'number' ? String(event.data['pid']) : '';
-  out.write(`${styled(out, env, 'dim', time(event.offset).padStart(9))}  ${styled(out, env, 'dim', pid.padStart(7))}  ${describe(event)}\n`);
+  out.write(
+    `${styled(out, env, 'dim', time(event.offset).padStart(9))}  ${styled(out, env, 'dim', pid.padStart(7))}  ${describe(event)}\n`,
+  );
 }
 
 /** `0:03.250` */
@@ -128,8 +135,11 @@ export function describe(event: KernelEventInfo): string {
   switch (event.kind) {
     case 'exec': {
       const marks = [
-        ...(data['memory'] === true ? ['from memory'] : []), ...(data['deleted'] === true ? ['deleted file'] : []), ...(data['bits'] === 32 ? ['32 bits'] : []),
-        ...(data['argv_cut'] === true ? [`arguments cut, ${bytes(Number(data['argv_bytes']))} in all`] : []), ...(typeof data['euid'] === 'number' ? [`as uid ${data['euid']}`] : []),
+        ...(data['memory'] === true ? ['from memory'] : []),
+        ...(data['deleted'] === true ? ['deleted file'] : []),
+        ...(data['bits'] === 32 ? ['32 bits'] : []),
+        ...(data['argv_cut'] === true ? [`arguments cut, ${bytes(Number(data['argv_bytes']))} in all`] : []),
+        ...(typeof data['euid'] === 'number' ? [`as uid ${data['euid']}`] : []),
         ...(typeof data['container'] === 'string' ? [`container ${note('container').slice(0, 12)}`] : []),
       ];
       const asked = typeof data['asked'] === 'string' ? ` ${paint('dim', `for ${note('asked')}`)}` : '';
@@ -143,7 +153,8 @@ export function describe(event: KernelEventInfo): string {
       return `${what(event.name)} ${visible(event.path)}${note('from') === '' ? '' : ` ${paint('dim', `from ${note('from')}`)}`}${event.reason === '' ? '' : `  ${paint('dim', event.reason)}`}${failed}${times}`;
     case 'connect':
       return `${what('connect')} ${where === '' ? visible(event.path) : where} ${paint('dim', [visible(event.name), event.reason].filter((text) => text !== '').join(', '))}${failed}${times}`;
-    case 'accept': case 'listen':
+    case 'accept':
+    case 'listen':
       return `${what(event.kind)} ${where} ${paint('dim', visible(event.name))}${failed}`;
     case 'send':
       return `${what('send')} ${where} ${paint('dim', `${visible(event.name)}, ${bytes(event.size ?? 0)}`)}${failed}${times}`;
@@ -170,7 +181,9 @@ export function describe(event: KernelEventInfo): string {
 export function commandLine(event: KernelEventInfo): string {
   const argv = event.data['argv'];
   if (!Array.isArray(argv)) return event.name;
-  return argv.map((argument) => (/^[\w@%+=:,./-]+$/.test(String(argument)) ? String(argument) : `'${String(argument).replaceAll("'", `'\\''`)}'`)).join(' ');
+  return argv
+    .map((argument) => (/^[\w@%+=:,./-]+$/.test(String(argument)) ? String(argument) : `'${String(argument).replaceAll("'", `'\\''`)}'`))
+    .join(' ');
 }
 
 function printTree(events: readonly KernelEventInfo[]): void {
@@ -182,7 +195,8 @@ function printTree(events: readonly KernelEventInfo[]): void {
     out.write(`${dim(time(offset).padStart(9))}  ${dim(prefix)}${text.split(ESCAPED_LINES).join(' ')} ${dim(`[${node.pid}]`)}\n`);
   };
   const print = (node: ProcessNode, first: string, rest: string): void => {
-    const exit = node.exit === null ? '' : ` ${node.exit.outcome === 'success' ? '' : `${styled(out, env, 'red', visible(node.exit.name))} `}`;
+    const exit =
+      node.exit === null ? '' : ` ${node.exit.outcome === 'success' ? '' : `${styled(out, env, 'red', visible(node.exit.name))} `}`;
     const [begin, ...later] = node.execs;
     const title = begin === undefined ? dim('(a copy of its parent)') : describe(begin).slice(describe(begin).indexOf(' ')).trimStart();
     line(node, begin?.offset ?? node.started, first, `${title}${exit}`);

@@ -21,9 +21,22 @@ describe('a certificate in a file is left alone', () => {
   const line = (of = key): string => formatPublicLine(of.publicBlob);
   const hour = 3_600n;
   const file = join(folder, 'cert.pub');
-  writeFileSync(file, `${formatPublicLine(issueCertificate(ca, {
-    publicKey: key.publicBlob, serial: 1n, kind: 'host', keyId: 'host web-1', principals: ['web-1', 'web-1.steno'], validAfter: 0n, validBefore: 30n * hour, criticalOptions: new Map(), extensions: new Map(),
-  }))}\n`);
+  writeFileSync(
+    file,
+    `${formatPublicLine(
+      issueCertificate(ca, {
+        publicKey: key.publicBlob,
+        serial: 1n,
+        kind: 'host',
+        keyId: 'host web-1',
+        principals: ['web-1', 'web-1.steno'],
+        validAfter: 0n,
+        validBefore: 30n * hour,
+        criticalOptions: new Map(),
+        extensions: new Map(),
+      }),
+    )}\n`,
+  );
   const at = (hours: number): number => hours * 3_600_000;
   it.each<readonly [string, boolean, Parameters<typeof isFresh>]>([
     ['while more than a third of its life is left', true, [file, line(), 'web-1', [line(ca)], at(19)]],

@@ -24,9 +24,13 @@ export function isFresh(file: string, line: string, node: string, cas: readonly 
     const certificate = parseCertificate(parseAuthorizedLine(readFileSync(file, 'utf8').trim()).blob);
     const same = (a: Uint8Array, b: Uint8Array): boolean => Buffer.from(a).equals(b);
     const left = Number(certificate.validBefore) - now / 1000;
-    return same(certificate.publicKey, parseAuthorizedLine(line).blob) && certificate.principals.includes(node)
-      && cas.length === 1 && same(certificate.signatureKey, parseAuthorizedLine(cas[0]!).blob)
-      && left > Number(certificate.validBefore - certificate.validAfter) / 3;
+    return (
+      same(certificate.publicKey, parseAuthorizedLine(line).blob) &&
+      certificate.principals.includes(node) &&
+      cas.length === 1 &&
+      same(certificate.signatureKey, parseAuthorizedLine(cas[0]!).blob) &&
+      left > Number(certificate.validBefore - certificate.validAfter) / 3
+    );
   } catch {
     return false;
   }

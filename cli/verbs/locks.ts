@@ -24,7 +24,10 @@ const kinds: Readonly<Record<Kind, string>> = {
 export function lockId(kind: Kind, target: string): string {
   const digits = '23456789abcdefghjkmnpqrstvwxyz';
   const tail = Array.from({ length: 6 }, () => digits[randomInt(digits.length)]).join('');
-  return `${`${kind}-${target}`.toLowerCase().replace(/[^a-z0-9-]+/g, '-').slice(0, 40)}-${tail}`;
+  return `${`${kind}-${target}`
+    .toLowerCase()
+    .replace(/[^a-z0-9-]+/g, '-')
+    .slice(0, 40)}-${tail}`;
 }
 
 export function lockCommand(): Command {
@@ -34,30 +37,54 @@ export function lockCommand(): Command {
     .option('--ttl <span>', 'how long, such as 30m or 2h; without it until `steno unlock`', parseSpan)
     .option('--reason <text>', 'why; whoever is put out reads it', '')
     .option('--json', 'print JSON')
-    .action(async ({ ttl, reason, json: asJson, ...targets }: Record<string, string> & { ttl?: number; reason: string; json?: boolean }) => {
-      const wanted = Object.entries(targets).map(([name, value]) => [name === 'mfaDevice' ? 'mfa-device' : name, value] as const);
-      const [first, ...more] = wanted;
-      if (first === undefined || more.length > 0) throw new StenoError('USAGE', `give exactly one of ${Object.keys(kinds).map((kind) => `--${kind}`).join(', ')}`);
-      const [kind, target] = first as readonly [Kind, string];
-      const client = openClient(openHome());
-      const live = await liveSessions(client, kind, target);
-      const lock: Lock = { id: lockId(kind, target), target_kind: kind, target, reason, expires_at: ttl === undefined ? null : Date.now() + ttl };
-      await client.authority('PUT', `/v1/locks/${lock.id}`, lock);
-      if (asJson === true) return json(standardOutput, { ...lock, live_sessions: live });
-      const { out, env } = standardOutput;
-      const until = lock.expires_at === null ? 'until it is lifted' : `until ${moment(lock.expires_at)}`;
-      out.write(`${styled(out, env, 'green', '✓')} ${kind} ${styled(out, env, 'bold', visible(target))} is locked ${until}\n`);
-      if (live !== null && live > 0) out.write(`  ${live} live session${live === 1 ? '' : 's'} end${live === 1 ? 's' : ''} now; \`steno audit --event lock.\` tells how it went\n`);
-      out.write(`  to lift it   steno unlock ${lock.id}\n`);
-    });
+    .action(
+      async ({ ttl, reason, json: asJson, ...targets }: Record<string, string> & { ttl?: number; reason: string; json?: boolean }) => {
+        const wanted = Object.entries(targets).map(([name, value]) => [name === 'mfaDevice' ? 'mfa-device' : name, value] as const);
+        const [first, ...more] = wanted;
+        if (first === undefined || more.length > 0)
+          throw new StenoError(
+            'USAGE',
+            `give exactly one of ${Object.keys(kinds)
+              .map((kind) => `--${kind}`)
+              .join(', ')}`,
+          );
+        const [kind, target] = first as readonly [Kind, string];
+        const client = openClient(openHome());
+        const live = await liveSessions(client, kind, target);
+        const lock: Lock = {
+          id: lockId(kind, target),
+          target_kind: kind,
+          target,
+          reason,
+          expires_at: ttl === undefined ? null : Date.now() + ttl,
+        };
+        await client.authority('PUT', `/v1/locks/${lock.id}`, lock);
+        if (asJson === true) return json(standardOutput, { ...lock, live_sessions: live });
+        const { out, env } = standardOutput;
+        const until = lock.expires_at === null ? 'until it is lifted' : `until ${moment(lock.expires_at)}`;
+        out.write(`${styled(out, env, 'green', '✓')} ${kind} ${styled(out, env, 'bold', visible(target))} is locked ${until}\n`);
+        if (live !== null && live > 0)
+          out.write(
+            `  ${live} live session${live === 1 ? '' : 's'} end${live === 1 ? 's' : ''} now; \`steno audit --event lock.\` tells how it went\n`,
+          );
+        out.write(`  to lift it   steno unlock ${lock.id}\n`);
+      },
+    );
 }
 
 /** How many there are before the lock; null where the list cannot be asked by this kind, or not by this user. */
 async function liveSessions(client: Client, kind: Kind, target: string): Promise<number | null> {
-  if (kind === 'session') return client.get<{ state: string }>(`/api/sessions/${encodeURIComponent(target)}`).then(({ state }) => (state === 'live' ? 1 : 0), () => null);
+  if (kind === 'session')
+    return client.get<{ state: string }>(`/api/sessions/${encodeURIComponent(target)}`).then(
+      ({ state }) => (state === 'live' ? 1 : 0),
+      () => null,
+    );
   if (kind === 'role' || kind === 'mfa-device') return null;
   const search = new URLSearchParams({ state: 'live', limit: '200', [kind]: target });
-  return client.get<SessionList>(`/api/sessions?${search.toString()}`).then(({ sessions }) => sessions.length, () => null);
+  return client.get<SessionList>(`/api/sessions?${search.toString()}`).then(
+    ({ sessions }) => sessions.length,
+    () => null,
+  );
 }
 
 export function locksCommand(): Command {

@@ -44,12 +44,15 @@ export function loginCommand(): Command {
     .option('--request <id...>', 'also carry these approved access requests; the certificate ends with the first of them')
     .option('--no-agent', 'do not load the certificate into the SSH agent')
     .option('--json', 'print JSON')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 With --proxy the command shows a code. Whoever signs in at the address it prints and approves that very code gives this
 machine a certificate: for a key that is made here and never leaves. Without --proxy, on the machine that runs Steno,
 being able to open the Unix socket in the data directory is the proof of identity.
 
-The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default ~/.steno).`)
+The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default ~/.steno).`,
+    )
     .action(async (options: LoginOptions) => {
       const home = openHome();
       const web = proxyOf(options, home);
@@ -59,7 +62,14 @@ The certificate, its key, known_hosts and ssh_config go to $STENO_HOME (default 
       if (!held) await (web === null ? loginBySocket(options, home) : loginByBrowser(options, home, web));
       if (request === undefined) return;
       const login = await useRequests(home, request, options.agent);
-      if (options.json === true) json(standardOutput, { user: login.user, requests: login.requests, logins: login.logins, valid_before: login.valid_before, home: home.dir });
+      if (options.json === true)
+        json(standardOutput, {
+          user: login.user,
+          requests: login.requests,
+          logins: login.logins,
+          valid_before: login.valid_before,
+          home: home.dir,
+        });
       else tellUse(login);
     });
 }
@@ -78,7 +88,10 @@ async function loginBySocket(options: LoginOptions, usual: Home): Promise<void> 
   const run = readRunFile(dataDir(options.data));
   const home = run.fips ? openHome(process.env, run) : usual;
   const key = keyOf(home);
-  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', { public_key: formatPublicLine(key.publicBlob, 'steno'), tls_key: tlsPublicKey(home) });
+  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', {
+    public_key: formatPublicLine(key.publicBlob, 'steno'),
+    tls_key: tlsPublicKey(home),
+  });
   const profile = keepLogin(home, result, run);
   const inAgent = options.agent && loadAgent(home, profile);
   const link = options.web === true ? await signInLink(run.socket, run.web) : undefined;
@@ -86,14 +99,21 @@ async function loginBySocket(options: LoginOptions, usual: Home): Promise<void> 
 }
 
 async function loginByBrowser(options: LoginOptions, home: Home, web: PublicWeb): Promise<void> {
-  if (options.web === true) throw new StenoError('USAGE', '--web prints a link of the Steno on this machine; with --proxy, sign in at that address');
+  if (options.web === true)
+    throw new StenoError('USAGE', '--web prints a link of the Steno on this machine; with --proxy, sign in at that address');
   const key = keyOf(home);
   const begun = await web.post<DeviceLoginStart>('/api/login/device', {
-    public_key: formatPublicLine(key.publicBlob), tls_key: tlsPublicKey(home), client: clientName(), ...(options.user === undefined ? {} : { user: options.user }), ...(options.auth === undefined ? {} : { auth: options.auth }),
+    public_key: formatPublicLine(key.publicBlob),
+    tls_key: tlsPublicKey(home),
+    client: clientName(),
+    ...(options.user === undefined ? {} : { user: options.user }),
+    ...(options.auth === undefined ? {} : { auth: options.auth }),
   });
   const { err, env } = standardOutput;
   err.write(`Open  ${styled(err, env, 'cyan', visible(begun.verification_uri_complete))}\n`);
-  err.write(`and approve the code  ${styled(err, env, 'bold', visible(begun.user_code))}  within ${Math.round(begun.expires_in / 60)} minutes.\n`);
+  err.write(
+    `and approve the code  ${styled(err, env, 'bold', visible(begun.user_code))}  within ${Math.round(begun.expires_in / 60)} minutes.\n`,
+  );
   if (options.browser) openBrowser(begun.verification_uri_complete);
   const { login, addresses } = await approval(web, begun);
   const profile = keepLogin(home, login, addresses, web.ca);
@@ -101,11 +121,15 @@ async function loginByBrowser(options: LoginOptions, home: Home, web: PublicWeb)
 }
 
 /** Asks until the login is approved; a server that is away for a moment is asked again. */
-async function approval(web: PublicWeb, begun: DeviceLoginStart): Promise<{ readonly login: LoginResult; readonly addresses: PublicAddresses }> {
+async function approval(
+  web: PublicWeb,
+  begun: DeviceLoginStart,
+): Promise<{ readonly login: LoginResult; readonly addresses: PublicAddresses }> {
   const end = Date.now() + begun.expires_in * 1000;
   while (Date.now() < end) {
     await sleep(Math.min(Math.max(begun.interval, 1), 30) * 1000);
-    const answer = await web.post<DeviceLoginAnswer & { readonly addresses: PublicAddresses }>('/api/login/device/token', { device_code: begun.device_code })
+    const answer = await web
+      .post<DeviceLoginAnswer & { readonly addresses: PublicAddresses }>('/api/login/device/token', { device_code: begun.device_code })
       .catch((error: unknown): { readonly state: 'waiting' } => {
         if (error instanceof StenoError && error.entry.retryable) return { state: 'waiting' };
         throw error;
@@ -139,12 +163,20 @@ function tell(options: LoginOptions, home: Home, login: LoginResult, inAgent: bo
   if (options.json === true && options.request !== undefined) return;
   if (options.json === true) {
     json(standardOutput, {
-      user: login.user, roles: login.roles, logins: login.logins, valid_before: login.valid_before, home: home.dir, agent: inAgent, ...(link === undefined ? {} : { link }),
+      user: login.user,
+      roles: login.roles,
+      logins: login.logins,
+      valid_before: login.valid_before,
+      home: home.dir,
+      agent: inAgent,
+      ...(link === undefined ? {} : { link }),
     });
     return;
   }
   const { out, env } = standardOutput;
-  out.write(`${styled(out, env, 'green', '✓')} Signed in as ${styled(out, env, 'bold', visible(login.user))} (${login.roles.join(', ')}) until ${moment(login.valid_before)}\n`);
+  out.write(
+    `${styled(out, env, 'green', '✓')} Signed in as ${styled(out, env, 'bold', visible(login.user))} (${login.roles.join(', ')}) until ${moment(login.valid_before)}\n`,
+  );
   out.write(`  certificate  ${home.certificate}${inAgent ? ' (also in the SSH agent)' : ''}\n`);
   out.write(`  connect      ssh -F ${home.sshConfig} LOGIN@NODE${NODE_DOMAIN}\n`);
   out.write('  nodes        steno nodes\n');

@@ -18,14 +18,17 @@ export function parseLabels(value: string, previous: Readonly<Record<string, str
     const equals = pair.indexOf('=');
     if (equals < 1) throw new InvalidArgumentError('Give labels as key=value,key=value.');
     const key = pair.slice(0, equals);
-    if (!labelKey.safeParse(key).success) throw new InvalidArgumentError(`"${key}" is no label: lower-case letters, digits, and . _ / - after the first.`);
+    if (!labelKey.safeParse(key).success)
+      throw new InvalidArgumentError(`"${key}" is no label: lower-case letters, digits, and . _ / - after the first.`);
     labels[key] = pair.slice(equals + 1);
   }
   return labels;
 }
 
 function labelText(labels: Readonly<Record<string, string>>): string {
-  return Object.entries(labels).map(([key, value]) => `${key}=${value}`).join(',');
+  return Object.entries(labels)
+    .map(([key, value]) => `${key}=${value}`)
+    .join(',');
 }
 
 /** A node, `cluster` null for our own; of one of another cluster, what that says of it. */
@@ -35,32 +38,48 @@ type Listed = Pick<NodeStatus, 'name' | 'state' | 'labels' | 'last_seen_at' | 's
   readonly address: string | null;
 };
 
-const states = { live: { text: 'live', style: 'green' }, gone: { text: 'gone', style: 'red' }, agentless: { text: '-', style: 'dim' } } as const;
+const states = {
+  live: { text: 'live', style: 'green' },
+  gone: { text: 'gone', style: 'red' },
+  agentless: { text: '-', style: 'dim' },
+} as const;
 
 export function nodesCommand(): Command {
-  const command = new Command('nodes').enablePositionalOptions()
+  const command = new Command('nodes')
+    .enablePositionalOptions()
     .description('list the nodes you may reach, and whether they are there')
     .option('--as <user>', 'list what another user may reach (needs access:read)')
     .option('--json', 'print JSON')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 STATE is live while the node's agent is connected, gone ten seconds after it was cut off, and - for servers without
 agent: whether those are there shows when you connect. Nodes of trusted clusters are those that their cluster said you may
-reach, as of a minute ago at most.`);
+reach, as of a minute ago at most.`,
+    );
   command.action(async (options: { as?: string; json?: boolean }) => {
     const path = options.as === undefined ? '/v1/nodes' : `/v1/users/${encodeURIComponent(options.as)}/nodes`;
     const client = openClient(openHome());
     // Of others nobody asks another cluster: it would take their word for who asks.
-    const [own, far] = await Promise.all([client.authority<NodeStatus[]>('GET', path), options.as === undefined ? client.authority<ClusterNodes[]>('GET', '/v1/cluster-nodes') : []]);
-    for (const { cluster, unreachable } of far) if (unreachable !== null) standardOutput.err.write(`The nodes of ${cluster} cannot be listed now: ${visible(unreachable)}\n`);
+    const [own, far] = await Promise.all([
+      client.authority<NodeStatus[]>('GET', path),
+      options.as === undefined ? client.authority<ClusterNodes[]>('GET', '/v1/cluster-nodes') : [],
+    ]);
+    for (const { cluster, unreachable } of far)
+      if (unreachable !== null) standardOutput.err.write(`The nodes of ${cluster} cannot be listed now: ${visible(unreachable)}\n`);
     const nodes: readonly Listed[] = [
       ...own.map((node) => ({ ...node, cluster: null })),
-      ...far.flatMap(({ cluster, nodes: theirs }) => theirs.map((node) => ({ ...node, cluster, kind: null, address: null, last_seen_at: null, since: null }))),
+      ...far.flatMap(({ cluster, nodes: theirs }) =>
+        theirs.map((node) => ({ ...node, cluster, kind: null, address: null, last_seen_at: null, since: null })),
+      ),
     ];
     if (options.json === true) return json(standardOutput, nodes);
     if (nodes.length === 0) {
-      standardOutput.err.write(options.as === undefined
-        ? 'No node that you may reach. Have a machine join with `steno tokens add --type node`, or register a server with `steno nodes add NAME HOST:PORT`.\n'
-        : `No node that ${visible(options.as)} may reach.\n`);
+      standardOutput.err.write(
+        options.as === undefined
+          ? 'No node that you may reach. Have a machine join with `steno tokens add --type node`, or register a server with `steno nodes add NAME HOST:PORT`.\n'
+          : `No node that ${visible(options.as)} may reach.\n`,
+      );
       return;
     }
     table<Listed>(standardOutput, nodes, [
@@ -69,7 +88,10 @@ reach, as of a minute ago at most.`);
       ...(far.length === 0 ? [] : [{ title: 'CLUSTER', value: ({ cluster }: Listed) => cluster ?? '-' }]),
       { title: 'KIND', value: ({ kind }) => kind ?? '-' },
       { title: 'ADDRESS', value: ({ address, tunnel_key }) => (tunnel_key === undefined ? (address ?? '-') : 'tunnel') },
-      { title: 'LAST SEEN', value: ({ state, last_seen_at }) => (state === 'live' ? 'now' : last_seen_at === null ? '-' : moment(last_seen_at)) },
+      {
+        title: 'LAST SEEN',
+        value: ({ state, last_seen_at }) => (state === 'live' ? 'now' : last_seen_at === null ? '-' : moment(last_seen_at)),
+      },
       { title: 'LABELS', value: ({ labels }) => labelText(labels) },
     ]);
   });
@@ -84,16 +106,27 @@ function addAndRemove(command: Command): void {
     .argument('<name>', 'how users will call it')
     .argument('<host:port>', 'where the gateway reaches it')
     .option('--labels <key=value,...>', 'labels that roles match', parseLabels, {})
-    .option('--host-key <file>', 'accept these host keys (a .pub file or ssh-keyscan output); without it the server must show a host certificate of `steno ca sign-host`')
+    .option(
+      '--host-key <file>',
+      'accept these host keys (a .pub file or ssh-keyscan output); without it the server must show a host certificate of `steno ca sign-host`',
+    )
     .option('--json', 'print JSON')
     .action(async (name: string, address: string, options: { labels: Record<string, string>; hostKey?: string; json?: boolean }) => {
       if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no node name: lower-case letters, digits, dot, dash and underscore`);
       splitAddress(address);
       const hostKeys = options.hostKey === undefined ? [] : readHostKeys(readFileSync(options.hostKey, 'utf8'));
       if (options.hostKey !== undefined && hostKeys.length === 0) throw new StenoError('USAGE', `no host key in ${options.hostKey}`);
-      const node = await openClient(openHome()).authority<NodeRecord>('PUT', `/v1/nodes/${name}`, { name, kind: 'openssh', address, labels: options.labels, host_keys: hostKeys });
+      const node = await openClient(openHome()).authority<NodeRecord>('PUT', `/v1/nodes/${name}`, {
+        name,
+        kind: 'openssh',
+        address,
+        labels: options.labels,
+        host_keys: hostKeys,
+      });
       if (options.json === true) return json(standardOutput, node);
-      standardOutput.out.write(`Node ${name} is registered. Make its sshd trust the user CA:\n  steno ca export user > /etc/ssh/steno_user_ca.pub\n  echo "TrustedUserCAKeys /etc/ssh/steno_user_ca.pub" >> /etc/ssh/sshd_config\n`);
+      standardOutput.out.write(
+        `Node ${name} is registered. Make its sshd trust the user CA:\n  steno ca export user > /etc/ssh/steno_user_ca.pub\n  echo "TrustedUserCAKeys /etc/ssh/steno_user_ca.pub" >> /etc/ssh/sshd_config\n`,
+      );
     });
   command
     .command('rm')
@@ -115,7 +148,10 @@ interface TokenOptions {
 }
 
 export function tokensCommand(): Command {
-  const command = new Command('tokens').enablePositionalOptions().description('list the tokens that machines join with, or make one').option('--json', 'print JSON');
+  const command = new Command('tokens')
+    .enablePositionalOptions()
+    .description('list the tokens that machines join with, or make one')
+    .option('--json', 'print JSON');
   command.action(async (options: { json?: boolean }) => {
     const tokens = await openClient(openHome()).authority<JoinTokenInfo[]>('GET', '/v1/tokens');
     if (options.json === true) return json(standardOutput, tokens);
@@ -139,34 +175,57 @@ export function tokensCommand(): Command {
       if (type !== 'node') throw new InvalidArgumentError('There are tokens of type node.');
       return type;
     })
-    .option('--ttl <duration>', 'how long it counts, such as 10m', (text) => {
-      const ms = parseDuration(text);
-      if (ms === null || ms < 10_000 || ms > 7 * 86_400_000) throw new InvalidArgumentError('Give 10s to 7d, such as 10m.');
-      return ms;
-    }, 600_000)
-    .option('--uses <n>', 'how many machines may join with it', (text) => {
-      const uses = Number(text);
-      if (!Number.isInteger(uses) || uses < 1 || uses > 10_000) throw new InvalidArgumentError('Give 1 to 10000.');
-      return uses;
-    }, 1)
+    .option(
+      '--ttl <duration>',
+      'how long it counts, such as 10m',
+      (text) => {
+        const ms = parseDuration(text);
+        if (ms === null || ms < 10_000 || ms > 7 * 86_400_000) throw new InvalidArgumentError('Give 10s to 7d, such as 10m.');
+        return ms;
+      },
+      600_000,
+    )
+    .option(
+      '--uses <n>',
+      'how many machines may join with it',
+      (text) => {
+        const uses = Number(text);
+        if (!Number.isInteger(uses) || uses < 1 || uses > 10_000) throw new InvalidArgumentError('Give 1 to 10000.');
+        return uses;
+      },
+      1,
+    )
     .option('--labels <key=value,...>', 'labels that every such node gets and cannot change', parseLabels, {})
-    .option('--node-labels <key,...>', 'labels that such a node may choose itself: KEY or PREFIX*; those under node/ it may always', (text) => {
-      const keys = text.split(',');
-      for (const key of keys) if (!labelPattern.safeParse(key).success) throw new InvalidArgumentError(`"${key}" is not KEY or PREFIX*.`);
-      return keys;
-    }, [])
+    .option(
+      '--node-labels <key,...>',
+      'labels that such a node may choose itself: KEY or PREFIX*; those under node/ it may always',
+      (text) => {
+        const keys = text.split(',');
+        for (const key of keys) if (!labelPattern.safeParse(key).success) throw new InvalidArgumentError(`"${key}" is not KEY or PREFIX*.`);
+        return keys;
+      },
+      [],
+    )
     .option('--json', 'print JSON, the token in it')
-    .addHelpText('after', `
+    .addHelpText(
+      'after',
+      `
 The token is shown this once; Steno keeps only its public half. It never leaves the machine that joins: what that sends
-is signed with it.`)
+is signed with it.`,
+    )
     .action(async (options: TokenOptions) => {
       const created = await openClient(openHome()).authority<JoinTokenCreated>('POST', '/v1/tokens', {
-        ttl_ms: options.ttl, uses: options.uses, labels: options.labels, node_labels: options.nodeLabels,
+        ttl_ms: options.ttl,
+        uses: options.uses,
+        labels: options.labels,
+        node_labels: options.nodeLabels,
       });
       const line = joinLine(created);
       if (options.json === true) return json(standardOutput, { ...created, command: line });
       const { out, env } = standardOutput;
-      out.write(`${styled(out, env, 'green', '✓')} Token ${styled(out, env, 'bold', created.id)} lets ${options.uses === 1 ? 'one machine' : `${options.uses} machines`} join within ${formatDuration(options.ttl)}\n`);
+      out.write(
+        `${styled(out, env, 'green', '✓')} Token ${styled(out, env, 'bold', created.id)} lets ${options.uses === 1 ? 'one machine' : `${options.uses} machines`} join within ${formatDuration(options.ttl)}\n`,
+      );
       if (Object.keys(options.labels).length > 0) out.write(`  labels       ${visible(labelText(options.labels))}\n`);
       if (created.gateways.length === 0) standardOutput.err.write('No gateway takes tunnels now; put its address in place of HOST:PORT.\n');
       out.write(`\nOn that machine, as root:\n\n  ${line}\n`);

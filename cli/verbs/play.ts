@@ -74,7 +74,9 @@ class Playback {
     const restore = this.#listen();
     try {
       if (tty && (process.stdout.columns < this.#index.cols || process.stdout.rows < this.#index.rows)) {
-        standardOutput.err.write(`Recorded at ${this.#index.cols}x${this.#index.rows}; this terminal is ${process.stdout.columns}x${process.stdout.rows}.\n`);
+        standardOutput.err.write(
+          `Recorded at ${this.#index.cols}x${this.#index.rows}; this terminal is ${process.stdout.columns}x${process.stdout.rows}.\n`,
+        );
       }
       for (;;) {
         const target = await this.#playFrom(this.#position);

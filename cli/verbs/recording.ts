@@ -19,7 +19,14 @@ export function exportCommand(): Command {
   return new Command('export')
     .description('write a recording to a file or to standard output')
     .argument('<id>', 'the session')
-    .addOption(new Option('--format <format>', 'cast.zst carries its proof; cast is asciicast v3; txt is what was on screen; json adds files, forwards and gaps').choices(['cast.zst', 'cast', 'txt', 'json']).default('cast.zst'))
+    .addOption(
+      new Option(
+        '--format <format>',
+        'cast.zst carries its proof; cast is asciicast v3; txt is what was on screen; json adds files, forwards and gaps',
+      )
+        .choices(['cast.zst', 'cast', 'txt', 'json'])
+        .default('cast.zst'),
+    )
     .option('-o, --output <file>', 'where to; default is standard output')
     .action(async (id: string, options: { format: string; output?: string }) => {
       requireSession(id);
@@ -46,7 +53,10 @@ export function verifyCommand(): Command {
     .argument('<file|id>', 'an exported .cast.zst, or a session')
     .option('--ca <file>', 'public key of the recording CA; default is the one of the login')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nNeeds no network and no login when a file and --ca are given. Exit codes: 0 whole and unaltered, 10 altered,\n11 truncated, 12 reordered, 13 a part is missing, 14 unsigned, 65 no recording.')
+    .addHelpText(
+      'after',
+      '\nNeeds no network and no login when a file and --ca are given. Exit codes: 0 whole and unaltered, 10 altered,\n11 truncated, 12 reordered, 13 a part is missing, 14 unsigned, 65 no recording.',
+    )
     .action(async (target: string, options: { ca?: string; json?: boolean }) => {
       const lines = options.ca === undefined ? readProfile(openHome()).recording_ca : readHostKeys(readFileSync(options.ca, 'utf8'));
       if (lines.length === 0) throw new StenoError('USAGE', `no public key in ${options.ca}`);
@@ -65,7 +75,9 @@ async function readTarget(target: string): Promise<Uint8Array> {
   if (!isSessionId(target)) throw new StenoError('NOT_FOUND', `no file "${target}", and it is no session id`);
   const chunks: Buffer[] = [];
   let length = 0;
-  for await (const chunk of (await openClient(openHome()).stream(`/api/sessions/${target}/export?format=cast.zst`)) as AsyncIterable<Buffer>) {
+  for await (const chunk of (await openClient(openHome()).stream(
+    `/api/sessions/${target}/export?format=cast.zst`,
+  )) as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > MAX_VERIFY_BYTES) throw new StenoError('TOO_LARGE', target);
     chunks.push(chunk);
@@ -79,21 +91,35 @@ function report(verdict: Verdict, target: string, asJson: boolean): void {
     process.exitCode = error.entry.exit;
     if (asJson) {
       json(standardOutput, {
-        ok: false, code: verdict.code, message: error.entry.message, detail: verdict.detail, block: verdict.block, good_until: verdict.goodUntil,
+        ok: false,
+        code: verdict.code,
+        message: error.entry.message,
+        detail: verdict.detail,
+        block: verdict.block,
+        good_until: verdict.goodUntil,
         session: verdict.header?.steno.session ?? null,
       });
       return;
     }
     failure(standardOutput, error, false);
     const { err } = standardOutput;
-    if (verdict.block !== null) err.write(`First bad block: ${verdict.block}. Everything up to ${clock(verdict.goodUntil)} of session time is as it was signed.\n`);
+    if (verdict.block !== null)
+      err.write(`First bad block: ${verdict.block}. Everything up to ${clock(verdict.goodUntil)} of session time is as it was signed.\n`);
     return;
   }
   const { steno } = verdict.header;
   if (asJson) {
     json(standardOutput, {
-      ok: true, session: steno.session, gateway: steno.gateway, counter: steno.counter, end: verdict.checkpoint.end, blocks: verdict.blocks,
-      bytes: verdict.bytes, duration: verdict.duration, signed_at: verdict.checkpoint.time, head: verdict.checkpoint.head,
+      ok: true,
+      session: steno.session,
+      gateway: steno.gateway,
+      counter: steno.counter,
+      end: verdict.checkpoint.end,
+      blocks: verdict.blocks,
+      bytes: verdict.bytes,
+      duration: verdict.duration,
+      signed_at: verdict.checkpoint.time,
+      head: verdict.checkpoint.head,
     });
     return;
   }

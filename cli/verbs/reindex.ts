@@ -20,7 +20,10 @@ export function reindexCommand(): Command {
     .action(async (options: { data?: string; objects?: string; json?: boolean }) => {
       // Loaded here: no other verb should wait for engines to be read from disk.
       const [{ openZstd }, { openEventStore }, { recordingPrefixes, reindex }, { openObjects }] = await Promise.all([
-        import('#runtime/zstd.js'), import('#stores/events/clickhouse.js'), import('../../ingest/reindex.js'), import('../up/objects.js'),
+        import('#runtime/zstd.js'),
+        import('#stores/events/clickhouse.js'),
+        import('../../ingest/reindex.js'),
+        import('../up/objects.js'),
       ]);
       const dir = dataDir(options.data);
       const unlock = lockDataDir(dir);

@@ -26,27 +26,38 @@ export function requestsCommand(): Command {
       const requests = options.all === true ? all : all.filter(({ state }) => state === 'pending' || state === 'approved');
       if (options.json === true) return json(standardOutput, requests);
       if (requests.length === 0) {
-        err.write(all.length === 0 ? 'No access requests. `steno request options` lists what you can ask for.\n' : 'No open access requests; --all lists the others.\n');
+        err.write(
+          all.length === 0
+            ? 'No access requests. `steno request options` lists what you can ask for.\n'
+            : 'No open access requests; --all lists the others.\n',
+        );
         return;
       }
       table<RequestView>(standardOutput, requests, [
         { title: 'ID', value: ({ id }) => id },
         { title: 'STATE', value: ({ state }) => state, style: ({ state }) => colours[state] },
         { title: 'USER', value: ({ user }) => user, style: () => 'bold' },
-        { title: 'VOTES', value: ({ reviews, thresholds }) => `${reviews.filter(({ decision }) => decision === 'approve').length}/${thresholds.approve}` },
+        {
+          title: 'VOTES',
+          value: ({ reviews, thresholds }) => `${reviews.filter(({ decision }) => decision === 'approve').length}/${thresholds.approve}`,
+        },
         { title: 'FOR', value: ({ duration }) => formatDuration(duration) },
         { title: 'UNTIL', value: (request) => endOf(request), style: () => 'dim' },
         { title: 'WHAT', value: ({ items }) => items.map(describeItem).join('; ') },
         { title: 'REASON', value: ({ reason }) => reason },
       ]);
       const waiting = requests.filter(({ may_review: may }) => may).length;
-      if (waiting > 0) err.write(`${waiting === 1 ? 'One waits' : `${waiting} wait`} for you: steno request show ID, then approve or deny.\n`);
+      if (waiting > 0)
+        err.write(`${waiting === 1 ? 'One waits' : `${waiting} wait`} for you: steno request show ID, then approve or deny.\n`);
     });
 }
 
 export function requestCommand(): Command {
   const command = new Command('request').description('ask for access, review what others ask for, use what was approved');
-  const list = (value: string, previous: readonly string[] = []): string[] => [...previous, ...value.split(',').filter((part) => part !== '')];
+  const list = (value: string, previous: readonly string[] = []): string[] => [
+    ...previous,
+    ...value.split(',').filter((part) => part !== ''),
+  ];
   command
     .command('create')
     .description('ask for roles, or for nodes')
@@ -58,11 +69,17 @@ export function requestCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (options: { role?: string[]; node?: string[]; login?: string[]; reason: string; ttl?: number; json?: boolean }) => {
       const wanted: Omit<NewAccessRequest, 'duration'> & { readonly duration: number | null } = {
-        roles: options.role ?? [], nodes: options.node ?? [], logins: options.login ?? [], reason: options.reason, duration: options.ttl ?? null,
+        roles: options.role ?? [],
+        nodes: options.node ?? [],
+        logins: options.login ?? [],
+        reason: options.reason,
+        duration: options.ttl ?? null,
       };
       const request = await openClient(openHome()).authority<AccessRequest>('POST', '/v1/requests', wanted);
       if (options.json === true) return json(standardOutput, request);
-      out.write(`${styled(out, env, 'green', '✓')} ${styled(out, env, 'bold', request.id)} asks for ${visible(request.items.map(describeItem).join('; '))}, for ${formatDuration(request.duration)}\n`);
+      out.write(
+        `${styled(out, env, 'green', '✓')} ${styled(out, env, 'bold', request.id)} asks for ${visible(request.items.map(describeItem).join('; '))}, for ${formatDuration(request.duration)}\n`,
+      );
       out.write(`  needs        ${approvals(request.thresholds.approve)}, before ${moment(request.expires_at)}\n`);
       out.write(`  then         steno request use ${request.id}\n`);
     });
@@ -73,7 +90,10 @@ export function requestCommand(): Command {
     .action(async (options: { json?: boolean }) => {
       const found = await openClient(openHome()).authority<RequestOptions>('GET', '/v1/request-options');
       if (options.json === true) return json(standardOutput, found);
-      const rows = [...found.roles.map((choice) => ({ kind: 'role', logins: [] as readonly string[], ...choice })), ...found.nodes.map((choice) => ({ kind: 'node', ...choice }))];
+      const rows = [
+        ...found.roles.map((choice) => ({ kind: 'role', logins: [] as readonly string[], ...choice })),
+        ...found.nodes.map((choice) => ({ kind: 'node', ...choice })),
+      ];
       if (rows.length === 0) {
         err.write('Your roles let you ask for nothing.\n');
         return;
@@ -104,7 +124,10 @@ export function requestCommand(): Command {
       .option('--reason <text>', 'why; whoever asked reads it', '')
       .option('--json', 'print JSON')
       .action(async (id: string, options: { reason: string; json?: boolean }) => {
-        const request = await openClient(openHome()).authority<RequestView>('POST', `${path(id)}/review`, { decision, reason: options.reason });
+        const request = await openClient(openHome()).authority<RequestView>('POST', `${path(id)}/review`, {
+          decision,
+          reason: options.reason,
+        });
         if (options.json === true) return json(standardOutput, request);
         print(request);
       });
@@ -113,7 +136,7 @@ export function requestCommand(): Command {
   review('deny', 'disagree');
   command
     .command('cancel')
-    .description('take it back: yours, or as an administrator anybody\'s. What it granted ends at once, live sessions too')
+    .description("take it back: yours, or as an administrator anybody's. What it granted ends at once, live sessions too")
     .argument('<id>')
     .option('--reason <text>', 'why', '')
     .option('--json', 'print JSON')
@@ -131,7 +154,8 @@ export function requestCommand(): Command {
     .action(async (ids: string[], options: { agent: boolean; json?: boolean }) => {
       const home = openHome();
       const login = await useRequests(home, ids, options.agent);
-      if (options.json === true) return json(standardOutput, { user: login.user, requests: login.requests, logins: login.logins, valid_before: login.valid_before });
+      if (options.json === true)
+        return json(standardOutput, { user: login.user, requests: login.requests, logins: login.logins, valid_before: login.valid_before });
       tellUse(login);
     });
   return command;
@@ -140,8 +164,17 @@ export function requestCommand(): Command {
 /** Replaces the certificates at hand, for ssh and for TLS, by such that carry the requests; without ids, all that are approved. */
 export async function useRequests(home: Home, ids: readonly string[], agent: boolean): Promise<LoginResult> {
   const client = openClient(home);
-  const wanted = ids.length > 0 ? ids : (await client.authority<RequestView[]>('GET', '/v1/requests')).filter(({ state, user }) => state === 'approved' && user === client.profile.user).map(({ id }) => id);
-  const login = await client.authority<LoginResult>('POST', '/v1/request-certificate', { public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'), tls_key: tlsPublicKey(home), requests: wanted });
+  const wanted =
+    ids.length > 0
+      ? ids
+      : (await client.authority<RequestView[]>('GET', '/v1/requests'))
+          .filter(({ state, user }) => state === 'approved' && user === client.profile.user)
+          .map(({ id }) => id);
+  const login = await client.authority<LoginResult>('POST', '/v1/request-certificate', {
+    public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'),
+    tls_key: tlsPublicKey(home),
+    requests: wanted,
+  });
   const profile = keepLogin(home, login, client.profile, client.profile.web_ca);
   if (agent) loadAgent(home, profile);
   return login;
@@ -149,12 +182,16 @@ export async function useRequests(home: Home, ids: readonly string[], agent: boo
 
 export function tellUse(login: LoginResult): void {
   const what = login.requests.length === 0 ? 'no access request' : `access request ${login.requests.join(', ')}`;
-  out.write(`${styled(out, env, 'green', '✓')} The certificate of ${styled(out, env, 'bold', visible(login.user))} carries ${visible(what)}, until ${moment(login.valid_before)}\n`);
+  out.write(
+    `${styled(out, env, 'green', '✓')} The certificate of ${styled(out, env, 'bold', visible(login.user))} carries ${visible(what)}, until ${moment(login.valid_before)}\n`,
+  );
   out.write(`  logins       ${login.logins.map(visible).join(', ')}\n`);
 }
 
 function print(request: RequestView): void {
-  out.write(`${styled(out, env, 'bold', request.id)}  ${styled(out, env, colours[request.state] === 'dim' ? 'dim' : colours[request.state], request.state)}\n`);
+  out.write(
+    `${styled(out, env, 'bold', request.id)}  ${styled(out, env, colours[request.state] === 'dim' ? 'dim' : colours[request.state], request.state)}\n`,
+  );
   const line = (label: string, value: string): void => void out.write(`  ${label.padEnd(12)} ${visible(value)}\n`);
   line('who', request.user);
   for (const item of request.items) line('what', describeItem(item));
@@ -163,7 +200,11 @@ function print(request: RequestView): void {
   line('asked', moment(request.created_at));
   line(request.state === 'pending' ? 'decide by' : 'until', endOf(request));
   line('needs', approvals(request.thresholds.approve));
-  for (const review of request.reviews) line(review.decision === 'approve' ? 'approved' : 'denied', `by ${review.reviewer}, ${moment(review.at)}, ${review.via}${review.reason === '' ? '' : `: ${review.reason}`}`);
+  for (const review of request.reviews)
+    line(
+      review.decision === 'approve' ? 'approved' : 'denied',
+      `by ${review.reviewer}, ${moment(review.at)}, ${review.via}${review.reason === '' ? '' : `: ${review.reason}`}`,
+    );
   if (request.may_review) out.write(`Decide with: steno request approve ${request.id}, or steno request deny ${request.id}\n`);
   else if (request.state === 'approved' && request.may_cancel) out.write(`Use it with: steno request use ${request.id}\n`);
 }

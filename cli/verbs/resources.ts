@@ -34,11 +34,14 @@ export function getCommand(): Command {
 }
 
 export function rolesCommand(): Command {
-  return new Command('roles').description('list roles; the same as `steno get roles`').option('--json', 'print JSON').action(async (options: { json?: boolean }) => {
-    const kind = resourcesOf('role');
-    const client = openClient(openHome());
-    return options.json === true ? json(standardOutput, await kind.values(client)) : kind.list(client);
-  });
+  return new Command('roles')
+    .description('list roles; the same as `steno get roles`')
+    .option('--json', 'print JSON')
+    .action(async (options: { json?: boolean }) => {
+      const kind = resourcesOf('role');
+      const client = openClient(openHome());
+      return options.json === true ? json(standardOutput, await kind.values(client)) : kind.list(client);
+    });
 }
 
 export function applyCommand(): Command {
@@ -47,14 +50,21 @@ export function applyCommand(): Command {
     .requiredOption('-f, --file <file>', 'YAML documents; - for standard input')
     .option('--check', 'only say what would happen')
     .option('--json', 'print JSON')
-    .addHelpText('after', '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md, those of webhooks in docs/access-requests.md.\n')
+    .addHelpText(
+      'after',
+      '\nThe fields of roles are explained in docs/roles.md, those of connectors (oidc, saml) in docs/single-sign-on.md, those of webhooks in docs/access-requests.md.\n',
+    )
     .action(async (options: { file: string; check?: boolean; json?: boolean }) => {
       const { text, name } = readInput(options.file);
       const resources = parseResources(text, name);
       const client = openClient(openHome());
       const applied: (AppliedResource & { readonly kind: string })[] = [];
       for (const [word, given] of byKind(resources)) {
-        const results = await resourcesOf(word).apply(client, given.map(({ source }) => ({ source })), options.check === true);
+        const results = await resourcesOf(word).apply(
+          client,
+          given.map(({ source }) => ({ source })),
+          options.check === true,
+        );
         applied.push(...results.map((result) => ({ ...result, kind: word })));
       }
       if (options.json === true) return json(standardOutput, applied);
@@ -96,7 +106,8 @@ export function editCommand(): Command {
         }
         try {
           const [only, second] = parseResources(source, file);
-          if (second !== undefined || only!.kind !== kind.kind || only!.name !== name) throw new StenoError('USAGE', `the file must stay the one document of ${kind.kind} ${name}; make others with steno apply`);
+          if (second !== undefined || only!.kind !== kind.kind || only!.name !== name)
+            throw new StenoError('USAGE', `the file must stay the one document of ${kind.kind} ${name}; make others with steno apply`);
           const [result] = await kind.apply(client, [{ source: only!.source, revision: before.revision }], false);
           rmSync(folder, { recursive: true });
           standardOutput.out.write(`${told(kind.kind, result!, false)}\n`);
@@ -125,7 +136,8 @@ async function again(error: StenoError): Promise<boolean> {
 function runEditor(file: string): void {
   const editor = process.env['VISUAL'] || process.env['EDITOR'] || 'vi';
   const { status, error } = spawnSync('/bin/sh', ['-c', `${editor} "$1"`, 'sh', file], { stdio: 'inherit' });
-  if (error !== undefined || status !== 0) throw new StenoError('USAGE', `the editor ${JSON.stringify(editor)} ended with ${status ?? 'an error'}; your text is in ${file}`);
+  if (error !== undefined || status !== 0)
+    throw new StenoError('USAGE', `the editor ${JSON.stringify(editor)} ended with ${status ?? 'an error'}; your text is in ${file}`);
 }
 
 function readInput(file: string): { readonly text: string; readonly name: string } {
@@ -147,6 +159,8 @@ function byKind(resources: readonly Resource[]): ReadonlyMap<string, readonly Re
 
 function told(kind: string, { name, outcome, from, to }: AppliedResource, check: boolean): string {
   const revision = to === null ? '' : outcome === 'updated' ? ` (revision ${from} to ${to})` : ` (revision ${to})`;
-  const word = check ? { created: 'would be created', updated: 'would be updated', unchanged: 'is as it was' }[outcome] : { created: 'created', updated: 'updated', unchanged: 'is as it was' }[outcome];
+  const word = check
+    ? { created: 'would be created', updated: 'would be updated', unchanged: 'is as it was' }[outcome]
+    : { created: 'created', updated: 'updated', unchanged: 'is as it was' }[outcome];
   return `${kind} ${styled(standardOutput.out, standardOutput.env, 'bold', name)} ${word}${revision}`;
 }

@@ -29,14 +29,21 @@ export function reviewCommand(): Command {
     .option('--role <name>', 'only of this role')
     .option('--unused', 'only what was not used for 90 days, and is held longer')
     .option('--undecided', 'only what nobody has decided about')
-    .addHelpText('after', '\nUse is what was recorded: the last session on a node and as a login that the role reaches now.\nA decision is a record, not a change: take a role away with `steno users edit`.')
+    .addHelpText(
+      'after',
+      '\nUse is what was recorded: the last session on a node and as a login that the role reaches now.\nA decision is a record, not a change: take a role away with `steno users edit`.',
+    )
     .action(async (options: Options) => {
       const client = openClient(openHome());
       const holdings = await client.authority<AccessHolding[]>('GET', '/v1/access-review');
       const used = await client.get<AccessUse[]>('/api/access-use');
-      const rows = reviewed(holdings, used, Date.now()).filter((row) =>
-        (options.user === undefined || row.user === options.user) && (options.role === undefined || row.role === options.role)
-        && (options.unused !== true || row.unused) && (options.undecided !== true || row.decision === null));
+      const rows = reviewed(holdings, used, Date.now()).filter(
+        (row) =>
+          (options.user === undefined || row.user === options.user) &&
+          (options.role === undefined || row.role === options.role) &&
+          (options.unused !== true || row.unused) &&
+          (options.undecided !== true || row.decision === null),
+      );
       if (options.json === true || options.format === 'json') return json(standardOutput, rows);
       if (options.format === 'csv') return csv(standardOutput, rows, evidence);
       if (rows.length === 0) {
@@ -48,13 +55,24 @@ export function reviewCommand(): Command {
         { title: 'ROLE', value: ({ role }) => role },
         { title: 'NODES', align: 'right', value: ({ reach }) => String(reach.length) },
         { title: 'SINCE', value: ({ since }) => day(since), style: () => 'dim' },
-        { title: 'LAST USED', value: ({ last_used: last }) => (last === null ? 'never' : day(last)), style: ({ unused }) => (unused ? 'red' : null) },
+        {
+          title: 'LAST USED',
+          value: ({ last_used: last }) => (last === null ? 'never' : day(last)),
+          style: ({ unused }) => (unused ? 'red' : null),
+        },
         { title: 'SESSIONS', align: 'right', value: ({ sessions }) => String(sessions) },
-        { title: 'DECISION', value: ({ decision }) => (decision === null ? '-' : `${decision.decision} by ${decision.reviewer}, ${day(decision.at)}`), style: ({ decision }) => (decision?.decision === 'remove' ? 'yellow' : null) },
+        {
+          title: 'DECISION',
+          value: ({ decision }) => (decision === null ? '-' : `${decision.decision} by ${decision.reviewer}, ${day(decision.at)}`),
+          style: ({ decision }) => (decision?.decision === 'remove' ? 'yellow' : null),
+        },
         { title: 'WHY', value: ({ because }) => because.join(', ') },
       ]);
       const unused = rows.filter((row) => row.unused).length;
-      if (unused > 0) err.write(`${unused} of ${rows.length} not used for 90 days. Decide: steno review record --decision keep|remove --user U --role R --reason TEXT\n`);
+      if (unused > 0)
+        err.write(
+          `${unused} of ${rows.length} not used for 90 days. Decide: steno review record --decision keep|remove --user U --role R --reason TEXT\n`,
+        );
     });
   command
     .command('record')
@@ -68,7 +86,9 @@ export function reviewCommand(): Command {
       const { json: asJson, ...body } = options;
       const made = await openClient(openHome()).authority<AccessDecision>('POST', '/v1/access-decisions', body);
       if (asJson === true) return json(standardOutput, made);
-      out.write(`${styled(out, env, 'green', '✓')} ${made.decision} ${visible(made.role)} of ${styled(out, env, 'bold', visible(made.user))}, recorded for ${visible(made.reviewer)}\n`);
+      out.write(
+        `${styled(out, env, 'green', '✓')} ${made.decision} ${visible(made.role)} of ${styled(out, env, 'bold', visible(made.user))}, recorded for ${visible(made.reviewer)}\n`,
+      );
       if (made.decision === 'remove') out.write(`  to carry it out   steno users edit ${visible(made.user)} --roles …\n`);
     });
   command
@@ -79,18 +99,39 @@ export function reviewCommand(): Command {
     .action(async (options: Pick<Options, 'format' | 'json'>) => {
       const rows = await openClient(openHome()).authority<AccessDecision[]>('GET', '/v1/access-decisions');
       if (options.json === true || options.format === 'json') return json(standardOutput, rows);
-      const columns = [['at', ({ at }: AccessDecision) => new Date(at).toISOString()], ['reviewer', (row: AccessDecision) => row.reviewer], ['decision', (row: AccessDecision) => row.decision], ['user', (row: AccessDecision) => row.user], ['role', (row: AccessDecision) => row.role], ['reason', (row: AccessDecision) => row.reason]] as const;
+      const columns = [
+        ['at', ({ at }: AccessDecision) => new Date(at).toISOString()],
+        ['reviewer', (row: AccessDecision) => row.reviewer],
+        ['decision', (row: AccessDecision) => row.decision],
+        ['user', (row: AccessDecision) => row.user],
+        ['role', (row: AccessDecision) => row.role],
+        ['reason', (row: AccessDecision) => row.reason],
+      ] as const;
       if (options.format === 'csv') return csv(standardOutput, rows, columns);
-      table<AccessDecision>(standardOutput, rows, columns.map(([title, value]) => ({ title: title.toUpperCase(), value: title === 'at' ? ({ at }) => moment(at) : value })));
+      table<AccessDecision>(
+        standardOutput,
+        rows,
+        columns.map(([title, value]) => ({ title: title.toUpperCase(), value: title === 'at' ? ({ at }) => moment(at) : value })),
+      );
     });
   return command;
 }
 
 const evidence: readonly (readonly [string, (row: ReviewedHolding) => string])[] = [
-  ['user', ({ user }) => user], ['kind', ({ kind }) => kind], ['disabled', ({ disabled }) => String(disabled)], ['role', ({ role }) => role], ['because', ({ because }) => because.join(' ')],
-  ['reach', ({ reach }) => reach.map(({ node, logins }) => `${node}:${logins.join('|')}`).join(' ')], ['since', ({ since }) => new Date(since).toISOString()],
-  ['last_used', ({ last_used: last }) => (last === null ? '' : new Date(last).toISOString())], ['sessions', ({ sessions }) => String(sessions)], ['unused_90_days', ({ unused }) => String(unused)],
-  ['decision', ({ decision }) => decision?.decision ?? ''], ['reviewer', ({ decision }) => decision?.reviewer ?? ''], ['decided_at', ({ decision }) => (decision === null ? '' : new Date(decision.at).toISOString())], ['reason', ({ decision }) => decision?.reason ?? ''],
+  ['user', ({ user }) => user],
+  ['kind', ({ kind }) => kind],
+  ['disabled', ({ disabled }) => String(disabled)],
+  ['role', ({ role }) => role],
+  ['because', ({ because }) => because.join(' ')],
+  ['reach', ({ reach }) => reach.map(({ node, logins }) => `${node}:${logins.join('|')}`).join(' ')],
+  ['since', ({ since }) => new Date(since).toISOString()],
+  ['last_used', ({ last_used: last }) => (last === null ? '' : new Date(last).toISOString())],
+  ['sessions', ({ sessions }) => String(sessions)],
+  ['unused_90_days', ({ unused }) => String(unused)],
+  ['decision', ({ decision }) => decision?.decision ?? ''],
+  ['reviewer', ({ decision }) => decision?.reviewer ?? ''],
+  ['decided_at', ({ decision }) => (decision === null ? '' : new Date(decision.at).toISOString())],
+  ['reason', ({ decision }) => decision?.reason ?? ''],
 ];
 
 function day(at: number): string {

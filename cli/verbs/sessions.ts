@@ -49,20 +49,27 @@ function withFilters(command: Command): Command {
     .option('--json', 'print JSON');
 }
 
-function query({ user, node, login, since, until }: Filters, more: Readonly<Record<string, string | undefined>>): Readonly<Record<string, string | undefined>> {
+function query(
+  { user, node, login, since, until }: Filters,
+  more: Readonly<Record<string, string | undefined>>,
+): Readonly<Record<string, string | undefined>> {
   return { user, node, login, from: since?.toString(), to: until?.toString(), ...more };
 }
 
 /** The first `limit` rows, page by page: a page of the viewer has at most `pageSize` rows. */
 export async function rowsOf<Row>(
   get: (query: string) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
-  filters: Readonly<Record<string, string | undefined>>, limit: number, pageSize: number,
+  filters: Readonly<Record<string, string | undefined>>,
+  limit: number,
+  pageSize: number,
 ): Promise<readonly Row[]> {
   const all: Row[] = [];
   let before: string | null | undefined;
   while (all.length < limit && before !== null) {
     const pairs = Object.entries({ ...filters, before, limit: String(Math.min(limit - all.length, pageSize)) });
-    const { rows, next } = await get(new URLSearchParams(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined)).toString());
+    const { rows, next } = await get(
+      new URLSearchParams(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined)).toString(),
+    );
     all.push(...rows);
     before = next;
   }
@@ -80,7 +87,12 @@ export function sessionsCommand(): Command {
         const { sessions: rows, next } = await client.get<SessionList>(`/api/sessions?${search}`);
         return { rows, next };
       };
-      const sessions = await rowsOf<SessionInfo>(page, query(filters, { state: filters.state, kind: filters.kind, request: filters.request }), filters.limit, 200);
+      const sessions = await rowsOf<SessionInfo>(
+        page,
+        query(filters, { state: filters.state, kind: filters.kind, request: filters.request }),
+        filters.limit,
+        200,
+      );
       if (filters.json === true) return json(standardOutput, sessions);
       if (sessions.length === 0) {
         standardOutput.err.write('No sessions.\n');
@@ -89,7 +101,11 @@ export function sessionsCommand(): Command {
       table<SessionInfo>(standardOutput, sessions, [
         { title: 'STARTED', value: ({ started_at }) => moment(started_at), style: () => 'dim' },
         { title: 'ID', value: ({ id }) => id },
-        { title: 'STATE', value: ({ state }) => state, style: ({ state }) => (state === 'live' ? 'green' : state === 'interrupted' ? 'yellow' : null) },
+        {
+          title: 'STATE',
+          value: ({ state }) => state,
+          style: ({ state }) => (state === 'live' ? 'green' : state === 'interrupted' ? 'yellow' : null),
+        },
         { title: 'KIND', value: ({ kind }) => kind },
         { title: 'USER', value: ({ user }) => user },
         { title: 'TARGET', value: ({ login, node }) => `${login}@${node}`, style: () => 'bold' },
@@ -106,7 +122,11 @@ function exitOf({ exit_code, exit_signal }: SessionInfo): string {
 }
 
 export function searchCommand(): Command {
-  return withFilters(new Command('search').description('find what was seen on the screens of all sessions, newest first').argument('<text...>', 'words to find'))
+  return withFilters(
+    new Command('search')
+      .description('find what was seen on the screens of all sessions, newest first')
+      .argument('<text...>', 'words to find'),
+  )
     .option('--substring', 'find the text anywhere, also inside words')
     .option('--regex', 'take the text as a regular expression')
     .option('--session <id>', 'only in this session')
@@ -133,7 +153,9 @@ export function searchCommand(): Command {
 function printHit(hit: SearchHit, web: string): void {
   const { out, env } = standardOutput;
   const dim = (text: string): string => styled(out, env, 'dim', text);
-  out.write(`${styled(out, env, 'bold', `${visible(hit.login)}@${visible(hit.node)}`)}  ${visible(hit.user)}  ${moment(hit.at)}  ${dim(`${hit.session} +${clock(hit.time)} row ${hit.row}`)}\n`);
+  out.write(
+    `${styled(out, env, 'bold', `${visible(hit.login)}@${visible(hit.node)}`)}  ${visible(hit.user)}  ${moment(hit.at)}  ${dim(`${hit.session} +${clock(hit.time)} row ${hit.row}`)}\n`,
+  );
   for (const line of hit.before) out.write(`  ${dim(visible(line))}\n`);
   out.write(`${styled(out, env, 'yellow', '▸')} ${visible(hit.text)}\n`);
   for (const line of hit.after) out.write(`  ${dim(visible(line))}\n`);

@@ -22,8 +22,13 @@ export function statusCommand(): Command {
       const report = await client.get<StatusReport>('/api/status');
       if (options.json === true) {
         json(standardOutput, {
-          user: profile.user, roles: profile.roles, logins: profile.logins, valid_before: profile.valid_before,
-          ssh: profile.ssh, web: profile.web, ...report,
+          user: profile.user,
+          roles: profile.roles,
+          logins: profile.logins,
+          valid_before: profile.valid_before,
+          ssh: profile.ssh,
+          web: profile.web,
+          ...report,
         });
         return;
       }
@@ -76,7 +81,8 @@ async function examine(data: string | undefined): Promise<Check[]> {
     try {
       return { name, state: 'ok', detail: await look() };
     } catch (error) {
-      const known = error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
+      const known =
+        error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
       return { name, state: absent, detail: known.message, fix: known.entry.fix };
     }
   };
@@ -125,7 +131,12 @@ async function kernelEvents(): Promise<Check> {
   const { obstacles } = await import('../../agent/kernel/programs.js');
   const found = obstacles();
   if (found.length === 0) return { name: 'kernel events', state: 'ok', detail: 'sessions on this machine can be followed in its kernel' };
-  return { name: 'kernel events', state: 'warning', detail: found.map(({ what }) => what).join('; '), fix: found.map(({ fix }) => fix).join(' ') };
+  return {
+    name: 'kernel events',
+    state: 'warning',
+    detail: found.map(({ what }) => what).join('; '),
+    fix: found.map(({ fix }) => fix).join(' '),
+  };
 }
 
 export function requireNodeVersion(): void {

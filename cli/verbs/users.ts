@@ -15,9 +15,13 @@ interface Options {
 type GrantOptions = Options & { readonly roles?: readonly string[]; readonly traits?: Traits };
 
 export function parseNames(text: string): string[] {
-  const names = text.split(',').map((name) => name.trim()).filter((name) => name !== '');
+  const names = text
+    .split(',')
+    .map((name) => name.trim())
+    .filter((name) => name !== '');
   const wrong = names.find((name) => !isName(name));
-  if (wrong !== undefined || names.length === 0) throw new InvalidArgumentError('Give names as a,b,c: lower-case letters, digits, dot, dash and underscore.');
+  if (wrong !== undefined || names.length === 0)
+    throw new InvalidArgumentError('Give names as a,b,c: lower-case letters, digits, dot, dash and underscore.');
   return names;
 }
 
@@ -25,7 +29,16 @@ export function parseTrait(text: string, previous: Traits = {}): Traits {
   const equals = text.indexOf('=');
   if (equals < 1) throw new InvalidArgumentError('Give a trait as key=value; the option may be repeated.');
   const key = text.slice(0, equals);
-  return { ...previous, [key]: [...(previous[key] ?? []), ...text.slice(equals + 1).split(',').filter((value) => value !== '')] };
+  return {
+    ...previous,
+    [key]: [
+      ...(previous[key] ?? []),
+      ...text
+        .slice(equals + 1)
+        .split(',')
+        .filter((value) => value !== ''),
+    ],
+  };
 }
 
 const open = (): Client => openClient(openHome());
@@ -38,7 +51,11 @@ export function usersCommand(): Command {
     if (options.json === true) return json(standardOutput, users);
     table<UserInfo>(standardOutput, users, [
       { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
-      { title: 'STATE', value: stateOf, style: (user) => (user.disabled_at !== null ? 'red' : stateOf(user) === 'active' ? 'green' : 'yellow') },
+      {
+        title: 'STATE',
+        value: stateOf,
+        style: (user) => (user.disabled_at !== null ? 'red' : stateOf(user) === 'active' ? 'green' : 'yellow'),
+      },
       { title: 'BY', value: ({ kind, connector }) => connector ?? kind },
       { title: 'ROLES', value: ({ roles }) => roles.join(',') },
       { title: 'FACTORS', value: factorsOf },
@@ -54,7 +71,10 @@ export function usersCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (name: string, options: GrantOptions) => {
       if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no user name: lower-case letters, digits, dot, dash and underscore`);
-      tellInvitation(await open().authority<Invitation>('POST', '/v1/users', { name, roles: options.roles, traits: options.traits ?? {} }), options);
+      tellInvitation(
+        await open().authority<Invitation>('POST', '/v1/users', { name, roles: options.roles, traits: options.traits ?? {} }),
+        options,
+      );
     });
   command
     .command('show')
@@ -72,7 +92,13 @@ export function usersCommand(): Command {
     .action(async (name: string, options: GrantOptions) => {
       if (options.roles === undefined && options.traits === undefined) throw new StenoError('USAGE', 'give --roles or --traits');
       const { roles, traits } = options;
-      tellUser(await open().authority<UserInfo>('PUT', path(name), { ...(roles === undefined ? {} : { roles }), ...(traits === undefined ? {} : { traits }) }), options);
+      tellUser(
+        await open().authority<UserInfo>('PUT', path(name), {
+          ...(roles === undefined ? {} : { roles }),
+          ...(traits === undefined ? {} : { traits }),
+        }),
+        options,
+      );
     });
   command
     .command('disable')
@@ -104,7 +130,9 @@ export function usersCommand(): Command {
     .description('a new invitation; password, devices, recovery codes and browsers of before no longer count')
     .argument('<name>')
     .option('--json', 'print JSON')
-    .action(async (name: string, options: Options) => tellInvitation(await open().authority<Invitation>('POST', path(name, '/reset')), options));
+    .action(async (name: string, options: Options) =>
+      tellInvitation(await open().authority<Invitation>('POST', path(name, '/reset')), options),
+    );
   return command;
 }
 
@@ -138,7 +166,11 @@ function tellUser(user: UserInfo, options: Options): void {
   line('roles', user.roles.join(', '));
   for (const [key, values] of Object.entries(user.traits)) line('trait', `${key} = ${values.join(', ')}`);
   line('factors', factorsOf(user));
-  for (const device of user.devices) line('device', `${device.id}  ${device.kind}  ${device.label}  ${device.last_used_at === null ? 'never used' : `used ${moment(device.last_used_at)}`}`);
+  for (const device of user.devices)
+    line(
+      'device',
+      `${device.id}  ${device.kind}  ${device.label}  ${device.last_used_at === null ? 'never used' : `used ${moment(device.last_used_at)}`}`,
+    );
   if (user.kind === 'local') line('recovery', `${user.recovery_codes_left} codes left`);
   line('created', `${moment(user.created_at)} by ${user.created_by}`);
   line('last login', user.last_login_at === null ? 'never' : moment(user.last_login_at));

@@ -13,7 +13,9 @@ describe('arguments', () => {
   });
 
   it('offsets are seconds or H:MM:SS', () => {
-    expect([parseOffset('90'), parseOffset('1:30'), parseOffset('1:01:30'), parseOffset('1.5')]).toEqual([90_000, 90_000, 3_690_000, 1_500]);
+    expect([parseOffset('90'), parseOffset('1:30'), parseOffset('1:01:30'), parseOffset('1.5')]).toEqual([
+      90_000, 90_000, 3_690_000, 1_500,
+    ]);
     for (const bad of ['', 'x', '1:2:3:4', '-1']) expect(() => parseOffset(bad), bad).toThrow(/seconds/);
   });
 
@@ -32,21 +34,51 @@ describe('what access check prints', () => {
   const head = { user: 'ann', node: 'web-1', login: 'www', lock: null, because: [], others: [] };
   it('names role, rule and line, and the terms', () => {
     const text = explanation({
-      ...head, allowed: true, reason: 'role web allows it', because: [{ role: 'web', rule: 'allow.logins[0]', line: 7, text: '- www' }, { role: 'old', rule: 'view', line: null, text: '' }],
+      ...head,
+      allowed: true,
+      reason: 'role web allows it',
+      because: [
+        { role: 'web', rule: 'allow.logins[0]', line: 7, text: '- www' },
+        { role: 'old', rule: 'view', line: null, text: '' },
+      ],
       terms: {
-        roles: ['web'], recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, enhanced: { mode: 'off', classes: [] }, port_forwarding: true, agent_forwarding: false,
-        max_session_length: 5400, idle_timeout: null, max_sessions: 2, disconnect_expired_cert: false, require_session_mfa: true,
+        roles: ['web'],
+        recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+        enhanced: { mode: 'off', classes: [] },
+        port_forwarding: true,
+        agent_forwarding: false,
+        max_session_length: 5400,
+        idle_timeout: null,
+        max_sessions: 2,
+        disconnect_expired_cert: false,
+        require_session_mfa: true,
       },
     });
     expect(text.split('\n')).toEqual([
-      'ann may log in as www on web-1: role web allows it', '  role web, allow.logins[0], line 7: - www', '  role old, view', '  under the terms of web:',
-      '    recording strict, streams limited to 1.0 MiB, kernel events off', '    port forwarding yes, agent forwarding no', '    ends after 1 h 30 min', '    at most 2 at a time',
-      '    asks for a second factor each time', '',
+      'ann may log in as www on web-1: role web allows it',
+      '  role web, allow.logins[0], line 7: - www',
+      '  role old, view',
+      '  under the terms of web:',
+      '    recording strict, streams limited to 1.0 MiB, kernel events off',
+      '    port forwarding yes, agent forwarding no',
+      '    ends after 1 h 30 min',
+      '    at most 2 at a time',
+      '    asks for a second factor each time',
+      '',
     ]);
   });
 
   it('says what each role lacks, and that a lock is in force', () => {
-    expect(explanation({ ...head, allowed: false, reason: 'no role of ann allows it', others: [{ role: 'web', why: 'allows the login, but not the node web-1' }] })).toContain('  role web allows the login, but not the node web-1\n');
-    expect(explanation({ ...head, allowed: true, reason: 'role web allows it', lock: 'user ann' })).toMatch(/^ann may not .* a lock on user ann is in force\n {2}without the lock: allowed/);
+    expect(
+      explanation({
+        ...head,
+        allowed: false,
+        reason: 'no role of ann allows it',
+        others: [{ role: 'web', why: 'allows the login, but not the node web-1' }],
+      }),
+    ).toContain('  role web allows the login, but not the node web-1\n');
+    expect(explanation({ ...head, allowed: true, reason: 'role web allows it', lock: 'user ann' })).toMatch(
+      /^ann may not .* a lock on user ann is in force\n {2}without the lock: allowed/,
+    );
   });
 });

@@ -30,7 +30,11 @@ class Terminal {
 
   constructor(session: SessionRecorder, command: readonly string[]) {
     this.recorder = session;
-    this.#pty = spawn(command[0]!, command.slice(1), { cols: 80, rows: 24, env: { ...process.env, PS1: '$ ', HISTFILE: '', LC_ALL: 'C.UTF-8' } });
+    this.#pty = spawn(command[0]!, command.slice(1), {
+      cols: 80,
+      rows: 24,
+      env: { ...process.env, PS1: '$ ', HISTFILE: '', LC_ALL: 'C.UTF-8' },
+    });
     this.#pty.onData((data) => {
       session.output('out', Buffer.from(data));
       this.#shown += data;
@@ -60,7 +64,10 @@ class Terminal {
   }
 }
 
-async function record(command: readonly string[], talk: (terminal: Terminal) => Promise<void>): Promise<{ typed: string; shown: string; whole: string; gaps: number }> {
+async function record(
+  command: readonly string[],
+  talk: (terminal: Terminal) => Promise<void>,
+): Promise<{ typed: string; shown: string; whole: string; gaps: number }> {
   const session = await recorder.open(facts(), { cols: 80, rows: 24 });
   const terminal = new Terminal(session, command);
   await talk(terminal);
@@ -68,7 +75,12 @@ async function record(command: readonly string[], talk: (terminal: Terminal) => 
   await session.close();
   const bytes = spooledLines(folder.path, session.session);
   const parsed = parseLines(bytes);
-  return { typed: textOf(parsed, 'i'), shown: textOf(parsed, 'o'), whole: bytes.toString(), gaps: parsed.lines.filter(({ code }) => code === 'g').length };
+  return {
+    typed: textOf(parsed, 'i'),
+    shown: textOf(parsed, 'o'),
+    whole: bytes.toString(),
+    gaps: parsed.lines.filter(({ code }) => code === 'g').length,
+  };
 }
 
 const bash = ['bash', '--norc', '--noprofile', '-i'];

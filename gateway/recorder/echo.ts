@@ -15,9 +15,7 @@
  * printed character happens to equal it and the prompt was not recognized; programs that redraw instead of echoing lose
  * their input here (the screen has it). Tested in echo.test.ts, with real programs in echo-pty.test.ts.
  */
-export type Released =
-  | { readonly kind: 'bytes'; readonly bytes: Buffer }
-  | { readonly kind: 'gap' };
+export type Released = { readonly kind: 'bytes'; readonly bytes: Buffer } | { readonly kind: 'gap' };
 
 export const ECHO_MS = 1_000;
 const MAX_WAITING = 16_384;
@@ -28,10 +26,11 @@ const promptPattern = new RegExp(
   '(?:pass ?(?:word|phrase|code)|passwd|\\bpin\\b|secret|token|\\botp\\b|one[- ]time|(?:verification|security|authenticat\\w*|access|2fa|mfa) ?code|api[ -]?key|private key|' +
     'contraseña|clave|mot de passe|passwort|kennwort|geheim|wachtwoord|senha|palavra-passe|parola|hasło|heslo|jelszó|lösenord|adgangskode|passord|salasana|şifre|parool|' +
     'пароль|пароля|κωδικ|סיסמ|كلمة (?:السر|المرور)|पासवर्ड|รหัสผ่าน|mật khẩu|kata sandi|密码|密碼|口令|パスワード|暗証番号|비밀번호|암호)' +
-    "[^\\n]{0,160}?[:：?]\\s*$|(?:pass ?(?:word|phrase|code)|密码|密碼|パスワード|비밀번호|пароль)\\s*$",
+    '[^\\n]{0,160}?[:：?]\\s*$|(?:pass ?(?:word|phrase|code)|密码|密碼|パスワード|비밀번호|пароль)\\s*$',
   'iu',
 );
-const sequencePattern = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0e-\x1f\x7f]/g;
+const sequencePattern =
+  /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[PX^_][^\x1b]*(?:\x1b\\)?|[ -/]*[0-~])|[\x00-\x08\x0e-\x1f\x7f]/g;
 
 /** Whether the end of an output line asks for a secret. */
 export function looksLikeSecretPrompt(line: string): boolean {
@@ -50,16 +49,21 @@ type Escape = 0 | 1 | 2 | 3 | 4 | 5;
 
 function escapeAfter(state: Escape, byte: number, typed: boolean): Escape {
   switch (state) {
-    case 0: return byte === ESC ? 1 : 0;
+    case 0:
+      return byte === ESC ? 1 : 0;
     case 1:
       if (byte === 0x5b) return 2;
       if (typed) return byte === 0x4f ? 5 : 0;
       if (byte === 0x5d || byte === 0x50 || byte === 0x58 || byte === 0x5e || byte === 0x5f) return 3;
       return byte >= 0x20 && byte <= 0x2f ? 5 : 0;
-    case 2: return byte >= 0x40 && byte <= 0x7e ? 0 : 2;
-    case 3: return byte === 0x07 ? 0 : byte === ESC ? 4 : 3;
-    case 4: return 0;
-    case 5: return 0;
+    case 2:
+      return byte >= 0x40 && byte <= 0x7e ? 0 : 2;
+    case 3:
+      return byte === 0x07 ? 0 : byte === ESC ? 4 : 3;
+    case 4:
+      return 0;
+    case 5:
+      return 0;
   }
 }
 
@@ -93,7 +97,7 @@ export class EchoGuard {
   /** Input from the user. Returns what may be stored of it now. */
   typed(bytes: Buffer, now: number): Released[] {
     const out: Released[] = [];
-    for (let i = 0; i < bytes.length; ) {
+    for (let i = 0; i < bytes.length;) {
       const start = i;
       const wasPrintable = this.#typedIsPrintable(bytes[i]!);
       this.#typedEscape = escapeAfter(this.#typedEscape, bytes[i]!, true);

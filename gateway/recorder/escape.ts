@@ -9,7 +9,15 @@
 const kinds = new Uint8Array(256);
 const letters = new Uint8Array(256);
 for (let byte = 0; byte < 0x20; byte++) kinds[byte] = 2;
-for (const [byte, letter] of [[0x08, 'b'], [0x09, 't'], [0x0a, 'n'], [0x0c, 'f'], [0x0d, 'r'], [0x22, '"'], [0x5c, '\\']] as const) {
+for (const [byte, letter] of [
+  [0x08, 'b'],
+  [0x09, 't'],
+  [0x0a, 'n'],
+  [0x0c, 'f'],
+  [0x0d, 'r'],
+  [0x22, '"'],
+  [0x5c, '\\'],
+] as const) {
   kinds[byte] = 1;
   letters[byte] = letter.charCodeAt(0);
 }
@@ -26,17 +34,32 @@ export interface Escaped {
  * Escapes `source[from, to)` into `target[at, limit)` and stops before a character that would not fit. The result is
  * written into `result`, since this runs for every byte a terminal shows.
  */
-export function escapeInto(source: Uint8Array, from: number, to: number, target: Uint8Array, at: number, limit: number, result: Escaped): void {
+export function escapeInto(
+  source: Uint8Array,
+  from: number,
+  to: number,
+  target: Uint8Array,
+  at: number,
+  limit: number,
+  result: Escaped,
+): void {
   let i = from;
   let o = at;
   // Four plain bytes at a time: terminal text has an escape every eight bytes or so.
   while (i < to) {
     const plainEnd = Math.min(to, i + (limit - o)) - 3;
     while (i < plainEnd) {
-      const a = source[i]!, b = source[i + 1]!, c = source[i + 2]!, d = source[i + 3]!;
+      const a = source[i]!,
+        b = source[i + 1]!,
+        c = source[i + 2]!,
+        d = source[i + 3]!;
       if ((kinds[a]! | kinds[b]! | kinds[c]! | kinds[d]!) !== 0) break;
-      target[o] = a; target[o + 1] = b; target[o + 2] = c; target[o + 3] = d;
-      o += 4; i += 4;
+      target[o] = a;
+      target[o + 1] = b;
+      target[o + 2] = c;
+      target[o + 3] = d;
+      o += 4;
+      i += 4;
     }
     let byte = source[i]!;
     let kind = kinds[byte]!;
@@ -50,10 +73,15 @@ export function escapeInto(source: Uint8Array, from: number, to: number, target:
     const width = kind === 0 ? 1 : kind === 1 ? 2 : 6;
     if (o + width > limit) break;
     if (kind === 1) {
-      target[o] = 0x5c; target[o + 1] = letters[byte]!;
+      target[o] = 0x5c;
+      target[o + 1] = letters[byte]!;
     } else {
-      target[o] = 0x5c; target[o + 1] = 0x75; target[o + 2] = 0x30; target[o + 3] = 0x30;
-      target[o + 4] = hex[byte >> 4]!; target[o + 5] = hex[byte & 15]!;
+      target[o] = 0x5c;
+      target[o + 1] = 0x75;
+      target[o + 2] = 0x30;
+      target[o + 3] = 0x30;
+      target[o + 4] = hex[byte >> 4]!;
+      target[o + 5] = hex[byte & 15]!;
     }
     o += width;
     i += 1;

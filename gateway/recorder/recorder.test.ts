@@ -107,7 +107,11 @@ describe('a session without a terminal', () => {
     await session.close();
     const parsed = checkRecording(await ingest.closedSession(session.session));
     expect(textOf(parsed, 'o')).toBe(text);
-    expect(parsed.lines.find(({ code }) => code === 'b')?.data).toEqual({ stream: 'out', replaces: false, base64: Buffer.alloc(30).toString('base64') });
+    expect(parsed.lines.find(({ code }) => code === 'b')?.data).toEqual({
+      stream: 'out',
+      replaces: false,
+      base64: Buffer.alloc(30).toString('base64'),
+    });
   });
 
   test('keeps the first bytes of each direction, and the count and hash of all', async () => {
@@ -140,7 +144,9 @@ describe('a session without a terminal', () => {
     session.fact({ fact: 'forward_close', channel: 3 });
     await session.close();
     const { lines } = checkRecording(await ingest.closedSession(session.session));
-    const raw = lines.flatMap((line) => (line.code === 'b' && line.data.channel === undefined ? [Buffer.from(line.data.base64, 'base64')] : []));
+    const raw = lines.flatMap((line) =>
+      line.code === 'b' && line.data.channel === undefined ? [Buffer.from(line.data.base64, 'base64')] : [],
+    );
     expect(Buffer.concat(raw).equals(noise)).toBe(true);
     expect(lines.findIndex(({ code, data }) => code === 's' && (data as { channel?: number }).channel === 3)).toBeLessThan(
       lines.findIndex(({ data }) => (data as { fact?: string }).fact === 'forward_close'),

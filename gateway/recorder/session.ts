@@ -96,7 +96,8 @@ export class RecordedSession implements SessionRecorder, Due {
     const now = this.#now();
     if (!this.#writable(now, bytes.length)) return this.#identity.recording.mode === 'best_effort';
     try {
-      if (channel === undefined && this.#identity.tty) this.#released((this.#echo ??= new EchoGuard()).typed(bytes, this.#parts.monotonic()), now);
+      if (channel === undefined && this.#identity.tty)
+        this.#released((this.#echo ??= new EchoGuard()).typed(bytes, this.#parts.monotonic()), now);
       else this.#streamsOf().take('in', bytes, channel, now);
     } catch (error) {
       return this.#failed(error, bytes.length);
@@ -109,7 +110,9 @@ export class RecordedSession implements SessionRecorder, Due {
     if (this.#failure !== null) return process.nextTick(callback);
     const waiting = (this.#waiting ??= new Set());
     waiting.add(callback);
-    this.#parts.spool.onRoom(() => { if (waiting.delete(callback)) callback(); });
+    this.#parts.spool.onRoom(() => {
+      if (waiting.delete(callback)) callback();
+    });
   }
 
   resize(cols: number, rows: number): void {
@@ -220,7 +223,7 @@ export class RecordedSession implements SessionRecorder, Due {
 
   /** Bytes of a terminal that are not UTF-8: shown with U+FFFD, and kept exactly behind it. */
   #mixed(bytes: Buffer, code: 'o' | 'i', now: number): void {
-    for (let start = 0; start < bytes.length; ) {
+    for (let start = 0; start < bytes.length;) {
       let end = Math.min(bytes.length, start + MIXED_BYTES);
       if (end < bytes.length) end = start + (wholeUtf8(bytes.subarray(start, end)) || end - start);
       const piece = bytes.subarray(start, end);
@@ -380,7 +383,18 @@ export class RecordedSession implements SessionRecorder, Due {
 
   #audit(event: string, outcome: 'success' | 'failure', code: string, reason: string, data: object): void {
     const { user, node, login, source_address } = this.#identity;
-    this.#parts.audit({ event, outcome, code, reason, actor: user, node, login, source_address, session: this.session, data: JSON.stringify(data) });
+    this.#parts.audit({
+      event,
+      outcome,
+      code,
+      reason,
+      actor: user,
+      node,
+      login,
+      source_address,
+      session: this.session,
+      data: JSON.stringify(data),
+    });
   }
 }
 
@@ -391,7 +405,9 @@ function clampCells(cells: number): number {
 /** A line within its bound: the strings of a longer one are cut, and a note says so where the line has room for one. */
 function bounded<T extends LineBody>(body: T): T {
   for (let limit = 32_768; limit >= 64 && Buffer.byteLength(encodeLine(0, body)) > MAX_LINE_BYTES - 64; limit /= 2) {
-    const data = Object.fromEntries(Object.entries(body.data).map(([key, value]) => [key, typeof value === 'string' ? wellFormed(value.slice(0, limit)) : value]));
+    const data = Object.fromEntries(
+      Object.entries(body.data).map(([key, value]) => [key, typeof value === 'string' ? wellFormed(value.slice(0, limit)) : value]),
+    );
     body = { ...body, data } as T;
   }
   return body;

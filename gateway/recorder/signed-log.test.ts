@@ -20,7 +20,12 @@ beforeEach(() => {
   folder = trialFolder();
   spool = new Spool({ folder: folder.path, files: diskFiles, budget: 1 << 30, onQuarantine: () => undefined });
   log = new SignedLog(new SessionFiles(spool, session), 'gw-1', 1, { sign: trialSign, wallClock: () => 1 });
-  log.begin({ version: 3, term: { cols: 80, rows: 24 }, timestamp: 1, steno: { format: 1, session, gateway: 'gw-1', counter: 1, started_at: 1, ...facts() } });
+  log.begin({
+    version: 3,
+    term: { cols: 80, rows: 24 },
+    timestamp: 1,
+    steno: { format: 1, session, gateway: 'gw-1', counter: 1, started_at: 1, ...facts() },
+  });
 });
 afterEach(async () => {
   await spool.close();
@@ -29,7 +34,10 @@ afterEach(async () => {
 });
 
 /** All frames of the log as a sender gives them, from the block after `stored`. */
-async function sent(stored = 0, sender = new Sender(log, { finished: () => undefined, refused: () => undefined })): Promise<MemoryRecording> {
+async function sent(
+  stored = 0,
+  sender = new Sender(log, { finished: () => undefined, refused: () => undefined }),
+): Promise<MemoryRecording> {
   await log.files.flush();
   if (!sender.seek(stored)) throw new Error('not found');
   const blocks: { n: number; head: string; content: Buffer }[] = [];
@@ -49,7 +57,7 @@ test('random text and lines at random times are cut as readers cut them, from th
     now += pause < 40 ? pause * 40 : pause % 8;
     log.tick(now);
     if (kind < 200) {
-      const piece = (kind % 3 === 0 ? 'ab\r\n\x1b[1m' : kind % 3 === 1 ? 'é漢🙂' : 'plain') .repeat(size < 30 ? size * 100 : size % 20);
+      const piece = (kind % 3 === 0 ? 'ab\r\n\x1b[1m' : kind % 3 === 1 ? 'é漢🙂' : 'plain').repeat(size < 30 ? size * 100 : size % 20);
       if (piece === '') continue;
       log.text('o', Buffer.from(piece), now);
       text += piece;
@@ -86,7 +94,7 @@ test('a block is cut a second after its first line though nothing follows, and t
 
 test('checkpoints come after 256 KiB, after a minute, and at the end', async () => {
   for (let i = 0; i < 40; i++) log.text('o', Buffer.alloc(16 << 10, 'x'), i);
-  expect(log.part).toBe(Math.floor((40 * 16 << 10) / CHECKPOINT_BYTES));
+  expect(log.part).toBe(Math.floor(((40 * 16) << 10) / CHECKPOINT_BYTES));
   log.tick(2_000);
   const { part } = log;
   log.tick(CHECKPOINT_MS + 2_000);
@@ -114,5 +122,10 @@ test('keystrokes within 10 ms are one line, later ones are lines of their own', 
   log.text('i', Buffer.from('k'), 31);
   log.end('complete', 40);
   const { lines } = checkRecording(await sent());
-  expect(lines.map(({ interval, code, data }) => [interval, code, data])).toEqual([[0, 'o', 'kkk'], [10, 'o', 'k'], [20, 'o', 'k'], [1, 'i', 'k']]);
+  expect(lines.map(({ interval, code, data }) => [interval, code, data])).toEqual([
+    [0, 'o', 'kkk'],
+    [10, 'o', 'k'],
+    [20, 'o', 'k'],
+    [1, 'i', 'k'],
+  ]);
 });

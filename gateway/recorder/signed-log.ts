@@ -152,7 +152,7 @@ export class SignedLog {
 
   /** Appends text at session time `now` in ms, to the open line if it is recent. `bytes` is whole, valid UTF-8. */
   text(code: 'o' | 'i', bytes: Uint8Array, now: number): void {
-    for (let taken = 0; taken < bytes.length; ) {
+    for (let taken = 0; taken < bytes.length;) {
       const time = this.#time(now);
       const open = this.#openAt >= 0;
       const room = TEXT_LINE_BYTES - lineEnd.length - (open ? this.files.size - this.#closed : 0);
@@ -179,7 +179,8 @@ export class SignedLog {
     if (this.ended) return;
     if (this.#openAt >= 0 && now >= this.dueAt) this.#closeOpenLine();
     if (this.#closed > this.bytes && now >= this.#cutter.closesAt) this.#cut(this.#closed);
-    if (this.bytes > this.#checkpointBytes && now - this.#checkpointAt >= CHECKPOINT_MS && this.#closed === this.bytes) this.#checkpoint('open', now);
+    if (this.bytes > this.#checkpointBytes && now - this.#checkpointAt >= CHECKPOINT_MS && this.#closed === this.bytes)
+      this.#checkpoint('open', now);
   }
 
   /** Signs what was cut so far, early: room is scarce, and only what is signed can be stored and freed. */
@@ -249,7 +250,8 @@ export class SignedLog {
       this.files.read(this.bytes, content, length);
     } catch (error) {
       // Without the chain nothing can follow; recovery cuts the file again.
-      this.#broken ??= error instanceof StenoError ? error : new StenoError('RECORDING_IMPOSSIBLE', 'the spool cannot be read back', { cause: error });
+      this.#broken ??=
+        error instanceof StenoError ? error : new StenoError('RECORDING_IMPOSSIBLE', 'the spool cannot be read back', { cause: error });
       this.onTrouble?.(this.#broken);
       return;
     }
@@ -277,7 +279,15 @@ export class SignedLog {
     if (this.#broken !== null) throw this.#broken;
     const { n, bytes, at, head, gateway, counter } = this;
     const checkpoint: Checkpoint = {
-      session: this.files.session, gateway, counter, block: n, bytes, at, time: this.#parts.wallClock(), head, end,
+      session: this.files.session,
+      gateway,
+      counter,
+      block: n,
+      bytes,
+      at,
+      time: this.#parts.wallClock(),
+      head,
+      end,
     };
     const signature = Buffer.from(this.#parts.sign(checkpointText(checkpoint))).toString('base64');
     this.files.note({ kind: 'part', part: this.part + 1, checkpoint: { ...checkpoint, signature } });

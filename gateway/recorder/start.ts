@@ -68,7 +68,15 @@ export interface RecorderStatus {
 
 const LATER_MS = 5_000;
 const emptyRow: Omit<AuditRow, 'id' | 'at' | 'event' | 'outcome'> = {
-  actor: '', target: '', code: '', reason: '', source_address: '', session: '', node: '', login: '', data: '{}',
+  actor: '',
+  target: '',
+  code: '',
+  reason: '',
+  source_address: '',
+  session: '',
+  node: '',
+  login: '',
+  data: '{}',
 };
 
 export async function startRecorder(config: RecorderConfig, deps: RecorderDeps): Promise<RunningRecorder> {
@@ -85,7 +93,14 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
     budget: config.budget ?? DEFAULT_BUDGET,
     onQuarantine: (refused, code, detail) => {
       log.warn({ session: refused.files.session, code, detail }, 'a recording was put into quarantine');
-      audit({ event: 'recording.quarantined', outcome: 'failure', code, reason: detail, session: refused.files.session, data: JSON.stringify({ counter: refused.counter }) });
+      audit({
+        event: 'recording.quarantined',
+        outcome: 'failure',
+        code,
+        reason: detail,
+        session: refused.files.session,
+        data: JSON.stringify({ counter: refused.counter }),
+      });
     },
   });
   const queue = new EventQueue({ folder: join(config.spool, 'events'), now: () => clock.now(), random });
@@ -99,18 +114,36 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         highest = Math.max(highest, recovered.counter);
         spool.enlist(recovered);
         if (!interrupted) return;
-        audit({ event: 'recording.interrupted', outcome: 'failure', session: recovered.files.session, reason: 'the gateway died', data: JSON.stringify({ counter: recovered.counter }) });
+        audit({
+          event: 'recording.interrupted',
+          outcome: 'failure',
+          session: recovered.files.session,
+          reason: 'the gateway died',
+          data: JSON.stringify({ counter: recovered.counter }),
+        });
         void spool.flushSoon(recovered.files);
         return;
       }
       case 'empty':
         highest = Math.max(highest, found.counter ?? 0);
-        audit({ event: 'recording.empty', outcome: 'failure', session: found.session, reason: 'the gateway died before anything was shown', data: JSON.stringify({ counter: found.counter }) });
+        audit({
+          event: 'recording.empty',
+          outcome: 'failure',
+          session: found.session,
+          reason: 'the gateway died before anything was shown',
+          data: JSON.stringify({ counter: found.counter }),
+        });
         return;
       case 'damaged':
         found.files.moveTo(join(config.spool, 'quarantine'));
         log.warn({ session: found.files.session, reason: found.reason }, 'a recording in the spool is damaged');
-        audit({ event: 'recording.quarantined', outcome: 'failure', code: 'RECORDING_MALFORMED', session: found.files.session, reason: found.reason });
+        audit({
+          event: 'recording.quarantined',
+          outcome: 'failure',
+          code: 'RECORDING_MALFORMED',
+          session: found.files.session,
+          reason: found.reason,
+        });
         return;
       case 'later': {
         const retry = { due: () => recoverSpool(spool, parts, found.session).forEach(take) };
@@ -123,12 +156,24 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
 
   const counter = await SessionCounter.open(disk, config.spool, highest);
   if (counter.skipped !== null) {
-    audit({ event: 'recording.counters_skipped', outcome: 'success', reason: 'the machine lost power; no session had these numbers', data: JSON.stringify(counter.skipped) });
+    audit({
+      event: 'recording.counters_skipped',
+      outcome: 'success',
+      reason: 'the machine lost power; no session had these numbers',
+      data: JSON.stringify(counter.skipped),
+    });
   }
   const client =
     deps.uplink === null
       ? null
-      : new UplinkClient({ ...deps.uplink, name: config.gateway, recordings: spool, batches: [queue], random: () => new DataView(Uint8Array.from(random(4)).buffer).getUint32(0) / 2 ** 32, log });
+      : new UplinkClient({
+          ...deps.uplink,
+          name: config.gateway,
+          recordings: spool,
+          batches: [queue],
+          random: () => new DataView(Uint8Array.from(random(4)).buffer).getUint32(0) / 2 ** 32,
+          log,
+        });
 
   const begin = async (facts: OpenFacts, term: TerminalSize, command: string | undefined): Promise<SessionRecorder> => {
     if (spool.full) throw new StenoError('SPOOL_FULL');
@@ -145,7 +190,12 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       throw new Spent(number, session, error);
     }
     spool.enlist(signed);
-    const recorded = new RecordedSession({ spool, wheel, monotonic: () => clock.monotonic(), audit, closed: (one) => sessions.delete(one) }, signed, facts, start);
+    const recorded = new RecordedSession(
+      { spool, wheel, monotonic: () => clock.monotonic(), audit, closed: (one) => sessions.delete(one) },
+      signed,
+      facts,
+      start,
+    );
     sessions.add(recorded);
     return recorded;
   };
@@ -158,11 +208,22 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       } catch (error) {
         const spent = error instanceof Spent ? error : null;
         const cause = spent?.cause ?? error;
-        const failure = cause instanceof StenoError ? cause : new StenoError('RECORDING_IMPOSSIBLE', (cause as NodeJS.ErrnoException).code ?? 'unknown', { cause });
+        const failure =
+          cause instanceof StenoError
+            ? cause
+            : new StenoError('RECORDING_IMPOSSIBLE', (cause as NodeJS.ErrnoException).code ?? 'unknown', { cause });
         const strict = facts.recording.mode === 'strict';
         audit({
-          event: strict ? 'recording.impossible' : 'recording.lost', outcome: 'failure', code: failure.code, reason: failure.detail ?? '', actor: facts.user, node: facts.node,
-          login: facts.login, source_address: facts.source_address, session: spent?.session ?? '', data: JSON.stringify({ counter: spent?.counter ?? null }),
+          event: strict ? 'recording.impossible' : 'recording.lost',
+          outcome: 'failure',
+          code: failure.code,
+          reason: failure.detail ?? '',
+          actor: facts.user,
+          node: facts.node,
+          login: facts.login,
+          source_address: facts.source_address,
+          session: spent?.session ?? '',
+          data: JSON.stringify({ counter: spent?.counter ?? null }),
         });
         if (strict) throw failure;
         return new UnrecordedSession(spent?.session ?? sessionId(clock.now(), random(10)), failure);
@@ -177,7 +238,8 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         for (const session of sessions) session.abandon();
         await queue.flush();
         const deadline = clock.monotonic() + (config.drainMs ?? 2_000);
-        while (client !== null && client.state !== 'down' && clock.monotonic() < deadline && (!queue.empty || spool.unstored > 0)) await pause(20);
+        while (client !== null && client.state !== 'down' && clock.monotonic() < deadline && (!queue.empty || spool.unstored > 0))
+          await pause(20);
         await client?.close();
         await queue.close();
         wheel.close();
@@ -211,7 +273,15 @@ class Spent extends Error {
   }
 }
 
-function makeHeader(gateway: string, session: string, counter: number, startedAt: number, facts: OpenFacts, term: TerminalSize, command: string | undefined): RecordingHeader {
+function makeHeader(
+  gateway: string,
+  session: string,
+  counter: number,
+  startedAt: number,
+  facts: OpenFacts,
+  term: TerminalSize,
+  command: string | undefined,
+): RecordingHeader {
   const cells = (value: number, otherwise: number): number => (isSize(value) ? value : value > 1000 ? 1000 : otherwise);
   return {
     version: 3,
@@ -220,9 +290,23 @@ function makeHeader(gateway: string, session: string, counter: number, startedAt
     // The whole command is in the `s` line of the exec; the header must stay within one line.
     ...(command === undefined ? {} : { command: short(command, 4096) }),
     steno: {
-      format: RECORDING_FORMAT, session, gateway, counter, started_at: startedAt, kind: facts.kind, user: facts.user, roles: facts.roles.slice(0, 256), node: facts.node,
-      login: facts.login, source_address: facts.source_address, client_version: short(facts.client_version, 256), certificate_serial: facts.certificate_serial,
-      certificate_key_id: short(facts.certificate_key_id, 1024), requests: facts.requests.slice(0, 64), tty: facts.tty, recording: facts.recording,
+      format: RECORDING_FORMAT,
+      session,
+      gateway,
+      counter,
+      started_at: startedAt,
+      kind: facts.kind,
+      user: facts.user,
+      roles: facts.roles.slice(0, 256),
+      node: facts.node,
+      login: facts.login,
+      source_address: facts.source_address,
+      client_version: short(facts.client_version, 256),
+      certificate_serial: facts.certificate_serial,
+      certificate_key_id: short(facts.certificate_key_id, 1024),
+      requests: facts.requests.slice(0, 64),
+      tty: facts.tty,
+      recording: facts.recording,
     },
   };
 }

@@ -27,8 +27,19 @@ export function trialFolder(): { readonly path: string; remove(): void } {
 }
 
 export const facts = (change: Partial<OpenFacts> = {}): OpenFacts => ({
-  kind: 'shell', user: 'alice', roles: ['admin'], node: 'web-1', login: 'root', source_address: '127.0.0.1', client_version: 'OpenSSH_10.0',
-  certificate_serial: '1', certificate_key_id: 'user=alice', requests: [], tty: true, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 }, ...change,
+  kind: 'shell',
+  user: 'alice',
+  roles: ['admin'],
+  node: 'web-1',
+  login: 'root',
+  source_address: '127.0.0.1',
+  client_version: 'OpenSSH_10.0',
+  certificate_serial: '1',
+  certificate_key_id: 'user=alice',
+  requests: [],
+  tty: true,
+  recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+  ...change,
 });
 
 export interface TrialClock {
@@ -43,7 +54,10 @@ export function trialClock(): TrialClock {
   return { now: () => 1_763_800_000_000 + at, monotonic: () => at, advance: (ms) => void (at += ms) };
 }
 
-export function trialDeps(ingest: MemoryIngest | null, change: { readonly clock?: RecorderDeps['clock']; readonly files?: Files } = {}): RecorderDeps {
+export function trialDeps(
+  ingest: MemoryIngest | null,
+  change: { readonly clock?: RecorderDeps['clock']; readonly files?: Files } = {},
+): RecorderDeps {
   return {
     sign: trialSign,
     clock: change.clock ?? { now: () => Date.now(), monotonic: () => performance.now() },
@@ -98,8 +112,10 @@ export function checkRecording(recording: MemoryRecording): Parsed {
     last = block.n;
     const checkpoint = checkpoints.get(block.n);
     if (checkpoint === undefined) continue;
-    if (checkpoint.head !== sent.head || checkpoint.bytes !== covered || checkpoint.at !== block.until) throw new Error(`checkpoint at ${block.n} is wrong`);
-    if (!verify(null, Buffer.from(checkpointText(checkpoint)), publicKey, Buffer.from(checkpoint.signature, 'base64'))) throw new Error('bad signature');
+    if (checkpoint.head !== sent.head || checkpoint.bytes !== covered || checkpoint.at !== block.until)
+      throw new Error(`checkpoint at ${block.n} is wrong`);
+    if (!verify(null, Buffer.from(checkpointText(checkpoint)), publicKey, Buffer.from(checkpoint.signature, 'base64')))
+      throw new Error('bad signature');
   }
   const end = recording.parts.at(-1);
   if (end === undefined || end.checkpoint.block !== last || end.checkpoint.end === 'open') throw new Error('the recording has no end');

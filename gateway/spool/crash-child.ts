@@ -77,8 +77,18 @@ const recorder = await startRecorder(
 if (plan.record) {
   const session = await recorder.open(
     {
-      kind: 'shell', user: 'alice', roles: ['admin'], node: 'web-1', login: 'root', source_address: '127.0.0.1', client_version: 'OpenSSH_10.0', certificate_serial: '1',
-      certificate_key_id: 'user=alice', requests: [], tty: true, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+      kind: 'shell',
+      user: 'alice',
+      roles: ['admin'],
+      node: 'web-1',
+      login: 'root',
+      source_address: '127.0.0.1',
+      client_version: 'OpenSSH_10.0',
+      certificate_serial: '1',
+      certificate_key_id: 'user=alice',
+      requests: [],
+      tty: true,
+      recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
     },
     { cols: 80, rows: 24 },
   );

@@ -3,7 +3,21 @@
  * any of them and kill the process there. `diskFiles` is the only implementation; hooks wrap it (crash.test.ts).
  */
 import {
-  fdatasync, fsync, ftruncateSync, fstatSync, mkdirSync, open, close, openSync, readFileSync, readSync, readdirSync, renameSync, statfsSync, statSync, unlinkSync,
+  fdatasync,
+  fsync,
+  ftruncateSync,
+  fstatSync,
+  mkdirSync,
+  open,
+  close,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  renameSync,
+  statfsSync,
+  statSync,
+  unlinkSync,
   writeSync,
 } from 'node:fs';
 import { promisify } from 'node:util';
@@ -84,5 +98,5 @@ export const diskFiles: Files = {
 
 /** Writes all of it at the end of the file. Throws when the disk does not take it; the file may be longer then. */
 export function writeAll(files: Files, fd: number, bytes: Uint8Array, length: number): void {
-  for (let offset = 0; offset < length; ) offset += files.write(fd, bytes, offset, length - offset);
+  for (let offset = 0; offset < length;) offset += files.write(fd, bytes, offset, length - offset);
 }

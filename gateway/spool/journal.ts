@@ -37,7 +37,7 @@ export interface JournalEntry {
 
 /** The whole records in `bytes`; stops at the first line that is torn or not one of the two. */
 export function* readRecords(bytes: Buffer, from = 0): Generator<JournalEntry> {
-  for (let start = from; start < bytes.length; ) {
+  for (let start = from; start < bytes.length;) {
     const end = bytes.indexOf(0x0a, start) + 1;
     if (end === 0) return;
     const record = parseRecord(bytes.toString('utf8', start, end));

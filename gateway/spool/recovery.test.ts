@@ -30,13 +30,17 @@ test('a torn text line keeps its whole characters and escapes, wherever it was c
     if (kept > 0) JSON.parse(`${line.toString('utf8', 0, kept)}"]`);
   }
   expect(last).toBe(line.length - 3);
-  for (const other of ['', '[', '[0.1,"g",{"reason"', '[0,"o","', '{"version":3', '\0\0\0\0']) expect(openLineLength(Buffer.from(other))).toBe(0);
+  for (const other of ['', '[', '[0.1,"g",{"reason"', '[0,"o","', '{"version":3', '\0\0\0\0'])
+    expect(openLineLength(Buffer.from(other))).toBe(0);
   // What a power cut leaves behind what was written.
   expect(openLineLength(Buffer.concat([Buffer.from('[0,"o","ab'), Buffer.alloc(8)]))).toBe('[0,"o","ab'.length);
 });
 
 test('the journal is read up to its first torn or foreign record', () => {
-  const records = [{ kind: 'stored', stored: 1, closed: false }, { kind: 'stored', stored: 2, closed: true }] as const;
+  const records = [
+    { kind: 'stored', stored: 1, closed: false },
+    { kind: 'stored', stored: 2, closed: true },
+  ] as const;
   const bytes = Buffer.concat(records.map(encodeRecord));
   for (let length = 0; length <= bytes.length; length++) {
     const whole = [...readRecords(bytes.subarray(0, length))].map(({ record }) => record);
@@ -54,7 +58,9 @@ async function abandoned(): Promise<string> {
   clock.advance(2_000);
   session.output('out', Buffer.from('last words'));
   await recorder.settled();
-  const saved = readdirSync(folder.path, { withFileTypes: true }).filter((entry) => entry.isFile()).map(({ name }) => [name, readFileSync(`${folder.path}/${name}`)] as const);
+  const saved = readdirSync(folder.path, { withFileTypes: true })
+    .filter((entry) => entry.isFile())
+    .map(({ name }) => [name, readFileSync(`${folder.path}/${name}`)] as const);
   await recorder.close();
   // Back to what was there before it closed.
   for (const [name, bytes] of saved) writeFileSync(`${folder.path}/${name}`, bytes);

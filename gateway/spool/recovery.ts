@@ -50,7 +50,13 @@ export function recoverSpool(share: SpoolShare, parts: LogParts, only?: string):
   for (const [session, { starts, state }] of [...sessions].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const before = share.bytes;
     try {
-      const result = recoverSession(share, parts, session, starts.sort((a, b) => a - b), state);
+      const result = recoverSession(
+        share,
+        parts,
+        session,
+        starts.sort((a, b) => a - b),
+        state,
+      );
       if (result !== null) found.push(result);
     } catch (error) {
       if (!(error instanceof StenoError)) throw error;
@@ -85,7 +91,8 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
   }
   files.journalSize = files.journalSynced = wholeJournal;
   if (starts.length === 0) return { kind: 'damaged', files, reason: 'the lines are missing' };
-  if (starts.some((start, i) => i > 0 && start !== starts[i - 1]! + sizes[i - 1]!)) return { kind: 'damaged', files, reason: 'lines are missing in the middle' };
+  if (starts.some((start, i) => i > 0 && start !== starts[i - 1]! + sizes[i - 1]!))
+    return { kind: 'damaged', files, reason: 'lines are missing in the middle' };
   const from = checkpoint?.bytes ?? 0;
   if (from < files.first) return { kind: 'damaged', files, reason: 'the checkpoint before the first line is missing' };
 

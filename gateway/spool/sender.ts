@@ -98,7 +98,8 @@ export class Sender implements SessionSource {
       return;
     }
     let bytes = -1;
-    while (this.#unstored !== null && this.#unstored.length > 0 && this.#unstored[0]!.block <= stored) bytes = this.#unstored.shift()!.bytes;
+    while (this.#unstored !== null && this.#unstored.length > 0 && this.#unstored[0]!.block <= stored)
+      bytes = this.#unstored.shift()!.bytes;
     if (this.#unstored?.length === 0) this.#unstored = null;
     if (bytes >= 0 && stored > this.#stored) this.#noteStored(stored, bytes);
   }

@@ -64,7 +64,11 @@ export class SessionFiles {
   #flushAgain = false;
   #removed = false;
 
-  constructor(share: SpoolShare, session: string, found?: { readonly starts: readonly number[]; readonly sizes: readonly number[]; readonly journalSize: number }) {
+  constructor(
+    share: SpoolShare,
+    session: string,
+    found?: { readonly starts: readonly number[]; readonly sizes: readonly number[]; readonly journalSize: number },
+  ) {
     this.#share = share;
     this.session = session;
     this.#start = found?.starts.at(-1) ?? 0;
@@ -157,7 +161,8 @@ export class SessionFiles {
       const segment = this.#segments?.find(({ end }) => position + done < end);
       const start = segment?.start ?? this.#start;
       const end = segment?.end ?? this.size;
-      if (position + done < start) throw new StenoError('RECORDING_MALFORMED', `spool of ${this.session} lacks bytes at ${position + done}`);
+      if (position + done < start)
+        throw new StenoError('RECORDING_MALFORMED', `spool of ${this.session} lacks bytes at ${position + done}`);
       const wanted = Math.min(length - done, end - position - done);
       const got = this.#readFile(start, segment?.fd ?? this.#fd, into, done, wanted, position + done - start);
       if (got === 0) throw new StenoError('RECORDING_MALFORMED', `spool of ${this.session} is shorter than it was`);

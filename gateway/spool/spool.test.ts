@@ -26,7 +26,11 @@ afterEach(async () => {
 const term = { cols: 80, rows: 24 };
 const strict = facts();
 const bestEffort = facts({ recording: { mode: 'best_effort', streams: 'limited', limit: 1 << 20 } });
-const start = async (config: Partial<RecorderConfig>, deps: Parameters<typeof trialDeps>[1] = {}, connected = true): Promise<RunningRecorder> =>
+const start = async (
+  config: Partial<RecorderConfig>,
+  deps: Parameters<typeof trialDeps>[1] = {},
+  connected = true,
+): Promise<RunningRecorder> =>
   (recorder = await startRecorder({ spool: folder.path, gateway: 'gw-1', ...config }, trialDeps(connected ? ingest : null, deps)));
 
 describe('room', () => {
@@ -62,9 +66,12 @@ describe('room', () => {
     const other = await recorder!.open(strict, term);
     const chunk = Buffer.from('0123456789abcdef'.repeat(2048));
     let kept = 0;
-    do kept += chunk.length; while (session.output('out', chunk));
+    do kept += chunk.length;
+    while (session.output('out', chunk));
     let waits = true;
-    session.onReady(() => { waits = false; });
+    session.onReady(() => {
+      waits = false;
+    });
     clock.advance(1_900);
     expect(session.output('out', chunk)).toBe(false);
     kept += chunk.length;
@@ -84,8 +91,12 @@ describe('room', () => {
     await Promise.all([session.close(), other.close()]);
     const parsed = checkRecording(await ingest.closedSession(session.session));
     expect(textOf(parsed, 'o')).toHaveLength(kept + 'after'.length);
-    expect(parsed.lines.filter(({ code }) => code === 'g')).toEqual([expect.objectContaining({ data: { reason: 'recorder_failed', bytes: 4 } })]);
-    await ingest.when(() => ['recording.lost', 'recording.resumed'].every((event) => [...ingest.events.values()].some((row) => row['event'] === event)));
+    expect(parsed.lines.filter(({ code }) => code === 'g')).toEqual([
+      expect.objectContaining({ data: { reason: 'recorder_failed', bytes: 4 } }),
+    ]);
+    await ingest.when(() =>
+      ['recording.lost', 'recording.resumed'].every((event) => [...ingest.events.values()].some((row) => row['event'] === event)),
+    );
   });
 
   test('a session far longer than the budget passes through it', async () => {

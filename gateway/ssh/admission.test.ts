@@ -6,7 +6,9 @@ import { openWorld } from './testing/harness.js';
 import type { World } from './testing/harness.js';
 
 let world: World;
-beforeAll(async () => { world = await openWorld(); });
+beforeAll(async () => {
+  world = await openWorld();
+});
 afterAll(() => world.close());
 
 const now = (): bigint => BigInt(Math.floor(Date.now() / 1000));
@@ -16,7 +18,12 @@ const withKey = (key: string, certificate = `${key}-cert.pub`): Promise<{ status
 
 function writeConfig(key: string, certificate: string): string {
   const config = `${key}.config`;
-  writeFileSync(config, readFileSync(world.sshConfig, 'utf8').replaceAll(/IdentityFile .*/g, `IdentityFile ${key}`).replaceAll(/CertificateFile .*/g, certificate === '' ? '' : `CertificateFile ${certificate}`));
+  writeFileSync(
+    config,
+    readFileSync(world.sshConfig, 'utf8')
+      .replaceAll(/IdentityFile .*/g, `IdentityFile ${key}`)
+      .replaceAll(/CertificateFile .*/g, certificate === '' ? '' : `CertificateFile ${certificate}`),
+  );
   return config;
 }
 
@@ -26,15 +33,25 @@ describe('a certificate is refused before anything happens', () => {
     ['not yet valid', 'CERT_NOT_YET_VALID', () => world.userKey('early', { validAfter: now() + 600n, validBefore: now() + 1200n })],
     ['signed by another CA', 'CERT_UNKNOWN_CA', () => world.userKey('foreign', {}, generateKey())],
     ['for other logins', 'CERT_WRONG_PRINCIPAL', () => world.userKey('other', { principals: ['nobody'] })],
-    ['for another address', 'CERT_WRONG_SOURCE', () => world.userKey('elsewhere', { criticalOptions: new Map([['source-address', '192.0.2.0/24']]) })],
-    ['with an option nobody enforces', 'CERT_UNKNOWN_OPTION', () => world.userKey('forced', { criticalOptions: new Map([['force-command', 'true']]) })],
+    [
+      'for another address',
+      'CERT_WRONG_SOURCE',
+      () => world.userKey('elsewhere', { criticalOptions: new Map([['source-address', '192.0.2.0/24']]) }),
+    ],
+    [
+      'with an option nobody enforces',
+      'CERT_UNKNOWN_OPTION',
+      () => world.userKey('forced', { criticalOptions: new Map([['force-command', 'true']]) }),
+    ],
     ['without a user of Steno', 'CERT_GARBLED', () => world.userKey('nameless', { extensions: new Map([['permit-pty', '']]) })],
   ] as const)('when it is %s', async (_name, code, make) => {
     const before = world.recorder.audits.length;
     const { status, stderr } = await withKey(make());
     expect(status).toBe(255);
     expect(stderr).toMatch(new RegExp(`^steno: .*\\[${code}\\]\r?\nsteno: `));
-    expect(world.recorder.audits.slice(before)).toEqual([expect.objectContaining({ event: 'auth.refused', outcome: 'failure', code, source_address: '127.0.0.1' })]);
+    expect(world.recorder.audits.slice(before)).toEqual([
+      expect.objectContaining({ event: 'auth.refused', outcome: 'failure', code, source_address: '127.0.0.1' }),
+    ]);
   });
 
   it('when it is of a host', async () => {
@@ -77,7 +94,12 @@ describe('what is no certificate is refused', () => {
   it('a bare key, in words', async () => {
     const key = world.userKey('fresh');
     rmSync(`${key}-cert.pub`);
-    expect(await withKey(key, '')).toMatchObject({ status: 255, stderr: expect.stringContaining('steno: this gateway admits only certificates issued by Steno: a bare key was offered [CERT_REQUIRED]') });
+    expect(await withKey(key, '')).toMatchObject({
+      status: 255,
+      stderr: expect.stringContaining(
+        'steno: this gateway admits only certificates issued by Steno: a bare key was offered [CERT_REQUIRED]',
+      ),
+    });
   });
 
   it('but in silence when its certificate was admitted before, which may follow', async () => {
@@ -88,19 +110,31 @@ describe('what is no certificate is refused', () => {
   });
 
   it('a password', async () => {
-    const { stdout } = await world.run('/usr/bin/python3', ['-c', `
+    const { stdout } = await world.run('/usr/bin/python3', [
+      '-c',
+      `
 import paramiko, socket
 t = paramiko.Transport(('127.0.0.1', ${world.port})); t.start_client()
 try: t.auth_password('root@node-1', 'secret', fallback=False)
 except Exception as e: print(type(e).__name__)
 print(t.get_banner().decode())
-`]);
+`,
+    ]);
     expect(stdout).toContain('[CERT_REQUIRED]');
     expect(stdout).toContain('password is not accepted');
   });
 
   it('dbclient, which knows no certificates and is told so', async () => {
-    const { status, stderr } = await world.run('dbclient', ['-y', '-y', '-p', String(world.port), '-l', 'root@node-1', '127.0.0.1', 'true']);
+    const { status, stderr } = await world.run('dbclient', [
+      '-y',
+      '-y',
+      '-p',
+      String(world.port),
+      '-l',
+      'root@node-1',
+      '127.0.0.1',
+      'true',
+    ]);
     expect(status).not.toBe(0);
     expect(stderr).toMatch(/dropbear\S* knows no certificates \[CERT_REQUIRED\]/);
     expect(stderr).toContain('Run `steno login`');
@@ -121,7 +155,9 @@ describe('admitted', () => {
 
 /** A client that offers whatever certificate it is given, with a signature at once. */
 function paramiko(key: string): Promise<{ stdout: string; stderr: string }> {
-  return world.run('/usr/bin/python3', ['-c', `
+  return world.run('/usr/bin/python3', [
+    '-c',
+    `
 import paramiko, base64
 t = paramiko.Transport(('127.0.0.1', ${world.port})); t.start_client()
 key = paramiko.Ed25519Key(filename='${key}')
@@ -132,5 +168,6 @@ try:
     t.auth_publickey('root@node-1', key); print('admitted')
 except Exception as e: print(type(e).__name__)
 print((t.get_banner() or b'').decode())
-`]);
+`,
+  ]);
 }

@@ -103,14 +103,17 @@ export class Admission {
     const reader = new SshReader(payload, 'BAD_REQUEST');
     const type = reader.byte('the type');
     if (type === MSG.serviceRequest && !this.#service) {
-      if (reader.utf8('the service', 64) !== 'ssh-userauth') return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
+      if (reader.utf8('the service', 64) !== 'ssh-userauth')
+        return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
       this.#service = true;
       return this.#transport.send(message.serviceAccept('ssh-userauth'));
     }
     if (this.#waiting) return this.#transport.disconnect(MSG.disconnectProtocolError, 'this waits for the second factor');
-    if (type !== MSG.userauthRequest || !this.#service) return this.#transport.disconnect(MSG.disconnectProtocolError, 'authentication comes first');
+    if (type !== MSG.userauthRequest || !this.#service)
+      return this.#transport.disconnect(MSG.disconnectProtocolError, 'authentication comes first');
     const userName = Buffer.from(reader.string('the user name', maxUserName)).toString();
-    if (reader.utf8('the service', 64) !== 'ssh-connection') return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
+    if (reader.utf8('the service', 64) !== 'ssh-connection')
+      return this.#transport.disconnect(MSG.disconnectServiceUnavailable, 'no such service');
     const method = reader.utf8('the method', 64);
     if (method === 'publickey') return this.#publicKey(payload, reader, userName);
     // Every client asks for `none` first, to learn the methods; only those that can never succeed are told at once.
@@ -145,7 +148,11 @@ export class Admission {
       return this.#refuse('CERT_BAD_SIGNATURE', '', userName);
     }
     this.#deps.knownKeys.add(admitted.certificate.publicKey);
-    const confirmation = this.#deps.confirm(admitted, (lines) => this.#transport.send(message.authBanner(`${lines.join('\r\n')}\r\n`)), this.#left.signal);
+    const confirmation = this.#deps.confirm(
+      admitted,
+      (lines) => this.#transport.send(message.authBanner(`${lines.join('\r\n')}\r\n`)),
+      this.#left.signal,
+    );
     if (confirmation === null) this.#enter(admitted);
     else void this.#wait(admitted, confirmation, userName);
   }
@@ -197,7 +204,8 @@ export class Admission {
     const identity = issuer.identify(certificate);
     const wanted = destination.kind === 'node' ? destination.login : userName;
     const isOwnName = destination.kind === 'jump' && userName === identity.user;
-    if (!isOwnName && !allowsLogin(certificate, wanted)) throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
+    if (!isOwnName && !allowsLogin(certificate, wanted))
+      throw new StenoError('CERT_WRONG_PRINCIPAL', `it does not name ${JSON.stringify(wanted.slice(0, 128))}`);
     assertAdmitted(snapshot, identity, undefined, this.#deps.now());
     return { identity, certificate, blob, source: this.#source, destination, confirmation: null };
   }
@@ -213,7 +221,8 @@ export class Admission {
   }
 
   #afterRefusal(): void {
-    if (this.#refusals >= maxRefusals) return this.#transport.disconnect(MSG.disconnectNoMoreAuth, 'steno: too many attempts to authenticate');
+    if (this.#refusals >= maxRefusals)
+      return this.#transport.disconnect(MSG.disconnectNoMoreAuth, 'steno: too many attempts to authenticate');
     this.#transport.send(message.authFailure());
   }
 }

@@ -54,7 +54,15 @@ export function needsConfirmation(snapshot: Snapshot, identity: UserIdentity, ta
  */
 export function assertAdmitted(snapshot: Snapshot, identity: UserIdentity, target: Target | undefined, now: number): readonly Role[] {
   const roles = assertCounts(identity, snapshot, now);
-  if (target !== undefined) assertUnlocked(snapshot.locks, [['login', target.login], ['node', target.node]], now);
+  if (target !== undefined)
+    assertUnlocked(
+      snapshot.locks,
+      [
+        ['login', target.login],
+        ['node', target.node],
+      ],
+      now,
+    );
   return roles;
 }
 

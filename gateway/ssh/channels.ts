@@ -15,7 +15,8 @@ export const MAX_CHANNELS = 512;
 const maxEnvironment = 64;
 
 export interface Channel {
-  readonly purpose: { readonly kind: 'session'; readonly request: SessionRequest } | { readonly kind: 'forward'; readonly request: ForwardRequest };
+  readonly purpose:
+    { readonly kind: 'session'; readonly request: SessionRequest } | { readonly kind: 'forward'; readonly request: ForwardRequest };
   readonly openedBy: 'client' | 'node';
   /** The numbers of both sides; -1 while unknown. */
   clientId: number;
@@ -70,8 +71,20 @@ export class ChannelTable {
 
   add(purpose: Channel['purpose'], openedBy: Channel['openedBy'], id: number, clientWindow: number, clientPacket = 0): Channel {
     const channel: Channel = {
-      purpose, openedBy, clientId: -1, nodeId: -1, state: 'opening', clientWindow, clientPacket: packetOf(clientPacket), owed: 0, late: null, unanswered: 0,
-      clientClosed: false, nodeClosed: false, tap: null, kernel: null,
+      purpose,
+      openedBy,
+      clientId: -1,
+      nodeId: -1,
+      state: 'opening',
+      clientWindow,
+      clientPacket: packetOf(clientPacket),
+      owed: 0,
+      late: null,
+      unanswered: 0,
+      clientClosed: false,
+      nodeClosed: false,
+      tap: null,
+      kernel: null,
     };
     this.identify(channel, openedBy, id);
     this.#all.add(channel);

@@ -18,14 +18,31 @@ afterAll(() => world.close());
 describe('PuTTY', () => {
   it('plink runs a command with a certificate inside its key file', async () => {
     const fingerprint = await hostKeyFingerprint();
-    const { status, stdout, stderr } = await world.run('plink', ['-batch', '-ssh', '-P', String(world.port), '-hostkey', fingerprint, '-i', ppk, '-l', 'root@node-1', '127.0.0.1', 'echo out; echo err >&2; exit 4']);
+    const { status, stdout, stderr } = await world.run('plink', [
+      '-batch',
+      '-ssh',
+      '-P',
+      String(world.port),
+      '-hostkey',
+      fingerprint,
+      '-i',
+      ppk,
+      '-l',
+      'root@node-1',
+      '127.0.0.1',
+      'echo out; echo err >&2; exit 4',
+    ]);
     expect({ status, stdout, stderr: stderr.replaceAll('\r', '') }).toEqual({ status: 4, stdout: 'out\n', stderr: 'err\n' });
   });
 
   it('psftp copies a file', async () => {
     const { directory } = world;
     writeFileSync(join(directory, 'small'), 'some text');
-    const { status } = await world.run('psftp', ['-batch', '-P', String(world.port), '-hostkey', await hostKeyFingerprint(), '-i', ppk, '-l', 'root@node-1', '127.0.0.1'], { input: `put small ${directory}/by-psftp\nquit\n` });
+    const { status } = await world.run(
+      'psftp',
+      ['-batch', '-P', String(world.port), '-hostkey', await hostKeyFingerprint(), '-i', ppk, '-l', 'root@node-1', '127.0.0.1'],
+      { input: `put small ${directory}/by-psftp\nquit\n` },
+    );
     expect(status).toBe(0);
     expect(readFileSync(join(directory, 'by-psftp'), 'utf8')).toBe('some text');
   });
@@ -34,7 +51,9 @@ describe('PuTTY', () => {
 describe('paramiko', () => {
   it('runs commands, opens several channels and copies files', async () => {
     const alice = join(world.directory, 'alice');
-    const { stdout, stderr } = await world.run('/usr/bin/python3', ['-c', `
+    const { stdout, stderr } = await world.run('/usr/bin/python3', [
+      '-c',
+      `
 import paramiko
 t = paramiko.Transport(('127.0.0.1', ${world.port})); t.start_client()
 key = paramiko.Ed25519Key(filename='${alice}'); key.load_certificate('${alice}-cert.pub')
@@ -47,7 +66,8 @@ s = paramiko.SFTPClient.from_transport(t)
 with s.open('${world.directory}/by-paramiko', 'wb') as f: f.write(b'x' * 100000)
 print(s.stat('${world.directory}/by-paramiko').st_size)
 t.close()
-`]);
+`,
+    ]);
     expect(stdout, stderr).toBe("[('n0', 0), ('n1', 1), ('n2', 2)]\n100000\n");
   });
 });
@@ -56,6 +76,13 @@ t.close()
 async function hostKeyFingerprint(): Promise<string> {
   const { stdout } = await world.run('ssh-keyscan', ['-t', 'ed25519', '-p', String(world.port), '127.0.0.1']);
   const file = join(world.directory, 'scanned.pub');
-  writeFileSync(file, stdout.split('\n').filter((line) => line.includes('ssh-ed25519 ')).map((line) => line.slice(line.indexOf(' ') + 1)).join('\n') + '\n');
+  writeFileSync(
+    file,
+    stdout
+      .split('\n')
+      .filter((line) => line.includes('ssh-ed25519 '))
+      .map((line) => line.slice(line.indexOf(' ') + 1))
+      .join('\n') + '\n',
+  );
   return (await world.run('ssh-keygen', ['-lf', file])).stdout.split(' ')[1]!;
 }

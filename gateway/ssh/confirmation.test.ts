@@ -6,7 +6,9 @@ import type { World } from './testing/harness.js';
 let world: World;
 beforeAll(async () => {
   world = await openWorld({ limits: { strangers: 200, strangersPerAddress: 20, admissionMs: 5_000 } });
-  world.authority.roles = [roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', '*'] }, require_session_mfa: true })];
+  world.authority.roles = [
+    roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', '*'] }, require_session_mfa: true }),
+  ];
   world.authority.changed();
 });
 afterAll(() => world.close());
@@ -45,12 +47,16 @@ it('without the user nothing starts, and the terminal and the audit say why', as
   const { status, stdout, stderr } = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1', 'echo hello']);
   expect({ status, stdout }).toEqual({ status: 255, stdout: '' });
   expect(stderr).toContain('SESSION_UNCONFIRMED');
-  expect(world.recorder.audits).toContainEqual(expect.objectContaining({ event: 'auth.refused', code: 'SESSION_UNCONFIRMED', node: 'node-1' }));
+  expect(world.recorder.audits).toContainEqual(
+    expect.objectContaining({ event: 'auth.refused', code: 'SESSION_UNCONFIRMED', node: 'node-1' }),
+  );
 });
 
 it('who leaves while it waits is forgotten', async () => {
   let told: (() => void) | undefined;
-  const asked = new Promise<void>((resolve) => { told = resolve; });
+  const asked = new Promise<void>((resolve) => {
+    told = resolve;
+  });
   world.authority.confirmed = () => {
     told?.();
     return new Promise(() => undefined);

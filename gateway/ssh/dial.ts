@@ -50,7 +50,18 @@ export interface DialRequest {
 }
 
 /** Rejects with NODE_UNREACHABLE, NODE_HOST_KEY, NODE_REFUSED, or what `certificate` rejects with. */
-export async function dial({ node, openTunnel, source, hostName = node.name, login, key, certificate, hostAuthorities, now, signal }: DialRequest): Promise<Transport> {
+export async function dial({
+  node,
+  openTunnel,
+  source,
+  hostName = node.name,
+  login,
+  key,
+  certificate,
+  hostAuthorities,
+  now,
+  signal,
+}: DialRequest): Promise<Transport> {
   certificate.catch(() => undefined);
   return new Promise((resolve, reject) => {
     let failure: StenoError | undefined;
@@ -60,7 +71,10 @@ export async function dial({ node, openTunnel, source, hostName = node.name, log
       hangUp();
       reject(error instanceof Error ? error : new StenoError('NODE_UNREACHABLE', node.name));
     };
-    const timer = setTimeout(() => fail(new StenoError('NODE_UNREACHABLE', `${node.name} did not answer within ${DIAL_LIMIT_MS / 1000} s`)), DIAL_LIMIT_MS);
+    const timer = setTimeout(
+      () => fail(new StenoError('NODE_UNREACHABLE', `${node.name} did not answer within ${DIAL_LIMIT_MS / 1000} s`)),
+      DIAL_LIMIT_MS,
+    );
     const aborted = (): void => fail(new StenoError('NODE_UNREACHABLE', 'the user is gone'));
     const settle = (): void => {
       clearTimeout(timer);
@@ -68,41 +82,54 @@ export async function dial({ node, openTunnel, source, hostName = node.name, log
     };
     signal.addEventListener('abort', aborted);
     const speak = (wire: Wire): void => {
-      const transport = new Transport(wire, {
-        kind: 'client',
-        hostVerifier: hostVerifier({
-          hostname: hostName,
-          authorities: hostAuthorities,
-          pinned: node.host_keys.map((line) => parseAuthorizedLine(line).blob),
-          now,
-          onRefused: (error) => { failure = error; },
-        }),
-      }, {
-        // Both at once: servers read one after the other, and every one has this service.
-        secured: () => {
-          transport.send(message.serviceRequest('ssh-userauth'));
-          certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
+      const transport = new Transport(
+        wire,
+        {
+          kind: 'client',
+          hostVerifier: hostVerifier({
+            hostname: hostName,
+            authorities: hostAuthorities,
+            pinned: node.host_keys.map((line) => parseAuthorizedLine(line).blob),
+            now,
+            onRefused: (error) => {
+              failure = error;
+            },
+          }),
         },
-        message: (payload) => {
-          switch (payload[0]) {
-            case MSG.userauthBanner: {
-              const reader = new SshReader(payload, 'BAD_REQUEST');
-              reader.byte('the type');
-              transport.banner = (transport.banner + Buffer.from(reader.string('the banner')).toString()).slice(0, MAX_BANNER);
-              return undefined;
+        {
+          // Both at once: servers read one after the other, and every one has this service.
+          secured: () => {
+            transport.send(message.serviceRequest('ssh-userauth'));
+            certificate.then((blob) => transport.send(authenticate(transport.sessionId, login, key, blob)), fail);
+          },
+          message: (payload) => {
+            switch (payload[0]) {
+              case MSG.userauthBanner: {
+                const reader = new SshReader(payload, 'BAD_REQUEST');
+                reader.byte('the type');
+                transport.banner = (transport.banner + Buffer.from(reader.string('the banner')).toString()).slice(0, MAX_BANNER);
+                return undefined;
+              }
+              case MSG.userauthSuccess:
+                settle();
+                return resolve(transport);
+              case MSG.userauthFailure:
+                return fail(new StenoError('NODE_REFUSED', `login ${printable(login, 64)} on ${node.name}`));
+              default:
+                return undefined;
             }
-            case MSG.userauthSuccess:
-              settle();
-              return resolve(transport);
-            case MSG.userauthFailure:
-              return fail(new StenoError('NODE_REFUSED', `login ${printable(login, 64)} on ${node.name}`));
-            default:
-              return undefined;
-          }
+          },
+          drained: () => undefined,
+          closed: (reason) =>
+            fail(
+              failure ??
+                new StenoError(
+                  'NODE_UNREACHABLE',
+                  `${node.name} closed the connection${reason === undefined ? '' : ` (${printable(reason, 128)})`}`,
+                ),
+            ),
         },
-        drained: () => undefined,
-        closed: (reason) => fail(failure ?? new StenoError('NODE_UNREACHABLE', `${node.name} closed the connection${reason === undefined ? '' : ` (${printable(reason, 128)})`}`)),
-      });
+      );
       hangUp = () => transport.destroy();
     };
     try {
@@ -119,7 +146,8 @@ function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (err
   const address = parseAddress(node.address);
   if (address === null) throw new StenoError('NODE_UNREACHABLE', `${node.name} has no valid address`);
   const socket = connect({ ...address, noDelay: true });
-  const unreachable = (error: NodeJS.ErrnoException): void => fail(new StenoError('NODE_UNREACHABLE', `${node.name} at ${node.address} (${error.code ?? 'connection lost'})`));
+  const unreachable = (error: NodeJS.ErrnoException): void =>
+    fail(new StenoError('NODE_UNREACHABLE', `${node.name} at ${node.address} (${error.code ?? 'connection lost'})`));
   socket.once('error', unreachable);
   socket.once('connect', () => {
     socket.off('error', unreachable);
@@ -131,8 +159,15 @@ function connectTo(node: NodeRecord, connected: (wire: Wire) => void, fail: (err
 /** The request with its signature at once: asking first whether the certificate would do costs a round trip. */
 function authenticate(sessionId: Buffer, login: string, key: SshPrivateKey, certificate: Uint8Array): Uint8Array {
   const algorithm = certificateType(key.type === 'ssh-rsa' ? 'rsa-sha2-512' : key.type);
-  const request = new SshWriter().byte(MSG.userauthRequest).utf8(login).utf8('ssh-connection').utf8('publickey').byte(1)
-    .utf8(algorithm).string(certificate).bytes();
+  const request = new SshWriter()
+    .byte(MSG.userauthRequest)
+    .utf8(login)
+    .utf8('ssh-connection')
+    .utf8('publickey')
+    .byte(1)
+    .utf8(algorithm)
+    .string(certificate)
+    .bytes();
   const signature = key.sign(new SshWriter().string(sessionId).raw(request).bytes());
   return new SshWriter().raw(request).string(signature).bytes();
 }

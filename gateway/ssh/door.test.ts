@@ -8,7 +8,9 @@ import { heldBytes } from './testing/memory.js';
 import type { World } from './testing/harness.js';
 
 let world: World;
-beforeAll(async () => { world = await openWorld({ limits: { strangers: 200, strangersPerAddress: 20, admissionMs: 1_500 } }); });
+beforeAll(async () => {
+  world = await openWorld({ limits: { strangers: 200, strangersPerAddress: 20, admissionMs: 1_500 } });
+});
 afterAll(() => world.close());
 
 function stranger(): Socket {
@@ -17,7 +19,9 @@ function stranger(): Socket {
 /** What it said before it was closed. */
 async function untilClosed(socket: Socket): Promise<string> {
   let said = '';
-  socket.on('data', (data) => { said += data.toString('latin1'); });
+  socket.on('data', (data) => {
+    said += data.toString('latin1');
+  });
   await once(socket, 'close');
   return said;
 }
@@ -30,7 +34,9 @@ describe('strangers', () => {
     const packet = Buffer.alloc(5);
     packet.writeUInt32BE(30_000);
     endless.write(packet);
-    expect(await Promise.all([silent, half, endless].map(untilClosed))).toEqual([1, 2, 3].map(() => expect.stringMatching(/^SSH-2.0-Steno\r\n/)));
+    expect(await Promise.all([silent, half, endless].map(untilClosed))).toEqual(
+      [1, 2, 3].map(() => expect.stringMatching(/^SSH-2.0-Steno\r\n/)),
+    );
   });
 
   it.each([
@@ -38,7 +44,10 @@ describe('strangers', () => {
     ['a line without end', () => Buffer.alloc(20_000, 'x')],
     ['HTTP', () => Buffer.from('GET / HTTP/1.1\r\nHost: x\r\n\r\n')],
     ['SSH, then random bytes', () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.alloc(4, 0xff), randomBytes(4096)])],
-    ['a key exchange of nothing', () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.from([0, 0, 0, 12, 10, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])])],
+    [
+      'a key exchange of nothing',
+      () => Buffer.concat([Buffer.from('SSH-2.0-x\r\n'), Buffer.from([0, 0, 0, 12, 10, 20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0])]),
+    ],
   ])('who send %s are gone', async (_name, bytes) => {
     const socket = stranger();
     socket.write(bytes());
@@ -55,15 +64,17 @@ describe('strangers', () => {
 
   it('leave nothing behind', async () => {
     const wave = async (): Promise<void> => {
-      await Promise.all(Array.from({ length: 20 }, async () => {
-        const socket = stranger();
-        socket.write(randomBytes(2048));
-        await untilClosed(socket);
-      }));
+      await Promise.all(
+        Array.from({ length: 20 }, async () => {
+          const socket = stranger();
+          socket.write(randomBytes(2048));
+          await untilClosed(socket);
+        }),
+      );
     };
     for (let i = 0; i < 20; i++) await wave();
     const before = await heldBytes();
     for (let i = 0; i < 50; i++) await wave();
-    expect(await heldBytes() - before).toBeLessThan(4 * 1024 * 1024);
+    expect((await heldBytes()) - before).toBeLessThan(4 * 1024 * 1024);
   });
 });

@@ -49,7 +49,9 @@ export class Door {
   /** Rejects PORT_TAKEN. */
   async listen(host: string, port: number): Promise<string> {
     await new Promise<void>((resolve, reject) => {
-      this.#server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port}`) : error));
+      this.#server.once('error', (error: NodeJS.ErrnoException) =>
+        reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port}`) : error),
+      );
       this.#server.listen(port, host, resolve);
     });
     this.#server.on('error', (error) => this.#deps.log.error({ err: error }, 'listener failed'));
@@ -72,7 +74,11 @@ export class Door {
     }
     for (const { lock, ...ended } of counts.values()) {
       this.#deps.recorder.audit({
-        event: 'lock.enforced', outcome: 'success', actor: `gateway/${this.#deps.name}`, target: lock.id, reason: printable(lock.reason, 1024),
+        event: 'lock.enforced',
+        outcome: 'success',
+        actor: `gateway/${this.#deps.name}`,
+        target: lock.id,
+        reason: printable(lock.reason, 1024),
         data: JSON.stringify({ target_kind: lock.target_kind, target: lock.target, ...ended }),
       });
     }
@@ -82,7 +88,10 @@ export class Door {
   async close(error: StenoError): Promise<void> {
     this.#server.close();
     for (const guest of this.#guests) guest.end(error);
-    if (this.#guests.size > 0) await new Promise<void>((resolve) => { this.#whenEmpty = resolve; });
+    if (this.#guests.size > 0)
+      await new Promise<void>((resolve) => {
+        this.#whenEmpty = resolve;
+      });
   }
 
   async #accept(socket: Socket): Promise<void> {
@@ -131,15 +140,28 @@ export class Door {
     );
   }
 
-  #welcome(wire: Wire, entry: ConstructorParameters<typeof Guest>[1], source: string, hostKeys: ConstructorParameters<typeof Guest>[3], known: () => void): void {
-    const guest: Guest = new Guest(wire, entry, source, hostKeys, { ...this.#deps, admissionMs: this.#deps.limits.admissionMs, enter: (inner, node, from) => this.#enter(inner, node, from) }, {
-      admitted: known,
-      gone: () => {
-        known();
-        this.#guests.delete(guest);
-        if (this.#guests.size === 0) this.#whenEmpty?.();
+  #welcome(
+    wire: Wire,
+    entry: ConstructorParameters<typeof Guest>[1],
+    source: string,
+    hostKeys: ConstructorParameters<typeof Guest>[3],
+    known: () => void,
+  ): void {
+    const guest: Guest = new Guest(
+      wire,
+      entry,
+      source,
+      hostKeys,
+      { ...this.#deps, admissionMs: this.#deps.limits.admissionMs, enter: (inner, node, from) => this.#enter(inner, node, from) },
+      {
+        admitted: known,
+        gone: () => {
+          known();
+          this.#guests.delete(guest);
+          if (this.#guests.size === 0) this.#whenEmpty?.();
+        },
       },
-    });
+    );
     this.#guests.add(guest);
   }
 }

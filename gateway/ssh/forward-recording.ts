@@ -70,8 +70,13 @@ export class ForwardRecording {
     if (this.#ended !== undefined) throw this.#ended;
     const channel = ++this.#numbers;
     recorder.fact({
-      fact: 'forward_open', channel, direction: request.direction, address: request.address, port: request.port,
-      origin_address: request.originAddress, origin_port: request.originPort,
+      fact: 'forward_open',
+      channel,
+      direction: request.direction,
+      address: request.address,
+      port: request.port,
+      origin_address: request.originAddress,
+      origin_port: request.originPort,
     });
     return new ForwardTap(recorder, channel);
   }

@@ -27,14 +27,20 @@ afterAll(async () => {
 async function forward(until: string, ...args: string[]): Promise<{ child: ChildProcess; said: string; stop(): Promise<void> }> {
   const child = world.start('ssh', ['-v', '-F', world.sshConfig, ...args, '-l', 'root@node-1', 'gw']);
   let said = '';
-  child.stderr!.on('data', (data: Buffer) => { said += data.toString(); });
+  child.stderr!.on('data', (data: Buffer) => {
+    said += data.toString();
+  });
   while (!said.includes(until)) await once(child.stderr!, 'data');
-  return { child, said, stop: async () => {
-    const closed = once(child, 'close');
-    child.kill('SIGTERM');
-    await closed;
-    while (world.recorder.live.size > 0) await new Promise(setImmediate);
-  } };
+  return {
+    child,
+    said,
+    stop: async () => {
+      const closed = once(child, 'close');
+      child.kill('SIGTERM');
+      await closed;
+      while (world.recorder.live.size > 0) await new Promise(setImmediate);
+    },
+  };
 }
 
 /** Sends and half-closes; what came back by the end. */
@@ -59,7 +65,9 @@ describe('forwarded connections', () => {
     await stop();
     const recording = last();
     expect(recording.header.steno).toMatchObject({ kind: 'forward', tty: false });
-    expect(recording.facts('forward_open').map(({ channel, direction, address, port: to }) => [channel, direction, address, to])).toEqual([1, 2, 3].map((n) => [n, 'local', '127.0.0.1', echoPort]));
+    expect(recording.facts('forward_open').map(({ channel, direction, address, port: to }) => [channel, direction, address, to])).toEqual(
+      [1, 2, 3].map((n) => [n, 'local', '127.0.0.1', echoPort]),
+    );
     expect(recording.bytes('out', 2).equals(data)).toBe(true);
     expect(recording.bytes('in', 3).equals(data)).toBe(true);
     expect(recording.facts('forward_close')).toHaveLength(3);
@@ -106,9 +114,28 @@ describe('forwarded connections', () => {
   it('can be cancelled', async () => {
     const control = join(world.directory, 'mux-cancel');
     const port = await freePort();
-    const { stop } = await forward('remote forward success', '-N', '-o', 'ControlMaster=yes', '-o', `ControlPath=${control}`, '-R', `127.0.0.1:${port}:127.0.0.1:${echoPort}`);
+    const { stop } = await forward(
+      'remote forward success',
+      '-N',
+      '-o',
+      'ControlMaster=yes',
+      '-o',
+      `ControlPath=${control}`,
+      '-R',
+      `127.0.0.1:${port}:127.0.0.1:${echoPort}`,
+    );
     expect((await roundTrip({ port, host: '127.0.0.1' }, data)).equals(data)).toBe(true);
-    const { status } = await world.run('ssh', ['-F', world.sshConfig, '-o', `ControlPath=${control}`, '-O', 'cancel', '-R', `127.0.0.1:${port}:127.0.0.1:${echoPort}`, 'root@node-1']);
+    const { status } = await world.run('ssh', [
+      '-F',
+      world.sshConfig,
+      '-o',
+      `ControlPath=${control}`,
+      '-O',
+      'cancel',
+      '-R',
+      `127.0.0.1:${port}:127.0.0.1:${echoPort}`,
+      'root@node-1',
+    ]);
     expect(status).toBe(0);
     await expect(roundTrip({ port, host: '127.0.0.1' }, Buffer.from('x'))).rejects.toThrow();
     await stop();
@@ -116,12 +143,18 @@ describe('forwarded connections', () => {
 
   it('carry the agent', async () => {
     const alice = join(world.directory, 'alice');
-    const { stdout, stderr } = await world.run('sh', ['-c', `eval $(ssh-agent -s) >/dev/null; ssh-add -q ${alice}; ssh -A -F ${world.sshConfig} root@node-1 'ssh-add -L; ssh-add -l'; ssh-agent -k >/dev/null`]);
+    const { stdout, stderr } = await world.run('sh', [
+      '-c',
+      `eval $(ssh-agent -s) >/dev/null; ssh-add -q ${alice}; ssh -A -F ${world.sshConfig} root@node-1 'ssh-add -L; ssh-add -l'; ssh-agent -k >/dev/null`,
+    ]);
     expect(stderr).toBe('');
     expect(stdout).toContain('ssh-ed25519-cert-v01@openssh.com');
     const recordings = world.recorder.recordings().slice(-2);
     expect(recordings.map(({ header }) => header.steno.kind).sort()).toEqual(['exec', 'forward']);
-    expect(recordings.flatMap((recording) => recording.facts('forward_open')).map(({ direction }) => direction)).toEqual(['agent', 'agent']);
+    expect(recordings.flatMap((recording) => recording.facts('forward_open')).map(({ direction }) => direction)).toEqual([
+      'agent',
+      'agent',
+    ]);
     expect(recordings.flatMap((recording) => recording.facts('agent_forwarding'))).toHaveLength(1);
   });
 
@@ -129,7 +162,11 @@ describe('forwarded connections', () => {
     const { roles } = world.authority;
     world.authority.roles = roles.map((role) => ({ ...role, port_forwarding: false, agent_forwarding: false }));
     try {
-      const { status, stdout, stderr } = await world.run('ssh', ['-F', world.sshConfig, '-A', '-R', `0:127.0.0.1:${echoPort}`, 'root@node-1', 'echo "agent=$SSH_AUTH_SOCK"'], { env: { SSH_AUTH_SOCK: '/nowhere' } });
+      const { status, stdout, stderr } = await world.run(
+        'ssh',
+        ['-F', world.sshConfig, '-A', '-R', `0:127.0.0.1:${echoPort}`, 'root@node-1', 'echo "agent=$SSH_AUTH_SOCK"'],
+        { env: { SSH_AUTH_SOCK: '/nowhere' } },
+      );
       expect({ status, stdout }).toEqual({ status: 0, stdout: 'agent=\n' });
       expect(stderr).toContain('remote port forwarding failed');
       const local = await world.run('ssh', ['-F', world.sshConfig, '-W', `127.0.0.1:${echoPort}`, 'root@node-1']);
@@ -138,7 +175,11 @@ describe('forwarded connections', () => {
       world.authority.roles = roles;
     }
     writeFileSync(join(world.directory, 'cookie'), '');
-    const x11 = await world.run('ssh', ['-F', world.sshConfig, '-X', '-o', 'ForwardX11Trusted=yes', 'root@node-1', 'echo "display=$DISPLAY"'], { env: { DISPLAY: ':9', XAUTHORITY: join(world.directory, 'cookie') } });
+    const x11 = await world.run(
+      'ssh',
+      ['-F', world.sshConfig, '-X', '-o', 'ForwardX11Trusted=yes', 'root@node-1', 'echo "display=$DISPLAY"'],
+      { env: { DISPLAY: ':9', XAUTHORITY: join(world.directory, 'cookie') } },
+    );
     expect(x11).toMatchObject({ status: 0, stdout: 'display=\n' });
   });
 

@@ -87,34 +87,55 @@ export class Guest {
   #stage: Stage;
 
   constructor(
-    wire: Wire, entry: Entry, source: string, hostKeys: Readonly<Record<string, ParsedKey>>, deps: GuestDeps,
+    wire: Wire,
+    entry: Entry,
+    source: string,
+    hostKeys: Readonly<Record<string, ParsedKey>>,
+    deps: GuestDeps,
     events: { admitted(): void; gone(): void },
   ) {
     this.#deps = deps;
     this.#source = source;
     this.#onAdmitted = events.admitted;
     this.#onGone = events.gone;
-    this.#transport = new Transport(wire, { kind: 'server', hostKeys }, {
-      secured: () => undefined,
-      message: (payload) => {
-        if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
+    this.#transport = new Transport(
+      wire,
+      { kind: 'server', hostKeys },
+      {
+        secured: () => undefined,
+        message: (payload) => {
+          if (this.#stage.kind === 'stranger') this.#stage.admission.message(payload);
+        },
+        drained: () => undefined,
+        closed: () => {
+          if (this.#stage.kind === 'stranger') this.#stage.admission.closed();
+          this.#gone();
+        },
       },
-      drained: () => undefined,
-      closed: () => {
-        if (this.#stage.kind === 'stranger') this.#stage.admission.closed();
-        this.#gone();
+    );
+    const admission = new Admission(
+      this.#transport,
+      entry,
+      source,
+      {
+        snapshot: () => deps.snapshot(),
+        now: deps.now,
+        knownKeys: deps.knownKeys,
+        confirm: (admitted, tell, signal) => this.#confirm(admitted, tell, signal),
+        refused: (code, detail, userName) =>
+          deps.recorder.audit({
+            event: 'auth.refused',
+            outcome: 'failure',
+            code,
+            reason: printable(detail, 256),
+            actor: printable(userName, 128),
+            source_address: source,
+            node: entry.kind === 'node' ? entry.node : '',
+            data: JSON.stringify({ client_version: this.#transport.software }),
+          }),
       },
-    });
-    const admission = new Admission(this.#transport, entry, source, {
-      snapshot: () => deps.snapshot(),
-      now: deps.now,
-      knownKeys: deps.knownKeys,
-      confirm: (admitted, tell, signal) => this.#confirm(admitted, tell, signal),
-      refused: (code, detail, userName) => deps.recorder.audit({
-        event: 'auth.refused', outcome: 'failure', code, reason: printable(detail, 256), actor: printable(userName, 128), source_address: source,
-        node: entry.kind === 'node' ? entry.node : '', data: JSON.stringify({ client_version: this.#transport.software }),
-      }),
-    }, (admitted) => this.#admit(admitted));
+      (admitted) => this.#admit(admitted),
+    );
     const timer = setTimeout(() => wire.destroy(), deps.admissionMs);
     this.#stage = { kind: 'stranger', admission, timer };
   }
@@ -142,7 +163,14 @@ export class Guest {
       const sessions = stage.kind === 'relaying' ? stage.relay.sessions : [];
       const target = stage.kind === 'relaying' ? stage.target : undefined;
       this.end(known);
-      return [{ error: known, connections: 1, sessions: sessions.length, audit: () => this.#audit('session.ended', known, stage.admitted, target) }];
+      return [
+        {
+          error: known,
+          connections: 1,
+          sessions: sessions.length,
+          audit: () => this.#audit('session.ended', known, stage.admitted, target),
+        },
+      ];
     }
     if (stage.kind !== 'relaying' || snapshot.locks.every(({ target_kind }) => target_kind !== 'session')) return [];
     return stage.relay.sessions.flatMap((session) => {
@@ -154,7 +182,14 @@ export class Guest {
         const known = asStenoError(error);
         this.#endedSessions.add(session);
         stage.relay.endSession(session, known);
-        return [{ error: known, connections: 0, sessions: 1, audit: () => this.#audit('session.ended', known, stage.admitted, stage.target, session) }];
+        return [
+          {
+            error: known,
+            connections: 0,
+            sessions: 1,
+            audit: () => this.#audit('session.ended', known, stage.admitted, stage.target, session),
+          },
+        ];
       }
     });
   }
@@ -169,7 +204,11 @@ export class Guest {
     this.#onAdmitted();
     const { destination } = admitted;
     if (destination.kind === 'node') return void this.#reach(admitted, destination);
-    const jump = new Jump(this.#transport, { snapshot: () => this.#deps.snapshot(), expired: () => this.#expired(admitted), enter: (wire, node) => this.#deps.enter(wire, node, this.#source) });
+    const jump = new Jump(this.#transport, {
+      snapshot: () => this.#deps.snapshot(),
+      expired: () => this.#expired(admitted),
+      enter: (wire, node) => this.#deps.enter(wire, node, this.#source),
+    });
     this.#stage = { kind: 'jump', jump, admitted };
     this.#transport.events = {
       secured: () => undefined,
@@ -183,9 +222,14 @@ export class Guest {
   }
 
   /** No stranger any more, though the door is not open yet: it has the time that the user needs at the browser. */
-  #confirm({ identity, blob, source, destination }: Admitted, tell: (lines: readonly string[]) => void, signal: AbortSignal): Promise<string> | null {
+  #confirm(
+    { identity, blob, source, destination }: Admitted,
+    tell: (lines: readonly string[]) => void,
+    signal: AbortSignal,
+  ): Promise<string> | null {
     const snapshot = this.#deps.snapshot();
-    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now())) return null;
+    if (destination.kind !== 'node' || snapshot === null || !needsConfirmation(snapshot, identity, destination, this.#deps.now()))
+      return null;
     if (this.#stage.kind === 'stranger') clearTimeout(this.#stage.timer);
     this.#onAdmitted();
     const { login, node } = destination;
@@ -202,10 +246,15 @@ export class Guest {
     this.#stage = { kind: 'dialling', admitted, abort };
     const client = this.#transport;
     client.hold(HOLD.dial);
-    client.events = { secured: () => undefined, message: () => undefined, drained: () => undefined, closed: () => {
-      abort.abort();
-      this.#gone();
-    } };
+    client.events = {
+      secured: () => undefined,
+      message: () => undefined,
+      drained: () => undefined,
+      closed: () => {
+        abort.abort();
+        this.#gone();
+      },
+    };
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
@@ -217,12 +266,19 @@ export class Guest {
       if (client.closed) return;
       // Orders to record reach nodes of this cluster that run Steno's agent, and no others.
       const agent = node.kind === 'agent' && remote === undefined;
-      if (decision.enhanced.mode === 'strict' && !agent) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
+      if (decision.enhanced.mode === 'strict' && !agent)
+        throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${node.name} does not run an agent of this Steno`);
       const dialledAt = performance.now();
       const request = {
-        node, openTunnel: this.#deps.openTunnel, source: this.#source,
-        login: target.login, key: this.#deps.certificates.key, certificate: this.#deps.certificates.of(admitted, target.login, target.node),
-        hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob), now: () => this.#deps.now() / 1000, signal: abort.signal,
+        node,
+        openTunnel: this.#deps.openTunnel,
+        source: this.#source,
+        login: target.login,
+        key: this.#deps.certificates.key,
+        certificate: this.#deps.certificates.of(admitted, target.login, target.node),
+        hostAuthorities: snapshot.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob),
+        now: () => this.#deps.now() / 1000,
+        signal: abort.signal,
       };
       const transport = await (remote === undefined ? dial(request) : dialCluster(request, remote));
       if (client.closed) return transport.end();
@@ -243,7 +299,10 @@ export class Guest {
   }
 
   #relay(
-    admitted: Admitted, target: Target, { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] }, node: Transport,
+    admitted: Admitted,
+    target: Target,
+    { decision, roles }: { readonly decision: Allowed; readonly roles: readonly Role[] },
+    node: Transport,
     way: Pick<KernelRecordingDeps, 'agent' | 'delayMs'>,
   ): void {
     const { identity } = admitted;
@@ -254,23 +313,45 @@ export class Guest {
         this.end(error);
       },
     });
-    const relay: Relay = new Relay(this.#transport, node, {
-      recorder: this.#deps.recorder,
-      observe: this.#deps.observe,
-      permissions: permissionsOf(admitted, decision),
-      active: () => limits.active(),
-      facts: {
-        user: identity.user, roles: [...new Set(roles.map(({ name }) => name))], requests: identity.requests, node: target.node, login: target.login, source_address: this.#source,
-        client_version: this.#transport.software, certificate_serial: identity.serial, certificate_key_id: identity.keyId, recording: decision.recording,
+    const relay: Relay = new Relay(
+      this.#transport,
+      node,
+      {
+        recorder: this.#deps.recorder,
+        observe: this.#deps.observe,
+        permissions: permissionsOf(admitted, decision),
+        active: () => limits.active(),
+        facts: {
+          user: identity.user,
+          roles: [...new Set(roles.map(({ name }) => name))],
+          requests: identity.requests,
+          node: target.node,
+          login: target.login,
+          source_address: this.#source,
+          client_version: this.#transport.software,
+          certificate_serial: identity.serial,
+          certificate_key_id: identity.keyId,
+          recording: decision.recording,
+        },
+        banner: terminalText(node.banner),
+        expired: () => this.#expired(admitted),
+        kernel: {
+          enhanced: decision.enhanced,
+          ...way,
+          now: this.#deps.now,
+          audit: (entry) =>
+            this.#deps.recorder.audit({
+              actor: identity.user,
+              source_address: this.#source,
+              node: target.node,
+              login: target.login,
+              ...entry,
+            }),
+        },
+        track: (closing) => this.#deps.track(closing),
       },
-      banner: terminalText(node.banner),
-      expired: () => this.#expired(admitted),
-      kernel: {
-        enhanced: decision.enhanced, ...way, now: this.#deps.now,
-        audit: (entry) => this.#deps.recorder.audit({ actor: identity.user, source_address: this.#source, node: target.node, login: target.login, ...entry }),
-      },
-      track: (closing) => this.#deps.track(closing),
-    }, () => this.#gone());
+      () => this.#gone(),
+    );
     this.#stage = { kind: 'relaying', relay, limits, admitted, target };
     limits.set(decision.limits);
   }
@@ -301,7 +382,13 @@ export class Guest {
 
   #audit(event: string, error: StenoError, { identity }: Admitted, target?: Target, session = ''): void {
     this.#deps.recorder.audit({
-      event, session, outcome: 'failure', code: error.code, reason: printable(error.detail ?? '', 256), actor: identity.user, source_address: this.#source,
+      event,
+      session,
+      outcome: 'failure',
+      code: error.code,
+      reason: printable(error.detail ?? '', 256),
+      actor: identity.user,
+      source_address: this.#source,
       ...(target === undefined ? {} : { node: target.node, login: target.login, target: target.node }),
       ...(identity.requests.length === 0 ? {} : { data: JSON.stringify({ requests: identity.requests }) }),
     });

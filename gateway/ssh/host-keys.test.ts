@@ -7,21 +7,42 @@ import { HostKeys } from './host-keys.js';
 const hour = 3_600_000;
 
 /** Certificates of a day, by a source that may fail, under a clock. */
-function world(): { keys: HostKeys; clock: { now: number }; source: { asked: number; fails: boolean }; serial(name?: string): Promise<number> } {
+function world(): {
+  keys: HostKeys;
+  clock: { now: number };
+  source: { asked: number; fails: boolean };
+  serial(name?: string): Promise<number>;
+} {
   const [ca, key] = [generateKey(), generateKey()];
   const clock = { now: 1_800_000_000_000 };
   const source = { asked: 0, fails: false };
-  const keys = new HostKeys((name) => {
-    source.asked += 1;
-    if (source.fails) return Promise.reject(new Error('on purpose'));
-    const seconds = BigInt(Math.floor(clock.now / 1000));
-    return Promise.resolve(issueCertificate(ca, {
-      publicKey: key.publicBlob, serial: BigInt(source.asked), kind: 'host', keyId: name, principals: [name], validAfter: seconds, validBefore: seconds + 86_400n, criticalOptions: new Map(), extensions: new Map(),
-    }));
-  }, key, () => clock.now);
+  const keys = new HostKeys(
+    (name) => {
+      source.asked += 1;
+      if (source.fails) return Promise.reject(new Error('on purpose'));
+      const seconds = BigInt(Math.floor(clock.now / 1000));
+      return Promise.resolve(
+        issueCertificate(ca, {
+          publicKey: key.publicBlob,
+          serial: BigInt(source.asked),
+          kind: 'host',
+          keyId: name,
+          principals: [name],
+          validAfter: seconds,
+          validBefore: seconds + 86_400n,
+          criticalOptions: new Map(),
+          extensions: new Map(),
+        }),
+      );
+    },
+    key,
+    () => clock.now,
+  );
   const serial = async (name = 'web-1'): Promise<number> => {
     const shown = await keys.of(name);
-    return Number(parseCertificate((shown['ssh-ed25519-cert-v01@openssh.com'] as unknown as { getPublicSSH(): Buffer }).getPublicSSH()).serial);
+    return Number(
+      parseCertificate((shown['ssh-ed25519-cert-v01@openssh.com'] as unknown as { getPublicSSH(): Buffer }).getPublicSSH()).serial,
+    );
   };
   return { keys, clock, source, serial };
 }

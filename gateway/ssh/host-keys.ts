@@ -60,10 +60,12 @@ export class HostKeys {
     const { validBefore } = parseCertificate(blob);
     const now = this.#now();
     const endsAt = Math.min(Number(validBefore) * 1000, now + 30 * 86_400_000);
-    const keys = Object.fromEntries(certifiedHostKeys(this.#key, () => blob).map(({ key }) => {
-      const parsed = key as unknown as ParsedKey;
-      return [parsed.type, parsed];
-    }));
+    const keys = Object.fromEntries(
+      certifiedHostKeys(this.#key, () => blob).map(({ key }) => {
+        const parsed = key as unknown as ParsedKey;
+        return [parsed.type, parsed];
+      }),
+    );
     return { epoch, keys, renewAt: now + (endsAt - now) / 2, endsAt };
   }
 }

@@ -15,10 +15,13 @@ const newSsh = ['ssh', fileURLToPath(new URL('../../node_modules/.cache/debian13
   if (path.includes('/') && !existsSync(path)) return false;
   return execFileSync(path, ['-Q', 'kex'], { encoding: 'utf8' }).includes(HYBRID_KEX);
 });
-if (newSsh === undefined) process.stdout.write(`skipped: ${HYBRID_KEX} with OpenSSH, for no client of 9.9 or later is here (.ci/debian13 fetches one)\n`);
+if (newSsh === undefined)
+  process.stdout.write(`skipped: ${HYBRID_KEX} with OpenSSH, for no client of 9.9 or later is here (.ci/debian13 fetches one)\n`);
 
 let world: World;
-beforeAll(async () => { world = await openWorld(); });
+beforeAll(async () => {
+  world = await openWorld();
+});
 afterAll(() => world.close());
 
 describe.skipIf(newSsh === undefined)('the hybrid key exchange with OpenSSH', () => {
@@ -26,7 +29,16 @@ describe.skipIf(newSsh === undefined)('the hybrid key exchange with OpenSSH', ()
     ['by its own choice', []],
     ['again while data flows', ['-o', 'RekeyLimit=64K']],
   ])('is made %s', async (_name, options) => {
-    const { status, stdout, stderr } = await world.run(newSsh!, ['-v', '-F', world.sshConfig, ...options, '-l', 'root@node-1', 'gw', 'head -c 1000000 /dev/zero | wc -c; head -c 1000000 /dev/zero | tr "\\0" x']);
+    const { status, stdout, stderr } = await world.run(newSsh!, [
+      '-v',
+      '-F',
+      world.sshConfig,
+      ...options,
+      '-l',
+      'root@node-1',
+      'gw',
+      'head -c 1000000 /dev/zero | wc -c; head -c 1000000 /dev/zero | tr "\\0" x',
+    ]);
     expect({ status, size: stdout.length, head: stdout.slice(0, 8) }).toEqual({ status: 0, size: 1_000_008, head: '1000000\n' });
     const exchanges = [...stderr.matchAll(/kex: algorithm: (\S+)/g)].map(([, name]) => name);
     expect(new Set(exchanges)).toEqual(new Set([HYBRID_KEX]));
@@ -46,11 +58,18 @@ describe('the hybrid key exchange', () => {
     new Promise((resolve) => {
       const client = new ssh2.Client();
       const key = generateKey();
-      client.on('handshake', ({ kex }) => { resolve(kex); client.end(); });
+      client.on('handshake', ({ kex }) => {
+        resolve(kex);
+        client.end();
+      });
       client.on('error', (error) => resolve(error.message));
       client.on('close', () => resolve('closed'));
       client.connect({
-        host: '127.0.0.1', port: world.port, username: 'root@node-1', algorithms: { kex: [HYBRID_KEX as KexAlgorithm] }, hostVerifier: () => true,
+        host: '127.0.0.1',
+        port: world.port,
+        username: 'root@node-1',
+        algorithms: { kex: [HYBRID_KEX as KexAlgorithm] },
+        hostVerifier: () => true,
         authHandler: certificateAuth('root@node-1', key, world.authority.userCertificate(key.publicBlob)),
         ...(change === undefined ? {} : { debug: () => spoil(client, change) }),
       });

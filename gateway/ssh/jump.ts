@@ -19,10 +19,7 @@ const WINDOW = 1024 * 1024;
 const MAX_PACKET = 32 * 1024;
 /** Milliseconds for the last words of inner connections (relay.ts has a little less). */
 const INNER_FAREWELL_MS = 2_000;
-const usage = [
-  'steno: this is the gateway; say which node you want:',
-  'steno: ssh -J GATEWAY LOGIN@NODE, or ssh LOGIN@NODE@GATEWAY',
-];
+const usage = ['steno: this is the gateway; say which node you want:', 'steno: ssh -J GATEWAY LOGIN@NODE, or ssh LOGIN@NODE@GATEWAY'];
 
 export interface JumpDeps {
   snapshot(): Snapshot | null;
@@ -60,14 +57,17 @@ export class Jump {
         const length = reader.uint32('the data');
         return channel.receive(payload.subarray(9, 9 + length));
       }
-      case MSG.channelWindowAdjust: return channel.adjust(reader.uint32('the bytes'));
-      case MSG.channelEof: return channel.end();
+      case MSG.channelWindowAdjust:
+        return channel.adjust(reader.uint32('the bytes'));
+      case MSG.channelEof:
+        return channel.end();
       case MSG.channelClose:
         this.#channels.delete(id);
         channel.closedByClient();
         if (this.#channels.size === 0) this.#ending?.last();
         return undefined;
-      default: return undefined;
+      default:
+        return undefined;
     }
   }
 
@@ -98,15 +98,22 @@ export class Jump {
     const maxPacket = reader.uint32('the packet size');
     const host = Buffer.from(reader.string('the host', 1024)).toString();
     const port = reader.uint32('the port');
-    const refuse = (reason: number, lines: readonly string[]): void => this.#client.send(message.openFailure(clientId, reason, lines.join(' ')));
+    const refuse = (reason: number, lines: readonly string[]): void =>
+      this.#client.send(message.openFailure(clientId, reason, lines.join(' ')));
     const node = stripDomain(host);
     const snapshot = this.#deps.snapshot();
     if (snapshot === null) return refuse(OPEN_REFUSED.connectFailed, explain('AUTHORITY_UNREACHABLE'));
-    if (!isName(node) || !snapshot.nodes.some(({ name }) => name === node)) return refuse(OPEN_REFUSED.connectFailed, explain('NODE_UNKNOWN', host));
-    if (port !== 22) return refuse(OPEN_REFUSED.prohibited, explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`));
+    if (!isName(node) || !snapshot.nodes.some(({ name }) => name === node))
+      return refuse(OPEN_REFUSED.connectFailed, explain('NODE_UNKNOWN', host));
+    if (port !== 22)
+      return refuse(
+        OPEN_REFUSED.prohibited,
+        explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`),
+      );
     if (this.#deps.expired()) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED'));
     if (this.#ending !== undefined) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
-    if (this.#channels.size >= MAX_INNER) return refuse(OPEN_REFUSED.shortage, explain('TOO_MANY', `more than ${MAX_INNER} connections through one`));
+    if (this.#channels.size >= MAX_INNER)
+      return refuse(OPEN_REFUSED.shortage, explain('TOO_MANY', `more than ${MAX_INNER} connections through one`));
     const id = this.#ids++;
     const wire = new ChannelWire(this.#client, clientId, window, Math.min(maxPacket, MAX_PACKET));
     this.#channels.set(id, wire);
@@ -167,7 +174,8 @@ class ChannelWire implements Wire {
   }
 
   flush(): void {
-    while (this.#out.length > 0 && this.#window > 0 && !this.#closed) this.#sendPacket(Math.min(this.#out.length, this.#window, this.#maxPacket));
+    while (this.#out.length > 0 && this.#window > 0 && !this.#closed)
+      this.#sendPacket(Math.min(this.#out.length, this.#window, this.#maxPacket));
     if (this.#ending && this.#out.length === 0 && !this.#closed) this.#close();
     if (this.#congested && this.queued <= HIGH_WATER / 2) {
       this.#congested = false;

@@ -13,12 +13,28 @@ function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
   const audits: AuditEntry[] = [];
   const failures: StenoError[] = [];
   let now = 1_000_250;
-  const recorder = { session, fact: (fact: object) => void written.push(fact), gap: (gap: object) => void written.push(gap) } as unknown as SessionRecorder;
+  const recorder = {
+    session,
+    fact: (fact: object) => void written.push(fact),
+    gap: (gap: object) => void written.push(gap),
+  } as unknown as SessionRecorder;
   const recording = KernelRecording.begin(
-    { enhanced: { mode, classes: ['exec'] }, agent, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) }, recorder, (error) => void failures.push(error),
+    { enhanced: { mode, classes: ['exec'] }, agent, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) },
+    recorder,
+    (error) => void failures.push(error),
   );
-  const report = (what: unknown): boolean => recording!.takes(REPORT_SIGNAL, `${REPORT_PREFIX}${typeof what === 'string' ? what : JSON.stringify(what)}`);
-  return { recording, written, audits, failures, report, later: (ms: number) => { now += ms; } };
+  const report = (what: unknown): boolean =>
+    recording!.takes(REPORT_SIGNAL, `${REPORT_PREFIX}${typeof what === 'string' ? what : JSON.stringify(what)}`);
+  return {
+    recording,
+    written,
+    audits,
+    failures,
+    report,
+    later: (ms: number) => {
+      now += ms;
+    },
+  };
 }
 
 it('orders nothing where nothing is to be recorded, or nobody would understand', () => {
@@ -29,8 +45,19 @@ it('orders nothing where nothing is to be recorded, or nobody would understand',
 it('gives an order that says which session, since when, and how late it may be', () => {
   const reader = new SshReader(Buffer.from(begin('strict').recording!.order(7)), 'BAD_REQUEST');
   reader.byte('the type');
-  expect([reader.uint32('the channel'), reader.utf8('the request', 64), reader.byte('the flag'), reader.utf8('the name', 64)]).toEqual([7, 'env', 0, ORDER_VARIABLE]);
-  expect(kernelOrder.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual({ session, mode: 'strict', classes: ['exec'], offset_ms: 250, error_ms: 13 });
+  expect([reader.uint32('the channel'), reader.utf8('the request', 64), reader.byte('the flag'), reader.utf8('the name', 64)]).toEqual([
+    7,
+    'env',
+    0,
+    ORDER_VARIABLE,
+  ]);
+  expect(kernelOrder.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual({
+    session,
+    mode: 'strict',
+    classes: ['exec'],
+    offset_ms: 250,
+    error_ms: 13,
+  });
 });
 
 it('writes what the node reports into the recording', () => {
@@ -41,19 +68,26 @@ it('writes what the node reports into the recording', () => {
   expect(report({ state: 'on', classes: ['exec'] })).toBe(true);
   expect(recording!.ready).toBe(true);
   expect(report({ state: 'gap', why: 'ring_full', count: 5, first_ms: 10, last_ms: 20 })).toBe(true);
-  expect(written).toEqual([{ fact: 'kernel', classes: ['exec'], error_ms: 8 }, { reason: 'kernel_events', count: 5, from: 10, to: 20, detail: 'ring_full' }]);
+  expect(written).toEqual([
+    { fact: 'kernel', classes: ['exec'], error_ms: 8 },
+    { reason: 'kernel_events', count: 5, from: 10, to: 20, detail: 'ring_full' },
+  ]);
   expect([failures, audits]).toEqual([[], []]);
 });
 
 it.each([
-  ['the node cannot', { state: 'off', reason: 'no BTF' }], ['nobody understands the report', 'no json'], ['a report of another kind', { state: 'maybe' }],
+  ['the node cannot', { state: 'off', reason: 'no BTF' }],
+  ['nobody understands the report', 'no json'],
+  ['a report of another kind', { state: 'maybe' }],
   ['numbers that are none', { state: 'gap', why: 'ring_full', count: -1, first_ms: 0, last_ms: 0 }],
 ])('%s: a gap and an audit row, and the end of a strict session', (_what, what) => {
   for (const mode of ['strict', 'best_effort'] as const) {
     const { report, written, audits, failures } = begin(mode);
     expect(report(what)).toBe(true);
     expect(written).toMatchObject([{ reason: 'kernel_events' }]);
-    expect(audits).toMatchObject([{ event: mode === 'strict' ? 'kernel_recording.impossible' : 'kernel_recording.lost', outcome: 'failure', session }]);
+    expect(audits).toMatchObject([
+      { event: mode === 'strict' ? 'kernel_recording.impossible' : 'kernel_recording.lost', outcome: 'failure', session },
+    ]);
     expect(failures.map(({ code }) => code)).toEqual(mode === 'strict' ? ['KERNEL_RECORDING_IMPOSSIBLE'] : []);
   }
 });

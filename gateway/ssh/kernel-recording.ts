@@ -42,7 +42,9 @@ export class KernelRecording {
 
   /** Null where nothing is to be recorded in the kernel. `fail`: ends the session. */
   static begin(deps: KernelRecordingDeps, recorder: SessionRecorder, fail: (error: StenoError) => void): KernelRecording | null {
-    return deps.enhanced.mode === 'off' || deps.enhanced.classes.length === 0 || !deps.agent ? null : new KernelRecording(deps, recorder, fail);
+    return deps.enhanced.mode === 'off' || deps.enhanced.classes.length === 0 || !deps.agent
+      ? null
+      : new KernelRecording(deps, recorder, fail);
   }
 
   /** Whether output may be shown. */
@@ -55,10 +57,20 @@ export class KernelRecording {
     const { enhanced, now, delayMs } = this.#deps;
     this.#askedAt = now();
     const order: KernelOrder = {
-      session: this.#recorder.session, mode: enhanced.mode === 'strict' ? 'strict' : 'best_effort', classes: [...enhanced.classes],
-      offset_ms: Math.max(0, Math.floor(this.#askedAt - sessionTime(this.#recorder.session))), error_ms: Math.min(60_000, Math.ceil(delayMs)),
+      session: this.#recorder.session,
+      mode: enhanced.mode === 'strict' ? 'strict' : 'best_effort',
+      classes: [...enhanced.classes],
+      offset_ms: Math.max(0, Math.floor(this.#askedAt - sessionTime(this.#recorder.session))),
+      error_ms: Math.min(60_000, Math.ceil(delayMs)),
     };
-    return new SshWriter().byte(MSG.channelRequest).uint32(channel).utf8('env').byte(0).utf8(ORDER_VARIABLE).utf8(JSON.stringify(order)).bytes();
+    return new SshWriter()
+      .byte(MSG.channelRequest)
+      .uint32(channel)
+      .utf8('env')
+      .byte(0)
+      .utf8(ORDER_VARIABLE)
+      .utf8(JSON.stringify(order))
+      .bytes();
   }
 
   /** Whether an `exit-signal` was a report, which is no end of anything. */
@@ -70,7 +82,11 @@ export class KernelRecording {
     else if (report.data.state === 'off') this.#missing(report.data.reason);
     else if (report.data.state === 'on') {
       this.#state = 'recorded';
-      this.#recorder.fact({ fact: 'kernel', classes: report.data.classes, error_ms: Math.max(1, Math.ceil(this.#deps.now() - this.#askedAt)) });
+      this.#recorder.fact({
+        fact: 'kernel',
+        classes: report.data.classes,
+        error_ms: Math.max(1, Math.ceil(this.#deps.now() - this.#askedAt)),
+      });
     } else {
       const { why, count, first_ms: from, last_ms: to } = report.data;
       this.#recorder.gap({ reason: 'kernel_events', count, from, to, detail: why });
@@ -88,7 +104,10 @@ export class KernelRecording {
     this.#state = 'missing';
     const strict = this.#deps.enhanced.mode === 'strict';
     this.#deps.audit({
-      event: strict ? 'kernel_recording.impossible' : 'kernel_recording.lost', outcome: 'failure', code: 'KERNEL_RECORDING_IMPOSSIBLE', reason: reason.slice(0, 1024),
+      event: strict ? 'kernel_recording.impossible' : 'kernel_recording.lost',
+      outcome: 'failure',
+      code: 'KERNEL_RECORDING_IMPOSSIBLE',
+      reason: reason.slice(0, 1024),
       session: this.#recorder.session,
     });
     this.#recorder.gap({ reason: 'kernel_events', detail: reason.slice(0, 1024) });

@@ -7,7 +7,9 @@ import { openWorld } from './testing/harness.js';
 import type { World } from './testing/harness.js';
 
 let world: World;
-beforeAll(async () => { world = await openWorld(); });
+beforeAll(async () => {
+  world = await openWorld();
+});
 afterAll(() => world.close());
 
 function caller(): Socket {
@@ -15,12 +17,24 @@ function caller(): Socket {
 }
 async function heard(socket: Socket, enough: (said: string) => boolean = () => false): Promise<string> {
   let said = '';
-  socket.on('data', (data) => { said += data.toString('latin1'); });
+  socket.on('data', (data) => {
+    said += data.toString('latin1');
+  });
   while (!enough(said) && !socket.destroyed) await Promise.race([once(socket, 'data'), once(socket, 'close')]);
   return said;
 }
 const ssh = (command: string, node: string, ...args: string[]) =>
-  world.run('ssh', ['-F', world.sshConfig, '-o', `ProxyCommand=${command}`, '-o', 'HostKeyAlias=gw', ...args, `root@${node}`, 'echo $SSH_CONNECTION | wc -w']);
+  world.run('ssh', [
+    '-F',
+    world.sshConfig,
+    '-o',
+    `ProxyCommand=${command}`,
+    '-o',
+    'HostKeyAlias=gw',
+    ...args,
+    `root@${node}`,
+    'echo $SSH_CONNECTION | wc -w',
+  ]);
 
 describe('a connection that begins by naming a node', () => {
   const nc = (): string => `nc -F -X connect -x 127.0.0.1:${world.port} %h 22`;
@@ -39,7 +53,10 @@ describe('a connection that begins by naming a node', () => {
     socket.write('CONNECT nowhere:22 HTTP/1.1\r\n\r\n');
     expect(await heard(socket, (said) => said.endsWith('\r\n\r\n'))).toBe('HTTP/1.1 200 OK\r\n\r\n');
     socket.destroy();
-    expect(await ssh(nc(), 'nowhere.steno', '-o', 'ProxyUseFdpass=yes')).toMatchObject({ status: 255, stderr: expect.stringContaining('[NODE_UNKNOWN]') });
+    expect(await ssh(nc(), 'nowhere.steno', '-o', 'ProxyUseFdpass=yes')).toMatchObject({
+      status: 255,
+      stderr: expect.stringContaining('[NODE_UNKNOWN]'),
+    });
   });
 
   it('may arrive byte by byte, with SSH right behind it', async () => {

@@ -41,8 +41,10 @@ export class LocalAnswers {
         reader.string('the request');
         if (reader.byte('the flag') !== 0) this.#client.send(message.requestFailure());
         return;
-      case MSG.channelOpen: return this.#open(reader);
-      case MSG.channelRequest: return this.#request(reader);
+      case MSG.channelOpen:
+        return this.#open(reader);
+      case MSG.channelRequest:
+        return this.#request(reader);
       case MSG.channelClose: {
         this.#sessions.delete(reader.uint32('the channel'));
         return;
@@ -60,7 +62,8 @@ export class LocalAnswers {
     const clientId = reader.uint32('the channel');
     const window = reader.uint32('the window');
     if (type !== 'session') return this.#client.send(message.openFailure(clientId, OPEN_REFUSED.connectFailed, this.#lines.join(' ')));
-    if (this.#sessions.size >= maxSessions) return this.#client.send(message.openFailure(clientId, OPEN_REFUSED.shortage, 'too many sessions'));
+    if (this.#sessions.size >= maxSessions)
+      return this.#client.send(message.openFailure(clientId, OPEN_REFUSED.shortage, 'too many sessions'));
     clearTimeout(this.#silence);
     const id = this.#nextId();
     this.#sessions.set(id, { clientId, window, tty: false, over: false });
@@ -83,7 +86,12 @@ export class LocalAnswers {
 }
 
 /** What ends a session on the client's side: words (as far as its window goes), status 255, end, close. */
-export function farewell(clientId: number, window: number, tty: boolean, lines: readonly string[]): { readonly text: Buffer; readonly messages: readonly Uint8Array[] } {
+export function farewell(
+  clientId: number,
+  window: number,
+  tty: boolean,
+  lines: readonly string[],
+): { readonly text: Buffer; readonly messages: readonly Uint8Array[] } {
   const text = Buffer.from(tty ? `\r\n${lines.join('\r\n')}\r\n` : `${lines.join('\n')}\n`).subarray(0, Math.max(0, window));
   const words = text.length === 0 ? [] : [tty ? message.data(clientId, text) : message.errorData(clientId, text)];
   return { text, messages: [...words, message.exitStatus(clientId, FAILURE_STATUS), message.eof(clientId), message.close(clientId)] };

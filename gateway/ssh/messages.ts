@@ -5,14 +5,34 @@
 import { SshWriter } from '#schemas/ssh/wire.js';
 
 export const MSG = {
-  disconnect: 1, serviceRequest: 5, serviceAccept: 6,
-  userauthRequest: 50, userauthFailure: 51, userauthSuccess: 52, userauthBanner: 53, userauthPkOk: 60,
-  globalRequest: 80, requestSuccess: 81, requestFailure: 82,
-  channelOpen: 90, channelOpenConfirmation: 91, channelOpenFailure: 92, channelWindowAdjust: 93,
-  channelData: 94, channelExtendedData: 95, channelEof: 96, channelClose: 97,
-  channelRequest: 98, channelSuccess: 99, channelFailure: 100,
+  disconnect: 1,
+  serviceRequest: 5,
+  serviceAccept: 6,
+  userauthRequest: 50,
+  userauthFailure: 51,
+  userauthSuccess: 52,
+  userauthBanner: 53,
+  userauthPkOk: 60,
+  globalRequest: 80,
+  requestSuccess: 81,
+  requestFailure: 82,
+  channelOpen: 90,
+  channelOpenConfirmation: 91,
+  channelOpenFailure: 92,
+  channelWindowAdjust: 93,
+  channelData: 94,
+  channelExtendedData: 95,
+  channelEof: 96,
+  channelClose: 97,
+  channelRequest: 98,
+  channelSuccess: 99,
+  channelFailure: 100,
   /** Reason codes of `disconnect`. */
-  disconnectProtocolError: 2, disconnectServiceUnavailable: 7, disconnectByApplication: 11, disconnectTooMany: 12, disconnectNoMoreAuth: 14,
+  disconnectProtocolError: 2,
+  disconnectServiceUnavailable: 7,
+  disconnectByApplication: 11,
+  disconnectTooMany: 12,
+  disconnectNoMoreAuth: 14,
 } as const;
 
 /** Reason codes of a channel that is not opened. */
@@ -35,7 +55,8 @@ export const message = {
     writer(MSG.channelOpenFailure).uint32(recipient).uint32(reason).utf8(text).utf8('').bytes(),
   windowAdjust: (recipient: number, bytes: number) => writer(MSG.channelWindowAdjust).uint32(recipient).uint32(bytes).bytes(),
   data: (recipient: number, bytes: Uint8Array) => writer(MSG.channelData).uint32(recipient).string(bytes).bytes(),
-  errorData: (recipient: number, bytes: Uint8Array) => writer(MSG.channelExtendedData).uint32(recipient).uint32(STDERR).string(bytes).bytes(),
+  errorData: (recipient: number, bytes: Uint8Array) =>
+    writer(MSG.channelExtendedData).uint32(recipient).uint32(STDERR).string(bytes).bytes(),
   eof: (recipient: number) => writer(MSG.channelEof).uint32(recipient).bytes(),
   close: (recipient: number) => writer(MSG.channelClose).uint32(recipient).bytes(),
   success: (recipient: number) => writer(MSG.channelSuccess).uint32(recipient).bytes(),

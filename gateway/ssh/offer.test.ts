@@ -7,13 +7,34 @@ import { openWorld } from './testing/harness.js';
 import type { World } from './testing/harness.js';
 
 let world: World;
-beforeAll(async () => { world = await openWorld(); });
+beforeAll(async () => {
+  world = await openWorld();
+});
 afterAll(() => world.close());
 
 function beginning(toServer: string[], toClient: string[]): Buffer {
-  const lists = new SshWriter().byte(20).raw(Buffer.alloc(16)).nameList(['curve25519-sha256']).nameList(['ssh-ed25519']).nameList(toServer).nameList(toClient)
-    .nameList(['hmac-sha2-256']).nameList(['hmac-sha2-256']).nameList(['none']).nameList(['none']).nameList([]).nameList([]).byte(0).uint32(0).bytes();
-  const packet = new SshWriter().uint32(lists.length + 1 + 4).byte(4).raw(lists).raw(Buffer.alloc(4)).bytes();
+  const lists = new SshWriter()
+    .byte(20)
+    .raw(Buffer.alloc(16))
+    .nameList(['curve25519-sha256'])
+    .nameList(['ssh-ed25519'])
+    .nameList(toServer)
+    .nameList(toClient)
+    .nameList(['hmac-sha2-256'])
+    .nameList(['hmac-sha2-256'])
+    .nameList(['none'])
+    .nameList(['none'])
+    .nameList([])
+    .nameList([])
+    .byte(0)
+    .uint32(0)
+    .bytes();
+  const packet = new SshWriter()
+    .uint32(lists.length + 1 + 4)
+    .byte(4)
+    .raw(lists)
+    .raw(Buffer.alloc(4))
+    .bytes();
   return Buffer.concat([Buffer.from('SSH-2.0-Test\r\n'), packet]);
 }
 
@@ -29,7 +50,10 @@ describe('what a client knows', () => {
     expect(knowsGcm(bytes)).toBe(expected);
   });
 
-  it.each([['no SSH', 'GET / HTTP/1.1\r\n\r\n\r\n\r\n'], ['no end of line', 'x'.repeat(20_000)]])('is nothing, if it speaks %s', (_name, text) => {
+  it.each([
+    ['no SSH', 'GET / HTTP/1.1\r\n\r\n\r\n\r\n'],
+    ['no end of line', 'x'.repeat(20_000)],
+  ])('is nothing, if it speaks %s', (_name, text) => {
     expect(knowsGcm(Buffer.from(text))).toBe(false);
   });
 });
@@ -43,7 +67,9 @@ it('a client that waits for the list of the gateway gets it', async () => {
   const socket = connect(world.port, '127.0.0.1');
   socket.write('SSH-2.0-Waits\r\n');
   let said = '';
-  socket.on('data', (data: Buffer) => { said += data.toString('latin1'); });
+  socket.on('data', (data: Buffer) => {
+    said += data.toString('latin1');
+  });
   while (!said.includes('aes128-ctr')) await once(socket, 'data');
   expect(said).toContain('chacha20-poly1305@openssh.com');
   socket.destroy();

@@ -28,11 +28,19 @@ const offers = new Map<string, KexInit>();
 export function serverOffer(serverHostKey: readonly string[], fastOnly: boolean): KexInit {
   const exchanges = permitted('kex', constants.DEFAULT_KEX);
   // Last in this list, for it is the client's order that counts.
-  return offer([...exchanges, ...(fipsMode() ? [] : [HYBRID_KEX]), 'kex-strict-s-v00@openssh.com'], serverHostKey, fastOnly ? gcm : permitted('cipher', constants.DEFAULT_CIPHER));
+  return offer(
+    [...exchanges, ...(fipsMode() ? [] : [HYBRID_KEX]), 'kex-strict-s-v00@openssh.com'],
+    serverHostKey,
+    fastOnly ? gcm : permitted('cipher', constants.DEFAULT_CIPHER),
+  );
 }
 
 export function clientOffer(): KexInit {
-  return offer([...permitted('kex', constants.DEFAULT_KEX), 'ext-info-c', 'kex-strict-c-v00@openssh.com'], hostKeyAlgorithms.filter(isPermittedKey), permitted('cipher', constants.DEFAULT_CIPHER));
+  return offer(
+    [...permitted('kex', constants.DEFAULT_KEX), 'ext-info-c', 'kex-strict-c-v00@openssh.com'],
+    hostKeyAlgorithms.filter(isPermittedKey),
+    permitted('cipher', constants.DEFAULT_CIPHER),
+  );
 }
 
 /** The same lists are one object: building it costs more than all the rest of a connection's beginning. */

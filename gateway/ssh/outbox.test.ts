@@ -23,7 +23,8 @@ describe('an outbox', () => {
     }
     expect(outbox.length).toBe(expected.length);
     let got = '';
-    for (let length = 1; outbox.length > 0; length = Math.min(length * 3, outbox.length)) got += taken(outbox, Math.min(length, outbox.length));
+    for (let length = 1; outbox.length > 0; length = Math.min(length * 3, outbox.length))
+      got += taken(outbox, Math.min(length, outbox.length));
     expect(got).toBe(expected);
   });
 

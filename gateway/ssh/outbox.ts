@@ -66,7 +66,7 @@ export class Outbox {
   }
 
   put(bytes: Uint8Array): void {
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       const piece = bytes.subarray(at, at + SLAB_BYTES);
       this.#withRoom(piece.length).put(piece);
       at += piece.length;
@@ -83,7 +83,7 @@ export class Outbox {
 
   /** Moves the oldest `length` bytes, which must be there. */
   take(into: Buffer, at: number, length: number): void {
-    for (let moved = 0; moved < length; ) {
+    for (let moved = 0; moved < length;) {
       const slab = this.#slabs[0]!;
       const piece = Math.min(slab.length, length - moved);
       slab.take(into, at + moved, piece);

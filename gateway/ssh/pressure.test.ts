@@ -6,7 +6,9 @@ import { heldBytes } from './testing/memory.js';
 import type { World } from './testing/harness.js';
 
 let world: World;
-beforeAll(async () => { world = await openWorld({ keepBytes: false }); });
+beforeAll(async () => {
+  world = await openWorld({ keepBytes: false });
+});
 afterAll(() => world.close());
 
 /** A client that grants the largest window there is, and then stops reading its socket. */
@@ -25,11 +27,13 @@ describe('a client that stops reading', () => {
   it('stops the node: four of them hold less than 2 MiB each, whatever window they granted', async () => {
     const count = 4;
     const before = await heldBytes();
-    const clients = await Promise.all(Array.from({ length: count }, async () => {
-      const child = world.start('/usr/bin/python3', ['-c', greedy('head -c 200000000 /dev/zero; sleep 1000')]);
-      await once(child.stdout!, 'data');
-      return child;
-    }));
+    const clients = await Promise.all(
+      Array.from({ length: count }, async () => {
+        const child = world.start('/usr/bin/python3', ['-c', greedy('head -c 200000000 /dev/zero; sleep 1000')]);
+        await once(child.stdout!, 'data');
+        return child;
+      }),
+    );
     // Nothing happens any more when every buffer between is full, and nothing tells so but that.
     let last = -1;
     while (last !== world.recorder.shown) {
@@ -37,7 +41,7 @@ describe('a client that stops reading', () => {
       await new Promise((resolve) => setTimeout(resolve, 400));
     }
     expect(last).toBeLessThan(count * 200_000_000);
-    expect((await heldBytes() - before) / count).toBeLessThan(2 * 1024 * 1024);
+    expect(((await heldBytes()) - before) / count).toBeLessThan(2 * 1024 * 1024);
     for (const child of clients) child.kill('SIGKILL');
     while (world.recorder.live.size > 0) await new Promise((resolve) => setTimeout(resolve, 20));
   });
@@ -61,7 +65,9 @@ describe('a gateway that closes', () => {
     const other = await openWorld();
     const child = other.start('ssh', ['-F', other.sshConfig, 'root@node-1', 'echo started; exec sleep 1000']);
     let stderr = '';
-    child.stderr!.on('data', (data: Buffer) => { stderr += data.toString(); });
+    child.stderr!.on('data', (data: Buffer) => {
+      stderr += data.toString();
+    });
     await once(child.stdout!, 'data');
     const closed = once(child, 'close');
     await other.gateway.close();

@@ -30,14 +30,19 @@ export class FromClient {
   message(payload: Buffer): void {
     const type = payload[0]!;
     switch (type) {
-      case MSG.channelData: return this.#dataFromClient(payload);
+      case MSG.channelData:
+        return this.#dataFromClient(payload);
       case MSG.channelWindowAdjust: {
         const channel = this.#sides.ofNode(payload);
         return this.#widen(channel, payload.readUInt32BE(5), payload);
       }
-      case MSG.channelRequest: return this.#requestFromClient(this.#sides.ofNode(payload), payload);
-      case MSG.channelOpen: return this.#openFromClient(payload);
-      case MSG.channelEof: case MSG.channelSuccess: case MSG.channelFailure:
+      case MSG.channelRequest:
+        return this.#requestFromClient(this.#sides.ofNode(payload), payload);
+      case MSG.channelOpen:
+        return this.#openFromClient(payload);
+      case MSG.channelEof:
+      case MSG.channelSuccess:
+      case MSG.channelFailure:
         return this.#sides.toNode(this.#sides.ofNode(payload), payload);
       case MSG.channelClose: {
         const channel = this.#sides.ofNode(payload);
@@ -53,9 +58,13 @@ export class FromClient {
         channel.state = 'open';
         return this.#sides.node.send(payload);
       }
-      case MSG.channelOpenFailure: return this.#sides.openFailed(this.#sides.opening(payload, 'node'), this.#sides.node, payload);
-      case MSG.globalRequest: return this.#globalFromClient(payload);
-      case MSG.requestSuccess: case MSG.requestFailure: return this.#sides.node.send(payload);
+      case MSG.channelOpenFailure:
+        return this.#sides.openFailed(this.#sides.opening(payload, 'node'), this.#sides.node, payload);
+      case MSG.globalRequest:
+        return this.#globalFromClient(payload);
+      case MSG.requestSuccess:
+      case MSG.requestFailure:
+        return this.#sides.node.send(payload);
       default:
         if (type >= MSG.globalRequest) this.#sides.client.disconnect(MSG.disconnectProtocolError, 'steno: unknown message');
     }
@@ -108,7 +117,8 @@ export class FromClient {
       this.#sides.channels.add({ kind: 'session', request: newSession() }, 'client', id, window, packet);
       return this.#sides.node.send(payload);
     }
-    if (!this.#sides.permissions.portForwarding) return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
+    if (!this.#sides.permissions.portForwarding)
+      return refuse(OPEN_REFUSED.prohibited, 'steno: no role allows port forwarding [ACCESS_DENIED]');
     const request = forwardRequest(reader, rule === 'tcp', 'local');
     const channel = this.#sides.channels.add({ kind: 'forward', request }, 'client', id, window, packet);
     this.#sides.openForward(channel, request, this.#sides.client, this.#sides.node, payload);
@@ -122,20 +132,26 @@ export class FromClient {
     if (wantsReply) channel.unanswered++;
     const rule = clientRequests.get(name);
     const request = channel.purpose.kind === 'session' ? channel.purpose.request : undefined;
-    if (request === undefined) return rule === 'pass' ? this.#sides.toNode(channel, payload) : this.#sides.refuseRequest(channel, wantsReply);
+    if (request === undefined)
+      return rule === 'pass' ? this.#sides.toNode(channel, payload) : this.#sides.refuseRequest(channel, wantsReply);
     switch (rule) {
       case 'start': {
         if (request.started) return this.#sides.refuseRequest(channel, wantsReply);
         request.started = true;
-        const start: SessionStart = name === 'exec' ? { kind: 'exec', command: textOf(reader.string('the command')) }
-          : name === 'subsystem' ? { kind: 'subsystem', name: textOf(reader.string('the subsystem', 256)) } : { kind: 'shell' };
+        const start: SessionStart =
+          name === 'exec'
+            ? { kind: 'exec', command: textOf(reader.string('the command')) }
+            : name === 'subsystem'
+              ? { kind: 'subsystem', name: textOf(reader.string('the subsystem', 256)) }
+              : { kind: 'shell' };
         return this.#start(channel, request, start, payload);
       }
       case 'terminal':
         request.tty = true;
         request.term = textOf(reader.string('the terminal', 256));
         return this.#resize(channel, request, reader, payload);
-      case 'resize': return this.#resize(channel, request, reader, payload);
+      case 'resize':
+        return this.#resize(channel, request, reader, payload);
       case 'environment': {
         const variable = textOf(reader.string('the name'));
         // By this name the gateway itself speaks to nodes.
@@ -150,8 +166,10 @@ export class FromClient {
         if (!this.#sides.permissions.agentForwarding) return this.#sides.refuseRequest(channel, wantsReply);
         this.#sides.agent = true;
         return this.#sides.toNode(channel, payload);
-      case 'pass': return this.#sides.toNode(channel, payload);
-      default: return this.#sides.refuseRequest(channel, wantsReply);
+      case 'pass':
+        return this.#sides.toNode(channel, payload);
+      default:
+        return this.#sides.refuseRequest(channel, wantsReply);
     }
   }
 
@@ -164,16 +182,20 @@ export class FromClient {
 
   #start(channel: Channel, request: SessionRequest, start: SessionStart, asked: Buffer): void {
     const payload = apart(asked);
-    this.#sides.whenRecorded(this.#sides.client, async () => {
-      const tap = await openSessionTap(this.#sides.deps, request, start, (error) => this.#sides.endChannel(channel, error));
-      if (this.#sides.over || channel.state !== 'open' || channel.nodeClosed) return this.#sides.deps.track(tap.close());
-      channel.tap = tap;
-      if (this.#sides.agent) tap.recorder.fact({ fact: 'agent_forwarding' });
-      if (request.tty) this.#greet(channel, tap);
-      channel.kernel = KernelRecording.begin(this.#sides.deps.kernel, tap.recorder, (error) => this.#sides.endChannel(channel, error));
-      if (channel.kernel !== null) this.#sides.toNode(channel, channel.kernel.order(channel.nodeId));
-      this.#sides.toNode(channel, payload);
-    }, (error) => this.#sides.endChannel(channel, error));
+    this.#sides.whenRecorded(
+      this.#sides.client,
+      async () => {
+        const tap = await openSessionTap(this.#sides.deps, request, start, (error) => this.#sides.endChannel(channel, error));
+        if (this.#sides.over || channel.state !== 'open' || channel.nodeClosed) return this.#sides.deps.track(tap.close());
+        channel.tap = tap;
+        if (this.#sides.agent) tap.recorder.fact({ fact: 'agent_forwarding' });
+        if (request.tty) this.#greet(channel, tap);
+        channel.kernel = KernelRecording.begin(this.#sides.deps.kernel, tap.recorder, (error) => this.#sides.endChannel(channel, error));
+        if (channel.kernel !== null) this.#sides.toNode(channel, channel.kernel.order(channel.nodeId));
+        this.#sides.toNode(channel, payload);
+      },
+      (error) => this.#sides.endChannel(channel, error),
+    );
   }
 
   /** What the node said while it let the user in: once, and only on a terminal, since a program would take it for output. */

@@ -45,31 +45,40 @@ export class FromNode {
     if (type === MSG.channelData) return this.#output(payload);
     this.flush();
     switch (type) {
-      case MSG.channelExtendedData: return this.#errors(payload);
-      case MSG.channelWindowAdjust: case MSG.channelEof:
+      case MSG.channelExtendedData:
+        return this.#errors(payload);
+      case MSG.channelWindowAdjust:
+      case MSG.channelEof:
         return this.#sides.toClient(this.#sides.ofClient(payload), payload);
-      case MSG.channelSuccess: case MSG.channelFailure: {
+      case MSG.channelSuccess:
+      case MSG.channelFailure: {
         const channel = this.#sides.ofClient(payload);
         channel.unanswered = Math.max(0, channel.unanswered - 1);
         return this.#sides.toClient(channel, payload);
       }
-      case MSG.channelRequest: return this.#requestFromNode(this.#sides.ofClient(payload), payload);
+      case MSG.channelRequest:
+        return this.#requestFromNode(this.#sides.ofClient(payload), payload);
       case MSG.channelClose: {
         const channel = this.#sides.ofClient(payload);
         this.#sides.toClient(channel, payload);
         channel.nodeClosed = true;
         return this.#sides.closed(channel);
       }
-      case MSG.channelOpen: return this.#openFromNode(payload);
+      case MSG.channelOpen:
+        return this.#openFromNode(payload);
       case MSG.channelOpenConfirmation: {
         const channel = this.#sides.opening(payload, 'client');
         this.#sides.channels.identify(channel, 'node', payload.readUInt32BE(5));
         channel.state = 'open';
         return this.#sides.client.send(payload);
       }
-      case MSG.channelOpenFailure: return this.#sides.openFailed(this.#sides.opening(payload, 'client'), this.#sides.client, payload);
-      case MSG.globalRequest: return this.#globalFromNode(payload);
-      case MSG.requestSuccess: case MSG.requestFailure: return this.#globalAnswer(payload);
+      case MSG.channelOpenFailure:
+        return this.#sides.openFailed(this.#sides.opening(payload, 'client'), this.#sides.client, payload);
+      case MSG.globalRequest:
+        return this.#globalFromNode(payload);
+      case MSG.requestSuccess:
+      case MSG.requestFailure:
+        return this.#globalAnswer(payload);
       default:
         if (type >= MSG.globalRequest) this.#sides.node.disconnect(MSG.disconnectProtocolError, 'steno: unknown message');
     }
@@ -186,12 +195,17 @@ export class FromNode {
     reader.uint32('the window');
     reader.uint32('the packet size');
     // A node opens what the client asked it for, and no more.
-    const asked = rule === 'agent' ? this.#sides.agent && this.#sides.permissions.agentForwarding : this.#sides.listening && rule !== undefined && this.#sides.permissions.portForwarding;
+    const asked =
+      rule === 'agent'
+        ? this.#sides.agent && this.#sides.permissions.agentForwarding
+        : this.#sides.listening && rule !== undefined && this.#sides.permissions.portForwarding;
     if (!asked) return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.prohibited, 'nobody asked for this'));
-    if (this.#sides.channels.all.size >= MAX_CHANNELS) return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.shortage, 'too many channels'));
-    const request = rule === 'agent'
-      ? { direction: 'agent' as const, address: 'agent', port: 0, originAddress: '', originPort: 0 }
-      : forwardRequest(reader, rule === 'tcp', 'remote');
+    if (this.#sides.channels.all.size >= MAX_CHANNELS)
+      return this.#sides.node.send(message.openFailure(id, OPEN_REFUSED.shortage, 'too many channels'));
+    const request =
+      rule === 'agent'
+        ? { direction: 'agent' as const, address: 'agent', port: 0, originAddress: '', originPort: 0 }
+        : forwardRequest(reader, rule === 'tcp', 'remote');
     const channel = this.#sides.channels.add({ kind: 'forward', request }, 'node', id, 0);
     this.#sides.openForward(channel, request, this.#sides.node, this.#sides.client, payload);
   }
@@ -210,6 +224,10 @@ export class FromNode {
     this.#sides.client.send(payload);
     if (request === null || payload[0] !== MSG.requestSuccess) return;
     const port = request.port === 0 && payload.length >= 5 ? payload.readUInt32BE(1) : request.port;
-    this.#sides.whenRecorded(this.#sides.node, () => this.#sides.forwards.listening(request.address, port), (error) => this.#sides.end(error));
+    this.#sides.whenRecorded(
+      this.#sides.node,
+      () => this.#sides.forwards.listening(request.address, port),
+      (error) => this.#sides.end(error),
+    );
   }
 }

@@ -28,7 +28,13 @@ export function forwardRequest(reader: SshReader, tcp: boolean, direction: 'loca
   const address = textOf(reader.string('the address', 1024));
   if (!tcp) return { direction, address, port: 0, originAddress: '', originPort: 0 };
   const port = reader.uint32('the port');
-  return { direction, address, port, originAddress: textOf(reader.string('the origin', 1024)), originPort: reader.uint32('the origin port') };
+  return {
+    direction,
+    address,
+    port,
+    originAddress: textOf(reader.string('the origin', 1024)),
+    originPort: reader.uint32('the origin port'),
+  };
 }
 
 export function clampSize(cells: number, otherwise: number): number {

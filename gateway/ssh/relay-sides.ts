@@ -80,14 +80,20 @@ export class Sides {
   /** `from` wants a forwarded connection: its messages wait until that can be recorded. */
   openForward(channel: Channel, request: ForwardRequest, from: Transport, to: Transport, asked: Buffer): void {
     const payload = apart(asked);
-    this.whenRecorded(from, async () => {
-      const tap = await this.forwards.tap(request);
-      channel.tap = tap;
-      if (!this.over) to.send(payload);
-    }, (error) => {
-      this.channels.remove(channel);
-      from.send(message.openFailure(payload.readUInt32BE(5 + payload.readUInt32BE(1)), OPEN_REFUSED.prohibited, explainError(error).join(' ')));
-    });
+    this.whenRecorded(
+      from,
+      async () => {
+        const tap = await this.forwards.tap(request);
+        channel.tap = tap;
+        if (!this.over) to.send(payload);
+      },
+      (error) => {
+        this.channels.remove(channel);
+        from.send(
+          message.openFailure(payload.readUInt32BE(5 + payload.readUInt32BE(1)), OPEN_REFUSED.prohibited, explainError(error).join(' ')),
+        );
+      },
+    );
   }
 
   openFailed(channel: Channel, to: Transport, payload: Buffer): void {
@@ -98,7 +104,10 @@ export class Sides {
   /** Runs `begin` with `side` held, so that nothing overtakes it. */
   whenRecorded(side: Transport, begin: () => Promise<void>, refused: (error: StenoError) => void): void {
     side.hold(HOLD.recorder);
-    begin().catch((error: unknown) => { if (!this.over) refused(asStenoError(error)); })
+    begin()
+      .catch((error: unknown) => {
+        if (!this.over) refused(asStenoError(error));
+      })
       .finally(() => side.release(HOLD.recorder));
   }
 

@@ -79,7 +79,9 @@ export class Relay {
     if (sessions.length === 0 || this.#sides.client.closed) return this.#sides.client.disconnect(MSG.disconnectByApplication, lines);
     const timer = setTimeout(() => this.#sides.client.disconnect(MSG.disconnectByApplication, lines), FAREWELL_MS);
     this.#sides.client.events = {
-      secured: () => undefined, message: () => undefined, drained: () => undefined,
+      secured: () => undefined,
+      message: () => undefined,
+      drained: () => undefined,
       closed: () => {
         clearTimeout(timer);
         this.#gone();
@@ -108,7 +110,15 @@ export class Relay {
     const bytes = Buffer.from(`\r\nsteno: ${words}\r\n`);
     for (const channel of this.#sides.channels.all) {
       const { purpose, tap } = channel;
-      if (purpose.kind !== 'session' || !purpose.request.tty || tap === null || channel.state !== 'open' || channel.nodeClosed || channel.clientWindow < bytes.length) continue;
+      if (
+        purpose.kind !== 'session' ||
+        !purpose.request.tty ||
+        tap === null ||
+        channel.state !== 'open' ||
+        channel.nodeClosed ||
+        channel.clientWindow < bytes.length
+      )
+        continue;
       this.#sides.tell(channel, tap, bytes);
     }
   }

@@ -6,44 +6,69 @@ export type RequestRule =
   | 'pass'
   /** Starts the session: recorded first. */
   | 'start'
-  | 'environment' | 'terminal' | 'resize' | 'signal' | 'agent' | 'exit'
+  | 'environment'
+  | 'terminal'
+  | 'resize'
+  | 'signal'
+  | 'agent'
+  | 'exit'
   /** Needs port forwarding; `listen` answers name a port. */
   | 'listen'
   | 'drop';
 
 /** Channel requests of the client. X11 is refused: a display is not recorded, so it would be a way around. */
 export const clientRequests: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
-  ['shell', 'start'], ['exec', 'start'], ['subsystem', 'start'],
-  ['pty-req', 'terminal'], ['env', 'environment'], ['window-change', 'resize'], ['signal', 'signal'],
+  ['shell', 'start'],
+  ['exec', 'start'],
+  ['subsystem', 'start'],
+  ['pty-req', 'terminal'],
+  ['env', 'environment'],
+  ['window-change', 'resize'],
+  ['signal', 'signal'],
   ['auth-agent-req@openssh.com', 'agent'],
-  ['break', 'pass'], ['xon-xoff', 'pass'], ['eow@openssh.com', 'pass'], ['keepalive@openssh.com', 'pass'],
+  ['break', 'pass'],
+  ['xon-xoff', 'pass'],
+  ['eow@openssh.com', 'pass'],
+  ['keepalive@openssh.com', 'pass'],
   // PuTTY counts its window with answers to this; servers decline it.
-  ['winadj@putty.projects.tartarus.org', 'pass'], ['simple@putty.projects.tartarus.org', 'drop'],
+  ['winadj@putty.projects.tartarus.org', 'pass'],
+  ['simple@putty.projects.tartarus.org', 'drop'],
 ]);
 
 export const nodeRequests: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
-  ['exit-status', 'exit'], ['exit-signal', 'exit'],
-  ['xon-xoff', 'pass'], ['eow@openssh.com', 'pass'], ['keepalive@openssh.com', 'pass'],
+  ['exit-status', 'exit'],
+  ['exit-signal', 'exit'],
+  ['xon-xoff', 'pass'],
+  ['eow@openssh.com', 'pass'],
+  ['keepalive@openssh.com', 'pass'],
 ]);
 
 /** Requests about the connection. */
 export const clientGlobals: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
-  ['tcpip-forward', 'listen'], ['streamlocal-forward@openssh.com', 'listen'],
-  ['cancel-tcpip-forward', 'pass'], ['cancel-streamlocal-forward@openssh.com', 'pass'],
-  ['keepalive@openssh.com', 'pass'], ['no-more-sessions@openssh.com', 'pass'],
+  ['tcpip-forward', 'listen'],
+  ['streamlocal-forward@openssh.com', 'listen'],
+  ['cancel-tcpip-forward', 'pass'],
+  ['cancel-streamlocal-forward@openssh.com', 'pass'],
+  ['keepalive@openssh.com', 'pass'],
+  ['no-more-sessions@openssh.com', 'pass'],
 ]);
 
 /** The node's host keys are not the gateway's: a client must not learn them as such. */
 export const nodeGlobals: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
-  ['keepalive@openssh.com', 'pass'], ['hostkeys-00@openssh.com', 'drop'],
+  ['keepalive@openssh.com', 'pass'],
+  ['hostkeys-00@openssh.com', 'drop'],
 ]);
 
 export type ChannelRule = 'session' | 'tcp' | 'socket' | 'agent';
 export const clientChannels: ReadonlyMap<string, ChannelRule> = new Map([
-  ['session', 'session'], ['direct-tcpip', 'tcp'], ['direct-streamlocal@openssh.com', 'socket'],
+  ['session', 'session'],
+  ['direct-tcpip', 'tcp'],
+  ['direct-streamlocal@openssh.com', 'socket'],
 ]);
 export const nodeChannels: ReadonlyMap<string, ChannelRule> = new Map([
-  ['forwarded-tcpip', 'tcp'], ['forwarded-streamlocal@openssh.com', 'socket'], ['auth-agent@openssh.com', 'agent'],
+  ['forwarded-tcpip', 'tcp'],
+  ['forwarded-streamlocal@openssh.com', 'socket'],
+  ['auth-agent@openssh.com', 'agent'],
 ]);
 
 /** Sent in place of a request that is refused, so that the answer comes in its turn. */

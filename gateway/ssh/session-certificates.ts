@@ -42,8 +42,13 @@ export class SessionCertificates {
 
   async #ask({ identity, blob, source, confirmation }: Admitted, login: string, node: string): Promise<Buffer> {
     const line = await this.#authority.sessionCertificate({
-      user: identity.user, login, node, source_address: source,
-      public_key: formatPublicLine(this.key.publicBlob), user_certificate: blob.toString('base64'), ...(confirmation === null ? {} : { confirmation }),
+      user: identity.user,
+      login,
+      node,
+      source_address: source,
+      public_key: formatPublicLine(this.key.publicBlob),
+      user_certificate: blob.toString('base64'),
+      ...(confirmation === null ? {} : { confirmation }),
     });
     return Buffer.from(parseAuthorizedLine(line).blob);
   }

@@ -24,7 +24,9 @@ class Clock implements LimitClock {
   after(ms: number, call: () => void): () => void {
     const timer = { at: this.time + ms, call };
     this.#timers.push(timer);
-    return () => { this.#timers = this.#timers.filter((one) => one !== timer); };
+    return () => {
+      this.#timers = this.#timers.filter((one) => one !== timer);
+    };
   }
 
   pass(seconds: number): void {
@@ -52,7 +54,10 @@ describe('a connection', () => {
     const told: string[] = [];
     const began = clock.time;
     const at = (): string => `${(clock.time - began) / 1000} s: `;
-    const timer = new LimitTimer(clock.time + certificateSeconds * 1000, clock, { warn: (line) => told.push(at() + line), end: ({ code }) => told.push(at() + code) });
+    const timer = new LimitTimer(clock.time + certificateSeconds * 1000, clock, {
+      warn: (line) => told.push(at() + line),
+      end: ({ code }) => told.push(at() + code),
+    });
     timer.set({ ...none, ...limits });
     return { clock, told, timer, change: (more: Partial<SessionLimits>) => timer.set({ ...none, ...more }) };
   };
@@ -66,7 +71,10 @@ describe('a connection', () => {
   it('ends after its longest length, with a warning one minute before', () => {
     const { clock, told } = start({ maxSessionLength: 7300 });
     clock.pass(10_000);
-    expect(told).toEqual(['7240 s: this session has lasted as long as your roles allow, and ends in one minute', '7300 s: SESSION_TOO_LONG']);
+    expect(told).toEqual([
+      '7240 s: this session has lasted as long as your roles allow, and ends in one minute',
+      '7300 s: SESSION_TOO_LONG',
+    ]);
   });
 
   it('ends when it was idle; what happens meanwhile puts it off', () => {
@@ -109,7 +117,9 @@ describe('a connection', () => {
 
 describe('on a gateway', () => {
   let world: World;
-  beforeAll(async () => { world = await openWorld(); });
+  beforeAll(async () => {
+    world = await openWorld();
+  });
   afterAll(() => world.close());
   const usual = roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] } });
   const change = (more: Partial<Role>): void => {
@@ -119,11 +129,27 @@ describe('on a gateway', () => {
   beforeEach(() => change({}));
 
   /** A shell in a terminal, and what it shows. */
-  function shell(): { readonly child: ChildProcess; until(text: string): Promise<void>; readonly seen: () => string; readonly ended: Promise<unknown> } {
-    const child = world.start('ssh', ['-tt', '-F', world.sshConfig, 'root@node-1.steno', 'stty -echo; echo rea""dy; cat'], { env: { TERM: 'xterm' } });
+  function shell(): {
+    readonly child: ChildProcess;
+    until(text: string): Promise<void>;
+    readonly seen: () => string;
+    readonly ended: Promise<unknown>;
+  } {
+    const child = world.start('ssh', ['-tt', '-F', world.sshConfig, 'root@node-1.steno', 'stty -echo; echo rea""dy; cat'], {
+      env: { TERM: 'xterm' },
+    });
     let seen = '';
-    child.stdout!.on('data', (data: Buffer) => { seen += data.toString('latin1'); });
-    return { child, seen: () => seen, ended: once(child, 'close'), until: async (text) => { while (!seen.includes(text)) await once(child.stdout!, 'data'); } };
+    child.stdout!.on('data', (data: Buffer) => {
+      seen += data.toString('latin1');
+    });
+    return {
+      child,
+      seen: () => seen,
+      ended: once(child, 'close'),
+      until: async (text) => {
+        while (!seen.includes(text)) await once(child.stdout!, 'data');
+      },
+    };
   }
 
   it('a session that lasted too long ends with the reason in its terminal and in the audit', async () => {
@@ -132,14 +158,31 @@ describe('on a gateway', () => {
     change({ max_session_length: 0.001 });
     await ended;
     expect(seen()).toContain('the session lasted as long as your roles allow');
-    expect(world.recorder.audits.find(({ code }) => code === 'SESSION_TOO_LONG')).toMatchObject({ event: 'session.ended', actor: 'alice', node: 'node-1', login: 'root' });
+    expect(world.recorder.audits.find(({ code }) => code === 'SESSION_TOO_LONG')).toMatchObject({
+      event: 'session.ended',
+      actor: 'alice',
+      node: 'node-1',
+      login: 'root',
+    });
   });
 
   it('a warning is shown and recorded, and what the node sends then arrives whole, however slow the reader', async () => {
     const before = world.recorder.recordings().length;
-    const child = world.start('ssh', ['-tt', '-F', world.sshConfig, 'root@node-1.steno', 'stty -echo -onlcr; echo rea""dy; read go; head -c 6000000 /dev/zero | tr "\\0" x; echo; echo do""ne'], { env: { TERM: 'xterm' } });
+    const child = world.start(
+      'ssh',
+      [
+        '-tt',
+        '-F',
+        world.sshConfig,
+        'root@node-1.steno',
+        'stty -echo -onlcr; echo rea""dy; read go; head -c 6000000 /dev/zero | tr "\\0" x; echo; echo do""ne',
+      ],
+      { env: { TERM: 'xterm' } },
+    );
     const shown: string[] = [];
-    child.stdout!.on('data', (data: Buffer) => { shown.push(data.toString('latin1')); });
+    child.stdout!.on('data', (data: Buffer) => {
+      shown.push(data.toString('latin1'));
+    });
     const ended = once(child, 'close');
     while (!shown.join('').includes('ready')) await once(child.stdout!, 'data');
     // Idle from now on, so that the minute before the end has begun.
@@ -175,7 +218,9 @@ describe('on a gateway', () => {
   });
 
   it('without the authority, roles with such a limit admit nobody, and the others as before', async () => {
-    world.authority.placed = async () => { throw new StenoError('NOT_RUNNING'); };
+    world.authority.placed = async () => {
+      throw new StenoError('NOT_RUNNING');
+    };
     expect((await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello'])).stdout).toBe('hello\n');
     change({ max_sessions: 5 });
     const refused = await world.run('ssh', ['-F', world.sshConfig, 'root@node-1.steno', 'echo hello']);
@@ -187,9 +232,19 @@ describe('on a gateway', () => {
     const echo = createServer((socket) => socket.on('error', () => undefined).pipe(socket)).listen(0, '127.0.0.1');
     await once(echo, 'listening');
     const local = await freePort();
-    const child = world.start('ssh', ['-tt', '-L', `127.0.0.1:${local}:127.0.0.1:${(echo.address() as AddressInfo).port}`, '-F', world.sshConfig, 'root@node-1.steno', 'stty -echo; echo rea""dy; cat']);
+    const child = world.start('ssh', [
+      '-tt',
+      '-L',
+      `127.0.0.1:${local}:127.0.0.1:${(echo.address() as AddressInfo).port}`,
+      '-F',
+      world.sshConfig,
+      'root@node-1.steno',
+      'stty -echo; echo rea""dy; cat',
+    ]);
     let seen = '';
-    child.stdout!.on('data', (data: Buffer) => { seen += data.toString(); });
+    child.stdout!.on('data', (data: Buffer) => {
+      seen += data.toString();
+    });
     while (!seen.includes('ready')) await once(child.stdout!, 'data');
     const socket = connect(local, '127.0.0.1');
     socket.write('ping');

@@ -109,13 +109,25 @@ export class LimitTimer {
     const { maxSessionLength, idleTimeout, disconnectExpiredCert } = this.#limits ?? {};
     const ends: End[] = [];
     if (maxSessionLength != null) {
-      ends.push({ at: this.#startedAt + maxSessionLength * 1000, error: () => new StenoError('SESSION_TOO_LONG', length(maxSessionLength)), warning: 'this session has lasted as long as your roles allow, and ends' });
+      ends.push({
+        at: this.#startedAt + maxSessionLength * 1000,
+        error: () => new StenoError('SESSION_TOO_LONG', length(maxSessionLength)),
+        warning: 'this session has lasted as long as your roles allow, and ends',
+      });
     }
     if (idleTimeout != null) {
-      ends.push({ at: this.#activeAt + idleTimeout * 1000, error: () => new StenoError('SESSION_IDLE', length(idleTimeout)), warning: 'this session is idle, and ends' });
+      ends.push({
+        at: this.#activeAt + idleTimeout * 1000,
+        error: () => new StenoError('SESSION_IDLE', length(idleTimeout)),
+        warning: 'this session is idle, and ends',
+      });
     }
     if (disconnectExpiredCert === true) {
-      ends.push({ at: this.#certificateEnd, error: () => new StenoError('CERT_EXPIRED'), warning: 'your certificate expires, and this session ends' });
+      ends.push({
+        at: this.#certificateEnd,
+        error: () => new StenoError('CERT_EXPIRED'),
+        warning: 'your certificate expires, and this session ends',
+      });
     }
     return ends.sort((a, b) => a.at - b.at)[0];
   }

@@ -126,13 +126,16 @@ describe('places of connections', () => {
     expect(told.kept.size).toBe(1);
   });
 
-  it.each(['not done', 'done but reported failed'] as const)('without an answer there is no place, and none is left behind: %s', async (fault) => {
-    told.fault = fault;
-    await expect(places.take('ann', 1).granted).rejects.toMatchObject({ code: 'AUTHORITY_UNREACHABLE' });
-    told.fault = 'none';
-    await beat();
-    expect(told.kept.size).toBe(0);
-  });
+  it.each(['not done', 'done but reported failed'] as const)(
+    'without an answer there is no place, and none is left behind: %s',
+    async (fault) => {
+      told.fault = fault;
+      await expect(places.take('ann', 1).granted).rejects.toMatchObject({ code: 'AUTHORITY_UNREACHABLE' });
+      told.fault = 'none';
+      await beat();
+      expect(told.kept.size).toBe(0);
+    },
+  );
 
   it.each(['not done', 'done but reported failed'] as const)('that ended before it was heard of them are forgotten: %s', async (fault) => {
     told.fault = fault;

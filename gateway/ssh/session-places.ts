@@ -95,7 +95,11 @@ export class SessionPlaces {
       if (error instanceof StenoError && error.code === 'SESSIONS_TOO_MANY') this.#heard(ended);
       // Nobody knows whether it was taken.
       else this.#end(number);
-      throw error instanceof StenoError && error.code === 'NOT_RUNNING' ? new StenoError('AUTHORITY_UNREACHABLE', 'your roles limit how many connections you have, which nobody else can count', { cause: error }) : error;
+      throw error instanceof StenoError && error.code === 'NOT_RUNNING'
+        ? new StenoError('AUTHORITY_UNREACHABLE', 'your roles limit how many connections you have, which nobody else can count', {
+            cause: error,
+          })
+        : error;
     }
   }
 
@@ -121,11 +125,13 @@ export class SessionPlaces {
       this.#again = true;
       return this.#telling;
     }
-    this.#telling = this.#tellAll().catch((error: unknown) => {
-      this.#deps.log.warn({ err: error }, 'connections to nodes could not be told to the authority');
-    }).finally(() => {
-      this.#telling = undefined;
-    });
+    this.#telling = this.#tellAll()
+      .catch((error: unknown) => {
+        this.#deps.log.warn({ err: error }, 'connections to nodes could not be told to the authority');
+      })
+      .finally(() => {
+        this.#telling = undefined;
+      });
     return this.#telling;
   }
 
@@ -133,13 +139,19 @@ export class SessionPlaces {
     do {
       this.#again = false;
       const ended = this.#someEnded();
-      const begun = this.#limited() ? [...this.#places].filter(([, { told }]) => told === 'no' || told === 'maybe').slice(0, MAX_PLACES) : [];
+      const begun = this.#limited()
+        ? [...this.#places].filter(([, { told }]) => told === 'no' || told === 'maybe').slice(0, MAX_PLACES)
+        : [];
       const held = begun.length > 0 || [...this.#places.values()].some(({ told }) => told === 'yes');
       if (ended.length === 0 && !held) return;
       // From here on its end is to be told.
       for (const [, place] of begun) place.told = 'yes';
       try {
-        const known = await this.#authority.tellPlaces({ run: this.#deps.run, begun: begun.map(([number, { user }]) => ({ number, user })), ended });
+        const known = await this.#authority.tellPlaces({
+          run: this.#deps.run,
+          begun: begun.map(([number, { user }]) => ({ number, user })),
+          ended,
+        });
         this.#heard(ended);
         if (!known && this.#forgotten(...begun.map(([number]) => number))) this.#again = true;
       } catch (error) {

@@ -22,9 +22,7 @@ export type Observe = (
 ) => StreamObserver | null;
 
 export type SessionStart =
-  | { readonly kind: 'shell' }
-  | { readonly kind: 'exec'; readonly command: string }
-  | { readonly kind: 'subsystem'; readonly name: string };
+  { readonly kind: 'shell' } | { readonly kind: 'exec'; readonly command: string } | { readonly kind: 'subsystem'; readonly name: string };
 
 export interface SessionRecordingDeps {
   readonly recorder: Recorder;
@@ -61,7 +59,10 @@ export class SessionTap {
 
 /** Rejects RECORDING_IMPOSSIBLE or SPOOL_FULL. `failed`: the recording broke later; a strict session must end. */
 export async function openSessionTap(
-  deps: SessionRecordingDeps, request: SessionRequest, start: SessionStart, failed: (error: StenoError) => void,
+  deps: SessionRecordingDeps,
+  request: SessionRequest,
+  start: SessionStart,
+  failed: (error: StenoError) => void,
 ): Promise<SessionTap> {
   const { facts, recorder: factory, observe } = deps;
   const kind: SessionKind = start.kind === 'subsystem' && start.name === 'sftp' ? 'sftp' : start.kind;
@@ -73,10 +74,13 @@ export async function openSessionTap(
   if (start.kind === 'exec') recorder.fact({ fact: 'exec', command: start.command });
   if (start.kind === 'subsystem') recorder.fact({ fact: 'subsystem', name: start.name });
   if (isStrict(facts.recording)) recorder.onFailure(failed);
-  const observer = start.kind === 'shell' ? null : observe(
-    start.kind === 'exec' ? { command: start.command, tty: request.tty } : { subsystem: start.name, tty: request.tty },
-    (fact) => ('gap' in fact ? recorder.gap(fact.gap) : recorder.fact(fact)),
-  );
+  const observer =
+    start.kind === 'shell'
+      ? null
+      : observe(
+          start.kind === 'exec' ? { command: start.command, tty: request.tty } : { subsystem: start.name, tty: request.tty },
+          (fact) => ('gap' in fact ? recorder.gap(fact.gap) : recorder.fact(fact)),
+        );
   return new SessionTap(recorder, observer);
 }
 

@@ -31,7 +31,14 @@ declare module 'ssh2/lib/protocol/Protocol.js' {
     /** Payloads that wait for the end of a key exchange. */
     _queue: Buffer[] | undefined;
     readonly _kex: { readonly sessionID: Buffer };
-    readonly _packetRW: { readonly write: { readonly allocStart: number; readonly allocStartKEX: number; alloc(length: number, force?: boolean): Buffer; finalize(packet: Buffer, force?: boolean): Buffer } };
+    readonly _packetRW: {
+      readonly write: {
+        readonly allocStart: number;
+        readonly allocStartKEX: number;
+        alloc(length: number, force?: boolean): Buffer;
+        finalize(packet: Buffer, force?: boolean): Buffer;
+      };
+    };
     start(): void;
     parse(bytes: Buffer, from: number, to: number): void;
     cleanup(): void;

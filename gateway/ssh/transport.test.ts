@@ -72,7 +72,11 @@ async function connected(piece: number): Promise<{ readonly server: Transport; r
   [left.peer, right.peer] = [right, left];
   const server = new Transport(left, { kind: 'server', hostKeys }, quiet);
   const client = await new Promise<Transport>((resolve) => {
-    const made: Transport = new Transport(right, { kind: 'client', hostVerifier: (_key, decide) => decide(true) }, { ...quiet, secured: () => resolve(made) });
+    const made: Transport = new Transport(
+      right,
+      { kind: 'client', hostVerifier: (_key, decide) => decide(true) },
+      { ...quiet, secured: () => resolve(made) },
+    );
   });
   left.piece = right.piece = piece;
   return { server, client };
@@ -81,9 +85,14 @@ async function connected(piece: number): Promise<{ readonly server: Transport; r
 beforeAll(() => cryptoReady);
 
 describe.each([1, 7, 16, 4096, 100_000])('messages that come in pieces of %i bytes', (piece) => {
-  it.each([['as they come', false], ['held now and then', true]] as const)('arrive whole, %s', async (_how, holding) => {
+  it.each([
+    ['as they come', false],
+    ['held now and then', true],
+  ] as const)('arrive whole, %s', async (_how, holding) => {
     const { server, client } = await connected(piece);
-    const sent = Array.from({ length: 60 }, (_, i) => Buffer.concat([Buffer.of(94), randomBytes((i * 577) % (piece < 100 ? 300 : 32_000))]));
+    const sent = Array.from({ length: 60 }, (_, i) =>
+      Buffer.concat([Buffer.of(94), randomBytes((i * 577) % (piece < 100 ? 300 : 32_000))]),
+    );
     const got: string[] = [];
     await new Promise<void>((resolve) => {
       server.events = {

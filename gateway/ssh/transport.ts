@@ -103,7 +103,9 @@ export class Transport {
     };
     wire.attach({
       bytes: (chunk) => (this.#preamble === undefined ? this.#parse(chunk) : this.#collect(chunk)),
-      drained: () => { if (!this.congested) this.events.drained(); },
+      drained: () => {
+        if (!this.congested) this.events.drained();
+      },
       closed: () => this.#close(),
     });
     if (side.kind === 'server') {

@@ -8,6 +8,11 @@ let last: Promise<void> = Promise.resolve();
 
 /** Resolves in a turn of its own, in the order of calls. */
 export function turn(): Promise<void> {
-  last = last.then(() => new Promise<void>((resolve) => { setImmediate(resolve); }));
+  last = last.then(
+    () =>
+      new Promise<void>((resolve) => {
+        setImmediate(resolve);
+      }),
+  );
   return last;
 }

@@ -77,7 +77,9 @@ export class SocketWire implements Wire {
     if (this.#unread !== undefined) {
       const unread = this.#unread;
       this.#unread = undefined;
-      process.nextTick(() => { if (!this.#closed) this.#events?.bytes(unread); });
+      process.nextTick(() => {
+        if (!this.#closed) this.#events?.bytes(unread);
+      });
     }
     this.#socket.resume();
   }

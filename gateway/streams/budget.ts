@@ -89,7 +89,10 @@ export class Unfollowed {
 }
 
 /** The members of a fact, where what is absent may also be `undefined`. */
-export type FactParts = { readonly [K in keyof Omit<FileFact, 'fact'>]: FileFact[K] | undefined } & Pick<FileFact, 'protocol' | 'operation' | 'path' | 'outcome'>;
+export type FactParts = { readonly [K in keyof Omit<FileFact, 'fact'>]: FileFact[K] | undefined } & Pick<
+  FileFact,
+  'protocol' | 'operation' | 'path' | 'outcome'
+>;
 
 export function fileFact(parts: FactParts): FileFact {
   const fact: Record<string, unknown> = { fact: 'file' };
@@ -99,7 +102,12 @@ export function fileFact(parts: FactParts): FileFact {
 
 /** A server's text for a note: one line of printable characters, at most `limit` long. */
 export function plainText(text: string, limit = 200): string {
-  return flat(text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ').trim().slice(0, limit));
+  return flat(
+    text
+      .replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]+/g, ' ')
+      .trim()
+      .slice(0, limit),
+  );
 }
 
 /** A copy: a part of a long string otherwise keeps the whole of it in memory. */

@@ -11,7 +11,16 @@ describe('words of a command line', () => {
     ['a # b', ['a']],
     ['a#b', ['a#b']],
     ['rm ~/*.c $HOME', ['rm', '~/*.c', '$HOME']],
-    ['a; b', null], ['a | b', null], ['a && b', null], ['a > b', null], ['a `b`', null], ['a $(b)', null], ['a "$(b)"', null], ['a\nb', null], ['a "b', null], ['a \\', null],
+    ['a; b', null],
+    ['a | b', null],
+    ['a && b', null],
+    ['a > b', null],
+    ['a `b`', null],
+    ['a $(b)', null],
+    ['a "$(b)"', null],
+    ['a\nb', null],
+    ['a "b', null],
+    ['a \\', null],
     ['x'.repeat(70_000), null],
   ])('%s', (line, words) => expect(shellWords(line)).toEqual(words));
 
@@ -27,11 +36,22 @@ describe('words of a command line', () => {
 describe('which streams are observed', () => {
   const report = (): void => undefined;
   test.each([
-    [{ subsystem: 'sftp', tty: false }], [{ command: '/usr/lib/openssh/sftp-server', tty: false }], [{ command: 'scp -t /x', tty: false }], [{ command: 'scp -v -r -f a b', tty: false }],
-    [{ command: 'rsync --server -r . /x', tty: false }], [{ command: "git-receive-pack 'x'", tty: false }],
+    [{ subsystem: 'sftp', tty: false }],
+    [{ command: '/usr/lib/openssh/sftp-server', tty: false }],
+    [{ command: 'scp -t /x', tty: false }],
+    [{ command: 'scp -v -r -f a b', tty: false }],
+    [{ command: 'rsync --server -r . /x', tty: false }],
+    [{ command: "git-receive-pack 'x'", tty: false }],
   ])('%j is', (kind) => expect(observeStream(kind, report)).not.toBeNull());
   test.each([
-    [{ tty: false }], [{ subsystem: 'netconf', tty: false }], [{ command: 'true', tty: false }], [{ command: 'scp a b', tty: false }], [{ command: 'rsync a b', tty: false }],
-    [{ command: 'scp -t /x', tty: true }], [{ command: 'scp -t /x; id', tty: false }], [{ command: 'git-upload-pack', tty: false }], [{ command: '', tty: false }],
+    [{ tty: false }],
+    [{ subsystem: 'netconf', tty: false }],
+    [{ command: 'true', tty: false }],
+    [{ command: 'scp a b', tty: false }],
+    [{ command: 'rsync a b', tty: false }],
+    [{ command: 'scp -t /x', tty: true }],
+    [{ command: 'scp -t /x; id', tty: false }],
+    [{ command: 'git-upload-pack', tty: false }],
+    [{ command: '', tty: false }],
   ])('%j is not', (kind) => expect(observeStream(kind, report)).toBeNull());
 });

@@ -56,7 +56,8 @@ export function shellWords(line: string): string[] | null {
   for (let i = 0; i < line.length; i++) {
     const c = line[i]!;
     switch (c) {
-      case ' ': case '\t':
+      case ' ':
+      case '\t':
         if (word !== null) words.push(word);
         word = null;
         break;
@@ -81,7 +82,17 @@ export function shellWords(line: string): string[] | null {
         if (++i >= line.length) return null;
         word = (word ?? '') + line[i]!;
         break;
-      case ';': case '|': case '&': case '<': case '>': case '(': case ')': case '`': case '\n': case '\r': case '\0':
+      case ';':
+      case '|':
+      case '&':
+      case '<':
+      case '>':
+      case '(':
+      case ')':
+      case '`':
+      case '\n':
+      case '\r':
+      case '\0':
         return null;
       case '$':
         if (line[i + 1] === '(') return null;

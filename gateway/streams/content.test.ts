@@ -18,7 +18,10 @@ describe('content in pieces', () => {
     for (let round = 0; round < 50; round++) {
       const budget = new Budget(100_000);
       const content = new Content(budget, 'break');
-      const pieces = Array.from({ length: 25 }, (_, i) => [i * 2000, (i + 1) * 2000] as const).map((piece) => [random(), piece] as const).sort(([a], [b]) => a - b).map(([, piece]) => piece);
+      const pieces = Array.from({ length: 25 }, (_, i) => [i * 2000, (i + 1) * 2000] as const)
+        .map((piece) => [random(), piece] as const)
+        .sort(([a], [b]) => a - b)
+        .map(([, piece]) => piece);
       feed(content, ...pieces);
       expect(content.hasEarly).toBe(false);
       expect(content.digest()).toBe(sha256(bytes));
@@ -30,7 +33,10 @@ describe('content in pieces', () => {
     const read = new Content(new Budget(), 'ignored');
     feed(read, [0, 1000], [500, 2000], [0, 10], [3000, 4000], [1500, 3500], [3500, 50_000]);
     expect(read.digest()).toBe(sha256(bytes));
-    for (const again of [[0, 10], [900, 1100]] as const) {
+    for (const again of [
+      [0, 10],
+      [900, 1100],
+    ] as const) {
       const write = new Content(new Budget(), 'break');
       feed(write, [0, 1000], again);
       expect(write.broken).toBe('parts were written again');

@@ -86,9 +86,15 @@ class GitObserver implements StreamObserver {
     if (this.more > 0) notes.push(`and ${this.more} more`);
     if (notes.length === 0) notes.push(push ? 'nothing was pushed' : 'no objects were asked for');
     if (this.failure !== undefined) notes.unshift(this.failure);
-    const unfinished = this.trouble !== undefined || (push ? this.lines.length > 0 && this.reported && !this.unpacked : this.lines.length > 0 && this.packBytes === 0);
+    const unfinished =
+      this.trouble !== undefined ||
+      (push ? this.lines.length > 0 && this.reported && !this.unpacked : this.lines.length > 0 && this.packBytes === 0);
     return fileFact({
-      protocol: 'git', operation: push ? 'push' : 'fetch', path: this.path, size: this.packBytes, note: notes.join('\n').slice(0, MAX_NOTE + 500),
+      protocol: 'git',
+      operation: push ? 'push' : 'fetch',
+      path: this.path,
+      size: this.packBytes,
+      note: notes.join('\n').slice(0, MAX_NOTE + 500),
       outcome: this.failure !== undefined || !this.answered ? 'failure' : unfinished ? 'unfinished' : 'success',
     });
   }
@@ -123,7 +129,13 @@ class GitObserver implements StreamObserver {
     if (options) {
       for (let line = yield* packet(); line.control === null; line = yield* packet()) this.note(`option ${line.bytes.toString('utf8')}`);
     }
-    for (;;) yield { length: Number.MAX_SAFE_INTEGER, to: (slice) => { this.packBytes += slice.length; } };
+    for (;;)
+      yield {
+        length: Number.MAX_SAFE_INTEGER,
+        to: (slice) => {
+          this.packBytes += slice.length;
+        },
+      };
   }
 
   /** Client of upload-pack and upload-archive, all versions. */
@@ -151,7 +163,13 @@ class GitObserver implements StreamObserver {
       this.answered = true;
       if (head.toString('latin1') === 'PACK' && this.program === 'git-upload-pack') {
         this.packBytes = 4;
-        for (;;) yield { length: Number.MAX_SAFE_INTEGER, to: (slice) => { this.packBytes += slice.length; } };
+        for (;;)
+          yield {
+            length: Number.MAX_SAFE_INTEGER,
+            to: (slice) => {
+              this.packBytes += slice.length;
+            },
+          };
       }
       const length = packetLength(head);
       if (length <= 4) continue;
@@ -185,7 +203,8 @@ class GitObserver implements StreamObserver {
       const [, id, name] = ref as unknown as [string, string, string];
       // HEAD comes first and is another name of a branch, which says more.
       const known = this.names.get(id);
-      if ((known === undefined || known === 'HEAD') && !name.endsWith('^{}') && this.budget.take(textCost(id) + textCost(name))) this.names.set(flat(id), flat(name));
+      if ((known === undefined || known === 'HEAD') && !name.endsWith('^{}') && this.budget.take(textCost(id) + textCost(name)))
+        this.names.set(flat(id), flat(name));
     } else if (text.startsWith('ERR ')) {
       this.failure = plainText(text.slice(4));
     } else if (text.startsWith('unpack ')) {

@@ -45,7 +45,9 @@ async function held(kind: StreamKind, feed: (observer: StreamObserver) => void):
     // Array buffers go some turns after the objects that had them.
     for (let i = 0; i < 4; i++) {
       collect();
-      await new Promise((resolve) => { setImmediate(resolve); });
+      await new Promise((resolve) => {
+        setImmediate(resolve);
+      });
     }
     const { heapUsed, arrayBuffers } = process.memoryUsage();
     return heapUsed + arrayBuffers;
@@ -77,52 +79,87 @@ describe('memory of a stream', () => {
     }
   };
   test.each<readonly [string, StreamKind, (observer: StreamObserver) => void]>([
-    ['SFTP requests without answers', { subsystem: 'sftp', tty: false }, (observer) => {
-      begin(observer);
-      for (let id = 0; id < 5000; id++) observer.input(packet(18, u32(id), text(`${long}${id}`), text(long)));
-    }],
-    ['SFTP files never closed', { subsystem: 'sftp', tty: false }, (observer) => {
-      begin(observer);
-      open(observer, 500);
-    }],
-    ['SFTP content out of order', { subsystem: 'sftp', tty: false }, (observer) => {
-      begin(observer);
-      open(observer, 20);
-      for (let id = 100; id < 400; id++) observer.input(packet(6, u32(id), text(`h${id % 20}`), offset(id * 10_000), text(Buffer.alloc(9000))));
-    }],
-    ['many small pieces out of order', { subsystem: 'sftp', tty: false }, (observer) => {
-      begin(observer);
-      open(observer, 1);
-      for (let id = 100; id < 6000; id++) {
-        observer.input(packet(6, u32(id), text('h0'), offset(id * 10), text(Buffer.alloc(1))));
-        observer.output(ok(id));
-      }
-    }],
-    ['scp directories', { command: 'scp -r -t /x', tty: false }, (observer) => {
-      observer.output(Buffer.alloc(1));
-      for (let i = 0; i < 2000; i++) {
-        observer.input(Buffer.from(`D0755 0 ${'d'.repeat(3000)}\n`));
+    [
+      'SFTP requests without answers',
+      { subsystem: 'sftp', tty: false },
+      (observer) => {
+        begin(observer);
+        for (let id = 0; id < 5000; id++) observer.input(packet(18, u32(id), text(`${long}${id}`), text(long)));
+      },
+    ],
+    [
+      'SFTP files never closed',
+      { subsystem: 'sftp', tty: false },
+      (observer) => {
+        begin(observer);
+        open(observer, 500);
+      },
+    ],
+    [
+      'SFTP content out of order',
+      { subsystem: 'sftp', tty: false },
+      (observer) => {
+        begin(observer);
+        open(observer, 20);
+        for (let id = 100; id < 400; id++)
+          observer.input(packet(6, u32(id), text(`h${id % 20}`), offset(id * 10_000), text(Buffer.alloc(9000))));
+      },
+    ],
+    [
+      'many small pieces out of order',
+      { subsystem: 'sftp', tty: false },
+      (observer) => {
+        begin(observer);
+        open(observer, 1);
+        for (let id = 100; id < 6000; id++) {
+          observer.input(packet(6, u32(id), text('h0'), offset(id * 10), text(Buffer.alloc(1))));
+          observer.output(ok(id));
+        }
+      },
+    ],
+    [
+      'scp directories',
+      { command: 'scp -r -t /x', tty: false },
+      (observer) => {
         observer.output(Buffer.alloc(1));
-      }
-    }],
-    ['rsync lists of nothing', { command: 'rsync --server -re.iLsfxCIvu . /x', tty: false }, (observer) => {
-      const version = Buffer.of(31, 0, 0, 0);
-      observer.input(version);
-      observer.output(Buffer.concat([version, Buffer.of(0x80, 0x81), Buffer.from('\u0003md5'), Buffer.alloc(4)]));
-      observer.input(Buffer.from('\u0003md5'));
-      // The first list is empty; 4000 more say that they are of directory 0: ff 64, then 02 - the index does not change.
-      const lists = Buffer.concat([Buffer.of(0, 0), Buffer.of(0xff, 0x64, 0, 0), ...Array.from({ length: 4000 }, () => Buffer.of(0xff, 0xfe, 0, 0, 0, 0))]);
-      observer.input(Buffer.concat([Buffer.of(lists.length & 255, lists.length >> 8, 0, 7), lists]));
-    }],
-    ['git refs', { command: 'git-upload-pack /x', tty: false }, (observer) => {
-      for (let i = 0; i < 250; i++) {
-        const line = `${String(i).padStart(40, '0')} refs/heads/${i} ${'x'.repeat(60_000)}`;
-        observer.output(Buffer.from((line.length + 4).toString(16).padStart(4, '0') + line));
-        const want = `want ${String(i).padStart(40, '0')} ${'y'.repeat(60_000)}`;
-        observer.input(Buffer.from((want.length + 4).toString(16).padStart(4, '0') + want));
-      }
-    }],
-  ])('%s', async (_, kind, feed) => expect(await held(kind, feed)).toBeLessThan(kind.command?.startsWith('rsync') === true ? 3 * 1024 * 1024 : 300 * 1024));
+        for (let i = 0; i < 2000; i++) {
+          observer.input(Buffer.from(`D0755 0 ${'d'.repeat(3000)}\n`));
+          observer.output(Buffer.alloc(1));
+        }
+      },
+    ],
+    [
+      'rsync lists of nothing',
+      { command: 'rsync --server -re.iLsfxCIvu . /x', tty: false },
+      (observer) => {
+        const version = Buffer.of(31, 0, 0, 0);
+        observer.input(version);
+        observer.output(Buffer.concat([version, Buffer.of(0x80, 0x81), Buffer.from('\u0003md5'), Buffer.alloc(4)]));
+        observer.input(Buffer.from('\u0003md5'));
+        // The first list is empty; 4000 more say that they are of directory 0: ff 64, then 02 - the index does not change.
+        const lists = Buffer.concat([
+          Buffer.of(0, 0),
+          Buffer.of(0xff, 0x64, 0, 0),
+          ...Array.from({ length: 4000 }, () => Buffer.of(0xff, 0xfe, 0, 0, 0, 0)),
+        ]);
+        observer.input(Buffer.concat([Buffer.of(lists.length & 255, lists.length >> 8, 0, 7), lists]));
+      },
+    ],
+    [
+      'git refs',
+      { command: 'git-upload-pack /x', tty: false },
+      (observer) => {
+        for (let i = 0; i < 250; i++) {
+          const line = `${String(i).padStart(40, '0')} refs/heads/${i} ${'x'.repeat(60_000)}`;
+          observer.output(Buffer.from((line.length + 4).toString(16).padStart(4, '0') + line));
+          const want = `want ${String(i).padStart(40, '0')} ${'y'.repeat(60_000)}`;
+          observer.input(Buffer.from((want.length + 4).toString(16).padStart(4, '0') + want));
+        }
+      },
+    ],
+  ])('%s', async (_, kind, feed) =>
+    expect(await held(kind, feed)).toBeLessThan(kind.command?.startsWith('rsync') === true ? 3 * 1024 * 1024 : 300 * 1024),
+  );
 });
 
 test('a file list larger than its limit is a gap, and the pool is given back', () => {
@@ -135,16 +172,37 @@ test('a file list larger than its limit is a gap, and the pool is given back', (
   observer.input(int(29));
   observer.output(Buffer.concat([int(29), int(1)]));
   const name = 'n'.repeat(250);
-  for (let i = 0; i < 60_000; i++) observer.input(Buffer.concat([Buffer.of(0, 255), Buffer.from(`${name}${String(i).padStart(5, '0')}`), int(5), int(0), int(0o100644)].map((part, at) => at === 0 ? Buffer.of(1, 255) : part)));
+  for (let i = 0; i < 60_000; i++)
+    observer.input(
+      Buffer.concat(
+        [Buffer.of(0, 255), Buffer.from(`${name}${String(i).padStart(5, '0')}`), int(5), int(0), int(0o100644)].map((part, at) =>
+          at === 0 ? Buffer.of(1, 255) : part,
+        ),
+      ),
+    );
   expect(listPool.held).toBe(0);
   observer.input(Buffer.concat([Buffer.of(0), int(0)]));
-  const item = Buffer.concat([int(0), Buffer.of(0, 0x80), int(0), int(700), int(2), int(0), int(5), Buffer.from('hello'), int(0), Buffer.alloc(16)]);
+  const item = Buffer.concat([
+    int(0),
+    Buffer.of(0, 0x80),
+    int(0),
+    int(700),
+    int(2),
+    int(0),
+    int(5),
+    Buffer.from('hello'),
+    int(0),
+    Buffer.alloc(16),
+  ]);
   observer.input(item);
   observer.input(item);
   observer.input(Buffer.concat([int(-1), int(-1), int(-1)]));
   observer.end();
   expect(facts).toEqual([]);
-  expect(gaps.map(({ reason, count }) => [reason, count])).toEqual([['file_operations', 1], ['file_operations', 1]]);
+  expect(gaps.map(({ reason, count }) => [reason, count])).toEqual([
+    ['file_operations', 1],
+    ['file_operations', 1],
+  ]);
 });
 
 test('more than 64 open files: the rest is named as opened, counted as a gap, and the first are whole', () => {
@@ -160,7 +218,10 @@ test('more than 64 open files: the rest is named as opened, counted as a gap, an
   observer.end();
   expect(facts.filter((fact) => fact.operation === 'open')).toHaveLength(36);
   expect(facts.filter((fact) => fact.operation === 'write' && fact.sha256 !== undefined)).toHaveLength(64);
-  expect(gaps.map((gap) => [gap.reason, gap.count])).toEqual([['file_operations', 1], ['file_operations', 35]]);
+  expect(gaps.map((gap) => [gap.reason, gap.count])).toEqual([
+    ['file_operations', 1],
+    ['file_operations', 35],
+  ]);
 });
 
 test('a write that the server refuses has no digest', () => {
@@ -172,7 +233,9 @@ test('a write that the server refuses has no digest', () => {
   observer.input(packet(4, u32(3), text('h')));
   observer.output(ok(3));
   observer.end();
-  expect(facts).toEqual([{ fact: 'file', protocol: 'sftp', operation: 'write', path: '/f', size: 3, outcome: 'failure', note: 'No space left [31m' }]);
+  expect(facts).toEqual([
+    { fact: 'file', protocol: 'sftp', operation: 'write', path: '/f', size: 3, outcome: 'failure', note: 'No space left [31m' },
+  ]);
 });
 
 test('well-formed packets of random content never throw', () => {
@@ -181,7 +244,9 @@ test('well-formed packets of random content never throw', () => {
     const { observer } = startSftp();
     for (let i = 0; i < 300; i++) {
       const any = (limit: number): number => Math.floor(random() * limit);
-      const fields = Array.from({ length: any(5) }, () => random() < 0.5 ? u32(any(5)) : text(random() < 0.7 ? `h${any(3)}` : 'x'.repeat(any(300))));
+      const fields = Array.from({ length: any(5) }, () =>
+        random() < 0.5 ? u32(any(5)) : text(random() < 0.7 ? `h${any(3)}` : 'x'.repeat(any(300))),
+      );
       if (random() < 0.5) observer.input(packet([3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 18, 20, 200][any(15)]!, u32(any(8)), ...fields));
       else observer.output(packet([101, 102, 103, 104, 105, 201][any(6)]!, u32(any(8)), ...fields));
     }

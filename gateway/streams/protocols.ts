@@ -18,11 +18,17 @@ export function observeStream(kind: StreamKind, report: Report): StreamObserver 
   const words = parseCommand(kind.command);
   if (words === null) return null;
   switch (words.program) {
-    case 'sftp-server': return observeSftp(report);
-    case 'scp': return observeScp(words.args, report);
-    case 'rsync': return observeRsync(words.args, report);
-    case 'git-upload-pack': case 'git-receive-pack': case 'git-upload-archive':
+    case 'sftp-server':
+      return observeSftp(report);
+    case 'scp':
+      return observeScp(words.args, report);
+    case 'rsync':
+      return observeRsync(words.args, report);
+    case 'git-upload-pack':
+    case 'git-receive-pack':
+    case 'git-upload-archive':
       return observeGit(words.program, words.args, report);
-    default: return null;
+    default:
+      return null;
   }
 }

@@ -33,7 +33,7 @@ export function parseRsyncArgs(args: readonly string[]): RsyncArgs | null {
     if (arg.startsWith('--')) {
       const equals = arg.indexOf('=');
       if (equals > 0) long.set(arg.slice(0, equals), arg.slice(equals + 1));
-      else long.set(arg, valued.has(arg) ? args[++at] ?? '' : '');
+      else long.set(arg, valued.has(arg) ? (args[++at] ?? '') : '');
       continue;
     }
     for (const letter of arg.slice(1)) {

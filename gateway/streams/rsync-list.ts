@@ -30,19 +30,41 @@ export interface Entry {
 }
 
 const flags = {
-  sameMode: 1 << 1, extended: 1 << 2, sameRdevOld: 1 << 2, sameUid: 1 << 3, sameGid: 1 << 4, sameName: 1 << 5, longName: 1 << 6, sameTime: 1 << 7,
-  sameRdevMajor: 1 << 8, hardLinked: 1 << 9, userName: 1 << 10, sameDevOld: 1 << 10, groupName: 1 << 11, rdevMinor8Old: 1 << 11,
-  hardLinkFirst: 1 << 12, ioErrorEnd: 1 << 12, modNsec: 1 << 13, sameAtime: 1 << 14, crtimeIsMtime: 1 << 17,
+  sameMode: 1 << 1,
+  extended: 1 << 2,
+  sameRdevOld: 1 << 2,
+  sameUid: 1 << 3,
+  sameGid: 1 << 4,
+  sameName: 1 << 5,
+  longName: 1 << 6,
+  sameTime: 1 << 7,
+  sameRdevMajor: 1 << 8,
+  hardLinked: 1 << 9,
+  userName: 1 << 10,
+  sameDevOld: 1 << 10,
+  groupName: 1 << 11,
+  rdevMinor8Old: 1 << 11,
+  hardLinkFirst: 1 << 12,
+  ioErrorEnd: 1 << 12,
+  modNsec: 1 << 13,
+  sameAtime: 1 << 14,
+  crtimeIsMtime: 1 << 17,
 } as const;
 
 const S_IFMT = 0o170000;
 export function fileType(mode: number): 'file' | 'directory' | 'link' | 'device' | 'special' {
   switch (mode & S_IFMT) {
-    case 0o100000: return 'file';
-    case 0o040000: return 'directory';
-    case 0o120000: return 'link';
-    case 0o020000: case 0o060000: return 'device';
-    default: return 'special';
+    case 0o100000:
+      return 'file';
+    case 0o040000:
+      return 'directory';
+    case 0o120000:
+      return 'link';
+    case 0o020000:
+    case 0o060000:
+      return 'device';
+    default:
+      return 'special';
   }
 }
 
@@ -117,7 +139,7 @@ export class FileLists {
   /** `null` if it is in no list; `dropped` if its list was too large to be held. */
   find(index: number): Entry | 'dropped' | null {
     const list = this.listOf(index);
-    return list === undefined || index < list.start ? null : list.entry(index) ?? 'dropped';
+    return list === undefined || index < list.start ? null : (list.entry(index) ?? 'dropped');
   }
 
   /** The directory of a list has the index before it; known by the list's first entry. */
@@ -208,7 +230,10 @@ export class FileLists {
     const { mode } = this;
     const type = fileType(mode);
     if (letters.has('U') && type !== 'directory' && (xflags & flags.sameAtime) === 0) yield* varlong(4);
-    for (const [letter, same, named] of [['o', flags.sameUid, flags.userName], ['g', flags.sameGid, flags.groupName]] as const) {
+    for (const [letter, same, named] of [
+      ['o', flags.sameUid, flags.userName],
+      ['g', flags.sameGid, flags.groupName],
+    ] as const) {
       if (!letters.has(letter) || (xflags & same) !== 0) continue;
       if (protocol < 30) {
         yield 4;
@@ -258,7 +283,8 @@ export class FileLists {
     if (this.starts.length === 0) this.prefix = this.listsRead > 0 ? ownCopy(key.subarray(0, lastPart(key))) : Buffer.alloc(0);
     const shared = this.prefix.length;
     // Every list but the first is of one directory.
-    if (shared > 0 && (key.length < shared || key.compare(this.prefix, 0, shared, 0, shared) !== 0)) throw new Lost('a list is of several directories');
+    if (shared > 0 && (key.length < shared || key.compare(this.prefix, 0, shared, 0, shared) !== 0))
+      throw new Lost('a list is of several directories');
     const end = this.staged + RECORD_HEAD + key.length - shared;
     if (!this.reserve(end) || !this.budget.take(ENTRY_COST)) {
       this.drop();

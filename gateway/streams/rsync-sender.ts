@@ -74,10 +74,18 @@ export class SenderStream {
     this.settled = settled;
     const { args, protocol, compatFlags: flags } = settled;
     const incRecurse = (flags & compat.incRecurse) !== 0;
-    const lists = new FileLists(args, {
-      protocol, varintFlags: (flags & compat.varintFlags) !== 0, safeList: (flags & compat.safeList) !== 0 || protocol >= 31,
-      incRecurse, id0Names: (flags & compat.id0Names) !== 0, checksumBytes: digestBytes(settled, true),
-    }, this.budget);
+    const lists = new FileLists(
+      args,
+      {
+        protocol,
+        varintFlags: (flags & compat.varintFlags) !== 0,
+        safeList: (flags & compat.safeList) !== 0 || protocol >= 31,
+        incRecurse,
+        id0Names: (flags & compat.id0Names) !== 0,
+        checksumBytes: digestBytes(settled, true),
+      },
+      this.budget,
+    );
     this.lists = lists;
     const indexes = new IndexReader(protocol);
     const digest = digestBytes(settled, false);
@@ -106,7 +114,9 @@ export class SenderStream {
     }
     this.complete = true;
     if (args.sender && isDry(args)) {
-      this.report(fileFact({ protocol: 'rsync', operation: 'list', path: rootOf(args), outcome: 'success', note: `${lists.entries} entries` }));
+      this.report(
+        fileFact({ protocol: 'rsync', operation: 'list', path: rootOf(args), outcome: 'success', note: `${lists.entries} entries` }),
+      );
     }
     // Statistics and farewells.
     for (;;) yield skip(Number.MAX_SAFE_INTEGER);
@@ -132,8 +142,11 @@ export class SenderStream {
     const remainder = head.readInt32LE(12);
     if (blocks < 0 || blockLength < 0 || remainder < 0) throw new Lost('a sum head is malformed');
     const transfer: Transfer = {
-      entry: entry === 'dropped' ? { name: '', size: 0, mode: 0 } : entry, place: entry === 'dropped' ? null : this.placeOf(entry),
-      hash: createHash('sha256'), size: 0, broken: undefined,
+      entry: entry === 'dropped' ? { name: '', size: 0, mode: 0 } : entry,
+      place: entry === 'dropped' ? null : this.placeOf(entry),
+      hash: createHash('sha256'),
+      size: 0,
+      broken: undefined,
     };
     this.transfer = transfer;
     if (blocks > 0 && args.long.has('--append')) {
@@ -153,12 +166,21 @@ export class SenderStream {
       this.unfollowed.add();
       return;
     }
-    const notes = [outcome === 'unfinished' ? `${transfer.size} of ${entry.size} bytes` : undefined, broken, place.note].filter((note) => note !== undefined);
-    this.report(fileFact({
-      protocol: 'rsync', operation: this.operation, path: place.path, size: transfer.size, mode: entry.mode & 0o7777,
-      sha256: broken === undefined && outcome === 'success' ? transfer.hash.digest('hex') : undefined,
-      outcome, note: notes.length > 0 ? notes.join('; ') : undefined,
-    }));
+    const notes = [outcome === 'unfinished' ? `${transfer.size} of ${entry.size} bytes` : undefined, broken, place.note].filter(
+      (note) => note !== undefined,
+    );
+    this.report(
+      fileFact({
+        protocol: 'rsync',
+        operation: this.operation,
+        path: place.path,
+        size: transfer.size,
+        mode: entry.mode & 0o7777,
+        sha256: broken === undefined && outcome === 'success' ? transfer.hash.digest('hex') : undefined,
+        outcome,
+        note: notes.length > 0 ? notes.join('; ') : undefined,
+      }),
+    );
   }
 
   /** Directories and links that the receiver made by itself. */
@@ -166,10 +188,16 @@ export class SenderStream {
     if (this.settled!.args.sender) return;
     const type = fileType(entry.mode);
     const operation = linked !== '' ? 'link' : type === 'directory' ? 'mkdir' : type === 'link' ? 'symlink' : 'create';
-    this.report(fileFact({
-      protocol: 'rsync', operation, ...this.placeOf(entry), mode: entry.mode & 0o7777 || undefined, outcome: 'success',
-      target: linked === '' ? undefined : this.settled!.places.of(linked, false).path,
-    }));
+    this.report(
+      fileFact({
+        protocol: 'rsync',
+        operation,
+        ...this.placeOf(entry),
+        mode: entry.mode & 0o7777 || undefined,
+        outcome: 'success',
+        target: linked === '' ? undefined : this.settled!.places.of(linked, false).path,
+      }),
+    );
   }
 
   private placeOf(entry: Entry): Place {
@@ -180,7 +208,15 @@ export class SenderStream {
   notSent(index: number): void {
     const entry = this.lists?.find(index);
     if (entry === null || entry === undefined || entry === 'dropped') return;
-    this.report(fileFact({ protocol: 'rsync', operation: this.operation, ...this.placeOf(entry), outcome: 'failure', note: 'the sender could not read it' }));
+    this.report(
+      fileFact({
+        protocol: 'rsync',
+        operation: this.operation,
+        ...this.placeOf(entry),
+        outcome: 'failure',
+        note: 'the sender could not read it',
+      }),
+    );
   }
 
   private get operation(): 'read' | 'write' {
@@ -265,7 +301,9 @@ function compressionOf({ args, compatFlags, compressions }: Settled): string | n
 /** Whether the client, as sender, tells the node what to leave alone. */
 function receiverFilters({ sender, letters, long }: RsyncArgs, protocol: number): boolean {
   if (protocol < 29 && long.has('--delete-excluded')) return !sender && letters.has('m');
-  return !sender && (letters.has('m') || [...long.keys()].some((name) => /^--delete(-before|-during|-delay|-after|-excluded)?$/.test(name)));
+  return (
+    !sender && (letters.has('m') || [...long.keys()].some((name) => /^--delete(-before|-during|-delay|-after|-excluded)?$/.test(name)))
+  );
 }
 
 function* skipFilters(): Reading {

@@ -14,7 +14,16 @@ export const compat = { incRecurse: 1 << 0, safeList: 1 << 3, varintFlags: 1 << 
 
 /** Bytes of the digest after each file, by name of the checksum; `none` sends one all the same. */
 export const checksumBytes: Readonly<Record<string, number>> = {
-  xxh128: 16, xxh3: 8, xxh64: 8, xxhash: 8, md5: 16, md4: 16, sha1: 20, sha256: 32, sha512: 64, none: 1,
+  xxh128: 16,
+  xxh3: 8,
+  xxh64: 8,
+  xxhash: 8,
+  md5: 16,
+  md4: 16,
+  sha1: 20,
+  sha256: 32,
+  sha512: 64,
+  none: 1,
 };
 
 export function* int32(): Reading<number> {

@@ -19,15 +19,32 @@ beforeEach(() => rmSync(p('out'), { recursive: true, force: true }));
 
 type Row = readonly [string, string, number | undefined, string | undefined, string];
 const rows = (facts: readonly FileFact[]): Row[] =>
-  facts.filter((fact) => fact.operation === 'read' || fact.operation === 'write').map((fact): Row => [fact.operation, fact.path, fact.size, fact.sha256, fact.outcome]).sort();
+  facts
+    .filter((fact) => fact.operation === 'read' || fact.operation === 'write')
+    .map((fact): Row => [fact.operation, fact.path, fact.size, fact.sha256, fact.outcome])
+    .sort();
 const expected = (operation: string, root: string, list = names): Row[] =>
   list.map((name): Row => [operation, join(root, name), readFileSync(p('tree', name)).length, sha256Of(p('tree', name)), 'success']).sort();
 const all = [...names, 'hard'];
 
 describe('rsync with rsync --server', () => {
   test.each([
-    ['-r'], ['-a'], ['-a', '--no-inc-recursive'], ['-a', '--delete'], ['-avi', '--delete-after'], ['-rt', '--checksum'], ['-a', '--numeric-ids'], ['-aU'], ['-rs'],
-    ['-a', '--protocol=31'], ['-a', '--protocol=30'], ['-a', '--protocol=29'], ['-rlt', '--protocol=28'], ['-a', '--protocol=27', '--no-D'], ['-a', '--checksum-choice=sha1'], ['-am'],
+    ['-r'],
+    ['-a'],
+    ['-a', '--no-inc-recursive'],
+    ['-a', '--delete'],
+    ['-avi', '--delete-after'],
+    ['-rt', '--checksum'],
+    ['-a', '--numeric-ids'],
+    ['-aU'],
+    ['-rs'],
+    ['-a', '--protocol=31'],
+    ['-a', '--protocol=30'],
+    ['-a', '--protocol=29'],
+    ['-rlt', '--protocol=28'],
+    ['-a', '--protocol=27', '--no-D'],
+    ['-a', '--checksum-choice=sha1'],
+    ['-am'],
     ['-a', '--whole-file', '--inplace'],
   ])('to the node and back with %s %s', async (...options: string[]) => {
     const up = await rsync(...options, `${p('tree')}/`, `host:${p('out')}`);
@@ -58,7 +75,15 @@ describe('rsync with rsync --server', () => {
 
   test('a single file: the path is sure only where the command line says so', async () => {
     const one = replay(await rsync(p('tree', 'a'), `host:${p('one')}`));
-    expect(one.facts).toEqual([expect.objectContaining({ operation: 'write', path: p('one'), size: 11, sha256: sha256Of(p('tree', 'a')), note: 'sent as a: below the path if that is a directory' })]);
+    expect(one.facts).toEqual([
+      expect.objectContaining({
+        operation: 'write',
+        path: p('one'),
+        size: 11,
+        sha256: sha256Of(p('tree', 'a')),
+        note: 'sent as a: below the path if that is a directory',
+      }),
+    ]);
     mkdirSync(p('out'));
     const into = replay(await rsync(p('tree', 'a'), `host:${p('out')}/`));
     expect(into.facts).toEqual([expect.objectContaining({ path: p('out', 'a') })]);
@@ -74,7 +99,12 @@ describe('rsync with rsync --server', () => {
     const chosen = replay(await rsync(`--files-from=${p('names')}`, `host:${p('tree')}`, p('out3')));
     expect(chosen.facts.map((fact) => fact.path).sort()).toEqual([p('tree', 'Z'), p('tree', 'b', 'x')]);
     const chosenUp = replay(await rsync(`--files-from=${p('names')}`, p('tree'), `host:${p('out4')}`));
-    expect(chosenUp.facts.filter((fact) => fact.operation === 'write').map((fact) => fact.path).sort()).toEqual([p('out4', 'Z'), p('out4', 'b', 'x')]);
+    expect(
+      chosenUp.facts
+        .filter((fact) => fact.operation === 'write')
+        .map((fact) => fact.path)
+        .sort(),
+    ).toEqual([p('out4', 'Z'), p('out4', 'b', 'x')]);
   });
 
   test('what changed since is sent as blocks: size, no digest, and why', async () => {
@@ -83,7 +113,13 @@ describe('rsync with rsync --server', () => {
     writeFileSync(p('delta'), Buffer.concat([pattern(400_000), Buffer.from('more')]));
     const { facts } = replay(await rsync(p('delta'), `host:${p('delta2')}`), ragged(3));
     expect(facts).toHaveLength(1);
-    expect(facts[0]).toMatchObject({ operation: 'write', path: p('delta2'), size: 400_004, outcome: 'success', note: expect.stringMatching(/^blocks of the old file were used/) as string });
+    expect(facts[0]).toMatchObject({
+      operation: 'write',
+      path: p('delta2'),
+      size: 400_004,
+      outcome: 'success',
+      note: expect.stringMatching(/^blocks of the old file were used/) as string,
+    });
     expect(facts[0]).not.toHaveProperty('sha256');
     writeFileSync(p('delta'), Buffer.concat([pattern(400_000), Buffer.from('more and more')]));
     const appended = replay(await rsync('--append', p('delta'), `host:${p('delta2')}`));
@@ -94,8 +130,12 @@ describe('rsync with rsync --server', () => {
     const options = choice === '' ? ['-az'] : ['-az', `--compress-choice=${choice}`];
     const { facts, gaps } = replay(await rsync(...options, `${p('tree')}/`, `host:${p('out')}`), ragged(4));
     expect(gaps).toEqual([]);
-    expect(rows(facts)).toEqual(expected('write', p('out'), all).map(([operation, path, size, , outcome]) => [operation, path, size, undefined, outcome]));
-    expect(facts.find((fact) => fact.operation === 'write')?.note).toMatch(new RegExp(`compressed with ${choice === '' ? 'zstd' : choice}`));
+    expect(rows(facts)).toEqual(
+      expected('write', p('out'), all).map(([operation, path, size, , outcome]) => [operation, path, size, undefined, outcome]),
+    );
+    expect(facts.find((fact) => fact.operation === 'write')?.note).toMatch(
+      new RegExp(`compressed with ${choice === '' ? 'zstd' : choice}`),
+    );
   });
 
   test('deleted files, listings, dry runs and missing sources', async () => {
@@ -115,7 +155,16 @@ describe('rsync with rsync --server', () => {
 
   test('what is not followed is one fact with the path of the command', async () => {
     const { facts } = replay(await rsync('-aX', `${p('tree')}/`, `host:${p('out')}`));
-    expect(facts).toEqual([{ fact: 'file', protocol: 'rsync', operation: 'write', path: p('out'), outcome: 'unfinished', note: 'files not followed from here on: extended attributes are sent along' }]);
+    expect(facts).toEqual([
+      {
+        fact: 'file',
+        protocol: 'rsync',
+        operation: 'write',
+        path: p('out'),
+        outcome: 'unfinished',
+        note: 'files not followed from here on: extended attributes are sent along',
+      },
+    ]);
   });
 
   test('10,000 small files in one folder, and a large one', async () => {
@@ -128,7 +177,8 @@ describe('rsync with rsync --server', () => {
     expect(gaps).toEqual([]);
     const written = facts.filter((fact) => fact.operation === 'write');
     expect(written).toHaveLength(10_001);
-    for (const fact of written.filter((_, i) => i % 97 === 0 || i === 10_000)) expect([fact.path, fact.sha256]).toEqual([fact.path, sha256Of(fact.path)]);
+    for (const fact of written.filter((_, i) => i % 97 === 0 || i === 10_000))
+      expect([fact.path, fact.sha256]).toEqual([fact.path, sha256Of(fact.path)]);
   });
 });
 

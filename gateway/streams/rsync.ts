@@ -75,7 +75,9 @@ class RsyncObserver implements StreamObserver {
   end(): void {
     if (this.over) return;
     if (!this.sender.complete && this.sender.empty) {
-      this.report(fileFact({ protocol: 'rsync', operation: this.operation, path: rootOf(this.args), outcome: 'failure', note: 'no file was sent' }));
+      this.report(
+        fileFact({ protocol: 'rsync', operation: this.operation, path: rootOf(this.args), outcome: 'failure', note: 'no file was sent' }),
+      );
     } else if (!this.sender.complete) {
       this.lost('the stream ended early');
     }
@@ -95,10 +97,15 @@ class RsyncObserver implements StreamObserver {
   private lost(reason: string | null): void {
     if (this.over || reason === null) return;
     this.sender.end();
-    this.report(fileFact({
-      protocol: 'rsync', operation: this.operation, path: rootOf(this.args), outcome: 'unfinished',
-      note: `files not followed from here on: ${reason}`,
-    }));
+    this.report(
+      fileFact({
+        protocol: 'rsync',
+        operation: this.operation,
+        path: rootOf(this.args),
+        outcome: 'unfinished',
+        note: `files not followed from here on: ${reason}`,
+      }),
+    );
     this.stop();
   }
 
@@ -201,13 +208,22 @@ class RsyncObserver implements StreamObserver {
     } else if (tag === messages.deleted) {
       // A directory's name comes with its closing zero.
       const name = text.replace(/\0$/, '');
-      this.report(fileFact({ protocol: 'rsync', operation: text === name ? 'remove' : 'rmdir', ...this.places.of(name, false), outcome: 'success' }));
+      this.report(
+        fileFact({ protocol: 'rsync', operation: text === name ? 'remove' : 'rmdir', ...this.places.of(name, false), outcome: 'success' }),
+      );
     } else {
       const path = /"([^"]+)"/.exec(text)?.[1] ?? rootOf(this.args);
-      this.report(fileFact({ protocol: 'rsync', operation: this.operation, path: path.slice(0, MAX_PATH_BYTES), outcome: 'failure', note: plainText(text) }));
+      this.report(
+        fileFact({
+          protocol: 'rsync',
+          operation: this.operation,
+          path: path.slice(0, MAX_PATH_BYTES),
+          outcome: 'failure',
+          note: plainText(text),
+        }),
+      );
     }
   }
-
 }
 
 function* version(): Reading<number> {

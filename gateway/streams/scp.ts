@@ -131,7 +131,15 @@ class ScpObserver implements StreamObserver {
         }
         case 'C': {
           const { mode, size, name } = parseRecord(yield* line());
-          const transfer: Transfer = { place: this.place(name), size, mode, hash: createHash('sha256'), answers: 0, moved: 0, failure: undefined };
+          const transfer: Transfer = {
+            place: this.place(name),
+            size,
+            mode,
+            hash: createHash('sha256'),
+            answers: 0,
+            moved: 0,
+            failure: undefined,
+          };
           this.transfer = transfer;
           first = yield* this.nextAfterAnswer();
           if (this.refusal() !== undefined) break;
@@ -153,14 +161,18 @@ class ScpObserver implements StreamObserver {
           first = (yield 1)[0]!;
           break;
         }
-        case '\u0001': case '\u0002': {
+        case '\u0001':
+        case '\u0002': {
           const text = plainText(yield* line());
           const place = this.paths.length === 1 ? this.paths[0]! : this.paths.join(' ');
-          this.report(fileFact({ protocol: 'scp', operation: this.writing ? 'write' : 'read', path: place, outcome: 'failure', note: text }));
+          this.report(
+            fileFact({ protocol: 'scp', operation: this.writing ? 'write' : 'read', path: place, outcome: 'failure', note: text }),
+          );
           first = (yield 1)[0]!;
           break;
         }
-        default: throw new Lost('a line of unknown type');
+        default:
+          throw new Lost('a line of unknown type');
       }
     }
   }
@@ -190,10 +202,16 @@ class ScpObserver implements StreamObserver {
       const { transfer, entering } = this;
       if (entering !== null) {
         this.entering = null;
-        this.report(fileFact({
-          protocol: 'scp', operation: this.writing ? 'mkdir' : 'list', path: entering.place.path, mode: entering.mode,
-          outcome: refused === undefined ? 'success' : 'failure', note: refused ?? entering.place.note ?? (this.writing ? 'or it was there' : undefined),
-        }));
+        this.report(
+          fileFact({
+            protocol: 'scp',
+            operation: this.writing ? 'mkdir' : 'list',
+            path: entering.place.path,
+            mode: entering.mode,
+            outcome: refused === undefined ? 'success' : 'failure',
+            note: refused ?? entering.place.note ?? (this.writing ? 'or it was there' : undefined),
+          }),
+        );
       } else if (transfer !== null) {
         transfer.failure ??= refused;
         // A refusal is the last that is heard of a file, and often of the session.
@@ -208,12 +226,18 @@ class ScpObserver implements StreamObserver {
     this.transfer = null;
     const { place, mode, size, moved, failure } = transfer;
     const whole = moved === size && failure === undefined && !ended;
-    this.report(fileFact({
-      protocol: 'scp', operation: this.writing ? 'write' : 'read', path: place.path, size: moved, mode,
-      sha256: whole ? transfer.hash.digest('hex') : undefined,
-      outcome: failure !== undefined ? 'failure' : whole ? 'success' : 'unfinished',
-      note: failure ?? (moved < size ? `${moved} of ${size} bytes` : place.note),
-    }));
+    this.report(
+      fileFact({
+        protocol: 'scp',
+        operation: this.writing ? 'write' : 'read',
+        path: place.path,
+        size: moved,
+        mode,
+        sha256: whole ? transfer.hash.digest('hex') : undefined,
+        outcome: failure !== undefined ? 'failure' : whole ? 'success' : 'unfinished',
+        note: failure ?? (moved < size ? `${moved} of ${size} bytes` : place.note),
+      }),
+    );
   }
 
   private place(name: string): Place {

@@ -12,37 +12,44 @@ import { Bench, pattern, sha256Of } from './testing/transcript.js';
 const bench = new Bench();
 const big = bench.path('big');
 let facts: FileFact[] = [];
-const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048, privateKeyEncoding: { type: 'pkcs1', format: 'pem' }, publicKeyEncoding: { type: 'pkcs1', format: 'pem' } });
+const { privateKey } = generateKeyPairSync('rsa', {
+  modulusLength: 2048,
+  privateKeyEncoding: { type: 'pkcs1', format: 'pem' },
+  publicKeyEncoding: { type: 'pkcs1', format: 'pem' },
+});
 const server = new ssh2.Server({ hostKeys: [privateKey] }, (connection) => {
   connection.on('error', () => undefined);
   connection.on('authentication', (context) => context.accept());
   connection.on('session', (accept) => {
-    accept().on('subsystem' as 'sftp', ((acceptSubsystem: () => ssh2.ServerChannel) => {
-      const channel = acceptSubsystem();
-      const child = spawn('/usr/lib/openssh/sftp-server', { stdio: ['pipe', 'pipe', 'inherit'] });
-      const observer = observeStream({ subsystem: 'sftp', tty: false }, (fact) => {
-        if (!('gap' in fact)) facts.push(fact);
-      })!;
-      channel.on('data', (bytes: Buffer) => {
-        observer.input(bytes);
-        // As sshd does: psftp sends as much as it may, however many replies are outstanding.
-        if (child.stdin.write(bytes)) return;
-        channel.pause();
-        child.stdin.once('drain', () => channel.resume());
-      });
-      child.stdout.on('data', (bytes: Buffer) => {
-        observer.output(bytes);
-        channel.write(bytes);
-      });
-      channel.on('end', () => child.stdin.end());
-      channel.on('close', () => child.stdin.end());
-      channel.on('error', () => undefined);
-      child.on('close', () => {
-        observer.end();
-        channel.exit(0);
-        channel.end();
-      });
-    }) as never);
+    accept().on(
+      'subsystem' as 'sftp',
+      ((acceptSubsystem: () => ssh2.ServerChannel) => {
+        const channel = acceptSubsystem();
+        const child = spawn('/usr/lib/openssh/sftp-server', { stdio: ['pipe', 'pipe', 'inherit'] });
+        const observer = observeStream({ subsystem: 'sftp', tty: false }, (fact) => {
+          if (!('gap' in fact)) facts.push(fact);
+        })!;
+        channel.on('data', (bytes: Buffer) => {
+          observer.input(bytes);
+          // As sshd does: psftp sends as much as it may, however many replies are outstanding.
+          if (child.stdin.write(bytes)) return;
+          channel.pause();
+          child.stdin.once('drain', () => channel.resume());
+        });
+        child.stdout.on('data', (bytes: Buffer) => {
+          observer.output(bytes);
+          channel.write(bytes);
+        });
+        channel.on('end', () => child.stdin.end());
+        channel.on('close', () => child.stdin.end());
+        channel.on('error', () => undefined);
+        child.on('close', () => {
+          observer.end();
+          channel.exit(0);
+          channel.end();
+        });
+      }) as never,
+    );
   });
 });
 let port = 0;
@@ -62,25 +69,43 @@ afterAll(() => {
 
 function run(program: string, args: readonly string[], input: string): Promise<string> {
   return new Promise((resolve) => {
-    const child = execFile(program, args, { env: { ...process.env, HOME: bench.folder } }, (error, stdout, stderr) => resolve(`${error?.message ?? ''}${stdout}${stderr}`));
+    const child = execFile(program, args, { env: { ...process.env, HOME: bench.folder } }, (error, stdout, stderr) =>
+      resolve(`${error?.message ?? ''}${stdout}${stderr}`),
+    );
     child.stdin?.end(input);
   });
 }
 function expectBothWays(output: string): void {
   const digest = sha256Of(big);
-  expect(facts.filter((fact) => fact.operation !== 'stat' && fact.operation !== 'list').map(({ operation, path, size, sha256 }) => [operation, path, size, sha256]), output).toEqual([
-    ['write', bench.path('up'), 5_000_011, digest], ['read', bench.path('up'), 5_000_011, digest],
+  expect(
+    facts
+      .filter((fact) => fact.operation !== 'stat' && fact.operation !== 'list')
+      .map(({ operation, path, size, sha256 }) => [operation, path, size, sha256]),
+    output,
+  ).toEqual([
+    ['write', bench.path('up'), 5_000_011, digest],
+    ['read', bench.path('up'), 5_000_011, digest],
   ]);
 }
 
 test.skipIf(spawnSync('psftp', ['-V']).error !== undefined)('psftp', async () => {
   facts = [];
-  expectBothWays(await run('psftp', ['-batch', '-P', String(port), '-hostkey', fingerprint, 'x@127.0.0.1'], `put ${big} ${bench.path('up')}\nget ${bench.path('up')} ${bench.path('down')}\nquit\n`));
+  expectBothWays(
+    await run(
+      'psftp',
+      ['-batch', '-P', String(port), '-hostkey', fingerprint, 'x@127.0.0.1'],
+      `put ${big} ${bench.path('up')}\nget ${bench.path('up')} ${bench.path('down')}\nquit\n`,
+    ),
+  );
 });
 
 test('paramiko', async () => {
   facts = [];
-  expectBothWays(await run('/usr/bin/python3', ['-'], `
+  expectBothWays(
+    await run(
+      '/usr/bin/python3',
+      ['-'],
+      `
 import paramiko
 t = paramiko.Transport(('127.0.0.1', ${port}))
 t.connect()
@@ -89,5 +114,7 @@ s = paramiko.SFTPClient.from_transport(t)
 s.put('${big}', '${bench.path('up')}')
 s.get('${bench.path('up')}', '${bench.path('down')}')
 t.close()
-`));
+`,
+    ),
+  );
 });

@@ -40,7 +40,8 @@ export class SftpFile {
     this.mode = (flags & openFlags.create) !== 0 ? mode : undefined;
     this.reads = new Content(budget, 'ignored');
     this.writes = new Content(budget, 'break');
-    const fresh = (flags & openFlags.truncate) !== 0 || (flags & (openFlags.create | openFlags.exclusive)) === (openFlags.create | openFlags.exclusive);
+    const fresh =
+      (flags & openFlags.truncate) !== 0 || (flags & (openFlags.create | openFlags.exclusive)) === (openFlags.create | openFlags.exclusive);
     if (fresh) this.extent = 0;
   }
 
@@ -94,24 +95,37 @@ export class SftpFile {
   private readFact(): FileFact {
     const { reads } = this;
     const whole = this.readWhole;
-    const note = this.failure ?? reads.broken
-      ?? (whole ? undefined : reads.hasEarly || reads.moved !== reads.next ? 'only parts were read' : 'not read to its end');
+    const note =
+      this.failure ??
+      reads.broken ??
+      (whole ? undefined : reads.hasEarly || reads.moved !== reads.next ? 'only parts were read' : 'not read to its end');
     return fileFact({
-      protocol: 'sftp', operation: 'read', path: this.path, size: whole ? reads.next : reads.moved,
-      sha256: whole && this.failure === undefined ? reads.digest() ?? undefined : undefined,
-      outcome: this.outcome(), note,
+      protocol: 'sftp',
+      operation: 'read',
+      path: this.path,
+      size: whole ? reads.next : reads.moved,
+      sha256: whole && this.failure === undefined ? (reads.digest() ?? undefined) : undefined,
+      outcome: this.outcome(),
+      note,
     });
   }
 
   private writeFact(): FileFact {
     const { writes } = this;
     const whole = writes.broken === null && this.extent === writes.next && !writes.hasEarly;
-    const note = this.failure ?? writes.broken
-      ?? (whole ? undefined : this.extent === undefined ? 'the file was not truncated: older content may remain' : 'only parts were written');
+    const note =
+      this.failure ??
+      writes.broken ??
+      (whole ? undefined : this.extent === undefined ? 'the file was not truncated: older content may remain' : 'only parts were written');
     return fileFact({
-      protocol: 'sftp', operation: 'write', path: this.path, size: this.extent ?? writes.top,
-      sha256: whole && this.failure === undefined && this.closed && this.waiting === 0 ? writes.digest() ?? undefined : undefined,
-      mode: this.mode, outcome: this.outcome(), note,
+      protocol: 'sftp',
+      operation: 'write',
+      path: this.path,
+      size: this.extent ?? writes.top,
+      sha256: whole && this.failure === undefined && this.closed && this.waiting === 0 ? (writes.digest() ?? undefined) : undefined,
+      mode: this.mode,
+      outcome: this.outcome(),
+      note,
     });
   }
 

@@ -41,9 +41,14 @@ export function statusOf(bytes: Buffer): [number, string] {
 
 export function costOf(request: Pending): number {
   switch (request.kind) {
-    case 'open': case 'opendir': return textCost(request.path);
-    case 'close': return textCost(request.handle);
-    case 'operation': return textCost(request.fact.path) + textCost(request.fact.target ?? '') + textCost(request.fact.note ?? '');
-    default: return 0;
+    case 'open':
+    case 'opendir':
+      return textCost(request.path);
+    case 'close':
+      return textCost(request.handle);
+    case 'operation':
+      return textCost(request.fact.path) + textCost(request.fact.target ?? '') + textCost(request.fact.note ?? '');
+    default:
+      return 0;
   }
 }

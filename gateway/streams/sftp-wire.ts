@@ -5,9 +5,33 @@
 import { Lost } from './feed.js';
 
 export const types = {
-  init: 1, version: 2, open: 3, close: 4, read: 5, write: 6, lstat: 7, fstat: 8, setstat: 9, fsetstat: 10, opendir: 11,
-  readdir: 12, remove: 13, mkdir: 14, rmdir: 15, realpath: 16, stat: 17, rename: 18, readlink: 19, symlink: 20,
-  status: 101, handle: 102, data: 103, name: 104, attrs: 105, extended: 200, extendedReply: 201,
+  init: 1,
+  version: 2,
+  open: 3,
+  close: 4,
+  read: 5,
+  write: 6,
+  lstat: 7,
+  fstat: 8,
+  setstat: 9,
+  fsetstat: 10,
+  opendir: 11,
+  readdir: 12,
+  remove: 13,
+  mkdir: 14,
+  rmdir: 15,
+  realpath: 16,
+  stat: 17,
+  rename: 18,
+  readlink: 19,
+  symlink: 20,
+  status: 101,
+  handle: 102,
+  data: 103,
+  name: 104,
+  attrs: 105,
+  extended: 200,
+  extendedReply: 201,
 } as const;
 
 export const openFlags = { read: 1, write: 2, append: 4, create: 8, truncate: 16, exclusive: 32 } as const;
@@ -15,7 +39,15 @@ export const status = { ok: 0, eof: 1 } as const;
 
 /** Section 7 of the draft; the texts are used where a server sends none. */
 const statusNames = [
-  'success', 'end of file', 'no such file', 'permission denied', 'failure', 'bad message', 'no connection', 'connection lost', 'operation unsupported',
+  'success',
+  'end of file',
+  'no such file',
+  'permission denied',
+  'failure',
+  'bad message',
+  'no connection',
+  'connection lost',
+  'operation unsupported',
 ];
 export function statusName(code: number): string {
   return statusNames[code] ?? `status ${code}`;

@@ -17,8 +17,25 @@ describe('OpenSSH sftp with sftp-server', () => {
       const { facts, gaps } = replay(seen, cut);
       expect(gaps).toEqual([]);
       expect(facts.filter((fact) => fact.operation !== 'stat')).toEqual([
-        { fact: 'file', protocol: 'sftp', operation: 'write', path: bench.path('up'), size: 3_000_017, sha256: sha256Of(big), mode: 0o644, outcome: 'success' },
-        { fact: 'file', protocol: 'sftp', operation: 'read', path: bench.path('up'), size: 3_000_017, sha256: sha256Of(big), outcome: 'success' },
+        {
+          fact: 'file',
+          protocol: 'sftp',
+          operation: 'write',
+          path: bench.path('up'),
+          size: 3_000_017,
+          sha256: sha256Of(big),
+          mode: 0o644,
+          outcome: 'success',
+        },
+        {
+          fact: 'file',
+          protocol: 'sftp',
+          operation: 'read',
+          path: bench.path('up'),
+          size: 3_000_017,
+          sha256: sha256Of(big),
+          outcome: 'success',
+        },
       ]);
     }
   });
@@ -30,17 +47,37 @@ describe('OpenSSH sftp with sftp-server', () => {
   });
 
   test('small windows and odd request sizes', async () => {
-    const { facts } = replay(await sftp(`put ${big} ${bench.path('odd')}\nget ${bench.path('odd')} ${bench.path('odd2')}\n`, '-B', '1111', '-R', '7'), ragged(5));
+    const { facts } = replay(
+      await sftp(`put ${big} ${bench.path('odd')}\nget ${bench.path('odd')} ${bench.path('odd2')}\n`, '-B', '1111', '-R', '7'),
+      ragged(5),
+    );
     expect(facts.filter((fact) => fact.sha256 === sha256Of(big)).map((fact) => fact.operation)).toEqual(['write', 'read']);
   });
 
   test('every other operation is one fact, with what the server answered', async () => {
     const p = (name: string): string => bench.path(name);
-    const { facts } = replay(await sftp([
-      `put ${p('small')} ${p('f')}`, `-mkdir ${p('d')}`, `-mkdir ${p('d')}`, `rename ${p('f')} ${p('g')}`, `ln ${p('g')} ${p('hard')}`, `ln -s ${p('g')} ${p('soft')}`,
-      `chmod 600 ${p('g')}`, `ls ${p('d')}`, `rm ${p('hard')}`, `rmdir ${p('d')}`, `-rm ${p('absent')}`, `-get /etc/absent`, '',
-    ].join('\n')));
-    const brief = facts.filter((fact) => fact.operation !== 'stat').map(({ operation, path, target, outcome, mode, note }) => [operation, path, target, outcome, mode, note]);
+    const { facts } = replay(
+      await sftp(
+        [
+          `put ${p('small')} ${p('f')}`,
+          `-mkdir ${p('d')}`,
+          `-mkdir ${p('d')}`,
+          `rename ${p('f')} ${p('g')}`,
+          `ln ${p('g')} ${p('hard')}`,
+          `ln -s ${p('g')} ${p('soft')}`,
+          `chmod 600 ${p('g')}`,
+          `ls ${p('d')}`,
+          `rm ${p('hard')}`,
+          `rmdir ${p('d')}`,
+          `-rm ${p('absent')}`,
+          `-get /etc/absent`,
+          '',
+        ].join('\n'),
+      ),
+    );
+    const brief = facts
+      .filter((fact) => fact.operation !== 'stat')
+      .map(({ operation, path, target, outcome, mode, note }) => [operation, path, target, outcome, mode, note]);
     const no = undefined;
     expect(brief).toEqual([
       ['write', p('f'), no, 'success', 0o644, no],
@@ -81,9 +118,13 @@ describe('OpenSSH sftp with sftp-server', () => {
 test('scp over SFTP: the file is cut to its length at the end, so the digest is whole', async () => {
   const seen = await bench.run('scp', ['-S', bench.tap, '-p', big, `host:${bench.path('scp1')}`]);
   expect(seen.kind).toEqual({ subsystem: 'sftp', tty: false });
-  expect(replay(seen).facts).toContainEqual(expect.objectContaining({ operation: 'write', path: bench.path('scp1'), size: 3_000_017, sha256: sha256Of(big), outcome: 'success' }));
+  expect(replay(seen).facts).toContainEqual(
+    expect.objectContaining({ operation: 'write', path: bench.path('scp1'), size: 3_000_017, sha256: sha256Of(big), outcome: 'success' }),
+  );
   const back = await bench.run('scp', ['-S', bench.tap, `host:${big}`, bench.path('scp2')]);
-  expect(replay(back).facts).toContainEqual(expect.objectContaining({ operation: 'read', path: big, size: 3_000_017, sha256: sha256Of(big), outcome: 'success' }));
+  expect(replay(back).facts).toContainEqual(
+    expect.objectContaining({ operation: 'read', path: big, size: 3_000_017, sha256: sha256Of(big), outcome: 'success' }),
+  );
 });
 
 describe('hostile bytes', () => {

@@ -65,7 +65,13 @@ class SftpObserver implements StreamObserver {
     const feed = side === 'input' ? this.requests : this.replies;
     this.requests.stop();
     this.replies.stop();
-    this.report({ gap: { reason: 'file_operations', stream: side === 'input' ? 'in' : 'out', detail: `not SFTP version 3 from byte ${feed.taken} on: ${reason ?? 'ended'}` } });
+    this.report({
+      gap: {
+        reason: 'file_operations',
+        stream: side === 'input' ? 'in' : 'out',
+        detail: `not SFTP version 3 from byte ${feed.taken} on: ${reason ?? 'ended'}`,
+      },
+    });
     this.flush();
   }
 
@@ -73,8 +79,12 @@ class SftpObserver implements StreamObserver {
   private flush(): void {
     for (const { request } of this.pending.values()) {
       if (request.kind === 'operation') this.report({ ...request.fact, outcome: 'unfinished' });
-      else if (request.kind === 'open') this.report(fileFact({ protocol: 'sftp', operation: writes(request.flags) ? 'write' : 'read', path: request.path, outcome: 'unfinished' }));
-      else if (request.kind === 'opendir') this.report(fileFact({ protocol: 'sftp', operation: 'list', path: request.path, outcome: 'unfinished' }));
+      else if (request.kind === 'open')
+        this.report(
+          fileFact({ protocol: 'sftp', operation: writes(request.flags) ? 'write' : 'read', path: request.path, outcome: 'unfinished' }),
+        );
+      else if (request.kind === 'opendir')
+        this.report(fileFact({ protocol: 'sftp', operation: 'list', path: request.path, outcome: 'unfinished' }));
     }
     this.pending.clear();
     for (const file of [...this.files.values(), ...this.closing]) for (const fact of file.facts()) this.report(fact);
@@ -166,7 +176,8 @@ class SftpObserver implements StreamObserver {
         this.wait(id, { kind: 'fsetstat', file, resized: size !== undefined, mode });
         return;
       }
-      case types.lstat: case types.stat:
+      case types.lstat:
+      case types.stat:
         if (this.stats++ === 0) this.statPath = fields.text();
         return;
       case types.opendir:
@@ -182,26 +193,41 @@ class SftpObserver implements StreamObserver {
         this.setstat(id, path, fields);
         return;
       }
-      case types.remove: this.operation(id, 'remove', fields.text()); return;
-      case types.mkdir: this.operation(id, 'mkdir', fields.text()); return;
-      case types.rmdir: this.operation(id, 'rmdir', fields.text()); return;
-      case types.rename: this.operation(id, 'rename', fields.text(), fields.text()); return;
+      case types.remove:
+        this.operation(id, 'remove', fields.text());
+        return;
+      case types.mkdir:
+        this.operation(id, 'mkdir', fields.text());
+        return;
+      case types.rmdir:
+        this.operation(id, 'rmdir', fields.text());
+        return;
+      case types.rename:
+        this.operation(id, 'rename', fields.text(), fields.text());
+        return;
       case types.symlink: {
         // OpenSSH's order, which clients follow, not the draft's: what it points to comes first.
         const target = fields.text();
         this.operation(id, 'symlink', fields.text(), target);
         return;
       }
-      case types.extended: this.extended(id, fields.text(), fields); return;
-      case types.realpath: case types.readlink: return;
-      default: throw new Lost(`a request of unknown type ${type}`);
+      case types.extended:
+        this.extended(id, fields.text(), fields);
+        return;
+      case types.realpath:
+      case types.readlink:
+        return;
+      default:
+        throw new Lost(`a request of unknown type ${type}`);
     }
   }
 
   /** OpenSSH's PROTOCOL, sections 4.3 to 4.12. What does not touch a file is passed over. */
   private extended(id: number, name: string, fields: Fields): void {
     switch (name) {
-      case 'posix-rename@openssh.com': this.operation(id, 'rename', fields.text(), fields.text()); return;
+      case 'posix-rename@openssh.com':
+        this.operation(id, 'rename', fields.text(), fields.text());
+        return;
       case 'hardlink@openssh.com': {
         const target = fields.text();
         this.operation(id, 'link', fields.text(), target);
@@ -228,7 +254,12 @@ class SftpObserver implements StreamObserver {
     this.wait(id, {
       kind: 'operation',
       fact: fileFact({
-        protocol: 'sftp', operation: 'setstat', path, size, mode, note: others.length > 0 ? others.join(', ') : undefined,
+        protocol: 'sftp',
+        operation: 'setstat',
+        path,
+        size,
+        mode,
+        note: others.length > 0 ? others.join(', ') : undefined,
         outcome: 'unfinished',
       }),
     });
@@ -259,7 +290,8 @@ class SftpObserver implements StreamObserver {
   private *readReplies(): Reading {
     const version = yield 9;
     const versionLength = version.readUInt32BE(0);
-    if (version[4] !== types.version || versionLength < 5 || versionLength > MAX_PACKET) throw new Lost('the node does not start with VERSION');
+    if (version[4] !== types.version || versionLength < 5 || versionLength > MAX_PACKET)
+      throw new Lost('the node does not start with VERSION');
     if (version.readUInt32BE(5) !== 3) throw new Lost(`version ${version.readUInt32BE(5)}`);
     yield skip(versionLength - 5);
     for (;;) {
@@ -320,8 +352,10 @@ class SftpObserver implements StreamObserver {
           if (request?.kind === 'fstat') request.file.statSize = fields.attributes().size;
           break;
         }
-        case types.extendedReply: break;
-        default: throw new Lost(`a reply of unknown type ${type}`);
+        case types.extendedReply:
+          break;
+        default:
+          throw new Lost(`a reply of unknown type ${type}`);
       }
       if (rest > 0) yield skip(rest);
       if (request !== undefined && 'file' in request) this.settle(request.file);
@@ -331,11 +365,17 @@ class SftpObserver implements StreamObserver {
   private answered(request: Pending, code: number, text: string): void {
     const ok = code === status.ok;
     switch (request.kind) {
-      case 'open': case 'opendir':
-        this.report(fileFact({
-          protocol: 'sftp', operation: request.kind === 'opendir' ? 'list' : writes(request.flags) ? 'write' : 'read', path: request.path,
-          outcome: 'failure', note: text,
-        }));
+      case 'open':
+      case 'opendir':
+        this.report(
+          fileFact({
+            protocol: 'sftp',
+            operation: request.kind === 'opendir' ? 'list' : writes(request.flags) ? 'write' : 'read',
+            path: request.path,
+            outcome: 'failure',
+            note: text,
+          }),
+        );
         return;
       case 'close': {
         const directory = this.directories.get(request.handle);
@@ -368,7 +408,9 @@ class SftpObserver implements StreamObserver {
       case 'operation':
         this.report({ ...request.fact, outcome: ok ? 'success' : 'failure', ...(ok ? {} : { note: text }) });
         return;
-      case 'fstat': case 'readdir': return;
+      case 'fstat':
+      case 'readdir':
+        return;
     }
   }
 
@@ -378,7 +420,15 @@ class SftpObserver implements StreamObserver {
     const known = this.files.has(handle) || this.directories.has(handle);
     if (known || this.files.size + this.closing.size + this.directories.size >= MAX_OPEN_FILES || !this.budget.take(cost)) {
       this.unfollowed.add();
-      this.report(fileFact({ protocol: 'sftp', operation: 'open', path: request.path, outcome: 'success', note: 'not followed: too many files are open' }));
+      this.report(
+        fileFact({
+          protocol: 'sftp',
+          operation: 'open',
+          path: request.path,
+          outcome: 'success',
+          note: 'not followed: too many files are open',
+        }),
+      );
     } else if (request.kind === 'open') {
       this.files.set(handle, new SftpFile(request.path, request.flags, request.mode, this.budget, cost));
     } else {

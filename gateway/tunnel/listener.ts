@@ -22,7 +22,15 @@ import type { ApiError, Snapshot } from '#schemas/api.js';
 import { StenoError, isErrorCode } from '#schemas/errors.js';
 import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
-import { INGEST_PIPE_PATH, MAX_TUNNEL_FRAME, TUNNEL_PATH, TUNNEL_PROTOCOL, TUNNEL_VERSION, agentMessage, parseTunnelJson } from '#schemas/tunnel.js';
+import {
+  INGEST_PIPE_PATH,
+  MAX_TUNNEL_FRAME,
+  TUNNEL_PATH,
+  TUNNEL_PROTOCOL,
+  TUNNEL_VERSION,
+  agentMessage,
+  parseTunnelJson,
+} from '#schemas/tunnel.js';
 import type { NodeCalls } from '#runtime/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import { peerService } from '#runtime/service-identity.js';
@@ -64,7 +72,10 @@ export interface TunnelListener {
 }
 
 /** `address`: what agents are told instead of what is listened on, where something stands in between. */
-export async function listenForTunnels(listen: { readonly host: string; readonly port: number; readonly address?: string | undefined }, deps: TunnelListenerDeps): Promise<TunnelListener> {
+export async function listenForTunnels(
+  listen: { readonly host: string; readonly port: number; readonly address?: string | undefined },
+  deps: TunnelListenerDeps,
+): Promise<TunnelListener> {
   const { identity, log, snapshot } = deps;
   const refusals = new Refusals(deps.audit, deps.now);
   let address = listen.address ?? '';
@@ -75,20 +86,30 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
       if (trusted.gateways(gateways)) publish();
       return known;
     },
-    address: () => address, log,
+    address: () => address,
+    log,
   });
   const publish = (): void => {
-    trusted.changed().then((trust) => {
-      if (trust !== null) tunnels.control({ kind: 'trust', trust });
-    }, (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'));
+    trusted.changed().then(
+      (trust) => {
+        if (trust !== null) tunnels.control({ kind: 'trust', trust });
+      },
+      (error: unknown) => log.warn({ err: error }, 'what nodes may believe could not be asked'),
+    );
   };
   const options = (): object => {
     const { key, cert, ca } = identity.tlsServerOptions();
     return { key, cert: `${String(cert)}\n${issuerOf(String(cert), String(ca))}`, ca, minVersion: 'TLSv1.3' };
   };
   const server = createServer({
-    ...options(), requestCert: true, rejectUnauthorized: false, handshakeTimeout: IDLE_LIMIT_MS, requestTimeout: IDLE_LIMIT_MS, headersTimeout: IDLE_LIMIT_MS,
-    connectionsCheckingInterval: 2_000, maxHeaderSize: 8 << 10,
+    ...options(),
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: IDLE_LIMIT_MS,
+    requestTimeout: IDLE_LIMIT_MS,
+    headersTimeout: IDLE_LIMIT_MS,
+    connectionsCheckingInterval: 2_000,
+    maxHeaderSize: 8 << 10,
   });
   server.maxConnections = MAX_TUNNELS + MAX_IDLE;
   const stopRenewed = identity.onRenewed(() => server.setSecureContext(options()));
@@ -126,8 +147,13 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     });
   });
   server.on('tlsClientError', (error, socket) => {
-    const source = sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? plain((socket as unknown as Socket).remoteAddress);
-    refusals.refused('tunnel.refused', source, new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`));
+    const source =
+      sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? plain((socket as unknown as Socket).remoteAddress);
+    refusals.refused(
+      'tunnel.refused',
+      source,
+      new StenoError('TUNNEL_MALFORMED', `no TLS: ${(error as NodeJS.ErrnoException).code ?? 'error'}`),
+    );
     socket.destroy();
   });
   server.on('clientError', (_error, socket) => socket.destroy());
@@ -140,7 +166,12 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
     });
   });
 
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: MAX_TUNNEL_FRAME, perMessageDeflate: false, handleProtocols: () => TUNNEL_PROTOCOL });
+  const sockets = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_TUNNEL_FRAME,
+    perMessageDeflate: false,
+    handleProtocols: () => TUNNEL_PROTOCOL,
+  });
   const pipes = new IngestPipes(deps.ingest);
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
@@ -158,36 +189,50 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
       return;
     }
     Promise.all([admit(request, deps), trusted.current()]).then(
-      ([{ node, key }, trust]) => sockets.handleUpgrade(request, socket, head, (ws) => {
-        busy.get(connectionName(request.socket))?.();
-        if (tunnels.count >= MAX_TUNNELS) return ws.terminate();
-        const source = sourceOf(request);
-        let pending = 0;
-        const mux: Mux = new Mux(ws, {
-          side: 'gateway',
-          onControl: (payload) => {
-            const { id, signed } = parseTunnelJson(agentMessage, payload);
-            if (pending >= MAX_PENDING) throw new StenoError('TOO_MANY', 'requests of an agent');
-            pending += 1;
-            deps.calls.signed(signed).then(
-              (result) => mux.control({ kind: 'answer', id, answer: result }),
-              (error: unknown) => {
-                const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
-                mux.control({ kind: 'refusal', id, code: known.code, detail: (known.detail ?? '').slice(0, 1000) });
-              },
-            ).finally(() => { pending -= 1; });
-          },
-          onClose: (reason) => {
-            tunnels.remove(node, mux);
-            log.info({ node, reason }, 'a tunnel ended');
-            deps.audit({ event: 'tunnel.close', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source, reason: reason.replace(/[^ -~]/g, '?').slice(0, 256) });
-          },
-        });
-        mux.control({ kind: 'welcome', version: TUNNEL_VERSION, gateway: deps.name, trust });
-        tunnels.add(node, key, mux);
-        log.info({ node, source }, 'a tunnel is held');
-        deps.audit({ event: 'tunnel.open', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source });
-      }),
+      ([{ node, key }, trust]) =>
+        sockets.handleUpgrade(request, socket, head, (ws) => {
+          busy.get(connectionName(request.socket))?.();
+          if (tunnels.count >= MAX_TUNNELS) return ws.terminate();
+          const source = sourceOf(request);
+          let pending = 0;
+          const mux: Mux = new Mux(ws, {
+            side: 'gateway',
+            onControl: (payload) => {
+              const { id, signed } = parseTunnelJson(agentMessage, payload);
+              if (pending >= MAX_PENDING) throw new StenoError('TOO_MANY', 'requests of an agent');
+              pending += 1;
+              deps.calls
+                .signed(signed)
+                .then(
+                  (result) => mux.control({ kind: 'answer', id, answer: result }),
+                  (error: unknown) => {
+                    const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
+                    mux.control({ kind: 'refusal', id, code: known.code, detail: (known.detail ?? '').slice(0, 1000) });
+                  },
+                )
+                .finally(() => {
+                  pending -= 1;
+                });
+            },
+            onClose: (reason) => {
+              tunnels.remove(node, mux);
+              log.info({ node, reason }, 'a tunnel ended');
+              deps.audit({
+                event: 'tunnel.close',
+                outcome: 'success',
+                actor: `agent/${node}`,
+                target: deps.name,
+                node,
+                source_address: source,
+                reason: reason.replace(/[^ -~]/g, '?').slice(0, 256),
+              });
+            },
+          });
+          mux.control({ kind: 'welcome', version: TUNNEL_VERSION, gateway: deps.name, trust });
+          tunnels.add(node, key, mux);
+          log.info({ node, source }, 'a tunnel is held');
+          deps.audit({ event: 'tunnel.open', outcome: 'success', actor: `agent/${node}`, target: deps.name, node, source_address: source });
+        }),
       (error: unknown) => {
         const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
         refusals.refused('tunnel.refused', sourceOf(request), known, peerService(request.socket as TLSSocket)?.name ?? '');
@@ -204,7 +249,11 @@ export async function listenForTunnels(listen: { readonly host: string; readonly
   });
 
   await new Promise<void>((resolve, reject) => {
-    server.once('error', (error: NodeJS.ErrnoException) => reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${listen.host}:${listen.port} is in use (--tunnel-listen)`) : error));
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(
+        error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${listen.host}:${listen.port} is in use (--tunnel-listen)`) : error,
+      ),
+    );
     server.listen({ host: listen.host, port: listen.port }, resolve);
   });
   const bound = server.address() as AddressInfo;
@@ -297,13 +346,16 @@ async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promis
 /** As `tunnel_key` of a node: SHA-256 over the SPKI. */
 function keyOf(socket: TLSSocket): string {
   const { raw } = socket.getPeerCertificate();
-  return createHash('sha256').update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' })).digest('hex');
+  return createHash('sha256')
+    .update(new X509Certificate(raw).publicKey.export({ type: 'spki', format: 'der' }))
+    .digest('hex');
 }
 
 async function serveJoin(request: IncomingMessage, response: ServerResponse, deps: TunnelListenerDeps, refusals: Refusals): Promise<void> {
   const source = sourceOf(request);
   const wanted = request.method === 'POST' ? request.url : undefined;
-  if (wanted !== '/v1/join/challenge' && wanted !== '/v1/join' && wanted !== '/v1/join/renew') throw new StenoError('NOT_FOUND', 'nothing but joining is here');
+  if (wanted !== '/v1/join/challenge' && wanted !== '/v1/join' && wanted !== '/v1/join/renew')
+    throw new StenoError('NOT_FOUND', 'nothing but joining is here');
   if (!refusals.mayAsk(source)) throw new StenoError('TOO_MANY', 'joins');
   const body = await read(request);
   if (wanted === '/v1/join/challenge') return send(response, 200, await deps.calls.challenge());
@@ -315,7 +367,11 @@ async function serveJoin(request: IncomingMessage, response: ServerResponse, dep
   const signed = signedJoin.safeParse(parse(body));
   if (!signed.success) throw new StenoError('BAD_REQUEST', 'the join is malformed');
   const claims = joinRequest.safeParse(parse(signed.data.request));
-  if (!claims.success) throw new StenoError('BAD_REQUEST', `${claims.error.issues[0]?.path.join('.') ?? ''}: ${claims.error.issues[0]?.message ?? 'invalid'}`.slice(0, 256));
+  if (!claims.success)
+    throw new StenoError(
+      'BAD_REQUEST',
+      `${claims.error.issues[0]?.path.join('.') ?? ''}: ${claims.error.issues[0]?.message ?? 'invalid'}`.slice(0, 256),
+    );
   const channel = (request.socket as TLSSocket).exportKeyingMaterial(32, 'EXPORTER-Channel-Binding', Buffer.alloc(0));
   const claimed = Buffer.from(claims.data.channel, 'base64');
   if (claimed.length !== channel.length || !timingSafeEqual(claimed, channel)) {
@@ -324,7 +380,11 @@ async function serveJoin(request: IncomingMessage, response: ServerResponse, dep
   }
   const result = await deps.calls.join(signed.data, source);
   // The authority has written the refusal already.
-  if (result.kind === 'refused') return answer(response, new StenoError(isErrorCode(result.code) ? result.code : 'INTERNAL', result.detail === '' ? undefined : result.detail));
+  if (result.kind === 'refused')
+    return answer(
+      response,
+      new StenoError(isErrorCode(result.code) ? result.code : 'INTERNAL', result.detail === '' ? undefined : result.detail),
+    );
   send(response, 200, result);
 }
 
@@ -360,7 +420,9 @@ function answer(response: ServerResponse, { code, detail, entry }: StenoError): 
 }
 
 function refuseUpgrade(socket: Duplex, { code, entry }: StenoError): void {
-  socket.end(`HTTP/1.1 ${entry.status} Refused\r\nConnection: close\r\nX-Steno-Error: ${code}\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
+  socket.end(`HTTP/1.1 ${entry.status} Refused\r\nConnection: close\r\nX-Steno-Error: ${code}\r\nContent-Length: 0\r\n\r\n`, () =>
+    socket.destroy(),
+  );
 }
 
 /** The CA in the bundle that signed the certificate: more than one while a CA is rotated. */

@@ -34,7 +34,14 @@ export class Refusals {
       return;
     }
     this.#written += 1;
-    this.#audit({ event, outcome: 'failure', code: error.code, reason: error.message.replace(/[^ -~]/g, '?').slice(0, 512), source_address: source, node });
+    this.#audit({
+      event,
+      outcome: 'failure',
+      code: error.code,
+      reason: error.message.replace(/[^ -~]/g, '?').slice(0, 512),
+      source_address: source,
+      node,
+    });
   }
 
   /** Whether the address may ask something now. */

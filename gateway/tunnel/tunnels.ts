@@ -72,7 +72,8 @@ export class Tunnels {
   /** The way to a node. Throws NODE_UNREACHABLE. */
   open(node: NodeRecord, source: string): Wire {
     const tunnel = this.#byNode.get(node.name)?.at(-1);
-    if (tunnel === undefined || tunnel.key !== node.tunnel_key) throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} holds a tunnel to this gateway`);
+    if (tunnel === undefined || tunnel.key !== node.tunnel_key)
+      throw new StenoError('NODE_UNREACHABLE', `no agent of ${node.name} holds a tunnel to this gateway`);
     return new TunnelWire(tunnel.mux, source);
   }
 
@@ -136,23 +137,26 @@ export class Tunnels {
       ? { epoch: this.#epoch, address: this.#deps.address(), up, down }
       : { epoch: this.#epoch, address: this.#deps.address(), all: [...this.#byNode.keys()], up: [], down: [] };
     let wait = HELD_BEAT_MS;
-    this.#deps.tell(held).then(
-      (known) => {
-        if (!known) wait = 0;
-        this.#known = known;
-      },
-      (error: unknown) => {
-        this.#deps.log.debug({ err: error }, 'which nodes are there could not be told');
-        this.#known = false;
-        wait = HELD_RETRY_MS;
-      },
-    ).finally(() => {
-      this.#telling = false;
-      if (this.#again && this.#known) wait = 0;
-      this.#again = false;
-      if (this.#closed) return;
-      this.#timer = setTimeout(() => this.#tell(), wait);
-      this.#timer.unref();
-    });
+    this.#deps
+      .tell(held)
+      .then(
+        (known) => {
+          if (!known) wait = 0;
+          this.#known = known;
+        },
+        (error: unknown) => {
+          this.#deps.log.debug({ err: error }, 'which nodes are there could not be told');
+          this.#known = false;
+          wait = HELD_RETRY_MS;
+        },
+      )
+      .finally(() => {
+        this.#telling = false;
+        if (this.#again && this.#known) wait = 0;
+        this.#again = false;
+        if (this.#closed) return;
+        this.#timer = setTimeout(() => this.#tell(), wait);
+        this.#timer.unref();
+      });
   }
 }

@@ -17,7 +17,10 @@ const good = 'kind: role\nname: web\nallow:\n  nodes: {env: [dev, stage]}\n  log
 
 test('a file holds many documents, each with its own text and line', () => {
   const found = parseResources(`# roles of the shop\n---\n${good}---\n# the second\nkind: role\nname: db\n...\n`, 'f.yaml');
-  expect(found.map(({ kind, name, firstLine }) => [kind, name, firstLine])).toEqual([['role', 'web', 3], ['role', 'db', 9]]);
+  expect(found.map(({ kind, name, firstLine }) => [kind, name, firstLine])).toEqual([
+    ['role', 'web', 3],
+    ['role', 'db', 9],
+  ]);
   expect(found[0]!.source).toBe(good);
   expect(found[1]!.source).toBe('# the second\nkind: role\nname: db\n');
   expect(parseResource(found[0]!.source, 'web').value).toEqual(found[0]!.value);
@@ -38,11 +41,23 @@ describe('what is wrong, and where', () => {
     ['a kind that is near one', 'kind: rule\nname: x\n', /^f.yaml:1:7: knows no kind "rule"; did you mean "role"\?/],
     ['a field with a letter too many', `${good}descriptiom: x\n`, /^f.yaml:6:1: descriptiom is no field; did you mean "description"\?/],
     ['a field inside', 'kind: role\nname: x\nallow:\n  login: [www]\n', /^f.yaml:4:3: allow.login is no field; did you mean "logins"\?/],
-    ['a field inside a list', 'kind: role\nname: x\nallow:\n  sessions:\n    - action: [view]\n', /^f.yaml:5:7: allow.sessions\[0\].action is no field; did you mean "actions"\?/],
+    [
+      'a field inside a list',
+      'kind: role\nname: x\nallow:\n  sessions:\n    - action: [view]\n',
+      /^f.yaml:5:7: allow.sessions\[0\].action is no field; did you mean "actions"\?/,
+    ],
     ['a value that is not one of them', 'kind: role\nname: x\nview: everything\n', /^f.yaml:3:7: view is not right: .*all/],
     ['something missing', 'kind: role\n', /^f.yaml:1:1: name is missing/],
-    ['an expression, at the place in it', "kind: role\nname: x\nallow:\n  node_expression: labels.env = 'x'\n", /^f.yaml:4:31: allow.node_expression does not understand "="/],
-    ['a quoted expression', 'kind: role\nname: x\nallow:\n  node_expression: "labels.env"\n', /^f.yaml:4:21: allow.node_expression expects something true or false/],
+    [
+      'an expression, at the place in it',
+      "kind: role\nname: x\nallow:\n  node_expression: labels.env = 'x'\n",
+      /^f.yaml:4:31: allow.node_expression does not understand "="/,
+    ],
+    [
+      'a quoted expression',
+      'kind: role\nname: x\nallow:\n  node_expression: "labels.env"\n',
+      /^f.yaml:4:21: allow.node_expression expects something true or false/,
+    ],
     ['a duration', 'kind: role\nname: x\nmax_ttl: long\n', /^f.yaml:3:10: max_ttl is no duration/],
     ['a duplicate key', 'kind: role\nname: x\nname: y\n', /^f.yaml:3:1: Map keys must be unique/],
     ['a version to come', 'kind: role\nversion: 3\nname: x\n', /^f.yaml:2:10: version is no version this Steno reads: 1 or 2/],
@@ -55,27 +70,74 @@ describe('what is wrong, and where', () => {
     ['two documents in one', '--- {kind: role, name: x}\n--- {kind: role, name: y}\n', /is more than one document/],
     ['a prototype', 'kind: role\nname: x\n__proto__: {administer: true}\n', /__proto__ is no field/],
     ['brackets without end', `kind: role\nname: ${'['.repeat(10_000)}\n`, /^f.yaml:2:39: is nested deeper than 32/],
-    ['indentation without end', `kind: role\n${Array.from({ length: 100 }, (_, i) => `${' '.repeat(2 * i)}a:`).join('\n')}\n`, /is nested deeper/],
+    [
+      'indentation without end',
+      `kind: role\n${Array.from({ length: 100 }, (_, i) => `${' '.repeat(2 * i)}a:`).join('\n')}\n`,
+      /is nested deeper/,
+    ],
     ['dashes without end', `kind: role\nname:\n${'- '.repeat(5000)}x\n`, /is nested deeper/],
   ])('%s', (_claim, text, detail) => {
     expect(refusal(text)).toMatchObject({ code: 'DOCUMENT_INVALID', detail: expect.stringMatching(detail) });
   });
 
   test('a billion laughs, without expanding them', () => {
-    const bomb = `a: &a [x, x]\n${'bcdefghij'.split('').map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[i]}`).join()}]`).join('\n')}\nkind: role\nname: x\n`;
+    const bomb = `a: &a [x, x]\n${'bcdefghij'
+      .split('')
+      .map((name, i) => `${name}: &${name} [${Array(9).fill(`*${'abcdefghi'[i]}`).join()}]`)
+      .join('\n')}\nkind: role\nname: x\n`;
     expect(refusal(bomb).detail).toMatch(/not allowed/);
   });
 
   test('whatever the text, it is read or refused by a code', () => {
-    const piece = fc.constantFrom('kind: role\n', 'name: x\n', 'allow:\n', '  nodes: ', '{', '}', '[', ']', '*', '&a ', '*a', '!t ', '? ', '- ', ': ', '|\n', '>\n', "'", '"', '#', '---\n', '...\n', '\t', ' ', '\r\n', '\u0000', '\u2028', '%YAML 1.1\n', '<<', '~');
-    fc.assert(fc.property(fc.oneof(fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')), fc.string({ unit: 'binary', maxLength: 200 })), (text) => {
-      try {
-        for (const { value } of parseResources(text, 'f.yaml')) expect(value.name).toBe('x');
-      } catch (error) {
-        expect(error).toBeInstanceOf(StenoError);
-        expect(['DOCUMENT_INVALID', 'TOO_LARGE']).toContain((error as StenoError).code);
-      }
-    }), { numRuns: 3000 });
+    const piece = fc.constantFrom(
+      'kind: role\n',
+      'name: x\n',
+      'allow:\n',
+      '  nodes: ',
+      '{',
+      '}',
+      '[',
+      ']',
+      '*',
+      '&a ',
+      '*a',
+      '!t ',
+      '? ',
+      '- ',
+      ': ',
+      '|\n',
+      '>\n',
+      "'",
+      '"',
+      '#',
+      '---\n',
+      '...\n',
+      '\t',
+      ' ',
+      '\r\n',
+      '\u0000',
+      '\u2028',
+      '%YAML 1.1\n',
+      '<<',
+      '~',
+    );
+    fc.assert(
+      fc.property(
+        fc.oneof(
+          fc.array(piece, { maxLength: 40 }).map((pieces) => pieces.join('')),
+          fc.string({ unit: 'binary', maxLength: 200 }),
+        ),
+        (text) => {
+          try {
+            for (const { value } of parseResources(text, 'f.yaml')) expect(value.name).toBe('x');
+          } catch (error) {
+            expect(error).toBeInstanceOf(StenoError);
+            expect(['DOCUMENT_INVALID', 'TOO_LARGE']).toContain((error as StenoError).code);
+          }
+        },
+      ),
+      { numRuns: 3000 },
+    );
   });
 
   test('too much', () => {

@@ -101,7 +101,10 @@ function parse(source: string, file: string, firstLine: number): Parsed {
   const lines = new LineCounter();
   const fault: Parsed['fault'] = (message, start, end) => {
     const { line, col } = lines.linePos(Math.min(start, source.length));
-    return new StenoError('DOCUMENT_INVALID', `${file}:${line + firstLine - 1}:${col}: ${message}\n${excerpt(source, line, col, (end ?? start) - start, firstLine)}`);
+    return new StenoError(
+      'DOCUMENT_INVALID',
+      `${file}:${line + firstLine - 1}:${col}: ${message}\n${excerpt(source, line, col, (end ?? start) - start, firstLine)}`,
+    );
   };
   const tooDeep = deepest(source);
   lines.addNewLine(0);
@@ -109,7 +112,14 @@ function parse(source: string, file: string, firstLine: number): Parsed {
   if (tooDeep !== null) throw fault(`is nested deeper than ${MAX_DEPTH}`, tooDeep);
   let documents;
   try {
-    documents = parseAllDocuments(source, { prettyErrors: false, uniqueKeys: true, strict: true, version: '1.2', schema: 'core', logLevel: 'silent' });
+    documents = parseAllDocuments(source, {
+      prettyErrors: false,
+      uniqueKeys: true,
+      strict: true,
+      version: '1.2',
+      schema: 'core',
+      logLevel: 'silent',
+    });
   } catch (cause) {
     // The parser recurses: what overflows its stack is no document.
     throw new StenoError('DOCUMENT_INVALID', `${file}: cannot be parsed`, { cause });
@@ -127,7 +137,8 @@ function parse(source: string, file: string, firstLine: number): Parsed {
       if (node.tag !== undefined && !node.tag.startsWith('tag:yaml.org,2002:')) throw fault('tags are not allowed', start, end);
     },
     Pair: (_key, pair) => {
-      if (isNode(pair.key) && !(isScalar(pair.key) && typeof pair.key.value === 'string')) throw fault('a key is a word', pair.key.range?.[0] ?? 0, pair.key.range?.[1]);
+      if (isNode(pair.key) && !(isScalar(pair.key) && typeof pair.key.value === 'string'))
+        throw fault('a key is a word', pair.key.range?.[0] ?? 0, pair.key.range?.[1]);
     },
   });
   return { document, lines, fault };
@@ -169,12 +180,14 @@ function check(source: string, file: string, firstLine: number): Resource {
 }
 
 function faultOf(
-  issue: z.core.$ZodIssue, { document, source, schema, fault }: Pick<Parsed, 'document' | 'fault'> & { readonly source: string; readonly schema: z.ZodType },
+  issue: z.core.$ZodIssue,
+  { document, source, schema, fault }: Pick<Parsed, 'document' | 'fault'> & { readonly source: string; readonly schema: z.ZodType },
 ): StenoError {
   // Of a union what its last branch says is nearest to what was meant.
   if (issue.code === 'invalid_union') {
     const inner = issue.errors.at(-1)?.[0];
-    if (inner !== undefined && inner.path.length > 0) return faultOf({ ...inner, path: [...issue.path, ...inner.path] } as z.core.$ZodIssue, { document, source, schema, fault });
+    if (inner !== undefined && inner.path.length > 0)
+      return faultOf({ ...inner, path: [...issue.path, ...inner.path] } as z.core.$ZodIssue, { document, source, schema, fault });
   }
   const path = issue.path.filter((part) => typeof part !== 'symbol');
   if (issue.code === 'unrecognized_keys') {
@@ -183,7 +196,11 @@ function faultOf(
     const pair = isMap(node) ? node.items.find((item) => isPair(item) && isScalar(item.key) && item.key.value === key) : undefined;
     const keyNode = (pair as Pair | undefined)?.key as Node | undefined;
     const fields = knownFields(schema, path);
-    return fault(`${dotted([...path, key])} is no field${suggestion(key, fields)}`, keyNode?.range?.[0] ?? node?.range?.[0] ?? 0, keyNode?.range?.[1]);
+    return fault(
+      `${dotted([...path, key])} is no field${suggestion(key, fields)}`,
+      keyNode?.range?.[0] ?? node?.range?.[0] ?? 0,
+      keyNode?.range?.[1],
+    );
   }
   const { node, exact } = nearest(document, path);
   const [start, end] = node?.range ?? [0, 0];
@@ -193,7 +210,11 @@ function faultOf(
     const inside = source.indexOf(node.value, start);
     if (inside >= 0 && inside <= start + 1) return fault(`${dotted(path)} ${issue.message}`, inside + offset, inside + offset + 1);
   }
-  return fault(exact ? `${dotted(path)} ${readable(issue)}` : `${dotted(path)} is missing`, start, exact && !isCollection(node) ? end : undefined);
+  return fault(
+    exact ? `${dotted(path)} ${readable(issue)}` : `${dotted(path)} is missing`,
+    start,
+    exact && !isCollection(node) ? end : undefined,
+  );
 }
 
 /** The node at the path, or the last one that is there on the way to it. */
@@ -209,21 +230,28 @@ function nearest(document: Document, path: Path): { readonly node: Node | null; 
 
 /** `allow.logins[0]`. */
 export function dotted(path: Path): string {
-  return path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? part : `${text}.${part}`), '') || 'the document';
+  return (
+    path.reduce<string>((text, part) => (typeof part === 'number' ? `${text}[${part}]` : text === '' ? part : `${text}.${part}`), '') ||
+    'the document'
+  );
 }
 
 /** Two lines before, the line, and a caret under the place. */
 function excerpt(source: string, line: number, column: number, length: number, firstLine: number): string {
   const all = source.split('\n');
   const width = String(line + firstLine - 1).length;
-  const shown = all.slice(Math.max(0, line - 3), line).map((text, i, list) => `  ${String(line + firstLine - list.length + i).padStart(width)} | ${text.slice(0, 160)}`);
+  const shown = all
+    .slice(Math.max(0, line - 3), line)
+    .map((text, i, list) => `  ${String(line + firstLine - list.length + i).padStart(width)} | ${text.slice(0, 160)}`);
   const marks = '^'.repeat(Math.max(1, Math.min(length, (all[line - 1] ?? '').length - column + 1, 80)));
   return [...shown, `  ${' '.repeat(width)} | ${' '.repeat(Math.min(column - 1, 160))}${marks}`].join('\n');
 }
 
 function readable(issue: z.core.$ZodIssue): string {
   const { message } = issue;
-  return /^(is|has|are|does|expects|knows|asks|compares|looks)\b/.test(message) ? message : `is not right: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
+  return /^(is|has|are|does|expects|knows|asks|compares|looks)\b/.test(message)
+    ? message
+    : `is not right: ${message.charAt(0).toLowerCase()}${message.slice(1)}`;
 }
 
 function plain(message: string): string {

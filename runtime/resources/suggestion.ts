@@ -22,7 +22,9 @@ export function knownFields(schema: z.ZodType, path: readonly (string | number)[
 }
 
 function bare(schema: z.ZodType | undefined): z.ZodType | undefined {
-  return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional ? bare(schema.unwrap() as z.ZodType) : schema;
+  return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional
+    ? bare(schema.unwrap() as z.ZodType)
+    : schema;
 }
 
 /** How many letters are to be added, taken away, changed or swapped with their neighbour. */

@@ -18,13 +18,34 @@ let samples: readonly Buffer[];
 let trusted: readonly Buffer[];
 
 beforeAll(() => {
-  const cas = [makeKeyFiles(folder.path, 'ca-ed25519', 'ed25519'), makeKeyFiles(folder.path, 'ca-rsa', 'rsa', 2048), makeKeyFiles(folder.path, 'ca-ecdsa', 'ecdsa', 256)];
+  const cas = [
+    makeKeyFiles(folder.path, 'ca-ed25519', 'ed25519'),
+    makeKeyFiles(folder.path, 'ca-rsa', 'rsa', 2048),
+    makeKeyFiles(folder.path, 'ca-ecdsa', 'ecdsa', 256),
+  ];
   trusted = cas.map(({ blob }) => blob);
-  samples = cas.flatMap((ca, i) => ([['ed25519'], ['rsa', 2048], ['ecdsa', 384]] as const).map(([type, bits], j) => {
-    const key = makeKeyFiles(folder.path, `user-${i}-${j}`, type, bits);
-    sshKeygen(['-q', '-s', ca.path, '-I', 'ann', '-n', 'ann,root', '-V', '-1m:+52w', '-O', 'source-address=127.0.0.1/32', '-O', 'extension:user@steno=ann', `${key.path}.pub`]);
-    return readPublicFile(`${key.path}-cert.pub`);
-  }));
+  samples = cas.flatMap((ca, i) =>
+    ([['ed25519'], ['rsa', 2048], ['ecdsa', 384]] as const).map(([type, bits], j) => {
+      const key = makeKeyFiles(folder.path, `user-${i}-${j}`, type, bits);
+      sshKeygen([
+        '-q',
+        '-s',
+        ca.path,
+        '-I',
+        'ann',
+        '-n',
+        'ann,root',
+        '-V',
+        '-1m:+52w',
+        '-O',
+        'source-address=127.0.0.1/32',
+        '-O',
+        'extension:user@steno=ann',
+        `${key.path}.pub`,
+      ]);
+      return readPublicFile(`${key.path}-cert.pub`);
+    }),
+  );
 });
 
 function read(blob: Uint8Array): SshCertificate | undefined {
@@ -52,15 +73,22 @@ function mutate(blob: Buffer, list: readonly (typeof mutation extends fc.Arbitra
     const at = Math.floor((step.at / 100_001) * now.length);
     const copy = Buffer.from(now);
     switch (step.kind) {
-      case 'flip': copy[at] = (copy[at] ?? 0) ^ (1 << step.bit); return copy;
-      case 'set': copy[at] = step.value; return copy;
-      case 'delete': return Buffer.concat([now.subarray(0, at), now.subarray(at + step.length)]);
+      case 'flip':
+        copy[at] = (copy[at] ?? 0) ^ (1 << step.bit);
+        return copy;
+      case 'set':
+        copy[at] = step.value;
+        return copy;
+      case 'delete':
+        return Buffer.concat([now.subarray(0, at), now.subarray(at + step.length)]);
       case 'copy': {
         const source = samples[step.sample]!;
         const from = Math.floor((step.from / 100_001) * source.length);
         return Buffer.concat([now.subarray(0, at), source.subarray(from, from + step.length), now.subarray(at)]);
       }
-      case 'length': if (at + 4 <= copy.length) copy.writeUInt32BE(step.value, at); return copy;
+      case 'length':
+        if (at + 4 <= copy.length) copy.writeUInt32BE(step.value, at);
+        return copy;
     }
   }, blob);
 }
@@ -98,15 +126,21 @@ describe('a mutant of a real certificate', () => {
 
 test('what is read is written back as it was', () => {
   fc.assert(
-    fc.property(fc.oneof(fc.uint8Array({ maxLength: 300 }), fc.tuple(fc.nat(8), fc.array(mutation, { maxLength: 3 })).map(([sample, list]) => mutate(samples[sample]!, list))), (blob) => {
-      const certificate = read(blob);
-      if (certificate === undefined) return;
-      parsePublicKey(certificate.publicKey);
-      const again = encodeUnsigned(certificate);
-      // The reserved field may hold anything and is not kept; all else is.
-      if (again.length === certificate.signed.length) expect(Buffer.from(again)).toEqual(Buffer.from(certificate.signed));
-      else expect(certificate.signed.length).toBeGreaterThan(again.length);
-    }),
+    fc.property(
+      fc.oneof(
+        fc.uint8Array({ maxLength: 300 }),
+        fc.tuple(fc.nat(8), fc.array(mutation, { maxLength: 3 })).map(([sample, list]) => mutate(samples[sample]!, list)),
+      ),
+      (blob) => {
+        const certificate = read(blob);
+        if (certificate === undefined) return;
+        parsePublicKey(certificate.publicKey);
+        const again = encodeUnsigned(certificate);
+        // The reserved field may hold anything and is not kept; all else is.
+        if (again.length === certificate.signed.length) expect(Buffer.from(again)).toEqual(Buffer.from(certificate.signed));
+        else expect(certificate.signed.length).toBeGreaterThan(again.length);
+      },
+    ),
     { numRuns: 4_000, interruptAfterTimeLimit: 10_000 },
   );
 });

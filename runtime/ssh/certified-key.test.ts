@@ -42,8 +42,21 @@ const keyNamed = (name: string): SshPrivateKey => keys[name] ?? expect.fail(name
 
 function certificate(ca: SshPrivateKey, key: SshPrivateKey, kind: 'user' | 'host', principals: readonly string[], keyId = 'test'): Buffer {
   return issueCertificate(ca, {
-    publicKey: key.publicBlob, serial: 1n, kind, keyId, principals, validAfter: BigInt(now() - 60), validBefore: BigInt(now() + 600),
-    criticalOptions: new Map(), extensions: kind === 'user' ? new Map([['permit-pty', ''], ['permit-port-forwarding', '']]) : new Map(),
+    publicKey: key.publicBlob,
+    serial: 1n,
+    kind,
+    keyId,
+    principals,
+    validAfter: BigInt(now() - 60),
+    validBefore: BigInt(now() + 600),
+    criticalOptions: new Map(),
+    extensions:
+      kind === 'user'
+        ? new Map([
+            ['permit-pty', ''],
+            ['permit-port-forwarding', ''],
+          ])
+        : new Map(),
   });
 }
 
@@ -60,19 +73,29 @@ async function startSshd(hostKey: SshPrivateKey, hostCertificate: Uint8Array | u
   writePrivate(file('sshd_host'), hostKey.toOpenSsh());
   writeFileSync(file('sshd_host-cert.pub'), hostCertificate === undefined ? '' : formatPublicLine(hostCertificate));
   writeFileSync(file('user_ca.pub'), formatPublicLine(userCa.publicBlob));
-  writeFileSync(file('sshd_config'), [
-    `HostKey ${file('sshd_host')}`,
-    ...(hostCertificate === undefined ? [] : [`HostCertificate ${file('sshd_host-cert.pub')}`]),
-    `TrustedUserCAKeys ${file('user_ca.pub')}`,
-    'AuthorizedKeysFile none', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'UsePAM no', 'StrictModes no', 'PermitRootLogin yes',
-  ].join('\n'));
-  return listen(createServer((socket) => {
-    const sshd = spawn('/usr/sbin/sshd', ['-i', '-e', '-f', file('sshd_config')], { stdio: ['pipe', 'pipe', 'ignore'] });
-    socket.pipe(sshd.stdin);
-    sshd.stdout.pipe(socket);
-    for (const stream of [socket, sshd.stdin, sshd.stdout]) stream.on('error', () => socket.destroy());
-    closers.push(() => sshd.kill());
-  }));
+  writeFileSync(
+    file('sshd_config'),
+    [
+      `HostKey ${file('sshd_host')}`,
+      ...(hostCertificate === undefined ? [] : [`HostCertificate ${file('sshd_host-cert.pub')}`]),
+      `TrustedUserCAKeys ${file('user_ca.pub')}`,
+      'AuthorizedKeysFile none',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'UsePAM no',
+      'StrictModes no',
+      'PermitRootLogin yes',
+    ].join('\n'),
+  );
+  return listen(
+    createServer((socket) => {
+      const sshd = spawn('/usr/sbin/sshd', ['-i', '-e', '-f', file('sshd_config')], { stdio: ['pipe', 'pipe', 'ignore'] });
+      socket.pipe(sshd.stdin);
+      sshd.stdout.pipe(socket);
+      for (const stream of [socket, sshd.stdin, sshd.stdout]) stream.on('error', () => socket.destroy());
+      closers.push(() => sshd.kill());
+    }),
+  );
 }
 
 interface Reply {
@@ -86,12 +109,24 @@ function runWithSsh2(config: ConnectConfig, command: string): Promise<Reply> {
     const client = new ssh2.Client();
     let output = '';
     let error: string | undefined;
-    client.on('error', (problem) => { error ??= problem.message; });
+    client.on('error', (problem) => {
+      error ??= problem.message;
+    });
     client.on('close', () => resolve({ output, error }));
-    client.on('ready', () => client.exec(command, (problem, channel) => {
-      if (problem !== undefined) { error = problem.message; client.end(); return; }
-      channel.on('data', (data: Buffer) => { output += data.toString(); }).on('close', () => client.end());
-    }));
+    client.on('ready', () =>
+      client.exec(command, (problem, channel) => {
+        if (problem !== undefined) {
+          error = problem.message;
+          client.end();
+          return;
+        }
+        channel
+          .on('data', (data: Buffer) => {
+            output += data.toString();
+          })
+          .on('close', () => client.end());
+      }),
+    );
     client.connect({ host: '127.0.0.1', ...config });
   });
 }
@@ -109,7 +144,11 @@ async function startSsh2(hostKey: SshPrivateKey, source: () => Uint8Array, reply
   const decisions: string[] = [];
   let rekeys = 0;
   const server = new ssh2.Server({ hostKeys: certifiedHostKeys(hostKey, source), algorithms: transportAlgorithms() }, (client) => {
-    client.on('error', () => undefined).on('rekey', () => { rekeys += 1; });
+    client
+      .on('error', () => undefined)
+      .on('rekey', () => {
+        rekeys += 1;
+      });
     client.on('authentication', (context) => {
       if (context.method !== 'publickey') return context.reject(['publickey']);
       const problem = refusal(context, context.username);
@@ -130,7 +169,10 @@ async function startSsh2(hostKey: SshPrivateKey, source: () => Uint8Array, reply
   return { port, decisions, rekeys: () => rekeys };
 }
 
-function refusal(context: { readonly key: { readonly algo: string; readonly data: Buffer }; readonly signature?: Buffer; readonly blob?: Buffer }, principal: string): string | undefined {
+function refusal(
+  context: { readonly key: { readonly algo: string; readonly data: Buffer }; readonly signature?: Buffer; readonly blob?: Buffer },
+  principal: string,
+): string | undefined {
   try {
     const offered = offeredCertificate(context.key);
     const admission = checkCertificate(offered, { kind: 'user', now: now(), trusted: [userCa.publicBlob], principal, verify });
@@ -162,9 +204,29 @@ function sshArguments(port: number, key: SshPrivateKey, userCertificate: Uint8Ar
   writePrivate(file('id'), key.toOpenSsh());
   writeFileSync(file('id-cert.pub'), formatPublicLine(userCertificate));
   writeFileSync(file('known_hosts'), `${knownHosts}\n`);
-  return ['-F', 'none', '-p', String(port), '-i', file('id'), '-o', `CertificateFile=${file('id-cert.pub')}`, '-o', 'IdentitiesOnly=yes',
-    '-o', 'IdentityAgent=none', '-o', 'BatchMode=yes', '-o', 'StrictHostKeyChecking=yes', '-o', `UserKnownHostsFile=${file('known_hosts')}`,
-    '-o', 'GlobalKnownHostsFile=none', 'root@127.0.0.1'];
+  return [
+    '-F',
+    'none',
+    '-p',
+    String(port),
+    '-i',
+    file('id'),
+    '-o',
+    `CertificateFile=${file('id-cert.pub')}`,
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    'IdentityAgent=none',
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    'StrictHostKeyChecking=yes',
+    '-o',
+    `UserKnownHostsFile=${file('known_hosts')}`,
+    '-o',
+    'GlobalKnownHostsFile=none',
+    'root@127.0.0.1',
+  ];
 }
 const authorityLine = (ca: SshPrivateKey): string => `@cert-authority * ${formatPublicLine(ca.publicBlob)}`;
 
@@ -208,7 +270,12 @@ describe('an ssh2 client and stock sshd', () => {
     { why: 'of user kind', presents: certificate(hostCa, hostKey, 'user', ['web-3']), pinned: [], refused: /CERT_WRONG_KIND|is not known/ },
     { why: 'missing, with an unknown key', presents: undefined, pinned: [generateKey().publicBlob], refused: /is not known/ },
     { why: 'missing, with a pinned key', presents: undefined, pinned: [hostKey.publicBlob], refused: undefined },
-    { why: 'of another CA, with a pinned key', presents: certificate(userCa, hostKey, 'host', ['web-3']), pinned: [hostKey.publicBlob], refused: undefined },
+    {
+      why: 'of another CA, with a pinned key',
+      presents: certificate(userCa, hostKey, 'host', ['web-3']),
+      pinned: [hostKey.publicBlob],
+      refused: undefined,
+    },
   ];
   it.each(hosts)('a host certificate $why', async ({ presents, pinned, refused }) => {
     const port = await startSshd(hostKey, presents);
@@ -273,7 +340,11 @@ describe('stock ssh and an ssh2 server', () => {
     const gateway = await startSsh2(key, () => certificate(hostCa, key, 'host', ['127.0.0.1'], `certificate ${(serial += 1)}`), reply);
     const args = ['-o', 'RekeyLimit=1M', ...sshArguments(gateway.port, key, userCertificate, authorityLine(hostCa)), 'anything'];
     const result = await run('ssh', args);
-    expect({ code: result.code, length: result.stdout.length, stderr: result.stderr }).toEqual({ code: 0, length: reply.length, stderr: '' });
+    expect({ code: result.code, length: result.stdout.length, stderr: result.stderr }).toEqual({
+      code: 0,
+      length: reply.length,
+      stderr: '',
+    });
     expect(gateway.rekeys()).toBeGreaterThan(0);
     expect(serial).toBe(1);
     // The next connection is shown the next one.
@@ -291,10 +362,27 @@ describe('other clients and an ssh2 server', () => {
     const userKey = keyNamed(name);
     const path = writePrivate(file('plink'), userKey.toOpenSsh());
     // PuTTY reads its own key files only.
-    expect(await run('puttygen', [path, '-O', 'private', '-o', file('plink.ppk'), '--new-passphrase', '/dev/null'])).toMatchObject({ code: 0 });
+    expect(await run('puttygen', [path, '-O', 'private', '-o', file('plink.ppk'), '--new-passphrase', '/dev/null'])).toMatchObject({
+      code: 0,
+    });
     writeFileSync(file('plink-cert.pub'), formatPublicLine(certificate(userCa, userKey, 'user', ['root'])));
-    const result = await run('plink', ['-batch', '-ssh', '-noagent', '-P', String(gateway.port), '-l', 'root', '-i', file('plink.ppk'),
-      '-cert', file('plink-cert.pub'), '-hostkey', fingerprint(key.publicBlob), '127.0.0.1', 'anything']);
+    const result = await run('plink', [
+      '-batch',
+      '-ssh',
+      '-noagent',
+      '-P',
+      String(gateway.port),
+      '-l',
+      'root',
+      '-i',
+      file('plink.ppk'),
+      '-cert',
+      file('plink-cert.pub'),
+      '-hostkey',
+      fingerprint(key.publicBlob),
+      '127.0.0.1',
+      'anything',
+    ]);
     expect(result).toMatchObject({ code: 0, stdout: 'hello\n' });
     expect(gateway.decisions.at(-1)).toMatch(/-cert-v01@openssh\.com ok$/);
   });
@@ -351,7 +439,10 @@ client.close()`;
 
 it('the patch in the repository is the one that is installed', () => {
   const patch = readFileSync(new URL('../../patches/ssh2+1.17.0.patch', import.meta.url), 'utf8');
-  const added = patch.split('\n').filter((line) => /^\+[^+]/.test(line)).map((line) => line.slice(1));
+  const added = patch
+    .split('\n')
+    .filter((line) => /^\+[^+]/.test(line))
+    .map((line) => line.slice(1));
   const files = patch.split('\n').flatMap((line) => /^\+\+\+ b\/(node_modules\/ssh2\/.+)$/.exec(line)?.[1] ?? []);
   const installed = files.map((name) => readFileSync(new URL(`../../${name}`, import.meta.url), 'utf8')).join('\n');
   expect(files.length).toBeGreaterThan(0);

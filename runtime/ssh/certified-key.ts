@@ -21,9 +21,18 @@ export type CertificateSource = () => Uint8Array;
 
 /** What to offer as `algorithms.serverHostKey` to a host that may present a certificate; certificates first. */
 export const hostKeyAlgorithms = [
-  'ssh-ed25519-cert-v01@openssh.com', 'ecdsa-sha2-nistp256-cert-v01@openssh.com', 'ecdsa-sha2-nistp384-cert-v01@openssh.com',
-  'ecdsa-sha2-nistp521-cert-v01@openssh.com', 'rsa-sha2-512-cert-v01@openssh.com', 'rsa-sha2-256-cert-v01@openssh.com',
-  'ssh-ed25519', 'ecdsa-sha2-nistp256', 'ecdsa-sha2-nistp384', 'ecdsa-sha2-nistp521', 'rsa-sha2-512', 'rsa-sha2-256',
+  'ssh-ed25519-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp256-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp384-cert-v01@openssh.com',
+  'ecdsa-sha2-nistp521-cert-v01@openssh.com',
+  'rsa-sha2-512-cert-v01@openssh.com',
+  'rsa-sha2-256-cert-v01@openssh.com',
+  'ssh-ed25519',
+  'ecdsa-sha2-nistp256',
+  'ecdsa-sha2-nistp384',
+  'ecdsa-sha2-nistp521',
+  'rsa-sha2-512',
+  'rsa-sha2-256',
   // The typings list only what ssh2 knows without the patch.
 ] as unknown as ServerHostKeyAlgorithm[];
 
@@ -101,7 +110,13 @@ function hostProblem(blob: Uint8Array, { hostname, authorities, pinned = [], now
   const isCertificate = plainKeyType(new SshReader(blob, 'KEY_GARBLED').utf8('the key type', 64)) !== undefined;
   if (!isCertificate) return isPinned(blob, pinned) ? undefined : `its key ${fingerprint(blob)} is not known`;
   const certificate = parseCertificate(blob);
-  const admission = checkCertificate(certificate, { kind: 'host', now: now(), trusted: authorities, principal: hostname, verify: verifyRepeated });
+  const admission = checkCertificate(certificate, {
+    kind: 'host',
+    now: now(),
+    trusted: authorities,
+    principal: hostname,
+    verify: verifyRepeated,
+  });
   // A pinned key stays trusted when its owner adds a certificate of somebody else.
   if (admission.ok || isPinned(certificate.publicKey, pinned)) return undefined;
   return `its certificate ${fingerprint(certificate.publicKey)} is refused (${admission.code}: ${admission.detail})`;

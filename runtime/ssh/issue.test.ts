@@ -23,10 +23,25 @@ const fields: IssueFields = {
   principals: ['alice', 'root'],
   validAfter: BigInt(now - 60),
   validBefore: BigInt(now + 3600),
-  criticalOptions: new Map([['source-address', '127.0.0.1/32,::1'], ['force-command', 'uptime']]),
-  extensions: new Map([['permit-pty', ''], ['steno-user@steno', 'alice'], ['permit-agent-forwarding', '']]),
+  criticalOptions: new Map([
+    ['source-address', '127.0.0.1/32,::1'],
+    ['force-command', 'uptime'],
+  ]),
+  extensions: new Map([
+    ['permit-pty', ''],
+    ['steno-user@steno', 'alice'],
+    ['permit-agent-forwarding', ''],
+  ]),
 };
-const request = { kind: 'user', now, trusted: [ca.publicBlob], principal: 'alice', sourceAddress: '127.0.0.1', verify, knownCriticalOptions: new Set(['force-command']) } as const;
+const request = {
+  kind: 'user',
+  now,
+  trusted: [ca.publicBlob],
+  principal: 'alice',
+  sourceAddress: '127.0.0.1',
+  verify,
+  knownCriticalOptions: new Set(['force-command']),
+} as const;
 
 function listing(blob: Uint8Array): string {
   const path = join(folder.path, 'listed-cert.pub');
@@ -37,8 +52,18 @@ function listing(blob: Uint8Array): string {
 describe('an issued certificate', () => {
   it('is read by ssh-keygen as it was meant', () => {
     const text = listing(issueCertificate(ca, fields));
-    for (const part of ['user certificate', 'Key ID: "alice@laptop"', 'Serial: 18446744073709551615', 'alice', 'root',
-      'source-address 127.0.0.1/32,::1', 'force-command uptime', 'permit-pty', 'permit-agent-forwarding', 'steno-user@steno']) {
+    for (const part of [
+      'user certificate',
+      'Key ID: "alice@laptop"',
+      'Serial: 18446744073709551615',
+      'alice',
+      'root',
+      'source-address 127.0.0.1/32,::1',
+      'force-command uptime',
+      'permit-pty',
+      'permit-agent-forwarding',
+      'steno-user@steno',
+    ]) {
       expect(text).toContain(part);
     }
   });
@@ -82,16 +107,43 @@ describe('an issued certificate', () => {
 });
 
 describe('a certificate by ssh-keygen', () => {
-  const caTypes = [['ed25519', undefined], ['ecdsa', 256], ['ecdsa', 521], ['rsa', 3072]] as const;
-  const keyTypes = [['ed25519', undefined], ['ecdsa', 256], ['ecdsa', 384], ['ecdsa', 521], ['rsa', 2048]] as const;
+  const caTypes = [
+    ['ed25519', undefined],
+    ['ecdsa', 256],
+    ['ecdsa', 521],
+    ['rsa', 3072],
+  ] as const;
+  const keyTypes = [
+    ['ed25519', undefined],
+    ['ecdsa', 256],
+    ['ecdsa', 384],
+    ['ecdsa', 521],
+    ['rsa', 2048],
+  ] as const;
   const validity = '20291231000000Z:20300102000000Z';
 
   it.each(caTypes)('of a CA of type %s %s passes for every type of key', (caType, caBits) => {
     const authority = makeKeyFiles(folder.path, `ca-${caType}-${caBits}`, caType, caBits);
     for (const [type, bits] of keyTypes) {
       const key = makeKeyFiles(folder.path, `user-${caType}-${caBits}-${type}-${bits}`, type, bits);
-      sshKeygen(['-q', '-s', authority.path, '-I', 'an id', '-n', 'alice,bob', '-z', '42', '-V', validity,
-        '-O', 'source-address=127.0.0.0/8', '-O', 'extension:login@example.org=alice', `${key.path}.pub`]);
+      sshKeygen([
+        '-q',
+        '-s',
+        authority.path,
+        '-I',
+        'an id',
+        '-n',
+        'alice,bob',
+        '-z',
+        '42',
+        '-V',
+        validity,
+        '-O',
+        'source-address=127.0.0.0/8',
+        '-O',
+        'extension:login@example.org=alice',
+        `${key.path}.pub`,
+      ]);
       const blob = readPublicFile(`${key.path}-cert.pub`);
       const certificate = parseCertificate(blob);
       expect(certificate).toMatchObject({ kind: 'user', keyId: 'an id', principals: ['alice', 'bob'], serial: 42n });

@@ -13,7 +13,13 @@ import { makeKeyFiles, sshKeygen, temporaryFolder, writePrivate } from './openss
 const folder = temporaryFolder();
 afterAll(folder.remove);
 const data = Buffer.from('what is signed');
-const keyTypes = [['ed25519', undefined], ['ecdsa', 256], ['ecdsa', 384], ['ecdsa', 521], ['rsa', 2048]] as const;
+const keyTypes = [
+  ['ed25519', undefined],
+  ['ecdsa', 256],
+  ['ecdsa', 384],
+  ['ecdsa', 521],
+  ['rsa', 2048],
+] as const;
 
 describe.each(keyTypes)('a key of type %s %s', (type, bits) => {
   const made = makeKeyFiles(folder.path, `${type}-${bits}`, type, bits);
@@ -76,14 +82,21 @@ describe('RSA', () => {
     const jwk = publicKey.export({ format: 'jwk' });
     const [modulus, exponent] = [jwk.n, jwk.e].map((text) => Buffer.from(text ?? '', 'base64url')) as [Buffer, Buffer];
     const blob = encodePublicKey({ kind: 'rsa', type: 'ssh-rsa', modulus, exponent });
-    const signature = new SshWriter().utf8('rsa-sha2-512').string(sign('sha512', data, privateKey)).bytes();
+    const signature = new SshWriter()
+      .utf8('rsa-sha2-512')
+      .string(sign('sha512', data, privateKey))
+      .bytes();
     expect(verify(blob, signature, data)).toBe(false);
   });
 
   it('with SHA-1 is refused', () => {
     const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
     const key = loadPrivateKey(privateKey.export({ type: 'pkcs8', format: 'pem' }).toString());
-    const signature = (algorithm: string, hash: string) => new SshWriter().utf8(algorithm).string(sign(hash, data, privateKey)).bytes();
+    const signature = (algorithm: string, hash: string) =>
+      new SshWriter()
+        .utf8(algorithm)
+        .string(sign(hash, data, privateKey))
+        .bytes();
     expect(verify(key.publicBlob, signature('rsa-sha2-256', 'sha256'), data)).toBe(true);
     expect(verify(key.publicBlob, signature('ssh-rsa', 'sha1'), data)).toBe(false);
     expect(verify(key.publicBlob, signature('rsa-sha2-256', 'sha1'), data)).toBe(false);
@@ -95,13 +108,21 @@ describe('a security key', () => {
   const sha256 = (bytes: Uint8Array | string) => createHash('sha256').update(bytes).digest();
   const ed25519 = generateKeyPairSync('ed25519');
   const p256 = generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const coordinate = (name: 'x' | 'y', key: typeof ed25519.publicKey) => Buffer.from(key.export({ format: 'jwk' })[name] ?? '', 'base64url');
+  const coordinate = (name: 'x' | 'y', key: typeof ed25519.publicKey) =>
+    Buffer.from(key.export({ format: 'jwk' })[name] ?? '', 'base64url');
 
   // The token is played by hand: PROTOCOL.u2f says what it signs.
   function signature(type: string, flags: number, signedFlags = flags): Uint8Array {
     const tail = new SshWriter().byte(flags).uint32(7).bytes();
     const message = concatBytes(sha256(application), new SshWriter().byte(signedFlags).uint32(7).bytes(), sha256(data));
-    if (type.startsWith('sk-ssh')) return concatBytes(new SshWriter().utf8(type).string(sign(null, message, ed25519.privateKey)).bytes(), tail);
+    if (type.startsWith('sk-ssh'))
+      return concatBytes(
+        new SshWriter()
+          .utf8(type)
+          .string(sign(null, message, ed25519.privateKey))
+          .bytes(),
+        tail,
+      );
     const pair = sign('sha256', message, { key: p256.privateKey, dsaEncoding: 'ieee-p1363' });
     const inner = new SshWriter().mpint(pair.subarray(0, 32)).mpint(pair.subarray(32)).bytes();
     return concatBytes(new SshWriter().utf8(type).string(inner).bytes(), tail);
@@ -110,7 +131,9 @@ describe('a security key', () => {
   const keys: readonly PublicKey[] = [
     { kind: 'sk-ed25519', type: 'sk-ssh-ed25519@openssh.com', point: coordinate('x', ed25519.publicKey), application },
     {
-      kind: 'sk-ecdsa', type: 'sk-ecdsa-sha2-nistp256@openssh.com', application,
+      kind: 'sk-ecdsa',
+      type: 'sk-ecdsa-sha2-nistp256@openssh.com',
+      application,
       point: Buffer.concat([Buffer.of(4), coordinate('x', p256.publicKey), coordinate('y', p256.publicKey)]),
     },
   ];
@@ -136,13 +159,13 @@ describe('a private key file that cannot be used', () => {
   const encrypted = makeKeyFiles(folder.path, 'encrypted', 'ed25519');
   sshKeygen(['-q', '-p', '-P', '', '-N', 'secret', '-f', encrypted.path]);
   const files = {
-    'empty': '',
+    empty: '',
     'not a key': 'hello',
     'a public key': formatPublicLine(generateKey().publicBlob),
     'encrypted by ssh-keygen': readFileSync(encrypted.path, 'utf8'),
     'cut off': good.slice(0, -60),
     'without its first line': good.split('\n').slice(1).join('\n'),
-    'X25519': generateKeyPairSync('x25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
+    X25519: generateKeyPairSync('x25519').privateKey.export({ type: 'pkcs8', format: 'pem' }).toString(),
   };
 
   it.each(Object.entries(files))('%s: KEY_GARBLED', (_name, text) => {

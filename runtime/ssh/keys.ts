@@ -38,7 +38,10 @@ const curves: Readonly<Record<EcdsaCurve, { readonly jwk: string; readonly hash:
   nistp384: { jwk: 'P-384', hash: 'sha384', bytes: 48 },
   nistp521: { jwk: 'P-521', hash: 'sha512', bytes: 66 },
 };
-const rsaHashes: ReadonlyMap<string, string> = new Map([['rsa-sha2-256', 'sha256'], ['rsa-sha2-512', 'sha512']]);
+const rsaHashes: ReadonlyMap<string, string> = new Map([
+  ['rsa-sha2-256', 'sha256'],
+  ['rsa-sha2-512', 'sha512'],
+]);
 const minRsaBits = 2048;
 const userPresent = 0x01;
 const userVerifiedFlag = 0x04;
@@ -146,17 +149,19 @@ function publicKeyOf(jwk: JsonWebKey): PublicKey {
 }
 
 function signWith(key: KeyObject, publicKey: PublicKey, data: Uint8Array): Buffer {
-  const blob = (algorithm: string, signature: Uint8Array): Buffer =>
-    Buffer.from(new SshWriter().utf8(algorithm).string(signature).bytes());
+  const blob = (algorithm: string, signature: Uint8Array): Buffer => Buffer.from(new SshWriter().utf8(algorithm).string(signature).bytes());
   switch (publicKey.kind) {
-    case 'ed25519': return blob(publicKey.type, sign(null, data, key));
-    case 'rsa': return blob('rsa-sha2-512', sign('sha512', data, key));
+    case 'ed25519':
+      return blob(publicKey.type, sign(null, data, key));
+    case 'rsa':
+      return blob('rsa-sha2-512', sign('sha512', data, key));
     case 'ecdsa': {
       const { hash, bytes } = curves[publicKey.curve];
       const pair = sign(hash, data, { key, dsaEncoding: 'ieee-p1363' });
       return blob(publicKey.type, new SshWriter().mpint(pair.subarray(0, bytes)).mpint(pair.subarray(bytes)).bytes());
     }
-    default: throw new StenoError('KEY_GARBLED', 'a security key signs outside this process');
+    default:
+      throw new StenoError('KEY_GARBLED', 'a security key signs outside this process');
   }
 }
 

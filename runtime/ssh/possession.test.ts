@@ -14,9 +14,19 @@ const folder = temporaryFolder();
 afterAll(folder.remove);
 const blob = Buffer.from('session id and request');
 const certificateOf = (publicKey: Uint8Array, options: readonly (readonly [string, string])[] = []): SshCertificate =>
-  parseCertificate(issueCertificate(generateKey(), {
-    publicKey, serial: 1n, kind: 'user', keyId: 'x', principals: ['alice'], validAfter: 0n, validBefore: 1n, criticalOptions: new Map(options), extensions: new Map(),
-  }));
+  parseCertificate(
+    issueCertificate(generateKey(), {
+      publicKey,
+      serial: 1n,
+      kind: 'user',
+      keyId: 'x',
+      principals: ['alice'],
+      validAfter: 0n,
+      validBefore: 1n,
+      criticalOptions: new Map(options),
+      extensions: new Map(),
+    }),
+  );
 
 const ed25519 = generateKey();
 const rsa = loadPrivateKey(makeKeyFiles(folder.path, 'rsa', 'rsa', 2048).pem);
@@ -49,8 +59,11 @@ describe('possession', () => {
   });
 
   it('may be offered under the algorithms of the certificate only', () => {
-    expect(['rsa-sha2-256-cert-v01@openssh.com', 'rsa-sha2-512-cert-v01@openssh.com', 'ssh-rsa-cert-v01@openssh.com', 'ssh-rsa']
-      .map((algorithm) => isAlgorithmOf(certificateOf(rsa.publicBlob), algorithm))).toEqual([true, true, false, false]);
+    expect(
+      ['rsa-sha2-256-cert-v01@openssh.com', 'rsa-sha2-512-cert-v01@openssh.com', 'ssh-rsa-cert-v01@openssh.com', 'ssh-rsa'].map(
+        (algorithm) => isAlgorithmOf(certificateOf(rsa.publicBlob), algorithm),
+      ),
+    ).toEqual([true, true, false, false]);
   });
 
   it('of a certificate with verify-required needs a security key that checked its user', () => {
@@ -61,25 +74,55 @@ describe('possession', () => {
     const sha256 = (content: Uint8Array | string) => createHash('sha256').update(content).digest();
     const signature = (flags: number) => {
       const state = new SshWriter().byte(flags).uint32(1).bytes();
-      return concatBytes(new SshWriter().utf8(type).string(sign(null, concatBytes(sha256('ssh:'), state, sha256(blob)), privateKey)).bytes(), state);
+      return concatBytes(
+        new SshWriter()
+          .utf8(type)
+          .string(sign(null, concatBytes(sha256('ssh:'), state, sha256(blob)), privateKey))
+          .bytes(),
+        state,
+      );
     };
-    const proof = (flags: number) => provesPossession(certificate, { key: { algo: certificate.certType }, signature: signature(flags), blob });
+    const proof = (flags: number) =>
+      provesPossession(certificate, { key: { algo: certificate.certType }, signature: signature(flags), blob });
     expect([0, 1, 4, 5].map(proof)).toEqual([false, false, false, true]);
-    expect(provesPossession(certificateOf(ed25519.publicBlob, [['verify-required', '']]), { key: { algo: 'ssh-ed25519-cert-v01@openssh.com' }, signature: ed25519.sign(blob), blob })).toBe(false);
+    expect(
+      provesPossession(certificateOf(ed25519.publicBlob, [['verify-required', '']]), {
+        key: { algo: 'ssh-ed25519-cert-v01@openssh.com' },
+        signature: ed25519.sign(blob),
+        blob,
+      }),
+    ).toBe(false);
   });
 });
 
 describe('what a client offers', () => {
   const certificate = issueCertificate(generateKey(), {
-    publicKey: ed25519.publicBlob, serial: 1n, kind: 'user', keyId: 'offered', principals: ['alice'], validAfter: 0n, validBefore: 1n, criticalOptions: new Map(), extensions: new Map(),
+    publicKey: ed25519.publicBlob,
+    serial: 1n,
+    kind: 'user',
+    keyId: 'offered',
+    principals: ['alice'],
+    validAfter: 0n,
+    validBefore: 1n,
+    criticalOptions: new Map(),
+    extensions: new Map(),
   });
   const algo = 'ssh-ed25519-cert-v01@openssh.com';
 
   it('is a certificate, or is refused by name', () => {
     expect(offeredCertificate({ algo, data: certificate }).keyId).toBe('offered');
-    expect(() => offeredCertificate({ algo: 'ssh-ed25519', data: ed25519.publicBlob })).toThrow(expect.objectContaining({ code: 'CERT_REQUIRED' }));
+    expect(() => offeredCertificate({ algo: 'ssh-ed25519', data: ed25519.publicBlob })).toThrow(
+      expect.objectContaining({ code: 'CERT_REQUIRED' }),
+    );
     expect(() => offeredCertificate({ algo, data: ed25519.publicBlob })).toThrow(expect.objectContaining({ code: 'CERT_REQUIRED' }));
-    for (const offer of [{ algo, data: certificate.subarray(1) }, { algo, data: certificate.subarray(0, -1) }, { algo: 'ssh-ed25519', data: certificate }, { algo }, { data: certificate }, {}]) {
+    for (const offer of [
+      { algo, data: certificate.subarray(1) },
+      { algo, data: certificate.subarray(0, -1) },
+      { algo: 'ssh-ed25519', data: certificate },
+      { algo },
+      { data: certificate },
+      {},
+    ]) {
       expect(() => offeredCertificate(offer)).toThrow(expect.objectContaining({ code: 'CERT_GARBLED' }));
     }
   });

@@ -28,17 +28,23 @@ export function encodePrivateKeyFile(publicKey: PublicKey, privateJwk: JsonWebKe
   writePrivateFields(inner, publicKey, privateJwk);
   inner.utf8(comment);
   for (let pad = 1; inner.bytes().length % blockLength !== 0; pad += 1) inner.byte(pad);
-  const file = new SshWriter().raw(magic).utf8('none').utf8('none').utf8('').uint32(1)
-    .string(encodePublicKey(publicKey)).string(inner.bytes()).bytes();
+  const file = new SshWriter()
+    .raw(magic)
+    .utf8('none')
+    .utf8('none')
+    .utf8('')
+    .uint32(1)
+    .string(encodePublicKey(publicKey))
+    .string(inner.bytes())
+    .bytes();
   return [begin, ...(encodeBase64(file).match(/.{1,70}/g) ?? []), end, ''].join('\n');
 }
 
 /** The private key as JSON Web Key. Throws KEY_GARBLED, also for a file that is encrypted. */
 export function parsePrivateKeyFile(text: string): JsonWebKey {
   const lines = text.trim().split(/\r?\n/);
-  const file = text.length <= maxFileLength && lines[0] === begin && lines.at(-1) === end
-    ? decodeBase64(lines.slice(1, -1).join(''))
-    : undefined;
+  const file =
+    text.length <= maxFileLength && lines[0] === begin && lines.at(-1) === end ? decodeBase64(lines.slice(1, -1).join('')) : undefined;
   if (file === undefined) throw new StenoError('KEY_GARBLED', 'it is not an OpenSSH private key file');
   const reader = new SshReader(file, 'KEY_GARBLED');
   if (!equalBytes(reader.raw(magic.length, 'the magic'), magic)) reader.fail('it is not an OpenSSH private key file');
@@ -96,8 +102,14 @@ function readPrivateFields(reader: SshReader): { readonly publicKey: PublicKey; 
 }
 
 function readRsa(reader: SshReader): { readonly publicKey: PublicKey; readonly jwk: JsonWebKey } {
-  const [n, e, d, qi, p, q] = ['n', 'e', 'd', 'iqmp', 'p', 'q'].map((name) => reader.mpint(name, 2049)) as
-    [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];
+  const [n, e, d, qi, p, q] = ['n', 'e', 'd', 'iqmp', 'p', 'q'].map((name) => reader.mpint(name, 2049)) as [
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+    Uint8Array,
+  ];
   // The file leaves out what can be computed: d mod (p-1) and d mod (q-1).
   const reduced = (prime: Uint8Array): Uint8Array => {
     const modulus = number(prime) - 1n;
@@ -106,8 +118,15 @@ function readRsa(reader: SshReader): { readonly publicKey: PublicKey; readonly j
   return {
     publicKey: { kind: 'rsa', type: 'ssh-rsa', exponent: e, modulus: n },
     jwk: {
-      kty: 'RSA', n: base64url(n), e: base64url(e), d: base64url(d), p: base64url(p), q: base64url(q),
-      dp: base64url(reduced(p)), dq: base64url(reduced(q)), qi: base64url(qi),
+      kty: 'RSA',
+      n: base64url(n),
+      e: base64url(e),
+      d: base64url(d),
+      p: base64url(p),
+      q: base64url(q),
+      dp: base64url(reduced(p)),
+      dq: base64url(reduced(q)),
+      qi: base64url(qi),
     },
   };
 }

@@ -38,11 +38,13 @@ async function connected(serve: (channel: ServerChannel) => void): Promise<Pair>
   const client = new ssh2.Client();
   clients.push(client);
   client.on('error', () => undefined);
-  const peerConnected = new Promise<Connection>((resolve) => server.on('connection', (peer) => {
-    peer.on('authentication', (context) => context.accept());
-    peer.on('session', (accept) => accept().on('exec', (acceptExec) => serve(acceptExec())));
-    resolve(peer);
-  }));
+  const peerConnected = new Promise<Connection>((resolve) =>
+    server.on('connection', (peer) => {
+      peer.on('authentication', (context) => context.accept());
+      peer.on('session', (accept) => accept().on('exec', (acceptExec) => serve(acceptExec())));
+      resolve(peer);
+    }),
+  );
   client.connect({ port: (server.address() as AddressInfo).port, host: '127.0.0.1', username: 'x', algorithms: transportAlgorithms() });
   const peer = await peerConnected;
   const failure = new Promise<string>((resolve) => peer.on('error', (error) => resolve(error.message)));
@@ -57,7 +59,14 @@ async function connected(serve: (channel: ServerChannel) => void): Promise<Pair>
   return { client, peer, failure, send };
 }
 
-const openSession = (packetSize: number): Uint8Array => new SshWriter().byte(90).utf8('session').uint32(0).uint32(1 << 20).uint32(packetSize).bytes();
+const openSession = (packetSize: number): Uint8Array =>
+  new SshWriter()
+    .byte(90)
+    .utf8('session')
+    .uint32(0)
+    .uint32(1 << 20)
+    .uint32(packetSize)
+    .bytes();
 const exec = new SshWriter().byte(98).uint32(0).utf8('exec').byte(1).utf8('anything').bytes();
 
 describe('a peer is cut off', () => {
@@ -81,28 +90,50 @@ describe('a peer is cut off', () => {
 describe('output that outruns its reader arrives whole', () => {
   const size = 3 << 20;
   const orders: readonly (readonly [string, (channel: ServerChannel, finish: () => void) => void])[] = [
-    ['first stdout, then stderr', (channel, finish) => channel.write(Buffer.alloc(size, 1), () => channel.stderr.write(Buffer.alloc(size, 2), finish))],
-    ['first stderr, then stdout', (channel, finish) => channel.stderr.write(Buffer.alloc(size, 2), () => channel.write(Buffer.alloc(size, 1), finish))],
-    ['both at once', (channel, finish) => {
-      let left = 2;
-      const done = (): void => { left -= 1; if (left === 0) finish(); };
-      channel.write(Buffer.alloc(size, 1), done);
-      channel.stderr.write(Buffer.alloc(size, 2), done);
-    }],
+    [
+      'first stdout, then stderr',
+      (channel, finish) => channel.write(Buffer.alloc(size, 1), () => channel.stderr.write(Buffer.alloc(size, 2), finish)),
+    ],
+    [
+      'first stderr, then stdout',
+      (channel, finish) => channel.stderr.write(Buffer.alloc(size, 2), () => channel.write(Buffer.alloc(size, 1), finish)),
+    ],
+    [
+      'both at once',
+      (channel, finish) => {
+        let left = 2;
+        const done = (): void => {
+          left -= 1;
+          if (left === 0) finish();
+        };
+        channel.write(Buffer.alloc(size, 1), done);
+        channel.stderr.write(Buffer.alloc(size, 2), done);
+      },
+    ],
   ];
 
   it.each(orders)('%s', async (_name, write) => {
-    const { client } = await connected((channel) => write(channel, () => { channel.exit(0); channel.end(); }));
-    const received = await new Promise<readonly number[]>((resolve, reject) => client.exec('anything', (error, channel) => {
-      if (error !== undefined) { reject(error); return; }
-      const counts = [0, 0, 0];
-      const count = (expected: number) => (data: Buffer) => {
-        const index = data.every((byte) => byte === expected) ? expected : 0;
-        counts[index] = (counts[index] ?? 0) + data.length;
-      };
-      channel.on('data', count(1)).on('close', () => resolve(counts));
-      channel.stderr.on('data', count(2));
-    }));
+    const { client } = await connected((channel) =>
+      write(channel, () => {
+        channel.exit(0);
+        channel.end();
+      }),
+    );
+    const received = await new Promise<readonly number[]>((resolve, reject) =>
+      client.exec('anything', (error, channel) => {
+        if (error !== undefined) {
+          reject(error);
+          return;
+        }
+        const counts = [0, 0, 0];
+        const count = (expected: number) => (data: Buffer) => {
+          const index = data.every((byte) => byte === expected) ? expected : 0;
+          counts[index] = (counts[index] ?? 0) + data.length;
+        };
+        channel.on('data', count(1)).on('close', () => resolve(counts));
+        channel.stderr.on('data', count(2));
+      }),
+    );
     expect(received).toEqual([0, size, size]);
   });
 });

@@ -15,7 +15,13 @@ afterAll(folder.remove);
 const file = (name: string): string => join(folder.path, name);
 const message = Buffer.from('POST /v1/certificates\n');
 const namespace = 'steno-request';
-const keyTypes = [['ed25519', undefined], ['ecdsa', 256], ['ecdsa', 384], ['ecdsa', 521], ['rsa', 2048]] as const;
+const keyTypes = [
+  ['ed25519', undefined],
+  ['ecdsa', 256],
+  ['ecdsa', 384],
+  ['ecdsa', 521],
+  ['rsa', 2048],
+] as const;
 
 /** `ssh-keygen -Y verify` with one line of allowed signers; throws unless it accepts. */
 function keygenVerifies(allowed: string, armored: string, over: Uint8Array = message): string {
@@ -36,14 +42,24 @@ describe.each(keyTypes)('a message signed with a key of type %s %s', (type, bits
     const ca = generateKey();
     const now = Math.floor(Date.now() / 1000);
     const certificate = issueCertificate(ca, {
-      publicKey: key.publicBlob, serial: 1n, kind: 'user', keyId: 'alice', principals: ['alice'], validAfter: BigInt(now - 60), validBefore: BigInt(now + 600),
-      criticalOptions: new Map(), extensions: new Map(),
+      publicKey: key.publicBlob,
+      serial: 1n,
+      kind: 'user',
+      keyId: 'alice',
+      principals: ['alice'],
+      validAfter: BigInt(now - 60),
+      validBefore: BigInt(now + 600),
+      criticalOptions: new Map(),
+      extensions: new Map(),
     });
     const armored = signMessage(key, message, { namespace, certificate });
     expect(keygenVerifies(`alice cert-authority ${formatPublicLine(ca.publicBlob)}`, armored)).toContain('Good');
     expect(() => keygenVerifies(`alice cert-authority ${formatPublicLine(generateKey().publicBlob)}`, armored)).toThrow();
     const signer = verifyMessage(armored, message, namespace);
-    expect(signer?.kind === 'certificate' && checkCertificate(signer.certificate, { kind: 'user', now, trusted: [ca.publicBlob], principal: 'alice', verify })).toEqual({ ok: true });
+    expect(
+      signer?.kind === 'certificate' &&
+        checkCertificate(signer.certificate, { kind: 'user', now, trusted: [ca.publicBlob], principal: 'alice', verify }),
+    ).toEqual({ ok: true });
   });
 
   it('by ssh-keygen is accepted by us, with both hashes', () => {
@@ -66,7 +82,7 @@ it('a message signed by ssh-keygen with a certificate is accepted by us', () => 
   expect(signer).toMatchObject({ kind: 'certificate', publicKey: Uint8Array.from(key.blob) });
 });
 
-describe('a signature is nobody\'s', () => {
+describe("a signature is nobody's", () => {
   const key = generateKey();
   const armored = signMessage(key, message, { namespace });
 
@@ -88,8 +104,15 @@ describe('a signature is nobody\'s', () => {
   it('with the certificate of another key', () => {
     const ca = generateKey();
     const certificate = issueCertificate(ca, {
-      publicKey: generateKey().publicBlob, serial: 1n, kind: 'user', keyId: 'x', principals: ['alice'], validAfter: 0n, validBefore: 1n << 40n,
-      criticalOptions: new Map(), extensions: new Map(),
+      publicKey: generateKey().publicBlob,
+      serial: 1n,
+      kind: 'user',
+      keyId: 'x',
+      principals: ['alice'],
+      validAfter: 0n,
+      validBefore: 1n << 40n,
+      criticalOptions: new Map(),
+      extensions: new Map(),
     });
     expect(parseCertificate(certificate).keyId).toBe('x');
     expect(verifyMessage(signMessage(key, message, { namespace, certificate }), message, namespace)).toBeUndefined();

@@ -29,15 +29,27 @@ async function pair(more: Partial<MuxOptions> = {}): Promise<Pair> {
   const [[accepted]] = await Promise.all([once(server, 'connection') as Promise<[WebSocket]>, once(client, 'open')]);
   const opened: TunnelDuplex[] = [];
   let over: (reason: string) => void = () => undefined;
-  const ended = new Promise<string>((resolve) => { over = resolve; });
+  const ended = new Promise<string>((resolve) => {
+    over = resolve;
+  });
   const gateway = new Mux(accepted, { side: 'gateway', onControl: () => undefined, onClose: over, ...more });
   const agent = new Mux(client, {
-    side: 'agent', onControl: () => undefined, onClose: () => undefined,
+    side: 'agent',
+    onControl: () => undefined,
+    onClose: () => undefined,
     onOpen: (stream, queue) => void opened.push(new TunnelDuplex(stream, queue).on('error', () => undefined)),
   });
-  closing.push(() => { gateway.close('over'); agent.close('over'); server.close(); });
+  closing.push(() => {
+    gateway.close('over');
+    agent.close('over');
+    server.close();
+  });
   return {
-    gateway, agent, opened, ended, sockets: { gateway: accepted, agent: client },
+    gateway,
+    agent,
+    opened,
+    ended,
+    sockets: { gateway: accepted, agent: client },
     open: () => {
       const queue = new Chunks();
       return new TunnelDuplex(gateway.open({ kind: 'ssh', source: '192.0.2.1' }, queue), queue).on('error', () => undefined);
@@ -149,14 +161,30 @@ describe('streams of a tunnel', () => {
 
   const data = (bytes: number): Uint8Array => encodeFrame('data', 1, new Uint8Array(bytes));
   const faults: readonly [string, (ends: Pair) => void][] = [
-    ['more data than was granted', ({ sockets }) => { for (let i = 0; i < 40; i++) sockets.agent.send(data(32 << 10)); }],
-    ['data after an end', ({ sockets }) => { sockets.agent.send(encodeFrame('end', 1, new Uint8Array(0))); sockets.agent.send(data(1)); }],
+    [
+      'more data than was granted',
+      ({ sockets }) => {
+        for (let i = 0; i < 40; i++) sockets.agent.send(data(32 << 10));
+      },
+    ],
+    [
+      'data after an end',
+      ({ sockets }) => {
+        sockets.agent.send(encodeFrame('end', 1, new Uint8Array(0)));
+        sockets.agent.send(data(1));
+      },
+    ],
     ['a stream that was never opened', ({ sockets }) => sockets.agent.send(encodeFrame('data', 7, new Uint8Array(1)))],
     ['an agent that opens streams', ({ sockets }) => sockets.agent.send(encodeFrame('open', 2, Buffer.from('{"kind":"ssh","source":""}')))],
     ['a frame of unknown type', ({ sockets }) => sockets.agent.send(Buffer.from([9, 0, 0, 0, 1]))],
     ['a frame cut short', ({ sockets }) => sockets.agent.send(Buffer.from([2]))],
     ['a text message', ({ sockets }) => sockets.agent.send('hello')],
-    ['a window beyond all bounds', ({ sockets }) => { for (let i = 0; i < 2; i++) sockets.agent.send(encodeFrame('window', 1, Buffer.from('ffffffff', 'hex'))); }],
+    [
+      'a window beyond all bounds',
+      ({ sockets }) => {
+        for (let i = 0; i < 2; i++) sockets.agent.send(encodeFrame('window', 1, Buffer.from('ffffffff', 'hex')));
+      },
+    ],
     ['a window of three bytes', ({ sockets }) => sockets.agent.send(encodeFrame('window', 1, Buffer.alloc(3)))],
     ['a data frame over its limit', ({ sockets }) => sockets.agent.send(data((32 << 10) + 1))],
   ];
@@ -166,7 +194,14 @@ describe('streams of a tunnel', () => {
       const queue = new Chunks();
       const stream: MuxStream = ends.gateway.open({ kind: 'ssh', source: '' }, queue);
       let reason: string | undefined;
-      stream.attach({ data: () => stream.pause(), end: () => undefined, sent: () => undefined, closed: (why) => { reason = why; } });
+      stream.attach({
+        data: () => stream.pause(),
+        end: () => undefined,
+        sent: () => undefined,
+        closed: (why) => {
+          reason = why;
+        },
+      });
       await other(ends, 0).then((far) => far.on('error', () => undefined));
       act(ends);
       expect(await ends.ended).toMatch(/tunnel carried something/);

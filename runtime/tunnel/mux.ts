@@ -13,8 +13,18 @@
 import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/errors.js';
 import {
-  FIRST_WINDOW, FRAME_HEADER, MAX_CONTROL, MAX_DATA, MAX_STREAMS, TUNNEL_PING_MS, TUNNEL_SILENCE_MS, decodeFrame, encodeFrame, openStream,
-  parseTunnelJson, writeFrameHeader,
+  FIRST_WINDOW,
+  FRAME_HEADER,
+  MAX_CONTROL,
+  MAX_DATA,
+  MAX_STREAMS,
+  TUNNEL_PING_MS,
+  TUNNEL_SILENCE_MS,
+  decodeFrame,
+  encodeFrame,
+  openStream,
+  parseTunnelJson,
+  writeFrameHeader,
 } from '#schemas/tunnel.js';
 import type { OpenStream } from '#schemas/tunnel.js';
 
@@ -197,10 +207,14 @@ export class Mux {
       }
       const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.length);
       switch (type) {
-        case 'data': return stream.received(bytes);
-        case 'window': return stream.granted(bytes.readUInt32BE());
-        case 'end': return stream.ended();
-        case 'reset': return stream.reset(bytes.toString('utf8'));
+        case 'data':
+          return stream.received(bytes);
+        case 'window':
+          return stream.granted(bytes.readUInt32BE());
+        case 'end':
+          return stream.ended();
+        case 'reset':
+          return stream.reset(bytes.toString('utf8'));
       }
     } catch (error) {
       this.close(error instanceof Error ? error.message : 'a fault');
@@ -208,7 +222,8 @@ export class Mux {
   }
 
   #opened(id: number, payload: Uint8Array): void {
-    if (this.#options.side !== 'agent' || this.#options.onOpen === undefined) throw new StenoError('TUNNEL_MALFORMED', 'only gateways open streams');
+    if (this.#options.side !== 'agent' || this.#options.onOpen === undefined)
+      throw new StenoError('TUNNEL_MALFORMED', 'only gateways open streams');
     if (id !== this.#lastId + 1) throw new StenoError('TUNNEL_MALFORMED', `stream ${id} follows ${this.#lastId}`);
     const info = parseTunnelJson(openStream, payload);
     this.#lastId = id;
@@ -420,7 +435,7 @@ export class Chunks implements ByteQueue {
   }
 
   take(into: Buffer, at: number, length: number): void {
-    for (let moved = 0; moved < length; ) {
+    for (let moved = 0; moved < length;) {
       const chunk = this.#chunks[0]!;
       const piece = Math.min(chunk.length - this.#taken, length - moved);
       chunk.copy(into, at + moved, this.#taken, this.#taken + piece);
@@ -454,7 +469,7 @@ class Held {
 
   put(bytes: Buffer): void {
     this.#length += bytes.length;
-    for (let at = 0; at < bytes.length; ) {
+    for (let at = 0; at < bytes.length;) {
       let last = this.#slabs.at(-1);
       if (last === undefined || last.filled === last.memory.length) {
         last = { memory: Buffer.allocUnsafeSlow(HELD_SLAB), filled: 0 };

@@ -36,7 +36,16 @@ class Recorded implements SessionSource {
       this.frames.push({ kind: 'block', n, head: head.toString('hex'), content });
       if (n % every !== 0 && n !== blocks) continue;
       const checkpoint: SignedCheckpoint = {
-        session: this.session, gateway: 'gw-1', counter: 1, block: n, bytes: n * size, at: n, time: 1, head: head.toString('hex'), end: n === blocks ? 'complete' : 'open', signature: '',
+        session: this.session,
+        gateway: 'gw-1',
+        counter: 1,
+        block: n,
+        bytes: n * size,
+        at: n,
+        time: 1,
+        head: head.toString('hex'),
+        end: n === blocks ? 'complete' : 'open',
+        signature: '',
       };
       this.frames.push({ kind: 'checkpoint', part: Math.ceil(n / every), checkpoint });
     }
@@ -101,11 +110,29 @@ afterEach(async () => {
 });
 
 const connect = (change: Partial<UplinkOptions> = {}): UplinkClient =>
-  (client = new UplinkClient({ url: () => ingest.url, tls: null, name: 'gw-1', recordings, random: () => 0, log: { info: () => undefined, warn: () => undefined }, ...change }));
+  (client = new UplinkClient({
+    url: () => ingest.url,
+    tls: null,
+    name: 'gw-1',
+    recordings,
+    random: () => 0,
+    log: { info: () => undefined, warn: () => undefined },
+    ...change,
+  }));
 const queue = (write?: (fd: number, bytes: Uint8Array) => void): EventQueue =>
   new EventQueue({ folder, now: () => Date.now(), random: (bytes) => randomBytes(bytes), ...(write === undefined ? {} : { write }) });
 const row = (event: string): Omit<AuditRow, 'id' | 'at'> => ({
-  event, actor: '', target: '', outcome: 'success', code: '', reason: '', source_address: '', session: '', node: '', login: '', data: '{}',
+  event,
+  actor: '',
+  target: '',
+  outcome: 'success',
+  code: '',
+  reason: '',
+  source_address: '',
+  session: '',
+  node: '',
+  login: '',
+  data: '{}',
 });
 
 describe('recordings', () => {
@@ -173,7 +200,12 @@ describe('recordings', () => {
 
   test('that cannot go on from what ingest stored are handed back', async () => {
     const recorded = new Recorded(recordings, 4, 10);
-    ingest.recordings.set(recorded.session, { blocks: [{ n: 1, head: '', content: Buffer.alloc(0) }], parts: [], stored: 1, closed: false });
+    ingest.recordings.set(recorded.session, {
+      blocks: [{ n: 1, head: '', content: Buffer.alloc(0) }],
+      parts: [],
+      stored: 1,
+      closed: false,
+    });
     connect();
     await recordings.when(() => recorded.refusal !== '');
     expect(recorded.refusal).toBe('UPLINK_CHAIN_BROKEN');
@@ -197,7 +229,10 @@ test('a peer that speaks nonsense or another version is left, and tried again la
   });
   const states: UplinkState[] = [];
   await new Promise<void>((resolve) => {
-    connect({ url: () => `ws://127.0.0.1:${(server.address() as AddressInfo).port}`, onState: (state) => states.push(state) === 3 && resolve() });
+    connect({
+      url: () => `ws://127.0.0.1:${(server.address() as AddressInfo).port}`,
+      onState: (state) => states.push(state) === 3 && resolve(),
+    });
   });
   expect(states.map(({ kind }) => kind)).toEqual(['down', 'down', 'down']);
   expect(states.map((state) => (state.kind === 'down' ? state.retryInMs : 0))).toEqual([50, 100, 200]);

@@ -57,8 +57,7 @@ export interface UplinkLog {
 }
 
 export type UplinkState =
-  | { readonly kind: 'up'; readonly peer: string }
-  | { readonly kind: 'down'; readonly reason: string; readonly retryInMs: number };
+  { readonly kind: 'up'; readonly peer: string } | { readonly kind: 'down'; readonly reason: string; readonly retryInMs: number };
 
 interface Flow {
   readonly source: SessionSource;
@@ -147,7 +146,9 @@ export class UplinkClient {
     });
     socket.on('open', () => {
       const certificate = this.#options.certificate?.();
-      socket.send(encodeUplink('hello', { version: UPLINK_VERSION, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }));
+      socket.send(
+        encodeUplink('hello', { version: UPLINK_VERSION, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }),
+      );
     });
     socket.on('message', (data, isBinary) => {
       if (this.#socket !== socket) return;
@@ -217,7 +218,11 @@ export class UplinkClient {
       case 'refuse':
         this.#refuse(frame.header);
         return;
-      case 'open': case 'block': case 'events': case 'checkpoint': case 'close':
+      case 'open':
+      case 'block':
+      case 'events':
+      case 'checkpoint':
+      case 'close':
         throw new StenoError('UPLINK_MALFORMED', `unexpected ${frame.kind}`);
     }
   }
@@ -389,7 +394,9 @@ export class UplinkClient {
         if (batch === null) break;
         this.#eventsInFlight.set(batch.id, batches);
         // One message in two frames: a batch of the kernel's rows is large, and its memory is used again.
-        this.#socket?.send(encodeUplinkHead('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }), { fin: false });
+        this.#socket?.send(encodeUplinkHead('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }), {
+          fin: false,
+        });
         this.#socket?.send(batch.payload, { fin: true });
       }
     }

@@ -9,7 +9,18 @@
  * When the disk refuses a row, it waits in memory, `MEMORY_ROWS` at most, and leaves from there; beyond that the oldest
  * are dropped and counted in a row of their own. Tested in client.test.ts.
  */
-import { closeSync, fdatasync, ftruncateSync, mkdirSync, openSync, readFileSync, readdirSync, renameSync, unlinkSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  fdatasync,
+  ftruncateSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  unlinkSync,
+  writeSync,
+} from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { sessionId } from '#schemas/recording/line.js';
@@ -59,7 +70,10 @@ export class EventQueue implements BatchSource {
     this.#options = options;
     this.#write = options.write ?? writeWhole;
     mkdirSync(options.folder, { recursive: true, mode: 0o700 });
-    this.#sealed = readdirSync(options.folder).filter((name) => name.endsWith('.jsonl')).map((name) => name.slice(0, -6)).sort();
+    this.#sealed = readdirSync(options.folder)
+      .filter((name) => name.endsWith('.jsonl'))
+      .map((name) => name.slice(0, -6))
+      .sort();
   }
 
   /** Whether everything pushed was acknowledged. */
@@ -213,12 +227,23 @@ function batchOf(rows: readonly string[]): Buffer {
 }
 
 function writeWhole(fd: number, bytes: Uint8Array): void {
-  for (let offset = 0; offset < bytes.length; ) offset += writeSync(fd, bytes, offset);
+  for (let offset = 0; offset < bytes.length;) offset += writeSync(fd, bytes, offset);
 }
 
 function droppedRow(id: string, at: number, count: number): AuditRow {
   return {
-    id, at, event: 'audit.dropped', actor: '', target: '', outcome: 'failure', code: 'SPOOL_FULL', reason: 'rows waited in memory and were dropped',
-    source_address: '', session: '', node: '', login: '', data: JSON.stringify({ count }),
+    id,
+    at,
+    event: 'audit.dropped',
+    actor: '',
+    target: '',
+    outcome: 'failure',
+    code: 'SPOOL_FULL',
+    reason: 'rows waited in memory and were dropped',
+    source_address: '',
+    session: '',
+    node: '',
+    login: '',
+    data: JSON.stringify({ count }),
   };
 }

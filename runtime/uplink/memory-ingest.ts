@@ -53,7 +53,12 @@ export class MemoryIngest {
   }
 
   async listen(): Promise<void> {
-    const server = new WebSocketServer({ host: '127.0.0.1', port: this.#port, maxPayload: MAX_UPLINK_FRAME, handleProtocols: () => UPLINK_PROTOCOL });
+    const server = new WebSocketServer({
+      host: '127.0.0.1',
+      port: this.#port,
+      maxPayload: MAX_UPLINK_FRAME,
+      handleProtocols: () => UPLINK_PROTOCOL,
+    });
     await new Promise<void>((resolve, reject) => server.once('listening', resolve).once('error', reject));
     this.#port = (server.address() as AddressInfo).port;
     server.on('connection', (socket) => this.#connection(socket));
@@ -148,12 +153,14 @@ export class MemoryIngest {
         if (this.hooks.acks?.() !== false) answers.push(ack(session, recording));
         return;
       }
-      case 'checkpoint': case 'close': {
+      case 'checkpoint':
+      case 'close': {
         const { session, part, checkpoint } = frame.header;
         const recording = this.recordings.get(session);
         if (recording === undefined) return fault(`checkpoint ${part} before open`);
         if (part !== recording.parts.length + 1) return fault(`part ${part} after ${recording.parts.length}`);
-        if (checkpoint.block !== recording.blocks.length) return fault(`checkpoint at ${checkpoint.block} with ${recording.blocks.length} blocks`);
+        if (checkpoint.block !== recording.blocks.length)
+          return fault(`checkpoint at ${checkpoint.block} with ${recording.blocks.length} blocks`);
         if (checkpoint.head !== recording.blocks.at(-1)?.head) return fault(`checkpoint ${part} does not match the chain`);
         recording.parts.push({ part, checkpoint });
         if (this.hooks.stores?.() === false) return;
@@ -170,11 +177,14 @@ export class MemoryIngest {
           return;
         }
         this.batches.push(id);
-        for (const row of JSON.parse(Buffer.from(frame.payload).toString()) as Record<string, unknown>[]) this.events.set(row['id'] as string, row);
+        for (const row of JSON.parse(Buffer.from(frame.payload).toString()) as Record<string, unknown>[])
+          this.events.set(row['id'] as string, row);
         answers.push(encodeUplink('ack', { events: id }));
         return;
       }
-      case 'ack': case 'resume': case 'refuse':
+      case 'ack':
+      case 'resume':
+      case 'refuse':
         return fault(`unexpected ${frame.kind}`);
     }
   }

@@ -20,11 +20,20 @@ test.each<[string, object[], ResourceKind, ResourceVerb, boolean]>([
 ])('%s', (_claim, roles, kind, verb, allowed) => expect(decideResource(ann(...roles), kind, verb).allowed).toBe(allowed));
 
 test('denying everything leaves nothing', () => {
-  for (const kind of resourceKinds) for (const verb of resourceVerbs) expect(decideResource(ann({ administer: true }, { deny: rule(['*'], ['*']) }), kind, verb).allowed).toBe(false);
+  for (const kind of resourceKinds)
+    for (const verb of resourceVerbs)
+      expect(decideResource(ann({ administer: true }, { deny: rule(['*'], ['*']) }), kind, verb).allowed).toBe(false);
 });
 
 test('who is kept from anything does not administer everything', () => {
-  expect([ann({ administer: true }), ann({ allow: rule(['*'], ['*']) }), ann({ administer: true }, { deny: rule(['sql'], ['read']) }), ann({})].map(({ roles }) => administersEverything(roles))).toEqual([true, true, false, false]);
+  expect(
+    [
+      ann({ administer: true }),
+      ann({ allow: rule(['*'], ['*']) }),
+      ann({ administer: true }, { deny: rule(['sql'], ['read']) }),
+      ann({}),
+    ].map(({ roles }) => administersEverything(roles)),
+  ).toEqual([true, true, false, false]);
 });
 
 describe('handing out roles', () => {

@@ -22,8 +22,11 @@ export function mayAdminister(roles: readonly Role[], kind: ResourceKind, verb: 
 
 /** Whether nothing at all is kept from these roles. */
 export function administersEverything(roles: readonly Role[]): boolean {
-  return roles.some(({ administer, allow }) => administer || allow.rules.some(({ resources, verbs }) => resources.includes('*') && verbs.includes('*')))
-    && !roles.some(({ deny }) => deny.rules.length > 0);
+  return (
+    roles.some(
+      ({ administer, allow }) => administer || allow.rules.some(({ resources, verbs }) => resources.includes('*') && verbs.includes('*')),
+    ) && !roles.some(({ deny }) => deny.rules.length > 0)
+  );
 }
 
 /**
@@ -36,15 +39,20 @@ export function refuseEscalation(author: Pick<Subject, 'user' | 'roles'>, writte
   const more = powersOf(written).find(({ kind, verb }) => !mayAdminister(author.roles, kind, verb));
   if (more !== undefined) return `it lets its holders ${more.verb} ${more.kind}, which you may not`;
   // Taking a denial away gives power too.
-  if (held !== undefined && held.deny.rules.length > 0 && JSON.stringify(held.deny.rules) !== JSON.stringify(written.deny.rules)) return 'it changes what the role denies to administer';
-  if (written.allow.approve.length > 0 && !author.roles.some(({ allow }) => allow.approve.length > 0)) return 'it lets its holders approve requests, which you may not';
+  if (held !== undefined && held.deny.rules.length > 0 && JSON.stringify(held.deny.rules) !== JSON.stringify(written.deny.rules))
+    return 'it changes what the role denies to administer';
+  if (written.allow.approve.length > 0 && !author.roles.some(({ allow }) => allow.approve.length > 0))
+    return 'it lets its holders approve requests, which you may not';
   return null;
 }
 
 function powersOf({ administer, allow }: Role): readonly { readonly kind: ResourceKind; readonly verb: ResourceVerb }[] {
   const all = [{ resources: administer ? (['*'] as const) : [], verbs: ['*'] as const }, ...allow.rules];
   return all.flatMap(({ resources, verbs }) =>
-    resourceKinds.filter((kind) => includes(resources, kind)).flatMap((kind) => resourceVerbs.filter((verb) => includes(verbs, verb)).map((verb) => ({ kind, verb }))));
+    resourceKinds
+      .filter((kind) => includes(resources, kind))
+      .flatMap((kind) => resourceVerbs.filter((verb) => includes(verbs, verb)).map((verb) => ({ kind, verb }))),
+  );
 }
 
 function ruleOf(roles: readonly Role[], effect: 'allow' | 'deny', kind: ResourceKind, verb: ResourceVerb): Clause | undefined {

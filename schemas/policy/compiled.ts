@@ -64,7 +64,9 @@ export class NodeIndex<T> {
   /** `needs`: what must hold beside the selector for the thing to matter. */
   add(selector: NodeSelector, needs: Expression['needs'], thing: T): void {
     const wanted = [
-      ...Object.entries(selector).filter(([key]) => key !== '*').map(([label, value]) => ({ label, values: typeof value === 'string' ? [value] : value })),
+      ...Object.entries(selector)
+        .filter(([key]) => key !== '*')
+        .map(([label, value]) => ({ label, values: typeof value === 'string' ? [value] : value })),
       // In a selector `name` is the node's name, in an expression a label as any other.
       ...needs.filter(({ label }) => label !== 'name'),
     ];
@@ -81,7 +83,7 @@ export class NodeIndex<T> {
     for (const thing of this.#always) visit(thing);
     for (const [key, ofKey] of this.#byValue) {
       const value = labelOf(node, key);
-      if (value !== undefined) for (const thing of ofKey.get(value) ?? NO_LABELS as readonly never[]) visit(thing);
+      if (value !== undefined) for (const thing of ofKey.get(value) ?? (NO_LABELS as readonly never[])) visit(thing);
     }
     for (const [key, things] of this.#byKey) if (labelOf(node, key) !== undefined) for (const thing of things) visit(thing);
   }
@@ -162,15 +164,38 @@ export function indexOf(roles: readonly Role[]): PolicyIndex {
 function makeIndex(roles: readonly Role[]): PolicyIndex {
   // By name, so that reasons do not depend on the order in which a certificate lists its roles.
   const options = new Map<string, number>();
-  const optionsOf = ({ recording, port_forwarding, agent_forwarding, max_session_length, idle_timeout, max_sessions, disconnect_expired_cert, require_session_mfa }: Role): number => {
-    const key = JSON.stringify([recording, port_forwarding, agent_forwarding, max_session_length, idle_timeout, max_sessions, disconnect_expired_cert, require_session_mfa]);
+  const optionsOf = ({
+    recording,
+    port_forwarding,
+    agent_forwarding,
+    max_session_length,
+    idle_timeout,
+    max_sessions,
+    disconnect_expired_cert,
+    require_session_mfa,
+  }: Role): number => {
+    const key = JSON.stringify([
+      recording,
+      port_forwarding,
+      agent_forwarding,
+      max_session_length,
+      idle_timeout,
+      max_sessions,
+      disconnect_expired_cert,
+      require_session_mfa,
+    ]);
     return options.get(key) ?? options.set(key, options.size).get(key)!;
   };
-  const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0)).map((role, order): CompiledRole => ({
-    role, order, options: optionsOf(role), allowLogins: loginPatterns(role.allow.logins),
-    allowExpression: role.allow.node_expression === undefined ? undefined : expressionOf(role.allow.node_expression, 'node'),
-    everywhere: role.allow.node_expression === undefined && Object.keys(role.allow.nodes).join() === '*' && role.allow.nodes['*'] === '*',
-  }));
+  const sorted = [...roles]
+    .sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0))
+    .map((role, order): CompiledRole => ({
+      role,
+      order,
+      options: optionsOf(role),
+      allowLogins: loginPatterns(role.allow.logins),
+      allowExpression: role.allow.node_expression === undefined ? undefined : expressionOf(role.allow.node_expression, 'node'),
+      everywhere: role.allow.node_expression === undefined && Object.keys(role.allow.nodes).join() === '*' && role.allow.nodes['*'] === '*',
+    }));
   const allow = new NodeIndex<CompiledRole>();
   const allowTemplates = new Map<string, (person: Person) => readonly string[]>();
   const denyNodes = new NodeIndex<CompiledRole>();
@@ -180,18 +205,33 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
   for (const one of sorted) {
     const { role, allowLogins, allowExpression } = one;
     const { name } = role;
-    if (!one.everywhere && (Object.keys(role.allow.nodes).length > 0 || allowExpression !== undefined)) allow.add(role.allow.nodes, allowExpression?.needs ?? [], one);
+    if (!one.everywhere && (Object.keys(role.allow.nodes).length > 0 || allowExpression !== undefined))
+      allow.add(role.allow.nodes, allowExpression?.needs ?? [], one);
     for (const { text, expand } of allowLogins.templates) allowTemplates.set(text, expand);
     if (Object.keys(role.deny.nodes).length > 0) denyNodes.add(role.deny.nodes, [], one);
     // What is unknown denies: `needs` would leave out nodes that lack the label.
-    if (role.deny.node_expression !== undefined) denyExpressions.push({ role: name, path: ['deny', 'node_expression'], expression: expressionOf(role.deny.node_expression, 'node') });
+    if (role.deny.node_expression !== undefined)
+      denyExpressions.push({ role: name, path: ['deny', 'node_expression'], expression: expressionOf(role.deny.node_expression, 'node') });
     const denied = loginPatterns(role.deny.logins);
-    for (const [login, at] of denied.literal) if (!denyLogins.has(login)) denyLogins.set(login, { role: name, path: ['deny', 'logins', at] });
-    for (const { text, at, expand } of denied.templates) if (!denyTemplates.has(text)) denyTemplates.set(text, { role: name, path: ['deny', 'logins', at], expand });
+    for (const [login, at] of denied.literal)
+      if (!denyLogins.has(login)) denyLogins.set(login, { role: name, path: ['deny', 'logins', at] });
+    for (const { text, at, expand } of denied.templates)
+      if (!denyTemplates.has(text)) denyTemplates.set(text, { role: name, path: ['deny', 'logins', at], expand });
   }
   return {
-    naming: new Map(), roles: sorted, everywhere: sorted.filter(({ everywhere }) => everywhere), names: sorted.map(({ role }) => role.name), allow, allowTemplates, denyNodes, denyExpressions, denyLogins, denyAnyLogin: denyLogins.get('*'), denyTemplates,
-    denyPortForwarding: roles.some(({ deny }) => deny.port_forwarding), denyAgentForwarding: roles.some(({ deny }) => deny.agent_forwarding),
+    naming: new Map(),
+    roles: sorted,
+    everywhere: sorted.filter(({ everywhere }) => everywhere),
+    names: sorted.map(({ role }) => role.name),
+    allow,
+    allowTemplates,
+    denyNodes,
+    denyExpressions,
+    denyLogins,
+    denyAnyLogin: denyLogins.get('*'),
+    denyTemplates,
+    denyPortForwarding: roles.some(({ deny }) => deny.port_forwarding),
+    denyAgentForwarding: roles.some(({ deny }) => deny.agent_forwarding),
   };
 }
 
@@ -201,7 +241,11 @@ export function rolesNaming({ roles, everywhere, naming }: PolicyIndex, login: s
   const known = naming.get(login);
   if (known !== undefined) return known;
   // `*` stands for every login but root: root is named or not given.
-  const places = Int16Array.from(roles, ({ allowLogins: { literal } }) => (login === '*' ? undefined : literal.get(login)) ?? (login === 'root' ? -1 : literal.get('*') ?? -1));
+  const places = Int16Array.from(
+    roles,
+    ({ allowLogins: { literal } }) =>
+      (login === '*' ? undefined : literal.get(login)) ?? (login === 'root' ? -1 : (literal.get('*') ?? -1)),
+  );
   const made: RolesNaming = { places, everywhere: everywhere.filter(({ order }) => places[order] !== -1) };
   if (naming.size >= MAX_LOGINS) naming.clear();
   naming.set(login, made);
@@ -211,7 +255,8 @@ export function rolesNaming({ roles, everywhere, naming }: PolicyIndex, login: s
 export function scopeOf(subject: Subject, node: Labelled | null): Scope {
   return {
     user: { name: subject.user, roles: indexOf(subject.roles).names, traits: subject.traits },
-    labels: node?.labels ?? null, ...(node === null ? {} : { node: { name: node.name } }),
+    labels: node?.labels ?? null,
+    ...(node === null ? {} : { node: { name: node.name } }),
   };
 }
 

@@ -4,8 +4,11 @@ import { decideKube } from './kubernetes.js';
 import type { KubeRequest } from './kubernetes.js';
 
 const ann = (...sides: { readonly allow?: readonly object[]; readonly deny?: readonly object[] }[]) => ({
-  user: 'ann', traits: { groups: ['team-a', 'system:masters', 'a b'] },
-  roles: sides.map(({ allow = [], deny = [] }, i) => roleSchema.parse({ kind: 'role', name: `r${i}`, allow: { kubernetes: allow }, deny: { kubernetes: deny } })),
+  user: 'ann',
+  traits: { groups: ['team-a', 'system:masters', 'a b'] },
+  roles: sides.map(({ allow = [], deny = [] }, i) =>
+    roleSchema.parse({ kind: 'role', name: `r${i}`, allow: { kubernetes: allow }, deny: { kubernetes: deny } }),
+  ),
 });
 const cluster = { name: 'east', labels: { env: 'dev' } };
 const pods: KubeRequest = { verb: 'get', group: '', resource: 'pods', subresource: null, namespace: 'dev-1', name: 'web' };
@@ -33,7 +36,19 @@ describe('a request', () => {
     ['without group', [{ allow: [{ ...all, resources: ['deployments/scale'] }] }], scale, true],
     ['the name', [{ allow: [{ ...all, names: ['web*'] }] }], pods, true],
     ['another name', [{ allow: [{ ...all, names: ['db*'] }] }], pods, false],
-    ['restrictions of two rules are not added up', [{ allow: [{ ...all, verbs: ['list'] }, { ...all, namespaces: ['prod'] }] }], pods, false],
+    [
+      'restrictions of two rules are not added up',
+      [
+        {
+          allow: [
+            { ...all, verbs: ['list'] },
+            { ...all, namespaces: ['prod'] },
+          ],
+        },
+      ],
+      pods,
+      false,
+    ],
     ['deny wins', [{ allow: [all] }, { deny: [{ resources: ['pods'] }] }], pods, false],
     ['deny of a subresource only', [{ allow: [all] }, { deny: [{ resources: ['pods/exec'] }] }], pods, true],
     ['deny of a namespace denies what is about all of them', [{ allow: [all] }, { deny: [{ namespaces: ['secret'] }] }], nodes, false],
@@ -43,6 +58,15 @@ describe('a request', () => {
 });
 
 test('groups and users of all allowing rules are put together, without what is denied and without names of the system from traits', () => {
-  const subject = ann({ allow: [{ groups: ['view', '{traits.groups}'], users: ['{user}'] }, { groups: ['edit', 'admin'] }] }, { allow: [{ groups: ['far'], verbs: ['list'] }], deny: [{ groups: ['admin'] }] });
-  expect(decideKube(subject, cluster, pods)).toEqual({ allowed: true, by: 'r0', because: { role: 'r0', path: ['allow', 'kubernetes', 0] }, users: ['ann'], groups: ['edit', 'team-a', 'view'] });
+  const subject = ann(
+    { allow: [{ groups: ['view', '{traits.groups}'], users: ['{user}'] }, { groups: ['edit', 'admin'] }] },
+    { allow: [{ groups: ['far'], verbs: ['list'] }], deny: [{ groups: ['admin'] }] },
+  );
+  expect(decideKube(subject, cluster, pods)).toEqual({
+    allowed: true,
+    by: 'r0',
+    because: { role: 'r0', path: ['allow', 'kubernetes', 0] },
+    users: ['ann'],
+    groups: ['edit', 'team-a', 'view'],
+  });
 });

@@ -25,7 +25,13 @@ export interface KubeRequest {
 }
 
 export type KubeDecision =
-  | { readonly allowed: true; readonly by: string; readonly because: Clause; readonly users: readonly string[]; readonly groups: readonly string[] }
+  | {
+      readonly allowed: true;
+      readonly by: string;
+      readonly because: Clause;
+      readonly users: readonly string[];
+      readonly groups: readonly string[];
+    }
   | Refusal;
 
 interface Found {
@@ -39,8 +45,13 @@ const kubeName = /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/;
 
 export function decideKube(subject: Subject, cluster: Labelled, request: KubeRequest): KubeDecision {
   const matching = (effect: 'allow' | 'deny'): Found[] =>
-    [...subject.roles].sort((a, b) => (a.name < b.name ? -1 : 1)).flatMap((role) =>
-      role[effect].kubernetes.flatMap((rule, at) => (matches(rule, cluster, request, effect) ? [{ clause: { role: role.name, path: [effect, 'kubernetes', at] }, rule }] : [])));
+    [...subject.roles]
+      .sort((a, b) => (a.name < b.name ? -1 : 1))
+      .flatMap((role) =>
+        role[effect].kubernetes.flatMap((rule, at) =>
+          matches(rule, cluster, request, effect) ? [{ clause: { role: role.name, path: [effect, 'kubernetes', at] }, rule }] : [],
+        ),
+      );
   const denying = matching('deny');
   const denial = denying.find(({ rule }) => rule.groups.length === 0 && rule.users.length === 0);
   const what = `${request.verb} ${resourceName(request)}${request.namespace === null ? '' : ` in ${request.namespace}`} on ${cluster.name}`;
@@ -54,21 +65,36 @@ export function decideKube(subject: Subject, cluster: Labelled, request: KubeReq
   };
   const [users, groups] = [collect('users'), collect('groups')];
   if (users.length === 0 && groups.length === 0) {
-    return { allowed: false, reason: `the roles of ${subject.user} name no user or group for ${what}`, because: denying[0]?.clause ?? first.clause };
+    return {
+      allowed: false,
+      reason: `the roles of ${subject.user} name no user or group for ${what}`,
+      because: denying[0]?.clause ?? first.clause,
+    };
   }
   return { allowed: true, by: first.clause.role, because: first.clause, users, groups };
 }
 
-function matches(rule: KubeRule, cluster: Labelled, { verb, group, resource, subresource, namespace, name }: KubeRequest, effect: 'allow' | 'deny'): boolean {
+function matches(
+  rule: KubeRule,
+  cluster: Labelled,
+  { verb, group, resource, subresource, namespace, name }: KubeRequest,
+  effect: 'allow' | 'deny',
+): boolean {
   const full = resourceName({ group, resource, subresource });
   // `deployments` and `deployments.apps` both name it; a subresource is named with its resource, or not given.
   const names = group === '' ? [full] : [full, subresource === null ? resource : `${resource}/${subresource}`];
   const all = (patterns: readonly string[]): boolean => patterns.includes('*');
   // What is about all namespaces, or all names, touches those that are denied too.
-  const place = (patterns: readonly string[], value: string | null): boolean => (value === null ? all(patterns) || (effect === 'deny' && patterns.length > 0) : patterns.some((pattern) => matchesPattern(pattern, value)));
+  const place = (patterns: readonly string[], value: string | null): boolean =>
+    value === null
+      ? all(patterns) || (effect === 'deny' && patterns.length > 0)
+      : patterns.some((pattern) => matchesPattern(pattern, value));
   return (
-    matchesSelector(rule.clusters, cluster) && (all(rule.verbs) || rule.verbs.includes(verb)) &&
-    rule.resources.some((pattern) => names.some((text) => matchesPattern(pattern, text))) && place(rule.namespaces, namespace) && place(rule.names, name)
+    matchesSelector(rule.clusters, cluster) &&
+    (all(rule.verbs) || rule.verbs.includes(verb)) &&
+    rule.resources.some((pattern) => names.some((text) => matchesPattern(pattern, text))) &&
+    place(rule.namespaces, namespace) &&
+    place(rule.names, name)
   );
 }
 

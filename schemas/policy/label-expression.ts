@@ -86,7 +86,7 @@ const signs = ['&&', '||', '==', '!=', '!', '(', ')', '[', ']', '.', ','];
 
 function tokensOf(text: string): readonly Token[] {
   const tokens: Token[] = [];
-  for (let at = 0; at < text.length; ) {
+  for (let at = 0; at < text.length;) {
     const rest = text.slice(at);
     const space = /^[ \t\r\n]+/.exec(rest);
     if (space !== null) {
@@ -138,7 +138,10 @@ class Parser {
     if (parts.length === 1) return parts[0]!;
     const runs = parts.map((part) => bool(part).run);
     return this.#made({
-      kind: 'bool', at: parts[0]!.at, needs: parts.flatMap(({ needs = [] }) => needs), run: (scope, item) => allOf(runs, (run) => run(scope, item) as Truth),
+      kind: 'bool',
+      at: parts[0]!.at,
+      needs: parts.flatMap(({ needs = [] }) => needs),
+      run: (scope, item) => allOf(runs, (run) => run(scope, item) as Truth),
     });
   }
 
@@ -174,7 +177,9 @@ class Parser {
     const label = left.label ?? right.label;
     const literal = left.literal ?? right.literal;
     return this.#made({
-      kind: 'bool', at: left.at, ...(wanted && label !== undefined && literal !== undefined ? { needs: [{ label, values: literal }] } : {}),
+      kind: 'bool',
+      at: left.at,
+      ...(wanted && label !== undefined && literal !== undefined ? { needs: [{ label, values: literal }] } : {}),
       run: (scope, item) => {
         const [x, y] = [a(scope, item), b(scope, item)];
         return x === undefined || y === undefined ? undefined : (x === y) === wanted;
@@ -186,14 +191,21 @@ class Parser {
     string(left);
     const [value, list] = [left.run, right.run];
     if (right.kind === 'labels') {
-      return this.#made({ kind: 'bool', at: left.at, run: (scope, item) => {
-        const key = value(scope, item) as string | undefined;
-        return key === undefined || scope.labels == null ? undefined : Object.hasOwn(scope.labels, key);
-      } });
+      return this.#made({
+        kind: 'bool',
+        at: left.at,
+        run: (scope, item) => {
+          const key = value(scope, item) as string | undefined;
+          return key === undefined || scope.labels == null ? undefined : Object.hasOwn(scope.labels, key);
+        },
+      });
     }
-    if (right.kind !== 'list') throw new ExpressionError(`looks for a text in ${words[right.kind]}; it can be in a list, or be a label`, right.at);
+    if (right.kind !== 'list')
+      throw new ExpressionError(`looks for a text in ${words[right.kind]}; it can be in a list, or be a label`, right.at);
     return this.#made({
-      kind: 'bool', at: left.at, ...(left.label !== undefined && right.literal !== undefined ? { needs: [{ label: left.label, values: right.literal }] } : {}),
+      kind: 'bool',
+      at: left.at,
+      ...(left.label !== undefined && right.literal !== undefined ? { needs: [{ label: left.label, values: right.literal }] } : {}),
       run: (scope, item) => {
         const [x, all] = [value(scope, item), list(scope, item)];
         return x === undefined || all === undefined ? undefined : (all as readonly string[]).includes(x as string);
@@ -238,10 +250,14 @@ class Parser {
     if (items.length > MAX_LIST) throw new ExpressionError(`has a list of more than ${MAX_LIST}`, at);
     const literal = items.flatMap((item) => item.literal ?? []);
     if (literal.length === items.length) return this.#made({ kind: 'list', at, literal, run: () => literal });
-    return this.#made({ kind: 'list', at, run: (scope, item) => {
-      const values = items.map(({ run }) => run(scope, item) as string | undefined);
-      return values.includes(undefined) ? undefined : (values as string[]);
-    } });
+    return this.#made({
+      kind: 'list',
+      at,
+      run: (scope, item) => {
+        const values = items.map(({ run }) => run(scope, item) as string | undefined);
+        return values.includes(undefined) ? undefined : (values as string[]);
+      },
+    });
   }
 
   #has(at: number): Term {
@@ -257,7 +273,12 @@ class Parser {
     if (root === 'labels' && this.#about !== 'request') {
       if (!this.#isMember()) return this.#made({ kind: 'labels', at, run: () => undefined });
       const label = this.#member();
-      return this.#made({ kind: 'string', at, label, run: ({ labels }) => (labels != null && Object.hasOwn(labels, label) ? labels[label] : undefined) });
+      return this.#made({
+        kind: 'string',
+        at,
+        label,
+        run: ({ labels }) => (labels != null && Object.hasOwn(labels, label) ? labels[label] : undefined),
+      });
     }
     if (root === 'user' && this.#isMember()) {
       const member = this.#member();
@@ -306,18 +327,27 @@ class Parser {
     }
     const [text, part] = [string(on).run, string(this.#operand()).run];
     this.#expect(')');
-    const test = { contains: (a: string, b: string) => a.includes(b), startsWith: (a: string, b: string) => a.startsWith(b), endsWith: (a: string, b: string) => a.endsWith(b) }[name];
-    return this.#made({ kind: 'bool', at, run: (scope, item) => {
-      const [a, b] = [text(scope, item), part(scope, item)];
-      return a === undefined || b === undefined ? undefined : test(a as string, b as string);
-    } });
+    const test = {
+      contains: (a: string, b: string) => a.includes(b),
+      startsWith: (a: string, b: string) => a.startsWith(b),
+      endsWith: (a: string, b: string) => a.endsWith(b),
+    }[name];
+    return this.#made({
+      kind: 'bool',
+      at,
+      run: (scope, item) => {
+        const [a, b] = [text(scope, item), part(scope, item)];
+        return a === undefined || b === undefined ? undefined : test(a as string, b as string);
+      },
+    });
   }
 
   #macro(on: Term, name: 'exists' | 'all', at: number): Term {
     if (on.kind !== 'list') throw new ExpressionError(`asks ${name} of ${words[on.kind]}; it needs a list`, at);
     if (this.#variable !== undefined) throw new ExpressionError(`has ${name} inside exists or all, which could cost too much`, at);
     const variable = this.#peek();
-    if (variable.kind !== 'name' || reserved.has(variable.text)) throw new ExpressionError(`expects a new name for the value, as in ${name}(t, t == 'x')`, variable.at);
+    if (variable.kind !== 'name' || reserved.has(variable.text))
+      throw new ExpressionError(`expects a new name for the value, as in ${name}(t, t == 'x')`, variable.at);
     this.#next += 1;
     this.#expect(',');
     this.#variable = variable.text;
@@ -325,10 +355,14 @@ class Parser {
     this.#variable = undefined;
     this.#expect(')');
     const [list, combine] = [on.run, name === 'exists' ? anyOf<string> : allOf<string>];
-    return this.#made({ kind: 'bool', at, run: (scope) => {
-      const items = list(scope, '') as readonly string[] | undefined;
-      return items === undefined ? undefined : combine(items, (item) => run(scope, item) as Truth);
-    } });
+    return this.#made({
+      kind: 'bool',
+      at,
+      run: (scope) => {
+        const items = list(scope, '') as readonly string[] | undefined;
+        return items === undefined ? undefined : combine(items, (item) => run(scope, item) as Truth);
+      },
+    });
   }
 
   #made(term: Term): Term {
@@ -359,7 +393,8 @@ class Parser {
 
   #expect(sign: string): void {
     const { text, at, kind } = this.#peek();
-    if (!this.#take(sign)) throw new ExpressionError(`expects ${JSON.stringify(sign)}, not ${kind === 'end' ? text : JSON.stringify(text)}`, at);
+    if (!this.#take(sign))
+      throw new ExpressionError(`expects ${JSON.stringify(sign)}, not ${kind === 'end' ? text : JSON.stringify(text)}`, at);
   }
 }
 

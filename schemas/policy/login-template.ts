@@ -19,7 +19,8 @@ export interface Template {
   readonly expand: ((person: Person) => readonly string[]) | null;
 }
 
-const pattern = /^([^{}]{0,64})\{\s*(?:(user)|traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})|email\.local\(\s*traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})\s*\))\s*\}([^{}]{0,64})$/;
+const pattern =
+  /^([^{}]{0,64})\{\s*(?:(user)|traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})|email\.local\(\s*traits\.([a-zA-Z][a-zA-Z0-9_.:/-]{0,62})\s*\))\s*\}([^{}]{0,64})$/;
 
 /** Null when the text has braces that are no template. */
 export function parseTemplate(text: string): Template | null {

@@ -63,12 +63,14 @@ export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels
   index.allow.visit(node, (one) => {
     if (loginAt(one, places, templates) !== -1 && allowsNode(one, node, scope)) here.push(one);
   });
-  if (templates.size > 0) for (const one of index.everywhere) if (places[one.order] === -1 && loginAt(one, places, templates) !== -1) here.push(one);
+  if (templates.size > 0)
+    for (const one of index.everywhere) if (places[one.order] === -1 && loginAt(one, places, templates) !== -1) here.push(one);
   // Where no other role has a say, the answer is the same for every node.
   const known = here.length === 0 ? sameForAll.get(everywhere) : undefined;
   if (known !== undefined) return known;
   const allowing = inOrder(everywhere, here);
-  if (allowing.length === 0) return { allowed: false, reason: `no role of ${subject.user} allows login ${login} on node ${node.name}`, because: null };
+  if (allowing.length === 0)
+    return { allowed: false, reason: `no role of ${subject.user} allows login ${login} on node ${node.name}`, because: null };
   const decision = combine(index, allowing, loginAt(allowing[0]!, places, templates));
   if (here.length === 0) sameForAll.set(everywhere, decision);
   return decision;
@@ -123,7 +125,10 @@ export function loginsOf(subject: Subject): readonly string[] {
 
 /** Templates give no root, and nothing that is no login: what an identity provider says is not to be trusted with more. */
 function loginsOfRole({ allowLogins }: CompiledRole, person: Person): readonly string[] {
-  return [...allowLogins.literal.keys(), ...allowLogins.templates.flatMap(({ expand }) => expand(person).filter((login) => login !== 'root' && isLogin(login)))];
+  return [
+    ...allowLogins.literal.keys(),
+    ...allowLogins.templates.flatMap(({ expand }) => expand(person).filter((login) => login !== 'root' && isLogin(login))),
+  ];
 }
 
 function loginAt({ order, allowLogins }: CompiledRole, places: Int16Array, templates: ReadonlySet<string>): number {
@@ -172,8 +177,16 @@ function clauseOf(denial: Denial | undefined): Clause | null {
 /** `allowing`: in the order of names; `at`: which login of the first. */
 function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: number): Allowed {
   const { name, allow } = allowing[0]!.role;
-  let strict = false, full = false, limit = 0, port = false, agent = false, mfa = false, expired = false;
-  let length: number | null = null, idle: number | null = null, sessions: number | null = null;
+  let strict = false,
+    full = false,
+    limit = 0,
+    port = false,
+    agent = false,
+    mfa = false,
+    expired = false;
+  let length: number | null = null,
+    idle: number | null = null,
+    sessions: number | null = null;
   let enhanced = 0;
   const classes = new Set<KernelEventClass>();
   const seen = new Set<number>();
@@ -196,8 +209,13 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
     if (role.recording.enhanced.mode !== 'off') for (const known of role.recording.enhanced.classes) classes.add(known);
   }
   return {
-    allowed: true, by: name, roles: allowing.map(({ role }) => role.name),
-    because: [{ role: name, path: ['allow', isEmpty(allow.nodes) ? 'node_expression' : 'nodes'] }, { role: name, path: ['allow', 'logins', at] }],
+    allowed: true,
+    by: name,
+    roles: allowing.map(({ role }) => role.name),
+    because: [
+      { role: name, path: ['allow', isEmpty(allow.nodes) ? 'node_expression' : 'nodes'] },
+      { role: name, path: ['allow', 'logins', at] },
+    ],
     recording: { mode: strict ? 'strict' : 'best_effort', streams: full ? 'full' : 'limited', limit },
     enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },
     portForwarding: port && !index.denyPortForwarding,

@@ -34,22 +34,36 @@ export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision
   const roles = sorted(subject.roles);
   const because: Clause[] = [];
   const logins = new Set<string>();
-  let maxDuration = Infinity, approve = 1, deny = Infinity;
-  const things = [...wanted.roles.map((role) => ({ kind: 'role', role }) as const), ...wanted.nodes.map((node) => ({ kind: 'node', node }) as const)];
+  let maxDuration = Infinity,
+    approve = 1,
+    deny = Infinity;
+  const things = [
+    ...wanted.roles.map((role) => ({ kind: 'role', role }) as const),
+    ...wanted.nodes.map((node) => ({ kind: 'node', node }) as const),
+  ];
   if (things.length === 0) return { allowed: false, reason: 'nothing is asked for', because: null };
   for (const thing of things) {
     const what = thing.kind === 'role' ? `role ${thing.role}` : `node ${thing.node.name}`;
     for (const role of roles) {
-      const at = role.deny.request.findIndex((rule) => (thing.kind === 'role' ? names(rule.roles, thing.role) : matchesSelector(rule.nodes, thing.node)));
-      if (at >= 0) return { allowed: false, reason: `role ${role.name} denies to ask for ${what}`, because: { role: role.name, path: ['deny', 'request', at] } };
+      const at = role.deny.request.findIndex((rule) =>
+        thing.kind === 'role' ? names(rule.roles, thing.role) : matchesSelector(rule.nodes, thing.node),
+      );
+      if (at >= 0)
+        return {
+          allowed: false,
+          reason: `role ${role.name} denies to ask for ${what}`,
+          because: { role: role.name, path: ['deny', 'request', at] },
+        };
     }
     const [rule] = roles
       .flatMap((role) => role.allow.request.map((one, at) => ({ one, clause: { role: role.name, path: ['allow', 'request', at] } })))
       .filter(({ one }) => {
         if (thing.kind === 'role') return names(one.roles, thing.role);
         if (isEmpty(one.nodes) && one.node_expression === undefined) return false;
-        return (isEmpty(one.nodes) || matchesSelector(one.nodes, thing.node)) &&
-          (one.node_expression === undefined || expressionOf(one.node_expression, 'node').evaluate(scopeOf(subject, thing.node)) === true);
+        return (
+          (isEmpty(one.nodes) || matchesSelector(one.nodes, thing.node)) &&
+          (one.node_expression === undefined || expressionOf(one.node_expression, 'node').evaluate(scopeOf(subject, thing.node)) === true)
+        );
       })
       .sort((a, b) => a.one.thresholds.approve - b.one.thresholds.approve);
     if (rule === undefined) return { allowed: false, reason: `no role of ${subject.user} allows to ask for ${what}`, because: null };
@@ -63,14 +77,22 @@ export function decideRequest(subject: Subject, wanted: Wanted): RequestDecision
 }
 
 /** May the subject approve or deny this request? Everything asked for must be theirs to give. */
-export function decideReview(subject: Subject, requester: string, wanted: Wanted): { readonly allowed: true; readonly because: readonly Clause[] } | Refusal {
+export function decideReview(
+  subject: Subject,
+  requester: string,
+  wanted: Wanted,
+): { readonly allowed: true; readonly because: readonly Clause[] } | Refusal {
   if (requester === subject.user) return { allowed: false, reason: 'nobody reviews their own request', because: null };
   const roles = sorted(subject.roles);
-  const scope = { ...scopeOf(subject, null), request: { user: requester, roles: wanted.roles, nodes: wanted.nodes.map(({ name }) => name) } };
+  const scope = {
+    ...scopeOf(subject, null),
+    request: { user: requester, roles: wanted.roles, nodes: wanted.nodes.map(({ name }) => name) },
+  };
   const find = (effect: 'allow' | 'deny', about: (rule: Role['allow']['approve'][number]) => boolean): Clause | undefined => {
     for (const role of roles) {
-      const at = role[effect].approve.findIndex((rule) =>
-        about(rule) && (rule.where === undefined || (expressionOf(rule.where, 'request').evaluate(scope) ?? effect === 'deny')));
+      const at = role[effect].approve.findIndex(
+        (rule) => about(rule) && (rule.where === undefined || (expressionOf(rule.where, 'request').evaluate(scope) ?? effect === 'deny')),
+      );
       if (at >= 0) return { role: role.name, path: [effect, 'approve', at] };
     }
     return undefined;
@@ -78,12 +100,16 @@ export function decideReview(subject: Subject, requester: string, wanted: Wanted
   const because: Clause[] = [];
   for (const [what, about] of [
     ...wanted.roles.map((role) => [`role ${role}`, (rule: Role['allow']['approve'][number]) => names(rule.roles, role)] as const),
-    ...wanted.nodes.map((node) => [`node ${node.name}`, (rule: Role['allow']['approve'][number]) => matchesSelector(rule.nodes, node)] as const),
+    ...wanted.nodes.map(
+      (node) => [`node ${node.name}`, (rule: Role['allow']['approve'][number]) => matchesSelector(rule.nodes, node)] as const,
+    ),
   ]) {
     const denial = find('deny', about);
-    if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to review requests for ${what}`, because: denial };
+    if (denial !== undefined)
+      return { allowed: false, reason: `role ${denial.role} denies to review requests for ${what}`, because: denial };
     const grant = find('allow', about);
-    if (grant === undefined) return { allowed: false, reason: `no role of ${subject.user} allows to review requests for ${what}`, because: null };
+    if (grant === undefined)
+      return { allowed: false, reason: `no role of ${subject.user} allows to review requests for ${what}`, because: null };
     because.push(grant);
   }
   if (because.length === 0) return { allowed: false, reason: 'the request asks for nothing', because: null };

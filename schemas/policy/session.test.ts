@@ -27,38 +27,71 @@ test.each<[string, object[], SessionAction, boolean, boolean]>([
   ['an unknown label allows nothing', [rule(['view'], { where: "labels.zone != 'x'" })], 'view', false, false],
   ['deny wins', [{ view: 'all' }, { deny: { sessions: [{ actions: ['export'] }] } }], 'export', false, false],
   ['deny of something else', [{ view: 'all' }, { deny: { sessions: [{ actions: ['export'] }] } }], 'view', true, true],
-  ['deny of one\'s own', [{ view: 'all', deny: { sessions: [{ actions: ['view'], of: 'own' }] } }], 'view', false, true],
-  ['an unknown label denies', [{ view: 'all', deny: { sessions: [{ actions: ['*'], where: "labels.zone == 'x'" }] } }], 'view', false, false],
+  ["deny of one's own", [{ view: 'all', deny: { sessions: [{ actions: ['view'], of: 'own' }] } }], 'view', false, true],
+  [
+    'an unknown label denies',
+    [{ view: 'all', deny: { sessions: [{ actions: ['*'], where: "labels.zone == 'x'" }] } }],
+    'view',
+    false,
+    false,
+  ],
 ])('%s', (_claim, given, action, ofOwn, ofOther) => {
   const subject = ann(...given);
-  expect([decideSession(subject, action, own, prod).allowed, decideSession(subject, action, other, prod).allowed]).toEqual([ofOwn, ofOther]);
+  expect([decideSession(subject, action, own, prod).allowed, decideSession(subject, action, other, prod).allowed]).toEqual([
+    ofOwn,
+    ofOther,
+  ]);
 });
 
 test('a node that is gone has unknown labels', () => {
   expect(decideSession(ann(rule(['view'], { where: "labels.env == 'prod'" })), 'view', own, null).allowed).toBe(false);
-  expect(decideSession(ann({ view: 'all', deny: { sessions: [{ actions: ['view'], where: "labels.env == 'prod'" }] } }), 'view', own, null).allowed).toBe(false);
+  expect(
+    decideSession(ann({ view: 'all', deny: { sessions: [{ actions: ['view'], where: "labels.env == 'prod'" }] } }), 'view', own, null)
+      .allowed,
+  ).toBe(false);
 });
 
 test('joining is allowed in the modes that a rule names', () => {
   const subject = ann(rule(['join'], { modes: ['observer', 'peer'] }));
-  expect((['observer', 'peer', 'moderator'] as const).map((mode) => decideSession(subject, 'join', other, prod, mode).allowed)).toEqual([true, true, false]);
+  expect((['observer', 'peer', 'moderator'] as const).map((mode) => decideSession(subject, 'join', other, prod, mode).allowed)).toEqual([
+    true,
+    true,
+    false,
+  ]);
 });
 
 test('the answer names the rule', () => {
-  expect(decideSession(ann({}, rule(['list', 'view'])), 'view', other, prod)).toEqual({ allowed: true, because: expect.objectContaining({ role: 'r1', path: ['allow', 'sessions', 0] }) });
+  expect(decideSession(ann({}, rule(['list', 'view'])), 'view', other, prod)).toEqual({
+    allowed: true,
+    because: expect.objectContaining({ role: 'r1', path: ['allow', 'sessions', 0] }),
+  });
   expect(decideSession(ann({ view: 'all' }), 'view', other, prod)).toMatchObject({ because: { role: 'r0', path: ['view'] } });
 });
 
 test('what a query may skip agrees with what is decided for each session', () => {
   const where = fc.constantFrom(undefined, undefined, "session.user == 'bob'", "labels.env == 'prod'", "labels.zone == 'x'");
-  const one = fc.record({ actions: fc.subarray([...sessionActions, '*'] as string[], { minLength: 1 }), of: fc.constantFrom('own', 'all'), where });
-  const any = fc.array(fc.record({ view: fc.constantFrom('all', 'own', 'none'), allow: fc.record({ sessions: fc.array(one, { maxLength: 2 }) }), deny: fc.record({ sessions: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(one, { maxLength: 2 })) }) }), { maxLength: 3 });
-  fc.assert(fc.property(any, fc.constantFrom(...sessionActions), (given, action) => {
-    const subject = ann(...given);
-    const seen = [own, other].map((session) => decideSession(subject, action, session, prod).allowed);
-    const scope = sessionScope(subject, action);
-    if (scope === 'all') expect(seen).toEqual([true, true]);
-    if (scope === 'own') expect(seen).toEqual([true, false]);
-    if (scope === 'none') expect(seen).toEqual([false, false]);
-  }), { numRuns: 1000 });
+  const one = fc.record({
+    actions: fc.subarray([...sessionActions, '*'] as string[], { minLength: 1 }),
+    of: fc.constantFrom('own', 'all'),
+    where,
+  });
+  const any = fc.array(
+    fc.record({
+      view: fc.constantFrom('all', 'own', 'none'),
+      allow: fc.record({ sessions: fc.array(one, { maxLength: 2 }) }),
+      deny: fc.record({ sessions: fc.oneof({ weight: 2, arbitrary: fc.constant([]) }, fc.array(one, { maxLength: 2 })) }),
+    }),
+    { maxLength: 3 },
+  );
+  fc.assert(
+    fc.property(any, fc.constantFrom(...sessionActions), (given, action) => {
+      const subject = ann(...given);
+      const seen = [own, other].map((session) => decideSession(subject, action, session, prod).allowed);
+      const scope = sessionScope(subject, action);
+      if (scope === 'all') expect(seen).toEqual([true, true]);
+      if (scope === 'own') expect(seen).toEqual([true, false]);
+      if (scope === 'none') expect(seen).toEqual([false, false]);
+    }),
+    { numRuns: 1000 },
+  );
 });

@@ -28,16 +28,27 @@ interface Rule {
 const SEEING: readonly SessionAction[] = ['list', 'view', 'follow', 'export'];
 
 /** `labels`: of the session's node, null when it is no longer known. */
-export function decideSession(subject: Subject, action: SessionAction, session: SessionTarget, labels: Readonly<Record<string, string>> | null, mode?: JoinMode): Verdict {
+export function decideSession(
+  subject: Subject,
+  action: SessionAction,
+  session: SessionTarget,
+  labels: Readonly<Record<string, string>> | null,
+  mode?: JoinMode,
+): Verdict {
   const { allow, deny } = rulesOf(subject.roles, action);
   const scope = { ...scopeOf(subject, null), labels, session };
   const holds = ({ rule }: Rule, unknown: boolean): boolean =>
-    (rule.of === 'all' || session.user === subject.user) && (rule.where === undefined || (expressionOf(rule.where, 'session').evaluate(scope) ?? unknown));
+    (rule.of === 'all' || session.user === subject.user) &&
+    (rule.where === undefined || (expressionOf(rule.where, 'session').evaluate(scope) ?? unknown));
   const denial = deny.find((one) => holds(one, true));
   if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to ${action} this session`, because: denial };
   const grant = allow.find((one) => holds(one, false) && (action !== 'join' || mode === undefined || one.rule.modes.includes(mode)));
   if (grant !== undefined) return { allowed: true, because: grant };
-  return { allowed: false, reason: `no role of ${subject.user} allows to ${action}${mode === undefined ? '' : ` as ${mode}`} this session`, because: null };
+  return {
+    allowed: false,
+    reason: `no role of ${subject.user} allows to ${action}${mode === undefined ? '' : ` as ${mode}`} this session`,
+    because: null,
+  };
 }
 
 /** For queries: whether rows have to be filtered one by one, and whether to ask at all. */
@@ -65,9 +76,13 @@ function rulesOf(roles: readonly Role[], action: SessionAction): Rules {
 function makeRules(roles: readonly Role[], action: SessionAction): Rules {
   const sorted = [...roles].sort((a, b) => (a.name < b.name ? -1 : 1));
   const about = ({ actions }: SessionRule): boolean => actions.includes(action) || actions.includes('*');
-  const written = (effect: 'allow' | 'deny') => (role: Role): Rule[] =>
-    role[effect].sessions.flatMap((rule, at) => (about(rule) ? [{ role: role.name, path: [effect, 'sessions', at], rule }] : []));
+  const written =
+    (effect: 'allow' | 'deny') =>
+    (role: Role): Rule[] =>
+      role[effect].sessions.flatMap((rule, at) => (about(rule) ? [{ role: role.name, path: [effect, 'sessions', at], rule }] : []));
   const short = (role: Role): Rule[] =>
-    role.view === 'none' || !SEEING.includes(action) ? [] : [{ role: role.name, path: ['view'], rule: { actions: [...SEEING], of: role.view, modes: [] } }];
+    role.view === 'none' || !SEEING.includes(action)
+      ? []
+      : [{ role: role.name, path: ['view'], rule: { actions: [...SEEING], of: role.view, modes: [] } }];
   return { allow: sorted.flatMap((role) => [...short(role), ...written('allow')(role)]), deny: sorted.flatMap(written('deny')) };
 }

@@ -4,7 +4,8 @@ import { encodeLine } from './line.js';
 
 const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8');
-const cut = (text: string, from?: { n: number; at: number }) => [...cutBlocks(encoder.encode(text), from)].map(({ n, at, until, content }) => ({ n, at, until, text: decoder.decode(content) }));
+const cut = (text: string, from?: { n: number; at: number }) =>
+  [...cutBlocks(encoder.encode(text), from)].map(({ n, at, until, content }) => ({ n, at, until, text: decoder.decode(content) }));
 const output = (interval: number, bytes = 1): string => encodeLine(interval, { code: 'o', data: 'x'.repeat(bytes) });
 const overhead = output(0, 0).length;
 
@@ -19,7 +20,10 @@ function numbers(seed: number): (bound: number) => number {
 
 describe('a block', () => {
   test('ends before the line that is a second or more after its first', () => {
-    expect(cut(output(0) + output(BLOCK_MAX_MS - 1) + output(1)).map(({ n, at, until }) => [n, at, until])).toEqual([[1, 0, 999], [2, 1000, 1000]]);
+    expect(cut(output(0) + output(BLOCK_MAX_MS - 1) + output(1)).map(({ n, at, until }) => [n, at, until])).toEqual([
+      [1, 0, 999],
+      [2, 1000, 1000],
+    ]);
   });
 
   test('ends before the line that would make it larger than its bound, and may fill it', () => {
@@ -52,7 +56,9 @@ describe('a block', () => {
 test('random recordings are cut the same as a whole, from any block on, and line by line', () => {
   const random = numbers(7);
   for (let round = 0; round < 20; round++) {
-    const lines = Array.from({ length: 150 }, () => output(random(10) === 0 ? random(3000) : random(200), random(8) === 0 ? random(30_000) : random(200)));
+    const lines = Array.from({ length: 150 }, () =>
+      output(random(10) === 0 ? random(3000) : random(200), random(8) === 0 ? random(30_000) : random(200)),
+    );
     const whole = cut(lines.join(''));
     expect(whole.map(({ text }) => text).join('')).toBe(lines.join(''));
     // Line by line, as the recorder does.
@@ -68,7 +74,10 @@ test('random recordings are cut the same as a whole, from any block on, and line
     // Parts begin at block boundaries; cutting starts afresh there.
     const place = random(whole.length);
     const before = whole[place - 1];
-    const rest = whole.slice(place).map(({ text }) => text).join('');
+    const rest = whole
+      .slice(place)
+      .map(({ text }) => text)
+      .join('');
     expect(cut(rest, { n: place, at: before?.until ?? 0 })).toEqual(whole.slice(place));
     for (const block of whole) {
       expect(block.text.length).toBeLessThanOrEqual(BLOCK_MAX_BYTES);

@@ -78,7 +78,7 @@ export function* cutBlocks(
     if (runStart >= 0) parts.push(lines.subarray(runStart, end));
     runStart = -1;
   };
-  for (let start = 0; start < lines.length; ) {
+  for (let start = 0; start < lines.length;) {
     const end = lines.indexOf(NEWLINE, start) + 1;
     // `peekLine` needs only the head of the line: interval and code.
     const head = decoder.decode(lines.subarray(start, Math.min(end === 0 ? lines.length : end, start + 64)));

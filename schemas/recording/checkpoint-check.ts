@@ -24,11 +24,20 @@ export function checkpointSignedData(checkpoint: SignedCheckpoint, sha512: Signa
 }
 
 /** What is wrong with a checkpoint's signature, or null. `cas`: blobs of trusted recording CA keys. */
-export function checkpointFault(checkpoint: SignedCheckpoint, certificateBlob: Uint8Array, cas: readonly Uint8Array[], { sha512, verify }: SignatureParts): string | null {
+export function checkpointFault(
+  checkpoint: SignedCheckpoint,
+  certificateBlob: Uint8Array,
+  cas: readonly Uint8Array[],
+  { sha512, verify }: SignatureParts,
+): string | null {
   try {
     const certificate = parseCertificate(certificateBlob);
     const admitted = checkCertificate(certificate, {
-      kind: 'user', now: Math.floor(checkpoint.time / 1000), trusted: cas, principal: checkpoint.gateway, verify,
+      kind: 'user',
+      now: Math.floor(checkpoint.time / 1000),
+      trusted: cas,
+      principal: checkpoint.gateway,
+      verify,
     });
     if (!admitted.ok) return `the recording certificate is not acceptable: ${admitted.detail}`;
     const signature = decodeBase64(checkpoint.signature);

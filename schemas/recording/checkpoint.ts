@@ -43,7 +43,10 @@ export interface SignedCheckpoint extends Checkpoint {
 export type StoredCheckpoint = Omit<SignedCheckpoint, 'session' | 'gateway' | 'counter'>;
 
 /** The checkpoint that was signed, with what the header of the recording says. */
-export function withHeader({ session, gateway, counter }: Pick<Checkpoint, 'session' | 'gateway' | 'counter'>, checkpoint: StoredCheckpoint): SignedCheckpoint {
+export function withHeader(
+  { session, gateway, counter }: Pick<Checkpoint, 'session' | 'gateway' | 'counter'>,
+  checkpoint: StoredCheckpoint,
+): SignedCheckpoint {
   return { session, gateway, counter, ...checkpoint };
 }
 
@@ -59,12 +62,20 @@ export function isSignedCheckpoint(value: unknown): value is SignedCheckpoint {
   if (typeof value !== 'object' || value === null) return false;
   const c = value as Partial<Record<keyof SignedCheckpoint, unknown>>;
   return (
-    typeof c.session === 'string' && isSessionId(c.session) &&
-    typeof c.gateway === 'string' && /^[a-z0-9][a-z0-9.-]{0,62}$/.test(c.gateway) &&
-    isCount(c.counter) && isCount(c.block) && isCount(c.bytes) && isCount(c.at) && isCount(c.time) &&
-    typeof c.head === 'string' && /^[0-9a-f]{64}$/.test(c.head) &&
+    typeof c.session === 'string' &&
+    isSessionId(c.session) &&
+    typeof c.gateway === 'string' &&
+    /^[a-z0-9][a-z0-9.-]{0,62}$/.test(c.gateway) &&
+    isCount(c.counter) &&
+    isCount(c.block) &&
+    isCount(c.bytes) &&
+    isCount(c.at) &&
+    isCount(c.time) &&
+    typeof c.head === 'string' &&
+    /^[0-9a-f]{64}$/.test(c.head) &&
     (c.end === 'open' || c.end === 'complete' || c.end === 'interrupted') &&
-    typeof c.signature === 'string' && c.signature.length <= 2048
+    typeof c.signature === 'string' &&
+    c.signature.length <= 2048
   );
 }
 

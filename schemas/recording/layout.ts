@@ -138,7 +138,8 @@ export function checkManifest(value: Manifest): Manifest {
   const { session, started_at, objects, frames, blocks, duration } = value;
   if (started_at > 8.64e15) throw bad('started_at');
   const prefix = recordingPrefix(session, started_at);
-  if (!objects.every(({ key }) => key === sealedKey(prefix) || (partNumber(key) !== null && key === partKey(prefix, partNumber(key)!)))) throw bad('objects');
+  if (!objects.every(({ key }) => key === sealedKey(prefix) || (partNumber(key) !== null && key === partKey(prefix, partNumber(key)!))))
+    throw bad('objects');
   let last = { object: 0, end: 0, block: 0, start: 0 };
   for (const { object, offset, compressed, decompressed, segments } of frames) {
     const end = object === last.object ? last.end : 0;
@@ -146,7 +147,8 @@ export function checkManifest(value: Manifest): Manifest {
     let within = -1;
     for (const each of segments) {
       if (each.offset <= within || each.offset >= decompressed || (within < 0 && each.offset !== 0)) throw bad('segments');
-      if (each.first_block <= last.block || each.first_block > blocks || each.start < last.start || each.start > duration) throw bad('segments');
+      if (each.first_block <= last.block || each.first_block > blocks || each.start < last.start || each.start > duration)
+        throw bad('segments');
       within = each.offset;
       last = { ...last, block: each.first_block, start: each.start };
     }

@@ -1,15 +1,44 @@
 import { describe, expect, test } from 'vitest';
 import {
-  MAX_LINE_BYTES, closeText, encodeHeader, encodeLine, formatInterval, growText, isSessionId, openText, parseHeader, parseLine, parseSize, peekLine, sessionId,
+  MAX_LINE_BYTES,
+  closeText,
+  encodeHeader,
+  encodeLine,
+  formatInterval,
+  growText,
+  isSessionId,
+  openText,
+  parseHeader,
+  parseLine,
+  parseSize,
+  peekLine,
+  sessionId,
 } from './line.js';
 import type { LineBody, RecordingHeader } from './line.js';
 
 const header: RecordingHeader = {
-  version: 3, term: { cols: 80, rows: 24, type: 'xterm-256color' }, timestamp: 1_763_800_000, command: 'top',
+  version: 3,
+  term: { cols: 80, rows: 24, type: 'xterm-256color' },
+  timestamp: 1_763_800_000,
+  command: 'top',
   steno: {
-    format: 1, session: '01kanar9g0dtjvf0yq516zc20n', kind: 'shell', gateway: 'gw-1', counter: 7, user: 'alice', roles: ['admin'], node: 'web-1', login: 'root',
-    source_address: '127.0.0.1', client_version: 'OpenSSH_10.0', certificate_serial: '18446744073709551615', certificate_key_id: 'user=alice', requests: [], tty: true,
-    started_at: 1_763_800_000_123, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+    format: 1,
+    session: '01kanar9g0dtjvf0yq516zc20n',
+    kind: 'shell',
+    gateway: 'gw-1',
+    counter: 7,
+    user: 'alice',
+    roles: ['admin'],
+    node: 'web-1',
+    login: 'root',
+    source_address: '127.0.0.1',
+    client_version: 'OpenSSH_10.0',
+    certificate_serial: '18446744073709551615',
+    certificate_key_id: 'user=alice',
+    requests: [],
+    tty: true,
+    started_at: 1_763_800_000_123,
+    recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
   },
 };
 
@@ -56,15 +85,28 @@ describe('lines', () => {
   test('of codes of later versions are skipped', () => expect(parseLine('[0,"z",{"a":1}]')).toBeNull());
 
   for (const [name, line] of [
-    ['an object', '{}'], ['two members', '[0,"o"]'], ['four members', '[0,"o","",1]'], ['a negative interval', '[-1,"o",""]'], ['an interval beyond thirty years', '[1e10,"o",""]'],
-    ['an interval as text', '["0","o",""]'], ['a code that is none', '[0,1,""]'], ['text that is none', '[0,"o",{}]'], ['an object that is text', '[0,"g",""]'],
-    ['an object that is null', '[0,"s",null]'], ['an object that is a list', '[0,"j",[]]'], ['no JSON', '[0,"o","'], ['trailing bytes', '[0,"o",""]x'], ['too long a line', `[0,"o","${'x'.repeat(MAX_LINE_BYTES)}"]`],
+    ['an object', '{}'],
+    ['two members', '[0,"o"]'],
+    ['four members', '[0,"o","",1]'],
+    ['a negative interval', '[-1,"o",""]'],
+    ['an interval beyond thirty years', '[1e10,"o",""]'],
+    ['an interval as text', '["0","o",""]'],
+    ['a code that is none', '[0,1,""]'],
+    ['text that is none', '[0,"o",{}]'],
+    ['an object that is text', '[0,"g",""]'],
+    ['an object that is null', '[0,"s",null]'],
+    ['an object that is a list', '[0,"j",[]]'],
+    ['no JSON', '[0,"o","'],
+    ['trailing bytes', '[0,"o",""]x'],
+    ['too long a line', `[0,"o","${'x'.repeat(MAX_LINE_BYTES)}"]`],
   ] as const) {
-    test(`with ${name} are refused`, () => expect(() => parseLine(line)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error));
+    test(`with ${name} are refused`, () =>
+      expect(() => parseLine(line)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error));
   }
 
   for (const head of ['', '[', '{"version":3', '[x,"o","', '[0,o', '[0,"o', '[-1,"o","']) {
-    test(`whose head is ${JSON.stringify(head)} cannot be peeked at`, () => expect(() => peekLine(head)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error));
+    test(`whose head is ${JSON.stringify(head)} cannot be peeked at`, () =>
+      expect(() => peekLine(head)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error));
   }
 });
 
@@ -72,15 +114,23 @@ describe('the header', () => {
   test('is read as it was written', () => expect(parseHeader(encodeHeader(header))).toEqual(header));
 
   test('of a newer format is refused as such', () => {
-    expect(() => parseHeader(JSON.stringify({ ...header, steno: { ...header.steno, format: 2 } }))).toThrow(expect.objectContaining({ code: 'RECORDING_VERSION' }) as Error);
+    expect(() => parseHeader(JSON.stringify({ ...header, steno: { ...header.steno, format: 2 } }))).toThrow(
+      expect.objectContaining({ code: 'RECORDING_VERSION' }) as Error,
+    );
   });
 
   for (const [name, change] of [
-    ['asciicast 2', { version: 2 }], ['no size', { term: {} }], ['an absurd size', { term: { cols: 0, rows: 24 } }], ['no member steno', { steno: undefined }],
-    ['a session that is none', { steno: { ...header.steno, session: '../../../etc/passwd0000000' } }], ['no counter', { steno: { ...header.steno, counter: undefined } }],
+    ['asciicast 2', { version: 2 }],
+    ['no size', { term: {} }],
+    ['an absurd size', { term: { cols: 0, rows: 24 } }],
+    ['no member steno', { steno: undefined }],
+    ['a session that is none', { steno: { ...header.steno, session: '../../../etc/passwd0000000' } }],
+    ['no counter', { steno: { ...header.steno, counter: undefined } }],
   ] as const) {
     test(`with ${name} is refused`, () => {
-      expect(() => parseHeader(JSON.stringify({ ...header, ...change }))).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
+      expect(() => parseHeader(JSON.stringify({ ...header, ...change }))).toThrow(
+        expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error,
+      );
     });
   }
 });
@@ -95,6 +145,15 @@ test('session ids sort by their time and tell random bytes apart', () => {
   const ids = [0, 1, 31, 32, 1_763_800_000_000, 2 ** 48 - 1].map((time) => sessionId(time, zeros));
   expect([...ids].sort()).toEqual(ids);
   expect(ids.every(isSessionId)).toBe(true);
-  expect(new Set(Array.from({ length: 80 }, (_, bit) => sessionId(1, zeros.map((_, byte) => (byte === bit >> 3 ? 1 << (bit & 7) : 0))))).size).toBe(80);
+  expect(
+    new Set(
+      Array.from({ length: 80 }, (_, bit) =>
+        sessionId(
+          1,
+          zeros.map((_, byte) => (byte === bit >> 3 ? 1 << (bit & 7) : 0)),
+        ),
+      ),
+    ).size,
+  ).toBe(80);
   expect(isSessionId(ids[4]!.toUpperCase())).toBe(false);
 });

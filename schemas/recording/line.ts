@@ -91,8 +91,21 @@ export interface FileFact {
   readonly fact: 'file';
   readonly protocol: 'sftp' | 'scp' | 'rsync' | 'git';
   readonly operation:
-    | 'read' | 'write' | 'open' | 'list' | 'stat' | 'create' | 'remove' | 'rename' | 'link' | 'symlink' | 'mkdir' | 'rmdir' | 'setstat'
-    | 'fetch' | 'push';
+    | 'read'
+    | 'write'
+    | 'open'
+    | 'list'
+    | 'stat'
+    | 'create'
+    | 'remove'
+    | 'rename'
+    | 'link'
+    | 'symlink'
+    | 'mkdir'
+    | 'rmdir'
+    | 'setstat'
+    | 'fetch'
+    | 'push';
   readonly path: string;
   readonly target?: string;
   readonly size?: number;
@@ -188,9 +201,18 @@ function usualKeyId(user: string): string {
 /** Leaves out what `parseHeader` puts in: the usual recording mode, the usual key id, the start that the id says, no requests. */
 export function encodeHeader(header: RecordingHeader): string {
   const { recording, certificate_key_id: keyId, started_at: startedAt, requests, ...steno } = header.steno;
-  const usual = recording.mode === DEFAULT_RECORDING.mode && recording.streams === DEFAULT_RECORDING.streams && recording.limit === DEFAULT_RECORDING.limit;
+  const usual =
+    recording.mode === DEFAULT_RECORDING.mode &&
+    recording.streams === DEFAULT_RECORDING.streams &&
+    recording.limit === DEFAULT_RECORDING.limit;
   const start = startedAt === sessionTime(steno.session) ? {} : { started_at: startedAt };
-  const written = { ...steno, ...start, ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }), ...(requests.length === 0 ? {} : { requests }), ...(usual ? {} : { recording }) };
+  const written = {
+    ...steno,
+    ...start,
+    ...(keyId === usualKeyId(steno.user) ? {} : { certificate_key_id: keyId }),
+    ...(requests.length === 0 ? {} : { requests }),
+    ...(usual ? {} : { recording }),
+  };
   return `${JSON.stringify({ ...header, steno: written })}\n`;
 }
 
@@ -225,8 +247,15 @@ export function parseHeader(line: string): RecordingHeader {
     throw malformed('the header lacks gateway, counter or start');
   }
   const requests: unknown = steno.requests ?? [];
-  if (!Array.isArray(requests) || !requests.every((id): id is string => typeof id === 'string')) throw malformed('the requests of the header are no list of ids');
-  const whole = { ...steno, requests, started_at: startedAt, certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user), recording: steno.recording ?? DEFAULT_RECORDING };
+  if (!Array.isArray(requests) || !requests.every((id): id is string => typeof id === 'string'))
+    throw malformed('the requests of the header are no list of ids');
+  const whole = {
+    ...steno,
+    requests,
+    started_at: startedAt,
+    certificate_key_id: steno.certificate_key_id ?? usualKeyId(steno.user),
+    recording: steno.recording ?? DEFAULT_RECORDING,
+  };
   return { ...(header as RecordingHeader), steno: whole };
 }
 
@@ -239,10 +268,18 @@ export function parseLine(line: string): RecordingLine | null {
   if (typeof code !== 'string') throw malformed('a code is not a string');
   const interval = Math.round(seconds * 1000);
   switch (code) {
-    case 'o': case 'i': case 'r': case 'm': case 'x':
+    case 'o':
+    case 'i':
+    case 'r':
+    case 'm':
+    case 'x':
       if (typeof data !== 'string') throw malformed(`data of "${code}" is not a string`);
       return { interval, code, data };
-    case 'k': case 'j': case 'g': case 'b': case 's':
+    case 'k':
+    case 'j':
+    case 'g':
+    case 'b':
+    case 's':
       if (typeof data !== 'object' || data === null || Array.isArray(data)) throw malformed(`data of "${code}" is not an object`);
       return { interval, code, data } as RecordingLine;
     default:
@@ -255,7 +292,8 @@ export function peekLine(line: string): { readonly interval: number; readonly co
   const comma = line.indexOf(',');
   const seconds = Number(line.slice(1, comma));
   const close = line.indexOf('"', comma + 2);
-  if (line[0] !== '[' || comma < 2 || line[comma + 1] !== '"' || close < 0 || !(seconds >= 0)) throw malformed('a line is not [interval, code, data]');
+  if (line[0] !== '[' || comma < 2 || line[comma + 1] !== '"' || close < 0 || !(seconds >= 0))
+    throw malformed('a line is not [interval, code, data]');
   return { interval: Math.round(seconds * 1000), code: line.slice(comma + 2, close) };
 }
 

@@ -100,7 +100,8 @@ export function parseProof(content: Uint8Array, place: number): Proof {
   const bad = (): StenoError => new StenoError('RECORDING_MALFORMED', `unreadable proof at byte ${place}`);
   if (content[0] === CERTIFICATE && content.length > 1) return { kind: 'certificate', certificate: content.slice(1) };
   const end = ends[content[1] ?? ends.length];
-  if (content[0] !== PART || end === undefined || content.length < PART_BYTES || (content.length - PART_BYTES) % TAG_BYTES !== 0) throw bad();
+  if (content[0] !== PART || end === undefined || content.length < PART_BYTES || (content.length - PART_BYTES) % TAG_BYTES !== 0)
+    throw bad();
   const number = (offset: number, length: number): number => readNumber(content, offset, length);
   const tags = content.slice(PART_BYTES);
   const block = number(6, 4);
@@ -108,9 +109,19 @@ export function parseProof(content: Uint8Array, place: number): Proof {
   if (number(2, 4) < 1 || first < 1) throw bad();
   const signature = Uint8Array.of(...signatureHead, ...content.subarray(76, PART_BYTES));
   return {
-    kind: 'part', part: number(2, 4), first_block: first, tags, certificate: toHex(content.subarray(60, 76)),
+    kind: 'part',
+    part: number(2, 4),
+    first_block: first,
+    tags,
+    certificate: toHex(content.subarray(60, 76)),
     checkpoint: {
-      block, bytes: number(10, 6), at: number(16, 6), time: number(22, 6), head: toHex(content.subarray(28, 60)), end, signature: encodeBase64(signature),
+      block,
+      bytes: number(10, 6),
+      at: number(16, 6),
+      time: number(22, 6),
+      head: toHex(content.subarray(28, 60)),
+      end,
+      signature: encodeBase64(signature),
     },
   };
 }

@@ -28,7 +28,10 @@ const ENTRY_BYTES = 18;
 const SEEK_FOOTER_BYTES = 9;
 
 /** Segments of each frame, the first of which begins it. Throws RECORDING_MALFORMED on numbers out of bounds. */
-export function encodeIndex(term: { readonly cols: number; readonly rows: number }, frames: readonly { readonly segments: readonly ManifestSegment[] }[]): Uint8Array {
+export function encodeIndex(
+  term: { readonly cols: number; readonly rows: number },
+  frames: readonly { readonly segments: readonly ManifestSegment[] }[],
+): Uint8Array {
   const segments = frames.flatMap((frame, n) => frame.segments.map((segment) => ({ frame: n, ...segment }))).slice(1);
   const content = new Uint8Array(4 + segments.length * ENTRY_BYTES);
   const view = new DataView(content.buffer);
@@ -72,7 +75,8 @@ export async function readSealed(
   const end = table.entries.reduce((sum, { compressed }) => sum + compressed, 0);
   await reach(end);
   const [proof, index, last, ...more] = [...readContainer(tail.subarray(end - from))];
-  if (proof?.kind !== 'proof' || proof.proof.kind !== 'part' || index?.kind !== 'index' || last?.kind !== 'seek-table' || more.length > 0) throw bad('its frames');
+  if (proof?.kind !== 'proof' || proof.proof.kind !== 'part' || index?.kind !== 'index' || last?.kind !== 'seek-table' || more.length > 0)
+    throw bad('its frames');
   const { checkpoint, certificate, part } = proof.proof;
   if (part !== 1 || checkpoint.end === 'open') throw bad('its proof');
   if (index.content.length < 4 || (index.content.length - 4) % ENTRY_BYTES !== 0) throw bad('its index');
@@ -85,13 +89,27 @@ export async function readSealed(
   for (let at = 4; at < index.content.length; at += ENTRY_BYTES) {
     const frame = frames[readNumber(index.content, at, 4)];
     if (frame === undefined) throw bad('its index');
-    frame.segments.push({ offset: readNumber(index.content, at + 4, 4), start: readNumber(index.content, at + 8, 6), first_block: readNumber(index.content, at + 14, 4) });
+    frame.segments.push({
+      offset: readNumber(index.content, at + 4, 4),
+      start: readNumber(index.content, at + 8, 6),
+      first_block: readNumber(index.content, at + 14, 4),
+    });
   }
   if (frames.length === 0 || frames.some(({ segments }) => segments.length === 0)) throw bad('its index');
   const prefix = recordingPrefix(session, startedAt);
   return checkManifest({
-    version: MANIFEST_VERSION, session, started_at: startedAt, duration: checkpoint.at, cols: readNumber(index.content, 0, 2), rows: readNumber(index.content, 2, 2),
-    blocks: checkpoint.block, bytes: checkpoint.bytes, head: checkpoint.head, end: checkpoint.end, certificates: [certificate],
-    objects: [{ key: sealedKey(prefix), bytes: size }], frames,
+    version: MANIFEST_VERSION,
+    session,
+    started_at: startedAt,
+    duration: checkpoint.at,
+    cols: readNumber(index.content, 0, 2),
+    rows: readNumber(index.content, 2, 2),
+    blocks: checkpoint.block,
+    bytes: checkpoint.bytes,
+    head: checkpoint.head,
+    end: checkpoint.end,
+    certificates: [certificate],
+    objects: [{ key: sealedKey(prefix), bytes: size }],
+    frames,
   });
 }

@@ -12,11 +12,28 @@ import { verifyRecording } from './verify.js';
 import type { VerifierParts } from './verify.js';
 
 const header: RecordingHeader = {
-  version: 3, term: { cols: 80, rows: 24, type: 'xterm-256color' }, timestamp: 1_763_800_000, command: 'top',
+  version: 3,
+  term: { cols: 80, rows: 24, type: 'xterm-256color' },
+  timestamp: 1_763_800_000,
+  command: 'top',
   steno: {
-    format: 1, session: '01kanar9g0dtjvf0yq516zc20n', kind: 'shell', gateway: 'gw-1', counter: 7, user: 'alice', roles: ['admin'], node: 'web-1', login: 'root',
-    source_address: '127.0.0.1', client_version: 'OpenSSH_10.0', certificate_serial: '18446744073709551615', certificate_key_id: 'user=alice', requests: [], tty: true,
-    started_at: 1_763_800_000_123, recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+    format: 1,
+    session: '01kanar9g0dtjvf0yq516zc20n',
+    kind: 'shell',
+    gateway: 'gw-1',
+    counter: 7,
+    user: 'alice',
+    roles: ['admin'],
+    node: 'web-1',
+    login: 'root',
+    source_address: '127.0.0.1',
+    client_version: 'OpenSSH_10.0',
+    certificate_serial: '18446744073709551615',
+    certificate_key_id: 'user=alice',
+    requests: [],
+    tty: true,
+    started_at: 1_763_800_000_123,
+    recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
   },
 };
 
@@ -28,7 +45,8 @@ const decoder = new TextDecoder('utf-8');
 /** Stands in for SHA-256, which is passed in: 32 bytes that depend on every byte and its place. FNV-1a, eight seeds. */
 const sha256 = (...parts: readonly Uint8Array[]): Uint8Array => {
   const words = Uint32Array.from({ length: 8 }, (_, seed) => 0x811c9dc5 ^ (seed * 0x9e3779b9));
-  for (const part of parts) for (const byte of part) for (let i = 0; i < 8; i++) words[i] = Math.imul(words[i]! ^ byte, 0x01000193) ^ (words[i]! >>> 15);
+  for (const part of parts)
+    for (const byte of part) for (let i = 0; i < 8; i++) words[i] = Math.imul(words[i]! ^ byte, 0x01000193) ^ (words[i]! >>> 15);
   return new Uint8Array(words.buffer);
 };
 const join = (...parts: readonly Uint8Array[]): Uint8Array => Uint8Array.from(parts.flatMap((part) => [...part]));
@@ -44,7 +62,11 @@ function frame(content: Uint8Array): Uint8Array {
   const block = (content.length << 3) | 1;
   head.set([block & 0xff, (block >> 8) & 0xff, block >> 16], 9);
   const sum = new Uint8Array(4);
-  new DataView(sum.buffer).setUint32(0, content.reduce((total, byte) => total + byte, 0), true);
+  new DataView(sum.buffer).setUint32(
+    0,
+    content.reduce((total, byte) => total + byte, 0),
+    true,
+  );
   return join(head, content, sum);
 }
 function unframe(bytes: Uint8Array): Uint8Array {
@@ -63,7 +85,12 @@ const certificate = encoder.encode('certificate of gw-1');
 const parts: VerifierParts = {
   sha256,
   decompress: unframe,
-  checkSignature: (checkpoint, blob) => (decoder.decode(blob) !== decoder.decode(certificate) ? 'unknown issuer' : checkpoint.signature === signatureOf(checkpoint) ? null : 'bad signature'),
+  checkSignature: (checkpoint, blob) =>
+    decoder.decode(blob) !== decoder.decode(certificate)
+      ? 'unknown issuer'
+      : checkpoint.signature === signatureOf(checkpoint)
+        ? null
+        : 'bad signature',
   fingerprint: (blob) => `SHA256:${base64(sha256(blob)).slice(0, 43)}`,
 };
 const certificateProof = encodeProof({ kind: 'certificate', certificate });
@@ -77,7 +104,9 @@ interface Part {
 function record(change: (checkpoint: Checkpoint) => Checkpoint = (same) => same, first = encodeHeader(header)): Part[] {
   const texts = [
     first + encodeLine(10, { code: 'o', data: 'one' }) + encodeLine(1500, { code: 'o', data: 'two' }),
-    encodeLine(2000, { code: 'o', data: 'three' }) + encodeLine(2000, { code: 'o', data: 'four' }) + encodeLine(2000, { code: 'o', data: 'five' }),
+    encodeLine(2000, { code: 'o', data: 'three' }) +
+      encodeLine(2000, { code: 'o', data: 'four' }) +
+      encodeLine(2000, { code: 'o', data: 'five' }),
     encodeLine(2000, { code: 'o', data: 'six' }) + encodeLine(2000, { code: 'x', data: '0' }),
   ];
   let head = chainStart(sha256, header.steno.session);
@@ -95,10 +124,25 @@ function record(change: (checkpoint: Checkpoint) => Checkpoint = (same) => same,
       bytes += block.content.length;
     }
     const checkpoint = change({
-      session: header.steno.session, gateway: 'gw-1', counter: 7, block: n, bytes, at, time: 1_763_800_000_000 + at, head: toHex(head), end: i === 2 ? 'complete' : 'open',
+      session: header.steno.session,
+      gateway: 'gw-1',
+      counter: 7,
+      block: n,
+      bytes,
+      at,
+      time: 1_763_800_000_000 + at,
+      head: toHex(head),
+      end: i === 2 ? 'complete' : 'open',
     });
     const signed: SignedCheckpoint = { ...checkpoint, signature: signatureOf(checkpoint) };
-    const proof = encodeProof({ kind: 'part', part: i + 1, first_block: firstBlock, tags: Uint8Array.from(tags), checkpoint: signed, certificate: certificateId(parts.fingerprint(certificate)) });
+    const proof = encodeProof({
+      kind: 'part',
+      part: i + 1,
+      first_block: firstBlock,
+      tags: Uint8Array.from(tags),
+      checkpoint: signed,
+      certificate: certificateId(parts.fingerprint(certificate)),
+    });
     // Each part is headed by a keyframe, as stored ones are.
     const keyframe = encoder.encode(encodeLine(0, { code: 'k', data: { cols: 80, rows: 24, screen: '' } }));
     return { lines, bytes: join(frame(i === 0 ? encoder.encode(lines) : join(keyframe, encoder.encode(lines))), proof) };
@@ -122,21 +166,42 @@ function flipped(file: Uint8Array, place: number): Uint8Array {
 
 describe('a verdict', () => {
   test('on a whole recording says how far it goes', () => {
-    expect(verifyRecording(whole, parts)).toMatchObject({ ok: true, parts: 3, blocks: 7, duration: 11_510, checkpoint: { end: 'complete' } });
+    expect(verifyRecording(whole, parts)).toMatchObject({
+      ok: true,
+      parts: 3,
+      blocks: 7,
+      duration: 11_510,
+      checkpoint: { end: 'complete' },
+    });
   });
 
   const table: readonly (readonly [string, Uint8Array, string, number | null])[] = [
-    ['a changed character, its frame check repaired', join(one, replaced(two, 'four', 'fuor'), three, certificateProof), 'VERIFY_ALTERED', 4],
+    [
+      'a changed character, its frame check repaired',
+      join(one, replaced(two, 'four', 'fuor'), three, certificateProof),
+      'VERIFY_ALTERED',
+      4,
+    ],
     ['a changed character', join(one, replaced(two, 'three', 'thrEe'), three, certificateProof), 'VERIFY_ALTERED', 3],
     ['the last part missing', join(one, two, certificateProof), 'VERIFY_TRUNCATED', 6],
     ['its end cut off inside a part', whole.subarray(0, certificateProof.length + one.length + two.length + 40), 'VERIFY_TRUNCATED', 6],
-    ['lines without a checkpoint at the end', join(one, two, frame(encoder.encode(encodeLine(0, { code: 'o', data: 'x' }))), certificateProof), 'VERIFY_TRUNCATED', 6],
+    [
+      'lines without a checkpoint at the end',
+      join(one, two, frame(encoder.encode(encodeLine(0, { code: 'o', data: 'x' }))), certificateProof),
+      'VERIFY_TRUNCATED',
+      6,
+    ],
     ['parts in another order', join(one, three, two, certificateProof), 'VERIFY_REORDERED', 6],
     ['a part twice', join(one, two, two, three, certificateProof), 'VERIFY_REORDERED', 3],
     ['a part missing in the middle', join(one, three, certificateProof), 'VERIFY_MISSING_PART', 3],
     ['the first part missing', join(two, three, certificateProof), 'VERIFY_MISSING_PART', 1],
     ['no certificate', join(one, two, three), 'VERIFY_UNSIGNED', null],
-    ['a certificate of somebody else', join(one, two, three, encodeProof({ kind: 'certificate', certificate: encoder.encode('mallory') })), 'VERIFY_UNSIGNED', null],
+    [
+      'a certificate of somebody else',
+      join(one, two, three, encodeProof({ kind: 'certificate', certificate: encoder.encode('mallory') })),
+      'VERIFY_UNSIGNED',
+      null,
+    ],
     ['no checkpoint at all', frame(encoder.encode(encodeHeader(header))), 'VERIFY_UNSIGNED', null],
     // The last bytes of a proof are its tags, here two; before them stands the signature.
     ['a signature that is wrong', join(one, two, flipped(three, three.length - 10), certificateProof), 'VERIFY_UNSIGNED', 6],
@@ -146,9 +211,27 @@ describe('a verdict', () => {
     ['nothing in it', new Uint8Array(0), 'RECORDING_MALFORMED', null],
     ['random bytes', Uint8Array.from({ length: 100 }, (_, i) => (i * 37) & 0xff), 'RECORDING_MALFORMED', null],
     ['an unknown frame after its end', join(whole, Uint8Array.from([1, 2, 3, 4, 5, 6, 7, 8])), 'VERIFY_ALTERED', 8],
-    ['a checkpoint that covers fewer bytes', join(...record((c) => ({ ...c, bytes: c.bytes - 1 })).map(({ bytes }) => bytes), certificateProof), 'VERIFY_ALTERED', 1],
-    ['a checkpoint of another session', join(...record((c) => ({ ...c, session: '01kanar9g0dtjvf0yq516zc20m' })).map(({ bytes }) => bytes), certificateProof), 'VERIFY_UNSIGNED', 1],
-    ['a newer format', join(...record((c) => c, encodeHeader({ ...header, steno: { ...header.steno, format: 2 as 1 } })).map(({ bytes }) => bytes), certificateProof), 'RECORDING_VERSION', null],
+    [
+      'a checkpoint that covers fewer bytes',
+      join(...record((c) => ({ ...c, bytes: c.bytes - 1 })).map(({ bytes }) => bytes), certificateProof),
+      'VERIFY_ALTERED',
+      1,
+    ],
+    [
+      'a checkpoint of another session',
+      join(...record((c) => ({ ...c, session: '01kanar9g0dtjvf0yq516zc20m' })).map(({ bytes }) => bytes), certificateProof),
+      'VERIFY_UNSIGNED',
+      1,
+    ],
+    [
+      'a newer format',
+      join(
+        ...record((c) => c, encodeHeader({ ...header, steno: { ...header.steno, format: 2 as 1 } })).map(({ bytes }) => bytes),
+        certificateProof,
+      ),
+      'RECORDING_VERSION',
+      null,
+    ],
   ];
   for (const [name, file, code, block] of table) {
     test(`on a recording with ${name}: ${code}`, () => {
@@ -165,7 +248,8 @@ describe('a verdict', () => {
   });
 
   test('is never good on a file cut anywhere before its last checkpoint', () => {
-    for (let length = 0; length < certificateProof.length + one.length + two.length + three.length; length += 13) expect(verifyRecording(whole.subarray(0, length), parts).ok).toBe(false);
+    for (let length = 0; length < certificateProof.length + one.length + two.length + three.length; length += 13)
+      expect(verifyRecording(whole.subarray(0, length), parts).ok).toBe(false);
   });
 });
 
@@ -181,7 +265,14 @@ function repaired(file: Uint8Array): Uint8Array {
 describe('the container', () => {
   test('is read back frame by frame', () => {
     expect([...readContainer(whole)].map((segment) => (segment.kind === 'proof' ? segment.proof.kind : segment.kind))).toEqual([
-      'certificate', 'data', 'part', 'data', 'part', 'data', 'part', 'seek-table',
+      'certificate',
+      'data',
+      'part',
+      'data',
+      'part',
+      'data',
+      'part',
+      'seek-table',
     ]);
     const table = [...readContainer(whole)].at(-1)!;
     expect(table).toMatchObject({ entries: [{ compressed: 1, decompressed: 2 }] });
@@ -204,8 +295,18 @@ describe('the container', () => {
     if (found?.kind !== 'proof' || found.proof.kind !== 'part') throw new Error('no proof');
     const { proof } = found;
     expect(encodeProof(proof)).toEqual(whole.subarray(found.offset, found.offset + found.length));
-    expect(proof).toMatchObject({ part: 1, first_block: 1, certificate: certificateId(parts.fingerprint(certificate)), checkpoint: { block: 2, at: 1510, end: 'open' } });
-    for (const bad of [{ part: 2 ** 32 }, { first_block: 2 }, { certificate: 'SHA256:x' }, { checkpoint: { ...proof.checkpoint, signature: base64(encoder.encode('ecdsa')) } }]) {
+    expect(proof).toMatchObject({
+      part: 1,
+      first_block: 1,
+      certificate: certificateId(parts.fingerprint(certificate)),
+      checkpoint: { block: 2, at: 1510, end: 'open' },
+    });
+    for (const bad of [
+      { part: 2 ** 32 },
+      { first_block: 2 },
+      { certificate: 'SHA256:x' },
+      { checkpoint: { ...proof.checkpoint, signature: base64(encoder.encode('ecdsa')) } },
+    ]) {
       expect(() => encodeProof({ ...proof, ...bad })).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
     }
   });
@@ -218,7 +319,15 @@ describe('the container', () => {
 
 describe('a checkpoint', () => {
   const checkpoint: Checkpoint = {
-    session: header.steno.session, gateway: 'gw-1', counter: 42, block: 17, bytes: 81_920, at: 61_250, time: 1_763_800_000_123, head: '9f'.repeat(32), end: 'open',
+    session: header.steno.session,
+    gateway: 'gw-1',
+    counter: 42,
+    block: 17,
+    bytes: 81_920,
+    at: 61_250,
+    time: 1_763_800_000_123,
+    head: '9f'.repeat(32),
+    end: 'open',
   };
   test('is signed as the text that its specification shows', () => {
     expect(checkpointText(checkpoint)).toBe(
@@ -228,8 +337,13 @@ describe('a checkpoint', () => {
   const signed = { ...checkpoint, signature: 'AAAA' };
   test('is recognized', () => expect(isSignedCheckpoint(signed)).toBe(true));
   for (const [name, change] of [
-    ['a newline in the gateway', { gateway: 'gw\n1' }], ['a negative block', { block: -1 }], ['a fraction', { at: 0.5 }], ['a head in capitals', { head: '9F'.repeat(32) }],
-    ['an end that is none', { end: 'maybe' }], ['no signature', { signature: undefined }], ['a huge signature', { signature: 'A'.repeat(3000) }],
+    ['a newline in the gateway', { gateway: 'gw\n1' }],
+    ['a negative block', { block: -1 }],
+    ['a fraction', { at: 0.5 }],
+    ['a head in capitals', { head: '9F'.repeat(32) }],
+    ['an end that is none', { end: 'maybe' }],
+    ['no signature', { signature: undefined }],
+    ['a huge signature', { signature: 'A'.repeat(3000) }],
   ] as const) {
     test(`with ${name} is none`, () => expect(isSignedCheckpoint({ ...signed, ...change })).toBe(false));
   }
@@ -238,7 +352,9 @@ describe('a checkpoint', () => {
 test('the chain is as documented, and depends on every part', () => {
   const start = chainStart(sha256, 'abc');
   expect(toHex(start)).toBe(toHex(sha256(encoder.encode('steno-recording/1\nabc'))));
-  expect(toHex(chainNext(sha256, start, encoder.encode('xy')))).toBe(toHex(sha256(start, Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 2]), encoder.encode('xy'))));
+  expect(toHex(chainNext(sha256, start, encoder.encode('xy')))).toBe(
+    toHex(sha256(start, Uint8Array.from([0, 0, 0, 0, 0, 0, 0, 2]), encoder.encode('xy'))),
+  );
   expect(fromHex(toHex(start), 32)).toEqual(start);
   for (const bad of ['', 'zz', 'AB', 'abc']) expect(fromHex(bad, 1)).toBeNull();
 });

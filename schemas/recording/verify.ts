@@ -69,7 +69,9 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
   if (list.length === 0) {
     if (end.kind === 'bad') return fail('RECORDING_MALFORMED', end.detail, null);
     if (end.kind === 'cut-off' || certificates.size > 0) return fail('VERIFY_TRUNCATED', 'the file ends inside its first part', 1);
-    return trailing ? fail('VERIFY_UNSIGNED', 'the file carries no checkpoint', null) : fail('RECORDING_MALFORMED', 'the file is empty', null);
+    return trailing
+      ? fail('VERIFY_UNSIGNED', 'the file carries no checkpoint', null)
+      : fail('RECORDING_MALFORMED', 'the file is empty', null);
   }
   const sequence = sequenceFault(list);
   if (sequence !== null) return fail(sequence.code, sequence.detail, sequence.block);
@@ -80,7 +82,8 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
   let bytes = 0;
   let uncertified = false;
   for (const { proof, frames } of list) {
-    if (proof.first_block !== n + 1) return fail('VERIFY_ALTERED', `part ${proof.part} says it starts at block ${proof.first_block}`, n + 1);
+    if (proof.first_block !== n + 1)
+      return fail('VERIFY_ALTERED', `part ${proof.part} says it starts at block ${proof.first_block}`, n + 1);
     let lines: Uint8Array;
     try {
       lines = concatenate(frames.map((frame) => parts.decompress(frame)));
@@ -133,8 +136,14 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
 
 type End = { readonly kind: 'whole' } | { readonly kind: 'cut-off' } | { readonly kind: 'bad'; readonly detail: string };
 
-function collect(file: Uint8Array, parts: VerifierParts): {
-  list: Part[]; certificates: Map<string, Uint8Array>; trailing: boolean; end: End;
+function collect(
+  file: Uint8Array,
+  parts: VerifierParts,
+): {
+  list: Part[];
+  certificates: Map<string, Uint8Array>;
+  trailing: boolean;
+  end: End;
 } {
   const list: Part[] = [];
   const certificates = new Map<string, Uint8Array>();

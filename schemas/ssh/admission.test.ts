@@ -7,9 +7,21 @@ import type { SshCertificate } from './certificate.js';
 const now = 1_900_000_000;
 const ca = Uint8Array.of(1);
 const user: SshCertificate = {
-  certType: 'ssh-ed25519-cert-v01@openssh.com', keyType: 'ssh-ed25519', nonce: new Uint8Array(16), publicKey: Uint8Array.of(2),
-  serial: 7n, kind: 'user', keyId: 'alice', principals: ['alice', 'root'], validAfter: BigInt(now - 60), validBefore: BigInt(now + 60),
-  criticalOptions: new Map(), extensions: new Map([['permit-pty', '']]), signatureKey: ca, signature: Uint8Array.of(3), signed: Uint8Array.of(4),
+  certType: 'ssh-ed25519-cert-v01@openssh.com',
+  keyType: 'ssh-ed25519',
+  nonce: new Uint8Array(16),
+  publicKey: Uint8Array.of(2),
+  serial: 7n,
+  kind: 'user',
+  keyId: 'alice',
+  principals: ['alice', 'root'],
+  validAfter: BigInt(now - 60),
+  validBefore: BigInt(now + 60),
+  criticalOptions: new Map(),
+  extensions: new Map([['permit-pty', '']]),
+  signatureKey: ca,
+  signature: Uint8Array.of(3),
+  signed: Uint8Array.of(4),
 };
 const host: SshCertificate = { ...user, kind: 'host', principals: ['web-3', 'web-3.example.org'] };
 const verify = (): boolean => true;
@@ -47,14 +59,44 @@ const table: readonly Row[] = [
   ['that ends before it begins', { ...user, validAfter: BigInt(now), validBefore: BigInt(now - 1) }, request, 'CERT_EXPIRED'],
   // critical options
   ['with an unknown option', { ...user, ...options(['frobnicate', '']) }, request, 'CERT_UNKNOWN_OPTION'],
-  ['with force-command, which the caller does not know', { ...user, ...options(['force-command', 'uptime']) }, request, 'CERT_UNKNOWN_OPTION'],
-  ['with force-command, which the caller enforces', { ...user, ...options(['force-command', 'uptime']) }, { ...request, knownCriticalOptions: new Set(['force-command']) }, 'ok'],
-  ['with verify-required, which the caller does not know', { ...user, ...options(['verify-required', '']) }, request, 'CERT_UNKNOWN_OPTION'],
-  ['of a host, with any option', { ...host, ...options(['source-address', '0.0.0.0/0']) }, { ...forHost, knownCriticalOptions: new Set(['source-address']) }, 'CERT_UNKNOWN_OPTION'],
+  [
+    'with force-command, which the caller does not know',
+    { ...user, ...options(['force-command', 'uptime']) },
+    request,
+    'CERT_UNKNOWN_OPTION',
+  ],
+  [
+    'with force-command, which the caller enforces',
+    { ...user, ...options(['force-command', 'uptime']) },
+    { ...request, knownCriticalOptions: new Set(['force-command']) },
+    'ok',
+  ],
+  [
+    'with verify-required, which the caller does not know',
+    { ...user, ...options(['verify-required', '']) },
+    request,
+    'CERT_UNKNOWN_OPTION',
+  ],
+  [
+    'of a host, with any option',
+    { ...host, ...options(['source-address', '0.0.0.0/0']) },
+    { ...forHost, knownCriticalOptions: new Set(['source-address']) },
+    'CERT_UNKNOWN_OPTION',
+  ],
   ['from an address it names', { ...user, ...options(['source-address', '192.0.2.0/24,::1']) }, request, 'ok'],
-  ['from an address it names, over a dual-stack socket', { ...user, ...options(['source-address', '192.0.2.0/24']) }, { ...request, sourceAddress: '::ffff:192.0.2.1' }, 'ok'],
+  [
+    'from an address it names, over a dual-stack socket',
+    { ...user, ...options(['source-address', '192.0.2.0/24']) },
+    { ...request, sourceAddress: '::ffff:192.0.2.1' },
+    'ok',
+  ],
   ['from elsewhere', { ...user, ...options(['source-address', '198.51.100.0/24']) }, request, 'CERT_WRONG_SOURCE'],
-  ['bound to addresses, from nobody knows where', { ...user, ...options(['source-address', '0.0.0.0/0']) }, without('sourceAddress', request), 'CERT_WRONG_SOURCE'],
+  [
+    'bound to addresses, from nobody knows where',
+    { ...user, ...options(['source-address', '0.0.0.0/0']) },
+    without('sourceAddress', request),
+    'CERT_WRONG_SOURCE',
+  ],
   ['with a list of addresses that cannot be read', { ...user, ...options(['source-address', '192.0.2.1,']) }, request, 'CERT_WRONG_SOURCE'],
   ['with an empty list of addresses', { ...user, ...options(['source-address', '']) }, request, 'CERT_WRONG_SOURCE'],
   // principal
@@ -72,8 +114,18 @@ const table: readonly Row[] = [
   // order: what fails first is what is named
   ['expired, of an unknown CA', { ...user, validBefore: 0n }, { ...request, trusted: [] }, 'CERT_UNKNOWN_CA'],
   ['expired, with a wrong signature', { ...user, validBefore: 0n }, { ...request, verify: () => false }, 'CERT_UNKNOWN_CA'],
-  ['expired, with an unknown option, for another login', { ...user, validBefore: 0n, ...options(['x', '']) }, { ...request, principal: 'bob' }, 'CERT_EXPIRED'],
-  ['from elsewhere, for another login', { ...user, ...options(['source-address', '10.0.0.1']) }, { ...request, principal: 'bob' }, 'CERT_WRONG_SOURCE'],
+  [
+    'expired, with an unknown option, for another login',
+    { ...user, validBefore: 0n, ...options(['x', '']) },
+    { ...request, principal: 'bob' },
+    'CERT_EXPIRED',
+  ],
+  [
+    'from elsewhere, for another login',
+    { ...user, ...options(['source-address', '10.0.0.1']) },
+    { ...request, principal: 'bob' },
+    'CERT_WRONG_SOURCE',
+  ],
 ];
 
 describe('a certificate', () => {

@@ -32,9 +32,7 @@ export interface AdmissionRequest {
   readonly knownCriticalOptions?: ReadonlySet<string>;
 }
 
-export type Admission =
-  | { readonly ok: true }
-  | { readonly ok: false; readonly code: ErrorCode; readonly detail: string };
+export type Admission = { readonly ok: true } | { readonly ok: false; readonly code: ErrorCode; readonly detail: string };
 
 /** A CA's clock may be ahead of ours by this much; there is no such grace at the end. */
 const clockSkewSeconds = 30;
@@ -51,7 +49,10 @@ const checks: readonly Check[] = [
   {
     code: 'CERT_UNKNOWN_CA',
     problem: ({ signatureKey }, { trusted }) =>
-      unless(trusted.some((ca) => equalBytes(ca, signatureKey)), 'its CA key is not one of this Steno'),
+      unless(
+        trusted.some((ca) => equalBytes(ca, signatureKey)),
+        'its CA key is not one of this Steno',
+      ),
   },
   {
     code: 'CERT_UNKNOWN_CA',
@@ -85,7 +86,10 @@ const checks: readonly Check[] = [
     problem: ({ criticalOptions }, { sourceAddress }) => {
       const list = criticalOptions.get('source-address');
       if (list === undefined) return undefined;
-      return unless(sourceAddress !== undefined && matchesSourceAddress(list, sourceAddress), `from ${sourceAddress ?? 'an unknown address'}`);
+      return unless(
+        sourceAddress !== undefined && matchesSourceAddress(list, sourceAddress),
+        `from ${sourceAddress ?? 'an unknown address'}`,
+      );
     },
   },
   {
@@ -96,7 +100,11 @@ const checks: readonly Check[] = [
   {
     code: 'CERT_WRONG_PRINCIPAL',
     problem: ({ kind, principals }, { principal }) => {
-      if (kind === 'host') return unless(principal !== undefined && principals.some((name) => sameHost(name, principal)), `it is not for the host ${shown(principal)}`);
+      if (kind === 'host')
+        return unless(
+          principal !== undefined && principals.some((name) => sameHost(name, principal)),
+          `it is not for the host ${shown(principal)}`,
+        );
       return unless(principal === undefined || principals.includes(principal), `it does not name ${shown(principal)}`);
     },
   },

@@ -6,11 +6,24 @@ import { concatBytes, SshWriter } from './wire.js';
 
 const ed25519 = encodePublicKey({ kind: 'ed25519', type: 'ssh-ed25519', point: new Uint8Array(32).fill(5) });
 const fields: CertificateFields = {
-  nonce: new Uint8Array(32).fill(1), publicKey: ed25519, serial: 3n, kind: 'user', keyId: 'id', principals: ['alice'], validAfter: 1n, validBefore: 2n,
-  criticalOptions: new Map([['source-address', '::1'], ['force-command', 'ls']]), extensions: new Map([['permit-pty', '']]), signatureKey: ed25519,
+  nonce: new Uint8Array(32).fill(1),
+  publicKey: ed25519,
+  serial: 3n,
+  kind: 'user',
+  keyId: 'id',
+  principals: ['alice'],
+  validAfter: 1n,
+  validBefore: 2n,
+  criticalOptions: new Map([
+    ['source-address', '::1'],
+    ['force-command', 'ls'],
+  ]),
+  extensions: new Map([['permit-pty', '']]),
+  signatureKey: ed25519,
 };
 const signature = new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(64)).bytes();
-const garbled = (detail: RegExp) => expect.objectContaining({ code: 'CERT_GARBLED', detail: expect.stringMatching(detail) as string }) as Error;
+const garbled = (detail: RegExp) =>
+  expect.objectContaining({ code: 'CERT_GARBLED', detail: expect.stringMatching(detail) as string }) as Error;
 
 /** A certificate whose parts may be replaced by others, well-formed or not. */
 interface Parts {
@@ -21,9 +34,31 @@ interface Parts {
   readonly signatureKey?: Uint8Array;
   readonly tail?: Uint8Array;
 }
-function assemble({ type = 'ssh-ed25519-cert-v01@openssh.com', kind = 1, principals = new Uint8Array(0), options = new Uint8Array(0), signatureKey = ed25519, tail = new Uint8Array(0) }: Parts): Uint8Array {
-  return new SshWriter().utf8(type).string(new Uint8Array(16)).string(new Uint8Array(32)).uint64(0n).uint32(kind).utf8('id').string(principals)
-    .uint64(0n).uint64(9n).string(options).string(new Uint8Array(0)).string(new Uint8Array(0)).string(signatureKey).string(signature).raw(tail).bytes();
+function assemble({
+  type = 'ssh-ed25519-cert-v01@openssh.com',
+  kind = 1,
+  principals = new Uint8Array(0),
+  options = new Uint8Array(0),
+  signatureKey = ed25519,
+  tail = new Uint8Array(0),
+}: Parts): Uint8Array {
+  return new SshWriter()
+    .utf8(type)
+    .string(new Uint8Array(16))
+    .string(new Uint8Array(32))
+    .uint64(0n)
+    .uint32(kind)
+    .utf8('id')
+    .string(principals)
+    .uint64(0n)
+    .uint64(9n)
+    .string(options)
+    .string(new Uint8Array(0))
+    .string(new Uint8Array(0))
+    .string(signatureKey)
+    .string(signature)
+    .raw(tail)
+    .bytes();
 }
 const option = (name: string, data: Uint8Array = new Uint8Array(0)): Uint8Array => new SshWriter().utf8(name).string(data).bytes();
 
@@ -49,14 +84,22 @@ describe('a certificate', () => {
     ['kind 3', { kind: 3 }, /neither/],
     ['an empty principal', { principals: new SshWriter().utf8('').bytes() }, /empty/],
     ['a principal with NUL', { principals: new SshWriter().utf8('root\0x').bytes() }, /NUL/],
-    ['257 principals', { principals: concatBytes(...Array.from({ length: 257 }, () => new SshWriter().utf8('p').bytes())) }, /more than 256/],
+    [
+      '257 principals',
+      { principals: concatBytes(...Array.from({ length: 257 }, () => new SshWriter().utf8('p').bytes())) },
+      /more than 256/,
+    ],
     ['principals that are cut off', { principals: Uint8Array.of(0, 0, 0, 9) }, /ends inside/],
     ['options out of order', { options: concatBytes(option('b'), option('a')) }, /not sorted/],
     ['an option twice', { options: concatBytes(option('a'), option('a')) }, /there twice/],
     ['an option without a name', { options: option('') }, /not printable/],
     ['an option name with a space', { options: option('a b') }, /not printable/],
     ['an option with bare data', { options: option('a', Uint8Array.of(1)) }, /ends inside/],
-    ['an option with more than its value', { options: option('a', concatBytes(new SshWriter().utf8('v').bytes(), Uint8Array.of(0))) }, /follow the end/],
+    [
+      'an option with more than its value',
+      { options: option('a', concatBytes(new SshWriter().utf8('v').bytes(), Uint8Array.of(0))) },
+      /follow the end/,
+    ],
     ['a certificate as CA', { signatureKey: encodeCertificate(fields, signature) }, /not supported/],
     ['a DSA key as CA', { signatureKey: new SshWriter().utf8('ssh-dss').bytes() }, /not supported/],
     ['no key as CA', { signatureKey: new Uint8Array(0) }, /ends inside/],
@@ -85,7 +128,10 @@ describe('types of keys and their certificates', () => {
 describe('a public key', () => {
   it.each([
     ['an Ed25519 key of 31 bytes', new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(31)).bytes()],
-    ['an ECDSA key that names another curve', new SshWriter().utf8('ecdsa-sha2-nistp256').utf8('nistp384').string(Uint8Array.of(4)).bytes()],
+    [
+      'an ECDSA key that names another curve',
+      new SshWriter().utf8('ecdsa-sha2-nistp256').utf8('nistp384').string(Uint8Array.of(4)).bytes(),
+    ],
     ['a compressed point', new SshWriter().utf8('ecdsa-sha2-nistp256').utf8('nistp256').string(new Uint8Array(33).fill(2)).bytes()],
     ['an RSA key of 20000 bits', new SshWriter().utf8('ssh-rsa').mpint(Uint8Array.of(3)).mpint(new Uint8Array(2500).fill(1)).bytes()],
     ['bytes after the key', concatBytes(ed25519, Uint8Array.of(0))],
@@ -102,7 +148,15 @@ describe('a public key', () => {
   });
 
   const line = formatPublicLine(ed25519);
-  it.each(['', 'ssh-ed25519', 'ssh-ed25519 AAAA', line.replace('ssh-ed25519', 'ssh-rsa'), `command="x" ${line}`, `${line}=`, `${line}\n${line}`])('on a line is refused: %j', (text) => {
+  it.each([
+    '',
+    'ssh-ed25519',
+    'ssh-ed25519 AAAA',
+    line.replace('ssh-ed25519', 'ssh-rsa'),
+    `command="x" ${line}`,
+    `${line}=`,
+    `${line}\n${line}`,
+  ])('on a line is refused: %j', (text) => {
     expect(() => parseAuthorizedLine(text)).toThrow(expect.objectContaining({ code: 'KEY_GARBLED' }));
   });
 });

@@ -46,7 +46,10 @@ export interface SshCertificate extends CertificateFields {
 const maxCertificateBytes = 65_536;
 const maxPrincipals = 256;
 const maxOptions = 256;
-const kinds: ReadonlyMap<number, CertificateKind> = new Map([[1, 'user'], [2, 'host']]);
+const kinds: ReadonlyMap<number, CertificateKind> = new Map([
+  [1, 'user'],
+  [2, 'host'],
+]);
 const kindNumber = { user: 1, host: 2 } as const satisfies Record<CertificateKind, number>;
 const suffix = '-cert-v01@openssh.com';
 
@@ -88,8 +91,21 @@ export function parseCertificate(blob: Uint8Array): SshCertificate {
   // A chain of certificates would let anyone with a certificate issue more; a CA is a plain key.
   parsePublicKey(signatureKey, 'CERT_GARBLED');
   return {
-    certType, keyType, nonce, publicKey, serial, kind, keyId, principals, validAfter, validBefore,
-    criticalOptions, extensions, signatureKey, signature, signed,
+    certType,
+    keyType,
+    nonce,
+    publicKey,
+    serial,
+    kind,
+    keyId,
+    principals,
+    validAfter,
+    validBefore,
+    criticalOptions,
+    extensions,
+    signatureKey,
+    signature,
+    signed,
   };
 }
 

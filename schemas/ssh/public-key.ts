@@ -25,9 +25,14 @@ const curveBytes: Readonly<Record<EcdsaCurve, number>> = { nistp256: 32, nistp38
 
 type FieldReader = (reader: SshReader, type: string) => PublicKey;
 
-const ecdsa = (curve: EcdsaCurve): FieldReader => (reader, type) => ({
-  kind: 'ecdsa', type, curve, point: readPoint(reader, curve),
-});
+const ecdsa =
+  (curve: EcdsaCurve): FieldReader =>
+  (reader, type) => ({
+    kind: 'ecdsa',
+    type,
+    curve,
+    point: readPoint(reader, curve),
+  });
 
 /** Every key type Steno accepts, with the fields that follow its name, in wire order. */
 const keyTypes: ReadonlyMap<string, FieldReader> = new Map<string, FieldReader>([
@@ -35,15 +40,33 @@ const keyTypes: ReadonlyMap<string, FieldReader> = new Map<string, FieldReader>(
   ['ecdsa-sha2-nistp256', ecdsa('nistp256')],
   ['ecdsa-sha2-nistp384', ecdsa('nistp384')],
   ['ecdsa-sha2-nistp521', ecdsa('nistp521')],
-  ['ssh-rsa', (reader, type) => ({
-    kind: 'rsa', type, exponent: reader.mpint('the exponent', 8), modulus: reader.mpint('the modulus', maxRsaBytes),
-  })],
-  ['sk-ssh-ed25519@openssh.com', (reader, type) => ({
-    kind: 'sk-ed25519', type, point: readEd25519(reader), application: reader.utf8('the application', 1024),
-  })],
-  ['sk-ecdsa-sha2-nistp256@openssh.com', (reader, type) => ({
-    kind: 'sk-ecdsa', type, point: readPoint(reader, 'nistp256'), application: reader.utf8('the application', 1024),
-  })],
+  [
+    'ssh-rsa',
+    (reader, type) => ({
+      kind: 'rsa',
+      type,
+      exponent: reader.mpint('the exponent', 8),
+      modulus: reader.mpint('the modulus', maxRsaBytes),
+    }),
+  ],
+  [
+    'sk-ssh-ed25519@openssh.com',
+    (reader, type) => ({
+      kind: 'sk-ed25519',
+      type,
+      point: readEd25519(reader),
+      application: reader.utf8('the application', 1024),
+    }),
+  ],
+  [
+    'sk-ecdsa-sha2-nistp256@openssh.com',
+    (reader, type) => ({
+      kind: 'sk-ecdsa',
+      type,
+      point: readPoint(reader, 'nistp256'),
+      application: reader.utf8('the application', 1024),
+    }),
+  ],
 ]);
 
 function readEd25519(reader: SshReader): Uint8Array {
@@ -69,11 +92,16 @@ export function readKeyFields(reader: SshReader, type: string): PublicKey {
 
 export function writeKeyFields(writer: SshWriter, key: PublicKey): SshWriter {
   switch (key.kind) {
-    case 'ed25519': return writer.string(key.point);
-    case 'ecdsa': return writer.utf8(key.curve).string(key.point);
-    case 'rsa': return writer.mpint(key.exponent).mpint(key.modulus);
-    case 'sk-ed25519': return writer.string(key.point).utf8(key.application);
-    case 'sk-ecdsa': return writer.utf8('nistp256').string(key.point).utf8(key.application);
+    case 'ed25519':
+      return writer.string(key.point);
+    case 'ecdsa':
+      return writer.utf8(key.curve).string(key.point);
+    case 'rsa':
+      return writer.mpint(key.exponent).mpint(key.modulus);
+    case 'sk-ed25519':
+      return writer.string(key.point).utf8(key.application);
+    case 'sk-ecdsa':
+      return writer.utf8('nistp256').string(key.point).utf8(key.application);
   }
 }
 

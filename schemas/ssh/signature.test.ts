@@ -5,7 +5,12 @@ import type { Sshsig } from './signature.js';
 import { concatBytes, SshWriter, utf8Bytes } from './wire.js';
 
 const publicKey = encodePublicKey({ kind: 'ed25519', type: 'ssh-ed25519', point: new Uint8Array(32).fill(5) });
-const sshsig: Sshsig = { publicKey, namespace: 'file', hashAlgorithm: 'sha512', signature: new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(64)).bytes() };
+const sshsig: Sshsig = {
+  publicKey,
+  namespace: 'file',
+  hashAlgorithm: 'sha512',
+  signature: new SshWriter().utf8('ssh-ed25519').string(new Uint8Array(64)).bytes(),
+};
 const blob = encodeSshsig(sshsig);
 
 describe('a signature', () => {
@@ -16,7 +21,15 @@ describe('a signature', () => {
   });
 
   it('covers magic, namespace, reserved field, hash name and hash', () => {
-    const expected = concatBytes(utf8Bytes('SSHSIG'), Uint8Array.of(0, 0, 0, 4), utf8Bytes('file'), Uint8Array.of(0, 0, 0, 0), Uint8Array.of(0, 0, 0, 6), utf8Bytes('sha256'), Uint8Array.of(0, 0, 0, 1, 255));
+    const expected = concatBytes(
+      utf8Bytes('SSHSIG'),
+      Uint8Array.of(0, 0, 0, 4),
+      utf8Bytes('file'),
+      Uint8Array.of(0, 0, 0, 0),
+      Uint8Array.of(0, 0, 0, 6),
+      utf8Bytes('sha256'),
+      Uint8Array.of(0, 0, 0, 1, 255),
+    );
     expect(sshsigSignedData('file', 'sha256', Uint8Array.of(255))).toEqual(expected);
     expect(() => sshsigSignedData('', 'sha256', Uint8Array.of(255))).toThrow(expect.objectContaining({ code: 'SIGNATURE_GARBLED' }));
   });
@@ -45,7 +58,15 @@ describe('a signature', () => {
   });
 
   const armored = armorSshsig(blob);
-  it.each(['', 'hello', armored.replace('BEGIN', 'BEGUN'), armored.replace('-----END', '----END'), armored.replace('AAAA', 'AA A'), `x${armored}`, 'a'.repeat(200_000)])('is not armored: %#', (text) => {
+  it.each([
+    '',
+    'hello',
+    armored.replace('BEGIN', 'BEGUN'),
+    armored.replace('-----END', '----END'),
+    armored.replace('AAAA', 'AA A'),
+    `x${armored}`,
+    'a'.repeat(200_000),
+  ])('is not armored: %#', (text) => {
     expect(() => dearmorSshsig(text)).toThrow(expect.objectContaining({ code: 'SIGNATURE_GARBLED' }));
   });
 });

@@ -39,8 +39,15 @@ export function sshsigSignedData(namespace: string, hashAlgorithm: SshsigHash, d
 }
 
 export function encodeSshsig({ publicKey, namespace, hashAlgorithm, signature }: Sshsig): Uint8Array {
-  return new SshWriter().raw(magic).uint32(version)
-    .string(publicKey).utf8(namespace).utf8('').utf8(hashAlgorithm).string(signature).bytes();
+  return new SshWriter()
+    .raw(magic)
+    .uint32(version)
+    .string(publicKey)
+    .utf8(namespace)
+    .utf8('')
+    .utf8(hashAlgorithm)
+    .string(signature)
+    .bytes();
 }
 
 /** Throws SIGNATURE_GARBLED, or CERT_GARBLED if the signer is a certificate that cannot be parsed. */

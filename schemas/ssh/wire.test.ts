@@ -9,15 +9,30 @@ const garbled = expect.objectContaining({ code: 'SIGNATURE_GARBLED' }) as Error;
 const wrapped = (...values: readonly number[]): Uint8Array => new SshWriter().string(bytes(...values)).bytes();
 
 describe('what is written', () => {
-  const writer = new SshWriter().byte(255).uint32(4_294_967_295).uint64(18_446_744_073_709_551_615n)
-    .string(bytes(1, 2, 3)).utf8('Zürich 🚀').mpint(bytes(0, 0, 0x80)).mpint(bytes(0x7f)).nameList(['a', 'b@c']).raw(bytes(9));
+  const writer = new SshWriter()
+    .byte(255)
+    .uint32(4_294_967_295)
+    .uint64(18_446_744_073_709_551_615n)
+    .string(bytes(1, 2, 3))
+    .utf8('Zürich 🚀')
+    .mpint(bytes(0, 0, 0x80))
+    .mpint(bytes(0x7f))
+    .nameList(['a', 'b@c'])
+    .raw(bytes(9));
 
   it('is read back the same, to the last byte', () => {
     const read = reader(writer.bytes());
     expect([read.byte('b'), read.uint32('u'), read.uint64('l')]).toEqual([255, 4_294_967_295, 18_446_744_073_709_551_615n]);
-    expect([read.string('s'), read.utf8('t'), read.mpint('m'), read.mpint('n')]).toEqual([bytes(1, 2, 3), 'Zürich 🚀', bytes(0x80), bytes(0x7f)]);
+    expect([read.string('s'), read.utf8('t'), read.mpint('m'), read.mpint('n')]).toEqual([
+      bytes(1, 2, 3),
+      'Zürich 🚀',
+      bytes(0x80),
+      bytes(0x7f),
+    ]);
     expect([read.nameList('l'), read.remaining]).toEqual([['a', 'b@c'], 1]);
-    expect(() => { read.end('it'); }).toThrow(garbled);
+    expect(() => {
+      read.end('it');
+    }).toThrow(garbled);
     expect(read.raw(1, 'r')).toEqual(bytes(9));
     read.end('it');
   });

@@ -11,7 +11,10 @@ import { StenoError } from '../errors.js';
 import type { ErrorCode } from '../errors.js';
 
 // Both are part of every browser and of Node, but of neither `lib`.
-declare const TextDecoder: new (label: string, options: { fatal: boolean; ignoreBOM: boolean }) => {
+declare const TextDecoder: new (
+  label: string,
+  options: { fatal: boolean; ignoreBOM: boolean },
+) => {
   decode(bytes: Uint8Array): string;
 };
 declare const TextEncoder: new () => { encode(text: string): Uint8Array };
@@ -176,7 +179,9 @@ export class SshWriter {
     const first = magnitude.findIndex((byte) => byte !== 0);
     const digits = first === -1 ? new Uint8Array(0) : magnitude.subarray(first);
     return (digits[0] ?? 0) >= 0x80
-      ? this.uint32(digits.length + 1).byte(0).raw(digits)
+      ? this.uint32(digits.length + 1)
+          .byte(0)
+          .raw(digits)
       : this.string(digits);
   }
 

@@ -67,7 +67,10 @@ describe('the embedded store', () => {
     expect(await versions()).toEqual([[1, 'tables']]);
     const later = { version: 2, name: 'later', statements: ['ALTER TABLE audit ADD COLUMN IF NOT EXISTS later String'] };
     await migrate(engine, [...migrations, later]);
-    expect(await versions()).toEqual([[1, 'tables'], [2, 'later']]);
+    expect(await versions()).toEqual([
+      [1, 'tables'],
+      [2, 'later'],
+    ]);
     await expect(migrate(engine)).rejects.toMatchObject({ code: 'STORE_NEWER' });
     await engine.close();
     await expect(openEventStore({ kind: 'chdb', path })).rejects.toMatchObject({ code: 'STORE_NEWER' });
@@ -75,7 +78,11 @@ describe('the embedded store', () => {
 
   test('a step that broke off in the middle is run again', async () => {
     const engine = await openEngine({ kind: 'chdb', path });
-    const halves = { version: 1, name: 'halves', statements: ['CREATE TABLE IF NOT EXISTS one (a Int8) ENGINE = MergeTree ORDER BY a', 'not a statement'] };
+    const halves = {
+      version: 1,
+      name: 'halves',
+      statements: ['CREATE TABLE IF NOT EXISTS one (a Int8) ENGINE = MergeTree ORDER BY a', 'not a statement'],
+    };
     await expect(migrate(engine, [halves])).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
     await migrate(engine, [{ ...halves, statements: [halves.statements[0]!] }]);
     await engine.close();
@@ -94,11 +101,22 @@ describe('the embedded store', () => {
   });
 
   test('what was acknowledged before kill -9 is there after it, whole, and the directory opens at once', async () => {
-    const child = spawn(process.execPath, [
-      '--conditions=source', '--import', new URL('source-loader.mjs', import.meta.url).href,
-      fileURLToPath(new URL('killed.child.ts', import.meta.url)), path,
-    ], { stdio: ['ignore', 'pipe', 'inherit'] });
-    const exited = new Promise<string | null>((resolve) => { child.once('exit', (_, signal) => { resolve(signal); }); });
+    const child = spawn(
+      process.execPath,
+      [
+        '--conditions=source',
+        '--import',
+        new URL('source-loader.mjs', import.meta.url).href,
+        fileURLToPath(new URL('killed.child.ts', import.meta.url)),
+        path,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const exited = new Promise<string | null>((resolve) => {
+      child.once('exit', (_, signal) => {
+        resolve(signal);
+      });
+    });
     let acknowledged = -1;
     for await (const line of createInterface({ input: child.stdout })) {
       if (line === 'open') {
@@ -112,7 +130,7 @@ describe('the embedded store', () => {
     expect(await exited).toBe('SIGKILL');
     const store = await openEventStore({ kind: 'chdb', path });
     const { rows } = await store.readOnlySql(
-      'SELECT block, count(), countIf(text = concat(\'line \', toString(index), \' of block \', toString(block))) FROM screen GROUP BY block ORDER BY block',
+      "SELECT block, count(), countIf(text = concat('line ', toString(index), ' of block ', toString(block))) FROM screen GROUP BY block ORDER BY block",
       { maxRows: 1000, maxSeconds: 10 },
     );
     expect(rows.length).toBeGreaterThanOrEqual(acknowledged + 1);

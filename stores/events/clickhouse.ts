@@ -14,12 +14,8 @@ import { KERNEL_BLOCKS } from '#schemas/kernel.js';
 import type { AuditRow, EventRow, EventTable, EventTables, SessionRow } from '#schemas/rows.js';
 import { columns, decodeRow, encodeRows, insertColumns, selectColumns, formatMoment } from './columns.js';
 import { Conditions, decodeCursor, encodeCursor, momentCursor, placeCursor } from './conditions.js';
-import {
-  auditQuery, eventQuery, insertToken, parseQuery, screenQuery, sessionQuery, sqlLimits,
-} from './contract.js';
-import type {
-  AuditQuery, EventQuery, EventStore, Page, ScreenHit, ScreenQuery, SessionQuery, SqlLimits, SqlResult,
-} from './contract.js';
+import { auditQuery, eventQuery, insertToken, parseQuery, screenQuery, sessionQuery, sqlLimits } from './contract.js';
+import type { AuditQuery, EventQuery, EventStore, Page, ScreenHit, ScreenQuery, SessionQuery, SqlLimits, SqlResult } from './contract.js';
 import { openEngine } from './engine.js';
 import type { Engine, EngineOptions } from './engine.js';
 import { insertError } from './failures.js';
@@ -80,12 +76,12 @@ export class ClickHouseEventStore implements EventStore {
     conditions.between('started_at', from, to);
     if (cursor !== undefined) {
       const [at, session] = decodeCursor(momentCursor, cursor);
-      conditions.add('(started_at, session) < ({at:DateTime64(3, \'UTC\')}, {last:String})', { at: formatMoment(at), last: session });
+      conditions.add("(started_at, session) < ({at:DateTime64(3, 'UTC')}, {last:String})", { at: formatMoment(at), last: session });
     }
     // The engine filters after FINAL, so an older version that passes the filter cannot stand in for the newest.
     const found = await this.#engine.read(
-      `SELECT ${selectColumns('sessions')} FROM sessions FINAL WHERE ${conditions.where} `
-      + `ORDER BY started_at DESC, session DESC LIMIT ${limit + 1} ${readLimits}`,
+      `SELECT ${selectColumns('sessions')} FROM sessions FINAL WHERE ${conditions.where} ` +
+        `ORDER BY started_at DESC, session DESC LIMIT ${limit + 1} ${readLimits}`,
       conditions.parameters,
     );
     const rows = found.map((values) => decodeRow('sessions', values));
@@ -120,10 +116,15 @@ export class ClickHouseEventStore implements EventStore {
       const conditions = new Conditions();
       for (const [name, value] of Object.entries(filters)) conditions.equals(name, value);
       if (kinds !== undefined) conditions.add('kind IN {kinds:Array(String)}', { kinds });
-      if (source !== undefined) conditions.add(`block ${source === 'kernel' ? '>=' : '<'} {kernel_blocks:UInt32}`, { kernel_blocks: KERNEL_BLOCKS });
+      if (source !== undefined)
+        conditions.add(`block ${source === 'kernel' ? '>=' : '<'} {kernel_blocks:UInt32}`, { kernel_blocks: KERNEL_BLOCKS });
       if (only !== undefined) conditions.add("NOT (kind = 'file' AND name = 'open' AND reason IN ('read', 'read,directory'))", {});
       if (only === 'changes') conditions.add("kind != 'fork'", {});
-      if (after !== undefined) conditions.add('(block, `index`) > ({after_block:UInt32}, {after_index:UInt32})', { after_block: after.block, after_index: after.index });
+      if (after !== undefined)
+        conditions.add('(block, `index`) > ({after_block:UInt32}, {after_index:UInt32})', {
+          after_block: after.block,
+          after_index: after.index,
+        });
       conditions.between('at', from, to);
       return conditions;
     };
@@ -149,7 +150,7 @@ export class ClickHouseEventStore implements EventStore {
     for (;;) {
       const conditions = build();
       if (after !== undefined) {
-        conditions.add('(at, id) < ({at:DateTime64(3, \'UTC\')}, {last:String})', { at: formatMoment(after[0]), last: after[1] });
+        conditions.add("(at, id) < ({at:DateTime64(3, 'UTC')}, {last:String})", { at: formatMoment(after[0]), last: after[1] });
       }
       const found = await this.#engine.read(
         `SELECT ${selectColumns('audit')} FROM audit WHERE ${conditions.where} ORDER BY at DESC, id DESC LIMIT ${2 * wanted} ${readLimits}`,
@@ -176,7 +177,11 @@ export class ClickHouseEventStore implements EventStore {
 
   /** Reads pages of twice the rows wanted until enough different ones are found; repeats are rare. */
   async #newest<T extends 'events' | 'screen'>(
-    table: T, build: () => Conditions, limit: number, cursor: string | undefined, order: 'newest' | 'session' = 'newest',
+    table: T,
+    build: () => Conditions,
+    limit: number,
+    cursor: string | undefined,
+    order: 'newest' | 'session' = 'newest',
   ): Promise<Page<EventTables[T]>> {
     const newest = order === 'newest';
     const collected: EventTables[T][] = [];
@@ -189,14 +194,14 @@ export class ClickHouseEventStore implements EventStore {
         const parameters = { last_session: session, last_block: block, last_index: index };
         if (newest) {
           conditions.add(
-            '(at, session, block, `index`) < ({at:DateTime64(3, \'UTC\')}, {last_session:String}, {last_block:UInt32}, {last_index:UInt32})',
+            "(at, session, block, `index`) < ({at:DateTime64(3, 'UTC')}, {last_session:String}, {last_block:UInt32}, {last_index:UInt32})",
             { ...parameters, at: formatMoment(at) },
           );
         } else conditions.add('(session, block, `index`) > ({last_session:String}, {last_block:UInt32}, {last_index:UInt32})', parameters);
       }
       const found = await this.#engine.read(
-        `SELECT ${selectColumns(table)} FROM ${table} WHERE ${conditions.where} `
-        + `ORDER BY ${newest ? 'at DESC, session DESC, block DESC, `index` DESC' : 'session, block, `index`'} LIMIT ${2 * wanted} ${indexedRead}`,
+        `SELECT ${selectColumns(table)} FROM ${table} WHERE ${conditions.where} ` +
+          `ORDER BY ${newest ? 'at DESC, session DESC, block DESC, `index` DESC' : 'session, block, `index`'} LIMIT ${2 * wanted} ${indexedRead}`,
         conditions.parameters,
       );
       for (const values of found) {

@@ -28,18 +28,44 @@ export const columns: { readonly [T in EventTable]: readonly Column[] } = {
     ...texts('certificate_serial'),
     ...plain('certificate_key_id', 'command', 'tty', 'cols', 'rows'),
     ...moments('started_at', 'ended_at'),
-    ...plain('state', 'exit_code', 'exit_signal', 'bytes_in', 'bytes_out', 'blocks', 'recording_bytes', 'stored_bytes', 'chain_head', 'request_id'),
+    ...plain(
+      'state',
+      'exit_code',
+      'exit_signal',
+      'bytes_in',
+      'bytes_out',
+      'blocks',
+      'recording_bytes',
+      'stored_bytes',
+      'chain_head',
+      'request_id',
+    ),
   ],
   events: [
-    ...plain('session', 'block', 'index'), ...moments('at'),
-    ...plain('offset_ms', 'kind', 'user', 'node', 'login', 'path', 'size', 'sha256', 'address', 'port', 'name', 'reason', 'outcome', 'count', 'data'),
+    ...plain('session', 'block', 'index'),
+    ...moments('at'),
+    ...plain(
+      'offset_ms',
+      'kind',
+      'user',
+      'node',
+      'login',
+      'path',
+      'size',
+      'sha256',
+      'address',
+      'port',
+      'name',
+      'reason',
+      'outcome',
+      'count',
+      'data',
+    ),
   ],
-  screen: [
-    ...plain('session', 'block', 'index'), ...moments('at'),
-    ...plain('offset_ms', 'row', 'text', 'user', 'node', 'login'),
-  ],
+  screen: [...plain('session', 'block', 'index'), ...moments('at'), ...plain('offset_ms', 'row', 'text', 'user', 'node', 'login')],
   audit: [
-    ...plain('id'), ...moments('at'),
+    ...plain('id'),
+    ...moments('at'),
     ...plain('event', 'actor', 'target', 'outcome', 'code', 'reason', 'source_address', 'session', 'node', 'login', 'data'),
   ],
 };
@@ -51,11 +77,13 @@ export function insertColumns(table: EventTable): string {
 
 /** The expressions of a SELECT that give back the fields of a row. `table` prefixes nothing: names are unique. */
 export function selectColumns(table: EventTable): string {
-  return columns[table].map((column) => {
-    if (column.moment) return `toUnixTimestamp64Milli(${quote(column.name)}) AS ${quote(`${column.name}_ms`)}`;
-    if (column.text) return `toString(${quote(column.name)}) AS ${quote(`${column.name}_text`)}`;
-    return quote(column.name);
-  }).join(', ');
+  return columns[table]
+    .map((column) => {
+      if (column.moment) return `toUnixTimestamp64Milli(${quote(column.name)}) AS ${quote(`${column.name}_ms`)}`;
+      if (column.text) return `toString(${quote(column.name)}) AS ${quote(`${column.name}_text`)}`;
+      return quote(column.name);
+    })
+    .join(', ');
 }
 
 /** One line for each row. */

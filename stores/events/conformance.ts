@@ -8,9 +8,7 @@ import type { ErrorCode } from '#schemas/errors.js';
 import type { AuditRow, ScreenRow, SessionRow } from '#schemas/rows.js';
 import { rowValidators } from '#schemas/rows.js';
 import type { EventStore, Page, ScreenQuery } from './contract.js';
-import {
-  exampleAuditRow, exampleEventRow, exampleScreenRow, exampleSession, exampleSessionRow, exampleStart,
-} from './examples.js';
+import { exampleAuditRow, exampleEventRow, exampleScreenRow, exampleSession, exampleSessionRow, exampleStart } from './examples.js';
 
 export interface EventFixture {
   readonly store: EventStore;
@@ -32,11 +30,31 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
 
     describe('sessions', () => {
       test('what was inserted is what is read, every field of it', async () => {
-        const live = exampleSessionRow({ session: exampleSession(10), node: 'whole-1', command: 'line\none\t"two" \\ \0 é 日本 \u{1F600}' });
+        const live = exampleSessionRow({
+          session: exampleSession(10),
+          node: 'whole-1',
+          command: 'line\none\t"two" \\ \0 é 日本 \u{1F600}',
+        });
         const over = exampleSessionRow({
-          session: exampleSession(11), node: 'whole-2', kind: 'exec', roles: [], tty: false, state: 'sealed', ended_at: exampleStart + 999,
-          exit_code: 4_294_967_295, exit_signal: 'TERM', bytes_in: Number.MAX_SAFE_INTEGER, bytes_out: 7, blocks: 3, recording_bytes: 9,
-          stored_bytes: 4, chain_head: 'ab'.repeat(32), request_id: 'r1', counter: 2 ** 40, certificate_serial: '0', cols: 65_535,
+          session: exampleSession(11),
+          node: 'whole-2',
+          kind: 'exec',
+          roles: [],
+          tty: false,
+          state: 'sealed',
+          ended_at: exampleStart + 999,
+          exit_code: 4_294_967_295,
+          exit_signal: 'TERM',
+          bytes_in: Number.MAX_SAFE_INTEGER,
+          bytes_out: 7,
+          blocks: 3,
+          recording_bytes: 9,
+          stored_bytes: 4,
+          chain_head: 'ab'.repeat(32),
+          request_id: 'r1',
+          counter: 2 ** 40,
+          certificate_serial: '0',
+          cols: 65_535,
         });
         await store.insert('sessions', [live, over], 'whole');
         expect(await store.session(live.session)).toEqual(live);
@@ -58,18 +76,25 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
 
       test('newest first, page by page, with filters', async () => {
-        const rows = Array.from({ length: 7 }, (_, i) => exampleSessionRow({
-          session: exampleSession(30 + i), gateway: 'pages', user: i % 2 === 0 ? 'even' : 'odd', login: i === 3 ? 'deploy' : 'root',
-          kind: i === 4 ? 'sftp' : 'shell', started_at: exampleStart + Math.floor(i / 2) * 1000,
-        }));
+        const rows = Array.from({ length: 7 }, (_, i) =>
+          exampleSessionRow({
+            session: exampleSession(30 + i),
+            gateway: 'pages',
+            user: i % 2 === 0 ? 'even' : 'odd',
+            login: i === 3 ? 'deploy' : 'root',
+            kind: i === 4 ? 'sftp' : 'shell',
+            started_at: exampleStart + Math.floor(i / 2) * 1000,
+          }),
+        );
         await store.insert('sessions', rows, 'pages');
         const newest = [...rows].reverse();
         expect(await collect((cursor) => store.sessions({ gateway: 'pages', limit: 3, cursor }))).toEqual(newest);
         expect((await store.sessions({ gateway: 'pages', user: 'odd' })).rows).toEqual(newest.filter((r) => r.user === 'odd'));
         expect((await store.sessions({ gateway: 'pages', login: 'deploy' })).rows).toHaveLength(1);
         expect((await store.sessions({ gateway: 'pages', kind: 'sftp' })).rows).toHaveLength(1);
-        expect((await store.sessions({ gateway: 'pages', from: exampleStart + 1000, to: exampleStart + 3000 })).rows)
-          .toEqual(newest.filter((r) => r.started_at >= exampleStart + 1000 && r.started_at < exampleStart + 3000));
+        expect((await store.sessions({ gateway: 'pages', from: exampleStart + 1000, to: exampleStart + 3000 })).rows).toEqual(
+          newest.filter((r) => r.started_at >= exampleStart + 1000 && r.started_at < exampleStart + 3000),
+        );
       });
     });
 
@@ -87,9 +112,22 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         (await store.searchScreen({ node: 'search', ...query })).rows.map((hit) => hit.text);
 
       beforeAll(async () => {
-        await store.insert('screen', lines.map((text, i) => exampleScreenRow({
-          session: exampleSession(40), node: 'search', block: 1, index: i, at: exampleStart + i, offset_ms: i * 10, row: i, text,
-        })), 'search');
+        await store.insert(
+          'screen',
+          lines.map((text, i) =>
+            exampleScreenRow({
+              session: exampleSession(40),
+              node: 'search',
+              block: 1,
+              index: i,
+              at: exampleStart + i,
+              offset_ms: i * 10,
+              row: i,
+              text,
+            }),
+          ),
+          'search',
+        );
       });
 
       test.each([
@@ -122,18 +160,29 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
 
       test('a hit says where and when', async () => {
         const { rows, next } = await store.searchScreen({ text: 'shadowy' });
-        expect(rows).toEqual([{
-          session: exampleSession(40), offset_ms: 60, at: exampleStart + 6, row: 6, text: 'shadowy figures', user: 'alice', node: 'search', login: 'root',
-        }]);
+        expect(rows).toEqual([
+          {
+            session: exampleSession(40),
+            offset_ms: 60,
+            at: exampleStart + 6,
+            row: 6,
+            text: 'shadowy figures',
+            user: 'alice',
+            node: 'search',
+            login: 'root',
+          },
+        ]);
         expect(next).toBeNull();
       });
 
       test('filters by session, user, node, login and time', async () => {
         const row = (i: number, more: Partial<ScreenRow>): ScreenRow =>
           exampleScreenRow({ session: exampleSession(50 + i), text: 'filtered', at: exampleStart + i * 1000, ...more });
-        await store.insert('screen', [
-          row(0, { user: 'bob' }), row(1, { node: 'db-1' }), row(2, { login: 'postgres' }), row(3, {}),
-        ], 'filtered');
+        await store.insert(
+          'screen',
+          [row(0, { user: 'bob' }), row(1, { node: 'db-1' }), row(2, { login: 'postgres' }), row(3, {})],
+          'filtered',
+        );
         const hits = async (query: Omit<ScreenQuery, 'text'>): Promise<string[]> =>
           (await store.searchScreen({ text: 'filtered', ...query })).rows.map((hit) => hit.session);
         expect(await hits({})).toEqual([3, 2, 1, 0].map((i) => exampleSession(50 + i)));
@@ -146,9 +195,16 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       });
 
       test('page by page, newest first, each hit once, though rows came twice under other tokens', async () => {
-        const rows = Array.from({ length: 60 }, (_, i) => exampleScreenRow({
-          session: exampleSession(60 + (i % 3)), block: i, index: i, at: exampleStart + Math.floor(i / 4), row: i % 24, text: `repeated ${i}`,
-        }));
+        const rows = Array.from({ length: 60 }, (_, i) =>
+          exampleScreenRow({
+            session: exampleSession(60 + (i % 3)),
+            block: i,
+            index: i,
+            at: exampleStart + Math.floor(i / 4),
+            row: i % 24,
+            text: `repeated ${i}`,
+          }),
+        );
         await store.insert('screen', rows, 'once');
         await store.insert('screen', rows, 'once');
         await store.insert('screen', rows.slice(10, 50), 'twice');
@@ -164,8 +220,15 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
 
       test('text that is not well-formed is kept as far as it can be, and harms no neighbour', async () => {
         const texts = ['lone \ud800 surrogate', 'paired \u{1F600}', 'nul \0 and \u001b escape', ''];
-        await store.insert('screen', texts.map((text, i) => exampleScreenRow({ session: exampleSession(70), index: i, at: exampleStart + i, text })), 'odd');
-        const found = await store.readOnlySql(`SELECT text FROM screen WHERE session = '${exampleSession(70)}' ORDER BY index`, { maxRows: 10, maxSeconds: 10 });
+        await store.insert(
+          'screen',
+          texts.map((text, i) => exampleScreenRow({ session: exampleSession(70), index: i, at: exampleStart + i, text })),
+          'odd',
+        );
+        const found = await store.readOnlySql(`SELECT text FROM screen WHERE session = '${exampleSession(70)}' ORDER BY index`, {
+          maxRows: 10,
+          maxSeconds: 10,
+        });
         expect(found.rows.map(([text]) => text)).toEqual(['lone \ufffd surrogate', ...texts.slice(1)]);
       });
     });
@@ -174,10 +237,28 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       const rows = [
         exampleEventRow({ session: exampleSession(80), block: 0, index: 0, kind: 'exec', name: 'scp -t /tmp', at: exampleStart }),
         exampleEventRow({
-          session: exampleSession(80), block: 0, index: 1, at: exampleStart + 1, offset_ms: 5, path: '/tmp/x', size: 0, sha256: 'ab'.repeat(32),
-          reason: 'r', outcome: 'success', count: 12, data: '{"a":"\\n\\"\\u0000"}',
+          session: exampleSession(80),
+          block: 0,
+          index: 1,
+          at: exampleStart + 1,
+          offset_ms: 5,
+          path: '/tmp/x',
+          size: 0,
+          sha256: 'ab'.repeat(32),
+          reason: 'r',
+          outcome: 'success',
+          count: 12,
+          data: '{"a":"\\n\\"\\u0000"}',
         }),
-        exampleEventRow({ session: exampleSession(80), block: 1, index: 0, at: exampleStart + 1, kind: 'connect', address: '192.0.2.1', port: 65_535 }),
+        exampleEventRow({
+          session: exampleSession(80),
+          block: 1,
+          index: 0,
+          at: exampleStart + 1,
+          kind: 'connect',
+          address: '192.0.2.1',
+          port: 65_535,
+        }),
         exampleEventRow({ session: exampleSession(81), block: 0, index: 0, at: exampleStart - 1, kind: 'gap', count: 3, user: 'bob' }),
       ];
       beforeAll(async () => {
@@ -210,7 +291,8 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
       test('what was inserted is what is read, once, newest first, by filters', async () => {
         const row = (i: number, more: Partial<AuditRow>): AuditRow => exampleAuditRow({ id: `audit-${i}`, at: exampleStart + i, ...more });
         const rows = [
-          row(0, {}), row(1, { event: 'session.end', session: exampleSession(1) }),
+          row(0, {}),
+          row(1, { event: 'session.end', session: exampleSession(1) }),
           row(2, { event: 'auth.refused', outcome: 'failure', code: 'CERT_EXPIRED', actor: 'mallory', reason: 'expired "yesterday"' }),
           row(3, { event: 'auth.accepted' }),
         ];
@@ -260,12 +342,13 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
 
       test('reads the tables without repeats, with names, types and a limit', async () => {
         const { columns, rows, truncated } = await store.readOnlySql(
-          'SELECT session, version, count() OVER () AS n FROM sessions WHERE node = \'versions\'', limits,
+          "SELECT session, version, count() OVER () AS n FROM sessions WHERE node = 'versions'",
+          limits,
         );
         expect(columns.map((column) => column.name)).toEqual(['session', 'version', 'n']);
         expect(rows).toEqual([[exampleSession(20), 3, 1]]);
         expect(truncated).toBe(false);
-        const more = await store.readOnlySql('SELECT index FROM screen WHERE node = \'search\' ORDER BY index', limits);
+        const more = await store.readOnlySql("SELECT index FROM screen WHERE node = 'search' ORDER BY index", limits);
         expect(more).toMatchObject({ rows: [[0], [1], [2]], truncated: true });
       });
 
@@ -274,44 +357,86 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
           `-- who was where
            WITH busy AS (SELECT user, uniqExact(session) AS n FROM screen GROUP BY user)
            SELECT s.user, any(n), countIf(s.tty), max(toStartOfHour(s.started_at)) FROM sessions AS s INNER JOIN busy ON busy.user = s.user
-           WHERE s.session IN (SELECT session FROM screen) OR s.node LIKE 'w%' GROUP BY s.user ORDER BY 1 LIMIT 2;`, limits,
+           WHERE s.session IN (SELECT session FROM screen) OR s.node LIKE 'w%' GROUP BY s.user ORDER BY 1 LIMIT 2;`,
+          limits,
         );
         expect(rows.length).toBeGreaterThan(0);
       });
 
       test.each([
-        'INSERT INTO sessions VALUES (1)', 'DROP TABLE sessions', 'SELECT 1; DROP TABLE sessions', 'SET readonly = 0', 'SYSTEM SHUTDOWN',
-        'TRUNCATE TABLE audit', 'ALTER TABLE audit DELETE WHERE 1', 'CREATE TABLE x (a Int8) ENGINE = Memory', 'KILL QUERY WHERE 1',
-        'SHOW TABLES', 'DESCRIBE sessions', 'EXPLAIN SELECT 1', 'USE system', "BACKUP TABLE audit TO Disk('default', 'x')",
+        'INSERT INTO sessions VALUES (1)',
+        'DROP TABLE sessions',
+        'SELECT 1; DROP TABLE sessions',
+        'SET readonly = 0',
+        'SYSTEM SHUTDOWN',
+        'TRUNCATE TABLE audit',
+        'ALTER TABLE audit DELETE WHERE 1',
+        'CREATE TABLE x (a Int8) ENGINE = Memory',
+        'KILL QUERY WHERE 1',
+        'SHOW TABLES',
+        'DESCRIBE sessions',
+        'EXPLAIN SELECT 1',
+        'USE system',
+        "BACKUP TABLE audit TO Disk('default', 'x')",
       ])('refuses what is not a SELECT: %s', async (sql) => {
         await expectRefused(store.readOnlySql(sql, limits));
       });
 
       test.each([
-        "SELECT file('/etc/passwd')", "SELECT `file`('/etc/passwd')", "SELECT FILE('/etc/passwd')",
-        "SELECT * FROM file('/etc/passwd', 'TSV', 'a String')", "SELECT * FROM url('http://127.0.0.1:1', 'TSV', 'a String')",
-        "SELECT * FROM numbers(10)", "SELECT * FROM remote('127.0.0.1', system.one)", "SELECT * FROM merge('system', '.*')",
-        "SELECT * FROM executable('id', 'TSV', 'a String')", 'SELECT * FROM system.tables', 'SELECT * FROM INFORMATION_SCHEMA.tables',
-        'SELECT * FROM `system`.`tables`', 'SELECT * FROM `system.tables`', 'SELECT 1 IN system.one', 'SELECT * FROM sessions WHERE session IN (system.one)',
-        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd' AS a)", "SELECT arrayMap(x -> file(x), ['/etc/passwd'])",
-        "SELECT 1 INTO OUTFILE '/tmp/steno-should-not-exist'", 'SELECT 1 FORMAT JSON', 'SELECT 1 SETTINGS max_execution_time = 0',
-        'SELECT sleep(3)', "SELECT dictGet('d', 'a', 1)", "SELECT joinGet('t', 'a', 1)", "SELECT getSetting('readonly')", 'SELECT hostName()',
-        'SELECT version()', "SELECT aiGenerate('x')", 'SELECT {a:String}', 'SELECT 1) UNION ALL (SELECT 2', 'SELECT 1 AS `a\n   Literal 1`',
-        'SELECT * FROM (SELECT 1 AS `x) (children 1)\n Identifier y`)', 'SELECT', '', `SELECT ${'1,'.repeat(20_000)}1`,
+        "SELECT file('/etc/passwd')",
+        "SELECT `file`('/etc/passwd')",
+        "SELECT FILE('/etc/passwd')",
+        "SELECT * FROM file('/etc/passwd', 'TSV', 'a String')",
+        "SELECT * FROM url('http://127.0.0.1:1', 'TSV', 'a String')",
+        'SELECT * FROM numbers(10)',
+        "SELECT * FROM remote('127.0.0.1', system.one)",
+        "SELECT * FROM merge('system', '.*')",
+        "SELECT * FROM executable('id', 'TSV', 'a String')",
+        'SELECT * FROM system.tables',
+        'SELECT * FROM INFORMATION_SCHEMA.tables',
+        'SELECT * FROM `system`.`tables`',
+        'SELECT * FROM `system.tables`',
+        'SELECT 1 IN system.one',
+        'SELECT * FROM sessions WHERE session IN (system.one)',
+        "SELECT * APPLY(file) FROM (SELECT '/etc/passwd' AS a)",
+        "SELECT arrayMap(x -> file(x), ['/etc/passwd'])",
+        "SELECT 1 INTO OUTFILE '/tmp/steno-should-not-exist'",
+        'SELECT 1 FORMAT JSON',
+        'SELECT 1 SETTINGS max_execution_time = 0',
+        'SELECT sleep(3)',
+        "SELECT dictGet('d', 'a', 1)",
+        "SELECT joinGet('t', 'a', 1)",
+        "SELECT getSetting('readonly')",
+        'SELECT hostName()',
+        'SELECT version()',
+        "SELECT aiGenerate('x')",
+        'SELECT {a:String}',
+        'SELECT 1) UNION ALL (SELECT 2',
+        'SELECT 1 AS `a\n   Literal 1`',
+        'SELECT * FROM (SELECT 1 AS `x) (children 1)\n Identifier y`)',
+        'SELECT',
+        '',
+        `SELECT ${'1,'.repeat(20_000)}1`,
       ])('refuses what reaches further: %s', async (sql) => {
         await expectRefused(store.readOnlySql(sql, limits));
       });
 
       test('says what is wrong with a query', async () => {
-        await expect(store.readOnlySql('SELECT nothing FROM sessions', limits)).rejects.toMatchObject({ code: 'BAD_REQUEST', detail: /nothing/ });
+        await expect(store.readOnlySql('SELECT nothing FROM sessions', limits)).rejects.toMatchObject({
+          code: 'BAD_REQUEST',
+          detail: /nothing/,
+        });
         await expect(store.readOnlySql('SELECT file(1)', limits)).rejects.toMatchObject({ code: 'QUERY_REFUSED', detail: /file/ });
       });
 
       test('ends a query that takes too long or too much', async () => {
-        await expectCode(store.readOnlySql(
-          'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e WHERE a.row + b.row + c.row + d.row + e.row = 7',
-          { maxRows: 1, maxSeconds: 1 },
-        ), 'QUERY_TOO_HEAVY');
+        await expectCode(
+          store.readOnlySql(
+            'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e WHERE a.row + b.row + c.row + d.row + e.row = 7',
+            { maxRows: 1, maxSeconds: 1 },
+          ),
+          'QUERY_TOO_HEAVY',
+        );
       });
 
       test('leaves the store as it was, writable', async () => {
@@ -338,6 +463,9 @@ async function expectCode(promise: Promise<unknown>, code: ErrorCode): Promise<v
 }
 
 async function expectRefused(promise: Promise<unknown>): Promise<void> {
-  const outcome = await promise.then(() => 'ran', (error: { code?: string }) => error.code);
+  const outcome = await promise.then(
+    () => 'ran',
+    (error: { code?: string }) => error.code,
+  );
   expect(['BAD_REQUEST', 'QUERY_REFUSED']).toContain(outcome);
 }

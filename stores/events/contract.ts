@@ -7,9 +7,7 @@
 import { z } from 'zod';
 import { StenoError } from '#schemas/errors.js';
 import { eventKinds, sessionIdPattern, sessionKinds, sessionStates } from '#schemas/rows.js';
-import type {
-  AuditRow, EventKind, EventRow, EventTable, EventTables, SessionKind, SessionRow, SessionState,
-} from '#schemas/rows.js';
+import type { AuditRow, EventKind, EventRow, EventTable, EventTables, SessionKind, SessionRow, SessionState } from '#schemas/rows.js';
 
 /** Moments are milliseconds since 1970 UTC; `from` is inclusive, `to` exclusive. */
 interface Range {
@@ -155,28 +153,45 @@ const place = { user: filter, node: filter, login: filter };
 const session = z.string().regex(sessionIdPattern).optional();
 
 export const sessionQuery = z.strictObject({
-  ...range, ...place, kind: z.enum(sessionKinds).optional(), state: z.enum(sessionStates).optional(), gateway: filter, request: filter,
+  ...range,
+  ...place,
+  kind: z.enum(sessionKinds).optional(),
+  state: z.enum(sessionStates).optional(),
+  gateway: filter,
+  request: filter,
 });
 export const screenQuery = z.strictObject({
-  ...range, ...place, session,
+  ...range,
+  ...place,
+  session,
   text: z.string().min(1).max(1000).regex(/\S/),
   mode: z.enum(['auto', 'words', 'substring', 'regex']).default('auto'),
 });
 export const eventQuery = z.strictObject({
-  ...range, ...place, session,
+  ...range,
+  ...place,
+  session,
   kinds: z.array(z.enum(eventKinds)).min(1).max(eventKinds.length).optional(),
-  path: filter, sha256: filter, address: filter,
+  path: filter,
+  sha256: filter,
+  address: filter,
   order: z.enum(['newest', 'session']).default('newest'),
   source: z.enum(['recording', 'kernel']).optional(),
   only: z.enum(['changes', 'tree']).optional(),
   after: z.strictObject({ block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) }).optional(),
 });
 export const auditQuery = z.strictObject({
-  ...range, session, event: filter, actor: filter, node: filter, code: filter,
+  ...range,
+  session,
+  event: filter,
+  actor: filter,
+  node: filter,
+  code: filter,
   outcome: z.enum(['success', 'failure']).optional(),
 });
 export const sqlLimits = z.strictObject({
-  maxRows: z.int().min(1).max(100_000), maxSeconds: z.int().min(1).max(300),
+  maxRows: z.int().min(1).max(100_000),
+  maxSeconds: z.int().min(1).max(300),
 });
 export const insertToken = z.string().min(1).max(200);
 

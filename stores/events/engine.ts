@@ -77,7 +77,9 @@ async function openChdb(path: string): Promise<Engine> {
       return createClient({ connection: createChdbConnection({ path }) as unknown as ClientConnection });
     } catch (error) {
       // The package tells a locked directory from a broken one only on standard error.
-      throw new StenoError('STORE_UNAVAILABLE', `the event store at ${path} cannot be opened; another process may have it open`, { cause: error });
+      throw new StenoError('STORE_UNAVAILABLE', `the event store at ${path} cannot be opened; another process may have it open`, {
+        cause: error,
+      });
     }
   };
   const clients: ClickHouseClient[] = [];
@@ -91,10 +93,7 @@ async function openChdb(path: string): Promise<Engine> {
     throw engineError(error);
   }
   const [writer, reader, visitor] = clients as [ClickHouseClient, ClickHouseClient, ClickHouseClient];
-  return new ClientEngine(
-    { writer, reader, visitor, clients },
-    { writing: new Lane(1), reading: new Lane(1), visiting: new Lane(1) },
-  );
+  return new ClientEngine({ writer, reader, visitor, clients }, { writing: new Lane(1), reading: new Lane(1), visiting: new Lane(1) });
 }
 
 async function openServer(options: ServerOptions): Promise<Engine> {
@@ -111,7 +110,8 @@ async function openServer(options: ServerOptions): Promise<Engine> {
   try {
     const result = await first.query({ query: 'SELECT version()', format: 'JSONCompactEachRow' });
     const version = String((await result.json<readonly unknown[]>())[0]?.[0]);
-    if (!isRecent(version)) throw new StenoError('STORE_UNAVAILABLE', `ClickHouse ${oldestServer.join('.')} or newer is needed, this is ${version}`);
+    if (!isRecent(version))
+      throw new StenoError('STORE_UNAVAILABLE', `ClickHouse ${oldestServer.join('.')} or newer is needed, this is ${version}`);
     await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` });
   } catch (error) {
     throw engineError(error);
@@ -217,7 +217,10 @@ class Lane {
   async run<T>(act: () => Promise<T>): Promise<T> {
     this.#running += 1;
     if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => { this.#waiting.push(resolve); });
+    else
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
     try {
       return await act();
     } finally {
@@ -230,7 +233,10 @@ class Lane {
   }
 
   async idle(): Promise<void> {
-    if (this.#running > 0) await new Promise<void>((resolve) => { this.#idle.push(resolve); });
+    if (this.#running > 0)
+      await new Promise<void>((resolve) => {
+        this.#idle.push(resolve);
+      });
   }
 }
 

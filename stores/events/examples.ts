@@ -12,30 +12,95 @@ export const exampleStart = Date.UTC(2026, 0, 31, 12);
 
 export function exampleSessionRow(row: Partial<SessionRow> = {}): SessionRow {
   return {
-    session: exampleSession(1), version: 1, kind: 'shell', user: 'alice', roles: ['operator', "on-call, it's"], node: 'web-3', login: 'root',
-    gateway: 'gw-1', counter: 1, source_address: '192.0.2.7', client_version: 'SSH-2.0-OpenSSH_9.2', certificate_serial: '18446744073709551615',
-    certificate_key_id: 'alice@steno', command: '', tty: true, cols: 80, rows: 24, started_at: exampleStart, ended_at: null, state: 'live',
-    exit_code: null, exit_signal: null, bytes_in: 0, bytes_out: 0, blocks: 0, recording_bytes: 0, stored_bytes: 0, chain_head: '', request_id: '',
+    session: exampleSession(1),
+    version: 1,
+    kind: 'shell',
+    user: 'alice',
+    roles: ['operator', "on-call, it's"],
+    node: 'web-3',
+    login: 'root',
+    gateway: 'gw-1',
+    counter: 1,
+    source_address: '192.0.2.7',
+    client_version: 'SSH-2.0-OpenSSH_9.2',
+    certificate_serial: '18446744073709551615',
+    certificate_key_id: 'alice@steno',
+    command: '',
+    tty: true,
+    cols: 80,
+    rows: 24,
+    started_at: exampleStart,
+    ended_at: null,
+    state: 'live',
+    exit_code: null,
+    exit_signal: null,
+    bytes_in: 0,
+    bytes_out: 0,
+    blocks: 0,
+    recording_bytes: 0,
+    stored_bytes: 0,
+    chain_head: '',
+    request_id: '',
     ...row,
   };
 }
 
 export function exampleEventRow(row: Partial<EventRow> = {}): EventRow {
   return {
-    session: exampleSession(1), block: 0, index: 0, at: exampleStart, offset_ms: 0, kind: 'sftp', user: 'alice', node: 'web-3', login: 'root',
-    path: '', size: null, sha256: '', address: '', port: null, name: '', reason: '', outcome: '', count: null, data: '{}', ...row,
+    session: exampleSession(1),
+    block: 0,
+    index: 0,
+    at: exampleStart,
+    offset_ms: 0,
+    kind: 'sftp',
+    user: 'alice',
+    node: 'web-3',
+    login: 'root',
+    path: '',
+    size: null,
+    sha256: '',
+    address: '',
+    port: null,
+    name: '',
+    reason: '',
+    outcome: '',
+    count: null,
+    data: '{}',
+    ...row,
   };
 }
 
 export function exampleScreenRow(row: Partial<ScreenRow> = {}): ScreenRow {
   return {
-    session: exampleSession(1), block: 0, index: 0, at: exampleStart, offset_ms: 0, row: 0, text: '', user: 'alice', node: 'web-3', login: 'root', ...row,
+    session: exampleSession(1),
+    block: 0,
+    index: 0,
+    at: exampleStart,
+    offset_ms: 0,
+    row: 0,
+    text: '',
+    user: 'alice',
+    node: 'web-3',
+    login: 'root',
+    ...row,
   };
 }
 
 export function exampleAuditRow(row: Partial<AuditRow> = {}): AuditRow {
   return {
-    id: 'a1', at: exampleStart, event: 'session.start', actor: 'alice', target: 'web-3', outcome: 'success', code: '', reason: '',
-    source_address: '192.0.2.7', session: '', node: 'web-3', login: 'root', data: '{}', ...row,
+    id: 'a1',
+    at: exampleStart,
+    event: 'session.start',
+    actor: 'alice',
+    target: 'web-3',
+    outcome: 'success',
+    code: '',
+    reason: '',
+    source_address: '192.0.2.7',
+    session: '',
+    node: 'web-3',
+    login: 'root',
+    data: '{}',
+    ...row,
   };
 }

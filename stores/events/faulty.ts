@@ -5,9 +5,7 @@
  */
 import type { AuditRow, EventRow, EventTable, EventTables, SessionRow } from '#schemas/rows.js';
 import { FaultPlan } from '../faults.js';
-import type {
-  AuditQuery, EventQuery, EventStore, Page, ScreenHit, ScreenQuery, SessionQuery, SqlLimits, SqlResult,
-} from './contract.js';
+import type { AuditQuery, EventQuery, EventStore, Page, ScreenHit, ScreenQuery, SessionQuery, SqlLimits, SqlResult } from './contract.js';
 
 export type EventOperation = 'insert' | 'sessions' | 'session' | 'searchScreen' | 'events' | 'audit' | 'readOnlySql';
 

@@ -15,8 +15,8 @@ export const migrations: readonly Migration[] = [tables];
 
 export async function migrate(engine: Engine, steps: readonly Migration[] = migrations): Promise<void> {
   await engine.command(
-    'CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, name String, applied_at DateTime DEFAULT now()) '
-    + 'ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1',
+    'CREATE TABLE IF NOT EXISTS schema_migrations (version UInt32, name String, applied_at DateTime DEFAULT now()) ' +
+      'ENGINE = ReplacingMergeTree ORDER BY version SETTINGS fsync_after_insert = 1, fsync_part_directory = 1',
   );
   const [row] = await engine.read('SELECT max(version) FROM schema_migrations', {});
   const found = Number(row?.[0] ?? 0);
@@ -25,6 +25,11 @@ export async function migrate(engine: Engine, steps: readonly Migration[] = migr
   for (const step of steps) {
     if (step.version <= found) continue;
     for (const statement of step.statements) await engine.command(statement);
-    await engine.insert('schema_migrations', 'version, name', `${JSON.stringify([step.version, step.name])}\n`, `migration ${step.version}`);
+    await engine.insert(
+      'schema_migrations',
+      'version, name',
+      `${JSON.stringify([step.version, step.name])}\n`,
+      `migration ${step.version}`,
+    );
   }
 }

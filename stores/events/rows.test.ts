@@ -4,7 +4,10 @@ import { columns, decodeRow, encodeRows, formatMoment } from './columns.js';
 import { exampleAuditRow, exampleEventRow, exampleScreenRow, exampleSessionRow } from './examples.js';
 
 const examples = {
-  sessions: exampleSessionRow(), events: exampleEventRow(), screen: exampleScreenRow(), audit: exampleAuditRow(),
+  sessions: exampleSessionRow(),
+  events: exampleEventRow(),
+  screen: exampleScreenRow(),
+  audit: exampleAuditRow(),
 };
 
 describe('rows', () => {
@@ -23,12 +26,26 @@ describe('rows', () => {
   });
 
   test.each([
-    ['sessions', { session: '01JD0000000000000000000000' }], ['sessions', { session: 'x' }], ['sessions', { cols: 65_536 }],
-    ['sessions', { version: -1 }], ['sessions', { version: 2 ** 53 }], ['sessions', { started_at: 0.5 }], ['sessions', { kind: 'telnet' }],
-    ['sessions', { certificate_serial: '1e3' }], ['sessions', { certificate_serial: '18446744073709551616' }], ['sessions', { chain_head: 'AB'.repeat(32) }],
-    ['events', { data: '[]' }], ['events', { data: 'no' }], ['events', { sha256: 'ab' }], ['events', { port: 65_536 }],
-    ['screen', { text: 'x'.repeat(65_537) }], ['screen', { at: Number.MAX_SAFE_INTEGER }],
-    ['audit', { event: 'Session Start' }], ['audit', { outcome: 'maybe' }], ['audit', { code: 'lower' }], ['audit', { session: 'x' }],
+    ['sessions', { session: '01JD0000000000000000000000' }],
+    ['sessions', { session: 'x' }],
+    ['sessions', { cols: 65_536 }],
+    ['sessions', { version: -1 }],
+    ['sessions', { version: 2 ** 53 }],
+    ['sessions', { started_at: 0.5 }],
+    ['sessions', { kind: 'telnet' }],
+    ['sessions', { certificate_serial: '1e3' }],
+    ['sessions', { certificate_serial: '18446744073709551616' }],
+    ['sessions', { chain_head: 'AB'.repeat(32) }],
+    ['events', { data: '[]' }],
+    ['events', { data: 'no' }],
+    ['events', { sha256: 'ab' }],
+    ['events', { port: 65_536 }],
+    ['screen', { text: 'x'.repeat(65_537) }],
+    ['screen', { at: Number.MAX_SAFE_INTEGER }],
+    ['audit', { event: 'Session Start' }],
+    ['audit', { outcome: 'maybe' }],
+    ['audit', { code: 'lower' }],
+    ['audit', { session: 'x' }],
   ] as const)('%s refuses %j', (table, change) => {
     expect(rowValidators[table].safeParse({ ...examples[table], ...change }).success).toBe(false);
   });

@@ -52,14 +52,19 @@ export function addSearch(conditions: Conditions, text: string, mode: SearchMode
 }
 
 export function splitWords(text: string): readonly string[] {
-  return text.toLowerCase().split(separators).filter((word) => word !== '');
+  return text
+    .toLowerCase()
+    .split(separators)
+    .filter((word) => word !== '');
 }
 
 /** What the words of a line must be if it contains the (lower-case) needle. */
 export function implied(needle: string): { readonly whole: readonly string[]; readonly part: string | undefined } {
   const pieces = needle.split(separators);
   // The first and the last piece may be the end and the beginning of longer words; '' if the needle is bounded.
-  const open = [pieces[0], pieces.length > 1 ? pieces.at(-1) : undefined].filter((piece) => piece !== undefined && piece.length >= shortestPart);
+  const open = [pieces[0], pieces.length > 1 ? pieces.at(-1) : undefined].filter(
+    (piece) => piece !== undefined && piece.length >= shortestPart,
+  );
   const part = open.sort((a, b) => (b?.length ?? 0) - (a?.length ?? 0))[0];
   return { whole: pieces.slice(1, -1).filter((word) => word !== ''), part };
 }
@@ -99,10 +104,15 @@ export function requiredPiece(expression: string): string | undefined {
         end();
         i = endOfClass(expression, i);
         break;
-      case '.': case '^': case '$':
+      case '.':
+      case '^':
+      case '$':
         end();
         break;
-      case '*': case '?': case '+': case '{':
+      case '*':
+      case '?':
+      case '+':
+      case '{':
         // Of the character before a quantifier there may be none; `+` could keep it, but need not.
         piece = [...piece].slice(0, -1).join('');
         end();

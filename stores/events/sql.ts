@@ -24,22 +24,75 @@ const tables = new Set(['sessions', 'events', 'screen', 'audit']);
 
 /** ClickHouse `src/Parsers/AST*.h`, by the name each node prints. */
 const nodes = new Set([
-  'SelectWithUnionQuery', 'SelectIntersectExceptQuery', 'SelectQuery', 'ExpressionList', 'Subquery', 'WithElement',
-  'TablesInSelectQuery', 'TablesInSelectQueryElement', 'TableExpression', 'TableIdentifier', 'TableJoin', 'ArrayJoin',
-  'Function', 'Identifier', 'Literal', 'Asterisk', 'QualifiedAsterisk', 'OrderByElement',
-  'WindowDefinition', 'WindowListElement',
+  'SelectWithUnionQuery',
+  'SelectIntersectExceptQuery',
+  'SelectQuery',
+  'ExpressionList',
+  'Subquery',
+  'WithElement',
+  'TablesInSelectQuery',
+  'TablesInSelectQueryElement',
+  'TableExpression',
+  'TableIdentifier',
+  'TableJoin',
+  'ArrayJoin',
+  'Function',
+  'Identifier',
+  'Literal',
+  'Asterisk',
+  'QualifiedAsterisk',
+  'OrderByElement',
+  'WindowDefinition',
+  'WindowListElement',
 ]);
 
 const categories = new Set([
-  'Aggregate Functions', 'Window Functions', 'Arithmetic', 'Arrays', 'Bit', 'Comparison', 'Conditional', 'Dates and Times', 'Encoding', 'Hash',
-  'IP Address', 'JSON', 'Logical', 'Map', 'Mathematical', 'Null', 'Rounding', 'String', 'String Replacement',
-  'String Search', 'String Splitting', 'Time Window', 'Tuple', 'Type Conversion', 'URL', 'UUID', 'Distance',
+  'Aggregate Functions',
+  'Window Functions',
+  'Arithmetic',
+  'Arrays',
+  'Bit',
+  'Comparison',
+  'Conditional',
+  'Dates and Times',
+  'Encoding',
+  'Hash',
+  'IP Address',
+  'JSON',
+  'Logical',
+  'Map',
+  'Mathematical',
+  'Null',
+  'Rounding',
+  'String',
+  'String Replacement',
+  'String Search',
+  'String Splitting',
+  'Time Window',
+  'Tuple',
+  'Type Conversion',
+  'URL',
+  'UUID',
+  'Distance',
 ]);
 
 /** Useful ones of no category of their own; the parser's own names among them. */
 const furtherFunctions = [
-  'lambda', 'exists', 'cast', '_cast', 'totypename', 'transform', 'identity', 'bar', 'materialize', 'ignore',
-  'formatreadablesize', 'formatreadablequantity', 'formatreadabletimedelta', 'finalizeaggregation', 'rownumberinallblocks',
+  'lambda',
+  'exists',
+  'cast',
+  '_cast',
+  'totypename',
+  'transform',
+  'identity',
+  'bar',
+  'materialize',
+  'ignore',
+  'formatreadablesize',
+  'formatreadablequantity',
+  'formatreadabletimedelta',
+  'finalizeaggregation',
+  'rownumberinallblocks',
 ];
 /** In an allowed category, yet about the engine rather than its argument. */
 const refusedFunctions = ['chdb', 'naivebayesngrams', 'servertimezone'];
@@ -64,9 +117,9 @@ export class SqlGuard {
     try {
       const checked = await this.#check(sql);
       const { meta, data } = await this.#engine.readChecked(
-        `SELECT * FROM (${checked}) LIMIT ${limits.maxRows + 1} SETTINGS readonly = 1, final = 1, `
-        + `max_execution_time = ${limits.maxSeconds}, max_memory_usage = ${maximumMemory}, max_result_bytes = 100000000, `
-        + 'output_format_json_quote_64bit_integers = 1',
+        `SELECT * FROM (${checked}) LIMIT ${limits.maxRows + 1} SETTINGS readonly = 1, final = 1, ` +
+          `max_execution_time = ${limits.maxSeconds}, max_memory_usage = ${maximumMemory}, max_result_bytes = 100000000, ` +
+          'output_format_json_quote_64bit_integers = 1',
       );
       const wide = meta.map(({ type }) => /^(Nullable\()?U?Int64\)?$/.test(type));
       const rows = data.slice(0, limits.maxRows).map((row) => row.map((value, i) => (wide[i] === true ? narrow(value) : value)));
@@ -97,8 +150,11 @@ export class SqlGuard {
       case 'Function':
         if (parent?.kind === 'TableExpression') throw refused(`the table function ${node.label} is not allowed`);
         if (!this.#allows(functions, node.label.toLowerCase())) throw refused(`the function ${node.label} is not allowed`);
-        if (/in(ignoreset)?$/i.test(node.label) && node.children[0]?.children[1]?.kind === 'Identifier'
-          && node.children[0].children[1].label.includes('.')) {
+        if (
+          /in(ignoreset)?$/i.test(node.label) &&
+          node.children[0]?.children[1]?.kind === 'Identifier' &&
+          node.children[0].children[1].label.includes('.')
+        ) {
           throw refused('the right side of IN is not a list or a subquery');
         }
         break;
@@ -126,7 +182,8 @@ export class SqlGuard {
     const combinators = await this.#engine.read('SELECT lower(name) FROM system.aggregate_function_combinators', {});
     this.#combinators = combinators.map(([name]) => String(name)).sort((a, b) => b.length - a.length);
     const rows = await this.#engine.read(
-      "SELECT lower(name), lower(alias_to), categories FROM system.functions WHERE origin = 'System'", {},
+      "SELECT lower(name), lower(alias_to), categories FROM system.functions WHERE origin = 'System'",
+      {},
     );
     const allowed = new Set<string>(furtherFunctions);
     for (const [name, , category] of rows) if (categories.has(String(category))) allowed.add(String(name));
@@ -142,7 +199,8 @@ export class SqlGuard {
  */
 function checkQuotedNames(printed: string): void {
   for (const [token] of printed.matchAll(/'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs)) {
-    if (token.startsWith('`') && !/^`[\w .:%+-]*`$/.test(token)) throw refused('a quoted name may hold letters, digits, blanks and .:%+-_ only');
+    if (token.startsWith('`') && !/^`[\w .:%+-]*`$/.test(token))
+      throw refused('a quoted name may hold letters, digits, blanks and .:%+-_ only');
   }
 }
 
@@ -155,7 +213,10 @@ function parseTree(lines: readonly string[]): Node {
     const match = /^( *)([A-Za-z]+)(.*)$/s.exec(line);
     if (match === null) throw refused('the query cannot be examined');
     const depth = match[1]!.length;
-    const label = match[3]!.replace(/ \(children \d+\)$/, '').replace(/ \(alias .*\)$/s, '').trim();
+    const label = match[3]!
+      .replace(/ \(children \d+\)$/, '')
+      .replace(/ \(alias .*\)$/s, '')
+      .trim();
     const node: Node = { kind: match[2]!, label, children: [] };
     if (depth > path.length || (depth === 0 && root !== undefined)) throw refused('the query cannot be examined');
     path.length = depth;

@@ -75,7 +75,13 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
     test('a range is clipped to the object', async () => {
       await store.put('range', text('0123456789'));
       const cases: readonly (readonly [number, number, string])[] = [
-        [0, 10, '0123456789'], [0, 3, '012'], [4, 3, '456'], [8, 10, '89'], [10, 1, ''], [99, 5, ''], [3, 0, ''],
+        [0, 10, '0123456789'],
+        [0, 3, '012'],
+        [4, 3, '456'],
+        [8, 10, '89'],
+        [10, 1, ''],
+        [99, 5, ''],
+        [3, 0, ''],
       ];
       for (const [offset, length, expected] of cases) {
         expect(string(await store.get('range', { offset, length })), `${offset}+${length}`).toBe(expected);
@@ -106,13 +112,16 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
       expect(await keys(store, 'deleted/')).toEqual(['deleted/y']);
     });
 
-    test.skipIf(limits.listsOutOfOrder === true)('a listing is sorted by the bytes of the whole key, across folders, with sizes', async () => {
-      const names = ['list/a', 'list/a-b', 'list/a.b', 'list/b/a', 'list/b/c/d', 'list/b-', 'list/b0', 'list/_', 'list/9'];
-      for (const [i, name_] of names.entries()) await store.put(name_, new Uint8Array(i));
-      const entries = await collect(store, 'list/');
-      expect(entries.map((entry) => entry.key)).toEqual([...names].sort());
-      for (const entry of entries) expect(entry.size).toBe(names.indexOf(entry.key));
-    });
+    test.skipIf(limits.listsOutOfOrder === true)(
+      'a listing is sorted by the bytes of the whole key, across folders, with sizes',
+      async () => {
+        const names = ['list/a', 'list/a-b', 'list/a.b', 'list/b/a', 'list/b/c/d', 'list/b-', 'list/b0', 'list/_', 'list/9'];
+        for (const [i, name_] of names.entries()) await store.put(name_, new Uint8Array(i));
+        const entries = await collect(store, 'list/');
+        expect(entries.map((entry) => entry.key)).toEqual([...names].sort());
+        for (const entry of entries) expect(entry.size).toBe(names.indexOf(entry.key));
+      },
+    );
 
     test('a prefix is any beginning of a key, not only a folder', async () => {
       for (const key of ['pre/alpha/1', 'pre/alps', 'pre/beta']) await store.put(key, text(key));
@@ -132,7 +141,24 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
     });
 
     test('keys that are not keys are refused by every operation', async () => {
-      const bad = ['', '/a', 'a/', 'a//b', '..', 'a/../b', './a', '.hidden', 'a/.tmp', 'A', 'a b', 'a\\b', 'a\0', 'é', 'a\n', 'k'.repeat(513)];
+      const bad = [
+        '',
+        '/a',
+        'a/',
+        'a//b',
+        '..',
+        'a/../b',
+        './a',
+        '.hidden',
+        'a/.tmp',
+        'A',
+        'a b',
+        'a\\b',
+        'a\0',
+        'é',
+        'a\n',
+        'k'.repeat(513),
+      ];
       for (const key of bad) {
         await expectCode(store.put(key, text('x')), 'BAD_REQUEST');
         await expectCode(store.get(key), 'BAD_REQUEST');
@@ -145,7 +171,13 @@ export function objectStoreConformance(name: string, open: () => Promise<ObjectF
 
     test('ranges that are not ranges are refused', async () => {
       await store.put('ranges', text('x'));
-      for (const [offset, length] of [[-1, 1], [0, -1], [0.5, 1], [Number.NaN, 1], [Number.MAX_SAFE_INTEGER, 2]] as const) {
+      for (const [offset, length] of [
+        [-1, 1],
+        [0, -1],
+        [0.5, 1],
+        [Number.NaN, 1],
+        [Number.MAX_SAFE_INTEGER, 2],
+      ] as const) {
         await expectCode(store.get('ranges', { offset, length }), 'BAD_REQUEST');
       }
     });

@@ -88,8 +88,13 @@ export function checkPrefix(prefix: string): string {
 /** Returns the range, or throws BAD_REQUEST: integers from 0 to 2^53 - 1. */
 export function checkRange(range: ByteRange): ByteRange {
   const { offset, length } = range;
-  if (!Number.isSafeInteger(offset) || !Number.isSafeInteger(length) || offset < 0 || length < 0
-    || !Number.isSafeInteger(offset + length)) {
+  if (
+    !Number.isSafeInteger(offset) ||
+    !Number.isSafeInteger(length) ||
+    offset < 0 ||
+    length < 0 ||
+    !Number.isSafeInteger(offset + length)
+  ) {
     throw new StenoError('BAD_REQUEST', 'not a byte range');
   }
   return range;

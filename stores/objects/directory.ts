@@ -244,7 +244,10 @@ async function sweep(temporary: string): Promise<void> {
 }
 
 async function isFile(path: string): Promise<boolean> {
-  return await stat(path).then((found) => found.isFile(), () => false);
+  return await stat(path).then(
+    (found) => found.isFile(),
+    () => false,
+  );
 }
 
 function isCode(error: unknown, code: string): boolean {

@@ -9,10 +9,14 @@ import type { S3Server } from './s3server.js';
 /** Each of these S3 itself promises. */
 const s3rverLimits = { replacesInPlace: true, failsOnRangesOfEmptyObjects: true, listsOutOfOrder: true };
 
-objectStoreConformance('S3', async () => {
-  const server = await startS3Server();
-  return { store: await openS3Store(server.options), dispose: server.close };
-}, s3rverLimits);
+objectStoreConformance(
+  'S3',
+  async () => {
+    const server = await startS3Server();
+    return { store: await openS3Store(server.options), dispose: server.close };
+  },
+  s3rverLimits,
+);
 
 describe('an S3 store', () => {
   let server: S3Server;

@@ -11,7 +11,13 @@
  */
 import { createHash } from 'node:crypto';
 import {
-  DeleteObjectCommand, GetObjectCommand, HeadObjectCommand, ListObjectsV2Command, PutObjectCommand, S3Client, S3ServiceException,
+  DeleteObjectCommand,
+  GetObjectCommand,
+  HeadObjectCommand,
+  ListObjectsV2Command,
+  PutObjectCommand,
+  S3Client,
+  S3ServiceException,
 } from '@aws-sdk/client-s3';
 import { StenoError } from '#schemas/errors.js';
 import { checkKey, checkPrefix, checkRange } from './contract.js';
@@ -27,11 +33,13 @@ export interface S3Options {
   /** `host/bucket/key` instead of `bucket.host/key`; what most servers other than AWS want. */
   readonly forcePathStyle?: boolean | undefined;
   /** Without them the SDK looks in its usual places (environment, profile, instance role). */
-  readonly credentials?: {
-    readonly accessKeyId: string;
-    readonly secretAccessKey: string;
-    readonly sessionToken?: string | undefined;
-  } | undefined;
+  readonly credentials?:
+    | {
+        readonly accessKeyId: string;
+        readonly secretAccessKey: string;
+        readonly sessionToken?: string | undefined;
+      }
+    | undefined;
   /** Tries of one call before STORE_UNAVAILABLE, 1 to 10; 3 unless told. */
   readonly attempts?: number | undefined;
 }
@@ -53,13 +61,15 @@ export async function openS3Store(options: S3Options): Promise<ObjectStore> {
     responseChecksumValidation: 'WHEN_REQUIRED',
     requestHandler: { connectionTimeout: connectionTimeoutMs, requestTimeout: requestTimeoutMs, throwOnRequestTimeout: true },
     ...(options.endpoint === undefined ? {} : { endpoint: options.endpoint }),
-    ...(credentials === undefined ? {} : {
-      credentials: {
-        accessKeyId: credentials.accessKeyId,
-        secretAccessKey: credentials.secretAccessKey,
-        ...(credentials.sessionToken === undefined ? {} : { sessionToken: credentials.sessionToken }),
-      },
-    }),
+    ...(credentials === undefined
+      ? {}
+      : {
+          credentials: {
+            accessKeyId: credentials.accessKeyId,
+            secretAccessKey: credentials.secretAccessKey,
+            ...(credentials.sessionToken === undefined ? {} : { sessionToken: credentials.sessionToken }),
+          },
+        }),
   });
   const store = new S3Store(client, options.bucket, prefix);
   try {
@@ -101,7 +111,7 @@ class S3Store implements ObjectStore {
         await this.#send(name, bytes, true);
       } catch (error) {
         // 412: created meanwhile, by another writer or by an earlier try whose answer was lost. 409: being created.
-        if ((status(error) === 412 || status(error) === 409) && await this.#exists(name, key, bytes)) return;
+        if ((status(error) === 412 || status(error) === 409) && (await this.#exists(name, key, bytes))) return;
         // 501: the server does not know the condition.
         if (status(error) !== 501) throw error;
         await this.#send(name, bytes, false);
@@ -119,11 +129,13 @@ class S3Store implements ObjectStore {
         await this.size(key);
         return new Uint8Array();
       }
-      const { Body } = await this.#client.send(new GetObjectCommand({
-        Bucket: this.#bucket,
-        Key: name,
-        ...(range === undefined ? {} : { Range: `bytes=${range.offset}-${range.offset + range.length - 1}` }),
-      }));
+      const { Body } = await this.#client.send(
+        new GetObjectCommand({
+          Bucket: this.#bucket,
+          Key: name,
+          ...(range === undefined ? {} : { Range: `bytes=${range.offset}-${range.offset + range.length - 1}` }),
+        }),
+      );
       if (Body === undefined) return new Uint8Array();
       const bytes = await Body.transformToByteArray();
       // A server may answer a range that ends before it starts with the whole object, as it may one it does not know.
@@ -151,13 +163,17 @@ class S3Store implements ObjectStore {
     this.#requireOpen();
     let token: string | undefined;
     do {
-      const page = await this.#client.send(new ListObjectsV2Command({
-        Bucket: this.#bucket,
-        Prefix: this.#prefix + prefix,
-        ...(token === undefined ? {} : { ContinuationToken: token }),
-      })).catch((error: unknown) => {
-        throw translate(error, prefix);
-      });
+      const page = await this.#client
+        .send(
+          new ListObjectsV2Command({
+            Bucket: this.#bucket,
+            Prefix: this.#prefix + prefix,
+            ...(token === undefined ? {} : { ContinuationToken: token }),
+          }),
+        )
+        .catch((error: unknown) => {
+          throw translate(error, prefix);
+        });
       for (const { Key, Size } of page.Contents ?? []) {
         if (Key !== undefined) yield { key: Key.slice(this.#prefix.length), size: Size ?? 0 };
       }
@@ -181,14 +197,16 @@ class S3Store implements ObjectStore {
   }
 
   async #send(name: string, bytes: Uint8Array, exclusive: boolean): Promise<void> {
-    await this.#client.send(new PutObjectCommand({
-      Bucket: this.#bucket,
-      Key: name,
-      Body: bytes,
-      ContentLength: bytes.length,
-      ContentMD5: createHash('md5').update(bytes).digest('base64'),
-      ...(exclusive ? { IfNoneMatch: '*' } : {}),
-    }));
+    await this.#client.send(
+      new PutObjectCommand({
+        Bucket: this.#bucket,
+        Key: name,
+        Body: bytes,
+        ContentLength: bytes.length,
+        ContentMD5: createHash('md5').update(bytes).digest('base64'),
+        ...(exclusive ? { IfNoneMatch: '*' } : {}),
+      }),
+    );
   }
 
   /** Whether the object is there with these bytes; with others it is a conflict. */
@@ -198,7 +216,8 @@ class S3Store implements ObjectStore {
       if (ContentLength !== bytes.length) throw new StenoError('STORE_CONFLICT', key);
       const { Body } = await this.#client.send(new GetObjectCommand({ Bucket: this.#bucket, Key: name }));
       const existing = Body === undefined ? new Uint8Array() : await Body.transformToByteArray();
-      if (!Buffer.from(existing.buffer, existing.byteOffset, existing.byteLength).equals(bytes)) throw new StenoError('STORE_CONFLICT', key);
+      if (!Buffer.from(existing.buffer, existing.byteOffset, existing.byteLength).equals(bytes))
+        throw new StenoError('STORE_CONFLICT', key);
       return true;
     } catch (error) {
       if (status(error) === 404) return false;
@@ -227,6 +246,7 @@ function translate(error: unknown, key: string): StenoError {
   // A bucket that is gone must not look like objects that never were.
   const bucketGone = error instanceof S3ServiceException && error.name === 'NoSuchBucket';
   if (status(error) === 404 && !bucketGone) return new StenoError('STORE_NOT_FOUND', key, { cause: error });
-  const reason = error instanceof S3ServiceException ? `${error.name} ${status(error) ?? ''}`.trim() : error instanceof Error ? error.name : 'failed';
+  const reason =
+    error instanceof S3ServiceException ? `${error.name} ${status(error) ?? ''}`.trim() : error instanceof Error ? error.name : 'failed';
   return new StenoError('STORE_UNAVAILABLE', `${reason}: ${key}`, { cause: error });
 }

@@ -34,7 +34,9 @@ export async function startS3Server(): Promise<S3Server> {
     server.requests.push(request);
     if (server.intercept?.(request, response) !== true) answer(request, response);
   });
-  await new Promise<void>((resolve) => { http.listen(0, '127.0.0.1', resolve); });
+  await new Promise<void>((resolve) => {
+    http.listen(0, '127.0.0.1', resolve);
+  });
   const server: S3Server = {
     options: {
       bucket: 'recordings',
@@ -46,7 +48,11 @@ export async function startS3Server(): Promise<S3Server> {
     intercept: undefined,
     close: async () => {
       http.closeAllConnections();
-      await new Promise<void>((resolve) => { http.close(() => { resolve(); }); });
+      await new Promise<void>((resolve) => {
+        http.close(() => {
+          resolve();
+        });
+      });
       await rm(directory, { recursive: true, force: true });
     },
   };

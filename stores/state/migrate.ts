@@ -35,14 +35,18 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
 };
 
 export async function migrateState<Schema>(
-  database: Kysely<Schema>, engine: StateEngine, steps: Readonly<Record<string, StateMigration>> = migrations,
+  database: Kysely<Schema>,
+  engine: StateEngine,
+  steps: Readonly<Record<string, StateMigration>> = migrations,
 ): Promise<void> {
   const types = columnTypes[engine];
   const provided: Record<string, Migration> = {};
   for (const [name, { up }] of Object.entries(steps)) provided[name] = { up: (on: Kysely<unknown>) => up(on, types) };
   const migrator = new Migrator({
-    db: database, provider: { getMigrations: () => Promise.resolve(provided) },
-    migrationTableName: 'schema_migrations', migrationLockTableName: 'schema_migrations_lock',
+    db: database,
+    provider: { getMigrations: () => Promise.resolve(provided) },
+    migrationTableName: 'schema_migrations',
+    migrationLockTableName: 'schema_migrations_lock',
   });
   // A record of a step that this code does not have is a newer store; the migrator would call it corrupt.
   const applied = await appliedNames(database);

@@ -21,9 +21,13 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
   let server: PostgresServer;
   let url: string;
   const open: { destroy(): Promise<void> }[] = [];
-  beforeAll(async () => { server = await startPostgres(); });
+  beforeAll(async () => {
+    server = await startPostgres();
+  });
   afterAll(() => server.close());
-  beforeEach(async () => { url = await server.newDatabase(); });
+  beforeEach(async () => {
+    url = await server.newDatabase();
+  });
   afterEach(async () => {
     for (const each of open.splice(0).reverse()) await each.destroy();
   });
@@ -37,11 +41,31 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     open.push({ destroy: () => watching.close() });
     return watching;
   };
-  const lock = (id: string): NewRow<'locks'> => ({ id, target_kind: 'user', target: 'ann', reason: '', created_by: 'bob', created_at: 1, expires_at: null });
+  const lock = (id: string): NewRow<'locks'> => ({
+    id,
+    target_kind: 'user',
+    target: 'ann',
+    reason: '',
+    created_by: 'bob',
+    created_at: 1,
+    expires_at: null,
+  });
 
   test('keeps rows, moments beyond 32 bits and bytes included, over a second opening', async () => {
     const first = await store();
-    await first.insertInto('ca_keys').values({ name: 'ssh-user', generation: 1, state: 'active', signer: 'sealed', public: 'k', private_sealed: Buffer.from([0, 255, 1]), created_at: 4_102_444_800_000, retired_at: null }).execute();
+    await first
+      .insertInto('ca_keys')
+      .values({
+        name: 'ssh-user',
+        generation: 1,
+        state: 'active',
+        signer: 'sealed',
+        public: 'k',
+        private_sealed: Buffer.from([0, 255, 1]),
+        created_at: 4_102_444_800_000,
+        retired_at: null,
+      })
+      .execute();
     const row = await (await store()).selectFrom('ca_keys').selectAll().executeTakeFirstOrThrow();
     expect(row.created_at).toBe(4_102_444_800_000);
     expect([...row.private_sealed!]).toEqual([0, 255, 1]);
@@ -60,7 +84,9 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
   });
 
   test('that is not there is unavailable, and the error does not tell the password', async () => {
-    const error: unknown = await openState({ kind: 'postgres', url: 'postgres://steno:secret@127.0.0.1:1/none' }).catch((reason: unknown) => reason);
+    const error: unknown = await openState({ kind: 'postgres', url: 'postgres://steno:secret@127.0.0.1:1/none' }).catch(
+      (reason: unknown) => reason,
+    );
     expect(error).toMatchObject({ code: 'STORE_UNAVAILABLE' });
     expect(JSON.stringify([(error as Error).message, error])).not.toContain('secret');
   });
@@ -69,11 +95,16 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     const [one, two] = [await store(), await store()];
     await one.insertInto('gateways').values({ name: 'g', recording_key: 'k', created_at: 1, last_counter: 0 }).execute();
     let runs = 0;
-    const increment = (state: Kysely<StateSchema>): Promise<void> => transact(state, async (tx) => {
-      runs += 1;
-      const { last_counter } = await tx.selectFrom('gateways').select('last_counter').where('name', '=', 'g').executeTakeFirstOrThrow();
-      await tx.updateTable('gateways').set({ last_counter: last_counter + 1 }).where('name', '=', 'g').execute();
-    });
+    const increment = (state: Kysely<StateSchema>): Promise<void> =>
+      transact(state, async (tx) => {
+        runs += 1;
+        const { last_counter } = await tx.selectFrom('gateways').select('last_counter').where('name', '=', 'g').executeTakeFirstOrThrow();
+        await tx
+          .updateTable('gateways')
+          .set({ last_counter: last_counter + 1 })
+          .where('name', '=', 'g')
+          .execute();
+      });
     await Promise.all(Array.from({ length: 10 }, (_, i) => increment(i % 2 === 0 ? one : two)));
     expect((await one.selectFrom('gateways').select('last_counter').executeTakeFirstOrThrow()).last_counter).toBe(10);
     expect(runs).toBeGreaterThanOrEqual(10);
@@ -82,7 +113,12 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
   test('other errors are not tried again', async () => {
     const state = await store();
     let runs = 0;
-    await expect(transact(state, async () => { runs += 1; throw new Error('on purpose'); })).rejects.toThrow('on purpose');
+    await expect(
+      transact(state, async () => {
+        runs += 1;
+        throw new Error('on purpose');
+      }),
+    ).rejects.toThrow('on purpose');
     expect(runs).toBe(1);
   });
 
@@ -93,8 +129,16 @@ describe.skipIf('missing' in programs)(`PostgreSQL${'missing' in programs ? `: $
     await arrival(watching);
     watching.onChange(() => heard.push('change'));
     watching.onAudit(() => heard.push('audit'));
-    await expect(state.transaction().execute(async (tx) => { await tx.insertInto('locks').values(lock('x')).execute(); throw new Error('on purpose'); })).rejects.toThrow();
-    await state.insertInto('nodes').values({ name: 'n', kind: 'agent', address: 'a:1', host_keys: '[]', labels: '{}', created_at: 1, last_seen_at: null }).execute();
+    await expect(
+      state.transaction().execute(async (tx) => {
+        await tx.insertInto('locks').values(lock('x')).execute();
+        throw new Error('on purpose');
+      }),
+    ).rejects.toThrow();
+    await state
+      .insertInto('nodes')
+      .values({ name: 'n', kind: 'agent', address: 'a:1', host_keys: '[]', labels: '{}', created_at: 1, last_seen_at: null })
+      .execute();
     await state.updateTable('nodes').set({ last_seen_at: 5 }).execute();
     await state.insertInto('audit_outbox').values({ id: 'a', row: '{}', created_at: 1 }).execute();
     await state.deleteFrom('audit_outbox').execute();

@@ -26,9 +26,16 @@ const INT8 = 20;
 /** One connection's settings, for queries and for the watch alike. */
 export function connectionOptions(url: string): pg.ClientConfig {
   return {
-    connectionString: url, application_name: 'steno', connectionTimeoutMillis: CONNECT_MS, statement_timeout: STATEMENT_MS, keepAlive: true,
+    connectionString: url,
+    application_name: 'steno',
+    connectionTimeoutMillis: CONNECT_MS,
+    statement_timeout: STATEMENT_MS,
+    keepAlive: true,
     options: '-c default_transaction_isolation=serializable -c synchronous_commit=on',
-    types: { getTypeParser: (oid: number, format?: 'text' | 'binary') => (oid === INT8 ? safeInteger : pg.types.getTypeParser(oid, format as 'text')) } as pg.CustomTypesConfig,
+    types: {
+      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+        oid === INT8 ? safeInteger : pg.types.getTypeParser(oid, format as 'text'),
+    } as pg.CustomTypesConfig,
   };
 }
 
@@ -55,7 +62,14 @@ export const CHANGE_CHANNEL = 'steno_changed';
 
 /** What another authority must hear of, by table; `columns` where an update of others says nothing new. The payload is the table. */
 const published: readonly { readonly table: keyof StateSchema; readonly columns?: readonly string[]; readonly inserts?: true }[] = [
-  { table: 'audit_outbox', inserts: true }, { table: 'roles' }, { table: 'locks' }, { table: 'access_requests', columns: ['state'] }, { table: 'trusted_clusters' }, { table: 'ca_keys' }, { table: 'ca_rotations' }, { table: 'nodes', columns: ['kind', 'address', 'host_keys', 'labels'] },
+  { table: 'audit_outbox', inserts: true },
+  { table: 'roles' },
+  { table: 'locks' },
+  { table: 'access_requests', columns: ['state'] },
+  { table: 'trusted_clusters' },
+  { table: 'ca_keys' },
+  { table: 'ca_rotations' },
+  { table: 'nodes', columns: ['kind', 'address', 'host_keys', 'labels'] },
 ];
 
 /**
@@ -65,13 +79,17 @@ const published: readonly { readonly table: keyof StateSchema; readonly columns?
 async function publishChanges(database: Kysely<StateSchema>): Promise<void> {
   await database.transaction().execute(async (tx) => {
     await sql`SELECT pg_advisory_xact_lock(hashtext('steno publish changes'))`.execute(tx);
-    await sql`CREATE OR REPLACE FUNCTION steno_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('${sql.raw(CHANGE_CHANNEL)}', TG_TABLE_NAME); RETURN NULL; END $$`.execute(tx);
+    await sql`CREATE OR REPLACE FUNCTION steno_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('${sql.raw(CHANGE_CHANNEL)}', TG_TABLE_NAME); RETURN NULL; END $$`.execute(
+      tx,
+    );
     for (const { table, columns, inserts } of published) {
       const trigger = sql.ref(`steno_notify_${table}`);
       const update = columns === undefined ? sql`UPDATE` : sql`UPDATE OF ${sql.join(columns.map((column) => sql.ref(column)))}`;
       const acts = inserts === true ? sql`INSERT` : sql`INSERT OR DELETE OR ${update}`;
       await sql`DROP TRIGGER IF EXISTS ${trigger} ON ${sql.table(table)}`.execute(tx);
-      await sql`CREATE TRIGGER ${trigger} AFTER ${acts} ON ${sql.table(table)} FOR EACH STATEMENT EXECUTE FUNCTION steno_notify()`.execute(tx);
+      await sql`CREATE TRIGGER ${trigger} AFTER ${acts} ON ${sql.table(table)} FOR EACH STATEMENT EXECUTE FUNCTION steno_notify()`.execute(
+        tx,
+      );
     }
   });
 }

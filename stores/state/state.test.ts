@@ -19,15 +19,35 @@ describe('the state store', () => {
   afterEach(() => rm(folder, { recursive: true, force: true }));
 
   const certificate: NewRow<'certificates'> = {
-    kind: 'user', key_id: 'alice@steno', user: 'alice', principals: '["root"]', valid_after: 0, valid_before: 4_102_444_800_000, issued_at: 1, source: 'socket',
+    kind: 'user',
+    key_id: 'alice@steno',
+    user: 'alice',
+    principals: '["root"]',
+    valid_after: 0,
+    valid_before: 4_102_444_800_000,
+    issued_at: 1,
+    source: 'socket',
   };
 
   test('keeps rows over a second opening, moments beyond 32 bits and bytes included', async () => {
     const first = await openState({ kind: 'sqlite', file });
-    await first.insertInto('users').values({ name: 'alice', roles: '["admin"]', created_at: 4_102_444_800_000, disabled_at: null }).execute();
-    await first.insertInto('ca_keys').values({
-      name: 'ssh-user', generation: 1, state: 'active', signer: 'sealed', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5, retired_at: null,
-    }).execute();
+    await first
+      .insertInto('users')
+      .values({ name: 'alice', roles: '["admin"]', created_at: 4_102_444_800_000, disabled_at: null })
+      .execute();
+    await first
+      .insertInto('ca_keys')
+      .values({
+        name: 'ssh-user',
+        generation: 1,
+        state: 'active',
+        signer: 'sealed',
+        public: 'ssh-ed25519 AAAA',
+        private_sealed: Buffer.from([0, 255, 1]),
+        created_at: 5,
+        retired_at: null,
+      })
+      .execute();
     await first.destroy();
     const second = await openState({ kind: 'sqlite', file });
     expect(await second.selectFrom('users').select(['name', 'roles', 'created_at', 'disabled_at']).execute()).toEqual([
@@ -73,22 +93,45 @@ describe('the state store', () => {
   test('CA keys of before there were generations become the first one', async () => {
     const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
     await migrateState(raw, 'sqlite', { '0001_tables': migrations['0001_tables']! });
-    await raw.insertInto('authorities').values({ name: 'ssh-user', phase: 'standby', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5 }).execute();
+    await raw
+      .insertInto('authorities')
+      .values({ name: 'ssh-user', phase: 'standby', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5 })
+      .execute();
     await migrateState(raw, 'sqlite');
     expect(await raw.selectFrom('ca_keys').selectAll().execute()).toEqual([
-      { name: 'ssh-user', generation: 1, state: 'active', signer: 'sealed', public: 'ssh-ed25519 AAAA', private_sealed: Buffer.from([0, 255, 1]), created_at: 5, retired_at: null },
+      {
+        name: 'ssh-user',
+        generation: 1,
+        state: 'active',
+        signer: 'sealed',
+        public: 'ssh-ed25519 AAAA',
+        private_sealed: Buffer.from([0, 255, 1]),
+        created_at: 5,
+        retired_at: null,
+      },
     ]);
     await raw.destroy();
   });
 
   test('a transaction that fails leaves nothing', async () => {
     const state = await openState({ kind: 'sqlite', file });
-    await expect(state.transaction().execute(async (transaction) => {
-      await transaction.insertInto('locks').values({
-        id: 'l', target_kind: 'user', target: 'alice', reason: 'r', created_by: 'bob', created_at: 1, expires_at: null,
-      }).execute();
-      throw new Error('on purpose');
-    })).rejects.toThrow('on purpose');
+    await expect(
+      state.transaction().execute(async (transaction) => {
+        await transaction
+          .insertInto('locks')
+          .values({
+            id: 'l',
+            target_kind: 'user',
+            target: 'alice',
+            reason: 'r',
+            created_by: 'bob',
+            created_at: 1,
+            expires_at: null,
+          })
+          .execute();
+        throw new Error('on purpose');
+      }),
+    ).rejects.toThrow('on purpose');
     expect(await state.selectFrom('locks').selectAll().execute()).toEqual([]);
     await state.destroy();
   });
@@ -99,17 +142,23 @@ describe('the state store', () => {
     await state.destroy();
     await expect(openState({ kind: 'sqlite', file })).rejects.toMatchObject({ code: 'STORE_NEWER' });
     const raw = new Database(file);
-    expect(raw.prepare('SELECT name FROM schema_migrations ORDER BY name').all()).toEqual([...Object.keys(migrations).sort(), '9999_later'].map((name) => ({ name })));
+    expect(raw.prepare('SELECT name FROM schema_migrations ORDER BY name').all()).toEqual(
+      [...Object.keys(migrations).sort(), '9999_later'].map((name) => ({ name })),
+    );
     raw.close();
   });
 
   test('a step that fails leaves the store at the step before', async () => {
     const state = await openState({ kind: 'sqlite', file });
-    const broken = { up: async (database: Kysely<unknown>): Promise<void> => {
-      await database.schema.createTable('half').addColumn('a', 'text').execute();
-      throw new Error('on purpose');
-    } };
-    await expect(migrateState(state, 'sqlite', { ...migrations, '9999_broken': broken })).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    const broken = {
+      up: async (database: Kysely<unknown>): Promise<void> => {
+        await database.schema.createTable('half').addColumn('a', 'text').execute();
+        throw new Error('on purpose');
+      },
+    };
+    await expect(migrateState(state, 'sqlite', { ...migrations, '9999_broken': broken })).rejects.toMatchObject({
+      code: 'STORE_UNAVAILABLE',
+    });
     const names = (await state.introspection.getTables()).map(({ name }) => name);
     expect(names).not.toContain('half');
     await state.destroy();
@@ -126,7 +175,11 @@ describe('the state store', () => {
   test('two connections to one file see each other, and wait for each other', async () => {
     const [one, two] = [await openState({ kind: 'sqlite', file }), await openState({ kind: 'sqlite', file })];
     await one.insertInto('gateways').values({ name: 'g', recording_key: 'k', created_at: 1, last_counter: 1 }).execute();
-    await two.updateTable('gateways').set((e) => ({ last_counter: e('last_counter', '+', 1) })).where('name', '=', 'g').execute();
+    await two
+      .updateTable('gateways')
+      .set((e) => ({ last_counter: e('last_counter', '+', 1) }))
+      .where('name', '=', 'g')
+      .execute();
     expect((await one.selectFrom('gateways').select('last_counter').executeTakeFirstOrThrow()).last_counter).toBe(2);
     await one.destroy();
     await two.destroy();
@@ -141,7 +194,9 @@ describe('the state store', () => {
         createIntrospector: (database) => new PostgresIntrospector(database),
         createQueryCompiler: () => new PostgresQueryCompiler(),
       },
-      log: (event) => { statements.push(event.query.sql); },
+      log: (event) => {
+        statements.push(event.query.sql);
+      },
     });
     for (const { up } of Object.values(migrations)) await up(postgres as Kysely<unknown>, columnTypes.postgres);
     const all = statements.join('\n');

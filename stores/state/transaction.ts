@@ -20,8 +20,13 @@ const LONGEST_PAUSE_MS = 100;
  */
 export function isStoreFailure(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;
-  if (typeof code === 'string') return /^(08...|53...|57P..|ECONN[A-Z]+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY)[A-Z_]*)$/.test(code);
-  return error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout)/.test(error.message);
+  if (typeof code === 'string')
+    return /^(08...|53...|57P..|ECONN[A-Z]+|EPIPE|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|ENOTFOUND|EAI_AGAIN|SQLITE_(BUSY|IOERR|FULL|CANTOPEN|READONLY)[A-Z_]*)$/.test(
+      code,
+    );
+  return (
+    error instanceof Error && /^(Connection terminated|timeout exceeded when trying to connect|Query read timeout)/.test(error.message)
+  );
 }
 
 export async function transact<T>(database: Kysely<StateSchema>, change: (tx: Transaction<StateSchema>) => Promise<T>): Promise<T> {

@@ -33,8 +33,16 @@ const LONGEST_BACKOFF_MS = 5_000;
 
 export function watchState(options: StateOptions): StateWatch {
   switch (options.kind) {
-    case 'sqlite': return { onChange: () => undefined, onAudit: () => undefined, leads: () => true, onLead: (listener) => listener(), close: async () => undefined };
-    case 'postgres': return new PostgresWatch(options.url);
+    case 'sqlite':
+      return {
+        onChange: () => undefined,
+        onAudit: () => undefined,
+        leads: () => true,
+        onLead: (listener) => listener(),
+        close: async () => undefined,
+      };
+    case 'postgres':
+      return new PostgresWatch(options.url);
   }
 }
 

@@ -18,7 +18,11 @@ let folder: string;
 let port: number;
 let common: string[];
 
-function run(file: string, args: readonly string[], input: string | Buffer = ''): Promise<{ status: number; stdout: Buffer; stderr: string }> {
+function run(
+  file: string,
+  args: readonly string[],
+  input: string | Buffer = '',
+): Promise<{ status: number; stdout: Buffer; stderr: string }> {
   return new Promise((resolve) => {
     const child = execFile(file, [...args], { encoding: 'buffer', maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
       resolve({ status: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr: stderr.toString('utf8') });
@@ -34,10 +38,17 @@ async function writeIdentities(authority: Awaited<ReturnType<typeof authorityIn>
   const { key, login: result, certificate } = await administrator(authority, cleanup);
   const gateway = await clientOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
   const session = await gateway.sessionCertificate({
-    user: result.user, login, node: 'local', public_key: formatPublicLine(key.publicBlob), source_address: '127.0.0.1',
+    user: result.user,
+    login,
+    node: 'local',
+    public_key: formatPublicLine(key.publicBlob),
+    source_address: '127.0.0.1',
     user_certificate: Buffer.from(certificate).toString('base64'),
   });
-  for (const [name, line] of [['id', formatPublicLine(session)], ['id-user', result.certificate]] as const) {
+  for (const [name, line] of [
+    ['id', formatPublicLine(session)],
+    ['id-user', result.certificate],
+  ] as const) {
     writeFileSync(join(folder, name), key.toOpenSsh(), { mode: 0o600 });
     writeFileSync(join(folder, `${name}-cert.pub`), line);
   }
@@ -49,7 +60,13 @@ beforeAll(async () => {
   const authority = await authorityIn(join(folder, 'steno'), cleanup);
   mkdirSync(join(folder, 'agent'));
   const agent = await startAgent(
-    { name: 'local', dataDir: join(folder, 'agent'), listen: '127.0.0.1:0', socket: authority.addresses.socket, authority: authority.addresses.tls },
+    {
+      name: 'local',
+      dataDir: join(folder, 'agent'),
+      listen: '127.0.0.1:0',
+      socket: authority.addresses.socket,
+      authority: authority.addresses.tls,
+    },
     { log: silent },
   );
   cleanup.add(() => agent.close());
@@ -58,15 +75,32 @@ beforeAll(async () => {
   writeFileSync(join(folder, 'known_hosts'), hostCas.map((line) => `@cert-authority local ${line}\n`).join(''));
   const identity = (name: string): string[] => ['-i', join(folder, name), '-o', `CertificateFile=${join(folder, `${name}-cert.pub`)}`];
   common = [
-    '-F', '/dev/null', '-o', 'BatchMode=yes', '-o', `UserKnownHostsFile=${join(folder, 'known_hosts')}`, '-o', 'StrictHostKeyChecking=yes',
-    '-o', 'HostKeyAlias=local', '-o', 'IdentitiesOnly=yes', '-o', `Port=${port}`, ...identity('id'),
+    '-F',
+    '/dev/null',
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    `UserKnownHostsFile=${join(folder, 'known_hosts')}`,
+    '-o',
+    'StrictHostKeyChecking=yes',
+    '-o',
+    'HostKeyAlias=local',
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    `Port=${port}`,
+    ...identity('id'),
   ];
 });
 afterAll(() => cleanup.run());
 
 describe('the node service', () => {
   it('runs a command as the login, with exit status, both streams and standard input', async () => {
-    const { status, stdout, stderr } = await run('ssh', [...common, `${login}@127.0.0.1`, 'id -un; cat; echo oops >&2; exit 9'], 'from stdin\n');
+    const { status, stdout, stderr } = await run(
+      'ssh',
+      [...common, `${login}@127.0.0.1`, 'id -un; cat; echo oops >&2; exit 9'],
+      'from stdin\n',
+    );
     expect({ status, stdout: stdout.toString() }).toEqual({ status: 9, stdout: `${login}\nfrom stdin\n` });
     expect(stderr).toContain('oops');
   });
@@ -77,7 +111,17 @@ describe('the node service', () => {
   });
 
   it('passes accepted environment variables and no others', async () => {
-    const { stdout } = await run('env', ['LC_STENO=yes', 'LC_TIME=C', 'EVIL=1', 'ssh', ...common, '-o', 'SendEnv=LC_* EVIL', `${login}@127.0.0.1`, 'echo "$LC_TIME-${EVIL:-none}"']);
+    const { stdout } = await run('env', [
+      'LC_STENO=yes',
+      'LC_TIME=C',
+      'EVIL=1',
+      'ssh',
+      ...common,
+      '-o',
+      'SendEnv=LC_* EVIL',
+      `${login}@127.0.0.1`,
+      'echo "$LC_TIME-${EVIL:-none}"',
+    ]);
     expect(stdout.toString()).toBe('C-none\n');
   });
 
@@ -120,7 +164,11 @@ describe('the node service', () => {
     const content = randomBytes(1_500_000);
     writeFileSync(join(folder, 'sent'), content);
     const script = `put ${join(folder, 'sent')} ${join(folder, 'there')}\nget ${join(folder, 'there')} ${join(folder, 'back')}\n`;
-    const { status, stderr } = await run('sftp', ['-q', '-b', '-', ...common.map((word) => (word === '-p' ? '-P' : word)), `${login}@127.0.0.1`], script);
+    const { status, stderr } = await run(
+      'sftp',
+      ['-q', '-b', '-', ...common.map((word) => (word === '-p' ? '-P' : word)), `${login}@127.0.0.1`],
+      script,
+    );
     expect({ status, stderr }).toEqual({ status: 0, stderr: '' });
     const digest = (data: Buffer): string => createHash('sha256').update(data).digest('hex');
     expect(digest(readFileSync(join(folder, 'back')))).toBe(digest(content));
@@ -134,7 +182,9 @@ describe('the node service', () => {
     const target = (echo.address() as AddressInfo).port;
     const local = await run('ssh', [...common, '-W', `127.0.0.1:${target}`, `${login}@127.0.0.1`], 'through -W\n');
     expect(local.stdout.toString()).toBe('through -W\n');
-    const child = spawn('ssh', [...common, '-R', `0:127.0.0.1:${target}`, `${login}@127.0.0.1`, 'cat'], { stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn('ssh', [...common, '-R', `0:127.0.0.1:${target}`, `${login}@127.0.0.1`, 'cat'], {
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     let notes = '';
     const chosen = await new Promise<number>((resolve) => {
       child.stderr.on('data', (chunk: Buffer) => {
@@ -143,7 +193,10 @@ describe('the node service', () => {
         if (match !== null) resolve(Number(match[1]));
       });
     });
-    const answer = await run(process.execPath, ['-e', `const s=require('net').connect(${chosen},'127.0.0.1',()=>s.write('back'));s.on('data',d=>{process.stdout.write(d);s.end()})`]);
+    const answer = await run(process.execPath, [
+      '-e',
+      `const s=require('net').connect(${chosen},'127.0.0.1',()=>s.write('back'));s.on('data',d=>{process.stdout.write(d);s.end()})`,
+    ]);
     expect(answer.stdout.toString()).toBe('back');
     child.stdin.end();
     await once(child, 'exit');
@@ -158,14 +211,30 @@ describe('the node service', () => {
     execFileSync('ssh-add', ['-q', join(folder, 'extra')], { env: { ...process.env, SSH_AUTH_SOCK: socket } });
     const withAgent = await run('env', [`SSH_AUTH_SOCK=${socket}`, 'ssh', '-A', ...common, `${login}@127.0.0.1`, 'ssh-add -l']);
     expect(withAgent.stdout.toString()).toContain('in-the-agent');
-    const without = await run('env', [`SSH_AUTH_SOCK=${socket}`, 'ssh', '-a', ...common, `${login}@127.0.0.1`, 'echo "${SSH_AUTH_SOCK:-none}"']);
+    const without = await run('env', [
+      `SSH_AUTH_SOCK=${socket}`,
+      'ssh',
+      '-a',
+      ...common,
+      `${login}@127.0.0.1`,
+      'echo "${SSH_AUTH_SOCK:-none}"',
+    ]);
     expect(without.stdout.toString()).toBe('none\n');
   });
 
   const refused: readonly [string, (words: string[]) => string[]][] = [
-    ["a user's own certificate, which would get around the gateway", (words) => words.map((word) => word.replaceAll(join(folder, 'id'), join(folder, 'id-user')))],
+    [
+      "a user's own certificate, which would get around the gateway",
+      (words) => words.map((word) => word.replaceAll(join(folder, 'id'), join(folder, 'id-user'))),
+    ],
     ['another login than the certificate names', (words) => [...words, '-l', login === 'nobody' ? 'daemon' : 'nobody']],
-    ['a bare key', (words) => words.map((word) => (word.startsWith('CertificateFile=') ? 'CertificateFile=none' : word.endsWith('/id') ? join(folder, 'bare') : word))],
+    [
+      'a bare key',
+      (words) =>
+        words.map((word) =>
+          word.startsWith('CertificateFile=') ? 'CertificateFile=none' : word.endsWith('/id') ? join(folder, 'bare') : word,
+        ),
+    ],
   ];
   for (const [name, change] of refused) {
     it(`refuses ${name}`, async () => {
@@ -177,7 +246,9 @@ describe('the node service', () => {
   }
 
   it('a hung-up client takes its program with it', async () => {
-    const child = spawn('ssh', ['-tt', ...common, `${login}@127.0.0.1`, 'echo pid=$$; exec sleep 1000'], { stdio: ['pipe', 'pipe', 'ignore'] });
+    const child = spawn('ssh', ['-tt', ...common, `${login}@127.0.0.1`, 'echo pid=$$; exec sleep 1000'], {
+      stdio: ['pipe', 'pipe', 'ignore'],
+    });
     const pid = await new Promise<number>((resolve) => {
       let text = '';
       child.stdout.on('data', (chunk: Buffer) => {
@@ -187,12 +258,17 @@ describe('the node service', () => {
       });
     });
     child.kill('SIGKILL');
-    await expect.poll(() => {
-      try {
-        return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('sleep');
-      } catch {
-        return false;
-      }
-    }, { timeout: 20_000 }).toBe(false);
+    await expect
+      .poll(
+        () => {
+          try {
+            return readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('sleep');
+          } catch {
+            return false;
+          }
+        },
+        { timeout: 20_000 },
+      )
+      .toBe(false);
   });
 });

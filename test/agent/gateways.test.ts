@@ -20,10 +20,17 @@ async function startGateway(steno: Steno, name: string): Promise<SecondGateway> 
   const { socket, authority, ingest } = steno.run as unknown as Readonly<Record<'socket' | 'authority' | 'ingest', string>>;
   const dataDir = join(steno.folder, `gateway-${name}`);
   mkdirSync(dataDir, { mode: 0o700, recursive: true });
-  const child: ChildProcess = fork(join(bin, '../../dist/gateway/main.js'), { env: steno.env, execArgv: [], stdio: ['ignore', 'pipe', 'pipe', 'ipc'] });
+  const child: ChildProcess = fork(join(bin, '../../dist/gateway/main.js'), {
+    env: steno.env,
+    execArgv: [],
+    stdio: ['ignore', 'pipe', 'pipe', 'ipc'],
+  });
   child.send({ kind: 'config', config: { name, dataDir, listen: '127.0.0.1:0', tunnelListen: '127.0.0.1:0', socket, authority, ingest } });
   let said = '';
-  for (const stream of [child.stdout!, child.stderr!]) stream.on('data', (chunk: Buffer) => { said += chunk.toString('utf8'); });
+  for (const stream of [child.stdout!, child.stderr!])
+    stream.on('data', (chunk: Buffer) => {
+      said += chunk.toString('utf8');
+    });
   const message = await new Promise<FromService>((resolve, reject) => {
     child.once('message', resolve as (message: unknown) => void);
     child.once('exit', () => reject(new Error(`the gateway ${name} ended:\n${said}`)));
@@ -54,7 +61,18 @@ describe('an agent that joined through one gateway', () => {
     await steno.json('login', '--data', steno.data);
     node = await startTunnelNode(steno, 'behind');
     const home = join(steno.folder, 'home');
-    writeFileSync(plain, [`IdentityFile ${home}/id_ed25519`, `CertificateFile ${home}/id_ed25519-cert.pub`, 'IdentitiesOnly yes', `UserKnownHostsFile ${home}/known_hosts`, 'StrictHostKeyChecking yes', 'BatchMode yes', ''].join('\n'));
+    writeFileSync(
+      plain,
+      [
+        `IdentityFile ${home}/id_ed25519`,
+        `CertificateFile ${home}/id_ed25519-cert.pub`,
+        'IdentitiesOnly yes',
+        `UserKnownHostsFile ${home}/known_hosts`,
+        'StrictHostKeyChecking yes',
+        'BatchMode yes',
+        '',
+      ].join('\n'),
+    );
   });
   afterAll(async () => {
     await second?.stop();
@@ -65,7 +83,10 @@ describe('an agent that joined through one gateway', () => {
   it('holds a tunnel to another that comes, within seconds, without being told by anybody', async () => {
     second = await startGateway(steno, 'second');
     const began = Date.now();
-    await eventually(() => through(second!, 'echo through the second'), ({ stdout }) => stdout === 'through the second\n');
+    await eventually(
+      () => through(second!, 'echo through the second'),
+      ({ stdout }) => stdout === 'through the second\n',
+    );
     expect(Date.now() - began).toBeLessThan(15_000);
     expect(node.text()).toContain(`"gateway":"${second.addresses['tunnel']}","name":"second"`);
   });
@@ -73,8 +94,14 @@ describe('an agent that joined through one gateway', () => {
   it('knows both after a restart', async () => {
     await node.stop();
     await node.start();
-    await eventually(() => through(second!, 'echo again'), ({ stdout }) => stdout === 'again\n');
-    await eventually(() => steno.ssh(`${steno.login}@behind.steno`, 'echo first'), ({ stdout }) => stdout === 'first\n');
+    await eventually(
+      () => through(second!, 'echo again'),
+      ({ stdout }) => stdout === 'again\n',
+    );
+    await eventually(
+      () => steno.ssh(`${steno.login}@behind.steno`, 'echo first'),
+      ({ stdout }) => stdout === 'first\n',
+    );
   });
 
   it('goes on through the first when the second has gone, and when it is back, through both', async () => {
@@ -82,6 +109,9 @@ describe('an agent that joined through one gateway', () => {
     await node.until(/no tunnel/);
     expect((await steno.ssh(`${steno.login}@behind.steno`, 'echo still')).stdout).toBe('still\n');
     second = await startGateway(steno, 'second');
-    await eventually(() => through(second!, 'echo back'), ({ stdout }) => stdout === 'back\n');
+    await eventually(
+      () => through(second!, 'echo back'),
+      ({ stdout }) => stdout === 'back\n',
+    );
   });
 });

@@ -10,10 +10,12 @@ import { Labels, parseLabelCommand, printableLine } from '../../agent/labels.js'
 import { silent } from '../../authority/testkit.js';
 
 const servers: Server[] = [];
-afterEach(() => servers.splice(0).forEach((server) => {
-  server.closeAllConnections();
-  server.close();
-}));
+afterEach(() =>
+  servers.splice(0).forEach((server) => {
+    server.closeAllConnections();
+    server.close();
+  }),
+);
 
 async function serve(handler: (request: IncomingMessage, response: ServerResponse) => void): Promise<string> {
   const server = createServer(handler);
@@ -28,7 +30,8 @@ const tags: Readonly<Record<string, string>> = { Name: 'web one', env: 'prod', '
 const aws = (request: IncomingMessage, response: ServerResponse): void => {
   const { url = '', method, headers } = request;
   if (method === 'PUT' && url === '/latest/api/token') {
-    if (headers['x-aws-ec2-metadata-token-ttl-seconds'] === undefined || headers['x-forwarded-for'] !== undefined) return void response.writeHead(400).end();
+    if (headers['x-aws-ec2-metadata-token-ttl-seconds'] === undefined || headers['x-forwarded-for'] !== undefined)
+      return void response.writeHead(400).end();
     return void response.end('TOKEN==');
   }
   if (headers['x-aws-ec2-metadata-token'] !== 'TOKEN==') return void response.writeHead(401).end();
@@ -38,17 +41,27 @@ const aws = (request: IncomingMessage, response: ServerResponse): void => {
   return void (value === undefined ? response.writeHead(404).end() : response.end(value));
 };
 const gcp = (request: IncomingMessage, response: ServerResponse): void => {
-  if (request.headers['metadata-flavor'] !== 'Google' || !request.url!.startsWith('/computeMetadata/v1/instance/attributes/?recursive=true')) return void response.writeHead(403).end();
+  if (
+    request.headers['metadata-flavor'] !== 'Google' ||
+    !request.url!.startsWith('/computeMetadata/v1/instance/attributes/?recursive=true')
+  )
+    return void response.writeHead(403).end();
   response.writeHead(200, { 'metadata-flavor': 'Google' }).end(JSON.stringify({ env: 'prod', 'ssh-keys': 'x'.repeat(300) }));
 };
 const azure = (request: IncomingMessage, response: ServerResponse): void => {
-  if (request.headers['metadata'] !== 'true' || !request.url!.startsWith('/metadata/instance/compute/tagsList?api-version=')) return void response.writeHead(400).end();
+  if (request.headers['metadata'] !== 'true' || !request.url!.startsWith('/metadata/instance/compute/tagsList?api-version='))
+    return void response.writeHead(400).end();
   response.end(JSON.stringify([{ name: 'env', value: 'prod' }, { name: 7 }]));
 };
 
 describe('labels of the cloud', () => {
   it('aws: tags by IMDSv2, in the words of labels', async () => {
-    expect(await cloudLabels('aws', await serve(aws))).toEqual({ 'node/cloud': 'aws', 'node/tag/name': 'web one', 'node/tag/env': 'prod', 'node/tag/team/owner': 'donnéesx' });
+    expect(await cloudLabels('aws', await serve(aws))).toEqual({
+      'node/cloud': 'aws',
+      'node/tag/name': 'web one',
+      'node/tag/env': 'prod',
+      'node/tag/team/owner': 'donnéesx',
+    });
   });
   it('gcp: attributes, without those too long for a label', async () => {
     expect(await cloudLabels('gcp', await serve(gcp))).toEqual({ 'node/cloud': 'gcp', 'node/tag/env': 'prod' });
@@ -60,15 +73,25 @@ describe('labels of the cloud', () => {
   const elsewhere = 'http://127.0.0.1:9/';
   const bad: readonly [string, Cloud, (request: IncomingMessage, response: ServerResponse) => void][] = [
     ['a redirect is not followed', 'aws', (_, response) => void response.writeHead(302, { location: elsewhere }).end()],
-    ['a service that knows only IMDSv1', 'aws', (request, response) => void (request.method === 'PUT' ? response.writeHead(405).end() : response.end('env'))],
+    [
+      'a service that knows only IMDSv1',
+      'aws',
+      (request, response) => void (request.method === 'PUT' ? response.writeHead(405).end() : response.end('env')),
+    ],
     ['a token with a line break', 'aws', (_, response) => void response.end('TOKEN\r\nX: y')],
     ['an answer without the flavour of Google', 'gcp', (_, response) => void response.end('{"env":"prod"}')],
-    ['an endless answer', 'azure', (_, response) => {
-      response.writeHead(200);
-      const more = (): void => { while (response.writable && response.write(' '.repeat(65_536))); };
-      response.on('drain', more).on('error', () => undefined);
-      more();
-    }],
+    [
+      'an endless answer',
+      'azure',
+      (_, response) => {
+        response.writeHead(200);
+        const more = (): void => {
+          while (response.writable && response.write(' '.repeat(65_536)));
+        };
+        response.on('drain', more).on('error', () => undefined);
+        more();
+      },
+    ],
     ['what is no JSON', 'azure', (_, response) => void response.end('<html>')],
     ['silence', 'gcp', () => undefined],
   ];
@@ -83,7 +106,11 @@ describe('labels of commands', () => {
   it('are the first line of the output, asked again and again, and gone when the command fails', async () => {
     const changes: Readonly<Record<string, string>>[] = [];
     const labels: Labels = new Labels(
-      { fixed: { 'node/a': 'fixed' }, commands: ['node/a=echo other', 'node/b=1m:printf one\\ntwo', 'node/c=false', 'node/d=no-such-program'].map(parseLabelCommand), cloud: async () => ({ 'node/b': 'cloud', 'node/e': 'cloud' }) },
+      {
+        fixed: { 'node/a': 'fixed' },
+        commands: ['node/a=echo other', 'node/b=1m:printf one\\ntwo', 'node/c=false', 'node/d=no-such-program'].map(parseLabelCommand),
+        cloud: async () => ({ 'node/b': 'cloud', 'node/e': 'cloud' }),
+      },
       { log: silent, onChange: () => changes.push(labels.current()) },
     );
     await labels.start();

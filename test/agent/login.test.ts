@@ -34,12 +34,15 @@ describe.skipIf(!root)('a login', () => {
   };
 
   it('has the groups, limits, home and environment of the account, and both streams', async () => {
-    const { status, stdout, stderr, report } = await run('id -un; id -Gn; ulimit -n; pwd; echo "$LC_TIME $SHELL $USER $LOGNAME"; echo said >&2; exit 7', { LC_TIME: 'C' });
+    const { status, stdout, stderr, report } = await run(
+      'id -un; id -Gn; ulimit -n; pwd; echo "$LC_TIME $SHELL $USER $LOGNAME"; echo said >&2; exit 7',
+      { LC_TIME: 'C' },
+    );
     expect(stdout.split('\n')).toEqual([user, `${user} ${user}x`, '777', `/home/${user}`, `C /bin/bash ${user} ${user}`, '']);
     expect({ status, stderr, report }).toEqual({ status: 7, stderr: 'said\n', report: { kind: 'ran', signalled: false } });
   });
 
-  it('inherits neither the agent\'s limit of open files nor its protection from the OOM killer', async () => {
+  it("inherits neither the agent's limit of open files nor its protection from the OOM killer", async () => {
     writeFileSync(limits, '');
     const before = readFileSync('/proc/self/oom_score_adj', 'utf8').trim();
     let expected = before;
@@ -57,7 +60,10 @@ describe.skipIf(!root)('a login', () => {
   it('is refused to all but root while nologin is there', async () => {
     const nologin = join(folder, 'nologin');
     writeFileSync(nologin, 'maintenance');
-    await expect(findAccount(user, [join(folder, 'absent'), nologin])).rejects.toMatchObject({ code: 'NODE_REFUSED', detail: expect.stringContaining(nologin) as string });
+    await expect(findAccount(user, [join(folder, 'absent'), nologin])).rejects.toMatchObject({
+      code: 'NODE_REFUSED',
+      detail: expect.stringContaining(nologin) as string,
+    });
     expect((await findAccount('root', [nologin])).uid).toBe(0);
   });
 
@@ -85,11 +91,23 @@ describe.skipIf(!root)('a login', () => {
   });
 
   it("begins with the client's terminal modes", async () => {
-    const modes = sttyWords({ ECHO: 0, ICRNL: 1, VINTR: 5, VERASE: 255, IUTF8: 1, TTY_OP_ISPEED: 38400, TTY_OP_OSPEED: 38400, WHATEVER: 7, CS8: 1 });
+    const modes = sttyWords({
+      ECHO: 0,
+      ICRNL: 1,
+      VINTR: 5,
+      VERASE: 255,
+      IUTF8: 1,
+      TTY_OP_ISPEED: 38400,
+      TTY_OP_OSPEED: 38400,
+      WHATEVER: 7,
+      CS8: 1,
+    });
     const what = invocation(await findAccount(user), 'stty -a', {}, modes);
     const child = pty.spawn(what.file, [...what.args], { cols: 200, rows: 24, cwd: what.cwd, env: { ...what.env } });
     let text = '';
-    child.onData((data) => { text += data; });
+    child.onData((data) => {
+      text += data;
+    });
     await new Promise<void>((resolve) => child.onExit(() => resolve()));
     await expect.poll(() => text).toMatch(/ -echo .*echoe/s);
     expect(text).toMatch(/intr = \^E;.*erase = <undef>;/);
@@ -103,13 +121,19 @@ describe.skipIf(!root)('a login', () => {
     let now = Date.now() - 180_000;
     const logOut = recordLogin({ pid: process.pid, line: 'pts/77', user, uid, host: '192.0.2.9' }, () => now, files);
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toMatch(new RegExp(`^${user}\\s+pts/77 .*\\(192\\.0\\.2\\.9\\)`));
-    expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(new RegExp(`${user}\\s+pts/77\\s+192\\.0\\.2\\.9.*(still logged in|gone)`));
+    expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(
+      new RegExp(`${user}\\s+pts/77\\s+192\\.0\\.2\\.9.*(still logged in|gone)`),
+    );
     now += 120_000;
     logOut();
     expect(execFileSync('who', [files.utmp], { encoding: 'utf8' })).toBe('');
     expect(execFileSync('last', ['-f', files.wtmp], { encoding: 'utf8' })).toMatch(/pts\/77.*\(00:02\)/);
     expect(readFileSync(files.utmp).length).toBe(readFileSync(files.wtmp).length / 2);
-    expect(readFileSync(files.lastlog).subarray(uid * (readFileSync(files.lastlog).length / (uid + 1)) + 4).toString('utf8')).toMatch(/^pts\/77\0+192\.0\.2\.9\0+$/);
+    expect(
+      readFileSync(files.lastlog)
+        .subarray(uid * (readFileSync(files.lastlog).length / (uid + 1)) + 4)
+        .toString('utf8'),
+    ).toMatch(/^pts\/77\0+192\.0\.2\.9\0+$/);
   });
 
   it('is over in the books when the agent ends', () => {

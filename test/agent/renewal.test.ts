@@ -37,24 +37,54 @@ beforeAll(async () => {
   const authority = await authorityIn(dataDir, cleanup, {}, clock);
   admin = await administrator(authority, cleanup);
   const client = await clientOf(authority, { kind: 'gateway', name: 'gw', hostNames: ['127.0.0.1'] }, cleanup);
-  tunnel = await listenForTunnels({ host: '127.0.0.1', port: 0 }, {
-    name: 'gw', identity: client.identity, ingest: 'wss://127.0.0.1:1', calls: client.nodes, log: silent, now: Date.now, snapshot: () => client.current(),
-    onChange: (callback) => client.onChange(() => callback()), audit: (entry) => void told.push(entry as (typeof told)[number]),
-  });
+  tunnel = await listenForTunnels(
+    { host: '127.0.0.1', port: 0 },
+    {
+      name: 'gw',
+      identity: client.identity,
+      ingest: 'wss://127.0.0.1:1',
+      calls: client.nodes,
+      log: silent,
+      now: Date.now,
+      snapshot: () => client.current(),
+      onChange: (callback) => client.onChange(() => callback()),
+      audit: (entry) => void told.push(entry as (typeof told)[number]),
+    },
+  );
   cleanup.add(() => tunnel.close());
 });
 afterAll(() => cleanup.run());
 
 /** Joins with certificates that have `leftMs` to live, as they stand in its folder afterwards. */
-async function joined(name: string, leftMs: number): Promise<{ readonly config: NodeConfig; readonly node: RunningNode; readonly stop: () => Promise<void> }> {
+async function joined(
+  name: string,
+  leftMs: number,
+): Promise<{ readonly config: NodeConfig; readonly node: RunningNode; readonly stop: () => Promise<void> }> {
   behind = 0;
-  const { token, ca_pins } = (await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })) as JoinTokenCreated;
+  const { token, ca_pins } = (await admin.call('POST', '/v1/tokens', {
+    ttl_ms: 60_000,
+    uses: 1,
+    labels: {},
+    node_labels: [],
+  })) as JoinTokenCreated;
   const folder = temporaryFolder(cleanup);
   const hostKey = join(folder, 'ssh_host_key');
   writeFileSync(hostKey, generateKey().toOpenSsh(), { mode: 0o600 });
   const config: NodeConfig = {
-    dataDir: join(folder, 'agent'), settings: { version: 1, name, gateways: [tunnel.address], ca_pins: [...ca_pins], ssh: 'openssh', sshd: '127.0.0.1:1', sshd_host_key: hostKey },
-    token, labels: {}, labelCommands: [], cloud: null,
+    dataDir: join(folder, 'agent'),
+    settings: {
+      version: 1,
+      name,
+      gateways: [tunnel.address],
+      ca_pins: [...ca_pins],
+      ssh: 'openssh',
+      sshd: '127.0.0.1:1',
+      sshd_host_key: hostKey,
+    },
+    token,
+    labels: {},
+    labelCommands: [],
+    cloud: null,
   };
   behind = LIFE_MS - leftMs;
   const node = await startNode(config, { log: silent });
@@ -65,10 +95,13 @@ async function joined(name: string, leftMs: number): Promise<{ readonly config: 
   return { config: { ...config, token: undefined }, node, stop };
 }
 
-const enrolment = ({ dataDir: folder }: NodeConfig): Enrolment => JSON.parse(readFileSync(join(folder, 'enrolment.json'), 'utf8')) as Enrolment;
+const enrolment = ({ dataDir: folder }: NodeConfig): Enrolment =>
+  JSON.parse(readFileSync(join(folder, 'enrolment.json'), 'utf8')) as Enrolment;
 const endOf = (config: NodeConfig): number => Date.parse(new X509Certificate(enrolment(config).service_certificate).validTo);
-const keysOf = ({ dataDir: folder, settings }: NodeConfig): NodeKeys =>
-  ({ service: serviceSigner(readFileSync(join(folder, 'service.key'), 'utf8')), host: loadPrivateKey(readFileSync(settings.sshd_host_key, 'utf8')) });
+const keysOf = ({ dataDir: folder, settings }: NodeConfig): NodeKeys => ({
+  service: serviceSigner(readFileSync(join(folder, 'service.key'), 'utf8')),
+  host: loadPrivateKey(readFileSync(settings.sshd_host_key, 'utf8')),
+});
 async function rows(event: string): Promise<readonly AuditRow[]> {
   const state = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
   const all = (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as AuditRow);
@@ -88,7 +121,9 @@ describe('certificates that end in a minute', () => {
     await node.up;
     await until(() => endOf(config) - Date.now() > LIFE_MS - 120_000);
     expect(told.slice(before).filter(({ event }) => event === 'tunnel.close')).toEqual([]);
-    expect((await rows('service.renew')).filter(({ node: name }) => name === 'early')).toMatchObject([{ actor: 'agent/early', outcome: 'success', target: 'agent/early' }]);
+    expect((await rows('service.renew')).filter(({ node: name }) => name === 'early')).toMatchObject([
+      { actor: 'agent/early', outcome: 'success', target: 'agent/early' },
+    ]);
     await stop();
   });
 
@@ -101,7 +136,9 @@ describe('certificates that end in a minute', () => {
     cleanup.add(() => again.close());
     await again.up;
     expect(endOf(config)).toBeGreaterThan(Date.now() + LIFE_MS / 2);
-    expect((await rows('service.renew')).filter(({ node: name }) => name === 'late')).toMatchObject([{ actor: 'agent/late', outcome: 'success' }]);
+    expect((await rows('service.renew')).filter(({ node: name }) => name === 'late')).toMatchObject([
+      { actor: 'agent/late', outcome: 'success' },
+    ]);
     await again.close();
   });
 });
@@ -116,12 +153,16 @@ describe('at /v1/join/renew', () => {
     config = made;
     const agent = new Agent({ ca: enrolment(config).service_ca, checkServerIdentity: () => undefined });
     cleanup.add(() => agent.destroy());
-    post = (body) => callAuthority({ kind: 'tls', url: `https://${tunnel.address}`, agent }, { method: 'POST', target: '/v1/join/renew', body });
+    post = (body) =>
+      callAuthority({ kind: 'tls', url: `https://${tunnel.address}`, agent }, { method: 'POST', target: '/v1/join/renew', body });
   });
   /** What the authority and the gateway wrote of a refusal. */
   const refused = async (body: unknown): Promise<readonly unknown[]> => {
     const [before, known] = [told.length, (await rows('node.request')).length];
-    const code = await post(body).then(() => 'ok', (error: { code: string }) => error.code);
+    const code = await post(body).then(
+      () => 'ok',
+      (error: { code: string }) => error.code,
+    );
     const at = (await rows('node.request')).slice(known);
     expect(told.slice(before).map(({ event, code: said }) => [event, said])).toEqual([['node.renew', code]]);
     return [code, ...at.map(({ code: said, target, outcome }) => `${said} ${target} ${outcome}`)];
@@ -134,7 +175,10 @@ describe('at /v1/join/renew', () => {
   });
 
   it('one from long ago is refused', async () => {
-    expect(await refused(signRenewal(keysOf(config), 'copied', Date.now() - 600_000))).toEqual(['REQUEST_REPLAYED', 'REQUEST_REPLAYED copied failure']);
+    expect(await refused(signRenewal(keysOf(config), 'copied', Date.now() - 600_000))).toEqual([
+      'REQUEST_REPLAYED',
+      'REQUEST_REPLAYED copied failure',
+    ]);
   });
 
   it('the certificate without its key renews nothing', async () => {

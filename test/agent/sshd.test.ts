@@ -19,9 +19,15 @@ describe.skipIf(!root)('steno agent configure-sshd', () => {
   const config = file('sshd_config');
   let sshd: ChildProcess;
   let node: TunnelNode;
-  const configure = (...more: readonly string[]) => steno.steno('agent', 'configure-sshd', '--data', node.data, '--sshd-config', config, ...more);
+  const configure = (...more: readonly string[]) =>
+    steno.steno('agent', 'configure-sshd', '--data', node.data, '--sshd-config', config, ...more);
   const session = () => steno.ssh(`${steno.login}@server.steno`, 'echo by-sshd; exit 6');
-  const tree = (): Record<string, string> => Object.fromEntries(readdirSync(file('.'), { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile() && entry.name !== 'sshd.pid').map((entry) => [join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name), 'utf8')]));
+  const tree = (): Record<string, string> =>
+    Object.fromEntries(
+      readdirSync(file('.'), { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile() && entry.name !== 'sshd.pid')
+        .map((entry) => [join(entry.parentPath, entry.name), readFileSync(join(entry.parentPath, entry.name), 'utf8')]),
+    );
 
   beforeAll(async () => {
     await steno.start();
@@ -30,13 +36,28 @@ describe.skipIf(!root)('steno agent configure-sshd', () => {
     mkdirSync('/run/sshd', { recursive: true });
     execFileSync('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', file('ssh_host_ed25519_key')]);
     const port = await freePort();
-    writeFileSync(config, [
-      `Include ${config}.d/*.conf`, `ListenAddress 127.0.0.1:${port}`, `HostKey ${file('ssh_host_ed25519_key')}`, `PidFile ${file('sshd.pid')}`,
-      'AuthorizedKeysFile none', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'StrictModes no', 'PermitRootLogin yes', 'UsePAM no', '',
-    ].join('\n'));
+    writeFileSync(
+      config,
+      [
+        `Include ${config}.d/*.conf`,
+        `ListenAddress 127.0.0.1:${port}`,
+        `HostKey ${file('ssh_host_ed25519_key')}`,
+        `PidFile ${file('sshd.pid')}`,
+        'AuthorizedKeysFile none',
+        'PasswordAuthentication no',
+        'KbdInteractiveAuthentication no',
+        'StrictModes no',
+        'PermitRootLogin yes',
+        'UsePAM no',
+        '',
+      ].join('\n'),
+    );
     sshd = spawn(sshdPath, ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] });
     sshd.stderr!.resume();
-    await eventually(async () => existsSync(file('sshd.pid')), (there) => there);
+    await eventually(
+      async () => existsSync(file('sshd.pid')),
+      (there) => there,
+    );
     node = await startTunnelNode(steno, 'server', { agent: ['--ssh', 'openssh', '--sshd', `127.0.0.1:${port}`, '--sshd-config', config] });
   });
   afterAll(async () => {
@@ -69,21 +90,43 @@ describe.skipIf(!root)('steno agent configure-sshd', () => {
     const old = readFileSync(certificate, 'utf8');
     // As after a renewal that this node has missed.
     await node.stop();
-    writeFileSync(join(node.data, 'enrolment.json'), JSON.stringify({ ...(JSON.parse(readFileSync(join(node.data, 'enrolment.json'), 'utf8')) as object), host_certificate: undefined }));
+    writeFileSync(
+      join(node.data, 'enrolment.json'),
+      JSON.stringify({ ...(JSON.parse(readFileSync(join(node.data, 'enrolment.json'), 'utf8')) as object), host_certificate: undefined }),
+    );
     await node.start();
-    await eventually(async () => readFileSync(certificate, 'utf8'), (now) => now !== old);
+    await eventually(
+      async () => readFileSync(certificate, 'utf8'),
+      (now) => now !== old,
+    );
     expect((await eventually(session, ({ status }) => status === 6)).stdout).toBe('by-sshd\n');
     await configure('--undo');
   });
 
   const refusals: readonly [string, () => void, RegExp][] = [
-    ['a configuration that sets the CA itself', () => writeFileSync(config, `TrustedUserCAKeys /dev/null\n${readFileSync(config, 'utf8')}`), /sets trustedusercakeys itself/],
-    ['a configuration without the Include', () => writeFileSync(config, readFileSync(config, 'utf8').replace(/^Include.*\n/m, '')), /does not include/],
-    ['a configuration that sshd refuses', () => writeFileSync(config, `NoSuchOption yes\n${readFileSync(config, 'utf8')}`), /NoSuchOption/i],
-    ['a drop-in of somebody else', () => {
-      mkdirSync(`${config}.d`);
-      writeFileSync(`${config}.d/steno.conf`, 'PermitRootLogin no\n');
-    }, /not ours/],
+    [
+      'a configuration that sets the CA itself',
+      () => writeFileSync(config, `TrustedUserCAKeys /dev/null\n${readFileSync(config, 'utf8')}`),
+      /sets trustedusercakeys itself/,
+    ],
+    [
+      'a configuration without the Include',
+      () => writeFileSync(config, readFileSync(config, 'utf8').replace(/^Include.*\n/m, '')),
+      /does not include/,
+    ],
+    [
+      'a configuration that sshd refuses',
+      () => writeFileSync(config, `NoSuchOption yes\n${readFileSync(config, 'utf8')}`),
+      /NoSuchOption/i,
+    ],
+    [
+      'a drop-in of somebody else',
+      () => {
+        mkdirSync(`${config}.d`);
+        writeFileSync(`${config}.d/steno.conf`, 'PermitRootLogin no\n');
+      },
+      /not ours/,
+    ],
   ];
   for (const [what, spoil, says] of refusals) {
     it(`refuses ${what}, leaving nothing`, async () => {

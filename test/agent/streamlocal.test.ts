@@ -62,7 +62,18 @@ describe('ssh through the gateway', () => {
   it('-L and -R carry Unix sockets, which are gone afterwards', async () => {
     const [there, local, back] = ['there', 'local', 'back'].map((name) => join(folder, `${name}.sock`)) as [string, string, string];
     await echoAt(there);
-    const client = background(steno, 'ssh', ['-F', steno.config, '-o', 'ExitOnForwardFailure=yes', '-L', `${local}:${there}`, '-R', `${back}:${there}`, `${steno.login}@local.steno`, 'echo ready; cat']);
+    const client = background(steno, 'ssh', [
+      '-F',
+      steno.config,
+      '-o',
+      'ExitOnForwardFailure=yes',
+      '-L',
+      `${local}:${there}`,
+      '-R',
+      `${back}:${there}`,
+      `${steno.login}@local.steno`,
+      'echo ready; cat',
+    ]);
     await client.until(/ready/);
     for (const path of [local, back]) {
       const socket = connect({ path, allowHalfOpen: true });
@@ -71,13 +82,20 @@ describe('ssh through the gateway', () => {
     }
     expect(statSync(back).mode & 0o777).toBe(0o600);
     await client.stop();
-    await eventually(async () => existsSync(back), (left) => !left);
+    await eventually(
+      async () => existsSync(back),
+      (left) => !left,
+    );
   });
 
   it('-R does not replace what is there', async () => {
     const taken = join(folder, 'taken');
     await echoAt(taken);
-    const { status, stdout, stderr } = spawnSync('ssh', ['-F', steno.config, '-o', 'ExitOnForwardFailure=yes', '-R', `${taken}:${taken}`, `${steno.login}@local.steno`, 'true'], { env: steno.env, encoding: 'utf8', timeout: 30_000 });
+    const { status, stdout, stderr } = spawnSync(
+      'ssh',
+      ['-F', steno.config, '-o', 'ExitOnForwardFailure=yes', '-R', `${taken}:${taken}`, `${steno.login}@local.steno`, 'true'],
+      { env: steno.env, encoding: 'utf8', timeout: 30_000 },
+    );
     expect({ status, refused: /remote (port )?forwarding failed/i.test(stderr) }, stdout + stderr).toEqual({ status: 255, refused: true });
   });
 });

@@ -32,7 +32,11 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     space = new Namespace(0);
     await steno.start('--tunnel-listen', `${space.outside}:0`);
     await steno.json('login', '--data', steno.data);
-    node = await startTunnelNode(steno, 'inner', { token: ['--labels', 'env=prod'], agent: ['--labels', 'node/where=inside'], prefix: space.prefix });
+    node = await startTunnelNode(steno, 'inner', {
+      token: ['--labels', 'env=prod'],
+      agent: ['--labels', 'node/where=inside'],
+      prefix: space.prefix,
+    });
   });
   afterAll(async () => {
     await node?.stop();
@@ -41,7 +45,10 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
   });
 
   it('is live once it has joined, has no open port, and takes sessions', async () => {
-    await eventually(() => state(), (now) => now === 'live');
+    await eventually(
+      () => state(),
+      (now) => now === 'live',
+    );
     expect(execFileSync('ip', ['netns', 'exec', space.name, 'ss', '-Hltn'], { encoding: 'utf8' })).toBe('');
     const { status, stdout } = await steno.ssh(host(), 'cat /proc/net/fib_trie; exit 5');
     expect(status).toBe(5);
@@ -53,11 +60,13 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     const bytes = randomBytes(8 << 20);
     const file = join(steno.folder, 'large');
     writeFileSync(file, bytes);
-    await Promise.all([1, 2, 3].map(async (n) => {
-      await must(steno.exec('scp', ['-q', '-F', steno.config, file, `${host()}:${file}.${n}`]));
-      const { stdout } = await must(steno.ssh(host(), `sha256sum < ${file}.${n}`));
-      expect(stdout.split(' ')[0]).toBe(createHash('sha256').update(bytes).digest('hex'));
-    }));
+    await Promise.all(
+      [1, 2, 3].map(async (n) => {
+        await must(steno.exec('scp', ['-q', '-F', steno.config, file, `${host()}:${file}.${n}`]));
+        const { stdout } = await must(steno.ssh(host(), `sha256sum < ${file}.${n}`));
+        expect(stdout.split(' ')[0]).toBe(createHash('sha256').update(bytes).digest('hex'));
+      }),
+    );
   });
 
   it('a client that stops reading holds up no other', async () => {
@@ -72,30 +81,53 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
 
   it('restarted, killed, or met again by a restarted gateway, it is back without a token', async () => {
     await node.stop('SIGKILL');
-    await eventually(() => state(), (now) => now === 'gone');
+    await eventually(
+      () => state(),
+      (now) => now === 'gone',
+    );
     await node.start();
-    await eventually(() => state(), (now) => now === 'live');
+    await eventually(
+      () => state(),
+      (now) => now === 'live',
+    );
     process.kill(steno.run.processes['gateway']!, 'SIGKILL');
     await node.until(/no tunnel/);
-    await eventually(() => steno.ssh(host(), 'echo back'), ({ stdout }) => stdout === 'back\n');
+    await eventually(
+      () => steno.ssh(host(), 'echo back'),
+      ({ stdout }) => stdout === 'back\n',
+    );
   });
 
   it('is gone when it is cut off, and back when the network is', async () => {
-    await eventually(() => state(), (now) => now === 'live');
+    await eventually(
+      () => state(),
+      (now) => now === 'live',
+    );
     space.cut();
-    await eventually(() => state(), (now) => now === 'gone');
+    await eventually(
+      () => state(),
+      (now) => now === 'gone',
+    );
     expect(await steno.ssh(host(), 'true')).toMatchObject({ status: 255, stderr: expect.stringContaining('NODE_UNREACHABLE') as string });
     space.heal();
-    await eventually(() => state(), (now) => now === 'live', 60_000);
+    await eventually(
+      () => state(),
+      (now) => now === 'live',
+      60_000,
+    );
     expect((await steno.ssh(host(), 'echo again')).stdout).toBe('again\n');
   });
 
-  const agent = (args: readonly string[], token: string) => steno.exec('ip', [...space.prefix.slice(1), process.execPath, bin, 'agent', '--token-file', '-', ...args], { input: token });
+  const agent = (args: readonly string[], token: string) =>
+    steno.exec('ip', [...space.prefix.slice(1), process.execPath, bin, 'agent', '--token-file', '-', ...args], { input: token });
   const newToken = (...more: readonly string[]) => steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node', ...more);
 
   it('does not join where the pin does not match, and says nothing to it', async () => {
     const { token, gateways } = await newToken();
-    const { status, stderr } = await agent(['--gateway', gateways[0]!, '--ca-pin', `sha256:${'0'.repeat(64)}`, '--name', 'wrong-pin', '--data', join(steno.folder, 'wrong-pin')], token);
+    const { status, stderr } = await agent(
+      ['--gateway', gateways[0]!, '--ca-pin', `sha256:${'0'.repeat(64)}`, '--name', 'wrong-pin', '--data', join(steno.folder, 'wrong-pin')],
+      token,
+    );
     expect({ status, said: stderr.includes('GATEWAY_UNTRUSTED') }).toEqual({ status: 77, said: true });
     expect((await nodes()).map(({ name }) => name)).not.toContain('wrong-pin');
   });
@@ -103,15 +135,49 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
   it('does not join through somebody who shows our CA without being certified by it', async () => {
     const { token, ca_pins: pins } = await newToken();
     const key = join(steno.folder, 'evil.key');
-    await must(steno.exec('openssl', ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-keyout', key, '-out', `${key}.crt`, '-subj', '/CN=gateway\\/local', '-days', '1']));
+    await must(
+      steno.exec('openssl', [
+        'req',
+        '-x509',
+        '-newkey',
+        'ec',
+        '-pkeyopt',
+        'ec_paramgen_curve:P-256',
+        '-nodes',
+        '-keyout',
+        key,
+        '-out',
+        `${key}.crt`,
+        '-subj',
+        '/CN=gateway\\/local',
+        '-days',
+        '1',
+      ]),
+    );
     const ca = JSON.parse(readFileSync(join(steno.folder, 'home', 'profile.json'), 'utf8')) as { service_ca: string };
-    const server = (await import('node:tls')).createServer({ key: readFileSync(key), cert: `${readFileSync(`${key}.crt`, 'utf8')}${ca.service_ca}`, minVersion: 'TLSv1.3' });
+    const server = (await import('node:tls')).createServer({
+      key: readFileSync(key),
+      cert: `${readFileSync(`${key}.crt`, 'utf8')}${ca.service_ca}`,
+      minVersion: 'TLSv1.3',
+    });
     const heard: Buffer[] = [];
     server.on('secureConnection', (socket) => socket.on('data', (chunk: Buffer) => heard.push(chunk)).on('error', () => undefined));
     server.on('tlsClientError', () => undefined);
     server.listen(0, space.outside);
     await once(server, 'listening');
-    const { status, stderr } = await agent(['--gateway', `${space.outside}:${(server.address() as AddressInfo).port}`, '--ca-pin', pins.join(','), '--name', 'evil', '--data', join(steno.folder, 'evil')], token);
+    const { status, stderr } = await agent(
+      [
+        '--gateway',
+        `${space.outside}:${(server.address() as AddressInfo).port}`,
+        '--ca-pin',
+        pins.join(','),
+        '--name',
+        'evil',
+        '--data',
+        join(steno.folder, 'evil'),
+      ],
+      token,
+    );
     server.close();
     expect(stderr).toContain('GATEWAY_UNTRUSTED');
     expect(status).toBe(77);
@@ -122,13 +188,24 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     const { token, gateways, ca_pins: pins } = await newToken();
     const common = ['--gateway', gateways[0]!, '--ca-pin', pins.join(',')];
     const second = await startTunnelNode(steno, 'second', { prefix: space.prefix });
-    const child = agent([...common, '--name', 'thief', '--data', join(steno.folder, 'thief')], token.replace(/.$/, (last) => (last === 'A' ? 'E' : 'A')));
+    const child = agent(
+      [...common, '--name', 'thief', '--data', join(steno.folder, 'thief')],
+      token.replace(/.$/, (last) => (last === 'A' ? 'E' : 'A')),
+    );
     const { status, stderr } = await child;
     expect(status).toBe(77);
     expect(stderr).toContain('JOIN_REFUSED');
     expect(stderr).not.toMatch(/used|expired|signed with/);
-    const rows = await eventually(() => audit('node.join'), (all) => all.some(({ target }) => target === 'thief'));
-    expect(rows.find(({ target }) => target === 'thief')).toMatchObject({ outcome: 'failure', code: 'JOIN_REFUSED', source_address: space.inside, reason: expect.stringMatching(/not signed with the token/) as string });
+    const rows = await eventually(
+      () => audit('node.join'),
+      (all) => all.some(({ target }) => target === 'thief'),
+    );
+    expect(rows.find(({ target }) => target === 'thief')).toMatchObject({
+      outcome: 'failure',
+      code: 'JOIN_REFUSED',
+      source_address: space.inside,
+      reason: expect.stringMatching(/not signed with the token/) as string,
+    });
     await steno.steno('nodes', 'rm', 'second');
     await second.until(/NODE_UNKNOWN/);
     await second.stop();
@@ -144,11 +221,16 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     const stranger = connectTls({ host: address, port: Number(port), rejectUnauthorized: false });
     stranger.on('error', () => undefined);
     await once(stranger, 'secureConnect');
-    stranger.write('GET /v1/tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n');
+    stranger.write(
+      'GET /v1/tunnel HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n',
+    );
     const [answer] = (await once(stranger, 'data')) as [Buffer];
     expect(answer.toString()).toMatch(/^HTTP\/1\.1 401 /);
     stranger.destroy();
-    const rows = await eventually(() => audit('tunnel.refused'), (all) => all.some(({ code }) => code === 'TUNNEL_MALFORMED') && all.some(({ code }) => code === 'CERT_UNKNOWN_CA'));
+    const rows = await eventually(
+      () => audit('tunnel.refused'),
+      (all) => all.some(({ code }) => code === 'TUNNEL_MALFORMED') && all.some(({ code }) => code === 'CERT_UNKNOWN_CA'),
+    );
     expect(rows.every(({ source_address }) => source_address !== '')).toBe(true);
     expect((await steno.ssh(host(), 'echo well')).stdout).toBe('well\n');
   });
@@ -161,6 +243,9 @@ describe.skipIf(why !== null)('an agent that can only dial out', () => {
     nobody.close();
     await node.stop();
     await node.start(['--gateway', `${space.outside}:${port},${(await newToken()).gateways[0]!}`]);
-    await eventually(() => steno.ssh(host(), 'echo second'), ({ stdout }) => stdout === 'second\n');
+    await eventually(
+      () => steno.ssh(host(), 'echo second'),
+      ({ stdout }) => stdout === 'second\n',
+    );
   });
 });

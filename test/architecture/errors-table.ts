@@ -9,7 +9,8 @@ const end = '<!-- end of table -->\n';
 
 export function errorsTable(): string {
   const rows = Object.entries<ErrorEntry>(errorCatalogue).map(
-    ([code, { message, fix, exit, status, retryable }]) => `| \`${code}\` | ${message} | ${fix} | ${exit} | ${status} | ${retryable ? 'yes' : 'no'} |\n`,
+    ([code, { message, fix, exit, status, retryable }]) =>
+      `| \`${code}\` | ${message} | ${fix} | ${exit} | ${status} | ${retryable ? 'yes' : 'no'} |\n`,
   );
   return `${start}| code | what happened | what to do | exit | HTTP | may succeed later |\n|---|---|---|---|---|---|\n${rows.join('')}${end}`;
 }

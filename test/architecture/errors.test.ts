@@ -25,7 +25,9 @@ describe('docs/errors.md', () => {
   });
 
   it('each verdict of verification has an exit code of its own', () => {
-    const exits = Object.entries<ErrorEntry>(errorCatalogue).filter(([code]) => code.startsWith('VERIFY_')).map(([, { exit }]) => exit);
+    const exits = Object.entries<ErrorEntry>(errorCatalogue)
+      .filter(([code]) => code.startsWith('VERIFY_'))
+      .map(([, { exit }]) => exit);
     expect(new Set(exits).size).toBe(exits.length);
   });
 });

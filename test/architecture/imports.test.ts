@@ -4,7 +4,9 @@ import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
 
 const root = new URL('../../', import.meta.url).pathname;
-const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts', '*.tsx'], { cwd: root, encoding: 'utf8' }).trim().split('\n');
+const tracked = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts', '*.tsx'], { cwd: root, encoding: 'utf8' })
+  .trim()
+  .split('\n');
 const sources = new Map(tracked.map((file) => [file, readFileSync(join(root, file), 'utf8')]));
 
 /** Stage folders in order of rank; a file may import folders of `allowed` and its own. */
@@ -46,7 +48,9 @@ describe('architecture', () => {
       const allowed = ranks[folderOf(file)];
       // Tests of a stage may use a neighbour as a real counterpart.
       if (allowed === undefined || /\.test\.tsx?$|\/harness|\/testkit|\/testing\//.test(file)) return [];
-      return imports(file).filter((to) => folderOf(to) !== folderOf(file) && !allowed.includes(folderOf(to)) && folderOf(to) in ranks).map((to) => `${file} → ${to}`);
+      return imports(file)
+        .filter((to) => folderOf(to) !== folderOf(file) && !allowed.includes(folderOf(to)) && folderOf(to) in ranks)
+        .map((to) => `${file} → ${to}`);
     });
     expect(wrong).toEqual([]);
   });
@@ -74,7 +78,8 @@ describe('architecture', () => {
       [...sources.get(file)!.matchAll(/[Tt]ested (?:in|by|as a table in) `?([\w./-]+\.ts)/g)]
         .map(([, test]) => test!)
         .filter((test) => ![normalize(join(dirname(file), test)), test, `test/${test}`].some(exists))
-        .map((test) => `${file} → ${test}`));
+        .map((test) => `${file} → ${test}`),
+    );
     expect(stale).toEqual([]);
   });
 
@@ -87,7 +92,10 @@ describe('architecture', () => {
     const readme = readFileSync(join(root, 'README.md'), 'utf8');
     const named = [...readme.matchAll(/^\| \[`([a-z/]+)\/`\]/gm)].map(([, folder]) => folder!).sort();
     const actual = execFileSync('git', ['ls-files', '-co', '--exclude-standard'], { cwd: root, encoding: 'utf8' })
-      .trim().split('\n').filter((file) => file.includes('/') && !file.startsWith('.')).map(folderOf);
+      .trim()
+      .split('\n')
+      .filter((file) => file.includes('/') && !file.startsWith('.'))
+      .map(folderOf);
     expect(named).toEqual([...new Set(actual)].sort());
   });
 

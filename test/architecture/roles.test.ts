@@ -15,7 +15,14 @@ describe('docs/roles.md', () => {
   });
 
   it('shows every field', () => {
-    const paths = [[], ['allow'], ['deny'], ['recording'], ['recording', 'enhanced'], ...['sessions', 'kubernetes', 'request', 'approve', 'rules'].map((part) => ['allow', part, 0])];
+    const paths = [
+      [],
+      ['allow'],
+      ['deny'],
+      ['recording'],
+      ['recording', 'enhanced'],
+      ...['sessions', 'kubernetes', 'request', 'approve', 'rules'].map((part) => ['allow', part, 0]),
+    ];
     const fields = paths.flatMap((path) => knownFields(roleSchema, path));
     expect(fields.length).toBeGreaterThan(40);
     const shown = `${examples.join('\n')}\n${page}`;

@@ -6,9 +6,15 @@ import { describe, expect, it } from 'vitest';
 const root = new URL('../../', import.meta.url).pathname;
 const page = readFileSync(join(root, 'docs/settings.md'), 'utf8');
 const sources = execFileSync('git', ['ls-files', '-co', '--exclude-standard', '*.ts', '*.tsx'], { cwd: root, encoding: 'utf8' })
-  .trim().split('\n').filter((file) => !/^(test|bench)\/|\.test\.tsx?$|testkit|\/testing\//.test(file));
+  .trim()
+  .split('\n')
+  .filter((file) => !/^(test|bench)\/|\.test\.tsx?$|testkit|\/testing\//.test(file));
 const read = new Set(
-  sources.flatMap((file) => [...readFileSync(join(root, file), 'utf8').matchAll(/(?:\benv|environment|env)\[['"]([A-Z][A-Z0-9_]+)['"]\]/g)].map(([, name]) => name!)),
+  sources.flatMap((file) =>
+    [...readFileSync(join(root, file), 'utf8').matchAll(/(?:\benv|environment|env)\[['"]([A-Z][A-Z0-9_]+)['"]\]/g)].map(
+      ([, name]) => name!,
+    ),
+  ),
 );
 
 describe('docs/settings.md', () => {

@@ -6,13 +6,31 @@ import { describe, expect, it } from 'vitest';
 import { bin } from '../end-to-end/machine.js';
 
 const root = join(import.meta.dirname, '../..');
-const rows = readFileSync(join(root, 'docs/soc2.md'), 'utf8').split('\n')
+const rows = readFileSync(join(root, 'docs/soc2.md'), 'utf8')
+  .split('\n')
   .filter((line) => line.startsWith('| CC'))
-  .map((line) => line.split('|').slice(1, -1).map((cell) => cell.trim()));
-const verbs = new Set([...execFileSync(process.execPath, [bin, '--help'], { encoding: 'utf8' }).matchAll(/^ {2}([a-z]+)\b/gm)].map(([, verb]) => verb));
+  .map((line) =>
+    line
+      .split('|')
+      .slice(1, -1)
+      .map((cell) => cell.trim()),
+  );
+const verbs = new Set(
+  [...execFileSync(process.execPath, [bin, '--help'], { encoding: 'utf8' }).matchAll(/^ {2}([a-z]+)\b/gm)].map(([, verb]) => verb),
+);
 
 /** The points of focus that are asked for, by criterion. */
-const wanted: Readonly<Record<string, number>> = { 'CC6.1': 9, 'CC6.2': 3, 'CC6.3': 4, 'CC6.6': 4, 'CC6.7': 1, 'CC7.2': 2, 'CC7.3': 2, 'CC7.4': 4, 'CC7.5': 2 };
+const wanted: Readonly<Record<string, number>> = {
+  'CC6.1': 9,
+  'CC6.2': 3,
+  'CC6.3': 4,
+  'CC6.6': 4,
+  'CC6.7': 1,
+  'CC7.2': 2,
+  'CC7.3': 2,
+  'CC7.4': 4,
+  'CC7.5': 2,
+};
 
 describe('docs/soc2.md', () => {
   it('has a line for every point of focus', () => {

@@ -21,14 +21,19 @@ const quiet = ['--quiet', '--volatile=overlay', '--register=no', '--keep-unit', 
 
 /** Why none can be booted here, or null. */
 export function whyNoMachine(): string | null {
-  const missing = ['systemd-nspawn', '/lib/systemd/systemd'].filter((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0);
+  const missing = ['systemd-nspawn', '/lib/systemd/systemd'].filter(
+    (program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0,
+  );
   if (missing.length > 0) return `booting a machine needs ${missing.join(' and ')} (Debian: systemd, systemd-container)`;
   const why = whyNoNamespace();
   if (why !== null) return why;
   const folder = mkdtempSync(join(tmpdir(), 'steno-boot-'));
   try {
     const [file, ...args] = enter;
-    const { status, stderr } = spawnSync(file, [...args, folder, '-D', folder, ...quiet, '--pipe', 'true'], { encoding: 'utf8', timeout: 30_000 });
+    const { status, stderr } = spawnSync(file, [...args, folder, '-D', folder, ...quiet, '--pipe', 'true'], {
+      encoding: 'utf8',
+      timeout: 30_000,
+    });
     return status === 0 ? null : `no container can be started: ${stderr.trim().split('\n').at(-1) ?? ''}`;
   } finally {
     rmSync(folder, { recursive: true, force: true });
@@ -46,25 +51,47 @@ export class BootedMachine {
     this.space = new Namespace(n);
     this.#folder = mkdtempSync(join(tmpdir(), 'steno-boot-'));
     const [file, ...args] = enter;
-    this.#nspawn = spawn(file, [
-      ...args, this.#folder, '-D', this.#folder, ...quiet, '--boot', '--console=pipe', `--machine=${this.space.name}`, `--network-namespace-path=/run/netns/${this.space.name}`,
-      `--bind-ro=${repository}:/opt/steno`, `--bind-ro=${process.execPath}:/usr/local/bin/node`,
-      // What root's shells do on this machine is none of the test's business.
-      '--tmpfs=/root',
-      // For kernel events, as a machine of its own would have them.
-      '--capability=CAP_BPF,CAP_PERFMON', '--system-call-filter=bpf perf_event_open @keyring', 'systemd.unit=basic.target',
-    ], { stdio: ['ignore', 'pipe', 'pipe'] });
-    for (const stream of [this.#nspawn.stdout!, this.#nspawn.stderr!]) stream.on('data', (chunk: Buffer) => { this.#said += chunk.toString('utf8'); });
+    this.#nspawn = spawn(
+      file,
+      [
+        ...args,
+        this.#folder,
+        '-D',
+        this.#folder,
+        ...quiet,
+        '--boot',
+        '--console=pipe',
+        `--machine=${this.space.name}`,
+        `--network-namespace-path=/run/netns/${this.space.name}`,
+        `--bind-ro=${repository}:/opt/steno`,
+        `--bind-ro=${process.execPath}:/usr/local/bin/node`,
+        // What root's shells do on this machine is none of the test's business.
+        '--tmpfs=/root',
+        // For kernel events, as a machine of its own would have them.
+        '--capability=CAP_BPF,CAP_PERFMON',
+        '--system-call-filter=bpf perf_event_open @keyring',
+        'systemd.unit=basic.target',
+      ],
+      { stdio: ['ignore', 'pipe', 'pipe'] },
+    );
+    for (const stream of [this.#nspawn.stdout!, this.#nspawn.stderr!])
+      stream.on('data', (chunk: Buffer) => {
+        this.#said += chunk.toString('utf8');
+      });
   }
 
   static async boot(n: number): Promise<BootedMachine> {
     const machine = new BootedMachine(n);
     try {
-      await eventually(async () => {
-        if (machine.#nspawn.exitCode !== null) throw new Error(`the machine did not boot:\n${machine.#said}`);
-        machine.#init = machine.#findInit();
-        return machine.#init === 0 ? '' : (await machine.run('systemctl', 'is-system-running')).stdout;
-      }, (state) => /^(running|degraded)/.test(state), 60_000);
+      await eventually(
+        async () => {
+          if (machine.#nspawn.exitCode !== null) throw new Error(`the machine did not boot:\n${machine.#said}`);
+          machine.#init = machine.#findInit();
+          return machine.#init === 0 ? '' : (await machine.run('systemctl', 'is-system-running')).stdout;
+        },
+        (state) => /^(running|degraded)/.test(state),
+        60_000,
+      );
       return machine;
     } catch (error) {
       await machine.dispose();
@@ -76,16 +103,24 @@ export class BootedMachine {
   run(...words: readonly string[]): Promise<Result> {
     return new Promise((resolve) => {
       const env = { PATH: '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin', HOME: '/root', LANG: 'C.UTF-8' };
-      execFile('nsenter', ['--target', String(this.#init), '--all', '--', ...words], { env, encoding: 'utf8', maxBuffer: 64 << 20 }, (error, stdout, stderr) => {
-        resolve({ status: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr });
-      });
+      execFile(
+        'nsenter',
+        ['--target', String(this.#init), '--all', '--', ...words],
+        { env, encoding: 'utf8', maxBuffer: 64 << 20 },
+        (error, stdout, stderr) => {
+          resolve({ status: error === null ? 0 : typeof error.code === 'number' ? error.code : -1, stdout, stderr });
+        },
+      );
     });
   }
 
   /** What it printed; rejects when it fails. */
   async must(...words: readonly string[]): Promise<string> {
     const { status, stdout, stderr } = await this.run(...words);
-    if (status !== 0) throw new Error(`${words.join(' ')}: ${status}\n${stdout}${stderr}\n${(await this.run('journalctl', '--no-pager', '-n', '40')).stdout}`);
+    if (status !== 0)
+      throw new Error(
+        `${words.join(' ')}: ${status}\n${stdout}${stderr}\n${(await this.run('journalctl', '--no-pager', '-n', '40')).stdout}`,
+      );
     return stdout;
   }
 
@@ -107,7 +142,11 @@ export class BootedMachine {
 
   /** unshare and sh become nspawn; its child is the first process of the machine. */
   #findInit(): number {
-    const children = readFileSync(`/proc/${this.#nspawn.pid}/task/${this.#nspawn.pid}/children`, 'utf8').trim().split(' ').filter((pid) => pid !== '').map(Number);
+    const children = readFileSync(`/proc/${this.#nspawn.pid}/task/${this.#nspawn.pid}/children`, 'utf8')
+      .trim()
+      .split(' ')
+      .filter((pid) => pid !== '')
+      .map(Number);
     return children.find((pid) => /^systemd$|^init$/.test(commandOf(pid))) ?? 0;
   }
 }

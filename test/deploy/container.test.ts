@@ -34,10 +34,30 @@ describe.skipIf(why !== null)('the agent in a container', () => {
     const file = join(steno.folder, 'token');
     writeFileSync(file, token, { mode: 0o600 });
     await must(run('secret', 'create', name, file));
-    await must(run(
-      'run', '-d', ...options, '--name', name, '--hostname', 'box', '--network', `ns:/run/netns/${space.name}`, '-v', `${name}:/var/lib/steno-agent`, '--secret', name, image!,
-      '--gateway', gateways.join(','), '--ca-pin', ca_pins.join(','), '--token-file', `/run/secrets/${name}`,
-    ));
+    await must(
+      run(
+        'run',
+        '-d',
+        ...options,
+        '--name',
+        name,
+        '--hostname',
+        'box',
+        '--network',
+        `ns:/run/netns/${space.name}`,
+        '-v',
+        `${name}:/var/lib/steno-agent`,
+        '--secret',
+        name,
+        image!,
+        '--gateway',
+        gateways.join(','),
+        '--ca-pin',
+        ca_pins.join(','),
+        '--token-file',
+        `/run/secrets/${name}`,
+      ),
+    );
   });
   afterAll(async () => {
     if (why !== null) return;
@@ -49,8 +69,21 @@ describe.skipIf(why !== null)('the agent in a container', () => {
   });
 
   it('joins by its host name, without a compiler or an event store in the image', async () => {
-    await eventually(async () => [await state(), await logs()], ([now]) => now === 'live');
-    expect((await run('exec', name, 'sh', '-c', 'command -v g++ python3; ls -d /opt/steno/node_modules/chdb /opt/steno/node_modules/typescript 2>/dev/null')).stdout).toBe('');
+    await eventually(
+      async () => [await state(), await logs()],
+      ([now]) => now === 'live',
+    );
+    expect(
+      (
+        await run(
+          'exec',
+          name,
+          'sh',
+          '-c',
+          'command -v g++ python3; ls -d /opt/steno/node_modules/chdb /opt/steno/node_modules/typescript 2>/dev/null',
+        )
+      ).stdout,
+    ).toBe('');
   });
 
   it('takes sessions as root and as a user, with terminals and files', async () => {
@@ -70,13 +103,22 @@ describe.skipIf(why !== null)('the agent in a container', () => {
 
   it('can load what kernel events need, and says what they lack', async () => {
     expect((await run('exec', name, 'steno', 'doctor', '--json')).stdout).toMatch(/"kernel events"/);
-    const { stdout } = await run('exec', name, 'node', '-e', "import('/opt/steno/node_modules/koffi/index.js').then((koffi) => console.log(typeof koffi.default.load))");
+    const { stdout } = await run(
+      'exec',
+      name,
+      'node',
+      '-e',
+      "import('/opt/steno/node_modules/koffi/index.js').then((koffi) => console.log(typeof koffi.default.load))",
+    );
     expect(stdout).toBe('function\n');
   });
 
   it('is the same node when it is started again, with the token that was used up', async () => {
     await must(run('restart', '-t', '10', name));
-    await eventually(() => alice.ssh('root@box.steno', 'echo again'), ({ stdout }) => stdout === 'again\n');
+    await eventually(
+      () => alice.ssh('root@box.steno', 'echo again'),
+      ({ stdout }) => stdout === 'again\n',
+    );
   });
 
   it('ends by TERM within its time', async () => {

@@ -37,7 +37,11 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
   });
 
   it('is a unit without faults', async () => {
-    expect(await machine.run('systemd-analyze', 'verify', '/etc/systemd/system/steno-agent.service')).toEqual({ status: 0, stdout: '', stderr: '' });
+    expect(await machine.run('systemd-analyze', 'verify', '/etc/systemd/system/steno-agent.service')).toEqual({
+      status: 0,
+      stdout: '',
+      stderr: '',
+    });
   });
 
   it('fails, and stays so, where there is nothing to join with', async () => {
@@ -50,12 +54,18 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
   it('has joined when its start returns; the token is a credential, and may go then', async () => {
     const { token, gateways, ca_pins } = await steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node');
     await machine.write('/etc/credstore/steno.token', token, '600');
-    await machine.write('/etc/steno/agent.env', `OPTIONS=--gateway=${gateways.join(',')} --ca-pin=${ca_pins.join(',')} --name unit --labels node/where=unit\n`, '600');
+    await machine.write(
+      '/etc/steno/agent.env',
+      `OPTIONS=--gateway=${gateways.join(',')} --ca-pin=${ca_pins.join(',')} --name unit --labels node/where=unit\n`,
+      '600',
+    );
     await machine.must('systemctl', 'enable', '--now', 'steno-agent');
     await machine.must('rm', '/etc/credstore/steno.token');
     await eventually(state, (now) => now === 'live');
     expect(await property('StatusText')).toMatch(/^node unit, through /);
-    expect(await machine.must('stat', '-c', '%a %U', '/var/lib/steno-agent', '/var/lib/steno-agent/service.key')).toBe('700 root\n600 root\n');
+    expect(await machine.must('stat', '-c', '%a %U', '/var/lib/steno-agent', '/var/lib/steno-agent/service.key')).toBe(
+      '700 root\n600 root\n',
+    );
     const pid = await property('MainPID');
     // Neither its arguments nor its environment hold the token.
     expect(await machine.must('cat', `/proc/${pid}/cmdline`, `/proc/${pid}/environ`)).not.toContain(token);
@@ -63,11 +73,20 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
 
   it('is back by itself after a restart and after a kill, without a token', async () => {
     await machine.must('systemctl', 'restart', 'steno-agent');
-    await eventually(() => steno.ssh(`${steno.login}@unit.steno`, 'echo restarted'), ({ stdout }) => stdout === 'restarted\n');
+    await eventually(
+      () => steno.ssh(`${steno.login}@unit.steno`, 'echo restarted'),
+      ({ stdout }) => stdout === 'restarted\n',
+    );
     const before = await property('MainPID');
     await machine.must('kill', '-KILL', before);
-    await eventually(async () => [await property('ActiveState'), await property('MainPID')], ([active, pid]) => active === 'active' && pid !== before && pid !== '0');
-    await eventually(() => steno.ssh(`${steno.login}@unit.steno`, 'echo again'), ({ stdout }) => stdout === 'again\n');
+    await eventually(
+      async () => [await property('ActiveState'), await property('MainPID')],
+      ([active, pid]) => active === 'active' && pid !== before && pid !== '0',
+    );
+    await eventually(
+      () => steno.ssh(`${steno.login}@unit.steno`, 'echo again'),
+      ({ stdout }) => stdout === 'again\n',
+    );
   });
 
   it('lets nobody but root in while the machine is not open to users', async () => {
@@ -79,10 +98,22 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
   });
 
   it('takes nothing from a session that a login would give it', async () => {
-    const { stdout, stderr } = await session('deploy', 'id -un; pwd; umask; ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj; grep -E "CapEff|NoNewPrivs" /proc/self/status; id -u; cat /proc/self/loginuid; echo; cat /proc/self/cgroup; echo $XDG_RUNTIME_DIR; touch ~/mine && stat -c %a ~/mine');
+    const { stdout, stderr } = await session(
+      'deploy',
+      'id -un; pwd; umask; ulimit -Sn; ulimit -Hn; cat /proc/self/oom_score_adj; grep -E "CapEff|NoNewPrivs" /proc/self/status; id -u; cat /proc/self/loginuid; echo; cat /proc/self/cgroup; echo $XDG_RUNTIME_DIR; touch ~/mine && stat -c %a ~/mine',
+    );
     const lines = stdout.split('\n');
     const hard = (await machine.must('systemd-run', '--quiet', '--pipe', '--wait', 'sh', '-c', 'ulimit -Hn')).trim();
-    expect(lines.slice(0, 8), stderr).toEqual(['deploy', '/home/deploy', '0022', '1024', hard, expect.stringMatching(/^\d+$/), 'CapEff:\t0000000000000000', 'NoNewPrivs:\t0']);
+    expect(lines.slice(0, 8), stderr).toEqual([
+      'deploy',
+      '/home/deploy',
+      '0022',
+      '1024',
+      hard,
+      expect.stringMatching(/^\d+$/),
+      'CapEff:\t0000000000000000',
+      'NoNewPrivs:\t0',
+    ]);
     // Audit names the user.
     expect(lines[9]).toBe(lines[8]);
     expect(lines.at(-2)).toBe('644');
@@ -103,7 +134,10 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
     expect(await shell.ended).not.toBe(0);
     expect(await machine.must('who')).not.toContain('deploy');
     expect(await machine.must('last', '-w')).not.toMatch(/^deploy .*still logged in/m);
-    await eventually(() => machine.run('pgrep', '-u', 'deploy', 'bash'), ({ stdout }) => stdout === '');
+    await eventually(
+      () => machine.run('pgrep', '-u', 'deploy', 'bash'),
+      ({ stdout }) => stdout === '',
+    );
   });
 
   it('says by `steno doctor` whether kernel events can be recorded', async () => {
@@ -122,6 +156,7 @@ describe.skipIf(why !== null)('the unit of the agent', () => {
 
   it('is what the documentation says it is', () => {
     const readme = readFileSync(join(bin, '../../deploy/README.md'), 'utf8');
-    for (const words of ['/etc/credstore/steno.token', 'deploy/systemd/steno-agent.service', 'systemctl enable --now steno-agent']) expect(readme).toContain(words);
+    for (const words of ['/etc/credstore/steno.token', 'deploy/systemd/steno-agent.service', 'systemctl enable --now steno-agent'])
+      expect(readme).toContain(words);
   });
 });

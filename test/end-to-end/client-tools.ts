@@ -37,27 +37,30 @@ export function background(steno: Steno, file: string, args: readonly string[], 
   }
   child.stdin.on('error', () => undefined);
   let over = false;
-  const ended = new Promise<number | null>((resolve) => child.once('close', (code) => {
-    over = true;
-    resolve(code);
-    wake();
-  }));
+  const ended = new Promise<number | null>((resolve) =>
+    child.once('close', (code) => {
+      over = true;
+      resolve(code);
+      wake();
+    }),
+  );
   return {
     pid: child.pid!,
     text: () => said,
     write: (input) => void child.stdin.write(input),
     ended,
-    until: (pattern) => new Promise((resolve, reject) => {
-      const look = (): void => {
-        const match = pattern.exec(said);
-        if (match === null && !over) return;
-        watchers.delete(look);
-        if (match !== null) resolve(match);
-        else reject(new Error(`${file} ended before ${pattern}:\n${said}\n${steno.logs()}`));
-      };
-      watchers.add(look);
-      look();
-    }),
+    until: (pattern) =>
+      new Promise((resolve, reject) => {
+        const look = (): void => {
+          const match = pattern.exec(said);
+          if (match === null && !over) return;
+          watchers.delete(look);
+          if (match !== null) resolve(match);
+          else reject(new Error(`${file} ended before ${pattern}:\n${said}\n${steno.logs()}`));
+        };
+        watchers.add(look);
+        look();
+      }),
     async stop() {
       if (!over) child.kill('SIGTERM');
       await ended;
@@ -70,7 +73,10 @@ export async function echoServer(): Promise<{ readonly port: number; close(): Pr
   const sockets = new Set<Socket>();
   const server: Server = createServer({ allowHalfOpen: true }, (socket) => {
     sockets.add(socket);
-    socket.on('error', () => undefined).on('close', () => sockets.delete(socket)).pipe(socket);
+    socket
+      .on('error', () => undefined)
+      .on('close', () => sockets.delete(socket))
+      .pipe(socket);
   });
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -145,10 +151,17 @@ export async function must(result: Promise<Result>): Promise<Result> {
 }
 
 /** Where the gateway listens, and its plain host key for clients that know no host certificates. */
-export async function gatewayOf(steno: Steno): Promise<{ readonly host: string; readonly port: string; readonly hostKey: string; readonly fingerprint: string }> {
+export async function gatewayOf(
+  steno: Steno,
+): Promise<{ readonly host: string; readonly port: string; readonly hostKey: string; readonly fingerprint: string }> {
   const [host, port] = steno.run.ssh.split(':') as [string, string];
   const { stdout } = await must(steno.exec('ssh-keyscan', ['-t', 'ed25519', '-p', port, host]));
-  const hostKey = stdout.split('\n').find((line) => line.includes('ssh-ed25519'))!.split(' ').slice(1, 3).join(' ');
+  const hostKey = stdout
+    .split('\n')
+    .find((line) => line.includes('ssh-ed25519'))!
+    .split(' ')
+    .slice(1, 3)
+    .join(' ');
   const printed = await must(steno.exec('ssh-keygen', ['-lf', '-'], { input: `${hostKey}\n` }));
   return { host, port, hostKey, fingerprint: printed.stdout.split(' ')[1]! };
 }

@@ -36,12 +36,26 @@ async function leaves(client: string, expected: readonly Partial<SessionInfo>[],
 beforeAll(async () => {
   await steno.start();
   await steno.json('login', '--data', steno.data);
-  [stock, behind, echo, gateway] = await Promise.all([startStockNode(steno, 'stock'), startTunnelNode(steno, 'behind'), echoServer(), gatewayOf(steno)]);
+  [stock, behind, echo, gateway] = await Promise.all([
+    startStockNode(steno, 'stock'),
+    startTunnelNode(steno, 'behind'),
+    echoServer(),
+    gatewayOf(steno),
+  ]);
   viewer = viewerOf(steno);
   const home = file('home');
-  writeFileSync(file('plain_config'), [
-    `IdentityFile ${home}/id_ed25519`, `CertificateFile ${home}/id_ed25519-cert.pub`, 'IdentitiesOnly yes', `UserKnownHostsFile ${home}/known_hosts`, 'StrictHostKeyChecking yes', 'BatchMode yes', '',
-  ].join('\n'));
+  writeFileSync(
+    file('plain_config'),
+    [
+      `IdentityFile ${home}/id_ed25519`,
+      `CertificateFile ${home}/id_ed25519-cert.pub`,
+      'IdentitiesOnly yes',
+      `UserKnownHostsFile ${home}/known_hosts`,
+      'StrictHostKeyChecking yes',
+      'BatchMode yes',
+      '',
+    ].join('\n'),
+  );
 });
 afterAll(async () => {
   await stock?.stop();
@@ -53,7 +67,14 @@ afterAll(async () => {
 describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (node) => {
   const login = steno.login;
   const host = `${login}@${node}.steno`;
-  const exec = (exit_code: number, more: Partial<SessionInfo> = {}): Partial<SessionInfo> => ({ node, login, kind: 'exec', tty: false, exit_code, ...more });
+  const exec = (exit_code: number, more: Partial<SessionInfo> = {}): Partial<SessionInfo> => ({
+    node,
+    login,
+    kind: 'exec',
+    tty: false,
+    exit_code,
+    ...more,
+  });
 
   it('ssh: a shell with its window, an interrupt and its exit status', async () => {
     await leaves(`${node}: shell`, [{ node, kind: 'shell', tty: true, exit_code: 9 }], async () => {
@@ -83,21 +104,38 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
 
   it('ssh -J gateway', async () => {
     await leaves(`${node}: -J`, [exec(5, { command: 'echo jumped; exit 5' })], async () => {
-      const { status, stdout, stderr } = await steno.exec('ssh', ['-F', file('plain_config'), '-J', `${login}@${steno.run.ssh}`, `${login}@${node}`, 'echo jumped; exit 5']);
+      const { status, stdout, stderr } = await steno.exec('ssh', [
+        '-F',
+        file('plain_config'),
+        '-J',
+        `${login}@${steno.run.ssh}`,
+        `${login}@${node}`,
+        'echo jumped; exit 5',
+      ]);
       expect({ status, stdout, stderr }).toEqual({ status: 5, stdout: 'jumped\n', stderr: '' });
     });
   });
 
   it('ssh login@node@gateway', async () => {
     await leaves(`${node}: login@node@gateway`, [exec(6)], async () => {
-      const { status, stdout } = await steno.exec('ssh', ['-F', file('plain_config'), '-p', gateway.port, `${login}@${node}@${gateway.host}`, 'echo direct; exit 6']);
+      const { status, stdout } = await steno.exec('ssh', [
+        '-F',
+        file('plain_config'),
+        '-p',
+        gateway.port,
+        `${login}@${node}@${gateway.host}`,
+        'echo direct; exit 6',
+      ]);
       expect({ status, stdout }).toEqual({ status: 6, stdout: 'direct\n' });
     });
   });
 
   it('steno ssh', async () => {
     await leaves(`${node}: steno ssh`, [exec(4)], async () => {
-      expect(await steno.steno('ssh', `${login}@${node}`, 'echo', 'by-steno;', 'exit', '4')).toMatchObject({ status: 4, stdout: 'by-steno\n' });
+      expect(await steno.steno('ssh', `${login}@${node}`, 'echo', 'by-steno;', 'exit', '4')).toMatchObject({
+        status: 4,
+        stdout: 'by-steno\n',
+      });
     });
   });
 
@@ -109,8 +147,18 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
       // Each waits for all the others: they are open at the same time.
       const barrier = file(`barrier-${node}`);
       mkdirSync(barrier);
-      const all = await Promise.all([1, 2, 3, 4].map((n) => steno.ssh(...control, host, `touch ${barrier}/${n}; until [ "$(ls ${barrier} | wc -l)" = 4 ]; do sleep 0.05; done; echo channel ${n}; exit ${n}`)));
-      expect(all.map(({ status, stdout }) => ({ status, stdout }))).toEqual([1, 2, 3, 4].map((n) => ({ status: n, stdout: `channel ${n}\n` })));
+      const all = await Promise.all(
+        [1, 2, 3, 4].map((n) =>
+          steno.ssh(
+            ...control,
+            host,
+            `touch ${barrier}/${n}; until [ "$(ls ${barrier} | wc -l)" = 4 ]; do sleep 0.05; done; echo channel ${n}; exit ${n}`,
+          ),
+        ),
+      );
+      expect(all.map(({ status, stdout }) => ({ status, stdout }))).toEqual(
+        [1, 2, 3, 4].map((n) => ({ status: n, stdout: `channel ${n}\n` })),
+      );
       master.write('bye\n');
       expect(await master.ended).toBe(0);
     });
@@ -121,7 +169,17 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
     const options = ['-F', steno.config, '-o', 'ExitOnForwardFailure=yes'];
     const rows = await sessionsOf(viewer, 3, async () => {
       const port = [await freePort(), await freePort()];
-      const tunnels = background(steno, 'ssh', [...options, '-L', `${port[0]}:127.0.0.1:${echo.port}`, '-D', String(port[1]), '-R', `0:127.0.0.1:${echo.port}`, host, 'echo tunnels are up; read line']);
+      const tunnels = background(steno, 'ssh', [
+        ...options,
+        '-L',
+        `${port[0]}:127.0.0.1:${echo.port}`,
+        '-D',
+        String(port[1]),
+        '-R',
+        `0:127.0.0.1:${echo.port}`,
+        host,
+        'echo tunnels are up; read line',
+      ]);
       const [, remote] = await tunnels.until(/Allocated port (\d+) for remote forward/);
       await tunnels.until(/tunnels are up/);
       const back = await Promise.all([
@@ -158,7 +216,11 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
     const bytes = randomBytes(20_000_000);
     writeFileSync(file('bulk'), bytes);
     await leaves(`${node}: rekeying`, [exec(0)], async () => {
-      const { status, stdout } = await steno.exec('ssh', ['-F', steno.config, '-o', 'RekeyLimit=1M', host, `tee ${file(`bulk-${node}`)} | sha256sum >&2; cat ${file('bulk')} | base64 -w0`], { input: bytes });
+      const { status, stdout } = await steno.exec(
+        'ssh',
+        ['-F', steno.config, '-o', 'RekeyLimit=1M', host, `tee ${file(`bulk-${node}`)} | sha256sum >&2; cat ${file('bulk')} | base64 -w0`],
+        { input: bytes },
+      );
       expect(status).toBe(0);
       expect(sha256(Buffer.from(stdout, 'base64'))).toBe(sha256(bytes));
       expect(sha256(readFileSync(file(`bulk-${node}`)))).toBe(sha256(bytes));
@@ -167,50 +229,84 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
 
   it('keepalives are answered while nothing else is said', async () => {
     await leaves(`${node}: keepalive`, [exec(0)], async () => {
-      const { status, stdout, stderr } = await steno.ssh('-v', '-o', 'ServerAliveInterval=1', '-o', 'ServerAliveCountMax=1', host, 'sleep 2.5; echo alive');
+      const { status, stdout, stderr } = await steno.ssh(
+        '-v',
+        '-o',
+        'ServerAliveInterval=1',
+        '-o',
+        'ServerAliveCountMax=1',
+        host,
+        'sleep 2.5; echo alive',
+      );
       expect({ status, stdout }).toEqual({ status: 0, stdout: 'alive\n' });
       expect(stderr).not.toContain('not responding');
     });
   });
 
   it('PuTTY: plink and psftp, with the certificate', async () => {
-    const putty = [...await puttyKey(steno), '-hostkey', gateway.fingerprint, '-P', gateway.port, '-l', `${login}@${node}`];
+    const putty = [...(await puttyKey(steno)), '-hostkey', gateway.fingerprint, '-P', gateway.port, '-l', `${login}@${node}`];
     writeFileSync(file('psftp-in'), 'for psftp\n');
-    writeFileSync(file('psftp.batch'), `put ${file('psftp-in')} ${file(`psftp-there-${node}`)}\nget ${file(`psftp-there-${node}`)} ${file(`psftp-back-${node}`)}\n`);
-    await leaves(`${node}: PuTTY`, [exec(8, { client_version: expect.stringMatching(/^PuTTY/) as unknown as string }), { node, kind: 'sftp' }], async () => {
-      const plink = await steno.exec('plink', ['-ssh', ...putty, gateway.host, 'echo by-plink; exit 8']);
-      expect(plink, plink.stderr).toMatchObject({ status: 8, stdout: 'by-plink\n' });
-      await must(steno.exec('psftp', [...putty, '-b', file('psftp.batch'), gateway.host]));
-      expect(readFileSync(file(`psftp-back-${node}`), 'utf8')).toBe('for psftp\n');
-    });
+    writeFileSync(
+      file('psftp.batch'),
+      `put ${file('psftp-in')} ${file(`psftp-there-${node}`)}\nget ${file(`psftp-there-${node}`)} ${file(`psftp-back-${node}`)}\n`,
+    );
+    await leaves(
+      `${node}: PuTTY`,
+      [exec(8, { client_version: expect.stringMatching(/^PuTTY/) as unknown as string }), { node, kind: 'sftp' }],
+      async () => {
+        const plink = await steno.exec('plink', ['-ssh', ...putty, gateway.host, 'echo by-plink; exit 8']);
+        expect(plink, plink.stderr).toMatchObject({ status: 8, stdout: 'by-plink\n' });
+        await must(steno.exec('psftp', [...putty, '-b', file('psftp.batch'), gateway.host]));
+        expect(readFileSync(file(`psftp-back-${node}`), 'utf8')).toBe('for psftp\n');
+      },
+    );
   });
 
   it('paramiko, with the certificate', async () => {
-    writeFileSync(file('client.py'), [
-      'import base64, paramiko, sys',
-      'host, port, user, key_file, host_key, path = sys.argv[1:]',
-      'key = paramiko.Ed25519Key.from_private_key_file(key_file)',
-      "key.load_certificate(key_file + '-cert.pub')",
-      'client = paramiko.SSHClient()',
-      "client.get_host_keys().add('[%s]:%s' % (host, port), 'ssh-ed25519', paramiko.Ed25519Key(data=base64.b64decode(host_key)))",
-      'client.connect(host, int(port), user, pkey=key, allow_agent=False, look_for_keys=False)',
-      "stdin, stdout, stderr = client.exec_command('cat; echo problem >&2; exit 3')",
-      "stdin.write('by-paramiko'); stdin.channel.shutdown_write()",
-      'print(stdout.read().decode(), stderr.read().decode().strip(), stdout.channel.recv_exit_status())',
-      'sftp = client.open_sftp()',
-      "with sftp.open(path, 'w') as f: f.write('written by paramiko')",
-      'print(sftp.stat(path).st_size, sftp.open(path).read().decode())',
-      'client.close()',
-    ].join('\n'));
+    writeFileSync(
+      file('client.py'),
+      [
+        'import base64, paramiko, sys',
+        'host, port, user, key_file, host_key, path = sys.argv[1:]',
+        'key = paramiko.Ed25519Key.from_private_key_file(key_file)',
+        "key.load_certificate(key_file + '-cert.pub')",
+        'client = paramiko.SSHClient()',
+        "client.get_host_keys().add('[%s]:%s' % (host, port), 'ssh-ed25519', paramiko.Ed25519Key(data=base64.b64decode(host_key)))",
+        'client.connect(host, int(port), user, pkey=key, allow_agent=False, look_for_keys=False)',
+        "stdin, stdout, stderr = client.exec_command('cat; echo problem >&2; exit 3')",
+        "stdin.write('by-paramiko'); stdin.channel.shutdown_write()",
+        'print(stdout.read().decode(), stderr.read().decode().strip(), stdout.channel.recv_exit_status())',
+        'sftp = client.open_sftp()',
+        "with sftp.open(path, 'w') as f: f.write('written by paramiko')",
+        'print(sftp.stat(path).st_size, sftp.open(path).read().decode())',
+        'client.close()',
+      ].join('\n'),
+    );
     await leaves(`${node}: paramiko`, [exec(3), { node, kind: 'sftp' }], async () => {
-      const { stdout } = await must(steno.exec(python, [file('client.py'), gateway.host, gateway.port, `${login}@${node}`, file('home/id_ed25519'), gateway.hostKey.split(' ')[1]!, file(`paramiko-${node}`)]));
+      const { stdout } = await must(
+        steno.exec(python, [
+          file('client.py'),
+          gateway.host,
+          gateway.port,
+          `${login}@${node}`,
+          file('home/id_ed25519'),
+          gateway.hostKey.split(' ')[1]!,
+          file(`paramiko-${node}`),
+        ]),
+      );
       expect(stdout).toBe('by-paramiko problem 3\n19 written by paramiko\n');
     });
   });
 
   it('git: clone, commit, push', async () => {
     const git = (cwd: string, ...args: readonly string[]) =>
-      must(steno.exec('git', ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args], { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } }));
+      must(
+        steno.exec(
+          'git',
+          ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args],
+          { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } },
+        ),
+      );
     const bare = file(`there-${node}.git`);
     await git(steno.folder, 'init', '-q', '--bare', bare);
     await git(steno.folder, 'init', '-q', file(`seed-${node}`));
@@ -252,26 +348,45 @@ describe.each(['local', 'stock', 'behind'])('through the gateway to node %s', (n
 
 describe('over both nodes', () => {
   it('Ansible: one play with ping, copy and command', async () => {
-    writeFileSync(file('inventory'), ['local', 'stock'].map((name) => `${name}.steno ansible_user=${steno.login} ansible_python_interpreter=${python}\n`).join(''));
+    writeFileSync(
+      file('inventory'),
+      ['local', 'stock'].map((name) => `${name}.steno ansible_user=${steno.login} ansible_python_interpreter=${python}\n`).join(''),
+    );
     writeFileSync(file('ansible-in'), 'copied by ansible\n');
-    writeFileSync(file('play.yml'), JSON.stringify([{
-      hosts: 'all',
-      gather_facts: false,
-      tasks: [
-        { ping: {} },
-        { copy: { src: file('ansible-in'), dest: `${file('ansible')}-{{ inventory_hostname }}` } },
-        { command: `sha256sum ${file('ansible')}-{{ inventory_hostname }}`, register: 'sum' },
-        { debug: { msg: 'sum={{ sum.stdout.split()[0] }}' } },
-      ],
-    }]));
+    writeFileSync(
+      file('play.yml'),
+      JSON.stringify([
+        {
+          hosts: 'all',
+          gather_facts: false,
+          tasks: [
+            { ping: {} },
+            { copy: { src: file('ansible-in'), dest: `${file('ansible')}-{{ inventory_hostname }}` } },
+            { command: `sha256sum ${file('ansible')}-{{ inventory_hostname }}`, register: 'sum' },
+            { debug: { msg: 'sum={{ sum.stdout.split()[0] }}' } },
+          ],
+        },
+      ]),
+    );
     const rows = await sessionsOf(viewer, 6, async () => {
-      const { stdout } = await must(steno.exec('ansible-playbook', ['-i', file('inventory'), '--ssh-common-args', `-F ${steno.config}`, file('play.yml')], {
-        env: { ANSIBLE_HOME: file('ansible-home'), ANSIBLE_LOCAL_TEMP: file('ansible-local'), ANSIBLE_REMOTE_TEMP: file('ansible-remote'), ANSIBLE_NOCOLOR: '1' },
-      }));
+      const { stdout } = await must(
+        steno.exec('ansible-playbook', ['-i', file('inventory'), '--ssh-common-args', `-F ${steno.config}`, file('play.yml')], {
+          env: {
+            ANSIBLE_HOME: file('ansible-home'),
+            ANSIBLE_LOCAL_TEMP: file('ansible-local'),
+            ANSIBLE_REMOTE_TEMP: file('ansible-remote'),
+            ANSIBLE_NOCOLOR: '1',
+          },
+        }),
+      );
       expect(stdout.match(/failed=0/g)).toHaveLength(2);
       expect(stdout.match(new RegExp(`sum=${sha256('copied by ansible\n')}`, 'g'))).toHaveLength(2);
     });
-    for (const node of ['local', 'stock']) left.set(`${node}: ansible`, rows.find((row) => row.node === node)!);
+    for (const node of ['local', 'stock'])
+      left.set(
+        `${node}: ansible`,
+        rows.find((row) => row.node === node)!,
+      );
     expect(rows.some(({ command }) => command.includes('AnsiballZ_ping') || command.includes('python3'))).toBe(true);
   });
 
@@ -282,12 +397,14 @@ describe('over both nodes', () => {
     // Of each client one, alternating between the nodes.
     const ids = all.filter((_, index) => (index + (index < all.length / 2 ? 0 : 1)) % 2 === 0);
     const verified: { client: string; status: number; stderr: string }[] = [];
-    await Promise.all([0, 1, 2, 3].map(async () => {
-      for (let next = ids.shift(); next !== undefined; next = ids.shift()) {
-        const { status, stderr } = await steno.steno('verify', next.id);
-        verified.push({ client: next.client, status, stderr });
-      }
-    }));
+    await Promise.all(
+      [0, 1, 2, 3].map(async () => {
+        for (let next = ids.shift(); next !== undefined; next = ids.shift()) {
+          const { status, stderr } = await steno.steno('verify', next.id);
+          verified.push({ client: next.client, status, stderr });
+        }
+      }),
+    );
     expect(verified.filter(({ status }) => status !== 0)).toEqual([]);
     expect(verified.length).toBeGreaterThanOrEqual(12);
   });

@@ -7,7 +7,13 @@ import type { Result, SessionRow } from './machine.js';
 
 const home = new Steno();
 const away = new Steno();
-interface AuditRow { readonly event: string; readonly target: string; readonly outcome: string; readonly actor: string; readonly code: string }
+interface AuditRow {
+  readonly event: string;
+  readonly target: string;
+  readonly outcome: string;
+  readonly actor: string;
+  readonly code: string;
+}
 
 beforeAll(async () => {
   await Promise.all([home.start('--cluster-name', 'home'), away.start('--cluster-name', 'away')]);
@@ -47,19 +53,39 @@ describe('two clusters', () => {
     expect(await trust(home, away)).toMatchObject({ status: 0 });
     // Trusted by one side only, the other tells of no nodes: one line, and the list all the same.
     const { status: listed, stdout: own, stderr: told } = await home.steno('nodes');
-    expect({ listed, own: own.includes('local'), told: told.trim().split('\n') }).toEqual({ listed: 0, own: true, told: [expect.stringContaining('The nodes of away cannot be listed now')] });
+    expect({ listed, own: own.includes('local'), told: told.trim().split('\n') }).toEqual({
+      listed: 0,
+      own: true,
+      told: [expect.stringContaining('The nodes of away cannot be listed now')],
+    });
     expect(await trust(away, home, '--no-reach', '--map', 'admin=admin')).toMatchObject({ status: 0 });
-    const answer = await eventually(() => onAway('echo over-there'), ({ status }) => status === 0);
+    const answer = await eventually(
+      () => onAway('echo over-there'),
+      ({ status }) => status === 0,
+    );
     expect(answer.stdout).toBe('over-there\n');
-    const [there] = await eventually(() => away.json<SessionRow[]>('sessions'), (rows) => rows.length > 0);
+    const [there] = await eventually(
+      () => away.json<SessionRow[]>('sessions'),
+      (rows) => rows.length > 0,
+    );
     expect(there).toMatchObject({ user: `${home.login}_at_home`, node: 'local', login: home.login });
-    const [here] = await eventually(() => home.json<SessionRow[]>('sessions', '--node', 'local.away'), (rows) => rows.length > 0);
+    const [here] = await eventually(
+      () => home.json<SessionRow[]>('sessions', '--node', 'local.away'),
+      (rows) => rows.length > 0,
+    );
     expect(here).toMatchObject({ user: home.login, node: 'local.away' });
   });
 
   it('list the nodes of the other that the user may reach there, beside their own', async () => {
-    const nodes = await eventually(() => home.json<{ name: string; cluster: string | null; state: string }[]>('nodes'), (found) => found.some(({ cluster, state }) => cluster === 'away' && state === 'live'), 60_000);
-    expect(nodes).toMatchObject([{ name: 'local', cluster: null, state: 'live' }, { name: 'local.away', cluster: 'away', state: 'live' }]);
+    const nodes = await eventually(
+      () => home.json<{ name: string; cluster: string | null; state: string }[]>('nodes'),
+      (found) => found.some(({ cluster, state }) => cluster === 'away' && state === 'live'),
+      60_000,
+    );
+    expect(nodes).toMatchObject([
+      { name: 'local', cluster: null, state: 'live' },
+      { name: 'local.away', cluster: 'away', state: 'live' },
+    ]);
     expect((await home.steno('nodes')).stdout).toMatch(/^local\.away +live +away /m);
     // Trust goes one way.
     expect((await away.json<{ cluster: string | null }[]>('nodes')).map(({ cluster }) => cluster)).toEqual([null]);
@@ -68,17 +94,29 @@ describe('two clusters', () => {
   it('a second factor for each session is asked for at home, where the user has one, and refused with the reason over there', async () => {
     const role = (steno: Steno, mfa: boolean): Promise<Result> => {
       const file = join(steno.folder, 'admin.yaml');
-      writeFileSync(file, `kind: role\nname: admin\nadminister: true\nview: all\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root, "{user}"]\nrequire_session_mfa: ${mfa}\n`);
+      writeFileSync(
+        file,
+        `kind: role\nname: admin\nadminister: true\nview: all\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root, "{user}"]\nrequire_session_mfa: ${mfa}\n`,
+      );
       return steno.steno('apply', '-f', file);
     };
     expect((await role(away, true)).status).toBe(0);
-    const refused = await eventually(() => onAway('true'), ({ status }) => status !== 0);
+    const refused = await eventually(
+      () => onAway('true'),
+      ({ status }) => status !== 0,
+    );
     expect(refused.stdout + refused.stderr).toContain('[CLUSTER_NO_MFA]');
     expect(refused.stdout + refused.stderr).not.toContain('/confirm#');
-    const rows = await eventually(() => away.json<AuditRow[]>('audit', '--event', 'session.refused'), (found) => found.some(({ code }) => code === 'CLUSTER_NO_MFA'));
+    const rows = await eventually(
+      () => away.json<AuditRow[]>('audit', '--event', 'session.refused'),
+      (found) => found.some(({ code }) => code === 'CLUSTER_NO_MFA'),
+    );
     expect(rows.find(({ code }) => code === 'CLUSTER_NO_MFA')).toMatchObject({ actor: `${home.login}_at_home`, outcome: 'failure' });
     expect((await role(away, false)).status).toBe(0);
-    await eventually(() => onAway('true'), ({ status }) => status === 0);
+    await eventually(
+      () => onAway('true'),
+      ({ status }) => status === 0,
+    );
 
     expect((await role(home, true)).status).toBe(0);
     const asked = home.terminal('ssh', onAwayArgs());
@@ -86,7 +124,10 @@ describe('two clusters', () => {
     asked.kill();
     await asked.ended;
     expect((await role(home, false)).status).toBe(0);
-    await eventually(() => onAway('true'), ({ status }) => status === 0);
+    await eventually(
+      () => onAway('true'),
+      ({ status }) => status === 0,
+    );
   });
 
   it('trust one way only where only one way was said', async () => {
@@ -103,8 +144,20 @@ describe('two clusters', () => {
   it('a user certificate of one does not open the gateway of the other directly', async () => {
     const [host, port] = away.run.ssh.split(':');
     const direct = await home.exec('ssh', [
-      '-F', 'none', '-p', port!, '-i', join(home.folder, 'home', 'id_ed25519'), '-o', 'IdentitiesOnly=yes', '-o', 'StrictHostKeyChecking=no', '-o', 'UserKnownHostsFile=/dev/null',
-      `${home.login}@local@${host}`, 'true',
+      '-F',
+      'none',
+      '-p',
+      port!,
+      '-i',
+      join(home.folder, 'home', 'id_ed25519'),
+      '-o',
+      'IdentitiesOnly=yes',
+      '-o',
+      'StrictHostKeyChecking=no',
+      '-o',
+      'UserKnownHostsFile=/dev/null',
+      `${home.login}@local@${host}`,
+      'true',
     ]);
     expect(direct.status).toBe(255);
     expect(direct.stderr).toContain('comes here through a gateway of home');
@@ -127,7 +180,10 @@ describe('two clusters', () => {
     expect((await away.steno('clusters', 'untrust', 'home')).status).toBe(0);
     await session.ended;
     expect((await onAway('true')).status).not.toBe(0);
-    const rows = await eventually(() => away.json<AuditRow[]>('audit', '--event', 'cluster.'), (found) => found.some(({ event }) => event === 'cluster.untrust'));
+    const rows = await eventually(
+      () => away.json<AuditRow[]>('audit', '--event', 'cluster.'),
+      (found) => found.some(({ event }) => event === 'cluster.untrust'),
+    );
     expect(rows.map(({ event }) => event)).toEqual(expect.arrayContaining(['cluster.trust', 'cluster.untrust', 'cluster.export']));
   });
 

@@ -14,7 +14,8 @@ import type { StockNode } from './stock-node.js';
 
 const steno = new Steno();
 let node: StockNode;
-const asBot = (...args: readonly string[]): Promise<Result> => steno.exec(process.execPath, [bin, ...args], { env: { STENO_HOME: join(steno.folder, 'bot') } });
+const asBot = (...args: readonly string[]): Promise<Result> =>
+  steno.exec(process.execPath, [bin, ...args], { env: { STENO_HOME: join(steno.folder, 'bot') } });
 const sign = (...more: readonly string[]): Promise<Result> => asBot('ca', 'sign-host', `${node.hostKey}.pub`, '--name', 'stock', ...more);
 const certificate = () => parseCertificate(parseAuthorizedLine(readFileSync(`${node.hostKey}-cert.pub`, 'utf8').trim()).blob);
 
@@ -27,7 +28,9 @@ beforeAll(async () => {
   await must(steno.steno('apply', '-f', file));
   const { token } = await steno.json<BotToken>('bots', 'add', 'host-certificates', '--roles', 'host-certificates');
   writeFileSync(join(steno.folder, 'token'), token, { mode: 0o600 });
-  await must(steno.steno('bot', '--once', '--proxy', steno.run.web, '--token-file', join(steno.folder, 'token'), '--out', join(steno.folder, 'bot')));
+  await must(
+    steno.steno('bot', '--once', '--proxy', steno.run.web, '--token-file', join(steno.folder, 'token'), '--out', join(steno.folder, 'bot')),
+  );
 }, 120_000);
 afterAll(async () => {
   await node?.stop();
@@ -48,16 +51,30 @@ it('a timer gets a certificate that lives as long as it was asked to, once, and 
   await sign('--out', out, '--ttl', '30d');
   expect(certificate().serial).toBe(made.serial);
   node.reload();
-  await eventually(() => steno.ssh(`${steno.login}@stock.steno`, 'echo in'), ({ stdout }) => stdout === 'in\n');
-  const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'host_certificate.'), (found) => found.some(({ actor }) => actor === 'host-certificates'));
-  expect(rows.find(({ actor }) => actor === 'host-certificates')).toMatchObject({ outcome: 'success', target: 'stock', data: JSON.stringify({ valid_before: Number(made.validBefore) * 1000, serials: [made.serial.toString()] }) });
+  await eventually(
+    () => steno.ssh(`${steno.login}@stock.steno`, 'echo in'),
+    ({ stdout }) => stdout === 'in\n',
+  );
+  const rows = await eventually(
+    () => steno.json<AuditRow[]>('audit', '--event', 'host_certificate.'),
+    (found) => found.some(({ actor }) => actor === 'host-certificates'),
+  );
+  expect(rows.find(({ actor }) => actor === 'host-certificates')).toMatchObject({
+    outcome: 'success',
+    target: 'stock',
+    data: JSON.stringify({ valid_before: Number(made.validBefore) * 1000, serials: [made.serial.toString()] }),
+  });
 });
 
 it.each<readonly [string, readonly string[]]>([
-  ['a name that is no node', ['--name', 'gw']], ['more than 30 days', ['--name', 'stock', '--ttl', '60d']],
+  ['a name that is no node', ['--name', 'gw']],
+  ['more than 30 days', ['--name', 'stock', '--ttl', '60d']],
 ])('the bot gets none for %s, and that is in the audit', async (_what, args) => {
   const refused = await asBot('ca', 'sign-host', `${node.hostKey}.pub`, ...args);
   expect(refused).toMatchObject({ status: 77, stdout: '', stderr: expect.stringContaining('ACCESS_DENIED') });
   const name = args[1]!;
-  await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'host_certificate.'), (found) => found.some(({ actor, outcome, target }) => actor === 'host-certificates' && outcome === 'failure' && target === name));
+  await eventually(
+    () => steno.json<AuditRow[]>('audit', '--event', 'host_certificate.'),
+    (found) => found.some(({ actor, outcome, target }) => actor === 'host-certificates' && outcome === 'failure' && target === name),
+  );
 });

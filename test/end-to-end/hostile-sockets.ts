@@ -15,7 +15,12 @@ export interface Stranger {
 /** `say` gets the socket once it is connected. `from` is an address of 127.0.0.0/8. */
 export function stranger(address: string, from: string, say: (socket: Socket) => void): Stranger {
   const colon = address.lastIndexOf(':');
-  const socket = connect({ host: address.slice(0, colon), port: Number(address.slice(colon + 1)), localAddress: from, allowHalfOpen: true });
+  const socket = connect({
+    host: address.slice(0, colon),
+    port: Number(address.slice(colon + 1)),
+    localAddress: from,
+    allowHalfOpen: true,
+  });
   const begun = Date.now();
   socket.on('error', () => undefined);
   // Read and forget: a full buffer must not be what keeps the connection open.

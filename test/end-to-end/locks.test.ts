@@ -28,7 +28,9 @@ beforeAll(async () => {
   await steno.start();
   await steno.json('login', '--data', steno.data);
   const file = join(steno.folder, 'roles.yaml');
-  writeFileSync(file, `
+  writeFileSync(
+    file,
+    `
 kind: role
 name: visitor
 allow: { nodes: { "*": "*" }, logins: ["${steno.login}"], request: [{ roles: [extra] }] }
@@ -41,9 +43,14 @@ kind: role
 name: lead
 allow: { approve: [{ roles: [extra] }] }
 view: all
-`);
+`,
+  );
   await steno.steno('apply', '-f', file);
-  for (const [name, role] of [['mallory', 'visitor'], ['lena', 'lead']] as const) await steno.steno('users', 'add', name, '--roles', role);
+  for (const [name, role] of [
+    ['mallory', 'visitor'],
+    ['lena', 'lead'],
+  ] as const)
+    await steno.steno('users', 'add', name, '--roles', role);
   ca = await openAuthorities(steno);
   lena = await person(steno, ca, 'lena', ['lead'], ['-steno-none']);
   const first = await person(steno, ca, 'mallory', ['visitor'], [steno.login]);
@@ -95,18 +102,44 @@ async function forward(): Promise<Live> {
   const echo = createServer((socket) => socket.on('error', () => undefined).pipe(socket)).listen(0, '127.0.0.1');
   await once(echo, 'listening');
   const port = await freePort();
-  const tunnel = await running('forward', 'ssh', ['-F', mallory.config, '-v', '-N', '-o', 'ExitOnForwardFailure=yes', '-L', `127.0.0.1:${port}:127.0.0.1:${(echo.address() as AddressInfo).port}`, target()], /Entering interactive session/);
+  const tunnel = await running(
+    'forward',
+    'ssh',
+    [
+      '-F',
+      mallory.config,
+      '-v',
+      '-N',
+      '-o',
+      'ExitOnForwardFailure=yes',
+      '-L',
+      `127.0.0.1:${port}:127.0.0.1:${(echo.address() as AddressInfo).port}`,
+      target(),
+    ],
+    /Entering interactive session/,
+  );
   const socket = connect(port, '127.0.0.1');
   socket.write('ready');
   await once(socket, 'data');
   const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()).on('error', () => undefined));
-  return { kind: 'forward', over: Promise.all([tunnel.over, closed]).then(([said]) => { echo.close(); return said; }) };
+  return {
+    kind: 'forward',
+    over: Promise.all([tunnel.over, closed]).then(([said]) => {
+      echo.close();
+      return said;
+    }),
+  };
 }
 
 /** A master connection with a command in it. */
 async function master(): Promise<Live> {
   const path = join(steno.folder, `m${Date.now() % 1_000_000}`);
-  const main = await running('master', 'ssh', ['-F', mallory.config, '-v', '-M', '-N', '-S', path, target()], /Entering interactive session/);
+  const main = await running(
+    'master',
+    'ssh',
+    ['-F', mallory.config, '-v', '-M', '-N', '-S', path, target()],
+    /Entering interactive session/,
+  );
   const inner = await running('inner', 'ssh', ['-F', mallory.config, '-S', path, target(), 'echo ready; exec sleep 1000'], /ready/);
   return { kind: 'master', over: Promise.all([main.over, inner.over]).then((said) => said.join('\n')) };
 }
@@ -115,33 +148,65 @@ const liveSessions = (): Promise<SessionInfo[]> => steno.json<SessionInfo[]>('se
 
 describe('a lock on', () => {
   const targets: readonly (readonly [Lock['target_kind'], () => string])[] = [
-    ['user', () => 'mallory'], ['role', () => 'visitor'], ['role', () => 'extra'], ['login', () => steno.login], ['node', () => 'local'], ['request', () => request.id], ['mfa-device', () => 'key-1'],
+    ['user', () => 'mallory'],
+    ['role', () => 'visitor'],
+    ['role', () => 'extra'],
+    ['login', () => steno.login],
+    ['node', () => 'local'],
+    ['request', () => request.id],
+    ['mfa-device', () => 'key-1'],
   ];
   it.each(targets)('%s ends shells, commands, file transfers, forwardings and masters, and says why', async (kind, name) => {
     const live = await Promise.all([shell(), exec(), sftp(), forward(), master()]);
     await eventually(liveSessions, (sessions) => sessions.length >= 5);
-    const lock = await steno.json<Lock & { live_sessions: number | null }>('lock', `--${kind}`, name(), '--ttl', '1h', '--reason', 'stolen laptop');
+    const lock = await steno.json<Lock & { live_sessions: number | null }>(
+      'lock',
+      `--${kind}`,
+      name(),
+      '--ttl',
+      '1h',
+      '--reason',
+      'stolen laptop',
+    );
     const said = await Promise.all(live.map(({ over }) => over));
     // A channel of a terminal or a command has a place for words; an idle connection has its disconnect message.
     for (const [i, words] of said.entries()) expect(words, live[i]!.kind).toMatch(/stolen laptop/);
     const refused = await mallory.ssh(target(), 'true');
     expect(refused.status).toBe(255);
     expect(refused.stderr).toContain('[LOCKED]');
-    expect(await steno.json<LockRecord[]>('locks')).toMatchObject([{ id: lock.id, target_kind: kind, created_by: steno.login, reason: 'stolen laptop' }]);
-    const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'lock.enforced'), (found) => found.some((row) => row.target === lock.id));
+    expect(await steno.json<LockRecord[]>('locks')).toMatchObject([
+      { id: lock.id, target_kind: kind, created_by: steno.login, reason: 'stolen laptop' },
+    ]);
+    const rows = await eventually(
+      () => steno.json<AuditRow[]>('audit', '--event', 'lock.enforced'),
+      (found) => found.some((row) => row.target === lock.id),
+    );
     const count = JSON.parse(rows.find((row) => row.target === lock.id)!.data) as { connections: number; sessions: number };
     expect(count.connections).toBeGreaterThanOrEqual(5);
     expect(count.sessions).toBeGreaterThanOrEqual(5);
     expect((await steno.steno('unlock', lock.id)).status).toBe(0);
-    await eventually(() => mallory.ssh(target(), 'true'), ({ status }) => status === 0);
+    await eventually(
+      () => mallory.ssh(target(), 'true'),
+      ({ status }) => status === 0,
+    );
   });
 
   it('one session ends that one, and its connection goes on', async () => {
     const path = join(steno.folder, 'mx');
-    const main = await running('master', 'ssh', ['-F', mallory.config, '-v', '-M', '-N', '-S', path, target()], /Entering interactive session/);
+    const main = await running(
+      'master',
+      'ssh',
+      ['-F', mallory.config, '-v', '-M', '-N', '-S', path, target()],
+      /Entering interactive session/,
+    );
     const before = new Set((await liveSessions()).map(({ id }) => id));
-    const [one, other] = [await running('one', 'ssh', ['-F', mallory.config, '-S', path, target(), 'echo ready; exec sleep 1001'], /ready/), await running('other', 'ssh', ['-F', mallory.config, '-S', path, target(), 'echo ready; read x; echo still $x'], /ready/)];
-    const [found] = await eventually(liveSessions, (sessions) => sessions.some(({ id, command }) => !before.has(id) && command.includes('1001'))).then((sessions) => sessions.filter(({ command }) => command.includes('1001')));
+    const [one, other] = [
+      await running('one', 'ssh', ['-F', mallory.config, '-S', path, target(), 'echo ready; exec sleep 1001'], /ready/),
+      await running('other', 'ssh', ['-F', mallory.config, '-S', path, target(), 'echo ready; read x; echo still $x'], /ready/),
+    ];
+    const [found] = await eventually(liveSessions, (sessions) =>
+      sessions.some(({ id, command }) => !before.has(id) && command.includes('1001')),
+    ).then((sessions) => sessions.filter(({ command }) => command.includes('1001')));
     const lock = await steno.json<Lock>('lock', '--session', found!.id, '--reason', 'this one');
     expect(await one.over).toContain('this one');
     expect((await mallory.ssh('-S', path, target(), 'echo', 'goes on')).stdout).toBe('goes on\n');
@@ -157,7 +222,11 @@ describe('a locked user', () => {
     expect((await mallory.steno('nodes')).stderr).toContain('off-boarded');
     expect((await mallory.steno('sessions')).stderr).toContain('[LOCKED]');
     await steno.steno('unlock', lock.id);
-    for (const own of [['--user', steno.login], ['--role', 'admin']]) expect((await steno.steno('lock', ...own)).stderr).toContain('lock out whoever sets it');
+    for (const own of [
+      ['--user', steno.login],
+      ['--role', 'admin'],
+    ])
+      expect((await steno.steno('lock', ...own)).stderr).toContain('lock out whoever sets it');
     expect((await steno.steno('lock')).stderr).toContain('exactly one');
     expect((await steno.steno('lock', '--user', 'a', '--role', 'b')).stderr).toContain('exactly one');
   });
@@ -167,13 +236,20 @@ describe('a locked user', () => {
     const [session] = await eventually(liveSessions, (sessions) => sessions.length > 0);
     const { url_token: token } = await ownCall<{ url_token: string }>();
     const web = steno.run.web;
-    const signIn = await fetch(`${web}/api/sign-in`, { method: 'POST', headers: { 'content-type': 'application/json', origin: web }, body: JSON.stringify({ token }) });
+    const signIn = await fetch(`${web}/api/sign-in`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json', origin: web },
+      body: JSON.stringify({ token }),
+    });
     const cookie = signIn.headers.get('set-cookie')!.split(';')[0]!;
-    const follower = new WebSocket(`${web.replace('http', 'ws')}/api/sessions/${session!.id}/live?after=0`, { headers: { cookie, origin: web } });
+    const follower = new WebSocket(`${web.replace('http', 'ws')}/api/sessions/${session!.id}/live?after=0`, {
+      headers: { cookie, origin: web },
+    });
     await once(follower, 'open');
     const closed = once(follower, 'close') as Promise<[number]>;
     const lock = await steno.json<Lock>('lock', '--user', 'lena');
-    const [code, why] = (await closed) as unknown as [number, Buffer]; expect([code, why.toString()]).toEqual([4401, 'you are no longer signed in']);
+    const [code, why] = (await closed) as unknown as [number, Buffer];
+    expect([code, why.toString()]).toEqual([4401, 'you are no longer signed in']);
     expect((await fetch(`${web}/api/me`, { headers: { cookie } })).status).toBe(403);
     await steno.steno('unlock', lock.id);
     const other = await steno.json<Lock>('lock', '--session', session!.id);
@@ -188,10 +264,17 @@ it('a lock that was committed by an authority that then died is in force once it
   process.kill(pid, 'SIGKILL');
   // What the dead one would have left after its commit and before it told anybody.
   const state = new Database(join(steno.data, 'authority', 'state.sqlite'), { timeout: 5_000 });
-  state.prepare("INSERT INTO locks (id, target_kind, target, reason, created_by, created_at, expires_at) VALUES ('left', 'user', 'mallory', 'left behind', 'root', 1, NULL)").run();
+  state
+    .prepare(
+      "INSERT INTO locks (id, target_kind, target, reason, created_by, created_at, expires_at) VALUES ('left', 'user', 'mallory', 'left behind', 'root', 1, NULL)",
+    )
+    .run();
   state.close();
   expect(await live.over).toContain('left behind');
-  await eventually(() => steno.steno('unlock', 'left'), ({ status }) => status === 0);
+  await eventually(
+    () => steno.steno('unlock', 'left'),
+    ({ status }) => status === 0,
+  );
 });
 
 /** A sign-in link of lena's, by a call that she signs. */

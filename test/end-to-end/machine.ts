@@ -51,7 +51,14 @@ export class Steno {
     this.folder = mkdtempSync(join(tmpdir(), 'steno-e2e-'));
     this.data = join(this.folder, 'data');
     // A home of its own: nothing of whoever runs the tests takes part.
-    this.env = { PATH: process.env['PATH'], HOME: this.folder, LANG: 'C.UTF-8', TERM: 'xterm-256color', STENO_HOME: join(this.folder, 'home'), NODE_ENV: 'production' };
+    this.env = {
+      PATH: process.env['PATH'],
+      HOME: this.folder,
+      LANG: 'C.UTF-8',
+      TERM: 'xterm-256color',
+      STENO_HOME: join(this.folder, 'home'),
+      NODE_ENV: 'production',
+    };
   }
 
   get printed(): string {
@@ -77,9 +84,14 @@ export class Steno {
   }
 
   async start(...options: readonly string[]): Promise<void> {
-    const child = spawn(process.execPath, [bin, 'up', '--data', this.data, '--ssh-listen', '127.0.0.1:0', '--web-listen', '127.0.0.1:0', '--node-name', 'local', ...options], {
-      env: this.env, stdio: ['ignore', 'pipe', 'pipe'],
-    });
+    const child = spawn(
+      process.execPath,
+      [bin, 'up', '--data', this.data, '--ssh-listen', '127.0.0.1:0', '--web-listen', '127.0.0.1:0', '--node-name', 'local', ...options],
+      {
+        env: this.env,
+        stdio: ['ignore', 'pipe', 'pipe'],
+      },
+    );
     this.#process = child;
     this.#printed = '';
     await new Promise<void>((resolve, reject) => {
@@ -130,19 +142,38 @@ export class Steno {
     return this.exec('ssh', ['-F', this.config, ...args]);
   }
 
-  exec(file: string, args: readonly string[], options: { readonly input?: string | Buffer; readonly env?: NodeJS.ProcessEnv } = {}): Promise<Result> {
+  exec(
+    file: string,
+    args: readonly string[],
+    options: { readonly input?: string | Buffer; readonly env?: NodeJS.ProcessEnv } = {},
+  ): Promise<Result> {
     return new Promise((resolve) => {
-      const child = execFile(file, [...args], { env: { ...this.env, ...options.env }, maxBuffer: 256 << 20, encoding: 'buffer' }, (error, stdout, stderr) => {
-        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
-        resolve({ status, stdout: stdout.toString('utf8'), stderr: stderr.toString('utf8') });
-      });
+      const child = execFile(
+        file,
+        [...args],
+        { env: { ...this.env, ...options.env }, maxBuffer: 256 << 20, encoding: 'buffer' },
+        (error, stdout, stderr) => {
+          const status = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+          resolve({ status, stdout: stdout.toString('utf8'), stderr: stderr.toString('utf8') });
+        },
+      );
       child.stdin!.on('error', () => undefined);
       child.stdin!.end(options.input ?? '');
     });
   }
 
-  terminal(file: string, args: readonly string[], size: { readonly cols: number; readonly rows: number } = { cols: 80, rows: 24 }, env: Readonly<Record<string, string>> = {}): Terminal {
-    const child = pty.spawn(file, [...args], { ...size, cwd: this.folder, env: { ...this.env, ...env } as Record<string, string>, name: 'xterm-256color' });
+  terminal(
+    file: string,
+    args: readonly string[],
+    size: { readonly cols: number; readonly rows: number } = { cols: 80, rows: 24 },
+    env: Readonly<Record<string, string>> = {},
+  ): Terminal {
+    const child = pty.spawn(file, [...args], {
+      ...size,
+      cwd: this.folder,
+      env: { ...this.env, ...env } as Record<string, string>,
+      name: 'xterm-256color',
+    });
     let text = '';
     let ended = false;
     const watchers = new Set<() => void>();

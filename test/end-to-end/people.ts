@@ -29,19 +29,42 @@ export function openAuthorities(steno: Steno): Promise<Ca> {
 }
 
 /** A certificate for an hour, as a login of this user would give; the administrator of `steno` has logged in before. */
-export async function person(steno: Steno, ca: Ca, name: string, roles: readonly string[], logins: readonly string[], more: Partial<UserIdentity> = {}): Promise<Person> {
+export async function person(
+  steno: Steno,
+  ca: Ca,
+  name: string,
+  roles: readonly string[],
+  logins: readonly string[],
+  more: Partial<UserIdentity> = {},
+): Promise<Person> {
   const home = join(steno.folder, `home-${name}`);
   mkdirSync(home, { recursive: true, mode: 0o700 });
   const key = generateKey();
   const seconds = BigInt(Math.floor(Date.now() / 1000));
   const certificate = await ca.issueSsh('ssh-user', {
-    publicKey: key.publicBlob, serial: seconds, kind: 'user', keyId: `user=${name}`, principals: logins, validAfter: seconds - 60n, validBefore: seconds + 3600n,
+    publicKey: key.publicBlob,
+    serial: seconds,
+    kind: 'user',
+    keyId: `user=${name}`,
+    principals: logins,
+    validAfter: seconds - 60n,
+    validBefore: seconds + 3600n,
     criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
-    extensions: new Map([...identityExtensions({ user: name, roles, traits: {}, mfa: null, requests: [], ...more }), ['permit-pty', ''], ['permit-port-forwarding', '']]),
+    extensions: new Map([
+      ...identityExtensions({ user: name, roles, traits: {}, mfa: null, requests: [], ...more }),
+      ['permit-pty', ''],
+      ['permit-port-forwarding', ''],
+    ]),
   });
   const environment = { ...steno.env, STENO_HOME: home };
   const place = openHome(environment);
-  const profile = { ...profileSchema.parse(JSON.parse(readFileSync(join(steno.folder, 'home', 'profile.json'), 'utf8'))), user: name, roles: [...roles], logins: [...logins], valid_before: Number(seconds + 3600n) * 1000 };
+  const profile = {
+    ...profileSchema.parse(JSON.parse(readFileSync(join(steno.folder, 'home', 'profile.json'), 'utf8'))),
+    user: name,
+    roles: [...roles],
+    logins: [...logins],
+    valid_before: Number(seconds + 3600n) * 1000,
+  };
   writeFileSync(place.key, key.toOpenSsh(name), { mode: 0o600 });
   writeFileSync(place.certificate, `${formatPublicLine(certificate)}\n`);
   writeFileSync(place.knownHosts, knownHosts(profile));
@@ -49,7 +72,11 @@ export async function person(steno: Steno, ca: Ca, name: string, roles: readonly
   writeFileSync(place.profile, JSON.stringify(profile));
   const run = (...args: readonly string[]): Promise<Result> => steno.exec(process.execPath, [bin, ...args], { env: { STENO_HOME: home } });
   return {
-    name, home, config: place.sshConfig, env: environment, steno: run,
+    name,
+    home,
+    config: place.sshConfig,
+    env: environment,
+    steno: run,
     async json<T>(...args: readonly string[]): Promise<T> {
       const { stdout, stderr } = await run(...args, '--json');
       if (stdout === '') throw new Error(`steno ${args.join(' ')}: ${stderr}`);

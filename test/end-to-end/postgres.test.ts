@@ -26,13 +26,19 @@ describe.skipIf('missing' in programs)(`state in PostgreSQL${'missing' in progra
 
   it('records a session', async () => {
     expect(await steno.ssh(`${steno.login}@local.steno`, 'echo from-postgres')).toMatchObject({ status: 0, stdout: 'from-postgres\n' });
-    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (found) => found.length > 0);
+    const rows = await eventually(
+      () => steno.json<SessionRow[]>('sessions'),
+      (found) => found.length > 0,
+    );
     expect(rows[0]).toMatchObject({ node: 'local', login: steno.login });
   });
 
   it('goes on with sessions and logins after the database was restarted', async () => {
     await server.restart();
-    const again = await eventually(() => steno.ssh(`${steno.login}@local.steno`, 'true'), ({ status }) => status === 0);
+    const again = await eventually(
+      () => steno.ssh(`${steno.login}@local.steno`, 'true'),
+      ({ status }) => status === 0,
+    );
     expect(again.status).toBe(0);
   });
 

@@ -31,11 +31,27 @@ const seconds = (): bigint => BigInt(Math.floor(Date.now() / 1000));
 type Change = Partial<IssueFields>;
 
 /** A fresh key with a certificate like that of `steno login`, but for `change`. `sign` is the CA. */
-async function identity(name: string, change: Change, sign: (fields: IssueFields) => Promise<Uint8Array> | Uint8Array = (fields) => ca.issueSsh('ssh-user', fields)): Promise<string> {
+async function identity(
+  name: string,
+  change: Change,
+  sign: (fields: IssueFields) => Promise<Uint8Array> | Uint8Array = (fields) => ca.issueSsh('ssh-user', fields),
+): Promise<string> {
   const key = generateKey();
   const certificate = await sign({
-    publicKey: key.publicBlob, serial: 1n, kind: 'user', keyId: `user=${steno.login}`, principals: [steno.login, 'root'], validAfter: seconds() - 60n, validBefore: seconds() + 600n,
-    criticalOptions: new Map([['gateway-only@steno', '']]), extensions: new Map([['permit-pty', ''], [EXTENSION_ROLES, 'admin'], [EXTENSION_USER, steno.login]]), ...change,
+    publicKey: key.publicBlob,
+    serial: 1n,
+    kind: 'user',
+    keyId: `user=${steno.login}`,
+    principals: [steno.login, 'root'],
+    validAfter: seconds() - 60n,
+    validBefore: seconds() + 600n,
+    criticalOptions: new Map([['gateway-only@steno', '']]),
+    extensions: new Map([
+      ['permit-pty', ''],
+      [EXTENSION_ROLES, 'admin'],
+      [EXTENSION_USER, steno.login],
+    ]),
+    ...change,
   });
   writeFileSync(path(name), key.toOpenSsh(name), { mode: 0o600 });
   writeFileSync(path(`${name}.pub`), `${formatPublicLine(key.publicBlob)}\n`);
@@ -45,8 +61,22 @@ async function identity(name: string, change: Change, sign: (fields: IssueFields
 
 function ssh(key: string, ...args: readonly string[]): Promise<Result> {
   return steno.exec('ssh', [
-    '-F', 'none', '-i', key, ...(existsSync(`${key}-cert.pub`) ? ['-o', `CertificateFile=${key}-cert.pub`] : []), '-o', 'IdentitiesOnly=yes', '-o', 'IdentityAgent=none', '-o', 'BatchMode=yes', '-o', `UserKnownHostsFile=${path('home/known_hosts')}`,
-    '-p', gateway.port, ...args,
+    '-F',
+    'none',
+    '-i',
+    key,
+    ...(existsSync(`${key}-cert.pub`) ? ['-o', `CertificateFile=${key}-cert.pub`] : []),
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    'IdentityAgent=none',
+    '-o',
+    'BatchMode=yes',
+    '-o',
+    `UserKnownHostsFile=${path('home/known_hosts')}`,
+    '-p',
+    gateway.port,
+    ...args,
   ]);
 }
 
@@ -79,10 +109,14 @@ const offering = (method: 'password' | 'certificate', key: string): Promise<Resu
 
 /** Runs `act`, and answers with what it did and with the audit rows of refusals that it left. */
 async function refused(act: () => Promise<Result>): Promise<Result & { readonly rows: readonly AuditRow[] }> {
-  const refusals = async (): Promise<readonly AuditRow[]> => (await viewer.audit()).filter(({ event }) => event === 'auth.refused' || event === 'session.refused');
+  const refusals = async (): Promise<readonly AuditRow[]> =>
+    (await viewer.audit()).filter(({ event }) => event === 'auth.refused' || event === 'session.refused');
   const before = new Set((await refusals()).map(({ id }) => id));
   const result = await act();
-  const rows = await eventually(async () => (await refusals()).filter(({ id }) => !before.has(id)), (fresh) => fresh.length > 0);
+  const rows = await eventually(
+    async () => (await refusals()).filter(({ id }) => !before.has(id)),
+    (fresh) => fresh.length > 0,
+  );
   return { ...result, rows };
 }
 
@@ -121,14 +155,64 @@ describe('who is not admitted', () => {
   });
 
   it.each([
-    ['an expired certificate', 'CERT_EXPIRED', async () => direct(await identity('expired', { validAfter: seconds() - 600n, validBefore: seconds() - 5n }))],
-    ['one that is not valid yet', 'CERT_NOT_YET_VALID', async () => direct(await identity('early', { validAfter: seconds() + 3600n, validBefore: seconds() + 7200n }))],
-    ['one of another CA', 'CERT_UNKNOWN_CA', async () => direct(await identity('foreign', {}, (fields) => issueCertificate(generateKey(), fields)))],
-    ['one of the host CA of this Steno', 'CERT_UNKNOWN_CA', async () => direct(await identity('crossed', {}, (fields) => ca.issueSsh('ssh-host', fields)))],
+    [
+      'an expired certificate',
+      'CERT_EXPIRED',
+      async () => direct(await identity('expired', { validAfter: seconds() - 600n, validBefore: seconds() - 5n })),
+    ],
+    [
+      'one that is not valid yet',
+      'CERT_NOT_YET_VALID',
+      async () => direct(await identity('early', { validAfter: seconds() + 3600n, validBefore: seconds() + 7200n })),
+    ],
+    [
+      'one of another CA',
+      'CERT_UNKNOWN_CA',
+      async () => direct(await identity('foreign', {}, (fields) => issueCertificate(generateKey(), fields))),
+    ],
+    [
+      'one of the host CA of this Steno',
+      'CERT_UNKNOWN_CA',
+      async () => direct(await identity('crossed', {}, (fields) => ca.issueSsh('ssh-host', fields))),
+    ],
     ['one for other logins', 'CERT_WRONG_PRINCIPAL', async () => direct(await identity('other', { principals: ['someone-else'] }))],
-    ['one for another address', 'CERT_WRONG_SOURCE', async () => direct(await identity('elsewhere', { criticalOptions: new Map([['gateway-only@steno', ''], ['source-address', '192.0.2.0/24']]) }))],
-    ['one with an option that nobody enforces', 'CERT_UNKNOWN_OPTION', async () => direct(await identity('optional', { criticalOptions: new Map([['force-command', 'true'], ['gateway-only@steno', '']]) }))],
-    ['one of a host', 'CERT_WRONG_KIND', async () => offering('certificate', await identity('hostly', { kind: 'host', criticalOptions: new Map(), extensions: new Map() }, (fields) => ca.issueSsh('ssh-host', fields)))],
+    [
+      'one for another address',
+      'CERT_WRONG_SOURCE',
+      async () =>
+        direct(
+          await identity('elsewhere', {
+            criticalOptions: new Map([
+              ['gateway-only@steno', ''],
+              ['source-address', '192.0.2.0/24'],
+            ]),
+          }),
+        ),
+    ],
+    [
+      'one with an option that nobody enforces',
+      'CERT_UNKNOWN_OPTION',
+      async () =>
+        direct(
+          await identity('optional', {
+            criticalOptions: new Map([
+              ['force-command', 'true'],
+              ['gateway-only@steno', ''],
+            ]),
+          }),
+        ),
+    ],
+    [
+      'one of a host',
+      'CERT_WRONG_KIND',
+      async () =>
+        offering(
+          'certificate',
+          await identity('hostly', { kind: 'host', criticalOptions: new Map(), extensions: new Map() }, (fields) =>
+            ca.issueSsh('ssh-host', fields),
+          ),
+        ),
+    ],
     ['a garbled one', 'CERT_GARBLED', async () => offering('certificate', await garbled())],
     ['a bare key', 'CERT_REQUIRED', async () => direct(await bare())],
     ['a password', 'CERT_REQUIRED', async () => offering('password', '')],
@@ -138,23 +222,51 @@ describe('who is not admitted', () => {
     expect({ status, stdout }).toEqual({ status: 255, stdout: '' });
     // The reason with its code, and what to do about it.
     expect(stderr).toMatch(new RegExp(`steno: [a-z][^\\r\\n]+ \\[${code}\\]\\r?\\nsteno: [A-Z][^\\r\\n]+`));
-    expect(rows).toEqual([expect.objectContaining({ event: 'auth.refused', outcome: 'failure', code, source_address: '127.0.0.1', actor: `${steno.login}@local` })]);
+    expect(rows).toEqual([
+      expect.objectContaining({
+        event: 'auth.refused',
+        outcome: 'failure',
+        code,
+        source_address: '127.0.0.1',
+        actor: `${steno.login}@local`,
+      }),
+    ]);
     expect((await viewer.sessions()).length).toBe(sessions);
   });
 
   it('through a jump no more than directly', async () => {
     const key = await identity('jumper', { principals: ['someone-else'] });
-    writeFileSync(path('jump_config'), [
-      `IdentityFile ${key}`, `CertificateFile ${key}-cert.pub`, 'IdentitiesOnly yes', 'IdentityAgent none', 'BatchMode yes', `UserKnownHostsFile ${path('home/known_hosts')}`, '',
-    ].join('\n'));
-    const { status, stderr } = await refused(() => steno.exec('ssh', ['-F', path('jump_config'), '-J', `nobody@${steno.run.ssh}`, `${steno.login}@local`, 'echo admitted']));
+    writeFileSync(
+      path('jump_config'),
+      [
+        `IdentityFile ${key}`,
+        `CertificateFile ${key}-cert.pub`,
+        'IdentitiesOnly yes',
+        'IdentityAgent none',
+        'BatchMode yes',
+        `UserKnownHostsFile ${path('home/known_hosts')}`,
+        '',
+      ].join('\n'),
+    );
+    const { status, stderr } = await refused(() =>
+      steno.exec('ssh', ['-F', path('jump_config'), '-J', `nobody@${steno.run.ssh}`, `${steno.login}@local`, 'echo admitted']),
+    );
     expect(status).toBe(255);
     expect(stderr).toContain('[CERT_WRONG_PRINCIPAL]');
   });
 
   it('and `steno audit` lists why', async () => {
     const rows = await steno.json<AuditRow[]>('audit', '--event', 'auth.refused', '--outcome', 'failure');
-    for (const code of ['CERT_EXPIRED', 'CERT_NOT_YET_VALID', 'CERT_UNKNOWN_CA', 'CERT_WRONG_PRINCIPAL', 'CERT_WRONG_SOURCE', 'CERT_WRONG_KIND', 'CERT_GARBLED', 'CERT_REQUIRED']) {
+    for (const code of [
+      'CERT_EXPIRED',
+      'CERT_NOT_YET_VALID',
+      'CERT_UNKNOWN_CA',
+      'CERT_WRONG_PRINCIPAL',
+      'CERT_WRONG_SOURCE',
+      'CERT_WRONG_KIND',
+      'CERT_GARBLED',
+      'CERT_REQUIRED',
+    ]) {
       expect(rows.map((row) => row.code)).toContain(code);
     }
     const { status, stdout } = await steno.steno('audit', '--event', 'auth.', '--limit', '5');
@@ -166,25 +278,40 @@ describe('who is not admitted', () => {
 describe('nodes that cannot be reached', () => {
   it.each([
     ['unknown', 'NODE_UNKNOWN', async (): Promise<string> => 'nowhere'],
-    ['unreachable', 'NODE_UNREACHABLE', async (): Promise<string> => {
-      await must(steno.steno('nodes', 'add', 'gone', `127.0.0.1:${await freePort()}`));
-      return 'gone';
-    }],
-    ['with a host key that Steno did not certify', 'NODE_HOST_KEY', async (): Promise<string> => {
-      nodes.push(await startStockNode(steno, 'stranger', { certified: false }));
-      return 'stranger';
-    }],
-    ['with another host key than the one registered', 'NODE_HOST_KEY', async (): Promise<string> => {
-      nodes.push(await startStockNode(steno, 'changed', { certified: false }));
-      await must(steno.exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path('former')]));
-      await must(steno.steno('nodes', 'add', 'changed', `127.0.0.1:${nodes.at(-1)!.port}`, '--host-key', path('former.pub')));
-      return 'changed';
-    }],
+    [
+      'unreachable',
+      'NODE_UNREACHABLE',
+      async (): Promise<string> => {
+        await must(steno.steno('nodes', 'add', 'gone', `127.0.0.1:${await freePort()}`));
+        return 'gone';
+      },
+    ],
+    [
+      'with a host key that Steno did not certify',
+      'NODE_HOST_KEY',
+      async (): Promise<string> => {
+        nodes.push(await startStockNode(steno, 'stranger', { certified: false }));
+        return 'stranger';
+      },
+    ],
+    [
+      'with another host key than the one registered',
+      'NODE_HOST_KEY',
+      async (): Promise<string> => {
+        nodes.push(await startStockNode(steno, 'changed', { certified: false }));
+        await must(steno.exec('ssh-keygen', ['-q', '-t', 'ed25519', '-N', '', '-f', path('former')]));
+        await must(steno.steno('nodes', 'add', 'changed', `127.0.0.1:${nodes.at(-1)!.port}`, '--host-key', path('former.pub')));
+        return 'changed';
+      },
+    ],
   ] as const)('%s: a clear line and exit 255, by both ways in', async (_what, code, make) => {
     const node = await make();
     const line = new RegExp(`steno: [a-z][^\\r\\n]* \\[${code}\\]`);
     // What was registered reaches the gateway a moment after the command line.
-    const direct = await eventually(() => ssh(path('home/id_ed25519'), `${steno.login}@${node}@${gateway.host}`, 'echo reached'), ({ stderr }) => line.test(stderr));
+    const direct = await eventually(
+      () => ssh(path('home/id_ed25519'), `${steno.login}@${node}@${gateway.host}`, 'echo reached'),
+      ({ stderr }) => line.test(stderr),
+    );
     expect(direct).toMatchObject({ status: 255, stdout: '' });
     const jumped = await steno.ssh(`${steno.login}@${node}.steno`, 'echo reached');
     expect(jumped).toMatchObject({ status: 255, stdout: '', stderr: expect.stringMatching(line) });
@@ -195,8 +322,16 @@ describe('nodes that cannot be reached', () => {
   });
 
   it('and the audit says which, and why', async () => {
-    const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'session.refused'), (list) => list.some(({ node }) => node === 'changed'));
-    for (const [node, code] of [['nowhere', 'NODE_UNKNOWN'], ['gone', 'NODE_UNREACHABLE'], ['stranger', 'NODE_HOST_KEY'], ['changed', 'NODE_HOST_KEY']]) {
+    const rows = await eventually(
+      () => steno.json<AuditRow[]>('audit', '--event', 'session.refused'),
+      (list) => list.some(({ node }) => node === 'changed'),
+    );
+    for (const [node, code] of [
+      ['nowhere', 'NODE_UNKNOWN'],
+      ['gone', 'NODE_UNREACHABLE'],
+      ['stranger', 'NODE_HOST_KEY'],
+      ['changed', 'NODE_HOST_KEY'],
+    ]) {
       expect(rows).toContainEqual(expect.objectContaining({ node, code, outcome: 'failure', actor: steno.login, login: steno.login }));
     }
   });
@@ -218,8 +353,11 @@ describe('strangers on every port', () => {
 
   it('who say nothing, too little or too slowly are gone within 20 s, and meanwhile the gateway serves', async () => {
     const beginnings: Readonly<Record<string, Buffer>> = {
-      ssh: Buffer.from('SSH-2.0-slow\r\n'), agent: Buffer.from('SSH-2.0-slow\r\n'), web: Buffer.from('GET /api/me HTTP/1.1\r\nHost: localhost\r\nX: '),
-      authority: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]), ingest: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
+      ssh: Buffer.from('SSH-2.0-slow\r\n'),
+      agent: Buffer.from('SSH-2.0-slow\r\n'),
+      web: Buffer.from('GET /api/me HTTP/1.1\r\nHost: localhost\r\nX: '),
+      authority: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
+      ingest: Buffer.from([22, 3, 1, 2, 0, 1, 0, 1, 252, 3, 3]),
     };
     const all = Object.entries(await doors()).flatMap(([door, address], at) => {
       const from = (kind: number): string => `127.0.${kind}.${10 + at}`;
@@ -241,7 +379,9 @@ describe('strangers on every port', () => {
     expect(served).toMatchObject({ status: 0, stdout: 'served\n' });
     expect(crowd.every(({ socket }) => !socket.destroyed)).toBe(true);
 
-    const lasted = await Promise.all([...all, ...crowd.map((each) => ({ who: 'ssh: crowd', ...each }))].map(async ({ who, closed }) => ({ who, ms: await closed })));
+    const lasted = await Promise.all(
+      [...all, ...crowd.map((each) => ({ who: 'ssh: crowd', ...each }))].map(async ({ who, closed }) => ({ who, ms: await closed })),
+    );
     expect(lasted.filter(({ ms }) => ms > LIMIT_MS + SLACK_MS)).toEqual([]);
   }, 120_000);
 
@@ -249,11 +389,15 @@ describe('strangers on every port', () => {
     const addresses = await doors();
     const volley = async (times: number): Promise<void> => {
       for (let round = 0; round < times; round++) {
-        await Promise.all(Object.values(addresses).flatMap((address, at) => [64, 4096, 65_536, 300_000].map((bytes, kind) => {
-          const noisy = stranger(address, `127.0.8.${1 + at * 4 + kind}`, noise(bytes));
-          noisy.socket.once('connect', () => noisy.socket.end());
-          return noisy.closed;
-        })));
+        await Promise.all(
+          Object.values(addresses).flatMap((address, at) =>
+            [64, 4096, 65_536, 300_000].map((bytes, kind) => {
+              const noisy = stranger(address, `127.0.8.${1 + at * 4 + kind}`, noise(bytes));
+              noisy.socket.once('connect', () => noisy.socket.end());
+              return noisy.closed;
+            }),
+          ),
+        );
       }
     };
     await volley(10);

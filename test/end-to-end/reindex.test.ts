@@ -17,7 +17,10 @@ describe('an event store that is lost', () => {
       sessions: await steno.json<SessionRow[]>('sessions'),
       hits: await Promise.all(words.map((word) => steno.json('search', word))),
     });
-    await eventually(() => steno.json<SessionRow[]>('sessions', '--state', 'sealed'), (rows) => rows.length === words.length);
+    await eventually(
+      () => steno.json<SessionRow[]>('sessions', '--state', 'sealed'),
+      (rows) => rows.length === words.length,
+    );
     const links = (value: unknown): string => JSON.stringify(value);
     const before = links(await look());
 

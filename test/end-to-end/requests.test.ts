@@ -19,7 +19,9 @@ beforeAll(async () => {
   await steno.start();
   await steno.json('login', '--data', steno.data);
   const file = join(steno.folder, 'roles.yaml');
-  writeFileSync(file, `
+  writeFileSync(
+    file,
+    `
 kind: role
 name: dev
 allow: { logins: ["{user}"], request: [{ roles: [ops], max_duration: 1h }, { nodes: { name: local }, logins: ["${steno.login}"] }] }
@@ -31,7 +33,8 @@ allow: { nodes: { "*": "*" }, logins: ["${steno.login}"] }
 kind: role
 name: lead
 allow: { approve: [{ roles: [ops], nodes: { "*": "*" } }] }
-`);
+`,
+  );
   const applied = await steno.steno('apply', '-f', file);
   expect(applied.stderr + applied.stdout).toContain('lead');
   const ca = await openAuthorities(steno);
@@ -64,11 +67,17 @@ it('leads from asking to a session under the request, and ends it when it is tak
   const shell = dan.terminal('-tt', target());
   shell.write('echo sha""llow\r');
   await shell.until(/shallow/);
-  const sessions = await eventually(() => steno.json<SessionInfo[]>('sessions', '--request', asked.id), (found) => found.length === 2);
+  const sessions = await eventually(
+    () => steno.json<SessionInfo[]>('sessions', '--request', asked.id),
+    (found) => found.length === 2,
+  );
   expect(sessions.every(({ requests, user }) => requests.join() === asked.id && user === 'dan')).toBe(true);
   expect(await steno.json<SessionInfo[]>('sessions', '--request', 'r-none')).toEqual([]);
   const file = join(steno.folder, 'exec.cast');
-  await eventually(() => steno.steno('export', sessions.find(({ kind }) => kind === 'exec')!.id, '--format', 'cast', '-o', file), ({ status }) => status === 0);
+  await eventually(
+    () => steno.steno('export', sessions.find(({ kind }) => kind === 'exec')!.id, '--format', 'cast', '-o', file),
+    ({ status }) => status === 0,
+  );
   expect(readFileSync(file, 'utf8').split('\n')[0]).toContain(`"requests":["${asked.id}"]`);
 
   await dan.steno('request', 'cancel', asked.id);
@@ -76,7 +85,10 @@ it('leads from asking to a session under the request, and ends it when it is tak
   expect(shell.text()).toContain('[REQUEST_OVER]');
   expect((await dan.ssh(target(), 'true')).stderr).toContain('[REQUEST_OVER]');
   expect((await dan.steno('nodes')).stderr).toContain('[REQUEST_OVER]');
-  const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'session.ended'), (found) => found.length > 0);
+  const rows = await eventually(
+    () => steno.json<AuditRow[]>('audit', '--event', 'session.ended'),
+    (found) => found.length > 0,
+  );
   expect(rows[0]).toMatchObject({ actor: 'dan', code: 'REQUEST_OVER', data: JSON.stringify({ requests: [asked.id] }) });
 });
 
@@ -85,19 +97,35 @@ it('takes an answer of a webhook through the viewer, from whom the webhook names
   mkdirSync(secrets, { recursive: true, mode: 0o700 });
   writeFileSync(join(secrets, 'slack-signing'), 'shhh\n', { mode: 0o600 });
   const file = join(steno.folder, 'webhook.yaml');
-  writeFileSync(file, 'kind: webhook\nname: chat\nformat: slack\nurl: http://127.0.0.1:9/none\nsigning_secret: { file: slack-signing }\nusers: { U0LENA: lena, U0DAN: dan }\n');
+  writeFileSync(
+    file,
+    'kind: webhook\nname: chat\nformat: slack\nurl: http://127.0.0.1:9/none\nsigning_secret: { file: slack-signing }\nusers: { U0LENA: lena, U0DAN: dan }\n',
+  );
   const applied = await steno.steno('apply', '-f', file);
   expect(applied.stdout, applied.stderr).toContain('chat');
 
   const fresh = await person(steno, await openAuthorities(steno), 'dan', ['dev'], ['dan']);
   const asked = await fresh.json<AccessRequest>('request', 'create', '--node', 'local', '--reason', 'INC-10');
   const press = (user: string, secret = 'shhh', seconds = Math.floor(Date.now() / 1000)): Promise<Response> => {
-    const payload = JSON.stringify({ type: 'block_actions', user: { id: user }, actions: [{ action_id: 'approve', block_id: 'steno-request', value: asked.id }] });
+    const payload = JSON.stringify({
+      type: 'block_actions',
+      user: { id: user },
+      actions: [{ action_id: 'approve', block_id: 'steno-request', value: asked.id }],
+    });
     const body = new URLSearchParams({ payload }).toString();
     const signature = `v0=${createHmac('sha256', secret).update(`v0:${seconds}:${body}`).digest('hex')}`;
-    return fetch(`${steno.run.web}/hooks/chat`, { method: 'POST', body, headers: { 'content-type': 'application/x-www-form-urlencoded', 'x-slack-request-timestamp': String(seconds), 'x-slack-signature': signature } });
+    return fetch(`${steno.run.web}/hooks/chat`, {
+      method: 'POST',
+      body,
+      headers: {
+        'content-type': 'application/x-www-form-urlencoded',
+        'x-slack-request-timestamp': String(seconds),
+        'x-slack-signature': signature,
+      },
+    });
   };
-  const codeOf = async (answer: Promise<Response>): Promise<string> => ((await (await answer).json()) as { error?: { code: string } }).error?.code ?? 'ok';
+  const codeOf = async (answer: Promise<Response>): Promise<string> =>
+    ((await (await answer).json()) as { error?: { code: string } }).error?.code ?? 'ok';
   expect(await codeOf(press('U0LENA', 'guess'))).toBe('CALLBACK_REFUSED');
   expect(await codeOf(press('U0LENA', 'shhh', Math.floor(Date.now() / 1000) - 400))).toBe('CALLBACK_REFUSED');
   expect(await codeOf(press('U0STRANGER'))).toBe('ACCESS_DENIED');
@@ -105,19 +133,53 @@ it('takes an answer of a webhook through the viewer, from whom the webhook names
   const seconds = Math.floor(Date.now() / 1000);
   expect(await codeOf(press('U0LENA', 'shhh', seconds))).toBe('ok');
   expect(await codeOf(press('U0LENA', 'shhh', seconds))).toBe('CALLBACK_REFUSED');
-  expect(await fresh.json<AccessRequest>('request', 'show', asked.id)).toMatchObject({ state: 'approved', reviews: [{ reviewer: 'lena', via: 'chat' }] });
-  const rows = await eventually(() => steno.json<AuditRow[]>('audit', '--event', 'webhook.answer'), (found) => found.length >= 5);
-  expect(rows.map(({ actor, code }) => [actor, code])).toEqual(expect.arrayContaining([['chat/U0STRANGER', 'ACCESS_DENIED'], ['dan', 'SELF_REVIEW'], ['webhook/chat', 'CALLBACK_REFUSED']]));
+  expect(await fresh.json<AccessRequest>('request', 'show', asked.id)).toMatchObject({
+    state: 'approved',
+    reviews: [{ reviewer: 'lena', via: 'chat' }],
+  });
+  const rows = await eventually(
+    () => steno.json<AuditRow[]>('audit', '--event', 'webhook.answer'),
+    (found) => found.length >= 5,
+  );
+  expect(rows.map(({ actor, code }) => [actor, code])).toEqual(
+    expect.arrayContaining([
+      ['chat/U0STRANGER', 'ACCESS_DENIED'],
+      ['dan', 'SELF_REVIEW'],
+      ['webhook/chat', 'CALLBACK_REFUSED'],
+    ]),
+  );
 });
 
 it('reviews who holds what, when it was last used, and what was decided', async () => {
   expect((await steno.ssh(target(), 'true')).status).toBe(0);
-  const rows = await eventually(() => steno.json<ReviewedHolding[]>('review'), (found) => found.some(({ user, sessions }) => user === steno.login && sessions > 0));
-  expect(rows.find(({ user }) => user === steno.login)).toMatchObject({ role: 'admin', unused: false, last_used: expect.any(Number), reach: [{ node: 'local' }], decision: null });
+  const rows = await eventually(
+    () => steno.json<ReviewedHolding[]>('review'),
+    (found) => found.some(({ user, sessions }) => user === steno.login && sessions > 0),
+  );
+  expect(rows.find(({ user }) => user === steno.login)).toMatchObject({
+    role: 'admin',
+    unused: false,
+    last_used: expect.any(Number),
+    reach: [{ node: 'local' }],
+    decision: null,
+  });
   expect(rows.find(({ user }) => user === 'dan')).toMatchObject({ role: 'dev', reach: [], sessions: 0, last_used: null, unused: false });
-  const recorded = await steno.steno('review', 'record', '--decision', 'remove', '--user', 'dan', '--role', 'dev', '--reason', 'left the team, for good');
+  const recorded = await steno.steno(
+    'review',
+    'record',
+    '--decision',
+    'remove',
+    '--user',
+    'dan',
+    '--role',
+    'dev',
+    '--reason',
+    'left the team, for good',
+  );
   expect(recorded.stdout, recorded.stderr).toContain('remove dev of dan');
-  expect((await steno.steno('review', 'decisions', '--format', 'csv')).stdout).toMatch(new RegExp(`,${steno.login},remove,dan,dev,"left the team, for good"\\r\\n$`));
+  expect((await steno.steno('review', 'decisions', '--format', 'csv')).stdout).toMatch(
+    new RegExp(`,${steno.login},remove,dan,dev,"left the team, for good"\\r\\n$`),
+  );
   expect((await steno.steno('review', '--user', 'dan', '--format', 'csv')).stdout).toContain(`,remove,${steno.login},`);
   expect((await lena.steno('review')).stderr).toContain('[ACCESS_DENIED]');
 });

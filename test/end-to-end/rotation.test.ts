@@ -39,7 +39,10 @@ describe('rotation of every CA', () => {
   beforeAll(async () => {
     processes = steno.run.processes;
     expect((await steno.ssh('-T', `${steno.login}@local.steno`, 'echo before')).stdout).toBe('before\n');
-    const [row] = await eventually(() => steno.json<SessionRow[]>('sessions'), ([first]) => first?.state === 'sealed');
+    const [row] = await eventually(
+      () => steno.json<SessionRow[]>('sessions'),
+      ([first]) => first?.state === 'sealed',
+    );
     old = { session: row!.id, file: join(steno.folder, 'old.cast.zst'), ca: join(steno.folder, 'old-recording-ca.pub') };
     await must('export', old.session, '-o', old.file);
     writeFileSync(old.ca, await must('ca', 'export', 'recording'));
@@ -59,30 +62,37 @@ describe('rotation of every CA', () => {
     }
   };
   const renewedFor = (name: string): Promise<CaReport> =>
-    eventually(async () => (await steno.json<CaReport[]>('ca', 'status')).find((report) => report.name === name)!, (report) => report.waits_for.length === 0);
+    eventually(
+      async () => (await steno.json<CaReport[]>('ca', 'status')).find((report) => report.name === name)!,
+      (report) => report.waits_for.length === 0,
+    );
   const into = async (host: string): Promise<void> => {
     const { status, stdout, stderr } = await steno.ssh('-T', `${steno.login}@${host}.steno`, 'echo in');
     expect({ status, stdout, stderr, logs: status === 0 ? '' : steno.logs() }).toMatchObject({ status: 0, stdout: 'in\n' });
   };
 
-  it.each(['init', 'update-clients', 'update-servers', 'standby'])('in phase %s live sessions go on, and who logged in before or logs in now gets in', async (phase) => {
-    const before = signer('id_ed25519-cert.pub');
-    for (const name of ['ssh-host', 'recording', 'x509-service']) await renewedFor(name);
-    if (phase === 'standby') {
-      // What the operator of an sshd without agent does before the old host key is dropped.
-      writeFileSync(`${node.hostKey}-cert.pub`, await must('ca', 'sign-host', `${node.hostKey}.pub`, '--name', 'stock'));
-      node.reload();
-    }
-    await must('ca', 'rotate', 'all', '--phase', phase);
-    if (phase === 'init') writeFileSync(node.userCa, await must('ca', 'export', 'user'));
-    await stillAnswer(phase);
-    // With the certificate of before, as long as its key is trusted.
-    if (phase !== 'standby') for (const host of ['local', 'stock']) await into(host);
-    await logIn();
-    for (const host of ['local', 'stock']) await into(host);
-    expect(signer('id_ed25519-cert.pub') !== before).toBe(phase === 'update-clients');
-    expect(home('known_hosts').trim().split('\n')).toHaveLength(phase === 'standby' ? 1 : 2);
-  }, 120_000);
+  it.each(['init', 'update-clients', 'update-servers', 'standby'])(
+    'in phase %s live sessions go on, and who logged in before or logs in now gets in',
+    async (phase) => {
+      const before = signer('id_ed25519-cert.pub');
+      for (const name of ['ssh-host', 'recording', 'x509-service']) await renewedFor(name);
+      if (phase === 'standby') {
+        // What the operator of an sshd without agent does before the old host key is dropped.
+        writeFileSync(`${node.hostKey}-cert.pub`, await must('ca', 'sign-host', `${node.hostKey}.pub`, '--name', 'stock'));
+        node.reload();
+      }
+      await must('ca', 'rotate', 'all', '--phase', phase);
+      if (phase === 'init') writeFileSync(node.userCa, await must('ca', 'export', 'user'));
+      await stillAnswer(phase);
+      // With the certificate of before, as long as its key is trusted.
+      if (phase !== 'standby') for (const host of ['local', 'stock']) await into(host);
+      await logIn();
+      for (const host of ['local', 'stock']) await into(host);
+      expect(signer('id_ed25519-cert.pub') !== before).toBe(phase === 'update-clients');
+      expect(home('known_hosts').trim().split('\n')).toHaveLength(phase === 'standby' ? 1 : 2);
+    },
+    120_000,
+  );
 
   it('leaves the processes as they were', () => expect(steno.run.processes).toEqual(processes));
 
@@ -91,15 +101,22 @@ describe('rotation of every CA', () => {
       terminal.write('exit\n');
       expect(await terminal.ended).toBe(0);
     }
-    const rows = await eventually(() => steno.json<SessionRow[]>('sessions', '--limit', '100'), (all) => all.every(({ state }) => state === 'sealed'));
+    const rows = await eventually(
+      () => steno.json<SessionRow[]>('sessions', '--limit', '100'),
+      (all) => all.every(({ state }) => state === 'sealed'),
+    );
     expect(rows.length).toBe(1 + 2 + 3 * 4 + 2);
-    for (const { id } of rows.filter(({ tty, id: each }) => tty || each === old.session)) expect(JSON.parse(await must('verify', id, '--json'))).toMatchObject({ ok: true });
+    for (const { id } of rows.filter(({ tty, id: each }) => tty || each === old.session))
+      expect(JSON.parse(await must('verify', id, '--json'))).toMatchObject({ ok: true });
     expect(JSON.parse(await must('verify', old.file, '--json', '--ca', old.ca))).toMatchObject({ ok: true, session: old.session });
     expect((await must('ca', 'export', 'recording')).trim().split('\n')).toHaveLength(2);
   }, 120_000);
 
   it('tells of every step', async () => {
-    const rows = await eventually(() => steno.json<{ target: string; outcome: string }[]>('audit', '--event', 'ca.rotate', '--limit', '100'), (all) => all.length >= 20);
+    const rows = await eventually(
+      () => steno.json<{ target: string; outcome: string }[]>('audit', '--event', 'ca.rotate', '--limit', '100'),
+      (all) => all.length >= 20,
+    );
     expect(rows.filter(({ outcome }) => outcome === 'success')).toHaveLength(20);
     expect(new Set(rows.map(({ target }) => target))).toEqual(new Set(['ssh-user', 'ssh-host', 'recording', 'x509-user', 'x509-service']));
   });
@@ -112,8 +129,17 @@ describe('rotation of every CA', () => {
     // In the middle of it the authority is killed: it takes the rotation up where it was.
     const pid = steno.run.processes['authority']!;
     process.kill(pid, 'SIGKILL');
-    await eventually(() => Promise.resolve(steno.run.processes['authority']), (now) => now !== undefined && now !== pid);
-    const [after] = (await eventually(() => steno.steno('ca', 'status', '--json'), ({ status: code }) => code === 0)).stdout.match(/"phase": "init"/g) ?? [];
+    await eventually(
+      () => Promise.resolve(steno.run.processes['authority']),
+      (now) => now !== undefined && now !== pid,
+    );
+    const [after] =
+      (
+        await eventually(
+          () => steno.steno('ca', 'status', '--json'),
+          ({ status: code }) => code === 0,
+        )
+      ).stdout.match(/"phase": "init"/g) ?? [];
     expect(after).toBeDefined();
     await into('local');
     await must('ca', 'rotate', 'ssh-host', '--phase', 'rollback');

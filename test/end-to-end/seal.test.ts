@@ -11,7 +11,11 @@ afterAll(() => steno.dispose());
 const passphrase = 'correct horse battery staple';
 const keyFile = join(steno.data, 'authority', 'seal.key');
 const up = (...options: readonly string[]): Terminal =>
-  steno.terminal(process.execPath, [bin, 'up', '--data', steno.data, '--ssh-listen', '127.0.0.1:0', '--web-listen', '127.0.0.1:0', '--no-node', ...options], { cols: 160, rows: 40 });
+  steno.terminal(
+    process.execPath,
+    [bin, 'up', '--data', steno.data, '--ssh-listen', '127.0.0.1:0', '--web-listen', '127.0.0.1:0', '--no-node', ...options],
+    { cols: 160, rows: 40 },
+  );
 const stop = async (terminal: Terminal): Promise<void> => {
   terminal.write('\u0003');
   await terminal.ended;
@@ -56,7 +60,10 @@ describe('a passphrase', () => {
     expect(open).toMatchObject({ status: 64, stderr: expect.stringMatching(/others can read it.*SEAL_PASSPHRASE_WEAK/) });
     execFileSync('chmod', ['0600', file]);
     await steno.start('--no-node');
-    expect(await steno.steno('ca', 'reseal', '--data', steno.data, '--key-file')).toMatchObject({ status: 0, stdout: expect.stringContaining('a new key file opens') });
+    expect(await steno.steno('ca', 'reseal', '--data', steno.data, '--key-file')).toMatchObject({
+      status: 0,
+      stdout: expect.stringContaining('a new key file opens'),
+    });
     expect(await steno.stop()).toBe(0);
     delete steno.env['STENO_SEAL_PASSPHRASE_FILE'];
     await steno.start('--no-node');

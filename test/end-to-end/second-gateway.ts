@@ -18,7 +18,12 @@ export interface SecondGateway {
 export async function startSecondGateway(steno: Steno, name: string): Promise<SecondGateway> {
   const { socket, authority, ingest } = readRunFile(dataDir(steno.data));
   const log = openSync(join(steno.data, 'logs', `${name}.log`), 'a', 0o600);
-  const child = fork(join(bin, '..', '..', 'dist', 'gateway', 'main.js'), [], { env: steno.env, stdio: ['ignore', log, log, 'ipc'], serialization: 'advanced', execArgv: [] });
+  const child = fork(join(bin, '..', '..', 'dist', 'gateway', 'main.js'), [], {
+    env: steno.env,
+    stdio: ['ignore', log, log, 'ipc'],
+    serialization: 'advanced',
+    execArgv: [],
+  });
   closeSync(log);
   const config = { name, dataDir: join(steno.folder, name), listen: '127.0.0.1:0', tunnelListen: '127.0.0.1:0', socket, authority, ingest };
   child.send({ kind: 'config', config } satisfies ToService);
@@ -27,8 +32,21 @@ export async function startSecondGateway(steno: Steno, name: string): Promise<Se
   const port = said.addresses['ssh']!.split(':').at(-1)!;
   const home = join(steno.folder, 'home');
   const args = (target: string): string[] => [
-    '-F', 'none', '-p', port, '-i', join(home, 'id_ed25519'), '-o', 'IdentitiesOnly=yes', '-o', `CertificateFile=${join(home, 'id_ed25519-cert.pub')}`,
-    '-o', `UserKnownHostsFile=${join(home, 'known_hosts')}`, '-o', 'StrictHostKeyChecking=yes', `${target}@127.0.0.1`,
+    '-F',
+    'none',
+    '-p',
+    port,
+    '-i',
+    join(home, 'id_ed25519'),
+    '-o',
+    'IdentitiesOnly=yes',
+    '-o',
+    `CertificateFile=${join(home, 'id_ed25519-cert.pub')}`,
+    '-o',
+    `UserKnownHostsFile=${join(home, 'known_hosts')}`,
+    '-o',
+    'StrictHostKeyChecking=yes',
+    `${target}@127.0.0.1`,
   ];
   return {
     ssh: (target, ...command) => steno.exec('ssh', [...args(target), ...command]),

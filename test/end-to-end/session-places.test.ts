@@ -13,7 +13,10 @@ let second: SecondGateway;
 const target = `${steno.login}@local`;
 const here = (...command: readonly string[]) => steno.ssh(`${target}.steno`, ...command);
 const apply = (more: string) => {
-  writeFileSync(join(steno.folder, 'role.yaml'), `kind: role\nname: admin\nadminister: true\nview: all\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root, "{user}"]\n${more}`);
+  writeFileSync(
+    join(steno.folder, 'role.yaml'),
+    `kind: role\nname: admin\nadminister: true\nview: all\nallow:\n  nodes: {"*": "*"}\n  logins: ["*", root, "{user}"]\n${more}`,
+  );
   return must(steno.steno('apply', '-f', join(steno.folder, 'role.yaml')));
 };
 
@@ -32,15 +35,30 @@ describe('a role with max_sessions: 1', () => {
     const session = second.terminal(target);
     await session.until(/[$#] $/);
     await apply('max_sessions: 1\n');
-    const refused = await eventually(() => here('true'), ({ status }) => status !== 0);
+    const refused = await eventually(
+      () => here('true'),
+      ({ status }) => status !== 0,
+    );
     expect(refused).toMatchObject({ status: 255, stderr: expect.stringContaining('1 at a time [SESSIONS_TOO_MANY]') });
     session.write('exit\r');
     await session.ended;
-    expect(await eventually(() => here('echo hello'), ({ status }) => status === 0)).toMatchObject({ stdout: 'hello\n' });
+    expect(
+      await eventually(
+        () => here('echo hello'),
+        ({ status }) => status === 0,
+      ),
+    ).toMatchObject({ stdout: 'hello\n' });
     const taken = (row: AuditRow, outcome: string): boolean => row.event === 'session_place.take' && row.outcome === outcome;
     const refusal = (row: AuditRow): boolean => row.event === 'session.refused' && row.code === 'SESSIONS_TOO_MANY';
-    const rows: readonly AuditRow[] = await eventually(() => viewerOf(steno).audit(), (found) => found.some((row) => taken(row, 'failure')) && found.some((row) => taken(row, 'success')) && found.some(refusal));
-    expect(rows.find((row) => taken(row, 'failure'))).toMatchObject({ code: 'SESSIONS_TOO_MANY', target: steno.login, actor: 'gateway/local' });
+    const rows: readonly AuditRow[] = await eventually(
+      () => viewerOf(steno).audit(),
+      (found) => found.some((row) => taken(row, 'failure')) && found.some((row) => taken(row, 'success')) && found.some(refusal),
+    );
+    expect(rows.find((row) => taken(row, 'failure'))).toMatchObject({
+      code: 'SESSIONS_TOO_MANY',
+      target: steno.login,
+      actor: 'gateway/local',
+    });
   });
 
   it('lets one after the other through the same gateway at once', async () => {
@@ -53,6 +71,12 @@ describe('a role with max_sessions: 1', () => {
     expect((await here('true')).stderr).toContain('SESSIONS_TOO_MANY');
     await second.stop('SIGKILL');
     await session.ended;
-    expect(await eventually(() => here('echo back'), ({ status }) => status === 0, 60_000)).toMatchObject({ stdout: 'back\n' });
+    expect(
+      await eventually(
+        () => here('echo back'),
+        ({ status }) => status === 0,
+        60_000,
+      ),
+    ).toMatchObject({ stdout: 'back\n' });
   }, 90_000);
 });

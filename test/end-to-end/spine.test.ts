@@ -57,8 +57,13 @@ describe('from ssh to replay', () => {
   ])('where nc is missing, %s', async (_name, options) => {
     const bare = join(steno.folder, 'bin');
     mkdirSync(bare, { recursive: true });
-    for (const program of ['sh', 'ssh']) if (!existsSync(join(bare, program))) symlinkSync(execFileSync('which', [program], { encoding: 'utf8' }).trim(), join(bare, program));
-    const { status, stdout, stderr } = await steno.exec('ssh', ['-F', steno.config, ...options, `${steno.login}@local.steno`, 'echo there'], { env: { PATH: bare } });
+    for (const program of ['sh', 'ssh'])
+      if (!existsSync(join(bare, program))) symlinkSync(execFileSync('which', [program], { encoding: 'utf8' }).trim(), join(bare, program));
+    const { status, stdout, stderr } = await steno.exec(
+      'ssh',
+      ['-F', steno.config, ...options, `${steno.login}@local.steno`, 'echo there'],
+      { env: { PATH: bare } },
+    );
     expect({ status, stdout, stderr }).toEqual({ status: 0, stdout: 'there\n', stderr: '' });
   });
 
@@ -80,7 +85,10 @@ describe('from ssh to replay', () => {
   });
 
   it('both sessions are listed, newest first, with how they ended', async () => {
-    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (list) => list.length === 4 && finished(list));
+    const rows = await eventually(
+      () => steno.json<SessionRow[]>('sessions'),
+      (list) => list.length === 4 && finished(list),
+    );
     expect(rows.map(({ kind, exit_code, tty }) => ({ kind, exit_code, tty }))).toEqual([
       { kind: 'shell', exit_code: 3, tty: true },
       { kind: 'exec', exit_code: 0, tty: false },
@@ -105,7 +113,11 @@ describe('from ssh to replay', () => {
     expect((await steno.steno('export', session, '-o', file)).status).toBe(0);
     const text = execFileSync('zstd', ['-dc', file], { encoding: 'utf8', maxBuffer: 64 << 20 });
     const [header, ...lines] = text.trimEnd().split('\n');
-    expect(JSON.parse(header!.startsWith('{') ? header! : lines.shift()!)).toMatchObject({ version: 3, term: { cols: 100, rows: 30 }, steno: { session, node: 'local' } });
+    expect(JSON.parse(header!.startsWith('{') ? header! : lines.shift()!)).toMatchObject({
+      version: 3,
+      term: { cols: 100, rows: 30 },
+      steno: { session, node: 'local' },
+    });
     const events = lines.map((line) => JSON.parse(line) as [number, string, unknown]);
     expect(events.every(([interval, code]) => interval >= 0 && 'oirmxkjgbs'.includes(code))).toBe(true);
     expect(events).toContainEqual([expect.any(Number), 'r', '120x40']);
@@ -127,7 +139,10 @@ describe('from ssh to replay', () => {
   it('the page says so too, in a browser that only has a link', async () => {
     const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
     const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
-    const browser = await chromium.launch({ executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium', args: ['--headless', '--no-sandbox', '--disable-gpu'] });
+    const browser = await chromium.launch({
+      executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium',
+      args: ['--headless', '--no-sandbox', '--disable-gpu'],
+    });
     try {
       const page = await browser.newPage();
       await page.goto(link.href);
@@ -146,7 +161,9 @@ describe('from ssh to replay', () => {
 
   it('the independent verifier of docs/verify.py agrees, with stock zstd and ssh-keygen', () => {
     const script = fileURLToPath(new URL('../../docs/verify.py', import.meta.url));
-    const out = execFileSync('python3', [script, join(steno.folder, 'session.cast.zst'), join(steno.folder, 'recording-ca.pub')], { encoding: 'utf8' });
+    const out = execFileSync('python3', [script, join(steno.folder, 'session.cast.zst'), join(steno.folder, 'recording-ca.pub')], {
+      encoding: 'utf8',
+    });
     expect(out).toContain(`good: session ${session}`);
   });
 
@@ -207,7 +224,15 @@ describe('from ssh to replay', () => {
   });
 
   it('a taken port is named in one line', async () => {
-    const { status, stderr } = await steno.steno('up', '--data', join(steno.folder, 'second'), '--ssh-listen', steno.run.ssh, '--web-listen', '127.0.0.1:0');
+    const { status, stderr } = await steno.steno(
+      'up',
+      '--data',
+      join(steno.folder, 'second'),
+      '--ssh-listen',
+      steno.run.ssh,
+      '--web-listen',
+      '127.0.0.1:0',
+    );
     expect(status).toBe(73);
     expect(stderr).toContain('--ssh-listen');
   });
@@ -222,7 +247,10 @@ describe('from ssh to replay', () => {
     expect(existsSync(join(steno.data, 'run.json'))).toBe(false);
     await steno.start();
     await steno.json('login', '--data', steno.data);
-    const rows = await eventually(() => steno.json<SessionRow[]>('sessions'), (list) => list.length === 5 && list.every(({ state }) => state !== 'live'));
+    const rows = await eventually(
+      () => steno.json<SessionRow[]>('sessions'),
+      (list) => list.length === 5 && list.every(({ state }) => state !== 'live'),
+    );
     expect(rows.map(({ id }) => id)).toContain(session);
     for (const { id } of rows) expect((await steno.steno('verify', id)).status).toBe(0);
     const hits = await steno.json<{ text: string }[]>('search', `before 42 ${word}`);

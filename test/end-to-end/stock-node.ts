@@ -53,14 +53,28 @@ export async function startStockNode(steno: Steno, name: string, { certified = t
   await stenoMust('nodes', 'add', name, `127.0.0.1:${port}`);
   writeFileSync(join(dir, 'user_ca.pub'), await stenoMust('ca', 'export', 'user'));
   if (certified) writeFileSync(`${hostKey}-cert.pub`, await stenoMust('ca', 'sign-host', `${hostKey}.pub`, '--name', name));
-  writeFileSync(join(dir, 'sshd_config'), [
-    `ListenAddress 127.0.0.1:${port}`,
-    `HostKey ${hostKey}`,
-    ...(certified ? [`HostCertificate ${hostKey}-cert.pub`] : []),
-    `TrustedUserCAKeys ${join(dir, 'user_ca.pub')}`,
-    'AuthorizedKeysFile none', 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'StrictModes no', 'PermitRootLogin yes', 'UsePAM no',
-    'PidFile none', 'MaxStartups 100', 'Subsystem sftp internal-sftp', 'AcceptEnv LANG LC_*', 'PrintMotd no', 'PrintLastLog no', '',
-  ].join('\n'));
+  writeFileSync(
+    join(dir, 'sshd_config'),
+    [
+      `ListenAddress 127.0.0.1:${port}`,
+      `HostKey ${hostKey}`,
+      ...(certified ? [`HostCertificate ${hostKey}-cert.pub`] : []),
+      `TrustedUserCAKeys ${join(dir, 'user_ca.pub')}`,
+      'AuthorizedKeysFile none',
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'StrictModes no',
+      'PermitRootLogin yes',
+      'UsePAM no',
+      'PidFile none',
+      'MaxStartups 100',
+      'Subsystem sftp internal-sftp',
+      'AcceptEnv LANG LC_*',
+      'PrintMotd no',
+      'PrintLastLog no',
+      '',
+    ].join('\n'),
+  );
   const child = spawn(sshdPath, ['-D', '-e', '-f', join(dir, 'sshd_config')], { stdio: ['ignore', 'ignore', 'pipe'] });
   await listening(child);
   return {

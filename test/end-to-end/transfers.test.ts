@@ -20,7 +20,12 @@ let viewer: Viewer;
 const path = (...names: readonly string[]): string => join(steno.folder, ...names);
 const sha256 = (bytes: Buffer | string): string => createHash('sha256').update(bytes).digest('hex');
 
-const files: Readonly<Record<string, Buffer>> = { 'big.bin': randomBytes(3_000_000), 'small.txt': Buffer.from('hello, files\n'), 'a name.txt': Buffer.from('with a space\n'), empty: Buffer.alloc(0) };
+const files: Readonly<Record<string, Buffer>> = {
+  'big.bin': randomBytes(3_000_000),
+  'small.txt': Buffer.from('hello, files\n'),
+  'a name.txt': Buffer.from('with a space\n'),
+  empty: Buffer.alloc(0),
+};
 const names = Object.keys(files);
 
 interface Recording {
@@ -45,14 +50,17 @@ async function recorded(act: () => Promise<unknown>, count = 1): Promise<readonl
 const contents = ({ facts }: Recording, operation: FileFact['operation']): FileFact[] =>
   facts.filter((fact): fact is FileFact => fact.fact === 'file' && fact.operation === operation);
 
-const totals = ({ facts }: Recording) => facts.flatMap((fact) => (fact.fact === 'total' ? [{ stream: fact.stream, bytes: fact.bytes, sha256: fact.sha256 }] : []));
+const totals = ({ facts }: Recording) =>
+  facts.flatMap((fact) => (fact.fact === 'total' ? [{ stream: fact.stream, bytes: fact.bytes, sha256: fact.sha256 }] : []));
 
 /** The bytes of a stream that were kept: text lines and raw lines, in their order. */
 function kept({ lines }: Recording, stream: 'in' | 'out'): Buffer {
-  return Buffer.concat(lines.flatMap((line) => {
-    if (line.code === 'b' && line.data.stream === stream) return [Buffer.from(line.data.base64, 'base64')];
-    return line.code === (stream === 'in' ? 'i' : 'o') ? [Buffer.from(line.data as string)] : [];
-  }));
+  return Buffer.concat(
+    lines.flatMap((line) => {
+      if (line.code === 'b' && line.data.stream === stream) return [Buffer.from(line.data.base64, 'base64')];
+      return line.code === (stream === 'in' ? 'i' : 'o') ? [Buffer.from(line.data as string)] : [];
+    }),
+  );
 }
 
 beforeAll(async () => {
@@ -86,9 +94,23 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
     return file;
   };
   const sources = (from: string): string[] => names.map((name) => join(from, name));
-  const sftp = (command: string) => (from: string, to: string) => must(steno.exec('sftp', ['-F', steno.config, '-b', batch(command, from, to), host]));
+  const sftp = (command: string) => (from: string, to: string) =>
+    must(steno.exec('sftp', ['-F', steno.config, '-b', batch(command, from, to), host]));
   const psftp = (command: string) => async (from: string, to: string) =>
-    must(steno.exec('psftp', [...await puttyKey(steno), '-hostkey', gateway.fingerprint, '-P', gateway.port, '-l', `${steno.login}@${node}`, '-b', batch(command, from, to), gateway.host]));
+    must(
+      steno.exec('psftp', [
+        ...(await puttyKey(steno)),
+        '-hostkey',
+        gateway.fingerprint,
+        '-P',
+        gateway.port,
+        '-l',
+        `${steno.login}@${node}`,
+        '-b',
+        batch(command, from, to),
+        gateway.host,
+      ]),
+    );
   const scp = (...options: readonly string[]): Pick<Copy, 'up' | 'down'> => ({
     up: (from, to) => must(steno.exec('scp', [...options, '-F', steno.config, ...sources(from), `${host}:${to}/`])),
     down: (from, to) => must(steno.exec('scp', [...options, '-r', '-F', steno.config, `${host}:${from}`, to])),
@@ -100,30 +122,60 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
     scp: { protocol: 'sftp', named: whole, ...scp() },
     'scp -O': { protocol: 'scp', named: whole, ...scp('-O') },
     psftp: { protocol: 'sftp', named: whole, up: psftp('put'), down: psftp('get') },
-    rsync: { protocol: 'rsync', named: whole, up: (from, to) => rsync(`${from}/`, `${host}:${to}/`), down: (from, to) => rsync(`${host}:${from}/`, `${to}/`) },
+    rsync: {
+      protocol: 'rsync',
+      named: whole,
+      up: (from, to) => rsync(`${from}/`, `${host}:${to}/`),
+      down: (from, to) => rsync(`${host}:${from}/`, `${to}/`),
+    },
   };
 
-  it.each(Object.entries(copies))('%s leaves every file with path, size and SHA-256, both ways', async (client, { protocol, named, up, down }) => {
-    const folder = path(`${node}-${client.replace(' ', '')}`);
-    const there = join(folder, 'there');
-    const back = join(folder, 'back');
-    for (const each of [folder, there, back]) mkdirSync(each);
-    const expected = (on: string, operation: FileFact['operation']): object[] =>
-      names.map((name) => ({ fact: 'file', protocol, operation, path: named(on, name), size: files[name]!.length, sha256: sha256(files[name]!), outcome: 'success' }));
-    const comparable = (facts: readonly FileFact[]): object[] =>
-      facts.map(({ fact, protocol: by, operation, path: where, size, sha256: digest, outcome }) => ({ fact, protocol: by, operation, path: where, size, sha256: digest, outcome }));
+  it.each(Object.entries(copies))(
+    '%s leaves every file with path, size and SHA-256, both ways',
+    async (client, { protocol, named, up, down }) => {
+      const folder = path(`${node}-${client.replace(' ', '')}`);
+      const there = join(folder, 'there');
+      const back = join(folder, 'back');
+      for (const each of [folder, there, back]) mkdirSync(each);
+      const expected = (on: string, operation: FileFact['operation']): object[] =>
+        names.map((name) => ({
+          fact: 'file',
+          protocol,
+          operation,
+          path: named(on, name),
+          size: files[name]!.length,
+          sha256: sha256(files[name]!),
+          outcome: 'success',
+        }));
+      const comparable = (facts: readonly FileFact[]): object[] =>
+        facts.map(({ fact, protocol: by, operation, path: where, size, sha256: digest, outcome }) => ({
+          fact,
+          protocol: by,
+          operation,
+          path: where,
+          size,
+          sha256: digest,
+          outcome,
+        }));
 
-    const [sent] = await recorded(() => up(path('source'), there));
-    for (const name of names) expect(readFileSync(join(there, name)).equals(files[name]!)).toBe(true);
-    expect(comparable(contents(sent!, 'write')).sort(byPath)).toEqual(expected(there, 'write').sort(byPath));
+      const [sent] = await recorded(() => up(path('source'), there));
+      for (const name of names) expect(readFileSync(join(there, name)).equals(files[name]!)).toBe(true);
+      expect(comparable(contents(sent!, 'write')).sort(byPath)).toEqual(expected(there, 'write').sort(byPath));
 
-    const [fetched] = await recorded(() => down(path('source'), back));
-    expect(comparable(contents(fetched!, 'read')).sort(byPath)).toEqual(expected(path('source'), 'read').sort(byPath));
-  });
+      const [fetched] = await recorded(() => down(path('source'), back));
+      expect(comparable(contents(fetched!, 'read')).sort(byPath)).toEqual(expected(path('source'), 'read').sort(byPath));
+    },
+  );
 
   it('git leaves what was fetched and pushed', async () => {
     const git = (cwd: string, ...args: readonly string[]) =>
-      must(steno.exec('git', ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args], { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } }));
+      must(
+        steno.exec(
+          'git',
+          ['-C', cwd, '-c', 'user.name=e2e', '-c', 'user.email=e2e@example.invalid', '-c', 'init.defaultBranch=main', ...args],
+          { env: { GIT_SSH_COMMAND: `ssh -F ${steno.config}` } },
+        ),
+      );
     const bare = path(`there-${node}.git`);
     const seed = path(`seed-${node}`);
     await git(steno.folder, 'init', '-q', '--bare', bare);
@@ -134,21 +186,30 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
       await git(seed, 'push', '-q', `${host}:${bare}`, 'main');
       await git(steno.folder, 'clone', '-q', '-b', 'main', `${host}:${bare}`, path(`clone-${node}`));
     }, 2);
-    expect(contents(pushed!, 'push')).toEqual([expect.objectContaining({ protocol: 'git', path: expect.stringContaining(bare) as unknown, outcome: 'success' })]);
+    expect(contents(pushed!, 'push')).toEqual([
+      expect.objectContaining({ protocol: 'git', path: expect.stringContaining(bare) as unknown, outcome: 'success' }),
+    ]);
     expect(JSON.stringify(contents(pushed!, 'push'))).toContain(head.slice(0, 12));
-    expect(contents(cloned!, 'fetch')).toEqual([expect.objectContaining({ protocol: 'git', path: expect.stringContaining(bare) as unknown, outcome: 'success' })]);
+    expect(contents(cloned!, 'fetch')).toEqual([
+      expect.objectContaining({ protocol: 'git', path: expect.stringContaining(bare) as unknown, outcome: 'success' }),
+    ]);
   });
 
   it('a command without a terminal is recorded: command line, both streams, status', async () => {
     const [recording] = await recorded(() => steno.ssh(host, 'echo to-stdout; echo to-stderr >&2; exit 3'));
-    expect((await steno.steno('export', recording!.header.steno.session, '--format', 'cast')).stdout).toBe(await viewer.cast(recording!.header.steno.session));
+    expect((await steno.steno('export', recording!.header.steno.session, '--format', 'cast')).stdout).toBe(
+      await viewer.cast(recording!.header.steno.session),
+    );
     expect(recording!.facts).toContainEqual({ fact: 'exec', command: 'echo to-stdout; echo to-stderr >&2; exit 3' });
     expect(kept(recording!, 'out').toString()).toMatch(/to-stdout\n/);
     expect(kept(recording!, 'out').toString()).toMatch(/to-stderr\n/);
     expect(recording!.lines).toContainEqual(expect.objectContaining({ code: 'x', data: '3' }));
-    expect(totals(recording!)).toEqual(expect.arrayContaining([
-      { stream: 'out', bytes: 10, sha256: sha256('to-stdout\n') }, { stream: 'err', bytes: 10, sha256: sha256('to-stderr\n') },
-    ]));
+    expect(totals(recording!)).toEqual(
+      expect.arrayContaining([
+        { stream: 'out', bytes: 10, sha256: sha256('to-stdout\n') },
+        { stream: 'err', bytes: 10, sha256: sha256('to-stderr\n') },
+      ]),
+    );
   });
 
   it('beyond the limit of the role: the first bytes, a gap, and the digest of the whole', async () => {
@@ -168,7 +229,18 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
     const port = await freePort();
     const sent = randomBytes(200_000);
     const recordings = await recorded(async () => {
-      const tunnel = background(steno, 'ssh', ['-F', steno.config, '-o', 'ExitOnForwardFailure=yes', '-L', `${port}:127.0.0.1:${echo.port}`, '-R', `0:127.0.0.1:${echo.port}`, host, 'echo up; read line']);
+      const tunnel = background(steno, 'ssh', [
+        '-F',
+        steno.config,
+        '-o',
+        'ExitOnForwardFailure=yes',
+        '-L',
+        `${port}:127.0.0.1:${echo.port}`,
+        '-R',
+        `0:127.0.0.1:${echo.port}`,
+        host,
+        'echo up; read line',
+      ]);
       const [, remote] = await tunnel.until(/Allocated port (\d+) for remote forward/);
       await tunnel.until(/^up/m);
       expect(sha256(await exchange(port, sent))).toBe(sha256(sent));
@@ -178,10 +250,19 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
     }, 2);
     await echo.close();
     const { facts } = recordings.find(({ header }) => header.steno.kind === 'forward')!;
-    expect(facts).toContainEqual(expect.objectContaining({ fact: 'forward_open', direction: 'local', address: '127.0.0.1', port: echo.port, origin_address: '127.0.0.1' }));
+    expect(facts).toContainEqual(
+      expect.objectContaining({
+        fact: 'forward_open',
+        direction: 'local',
+        address: '127.0.0.1',
+        port: echo.port,
+        origin_address: '127.0.0.1',
+      }),
+    );
     expect(facts).toContainEqual(expect.objectContaining({ fact: 'forward_open', direction: 'remote', origin_address: '127.0.0.1' }));
     for (const channel of [1, 2]) {
-      for (const stream of ['in', 'out']) expect(facts).toContainEqual({ fact: 'total', stream, channel, bytes: sent.length, sha256: sha256(sent) });
+      for (const stream of ['in', 'out'])
+        expect(facts).toContainEqual({ fact: 'total', stream, channel, bytes: sent.length, sha256: sha256(sent) });
       expect(facts).toContainEqual({ fact: 'forward_close', channel });
     }
   });
@@ -189,7 +270,14 @@ describe.each(['local', 'stock'])('to and from node %s', (node) => {
 
 describe('a role that wants streams in full', () => {
   it('keeps every byte, and leaves no gap', async () => {
-    const role = { kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] }, view: 'all', administer: true, recording: { mode: 'strict', streams: 'full' } };
+    const role = {
+      kind: 'role',
+      name: 'admin',
+      allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] },
+      view: 'all',
+      administer: true,
+      recording: { mode: 'strict', streams: 'full' },
+    };
     writeFileSync(path('role.yaml'), JSON.stringify(role));
     await must(steno.steno('apply', '-f', path('role.yaml')));
     // The gateway hears of it at once, though not before the command line does.
@@ -199,7 +287,9 @@ describe('a role that wants streams in full', () => {
     );
     const body = files['big.bin']!;
     for (const node of ['local', 'stock']) {
-      const [recording] = await recorded(() => steno.exec('ssh', ['-F', steno.config, `${steno.login}@${node}.steno`, 'cat'], { input: body }));
+      const [recording] = await recorded(() =>
+        steno.exec('ssh', ['-F', steno.config, `${steno.login}@${node}.steno`, 'cat'], { input: body }),
+      );
       for (const stream of ['in', 'out'] as const) {
         expect(kept(recording!, stream).equals(body)).toBe(true);
         expect(totals(recording!)).toContainEqual({ stream, bytes: body.length, sha256: sha256(body) });

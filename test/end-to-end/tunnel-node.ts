@@ -28,23 +28,28 @@ export interface TunnelNodeOptions {
   readonly prefix?: readonly string[];
 }
 
-export async function startTunnelNode(steno: Steno, name: string, { token: wish = [], agent = [], prefix = [] }: TunnelNodeOptions = {}): Promise<TunnelNode> {
+export async function startTunnelNode(
+  steno: Steno,
+  name: string,
+  { token: wish = [], agent = [], prefix = [] }: TunnelNodeOptions = {},
+): Promise<TunnelNode> {
   const { token, gateways, ca_pins } = await steno.json<JoinTokenCreated>('tokens', 'add', '--type', 'node', ...wish);
   const data = join(steno.folder, `node-${name}`);
   let child: ChildProcess;
   let text = '';
   const watchers = new Set<() => void>();
-  const until = (pattern: RegExp): Promise<void> => new Promise((resolve, reject) => {
-    const look = (): void => {
-      const over = child.exitCode !== null || child.signalCode !== null;
-      if (!pattern.test(text) && !over) return;
-      watchers.delete(look);
-      if (pattern.test(text)) resolve();
-      else reject(new Error(`the agent ended before ${pattern}:\n${text}\n${steno.logs()}`));
-    };
-    watchers.add(look);
-    look();
-  });
+  const until = (pattern: RegExp): Promise<void> =>
+    new Promise((resolve, reject) => {
+      const look = (): void => {
+        const over = child.exitCode !== null || child.signalCode !== null;
+        if (!pattern.test(text) && !over) return;
+        watchers.delete(look);
+        if (pattern.test(text)) resolve();
+        else reject(new Error(`the agent ended before ${pattern}:\n${text}\n${steno.logs()}`));
+      };
+      watchers.add(look);
+      look();
+    });
   const run = async (args: readonly string[], input: string): Promise<void> => {
     const words = [...prefix, process.execPath, bin, 'agent', '--data', data, ...args, ...agent];
     text = '';
@@ -62,7 +67,9 @@ export async function startTunnelNode(steno: Steno, name: string, { token: wish 
   };
   await run(['--token-file', '-', '--gateway', gateways.join(','), '--ca-pin', ca_pins.join(','), '--name', name], token);
   return {
-    name, data, until,
+    name,
+    data,
+    until,
     text: () => text,
     pid: () => child.pid!,
     start: (more = []) => run(more, ''),

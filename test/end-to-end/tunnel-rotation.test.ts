@@ -30,7 +30,10 @@ beforeAll(async () => {
   await steno.start();
   await logIn();
   node = await startTunnelNode(steno, 'inner');
-  await eventually(() => steno.ssh(host, 'true'), ({ status: code }) => code === 0);
+  await eventually(
+    () => steno.ssh(host, 'true'),
+    ({ status: code }) => code === 0,
+  );
   live = steno.terminal('ssh', ['-tt', '-F', steno.config, host]);
   live.write('PS1="ready>"; echo begun-$((40+2))\n');
   await live.until(/begun-42/);
@@ -43,21 +46,41 @@ afterAll(async () => {
 const rotated = ['ssh-host', 'ssh-user', 'x509-service'] as const;
 const phases = ['init', 'update-clients', 'update-servers', 'standby'] as const;
 
-it.each(phases)('in phase %s of all three the session goes on and new ones get in', async (phase) => {
-  const [before, pid] = [signers(), node.pid()];
-  await eventually(() => steno.json<CaReport[]>('ca', 'status'), (reports) => reports.every(({ waits_for: waiting }) => waiting.length === 0));
-  for (const ca of rotated) await must(steno.steno('ca', 'rotate', ca, '--phase', phase));
-  await logIn();
-  live.write(`echo ${phase}-$((1+1))\n`);
-  await live.until(new RegExp(`${phase}-2`));
-  // What the new key should have signed is renewed by itself, over the tunnel.
-  if (phase === 'update-clients') await eventually(() => Promise.resolve(signers()), (now) => now.service !== before.service, 60_000);
-  if (phase === 'update-servers') await eventually(() => Promise.resolve(signers()), (now) => now.host !== before.host, 60_000);
-  const { status: code, stdout } = await eventually(() => steno.ssh('-T', host, 'echo in'), (result) => result.status === 0);
-  expect({ code, stdout }).toEqual({ code: 0, stdout: 'in\n' });
-  expect((await steno.json<NodeStatus[]>('nodes')).find(({ name }) => name === 'inner')).toMatchObject({ state: 'live' });
-  expect(node.pid()).toBe(pid);
-}, 180_000);
+it.each(phases)(
+  'in phase %s of all three the session goes on and new ones get in',
+  async (phase) => {
+    const [before, pid] = [signers(), node.pid()];
+    await eventually(
+      () => steno.json<CaReport[]>('ca', 'status'),
+      (reports) => reports.every(({ waits_for: waiting }) => waiting.length === 0),
+    );
+    for (const ca of rotated) await must(steno.steno('ca', 'rotate', ca, '--phase', phase));
+    await logIn();
+    live.write(`echo ${phase}-$((1+1))\n`);
+    await live.until(new RegExp(`${phase}-2`));
+    // What the new key should have signed is renewed by itself, over the tunnel.
+    if (phase === 'update-clients')
+      await eventually(
+        () => Promise.resolve(signers()),
+        (now) => now.service !== before.service,
+        60_000,
+      );
+    if (phase === 'update-servers')
+      await eventually(
+        () => Promise.resolve(signers()),
+        (now) => now.host !== before.host,
+        60_000,
+      );
+    const { status: code, stdout } = await eventually(
+      () => steno.ssh('-T', host, 'echo in'),
+      (result) => result.status === 0,
+    );
+    expect({ code, stdout }).toEqual({ code: 0, stdout: 'in\n' });
+    expect((await steno.json<NodeStatus[]>('nodes')).find(({ name }) => name === 'inner')).toMatchObject({ state: 'live' });
+    expect(node.pid()).toBe(pid);
+  },
+  180_000,
+);
 
 it('the tunnel was the same from the first phase to the last, and what was renewed is in the audit', async () => {
   live.write('exit\n');
@@ -65,12 +88,20 @@ it('the tunnel was the same from the first phase to the last, and what was renew
   const opened = (await audit('tunnel.open')).filter(({ node: name }) => name === 'inner');
   const closed = (await audit('tunnel.close')).filter(({ node: name }) => name === 'inner');
   expect([opened.length, closed.length]).toEqual([1, 0]);
-  const renewals = await eventually(() => audit('service.renew'), (rows) => rows.filter(({ actor }) => actor === 'agent/inner').length >= 2);
+  const renewals = await eventually(
+    () => audit('service.renew'),
+    (rows) => rows.filter(({ actor }) => actor === 'agent/inner').length >= 2,
+  );
   expect(renewals.filter(({ actor, outcome }) => actor === 'agent/inner' && outcome === 'success').length).toBeGreaterThanOrEqual(2);
 });
 
 it('a node that comes back after every CA was replaced believes the new ones', async () => {
   await node.stop();
   await node.start();
-  expect(await eventually(() => steno.ssh('-T', host, 'echo again'), (result) => result.status === 0)).toMatchObject({ stdout: 'again\n' });
+  expect(
+    await eventually(
+      () => steno.ssh('-T', host, 'echo again'),
+      (result) => result.status === 0,
+    ),
+  ).toMatchObject({ stdout: 'again\n' });
 });

@@ -31,7 +31,17 @@ beforeAll(async () => {
   await steno.start();
   await steno.steno('login', '--data', steno.data);
   context = await chromium.launchPersistentContext(join(steno.folder, 'profile'), {
-    executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+    executablePath,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
   });
   page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(20_000);
@@ -92,14 +102,18 @@ describe('an invited user', () => {
   });
 
   it('approves `steno login` and is in: verbs and ssh work as that user', async () => {
-    const cli = spawn(process.execPath, [bin, 'login', '--proxy', web(), '--no-browser', '--no-agent', '--json'], { env: environment('alice') });
+    const cli = spawn(process.execPath, [bin, 'login', '--proxy', web(), '--no-browser', '--no-agent', '--json'], {
+      env: environment('alice'),
+    });
     const said = { out: '', err: '' };
     cli.stdout.on('data', (chunk: Buffer) => (said.out += chunk.toString()));
-    const asked = new Promise<string>((resolve) => cli.stderr.on('data', (chunk: Buffer) => {
-      said.err += chunk.toString();
-      const url = /http\S+code=\S+/.exec(said.err)?.[0];
-      if (url !== undefined && said.err.includes('minutes')) resolve(url);
-    }));
+    const asked = new Promise<string>((resolve) =>
+      cli.stderr.on('data', (chunk: Buffer) => {
+        said.err += chunk.toString();
+        const url = /http\S+code=\S+/.exec(said.err)?.[0];
+        if (url !== undefined && said.err.includes('minutes')) resolve(url);
+      }),
+    );
     const ended = new Promise<number | null>((resolve) => cli.on('exit', resolve));
     await page.goto(await asked);
     await page.waitForSelector('.user-code');
@@ -109,7 +123,12 @@ describe('an invited user', () => {
     expect(await ended, said.err).toBe(0);
     expect(JSON.parse(said.out)).toMatchObject({ user: 'alice', roles: ['admin'] });
     expect((await as('alice', 'nodes', '--json')).stdout).toContain('"local"');
-    const { stdout, stderr } = await steno.exec('ssh', ['-F', join(steno.folder, 'alice', 'ssh_config'), `${steno.login}@local.steno`, 'echo in']);
+    const { stdout, stderr } = await steno.exec('ssh', [
+      '-F',
+      join(steno.folder, 'alice', 'ssh_config'),
+      `${steno.login}@local.steno`,
+      'echo in',
+    ]);
     expect(stdout, stderr).toBe('in\n');
   });
 
@@ -117,7 +136,14 @@ describe('an invited user', () => {
     const cdp = await context.newCDPSession(page);
     await cdp.send('WebAuthn.enable');
     await cdp.send('WebAuthn.addVirtualAuthenticator', {
-      options: { protocol: 'ctap2', transport: 'internal', hasResidentKey: true, hasUserVerification: true, isUserVerified: true, automaticPresenceSimulation: true },
+      options: {
+        protocol: 'ctap2',
+        transport: 'internal',
+        hasResidentKey: true,
+        hasUserVerification: true,
+        isUserVerified: true,
+        automaticPresenceSimulation: true,
+      },
     });
     await page.goto(`${web()}/account`);
     await page.click('text=Add a passkey');
@@ -125,7 +151,10 @@ describe('an invited user', () => {
     await signOut();
     await page.click('text=Use a passkey');
     await page.waitForSelector('.top');
-    expect(await steno.json<UserInfo>('users', 'show', 'alice')).toMatchObject({ password: true, devices: [{ kind: 'totp' }, { kind: 'passkey', last_used_at: expect.any(Number) }] });
+    expect(await steno.json<UserInfo>('users', 'show', 'alice')).toMatchObject({
+      password: true,
+      devices: [{ kind: 'totp' }, { kind: 'passkey', last_used_at: expect.any(Number) }],
+    });
   });
 
   it('may be invited to a passkey alone', async () => {
@@ -138,7 +167,11 @@ describe('an invited user', () => {
     await page.check('.check input');
     await page.click('button:has-text("Continue")');
     await page.waitForSelector('.top');
-    expect(await steno.json<UserInfo>('users', 'show', 'bob')).toMatchObject({ password: false, devices: [{ kind: 'passkey' }], recovery_codes_left: 10 });
+    expect(await steno.json<UserInfo>('users', 'show', 'bob')).toMatchObject({
+      password: false,
+      devices: [{ kind: 'passkey' }],
+      recovery_codes_left: 10,
+    });
   });
 
   it('without that passkey signs in with a recovery code, and gets new ones', async () => {
@@ -158,22 +191,32 @@ describe('an invited user', () => {
 
   it('is asked for a second factor where a role wants one for each session', async () => {
     const file = join(steno.folder, 'careful.yaml');
-    writeFileSync(file, `kind: role\nname: careful\nallow:\n  nodes: {'*': '*'}\n  logins: ['*', root, ${steno.login}]\nrequire_session_mfa: true\n`);
+    writeFileSync(
+      file,
+      `kind: role\nname: careful\nallow:\n  nodes: {'*': '*'}\n  logins: ['*', root, ${steno.login}]\nrequire_session_mfa: true\n`,
+    );
     expect((await steno.steno('apply', '-f', file)).status).toBe(0);
     expect((await steno.steno('users', 'edit', 'alice', '--roles', 'admin,careful')).status).toBe(0);
     await signOut();
     await signIn(codes[1]!);
     await page.waitForSelector('.top');
     const login = spawn(process.execPath, [bin, 'login', '--proxy', web(), '--no-browser', '--no-agent'], { env: environment('alice') });
-    const url = await new Promise<string>((resolve) => login.stderr.on('data', (chunk: Buffer) => {
-      const found = /http\S+code=\S+/.exec(chunk.toString())?.[0];
-      if (found !== undefined) resolve(found);
-    }));
+    const url = await new Promise<string>((resolve) =>
+      login.stderr.on('data', (chunk: Buffer) => {
+        const found = /http\S+code=\S+/.exec(chunk.toString())?.[0];
+        if (found !== undefined) resolve(found);
+      }),
+    );
     const ended = new Promise((resolve) => login.on('exit', resolve));
     await page.goto(url);
     await page.click('button:has-text("Approve")');
     await ended;
-    const ssh = steno.terminal('ssh', ['-F', join(steno.folder, 'alice', 'ssh_config'), `${steno.login}@local.steno`, 'echo confirmed-$((40+2))']);
+    const ssh = steno.terminal('ssh', [
+      '-F',
+      join(steno.folder, 'alice', 'ssh_config'),
+      `${steno.login}@local.steno`,
+      'echo confirmed-$((40+2))',
+    ]);
     const shown = await ssh.until(/http\S+confirm#[A-Za-z0-9_-]{43}/);
     await page.goto(/http\S+confirm#[A-Za-z0-9_-]{43}/.exec(shown)![0]);
     await page.fill('input[name=code]', code(1));
@@ -184,14 +227,21 @@ describe('an invited user', () => {
 });
 
 describe('the way in over HTTP', () => {
-  const send = (path: string, options: { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string } = {}) =>
+  const send = (
+    path: string,
+    options: { readonly method?: string; readonly headers?: Record<string, string>; readonly body?: string } = {},
+  ) =>
     new Promise<{ status: number; headers: NodeJS.Dict<string | string[]>; body: string }>((resolve, reject) => {
       const { host } = new URL(web());
-      const asked = request(`${web()}${path}`, { method: options.method ?? 'POST', headers: { host, origin: web(), 'content-type': 'application/json', ...options.headers } }, (answer) => {
-        let body = '';
-        answer.on('data', (chunk: Buffer) => (body += chunk.toString()));
-        answer.on('end', () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }));
-      });
+      const asked = request(
+        `${web()}${path}`,
+        { method: options.method ?? 'POST', headers: { host, origin: web(), 'content-type': 'application/json', ...options.headers } },
+        (answer) => {
+          let body = '';
+          answer.on('data', (chunk: Buffer) => (body += chunk.toString()));
+          answer.on('end', () => resolve({ status: answer.statusCode ?? 0, headers: answer.headers, body }));
+        },
+      );
       asked.on('error', reject);
       asked.end(options.body);
     });
@@ -199,37 +249,75 @@ describe('the way in over HTTP', () => {
 
   it.each<readonly [string, string, Parameters<typeof send>[1], number, string]>([
     ['a login from another site', '/api/login/local', { headers: { origin: 'https://evil.example' }, body: login }, 403, 'ACCESS_DENIED'],
-    ['a form of another site', '/api/login/local', { headers: { origin: 'https://evil.example', 'content-type': 'application/x-www-form-urlencoded' }, body: 'user=alice' }, 403, 'ACCESS_DENIED'],
-    ['a form to our own', '/api/login/local', { headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'user=alice' }, 400, 'BAD_REQUEST'],
+    [
+      'a form of another site',
+      '/api/login/local',
+      { headers: { origin: 'https://evil.example', 'content-type': 'application/x-www-form-urlencoded' }, body: 'user=alice' },
+      403,
+      'ACCESS_DENIED',
+    ],
+    [
+      'a form to our own',
+      '/api/login/local',
+      { headers: { 'content-type': 'application/x-www-form-urlencoded' }, body: 'user=alice' },
+      400,
+      'BAD_REQUEST',
+    ],
     ['plain text', '/api/login/local', { headers: { 'content-type': 'text/plain' }, body: login }, 400, 'BAD_REQUEST'],
     ['another host', '/api/login/local', { headers: { host: 'evil.example' }, body: login }, 400, 'BAD_REQUEST'],
-    ['more than a login can be', '/api/login/local', { body: JSON.stringify({ user: 'a', password: 'x'.repeat(60_000), code: '1' }) }, 413, 'TOO_LARGE'],
+    [
+      'more than a login can be',
+      '/api/login/local',
+      { body: JSON.stringify({ user: 'a', password: 'x'.repeat(60_000), code: '1' }) },
+      413,
+      'TOO_LARGE',
+    ],
     ['what is not JSON', '/api/login/local', { body: '{' }, 400, 'BAD_REQUEST'],
-    ['an approval without a sign-in', '/api/login/device/decision', { body: JSON.stringify({ user_code: 'BBBB-BBBB', approve: true }) }, 401, 'NOT_SIGNED_IN'],
+    [
+      'an approval without a sign-in',
+      '/api/login/device/decision',
+      { body: JSON.stringify({ user_code: 'BBBB-BBBB', approve: true }) },
+      401,
+      'NOT_SIGNED_IN',
+    ],
     ['an account without a sign-in', '/api/account', { method: 'GET' }, 401, 'NOT_SIGNED_IN'],
     ['a connector that is not', '/api/login/connectors/none', { body: '{"next":"/"}' }, 404, 'NOT_FOUND'],
     ['a device code that is none', '/api/login/device/token', { body: '{"device_code":"x"}' }, 400, 'BAD_REQUEST'],
   ])('refuses %s', async (_what, path, options, status, error) => {
     const answer = await send(path, options);
-    expect({ status: answer.status, code: (JSON.parse(answer.body) as { error: { code: string } }).error.code }).toEqual({ status, code: error });
+    expect({ status: answer.status, code: (JSON.parse(answer.body) as { error: { code: string } }).error.code }).toEqual({
+      status,
+      code: error,
+    });
     expect(answer.headers['set-cookie']).toBeUndefined();
   });
 
   it.each([
-    ['GET', '/api/login/callback/corp?state=https://evil.example', ''], ['GET', '/api/login/callback/corp', ''], ['POST', '/api/login/callback/corp', 'RelayState=x&SAMLResponse=y'],
+    ['GET', '/api/login/callback/corp?state=https://evil.example', ''],
+    ['GET', '/api/login/callback/corp', ''],
+    ['POST', '/api/login/callback/corp', 'RelayState=x&SAMLResponse=y'],
   ])('what comes back from nowhere (%s %s) leads to our own sign-in', async (method, path, body) => {
-    const answer = await send(path, { method, headers: { origin: 'https://idp.example', 'content-type': 'application/x-www-form-urlencoded' }, body });
+    const answer = await send(path, {
+      method,
+      headers: { origin: 'https://idp.example', 'content-type': 'application/x-www-form-urlencoded' },
+      body,
+    });
     expect(answer.status).toBe(303);
     expect(answer.headers['location']).toMatch(/^\/sign-in\?refused=[A-Z_]+$/);
   });
 
   it('a session that was there before a sign-in does not live on (fixation), and the cookie is no script’s', async () => {
-    const { url_token } = await steno.json<{ link: string }>('login', '--data', steno.data, '--web').then(({ link }) => ({ url_token: link.slice(link.indexOf('=') + 1) }));
+    const { url_token } = await steno
+      .json<{ link: string }>('login', '--data', steno.data, '--web')
+      .then(({ link }) => ({ url_token: link.slice(link.indexOf('=') + 1) }));
     const first = await send('/api/sign-in', { body: JSON.stringify({ token: url_token }) });
     const cookie = String(first.headers['set-cookie']);
     expect(cookie).toMatch(/HttpOnly; SameSite=Strict/);
     const planted = cookie.split(';')[0]!;
-    const second = await send('/api/login/local', { headers: { cookie: planted }, body: JSON.stringify({ user: 'alice', password, code: codes[2] }) });
+    const second = await send('/api/login/local', {
+      headers: { cookie: planted },
+      body: JSON.stringify({ user: 'alice', password, code: codes[2] }),
+    });
     expect(second.status).toBe(200);
     expect(String(second.headers['set-cookie'])).not.toContain(planted);
     expect((await send('/api/me', { method: 'GET', headers: { cookie: planted } })).status).toBe(401);

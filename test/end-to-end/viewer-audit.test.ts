@@ -39,20 +39,36 @@ let dan: Enrolled;
 
 beforeAll(async () => {
   world = await people(cleanup);
-  const role = (name: string, more: object): Promise<unknown> => world.admin.call('PUT', `/v1/roles/${name}`, { kind: 'role', name, ...more });
+  const role = (name: string, more: object): Promise<unknown> =>
+    world.admin.call('PUT', `/v1/roles/${name}`, { kind: 'role', name, ...more });
   await role('dba', { allow: { nodes: { '*': '*' }, logins: ['postgres'] } });
   await role('dev', { view: 'none', allow: { request: [{ roles: ['dba'] }] } });
   await role('nothing', { view: 'none' });
   [ann, pat, dan] = [await world.enrol('ann'), await world.enrol('pat', ['nothing']), await world.enrol('dan', ['dev'])];
-  const [events, objects] = [await openEventStore({ kind: 'chdb', path: join(world.folder, 'events') }), await openDirectoryStore(join(world.folder, 'objects'))];
+  const [events, objects] = [
+    await openEventStore({ kind: 'chdb', path: join(world.folder, 'events') }),
+    await openDirectoryStore(join(world.folder, 'objects')),
+  ];
   cleanup.add(() => events.close());
   stores = { events, objects, zstd: await openZstd(), recorder: makeRecorder() };
   const authority = await clientOf(world.authority, { kind: 'viewer', name: 'local' }, cleanup);
   viewer = await startViewer(
-    { listen: '127.0.0.1:0', webRoot: join(world.folder, 'no-page'), version: '0', addresses: { ssh: '127.0.0.1:22', web: WEB, authority: world.authority.addresses.tls } },
     {
-      events, objects, authority, nodes: () => authority.current().nodes, requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
-      live: { url: 'ws://127.0.0.1:1', tls: {} }, recordingCas: () => authority.current().recording_ca, log: silent, clock: Date.now,
+      listen: '127.0.0.1:0',
+      webRoot: join(world.folder, 'no-page'),
+      version: '0',
+      addresses: { ssh: '127.0.0.1:22', web: WEB, authority: world.authority.addresses.tls },
+    },
+    {
+      events,
+      objects,
+      authority,
+      nodes: () => authority.current().nodes,
+      requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
+      live: { url: 'ws://127.0.0.1:1', tls: {} },
+      recordingCas: () => authority.current().recording_ca,
+      log: silent,
+      clock: Date.now,
     },
   );
   cleanup.add(() => viewer.close());
@@ -67,24 +83,49 @@ interface Answer {
   readonly session: string | undefined;
 }
 const NOBODY = 'x'.repeat(43);
-async function send(method: string, path: string, { session, body, headers = {} }: { readonly session?: string; readonly body?: unknown; readonly headers?: Record<string, string> } = {}): Promise<Answer> {
+async function send(
+  method: string,
+  path: string,
+  { session, body, headers = {} }: { readonly session?: string; readonly body?: unknown; readonly headers?: Record<string, string> } = {},
+): Promise<Answer> {
   const answer = await fetch(`${url}${path}`, {
-    method, redirect: 'manual',
-    headers: { origin: url, ...(session === undefined ? {} : { cookie: `steno_session=${session}` }), ...(body === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
+    method,
+    redirect: 'manual',
+    headers: {
+      origin: url,
+      ...(session === undefined ? {} : { cookie: `steno_session=${session}` }),
+      ...(body === undefined ? {} : { 'content-type': 'application/json' }),
+      ...headers,
+    },
     ...(body === undefined ? {} : { body: typeof body === 'string' ? body : JSON.stringify(body) }),
   });
   const text = await answer.text();
   const began = /steno_session=([^;]+)/.exec(answer.headers.get('set-cookie') ?? '')?.[1];
-  return { status: answer.status, session: began, body: (answer.headers.get('content-type') ?? '').startsWith('application/json') ? JSON.parse(text) as unknown : text };
+  return {
+    status: answer.status,
+    session: began,
+    body: (answer.headers.get('content-type') ?? '').startsWith('application/json') ? (JSON.parse(text) as unknown) : text,
+  };
 }
-const post = (path: string, body: unknown = {}, session?: string): Promise<Answer> => send('POST', path, { body, ...(session === undefined ? {} : { session }) });
+const post = (path: string, body: unknown = {}, session?: string): Promise<Answer> =>
+  send('POST', path, { body, ...(session === undefined ? {} : { session }) });
 async function given<T>(answer: Promise<Answer>): Promise<T> {
   const { status, body } = await answer;
   if (status >= 300) throw new Error(JSON.stringify(body));
   return body as T;
 }
 
-const recorded = async (): Promise<string> => (await record(stores, { user: 'someone', node: 'web-1', login: 'www', state: 'sealed', exitCode: 0, lines: [[10, { code: 'o', data: 'a line\r\n' }]] })).id;
+const recorded = async (): Promise<string> =>
+  (
+    await record(stores, {
+      user: 'someone',
+      node: 'web-1',
+      login: 'www',
+      state: 'sealed',
+      exitCode: 0,
+      lines: [[10, { code: 'o', data: 'a line\r\n' }]],
+    })
+  ).id;
 const reading = (rest: string, event: string): Case => ({
   done: [event, async () => send('GET', `/api/sessions/${await recorded()}${rest}`, { session: ann.session })],
   refused: [event, async () => send('GET', `/api/sessions/${await recorded()}${rest}`, { session: pat.session })],
@@ -93,16 +134,31 @@ const token = async (user: string): Promise<string> => {
   const { link } = await (world.admin.call('POST', '/v1/users', { name: user, roles: ['nothing'], traits: {} }) as Promise<Invitation>);
   return link.slice(link.indexOf('#') + 1);
 };
-const signInLink = async (): Promise<string> => ((await world.admin.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token;
-const device = async (): Promise<DeviceLogin> => given(post('/api/login/device', { public_key: formatPublicLine(generateKey().publicBlob), client: 'test' }));
-const asked = async (): Promise<string> => (await given<{ id: string }>(post('/api/requests', { roles: ['dba'], reason: 'x' }, dan.session))).id;
+const signInLink = async (): Promise<string> =>
+  ((await world.admin.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token;
+const device = async (): Promise<DeviceLogin> =>
+  given(post('/api/login/device', { public_key: formatPublicLine(generateKey().publicBlob), client: 'test' }));
+const asked = async (): Promise<string> =>
+  (await given<{ id: string }>(post('/api/requests', { roles: ['dba'], reason: 'x' }, dan.session))).id;
 const newTotp = async (session: string): Promise<object> => {
   const { ceremony, secret } = await given<TotpEnrolment>(post('/api/account/totp', {}, session));
-  return { kind: 'totp', ceremony, code: new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: world.now() }), label: 'other app' };
+  return {
+    kind: 'totp',
+    ceremony,
+    code: new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: world.now() }),
+    label: 'other app',
+  };
 };
 const follow = async (session: string): Promise<void> => {
-  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/sessions/${await recorded()}/live?after=0`, { headers: { origin: url, cookie: `steno_session=${session}` } });
-  await new Promise<void>((resolve) => socket.on('error', () => resolve()).on('close', () => resolve()).on('open', () => socket.terminate()));
+  const socket = new WebSocket(`${url.replace('http', 'ws')}/api/sessions/${await recorded()}/live?after=0`, {
+    headers: { origin: url, cookie: `steno_session=${session}` },
+  });
+  await new Promise<void>((resolve) =>
+    socket
+      .on('error', () => resolve())
+      .on('close', () => resolve())
+      .on('open', () => socket.terminate()),
+  );
 };
 
 type Step = readonly [event: string, act: () => Promise<unknown>];
@@ -111,7 +167,10 @@ interface Case {
   readonly done: Step | string;
   readonly refused: Step;
 }
-const unknownAccount = (method: string, path: string, event: string, body?: unknown): Step => [event, () => send(method, path, { session: NOBODY, ...(body === undefined ? {} : { body }) })];
+const unknownAccount = (method: string, path: string, event: string, body?: unknown): Step => [
+  event,
+  () => send(method, path, { session: NOBODY, ...(body === undefined ? {} : { body }) }),
+];
 let made = 0;
 
 const cases: Readonly<Record<string, Case>> = {
@@ -121,105 +180,212 @@ const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/facts': reading('/facts', 'recording.view'),
   'GET /api/sessions/:id/events': reading('/events', 'recording.view'),
   'GET /api/sessions/:id/export': reading('/export?format=txt', 'recording.export'),
-  'GET /api/sessions/:id/live': { done: ['recording.follow', () => follow(ann.session)], refused: ['recording.follow', () => follow(pat.session)] },
-  'GET /api/search': {
-    done: ['recording.search', () => send('GET', '/api/search?q=line', { session: ann.session })], refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
+  'GET /api/sessions/:id/live': {
+    done: ['recording.follow', () => follow(ann.session)],
+    refused: ['recording.follow', () => follow(pat.session)],
   },
-  'POST /cluster/nodes': { done: 'authority/clusters/far-nodes.test.ts', refused: ['cluster.nodes', () => post('/cluster/nodes', { statement: '{}', signatures: ['none'] })] },
-  'POST /api/sign-in': { done: ['web_session.start', async () => post('/api/sign-in', { token: await signInLink() })], refused: ['web_session.start', () => post('/api/sign-in', { token: NOBODY })] },
+  'GET /api/search': {
+    done: ['recording.search', () => send('GET', '/api/search?q=line', { session: ann.session })],
+    refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
+  },
+  'POST /cluster/nodes': {
+    done: 'authority/clusters/far-nodes.test.ts',
+    refused: ['cluster.nodes', () => post('/cluster/nodes', { statement: '{}', signatures: ['none'] })],
+  },
+  'POST /api/sign-in': {
+    done: ['web_session.start', async () => post('/api/sign-in', { token: await signInLink() })],
+    refused: ['web_session.start', () => post('/api/sign-in', { token: NOBODY })],
+  },
   'POST /api/login/local': {
-    done: ['user.login', () => post('/api/login/local', { user: 'pat', password: PASSWORD, code: pat.recovery[0]! })], refused: ['user.login', () => post('/api/login/local', { user: 'pat', password: 'no', code: '000000' })],
+    done: ['user.login', () => post('/api/login/local', { user: 'pat', password: PASSWORD, code: pat.recovery[0]! })],
+    refused: ['user.login', () => post('/api/login/local', { user: 'pat', password: 'no', code: '000000' })],
   },
   'POST /api/login/passkey': {
-    done: ['user.login', async () => {
-      const authenticator = new SoftAuthenticator(WEB);
-      const invitation = await token('key-user');
-      const { challenge } = await given<{ challenge: string }>(post('/api/invitation/passkey', { token: invitation }));
-      await given(post('/api/invitation/accept', { token: invitation, device: { kind: 'passkey', response: authenticator.register(challenge), label: 'key' } }));
-      const options = await given<{ challenge: string }>(post('/api/login/passkey-options'));
-      return post('/api/login/passkey', { response: authenticator.answer(options.challenge) });
-    }],
+    done: [
+      'user.login',
+      async () => {
+        const authenticator = new SoftAuthenticator(WEB);
+        const invitation = await token('key-user');
+        const { challenge } = await given<{ challenge: string }>(post('/api/invitation/passkey', { token: invitation }));
+        await given(
+          post('/api/invitation/accept', {
+            token: invitation,
+            device: { kind: 'passkey', response: authenticator.register(challenge), label: 'key' },
+          }),
+        );
+        const options = await given<{ challenge: string }>(post('/api/login/passkey-options'));
+        return post('/api/login/passkey', { response: authenticator.answer(options.challenge) });
+      },
+    ],
     refused: ['user.login', () => post('/api/login/passkey', { response: new SoftAuthenticator(WEB).answer('never asked') })],
   },
-  'GET /api/login/callback/:name': { done: 'test/sso/sso.test.ts', refused: ['user.login', () => send('GET', '/api/login/callback/none?state=x')] },
-  'POST /api/login/callback/:name': {
-    done: 'test/sso/sso.test.ts', refused: ['user.login', () => send('POST', '/api/login/callback/none', { body: 'RelayState=x', headers: { 'content-type': 'application/x-www-form-urlencoded' } })],
+  'GET /api/login/callback/:name': {
+    done: 'test/sso/sso.test.ts',
+    refused: ['user.login', () => send('GET', '/api/login/callback/none?state=x')],
   },
-  'POST /api/login/connectors/:name': { done: 'test/sso/sso.test.ts', refused: ['user.login', () => post('/api/login/connectors/none', { next: '/' })] },
-  'POST /api/login/device': { done: ['device_login.begin', device], refused: ['device_login.begin', () => post('/api/login/device', { public_key: 'none', client: 'test' })] },
+  'POST /api/login/callback/:name': {
+    done: 'test/sso/sso.test.ts',
+    refused: [
+      'user.login',
+      () =>
+        send('POST', '/api/login/callback/none', {
+          body: 'RelayState=x',
+          headers: { 'content-type': 'application/x-www-form-urlencoded' },
+        }),
+    ],
+  },
+  'POST /api/login/connectors/:name': {
+    done: 'test/sso/sso.test.ts',
+    refused: ['user.login', () => post('/api/login/connectors/none', { next: '/' })],
+  },
+  'POST /api/login/device': {
+    done: ['device_login.begin', device],
+    refused: ['device_login.begin', () => post('/api/login/device', { public_key: 'none', client: 'test' })],
+  },
   'POST /api/login/device/token': {
-    done: ['user.login', async () => {
-      const { device_code, user_code } = await device();
-      await given(post('/api/login/device/decision', { user_code, approve: true }, ann.session));
-      return post('/api/login/device/token', { device_code });
-    }],
+    done: [
+      'user.login',
+      async () => {
+        const { device_code, user_code } = await device();
+        await given(post('/api/login/device/decision', { user_code, approve: true }, ann.session));
+        return post('/api/login/device/token', { device_code });
+      },
+    ],
     refused: ['user.login', () => post('/api/login/device/token', { device_code: NOBODY })],
   },
   'POST /api/login/device/decision': {
-    done: ['device_login.approve', async () => post('/api/login/device/decision', { user_code: (await device()).user_code, approve: true }, ann.session)],
+    done: [
+      'device_login.approve',
+      async () => post('/api/login/device/decision', { user_code: (await device()).user_code, approve: true }, ann.session),
+    ],
     refused: unknownAccount('POST', '/api/login/device/decision', 'device_login.approve', { user_code: 'ABCD-EFGH', approve: true }),
   },
-  'POST /api/confirm/decision': { done: 'authority/login/session-confirmations.test.ts', refused: ['session_mfa.approve', () => post('/api/confirm/decision', { token: NOBODY, approve: true, code: '000000' }, ann.session)] },
+  'POST /api/confirm/decision': {
+    done: 'authority/login/session-confirmations.test.ts',
+    refused: ['session_mfa.approve', () => post('/api/confirm/decision', { token: NOBODY, approve: true, code: '000000' }, ann.session)],
+  },
   'POST /api/login/bot': {
-    done: ['bot.join', async () => {
-      const { token: joining } = (await world.admin.call('POST', '/v1/bots', { name: 'ci', roles: ['nothing'] })) as { token: string };
-      return post('/api/login/bot', { token: joining, public_key: formatPublicLine(generateKey().publicBlob) });
-    }],
+    done: [
+      'bot.join',
+      async () => {
+        const { token: joining } = (await world.admin.call('POST', '/v1/bots', { name: 'ci', roles: ['nothing'] })) as { token: string };
+        return post('/api/login/bot', { token: joining, public_key: formatPublicLine(generateKey().publicBlob) });
+      },
+    ],
     refused: ['bot.join', () => post('/api/login/bot', { token: NOBODY, public_key: formatPublicLine(generateKey().publicBlob) })],
   },
   'POST /api/invitation/accept': {
-    done: ['invitation.accept', async () => {
-      const invitation = await token('invited');
-      const { ceremony, secret } = await given<TotpEnrolment>(post('/api/invitation/totp', { token: invitation }));
-      const code = new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: world.now() });
-      return post('/api/invitation/accept', { token: invitation, password: PASSWORD, device: { kind: 'totp', ceremony, code, label: 'app' } });
-    }],
-    refused: ['invitation.accept', () => post('/api/invitation/accept', { token: NOBODY, password: PASSWORD, device: { kind: 'totp', ceremony: NOBODY, code: '000000', label: 'app' } })],
+    done: [
+      'invitation.accept',
+      async () => {
+        const invitation = await token('invited');
+        const { ceremony, secret } = await given<TotpEnrolment>(post('/api/invitation/totp', { token: invitation }));
+        const code = new TOTP({ secret: Secret.fromBase32(secret) }).generate({ timestamp: world.now() });
+        return post('/api/invitation/accept', {
+          token: invitation,
+          password: PASSWORD,
+          device: { kind: 'totp', ceremony, code, label: 'app' },
+        });
+      },
+    ],
+    refused: [
+      'invitation.accept',
+      () =>
+        post('/api/invitation/accept', {
+          token: NOBODY,
+          password: PASSWORD,
+          device: { kind: 'totp', ceremony: NOBODY, code: '000000', label: 'app' },
+        }),
+    ],
   },
   'POST /api/account/devices': {
     done: ['mfa_device.add', async () => post('/api/account/devices', { device: await newTotp(dan.session) }, dan.session)],
-    refused: unknownAccount('POST', '/api/account/devices', 'mfa_device.add', { device: { kind: 'totp', ceremony: NOBODY, code: '000000', label: 'app' } }),
+    refused: unknownAccount('POST', '/api/account/devices', 'mfa_device.add', {
+      device: { kind: 'totp', ceremony: NOBODY, code: '000000', label: 'app' },
+    }),
   },
   'DELETE /api/account/devices/:name': {
-    done: ['mfa_device.remove', async () => {
-      const own = await world.enrol(`two-${++made}`, ['nothing']);
-      await given(post('/api/account/devices', { device: await newTotp(own.session) }, own.session));
-      const { devices } = await given<{ devices: readonly { id: string }[] }>(send('GET', '/api/account', { session: own.session }));
-      return send('DELETE', `/api/account/devices/${devices[0]!.id}`, { session: own.session });
-    }],
+    done: [
+      'mfa_device.remove',
+      async () => {
+        const own = await world.enrol(`two-${++made}`, ['nothing']);
+        await given(post('/api/account/devices', { device: await newTotp(own.session) }, own.session));
+        const { devices } = await given<{ devices: readonly { id: string }[] }>(send('GET', '/api/account', { session: own.session }));
+        return send('DELETE', `/api/account/devices/${devices[0]!.id}`, { session: own.session });
+      },
+    ],
     refused: unknownAccount('DELETE', '/api/account/devices/mfa-1', 'mfa_device.remove'),
   },
   'PUT /api/account/password': {
-    done: ['user.password', () => send('PUT', '/api/account/password', { session: dan.session, body: { password: 'walnut ferry copper tulip' } })],
+    done: [
+      'user.password',
+      () => send('PUT', '/api/account/password', { session: dan.session, body: { password: 'walnut ferry copper tulip' } }),
+    ],
     refused: ['user.password', () => send('PUT', '/api/account/password', { session: dan.session, body: { password: 'password' } })],
   },
-  'POST /api/account/recovery-codes': { done: ['recovery_codes.create', () => post('/api/account/recovery-codes', {}, dan.session)], refused: unknownAccount('POST', '/api/account/recovery-codes', 'recovery_codes.create', {}) },
-  'POST /api/requests': { done: ['request.create', asked], refused: ['request.create', () => post('/api/requests', { roles: ['dba'], reason: 'x' }, pat.session)] },
+  'POST /api/account/recovery-codes': {
+    done: ['recovery_codes.create', () => post('/api/account/recovery-codes', {}, dan.session)],
+    refused: unknownAccount('POST', '/api/account/recovery-codes', 'recovery_codes.create', {}),
+  },
+  'POST /api/requests': {
+    done: ['request.create', asked],
+    refused: ['request.create', () => post('/api/requests', { roles: ['dba'], reason: 'x' }, pat.session)],
+  },
   'POST /api/requests/:id/review': {
-    done: ['request.approve', async () => {
-      await world.admin.call('PUT', '/v1/roles/lead', { kind: 'role', name: 'lead', allow: { approve: [{ roles: ['dba'] }] } });
-      const lead = await world.enrol(`lead-${++made}`, ['lead']);
-      return post(`/api/requests/${await asked()}/review`, { decision: 'approve' }, lead.session);
-    }],
+    done: [
+      'request.approve',
+      async () => {
+        await world.admin.call('PUT', '/v1/roles/lead', { kind: 'role', name: 'lead', allow: { approve: [{ roles: ['dba'] }] } });
+        const lead = await world.enrol(`lead-${++made}`, ['lead']);
+        return post(`/api/requests/${await asked()}/review`, { decision: 'approve' }, lead.session);
+      },
+    ],
     refused: ['request.review', async () => post(`/api/requests/${await asked()}/review`, { decision: 'approve' }, dan.session)],
   },
   'POST /api/requests/:id/cancel': {
-    done: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, dan.session)], refused: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, pat.session)],
+    done: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, dan.session)],
+    refused: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, pat.session)],
   },
-  'POST /hooks/:name': { done: 'test/end-to-end/requests.test.ts', refused: ['webhook.answer', () => send('POST', '/hooks/none', { body: {} })] },
+  'POST /hooks/:name': {
+    done: 'test/end-to-end/requests.test.ts',
+    refused: ['webhook.answer', () => send('POST', '/hooks/none', { body: {} })],
+  },
   // Last: it ends the session. A session that is over is signed out of in silence; what is refused is who comes from another site, by the viewer alone.
-  'POST /api/sign-out': { done: ['web_session.end', () => post('/api/sign-out', {}, pat.session)], refused: ['', () => send('POST', '/api/sign-out', { session: pat.session, headers: { origin: 'http://elsewhere.invalid' } })] },
+  'POST /api/sign-out': {
+    done: ['web_session.end', () => post('/api/sign-out', {}, pat.session)],
+    refused: ['', () => send('POST', '/api/sign-out', { session: pat.session, headers: { origin: 'http://elsewhere.invalid' } })],
+  },
 };
 
 /** Asked with a body, and nothing is done: the act is the call that follows. What they refuse is in the authority's own test. */
 const questions: ReadonlySet<string> = new Set([
-  'POST /api/login/passkey-options', 'POST /api/login/device/facts', 'POST /api/confirm/facts', 'POST /api/invitation', 'POST /api/invitation/password', 'POST /api/invitation/totp', 'POST /api/invitation/passkey',
-  'POST /api/account/totp', 'POST /api/account/passkey',
+  'POST /api/login/passkey-options',
+  'POST /api/login/device/facts',
+  'POST /api/confirm/facts',
+  'POST /api/invitation',
+  'POST /api/invitation/password',
+  'POST /api/invitation/totp',
+  'POST /api/invitation/passkey',
+  'POST /api/account/totp',
+  'POST /api/account/passkey',
 ]);
 /** Nothing of a recording is in their answers. */
 const plain: ReadonlySet<string> = new Set([
-  'GET /cluster', 'GET /api/me', 'GET /api/sessions', 'GET /api/sessions/:id', 'GET /api/audit', 'GET /api/access-use', 'GET /api/status', 'GET /api/recording-ca', 'GET /api/login/methods', 'GET /api/login/saml/:name/metadata', 'GET /api/account',
-  'GET /api/requests', 'GET /api/requests/:id', 'GET /api/request-options', 'GET /*',
+  'GET /cluster',
+  'GET /api/me',
+  'GET /api/sessions',
+  'GET /api/sessions/:id',
+  'GET /api/audit',
+  'GET /api/access-use',
+  'GET /api/status',
+  'GET /api/recording-ca',
+  'GET /api/login/methods',
+  'GET /api/login/saml/:name/metadata',
+  'GET /api/account',
+  'GET /api/requests',
+  'GET /api/requests/:id',
+  'GET /api/request-options',
+  'GET /*',
 ]);
 
 async function rowsSince(act: () => Promise<unknown>): Promise<{ readonly rows: readonly AuditRow[]; readonly answer: unknown }> {
@@ -245,12 +411,18 @@ describe('the routes of viewer/api', () => {
     const [event, act] = cases[head]!.refused;
     const { rows, answer } = await rowsSince(act);
     if (event === '') return expect(answer).toMatchObject({ status: 403 });
-    expect(rows.find((row) => row.event === event && row.outcome === 'failure'), JSON.stringify([answer, rows])).toMatchObject({ code: expect.stringMatching(/^[A-Z_]+$/), source_address: '127.0.0.1' });
+    expect(
+      rows.find((row) => row.event === event && row.outcome === 'failure'),
+      JSON.stringify([answer, rows]),
+    ).toMatchObject({ code: expect.stringMatching(/^[A-Z_]+$/), source_address: '127.0.0.1' });
   });
 
   it.each(Object.keys(cases).filter((head) => typeof cases[head]!.done !== 'string'))('%s, done, leaves a row', async (head) => {
     const [event, act] = cases[head]!.done as Step;
     const { rows, answer } = await rowsSince(act);
-    expect(rows.find((row) => row.event === event && row.outcome === 'success'), JSON.stringify([answer, rows])).toMatchObject({ actor: expect.stringMatching(/./), source_address: '127.0.0.1', code: '' });
+    expect(
+      rows.find((row) => row.event === event && row.outcome === 'success'),
+      JSON.stringify([answer, rows]),
+    ).toMatchObject({ actor: expect.stringMatching(/./), source_address: '127.0.0.1', code: '' });
   });
 });

@@ -53,8 +53,28 @@ describe('in FIPS mode', () => {
     writeFileSync(path, key.toOpenSsh(), { mode: 0o600 });
     writeFileSync(`${path}-cert.pub`, `${formatPublicLine(world.authority.userCertificate(key.publicBlob))}\n`);
     const { status, stderr } = await world.run('ssh', [
-      '-F', 'none', '-p', String(world.port), '-i', path, '-o', `CertificateFile=${path}-cert.pub`, '-o', 'IdentitiesOnly=yes', '-o', 'IdentityAgent=none', '-o', 'BatchMode=yes', '-o', 'HostKeyAlias=gw',
-      '-o', `UserKnownHostsFile=${world.directory}/known_hosts`, '-l', 'root@node-1', '127.0.0.1', 'echo in',
+      '-F',
+      'none',
+      '-p',
+      String(world.port),
+      '-i',
+      path,
+      '-o',
+      `CertificateFile=${path}-cert.pub`,
+      '-o',
+      'IdentitiesOnly=yes',
+      '-o',
+      'IdentityAgent=none',
+      '-o',
+      'BatchMode=yes',
+      '-o',
+      'HostKeyAlias=gw',
+      '-o',
+      `UserKnownHostsFile=${world.directory}/known_hosts`,
+      '-l',
+      'root@node-1',
+      '127.0.0.1',
+      'echo in',
     ]);
     expect(status).toBe(255);
     expect(stderr).toMatch(/FIPS mode keys are ECDSA or RSA/);

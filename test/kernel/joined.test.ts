@@ -30,13 +30,26 @@ describe.skipIf(why !== null)('a node behind a tunnel', () => {
   });
 
   it('tells what its sessions do, through a gateway that cannot read it', async () => {
-    await eventually(() => steno.ssh(`${steno.login}@inner.steno`, '/bin/true behind-a-tunnel'), ({ status }) => status === 0);
-    const [session] = await eventually(() => steno.json<SessionRow[]>('sessions', '--node', 'inner'), (rows) => rows.length > 0);
-    const events = await eventually(() => steno.json<KernelEventInfo[]>('events', session!.id).catch(() => []), (all) => all.some(({ kind }) => kind === 'exec'), 30_000);
+    await eventually(
+      () => steno.ssh(`${steno.login}@inner.steno`, '/bin/true behind-a-tunnel'),
+      ({ status }) => status === 0,
+    );
+    const [session] = await eventually(
+      () => steno.json<SessionRow[]>('sessions', '--node', 'inner'),
+      (rows) => rows.length > 0,
+    );
+    const events = await eventually(
+      () => steno.json<KernelEventInfo[]>('events', session!.id).catch(() => []),
+      (all) => all.some(({ kind }) => kind === 'exec'),
+      30_000,
+    );
     expect(events.map(({ data }) => (data['argv'] as string[] | undefined)?.join(' '))).toContain('/bin/true behind-a-tunnel');
     // The node's own connections: the gateway's port and no other.
     const { ssh: _, ...run } = steno.run as typeof steno.run & { readonly tunnel?: string };
-    const peers = execFileSync('ip', ['netns', 'exec', space.name, 'ss', '-Htn', 'state', 'established'], { encoding: 'utf8' }).trim().split('\n').map((line) => line.trim().split(/\s+/).at(-1));
+    const peers = execFileSync('ip', ['netns', 'exec', space.name, 'ss', '-Htn', 'state', 'established'], { encoding: 'utf8' })
+      .trim()
+      .split('\n')
+      .map((line) => line.trim().split(/\s+/).at(-1));
     expect(new Set(peers)).toEqual(new Set([run.tunnel]));
   });
 });

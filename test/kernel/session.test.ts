@@ -27,30 +27,61 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   });
 
   const target = (): string => `${steno.login}@local.steno`;
-  const events = (id: string, ...more: readonly string[]): Promise<KernelEventInfo[]> => steno.json<KernelEventInfo[]>('events', id, ...more).catch(() => []);
+  const events = (id: string, ...more: readonly string[]): Promise<KernelEventInfo[]> =>
+    steno.json<KernelEventInfo[]>('events', id, ...more).catch(() => []);
   const ended = (id: string): Promise<readonly KernelEventInfo[]> =>
     // The last process is the first one: what it has left is there when its end is.
-    eventually(() => events(id, '--all'), (all) => {
-      const first = all.find(({ kind }) => kind === 'exec');
-      return first !== undefined && all.some(({ kind, data }) => kind === 'exit' && data['pid'] === first.data['pid']);
-    });
-  const newest = async (): Promise<SessionRow> => (await eventually(() => steno.json<SessionRow[]>('sessions'), (rows) => rows.length > 0))[0]!;
-  const run = async (command: string, ...options: readonly string[]): Promise<{ readonly session: SessionRow; readonly events: readonly KernelEventInfo[]; readonly status: number; readonly stderr: string }> => {
+    eventually(
+      () => events(id, '--all'),
+      (all) => {
+        const first = all.find(({ kind }) => kind === 'exec');
+        return first !== undefined && all.some(({ kind, data }) => kind === 'exit' && data['pid'] === first.data['pid']);
+      },
+    );
+  const newest = async (): Promise<SessionRow> =>
+    (
+      await eventually(
+        () => steno.json<SessionRow[]>('sessions'),
+        (rows) => rows.length > 0,
+      )
+    )[0]!;
+  const run = async (
+    command: string,
+    ...options: readonly string[]
+  ): Promise<{
+    readonly session: SessionRow;
+    readonly events: readonly KernelEventInfo[];
+    readonly status: number;
+    readonly stderr: string;
+  }> => {
     const before = (await steno.json<SessionRow[]>('sessions')).length;
     const { status, stderr } = await steno.ssh(...options, target(), command);
-    await eventually(() => steno.json<SessionRow[]>('sessions'), (rows) => rows.length > before);
+    await eventually(
+      () => steno.json<SessionRow[]>('sessions'),
+      (rows) => rows.length > before,
+    );
     const session = await newest();
     return { session, events: await ended(session.id), status, stderr };
   };
   const lines = async (id: string): Promise<readonly [number, string, Record<string, unknown>][]> => {
     const { stdout } = await steno.steno('export', id, '--format', 'cast');
-    return stdout.trim().split('\n').slice(1).map((line) => JSON.parse(line) as [number, string, Record<string, unknown>]);
+    return stdout
+      .trim()
+      .split('\n')
+      .slice(1)
+      .map((line) => JSON.parse(line) as [number, string, Record<string, unknown>]);
   };
 
   it('tells in `steno events` what the screen does not show', async () => {
-    const { events: all, session } = await run(`echo ${Buffer.from('cat /etc/hostname > /dev/null; exec true hidden-word').toString('base64')} | base64 -d | sh`);
+    const { events: all, session } = await run(
+      `echo ${Buffer.from('cat /etc/hostname > /dev/null; exec true hidden-word').toString('base64')} | base64 -d | sh`,
+    );
     const hidden = all.find(({ kind, data }) => kind === 'exec' && (data['argv'] as string[]).join(' ') === 'true hidden-word')!;
-    expect(hidden).toMatchObject({ path: realpathSync('/bin/true'), sha256: createHash('sha256').update(readFileSync('/bin/true')).digest('hex'), outcome: 'success' });
+    expect(hidden).toMatchObject({
+      path: realpathSync('/bin/true'),
+      sha256: createHash('sha256').update(readFileSync('/bin/true')).digest('hex'),
+      outcome: 'success',
+    });
     expect(hidden.at).toBeGreaterThanOrEqual(sessionTime(session.id));
     expect(all).toContainEqual(expect.objectContaining({ kind: 'file', name: 'open', path: '/etc/hostname' }));
     const { stdout } = await steno.steno('events', session.id, '--tree');
@@ -60,10 +91,24 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
 
   it('says in the signed recording that it was recorded, and what is missing', async () => {
     const { session } = await run(`/bin/true $(head -c 40000 /dev/zero | tr '\\0' x)`);
-    const kinds = await eventually(() => lines(session.id), (all) => all.some(([, code, data]) => code === 'g' && data['reason'] === 'kernel_events'));
-    expect(kinds).toContainEqual([expect.any(Number), 's', { fact: 'kernel', classes: ['dns', 'exec', 'file', 'network', 'security'], error_ms: expect.any(Number) }]);
-    expect(kinds).toContainEqual([expect.any(Number), 'g', { reason: 'kernel_events', count: 1, from: expect.any(Number), to: expect.any(Number), detail: 'cut' }]);
-    await eventually(() => newest(), ({ state }) => state === 'sealed' || state === 'ended');
+    const kinds = await eventually(
+      () => lines(session.id),
+      (all) => all.some(([, code, data]) => code === 'g' && data['reason'] === 'kernel_events'),
+    );
+    expect(kinds).toContainEqual([
+      expect.any(Number),
+      's',
+      { fact: 'kernel', classes: ['dns', 'exec', 'file', 'network', 'security'], error_ms: expect.any(Number) },
+    ]);
+    expect(kinds).toContainEqual([
+      expect.any(Number),
+      'g',
+      { reason: 'kernel_events', count: 1, from: expect.any(Number), to: expect.any(Number), detail: 'cut' },
+    ]);
+    await eventually(
+      () => newest(),
+      ({ state }) => state === 'sealed' || state === 'ended',
+    );
     const file = join(steno.folder, 'a.cast.zst');
     expect((await steno.steno('export', session.id, '-o', file)).status).toBe(0);
     expect((await steno.steno('verify', file)).status).toBe(0);
@@ -72,18 +117,35 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   it('follows a terminal session live, also processes that outlive it', async () => {
     const terminal = steno.terminal('ssh', ['-F', steno.config, '-tt', target(), 'sh']);
     await terminal.until(/[#$] $/);
-    const session = (await eventually(() => steno.json<SessionRow[]>('sessions'), ([row]) => row?.state === 'live'))[0]!;
-    const follower = steno.terminal(process.execPath, [join(import.meta.dirname, '../../bin/steno'), 'events', session.id, '--follow'], { cols: 200, rows: 50 });
+    const session = (
+      await eventually(
+        () => steno.json<SessionRow[]>('sessions'),
+        ([row]) => row?.state === 'live',
+      )
+    )[0]!;
+    const follower = steno.terminal(process.execPath, [join(import.meta.dirname, '../../bin/steno'), 'events', session.id, '--follow'], {
+      cols: 200,
+      rows: 50,
+    });
     terminal.write('/bin/true seen-live\n');
     await follower.until(/true seen-live/);
     terminal.write('nohup sh -c "sleep 1; exec true after-the-end" >/dev/null 2>&1 &\nexit\n');
     await terminal.ended;
     expect(await follower.ended).toBe(0);
-    await eventually(() => events(session.id), (all) => all.some(({ data }) => (data['argv'] as string[] | undefined)?.includes('after-the-end')));
+    await eventually(
+      () => events(session.id),
+      (all) => all.some(({ data }) => (data['argv'] as string[] | undefined)?.includes('after-the-end')),
+    );
   });
 
-  it('is bound to it by the gateway: a client cannot order another session\'s name', async () => {
-    const forged = JSON.stringify({ session: '01jd0000000000000000000000', mode: 'best_effort', classes: ['exec'], offset_ms: 0, error_ms: 0 });
+  it("is bound to it by the gateway: a client cannot order another session's name", async () => {
+    const forged = JSON.stringify({
+      session: '01jd0000000000000000000000',
+      mode: 'best_effort',
+      classes: ['exec'],
+      offset_ms: 0,
+      error_ms: 0,
+    });
     const { events: all, status } = await run('/bin/true not-forged', '-o', `SetEnv=session@steno=${forged.replaceAll('"', '\\"')}`);
     expect(status).toBe(0);
     expect(all.some(({ data }) => (data['argv'] as string[] | undefined)?.join(' ') === '/bin/true not-forged')).toBe(true);
@@ -91,7 +153,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     expect(other.stderr).toContain('SESSION_UNKNOWN');
   });
 
-  it('escapes what a hostile user names his programs, and shows it to nobody\'s terminal', async () => {
+  it("escapes what a hostile user names his programs, and shows it to nobody's terminal", async () => {
     const { session } = await run(`exec -a "$(printf '\\033]0;owned\\007\\033[2J')" true`);
     const { stdout } = await steno.steno('events', session.id, '--all');
     // eslint-disable-next-line no-control-regex
@@ -102,16 +164,32 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   it('takes place on a node that cannot record only where the role does not demand it', async () => {
     const role = (enhanced: object): string => {
       const file = join(steno.folder, 'role.json');
-      writeFileSync(file, JSON.stringify({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] }, view: 'all', administer: true, recording: { enhanced } }));
+      writeFileSync(
+        file,
+        JSON.stringify({
+          kind: 'role',
+          name: 'admin',
+          allow: { nodes: { '*': '*' }, logins: ['*', 'root', '{user}'] },
+          view: 'all',
+          administer: true,
+          recording: { enhanced },
+        }),
+      );
       return file;
     };
     expect((await steno.ssh(`${steno.login}@stock.steno`, 'echo reached')).stdout).toBe('reached\n');
     expect((await steno.steno('apply', '-f', role({ mode: 'strict' }))).status).toBe(0);
-    const refused = await eventually(() => steno.ssh(`${steno.login}@stock.steno`, 'echo reached'), ({ status }) => status !== 0);
+    const refused = await eventually(
+      () => steno.ssh(`${steno.login}@stock.steno`, 'echo reached'),
+      ({ status }) => status !== 0,
+    );
     expect(refused.stderr).toContain('KERNEL_RECORDING_IMPOSSIBLE');
     expect((await steno.ssh(target(), 'echo reached')).stdout).toBe('reached\n');
     expect((await steno.steno('apply', '-f', role({ mode: 'best_effort', classes: ['exec'] }))).status).toBe(0);
-    const only = await eventually(() => run('cat /etc/hostname'), ({ events: all }) => !all.some(({ kind }) => kind === 'file'));
+    const only = await eventually(
+      () => run('cat /etc/hostname'),
+      ({ events: all }) => !all.some(({ kind }) => kind === 'file'),
+    );
     expect(new Set(only.events.map(({ kind }) => kind))).toEqual(new Set(['kernel', 'fork', 'exec', 'exit']));
   });
 });

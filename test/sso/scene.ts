@@ -13,7 +13,19 @@ import type { Person, SigningKey } from '../../authority/sso/testing/saml-provid
 const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
 
 export function openBrowser(): Promise<Browser> {
-  return chromium.launch({ executablePath, args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'] });
+  return chromium.launch({
+    executablePath,
+    args: [
+      '--headless',
+      '--no-sandbox',
+      '--disable-gpu',
+      '--disable-quic',
+      '--no-first-run',
+      '--disable-background-networking',
+      '--disable-component-update',
+      '--disable-sync',
+    ],
+  });
 }
 
 export interface SamlProvider {
@@ -27,40 +39,63 @@ export interface SamlProvider {
 }
 
 /** `steno`: certificate of the key that requests of a connector must be signed with. */
-export async function samlProvider(idp: SigningKey, steno: (connector: string) => Promise<string>, people: (name: string) => Person['attributes']): Promise<SamlProvider> {
+export async function samlProvider(
+  idp: SigningKey,
+  steno: (connector: string) => Promise<string>,
+  people: (name: string) => Person['attributes'],
+): Promise<SamlProvider> {
   const server = createServer((request, response) => {
     const url = new URL(request.url ?? '/', 'http://idp.invalid');
     const name = url.searchParams.get('name');
     const answer = async (): Promise<void> => {
       if (name === null) {
-        const hidden = [...url.searchParams].map(([key, value]) => `<input type="hidden" name="${key}" value="${value.replaceAll('"', '&quot;')}">`).join('');
-        response.setHeader('content-type', 'text/html').end(`<!doctype html><title>IdP</title><form>${hidden}<input name="name" aria-label="Name"><button>Log in</button></form>`);
+        const hidden = [...url.searchParams]
+          .map(([key, value]) => `<input type="hidden" name="${key}" value="${value.replaceAll('"', '&quot;')}">`)
+          .join('');
+        response
+          .setHeader('content-type', 'text/html')
+          .end(`<!doctype html><title>IdP</title><form>${hidden}<input name="name" aria-label="Name"><button>Log in</button></form>`);
         return;
       }
       const asked = new URL(url);
       asked.searchParams.delete('name');
       const { assertionConsumerServiceURL: acs } = unverified(asked);
       const request_ = await readRequest(asked, await steno(acs.slice(acs.lastIndexOf('/') + 1)));
-      const xml = await respond(idp, {
-        issuer: self.entityId, audience: request_.issuer!, recipient: request_.assertionConsumerServiceURL!, destination: request_.assertionConsumerServiceURL!, inResponseTo: request_.id!, signResponse: true,
-      }, { nameId: name, nameIdFormat: PERSISTENT, attributes: people(name) });
+      const xml = await respond(
+        idp,
+        {
+          issuer: self.entityId,
+          audience: request_.issuer!,
+          recipient: request_.assertionConsumerServiceURL!,
+          destination: request_.assertionConsumerServiceURL!,
+          inResponseTo: request_.id!,
+          signResponse: true,
+        },
+        { nameId: name, nameIdFormat: PERSISTENT, attributes: people(name) },
+      );
       self.last = self.spoil(xml);
       const relay = url.searchParams.get('RelayState') ?? '';
-      response.setHeader('content-type', 'text/html').end(
-        `<!doctype html><title>IdP</title><form method="post" action="${request_.assertionConsumerServiceURL!}"><input type="hidden" name="SAMLResponse" value="${base64(self.last)}">` +
-        `<input type="hidden" name="RelayState" value="${relay}"></form><script>document.forms[0].submit()</script>`,
-      );
+      response
+        .setHeader('content-type', 'text/html')
+        .end(
+          `<!doctype html><title>IdP</title><form method="post" action="${request_.assertionConsumerServiceURL!}"><input type="hidden" name="SAMLResponse" value="${base64(self.last)}">` +
+            `<input type="hidden" name="RelayState" value="${relay}"></form><script>document.forms[0].submit()</script>`,
+        );
     };
     answer().catch((error: unknown) => response.writeHead(400).end(String(error)));
   });
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const base = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const self: SamlProvider = {
-    entityId: `${base}/metadata`, ssoUrl: `${base}/sso`, spoil: (xml) => xml, last: '',
-    close: () => new Promise((done) => {
-      server.close(() => done());
-      server.closeAllConnections();
-    }),
+    entityId: `${base}/metadata`,
+    ssoUrl: `${base}/sso`,
+    spoil: (xml) => xml,
+    last: '',
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
   };
   return self;
 }

@@ -31,25 +31,53 @@ beforeAll(async () => {
   web = steno.run.web;
   expect((await steno.steno('login', '--data', steno.data)).status).toBe(0);
   oidc = await openidProvider({
-    callback: () => `${web}/api/login/callback/openid`, afterLogout: () => `${web}/`, claims: (name) => ({ groups: groups(name), email: `${name}@example.com`, email_verified: true }),
+    callback: () => `${web}/api/login/callback/openid`,
+    afterLogout: () => `${web}/`,
+    claims: (name) => ({ groups: groups(name), email: `${name}@example.com`, email_verified: true }),
   });
   const idp = await signingKey();
-  saml = await samlProvider(idp, async (connector) => {
-    const xml = await (await fetch(`${web}/api/login/saml/${connector}/metadata`)).text();
-    return `-----BEGIN CERTIFICATE-----\n${/<ds:X509Certificate>([^<]+)/.exec(xml)![1]!}\n-----END CERTIFICATE-----\n`;
-  }, (name) => ({ groups: groups(name) }));
+  saml = await samlProvider(
+    idp,
+    async (connector) => {
+      const xml = await (await fetch(`${web}/api/login/saml/${connector}/metadata`)).text();
+      return `-----BEGIN CERTIFICATE-----\n${/<ds:X509Certificate>([^<]+)/.exec(xml)![1]!}\n-----END CERTIFICATE-----\n`;
+    },
+    (name) => ({ groups: groups(name) }),
+  );
   const folder = join(steno.folder, 'documents');
   mkdirSync(folder);
   const login = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim();
   writeFileSync(join(folder, 'secret'), `${CLIENT_SECRET}\n`);
   const documents = [
     { kind: 'role', name: 'sre', allow: { nodes: { '*': '*' }, logins: [login] } },
-    { kind: 'oidc', name: 'openid', display: 'Example OpenID', issuer: oidc.issuer, client_id: CLIENT_ID, client_secret_file: join(folder, 'secret'), scopes: ['openid', 'profile', 'groups', 'email'],
-      claims_to_roles: [{ claim: 'groups', value: 'sre', roles: ['sre'] }], traits: { team: 'groups' }, logout: true },
-    { kind: 'saml', name: 'adfs', display: 'Example SAML', entity_id: saml.entityId, sso_url: saml.ssoUrl, certificates: [idp.cert], claims_to_roles: [{ claim: 'groups', value: 'sre', roles: ['sre'] }], traits: { team: 'groups' } },
+    {
+      kind: 'oidc',
+      name: 'openid',
+      display: 'Example OpenID',
+      issuer: oidc.issuer,
+      client_id: CLIENT_ID,
+      client_secret_file: join(folder, 'secret'),
+      scopes: ['openid', 'profile', 'groups', 'email'],
+      claims_to_roles: [{ claim: 'groups', value: 'sre', roles: ['sre'] }],
+      traits: { team: 'groups' },
+      logout: true,
+    },
+    {
+      kind: 'saml',
+      name: 'adfs',
+      display: 'Example SAML',
+      entity_id: saml.entityId,
+      sso_url: saml.ssoUrl,
+      certificates: [idp.cert],
+      claims_to_roles: [{ claim: 'groups', value: 'sre', roles: ['sre'] }],
+      traits: { team: 'groups' },
+    },
   ];
   writeFileSync(join(folder, 'sso.yaml'), documents.map((one) => JSON.stringify(one)).join('\n---\n'));
-  writeFileSync(join(folder, 'portal.yaml'), JSON.stringify({ ...documents[2], name: 'portal', display: 'Portal', idp_initiated: true, sp_entity_id: 'urn:example:portal' }));
+  writeFileSync(
+    join(folder, 'portal.yaml'),
+    JSON.stringify({ ...documents[2], name: 'portal', display: 'Portal', idp_initiated: true, sp_entity_id: 'urn:example:portal' }),
+  );
   const applied = await steno.steno('apply', '-f', join(folder, 'sso.yaml'));
   expect([applied.stdout, applied.stderr]).toEqual(['role sre created (revision 1)\noidc openid created\nsaml adfs created\n', '']);
   browser = await openBrowser();
@@ -67,8 +95,12 @@ beforeEach(async () => {
 });
 afterEach(() => context.close());
 
-const providers = [['OpenID Connect', 'Example OpenID', 'openid'], ['SAML', 'Example SAML', 'adfs']] as const;
-const lastFailure = async (): Promise<AuditRow> => (await steno.json<AuditRow[]>('audit', '--event', 'user.login', '--outcome', 'failure'))[0]!;
+const providers = [
+  ['OpenID Connect', 'Example OpenID', 'openid'],
+  ['SAML', 'Example SAML', 'adfs'],
+] as const;
+const lastFailure = async (): Promise<AuditRow> =>
+  (await steno.json<AuditRow[]>('audit', '--event', 'user.login', '--outcome', 'failure'))[0]!;
 
 describe.each(providers)('by %s', (_, label, connector) => {
   const user = connector === 'openid' ? 'ann' : 'bob';
@@ -84,7 +116,12 @@ describe.each(providers)('by %s', (_, label, connector) => {
 
   test('a command logs in, and its certificate opens a session on a node', async () => {
     const home = join(steno.folder, `home-${user}`);
-    const command = steno.terminal(process.execPath, [bin, 'login', '--proxy', web, '--auth', connector, '--no-browser', '--no-agent'], { cols: 200, rows: 24 }, { STENO_HOME: home });
+    const command = steno.terminal(
+      process.execPath,
+      [bin, 'login', '--proxy', web, '--auth', connector, '--no-browser', '--no-agent'],
+      { cols: 200, rows: 24 },
+      { STENO_HOME: home },
+    );
     const address = /Open\s+(?:\x1b\[\d+m)?(http\S+?)(?:\x1b|\s)/.exec(await command.until(/approve the code/))![1]!;
     await page.goto(address);
     await logInAtProvider(context, user);
@@ -93,9 +130,19 @@ describe.each(providers)('by %s', (_, label, connector) => {
     expect(await command.ended).toBe(0);
     const listing = execFileSync('ssh-keygen', ['-L', '-f', join(home, 'id_ed25519-cert.pub')], { encoding: 'utf8' });
     for (const word of [`user=${user}`, 'traits@steno', 'roles@steno']) expect(listing).toContain(word);
-    const { stdout, stderr } = await steno.exec('ssh', ['-F', join(home, 'ssh_config'), `${steno.login}@local.steno`, 'echo', 'here', '$((20+3))']);
+    const { stdout, stderr } = await steno.exec('ssh', [
+      '-F',
+      join(home, 'ssh_config'),
+      `${steno.login}@local.steno`,
+      'echo',
+      'here',
+      '$((20+3))',
+    ]);
     expect(stdout, stderr).toBe('here 23\n');
-    const sessions = await eventually(() => steno.json<readonly { user: string; command: string }[]>('sessions'), (all) => all.some((one) => one.user === user));
+    const sessions = await eventually(
+      () => steno.json<readonly { user: string; command: string }[]>('sessions'),
+      (all) => all.some((one) => one.user === user),
+    );
     expect(sessions.find((one) => one.user === user)).toMatchObject({ command: 'echo here $((20+3))' });
   });
 
@@ -105,7 +152,10 @@ describe.each(providers)('by %s', (_, label, connector) => {
     await logInAtProvider(context, 'nobody');
     await page.getByRole('alert').waitFor();
     expect(await page.getByRole('alert').textContent()).toContain('nothing it says of you gives you a role');
-    expect(await eventually(lastFailure, (row) => row?.code === 'SSO_NO_ROLE')).toMatchObject({ target: connector, source_address: expect.stringMatching(/127\.0\.0\.1|::1/) as string });
+    expect(await eventually(lastFailure, (row) => row?.code === 'SSO_NO_ROLE')).toMatchObject({
+      target: connector,
+      source_address: expect.stringMatching(/127\.0\.0\.1|::1/) as string,
+    });
   });
 });
 
@@ -138,10 +188,15 @@ describe('an answer', () => {
     expect((await eventually(lastFailure, (row) => row?.reason.includes(reason))).code).toBe('SSO_REFUSED');
   });
   let earlier = '';
-  beforeAll(() => { earlier = saml.last; });
+  beforeAll(() => {
+    earlier = saml.last;
+  });
 
   test.each([
-    ['without state', 'openid?code=x'], ['with a state nobody knows', `openid?code=x&state=${'a'.repeat(43)}`], ['with a path as name', '..%2f..%2fv1?state=x'], ['to a connector that is none', `none?state=${'a'.repeat(43)}`],
+    ['without state', 'openid?code=x'],
+    ['with a state nobody knows', `openid?code=x&state=${'a'.repeat(43)}`],
+    ['with a path as name', '..%2f..%2fv1?state=x'],
+    ['to a connector that is none', `none?state=${'a'.repeat(43)}`],
   ])('%s is refused', async (_, path) => {
     const answer = await fetch(`${web}/api/login/callback/${path}`, { redirect: 'manual' });
     expect(answer.status).toBe(303);
@@ -149,14 +204,20 @@ describe('an answer', () => {
   });
 
   test('that nobody asked for is refused', async () => {
-    const answer = await fetch(`${web}/api/login/callback/adfs`, { method: 'POST', redirect: 'manual', body: new URLSearchParams({ SAMLResponse: 'PGEvPg==' }) });
+    const answer = await fetch(`${web}/api/login/callback/adfs`, {
+      method: 'POST',
+      redirect: 'manual',
+      body: new URLSearchParams({ SAMLResponse: 'PGEvPg==' }),
+    });
     expect(answer.headers.get('location')).toBe('/sign-in?refused=LOGIN_ATTEMPT_OVER');
     expect(await eventually(lastFailure, (row) => row?.code === 'LOGIN_ATTEMPT_OVER')).toMatchObject({ target: 'adfs' });
   });
 
   test('that nobody asked for begins a login where the connector wants that, and is not believed', async () => {
     await steno.steno('apply', '-f', join(steno.folder, 'documents/portal.yaml'));
-    await page.setContent(`<form method="post" action="${web}/api/login/callback/portal"><input name="SAMLResponse" value="PGEvPg=="><button>Tile</button></form>`);
+    await page.setContent(
+      `<form method="post" action="${web}/api/login/callback/portal"><input name="SAMLResponse" value="PGEvPg=="><button>Tile</button></form>`,
+    );
     await page.getByRole('button').click();
     await logInAtProvider(context, 'carol');
     await page.getByRole('link', { name: 'carol' }).waitFor();
@@ -165,7 +226,15 @@ describe('an answer', () => {
   test('never leads elsewhere: not where the login began with a foreign address', async () => {
     for (const next of ['https://evil.example.com/', '//evil.example.com', '/\\evil.example.com']) {
       await page.goto(`${web}/sign-in`);
-      const { url } = await page.evaluate((to) => fetch('/api/login/connectors/adfs', { method: 'POST', headers: { 'content-type': 'application/json' }, body: JSON.stringify({ next: to }) }).then((answer) => answer.json()), next) as { url: string };
+      const { url } = (await page.evaluate(
+        (to) =>
+          fetch('/api/login/connectors/adfs', {
+            method: 'POST',
+            headers: { 'content-type': 'application/json' },
+            body: JSON.stringify({ next: to }),
+          }).then((answer) => answer.json()),
+        next,
+      )) as { url: string };
       await page.goto(url);
       await logInAtProvider(context, 'bob');
       await page.getByRole('link', { name: 'bob' }).waitFor();
@@ -182,7 +251,9 @@ test('connectors are resources that keep their secrets', async () => {
   writeFileSync(join(steno.folder, 'documents/again.yaml'), stdout);
   expect((await steno.steno('apply', '-f', join(steno.folder, 'documents/again.yaml'))).stdout).toBe('oidc openid is as it was\n');
   writeFileSync(join(steno.folder, 'documents/wrong.yaml'), stdout.replace('client_id:', 'client_ids:'));
-  expect((await steno.steno('apply', '-f', join(steno.folder, 'documents/wrong.yaml'))).stderr).toMatch(/wrong\.yaml:\d+:1: client_ids is no field; did you mean "client_id"\?/);
+  expect((await steno.steno('apply', '-f', join(steno.folder, 'documents/wrong.yaml'))).stderr).toMatch(
+    /wrong\.yaml:\d+:1: client_ids is no field; did you mean "client_id"\?/,
+  );
   expect((await steno.steno('get', 'saml', 'openid')).stderr).toContain('is of kind oidc');
 });
 
@@ -202,5 +273,8 @@ test('a connector that is removed takes its sessions with it', async () => {
   await logInAtProvider(context, 'bob');
   await page.getByRole('link', { name: 'bob' }).waitFor();
   expect((await steno.steno('rm', 'saml', 'adfs')).stderr).toBe('');
-  await eventually(() => page.evaluate(() => fetch('/api/me').then(({ status }) => status)), (status) => status === 401);
+  await eventually(
+    () => page.evaluate(() => fetch('/api/me').then(({ status }) => status)),
+    (status) => status === 401,
+  );
 });

@@ -25,7 +25,7 @@ function mount(folder: string, size: string): void {
 function fill(folder: string): () => void {
   const file = join(folder, 'other');
   const fd = openSync(file, 'w');
-  for (let size = 1 << 20; size >= 1; ) {
+  for (let size = 1 << 20; size >= 1;) {
     try {
       if (writeSync(fd, Buffer.alloc(size)) < size) size = Math.max(1, size >> 1);
     } catch {
@@ -57,7 +57,10 @@ describe.skipIf(refused !== null)('a full disk', () => {
 
   async function apply(mode: 'strict' | 'best_effort'): Promise<void> {
     const file = join(steno.folder, `${mode}.yaml`);
-    writeFileSync(file, `kind: role\nname: admin\nallow:\n  nodes: {'*': '*'}\n  logins: ['*', root, '{user}']\nview: all\nadminister: true\nrecording: {mode: ${mode}}\n`);
+    writeFileSync(
+      file,
+      `kind: role\nname: admin\nallow:\n  nodes: {'*': '*'}\n  logins: ['*', root, '{user}']\nview: all\nadminister: true\nrecording: {mode: ${mode}}\n`,
+    );
     const { status, stderr } = await steno.steno('apply', '-f', file);
     expect(status, stderr).toBe(0);
   }
@@ -69,7 +72,10 @@ describe.skipIf(refused !== null)('a full disk', () => {
     scene.print(A_PART);
     await scene.printed(40);
     await seen(() => scene.journal.includes('"part":1'));
-    await eventually(() => audit(steno, 'store.unavailable'), ({ length }) => length > 0);
+    await eventually(
+      () => audit(steno, 'store.unavailable'),
+      ({ length }) => length > 0,
+    );
     await scene.printedMore();
     expect(scene.journal).not.toContain('"stored"');
     expect(scene.hasObject('part-000001.cast.zst')).toBe(false);
@@ -93,18 +99,30 @@ describe.skipIf(refused !== null)('a full disk', () => {
     await strict.terminal.ended;
     expect(strict.terminal.text()).toMatch(/\[(SPOOL_FULL|RECORDING_IMPOSSIBLE)\]/);
     await bestEffort.printedMore();
-    await eventually(() => audit(steno, 'recording.failed'), (rows) => rows.some(({ session, code }) => session === strict.session && code === 'SPOOL_FULL'));
-    await eventually(() => audit(steno, 'recording.lost'), (rows) => rows.some(({ session, code }) => session === bestEffort.session && code === 'SPOOL_FULL'));
+    await eventually(
+      () => audit(steno, 'recording.failed'),
+      (rows) => rows.some(({ session, code }) => session === strict.session && code === 'SPOOL_FULL'),
+    );
+    await eventually(
+      () => audit(steno, 'recording.lost'),
+      (rows) => rows.some(({ session, code }) => session === bestEffort.session && code === 'SPOOL_FULL'),
+    );
     // Nobody bound to a strict recording gets in meanwhile.
     await apply('strict');
     const late = await steno.ssh(`${steno.login}@local.steno`, 'echo ran');
     expect(late.stdout).toBe('');
     expect(late.status).not.toBe(0);
     expect(late.stderr).toMatch(/\[(SPOOL_FULL|RECORDING_IMPOSSIBLE)\]/);
-    await eventually(() => audit(steno, 'recording.impossible'), ({ length }) => length > 0);
+    await eventually(
+      () => audit(steno, 'recording.impossible'),
+      ({ length }) => length > 0,
+    );
 
     free();
-    await eventually(() => audit(steno, 'recording.resumed'), (rows) => rows.some(({ session }) => session === bestEffort.session));
+    await eventually(
+      () => audit(steno, 'recording.resumed'),
+      (rows) => rows.some(({ session }) => session === bestEffort.session),
+    );
     await bestEffort.printedMore();
     await bestEffort.leave();
     // Some of what it showed is missing, by its role: it verifies, and says where.

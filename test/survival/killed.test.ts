@@ -24,7 +24,10 @@ const moments = {
   'lines are printed: all in the index, nothing acknowledged': async (scene) => {
     await printing(scene);
     await scene.stopPrinting();
-    await eventually(() => scene.found(), (found) => found.size >= 40);
+    await eventually(
+      () => scene.found(),
+      (found) => found.size >= 40,
+    );
   },
   'a part closes: signed, not yet stored': async (scene) => {
     await scene.opened();
@@ -163,7 +166,10 @@ function kill(victim: Victim): () => Promise<void> {
   const pid = processes[victim]!;
   process.kill(pid, 'SIGKILL');
   return async () => {
-    await eventually(async () => steno.run.processes[victim], (now) => now !== undefined && now !== pid);
+    await eventually(
+      async () => steno.run.processes[victim],
+      (now) => now !== undefined && now !== pid,
+    );
   };
 }
 

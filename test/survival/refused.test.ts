@@ -21,7 +21,10 @@ let restore: (() => void | Promise<void>) | null = null;
 beforeAll(async () => {
   s3 = await startS3Server();
   Object.assign(steno.env, {
-    AWS_ENDPOINT_URL_S3: s3.options.endpoint, AWS_ACCESS_KEY_ID: 'S3RVER', AWS_SECRET_ACCESS_KEY: 'S3RVER', AWS_REGION: 'us-east-1',
+    AWS_ENDPOINT_URL_S3: s3.options.endpoint,
+    AWS_ACCESS_KEY_ID: 'S3RVER',
+    AWS_SECRET_ACCESS_KEY: 'S3RVER',
+    AWS_REGION: 'us-east-1',
   });
   await steno.start('--objects', 's3://recordings/survival');
   await steno.json('login', '--data', steno.data);
@@ -63,12 +66,22 @@ function instead(response: ServerResponse, act: (end: ServerResponse['end']) => 
 
 const trouble: readonly (readonly [string, string, (request: IncomingMessage, response: ServerResponse) => boolean])[] = [
   ['answers 500 to every write', 'failed', (request, response) => isPut(request) && answer500(request, response)],
-  ['answers 500 to every write', 'but done', (request, response) => isPut(request) && instead(response, (end) => {
-    response.statusCode = 500;
-    end();
-  })],
+  [
+    'answers 500 to every write',
+    'but done',
+    (request, response) =>
+      isPut(request) &&
+      instead(response, (end) => {
+        response.statusCode = 500;
+        end();
+      }),
+  ],
   ['cuts every connection', 'failed', (request) => cut(request)],
-  ['cuts the connection of every write', 'but done', (request, response) => isPut(request) && instead(response, () => response.socket?.destroy())],
+  [
+    'cuts the connection of every write',
+    'but done',
+    (request, response) => isPut(request) && instead(response, () => response.socket?.destroy()),
+  ],
 ];
 
 /**
@@ -114,12 +127,19 @@ describe('the object store', () => {
     }, how === 'but done');
     // Rows come before objects: what was printed is found all the same, unless not even reading is possible.
     const readable = !name.includes('every connection');
-    if (readable) await eventually(() => scenes[1]!.found(), (found) => found.size >= 35);
+    if (readable)
+      await eventually(
+        () => scenes[1]!.found(),
+        (found) => found.size >= 35,
+      );
     await everythingArrives(scenes);
   });
 
   it('that it was away is in the audit', async () => {
-    const rows = await eventually(() => audit(steno, 'store.unavailable'), ({ length }) => length > 0);
+    const rows = await eventually(
+      () => audit(steno, 'store.unavailable'),
+      ({ length }) => length > 0,
+    );
     expect(rows[0]).toMatchObject({ target: 'objects', outcome: 'failure', code: 'STORE_UNAVAILABLE' });
   });
 });
@@ -145,7 +165,11 @@ describe('ingest', () => {
     });
     await restore?.();
     restore = null;
-    await eventually(async () => steno.run.processes['store'], (now) => now !== undefined && now !== pid, 60_000);
+    await eventually(
+      async () => steno.run.processes['store'],
+      (now) => now !== undefined && now !== pid,
+      60_000,
+    );
     await everythingArrives(scenes);
   });
 });

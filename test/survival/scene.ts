@@ -65,11 +65,14 @@ export class Scene {
 
   /** Resolves when the recording has begun, before the shell runs: its header is written. */
   async recorded(): Promise<void> {
-    await seen(() => {
-      const name = this.#spooled().find((one) => !this.#before.has(one) && textOf(join(this.spool, one)) !== '');
-      if (name !== undefined) this.session = name.slice(0, 26);
-      return this.session !== '';
-    }, () => `no recording began:\n${this.terminal.text()}\n${this.steno.logs()}`);
+    await seen(
+      () => {
+        const name = this.#spooled().find((one) => !this.#before.has(one) && textOf(join(this.spool, one)) !== '');
+        if (name !== undefined) this.session = name.slice(0, 26);
+        return this.session !== '';
+      },
+      () => `no recording began:\n${this.terminal.text()}\n${this.steno.logs()}`,
+    );
   }
 
   async opened(): Promise<void> {
@@ -113,7 +116,11 @@ export class Scene {
   /** Files of the recording in the object store, when that is a folder. */
   get objects(): readonly string[] {
     const root = join(this.steno.data, 'store', 'objects', 'recordings');
-    return existsSync(root) ? readdirSync(root, { recursive: true, encoding: 'utf8' }).filter((path) => path.includes(this.session) && /\.(zst|json)$/.test(path)).map((path) => path.slice(path.lastIndexOf('/') + 1)) : [];
+    return existsSync(root)
+      ? readdirSync(root, { recursive: true, encoding: 'utf8' })
+          .filter((path) => path.includes(this.session) && /\.(zst|json)$/.test(path))
+          .map((path) => path.slice(path.lastIndexOf('/') + 1))
+      : [];
   }
 
   hasObject(name: string): boolean {
@@ -143,7 +150,10 @@ export class Scene {
     const found = new Map<string, number>();
     // A hundred hits are the most that one search answers.
     for (let hundred = 0, more = true; more; hundred++) {
-      const { hits } = await api<SearchResult>(this.steno, `/api/search?q=${this.tag}n${String(hundred).padStart(4, '0')}&mode=substring&limit=100`);
+      const { hits } = await api<SearchResult>(
+        this.steno,
+        `/api/search?q=${this.tag}n${String(hundred).padStart(4, '0')}&mode=substring&limit=100`,
+      );
       more = hits.length > 0;
       for (const { text } of hits) for (const line of this.#shownLines(`${text}\r\n`)) found.set(line, (found.get(line) ?? 0) + 1);
     }
@@ -158,12 +168,22 @@ export class Scene {
     const { steno, session } = this;
     const shown = this.terminal.text();
     const lines = this.#shownLines(shown);
-    await eventually(() => this.row().catch(() => undefined), (row) => row?.state === 'sealed' || row?.state === 'interrupted', 20_000).catch((error: unknown) => {
+    await eventually(
+      () => this.row().catch(() => undefined),
+      (row) => row?.state === 'sealed' || row?.state === 'interrupted',
+      20_000,
+    ).catch((error: unknown) => {
       throw new Error(`${session} was not sealed: ${String(error)}\n${steno.logs()}`);
     });
-    await eventually(async () => this.forgotten, (forgotten) => forgotten);
+    await eventually(
+      async () => this.forgotten,
+      (forgotten) => forgotten,
+    );
     const file = join(steno.folder, `${this.tag}.cast.zst`);
-    await pipeline(await openClient(openHome(steno.env)).stream(`/api/sessions/${session}/export?format=cast.zst`), createWriteStream(file));
+    await pipeline(
+      await openClient(openHome(steno.env)).stream(`/api/sessions/${session}/export?format=cast.zst`),
+      createWriteStream(file),
+    );
     const last = lines.at(-1);
     const [verified, search] = await Promise.all([
       steno.exec(process.execPath, [bin, 'verify', file, '--json']),
@@ -172,7 +192,10 @@ export class Scene {
     const verdict = JSON.parse(verified.stdout) as { ok: boolean; end: string; session: string };
     expect(verdict, verified.stdout).toMatchObject({ ok: true, session });
     // What ssh itself and the gateway say at the end was never in the session.
-    const own = last === undefined ? shown.split(/(?:\r\n)?steno: |Connection /)[0]! : shown.slice(shown.indexOf(lines[0]!), shown.lastIndexOf(last) + last.length);
+    const own =
+      last === undefined
+        ? shown.split(/(?:\r\n)?steno: |Connection /)[0]!
+        : shown.slice(shown.indexOf(lines[0]!), shown.lastIndexOf(last) + last.length);
     const recorded = this.#recorded(file);
     const gap = recorded.some(([, code, data]) => code === 'g' && (data as { reason: string }).reason === 'recorder_failed');
     expect(gap).toBe(lost);

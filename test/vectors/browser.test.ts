@@ -7,8 +7,14 @@ import { openZstd } from '#runtime/zstd.js';
 import { openVerifier } from '#runtime/verifier.js';
 import { fingerprint as pageFingerprint, verifyInBrowser, verifySignature } from '../../viewer/web/verify/browser-verifier.js';
 
-const ecdsa = (namedCurve: string) => loadPrivateKey(generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
-const keys = [['ed25519', () => generateKey('ed25519')], ['P-256', () => ecdsa('P-256')], ['P-384', () => ecdsa('P-384')], ['P-521', () => ecdsa('P-521')]] as const;
+const ecdsa = (namedCurve: string) =>
+  loadPrivateKey(generateKeyPairSync('ec', { namedCurve }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
+const keys = [
+  ['ed25519', () => generateKey('ed25519')],
+  ['P-256', () => ecdsa('P-256')],
+  ['P-384', () => ecdsa('P-384')],
+  ['P-521', () => ecdsa('P-521')],
+] as const;
 
 describe('signatures, in the page as in Node', () => {
   it.each(keys)('%s', (_, make) => {
@@ -20,8 +26,13 @@ describe('signatures, in the page as in Node', () => {
       const bent = Buffer.from(signature);
       bent[bent.length - 1 - i]! ^= 1;
       const cases: readonly (readonly [blob: Uint8Array, signature: Uint8Array, data: Uint8Array])[] = [
-        [key.publicBlob, signature, data], [key.publicBlob, bent, data], [other.publicBlob, signature, data], [key.publicBlob, signature, Buffer.from('what was not')],
-        [key.publicBlob, signature.subarray(0, -1), data], [key.publicBlob, Buffer.concat([signature, Buffer.of(0)]), data], [key.publicBlob, new Uint8Array(0), data],
+        [key.publicBlob, signature, data],
+        [key.publicBlob, bent, data],
+        [other.publicBlob, signature, data],
+        [key.publicBlob, signature, Buffer.from('what was not')],
+        [key.publicBlob, signature.subarray(0, -1), data],
+        [key.publicBlob, Buffer.concat([signature, Buffer.of(0)]), data],
+        [key.publicBlob, new Uint8Array(0), data],
       ];
       expect(cases.map((each) => verifySignature(...each))).toEqual(cases.map((each) => verify(...each)));
       expect(verifySignature(...cases[0]!)).toBe(true);
@@ -30,8 +41,12 @@ describe('signatures, in the page as in Node', () => {
   });
 
   it('a key of another type is refused by name, not called bad', () => {
-    const rsa = loadPrivateKey(generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string);
-    expect(() => verifySignature(rsa.publicBlob, rsa.sign(Buffer.from('x')), Buffer.from('x'))).toThrow(/ssh-rsa cannot be checked in a browser/);
+    const rsa = loadPrivateKey(
+      generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ type: 'pkcs8', format: 'pem' }) as string,
+    );
+    expect(() => verifySignature(rsa.publicBlob, rsa.sign(Buffer.from('x')), Buffer.from('x'))).toThrow(
+      /ssh-rsa cannot be checked in a browser/,
+    );
   });
 });
 

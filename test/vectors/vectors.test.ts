@@ -5,7 +5,9 @@ import { parseAuthorizedLine, formatPublicLine } from '#schemas/ssh/public-key.j
 import { openVerifier } from '#runtime/verifier.js';
 
 const folder = new URL('./', import.meta.url);
-const names = readdirSync(folder).filter((name) => name.endsWith('.cast.zst')).map((name) => name.replace(/\.cast\.zst$/, ''));
+const names = readdirSync(folder)
+  .filter((name) => name.endsWith('.cast.zst'))
+  .map((name) => name.replace(/\.cast\.zst$/, ''));
 
 describe('test vectors', () => {
   it('there is one for each format version up to now', () => {
@@ -18,7 +20,10 @@ describe('test vectors', () => {
       const ca = parseAuthorizedLine(readFileSync(new URL(`${name}.ca.pub`, folder), 'utf8'));
       const verdict = (await openVerifier([formatPublicLine(ca.blob)]))(file);
       expect(verdict).toMatchObject({
-        ok: true, blocks: 18, parts: 1, checkpoint: { session: '01m81krgqv6mg1356zdaq08hnc', gateway: 'local', counter: 1, end: 'complete' },
+        ok: true,
+        blocks: 18,
+        parts: 1,
+        checkpoint: { session: '01m81krgqv6mg1356zdaq08hnc', gateway: 'local', counter: 1, end: 'complete' },
       });
     });
   }

@@ -15,5 +15,11 @@ export async function accessUse(events: EventStore, viewer: Viewer, _query: obje
     { maxRows: MAX_ROWS, maxSeconds: 30 },
   );
   if (truncated) throw new StenoError('QUERY_TOO_HEAVY', `more than ${MAX_ROWS} users, nodes and logins`);
-  return rows.map(([user, node, login, last, count]) => ({ user: String(user), node: String(node), login: String(login), last_at: Number(last), count: Number(count) }));
+  return rows.map(([user, node, login, last, count]) => ({
+    user: String(user),
+    node: String(node),
+    login: String(login),
+    last_at: Number(last),
+    count: Number(count),
+  }));
 }

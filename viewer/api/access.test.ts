@@ -6,7 +6,12 @@ import type { Viewer } from './access.js';
 
 const nodes: NodeRecord[] = [{ name: 'web-1', kind: 'openssh', address: 'a:1', labels: { env: 'dev' }, host_keys: [], last_seen_at: null }];
 const access = new Access(() => nodes);
-const alice = (...roles: object[]): Viewer => access.viewer({ user: 'alice', traits: {}, roles: roles.map((role, i) => roleSchema.parse({ kind: 'role', name: `r${i}`, view: 'none', ...role })) });
+const alice = (...roles: object[]): Viewer =>
+  access.viewer({
+    user: 'alice',
+    traits: {},
+    roles: roles.map((role, i) => roleSchema.parse({ kind: 'role', name: `r${i}`, view: 'none', ...role })),
+  });
 const session = (user: string, node = 'web-1') => ({ user, node, login: 'www', kind: 'shell' });
 const listing = { allow: { sessions: [{ actions: ['list'] }] } };
 const dev = { allow: { sessions: [{ actions: ['list', 'view'], where: "labels.env == 'dev'" }] } };
@@ -29,16 +34,35 @@ test.each<[string, object[], SessionAction, string, string, string]>([
   ['who may list', [listing], 'list', 'yes', 'yes', 'yes'],
   ['by labels; a node that is gone has none', [dev], 'view', 'yes', 'yes', 'SESSION_UNKNOWN'],
   ['no export for who may view', [dev], 'export', 'ACCESS_DENIED', 'ACCESS_DENIED', 'SESSION_UNKNOWN'],
-  ['a denial of exports', [{ view: 'all', deny: { sessions: [{ actions: ['export'] }] } }], 'export', 'ACCESS_DENIED', 'ACCESS_DENIED', 'ACCESS_DENIED'],
-  ['a denial of everything', [{ view: 'all', deny: { sessions: [{ actions: ['*'] }] } }], 'view', 'SESSION_UNKNOWN', 'SESSION_UNKNOWN', 'SESSION_UNKNOWN'],
+  [
+    'a denial of exports',
+    [{ view: 'all', deny: { sessions: [{ actions: ['export'] }] } }],
+    'export',
+    'ACCESS_DENIED',
+    'ACCESS_DENIED',
+    'ACCESS_DENIED',
+  ],
+  [
+    'a denial of everything',
+    [{ view: 'all', deny: { sessions: [{ actions: ['*'] }] } }],
+    'view',
+    'SESSION_UNKNOWN',
+    'SESSION_UNKNOWN',
+    'SESSION_UNKNOWN',
+  ],
 ])('%s', (_claim, roles, action, own, other, gone) => {
   const viewer = alice(...roles);
-  expect([session('alice'), session('bob'), session('bob', 'gone')].map((one) => outcome(() => access.require(viewer, action, one)))).toEqual([own, other, gone]);
+  expect(
+    [session('alice'), session('bob'), session('bob', 'gone')].map((one) => outcome(() => access.require(viewer, action, one))),
+  ).toEqual([own, other, gone]);
 });
 
 test.each([
-  ['all', undefined, { kind: 'any' }], ['all', 'bob', { kind: 'user', user: 'bob' }], ['own', undefined, { kind: 'user', user: 'alice' }],
-  ['own', 'alice', { kind: 'user', user: 'alice' }], ['own', 'bob', { kind: 'nobody' }],
+  ['all', undefined, { kind: 'any' }],
+  ['all', 'bob', { kind: 'user', user: 'bob' }],
+  ['own', undefined, { kind: 'user', user: 'alice' }],
+  ['own', 'alice', { kind: 'user', user: 'alice' }],
+  ['own', 'bob', { kind: 'nobody' }],
 ] as const)('view %s asking for %s', (view, wanted, expected) => {
   expect(access.narrow(alice({ view }), 'list', wanted)).toEqual(expected);
 });
@@ -53,7 +77,9 @@ test('who may see nothing is told so', () => {
 });
 
 test.each<[string, object, boolean]>([
-  ['view: own', { view: 'own' }, false], ['view: all', { view: 'all' }, true], ['a rule', { allow: { rules: [{ resources: ['audit'], verbs: ['read'] }] } }, true],
+  ['view: own', { view: 'own' }, false],
+  ['view: all', { view: 'all' }, true],
+  ['a rule', { allow: { rules: [{ resources: ['audit'], verbs: ['read'] }] } }, true],
   ['a denial', { view: 'all', administer: true, deny: { rules: [{ resources: ['audit'], verbs: ['read'] }] } }, false],
 ])('the audit log by %s', (_claim, role, allowed) => {
   expect(outcome(() => requireReading(alice(role), 'audit'))).toBe(allowed ? 'yes' : 'ACCESS_DENIED');
@@ -67,7 +93,7 @@ test('a filtered page loses no row and shows none twice, whatever the size of pa
   };
   for (const limit of [1, 3, 7, 50, 200]) {
     const seen: number[] = [];
-    for (let cursor: string | undefined; ; ) {
+    for (let cursor: string | undefined; ;) {
       const { rows, next } = await filtered(limit, cursor, page, (n) => n % 3 === 0);
       expect(rows.length).toBeLessThanOrEqual(limit);
       seen.push(...rows);

@@ -27,7 +27,10 @@ export interface Viewer {
 
 /** Which rows a query may return. `each`: those that pass `Access.may`; `nobody`: wish and right do not meet. */
 export type Narrowed =
-  | { readonly kind: 'any' } | { readonly kind: 'user'; readonly user: string } | { readonly kind: 'each'; readonly user: string | undefined } | { readonly kind: 'nobody' };
+  | { readonly kind: 'any' }
+  | { readonly kind: 'user'; readonly user: string }
+  | { readonly kind: 'each'; readonly user: string | undefined }
+  | { readonly kind: 'nobody' };
 
 /** Rows of one page that are looked at, when most of them may not be seen. */
 const MAX_LOOKED_AT = 20_000;
@@ -61,7 +64,11 @@ export class Access {
   /** Throws ACCESS_DENIED for who may do this with no session at all. */
   narrow(viewer: Viewer, action: SessionAction, wanted: string | undefined): Narrowed {
     const scope = sessionScope(viewer.subject, action);
-    if (scope === 'none') throw new StenoError('ACCESS_DENIED', action === 'list' ? 'your roles do not let you see recordings' : `your roles do not let you ${action} recordings`);
+    if (scope === 'none')
+      throw new StenoError(
+        'ACCESS_DENIED',
+        action === 'list' ? 'your roles do not let you see recordings' : `your roles do not let you ${action} recordings`,
+      );
     if (scope === 'some') return { kind: 'each', user: wanted };
     if (scope === 'all') return wanted === undefined ? { kind: 'any' } : { kind: 'user', user: wanted };
     return wanted === undefined || wanted === viewer.user ? { kind: 'user', user: viewer.user } : { kind: 'nobody' };
@@ -90,17 +97,21 @@ export function requireReading(viewer: Viewer, kind: ResourceKind): void {
 function readingVerdict({ subject }: Viewer, kind: ResourceKind): Verdict {
   const verdict = decideResource(subject, kind, 'read');
   const all = subject.roles.find(({ view }) => view === 'all');
-  return kind === 'audit' && !verdict.allowed && verdict.because === null && all !== undefined ? { allowed: true, because: { role: all.name, path: ['view'] } } : verdict;
+  return kind === 'audit' && !verdict.allowed && verdict.because === null && all !== undefined
+    ? { allowed: true, because: { role: all.name, path: ['view'] } }
+    : verdict;
 }
 
 /** Pages of a query until `limit` rows pass, or too many were looked at. */
 export async function filtered<Row>(
-  limit: number, cursor: string | undefined, page: (limit: number, cursor: string | undefined) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
+  limit: number,
+  cursor: string | undefined,
+  page: (limit: number, cursor: string | undefined) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
   passes: (row: Row) => Promise<boolean> | boolean,
 ): Promise<{ readonly rows: readonly Row[]; readonly next: string | null }> {
   const rows: Row[] = [];
   let from = cursor;
-  for (let looked = 0; ; ) {
+  for (let looked = 0; ;) {
     // Never more than there is room for: what was looked at is behind the cursor.
     const { rows: some, next } = await page(Math.min(limit - rows.length, LARGEST_PAGE), from);
     for (const row of some) if (await passes(row)) rows.push(row);

@@ -18,7 +18,11 @@ export interface DisclosureAuthority {
 
 const REPEAT_MS = 300_000;
 const REMEMBERED = 10_000;
-const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event']>>> = { view: 'recording.view', follow: 'recording.follow', export: 'recording.export' };
+const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event']>>> = {
+  view: 'recording.view',
+  follow: 'recording.follow',
+  export: 'recording.export',
+};
 
 export class Disclosures {
   readonly #authority: DisclosureAuthority;
@@ -31,7 +35,14 @@ export class Disclosures {
   }
 
   /** Runs `open`, which says by what it throws whether it may be. Free for actions that show nothing of a recording. */
-  async of<T extends Disclosed>(viewer: Viewer, action: SessionAction, source: string, session: T, open: () => void, format?: string): Promise<T> {
+  async of<T extends Disclosed>(
+    viewer: Viewer,
+    action: SessionAction,
+    source: string,
+    session: T,
+    open: () => void,
+    format?: string,
+  ): Promise<T> {
     const event = events[action];
     try {
       open();
@@ -49,8 +60,22 @@ export class Disclosures {
   }
 
   /** Runs a search, and tells of it before its hits are anybody's. */
-  async ofSearch<T extends { readonly hits: readonly unknown[] }>(viewer: Viewer, source: string, { q, mode }: { readonly q: string; readonly mode: string }, run: () => Promise<T>): Promise<T> {
-    const body: SearchDisclosure = { event: 'recording.search', actor: viewer.user, source_address: source, query: q, mode, hits: 0, code: null, reason: '' };
+  async ofSearch<T extends { readonly hits: readonly unknown[] }>(
+    viewer: Viewer,
+    source: string,
+    { q, mode }: { readonly q: string; readonly mode: string },
+    run: () => Promise<T>,
+  ): Promise<T> {
+    const body: SearchDisclosure = {
+      event: 'recording.search',
+      actor: viewer.user,
+      source_address: source,
+      query: q,
+      mode,
+      hits: 0,
+      code: null,
+      reason: '',
+    };
     let found: T;
     try {
       found = await run();
@@ -62,9 +87,24 @@ export class Disclosures {
     return found;
   }
 
-  async #tell(viewer: Viewer, event: RecordingDisclosure['event'], source: string, { session, node, login }: Disclosed, format: string | undefined, error: StenoError | undefined): Promise<void> {
+  async #tell(
+    viewer: Viewer,
+    event: RecordingDisclosure['event'],
+    source: string,
+    { session, node, login }: Disclosed,
+    format: string | undefined,
+    error: StenoError | undefined,
+  ): Promise<void> {
     const body: RecordingDisclosure = {
-      event, actor: viewer.user, source_address: source, session, node, login, ...(format === undefined ? {} : { format }), code: error?.code ?? null, reason: (error?.detail ?? '').slice(0, 1024),
+      event,
+      actor: viewer.user,
+      source_address: source,
+      session,
+      node,
+      login,
+      ...(format === undefined ? {} : { format }),
+      code: error?.code ?? null,
+      reason: (error?.detail ?? '').slice(0, 1024),
     };
     await this.#send(body);
   }

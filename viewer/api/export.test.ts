@@ -31,20 +31,38 @@ function* story(): Generator<readonly [number, LineBody]> {
 beforeAll(async () => {
   stand = await openStand();
   for (const state of states) {
-    made.set(state, await record(stand, { state, blocksPerPart: 3, lines: story(), screen: [{ text: 'line 0', offset_ms: 0 }, { text: 'sudo red', offset_ms: 16_500, index: 1 }], events: [{ kind: 'gap', reason: 'body_limit' }] }));
+    made.set(
+      state,
+      await record(stand, {
+        state,
+        blocksPerPart: 3,
+        lines: story(),
+        screen: [
+          { text: 'line 0', offset_ms: 0 },
+          { text: 'sudo red', offset_ms: 16_500, index: 1 },
+        ],
+        events: [{ kind: 'gap', reason: 'body_limit' }],
+      }),
+    );
   }
 });
 afterAll(() => stand.close());
 
 async function download(id: string, format: string): Promise<Buffer> {
-  const response = await fetch(`${stand.url}/api/sessions/${id}/export?format=${format}`, { headers: { cookie: stand.signIn('root', 'all') } });
+  const response = await fetch(`${stand.url}/api/sessions/${id}/export?format=${format}`, {
+    headers: { cookie: stand.signIn('root', 'all') },
+  });
   expect(response.status).toBe(200);
   expect(response.headers.get('content-disposition')).toBe(`attachment; filename="${id}.${format}"`);
   return Buffer.from(await response.arrayBuffer());
 }
 
 const linesOf = (recorded: Recorded): string => recorded.blocks.map(({ lines }) => lines).join('');
-const withoutKeyframes = (text: string): string => text.split('\n').filter((line) => !line.startsWith('[0,"k"')).join('\n');
+const withoutKeyframes = (text: string): string =>
+  text
+    .split('\n')
+    .filter((line) => !line.startsWith('[0,"k"'))
+    .join('\n');
 
 describe.each(states)('a recording stored as %s', (state) => {
   test('verifies offline with nothing but the recording CA', async () => {
@@ -59,8 +77,11 @@ describe.each(states)('a recording stored as %s', (state) => {
     const file = await download(made.get(state)!.id, 'cast.zst');
     const verify = await openVerifier([formatPublicLine(stand.recorder.ca.publicBlob)]);
     const last = [...readContainer(file)].findLast(({ kind }) => kind === 'proof')!;
-    for (let length = 1; length < last.offset; length += 501) expect(verify(file.subarray(0, length)), String(length)).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
-    for (const { offset } of readContainer(file)) if (offset > 0 && offset <= last.offset) expect(verify(file.subarray(0, offset)), String(offset)).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
+    for (let length = 1; length < last.offset; length += 501)
+      expect(verify(file.subarray(0, length)), String(length)).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
+    for (const { offset } of readContainer(file))
+      if (offset > 0 && offset <= last.offset)
+        expect(verify(file.subarray(0, offset)), String(offset)).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
   });
 
   test('opens with stock zstd and reads as its asciicast', async () => {
@@ -98,7 +119,12 @@ describe.each(states)('a recording stored as %s', (state) => {
   });
 
   test('as json holds header, facts and rendered lines', async () => {
-    const parsed = JSON.parse((await download(made.get(state)!.id, 'json')).toString()) as { session: { id: string }; header: { version: number }; facts: { kind: string }[]; lines: { text: string }[] };
+    const parsed = JSON.parse((await download(made.get(state)!.id, 'json')).toString()) as {
+      session: { id: string };
+      header: { version: number };
+      facts: { kind: string }[];
+      lines: { text: string }[];
+    };
     expect([parsed.session.id, parsed.header.version]).toEqual([made.get(state)!.id, 3]);
     expect(parsed.facts.map(({ kind }) => kind)).toEqual(['gap']);
     expect(parsed.lines.map(({ text }) => text)).toEqual(['line 0', 'sudo red']);
@@ -110,18 +136,24 @@ test('a live session exports what is stored, which says of itself that it is not
   const verify = await openVerifier([formatPublicLine(stand.recorder.ca.publicBlob)]);
   expect(verify(await download(live.id, 'cast.zst'))).toMatchObject({ ok: false, code: 'VERIFY_TRUNCATED' });
   const empty = await record(stand, { state: 'live', lines: story() });
-  expect((await fetch(`${stand.url}/api/sessions/${empty.id}/export`, { headers: { cookie: stand.signIn('root', 'all') } })).status).toBe(404);
+  expect((await fetch(`${stand.url}/api/sessions/${empty.id}/export`, { headers: { cookie: stand.signIn('root', 'all') } })).status).toBe(
+    404,
+  );
 });
 
 test('frames are read whole however the object is cut', async () => {
   const bytes = await download(made.get('repacked')!.id, 'cast.zst');
   await stand.objects.put('gateways/cut.bin', bytes.subarray(0, bytes.length - 3));
   const kinds: string[] = [];
-  await expect((async () => {
-    for await (const { kind } of readFrames(stand.objects, 'gateways/cut.bin')) kinds.push(kind);
-  })()).rejects.toMatchObject({ code: 'RECORDING_MALFORMED' });
+  await expect(
+    (async () => {
+      for await (const { kind } of readFrames(stand.objects, 'gateways/cut.bin')) kinds.push(kind);
+    })(),
+  ).rejects.toMatchObject({ code: 'RECORDING_MALFORMED' });
   expect(kinds.slice(0, 2)).toEqual(['proof', 'data']);
-  expect(await stand.objects.get(certificateKey(certificateId(fingerprint(stand.recorder.certificate))))).toEqual(new Uint8Array(stand.recorder.certificate));
+  expect(await stand.objects.get(certificateKey(certificateId(fingerprint(stand.recorder.certificate))))).toEqual(
+    new Uint8Array(stand.recorder.certificate),
+  );
 });
 
 test('rendered text keeps long output whole, in order, and joins wrapped lines', async () => {

@@ -12,7 +12,15 @@
  * format 0.1.0, "Seek_Table_Entries"). Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
 import { StenoError } from '#schemas/errors.js';
-import { INDEX_MAGIC, PROOF_MAGIC, SEEK_TABLE_MAGIC, ZSTD_MAGIC, dataFrameLength, encodeProof, encodeSeekTable } from '#schemas/recording/container.js';
+import {
+  INDEX_MAGIC,
+  PROOF_MAGIC,
+  SEEK_TABLE_MAGIC,
+  ZSTD_MAGIC,
+  dataFrameLength,
+  encodeProof,
+  encodeSeekTable,
+} from '#schemas/recording/container.js';
 import type { SeekEntry } from '#schemas/recording/container.js';
 import { certificateKey } from '#schemas/recording/layout.js';
 import type { SessionRow } from '#schemas/rows.js';
@@ -40,10 +48,18 @@ const MAX_FRAME = 9 << 20;
 const encoder = new TextEncoder();
 
 export const exportTypes: Readonly<Record<ExportFormat, string>> = {
-  'cast.zst': 'application/zstd', cast: 'application/x-asciicast', txt: 'text/plain; charset=utf-8', json: 'application/json; charset=utf-8',
+  'cast.zst': 'application/zstd',
+  cast: 'application/x-asciicast',
+  txt: 'text/plain; charset=utf-8',
+  json: 'application/json; charset=utf-8',
 };
 
-export function exportRecording(parts: ExportParts, row: SessionRow, index: RecordingIndex, format: ExportFormat): AsyncGenerator<Uint8Array> {
+export function exportRecording(
+  parts: ExportParts,
+  row: SessionRow,
+  index: RecordingIndex,
+  format: ExportFormat,
+): AsyncGenerator<Uint8Array> {
   switch (format) {
     case 'cast.zst':
       return castZst(parts, index);
@@ -111,7 +127,11 @@ async function* lines({ objects, zstd }: ExportParts, index: RecordingIndex): As
 }
 
 export type FrameKind = 'data' | 'proof' | 'index' | 'seek-table';
-const skippableKinds = new Map<number, FrameKind>([[PROOF_MAGIC, 'proof'], [INDEX_MAGIC, 'index'], [SEEK_TABLE_MAGIC, 'seek-table']]);
+const skippableKinds = new Map<number, FrameKind>([
+  [PROOF_MAGIC, 'proof'],
+  [INDEX_MAGIC, 'index'],
+  [SEEK_TABLE_MAGIC, 'seek-table'],
+]);
 
 /** Every frame of an object, whole, reading `READ_BYTES` at a time. */
 export async function* readFrames(objects: ObjectStore, key: string): AsyncGenerator<{ kind: FrameKind; bytes: Uint8Array }> {
@@ -160,7 +180,7 @@ async function* json({ events, reader, sessions }: ExportParts, row: SessionRow)
   const head = { session: sessions.info(row), header, facts };
   yield encoder.encode(`${JSON.stringify(head, null, 1).slice(0, -2)},\n "lines": [`);
   let separator = '\n';
-  for (let last = { block: -1, index: -1 }; ; ) {
+  for (let last = { block: -1, index: -1 }; ;) {
     // The id is of the store's own row and of the alphabet of ids; the numbers are numbers.
     const { rows } = await events.readOnlySql(
       `SELECT block, index, offset_ms, row, text FROM screen WHERE session = '${row.session}' AND (block, index) > (${last.block}, ${last.index}) ` +

@@ -34,7 +34,8 @@ export function ownHosts(address: string, port: number, extra: readonly string[]
 }
 
 export function checkHost(hosts: ReadonlySet<string>, host: string | undefined): void {
-  if (host === undefined || !hosts.has(host.toLowerCase())) throw new StenoError('BAD_REQUEST', 'this server is not known by that host name');
+  if (host === undefined || !hosts.has(host.toLowerCase()))
+    throw new StenoError('BAD_REQUEST', 'this server is not known by that host name');
 }
 
 /** `Origin` must name the very host the request went to. Browsers always send it with POST and WebSocket. */
@@ -49,7 +50,11 @@ export function checkOrigin(host: string | undefined, origin: string | undefined
  * The address of who asks. Behind a proxy of ours (`proxies`) it is the last address of X-Forwarded-For that is not
  * itself a proxy of ours: what stands before it anybody may have written.
  */
-export function clientAddress(remote: string | undefined, forwarded: string | readonly string[] | undefined, proxies: ReadonlySet<string>): string {
+export function clientAddress(
+  remote: string | undefined,
+  forwarded: string | readonly string[] | undefined,
+  proxies: ReadonlySet<string>,
+): string {
   const peer = plainAddress(remote ?? '');
   if (!proxies.has(peer) || forwarded === undefined) return peer;
   const hops = (typeof forwarded === 'string' ? forwarded : forwarded.join(',')).split(',').map((hop) => plainAddress(hop.trim()));

@@ -83,7 +83,10 @@ export class Identities {
   /** A web session that the authority has just begun. */
   begin(web: WebIdentity): { readonly identity: Identified; readonly cookie: string } {
     const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
-    return { identity: this.#fromWeb(web), cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }) };
+    return {
+      identity: this.#fromWeb(web),
+      cookie: serialize(COOKIE, web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }),
+    };
   }
 
   async signOut(cookieHeader: string | undefined, client: string): Promise<void> {
@@ -97,10 +100,20 @@ export class Identities {
   async identify(request: IncomingFacts): Promise<Identified> {
     if (request.authorization !== undefined) {
       const { identity, roles } = this.#requests.verify({
-        method: request.method, target: request.target, authorization: request.authorization, body: new Uint8Array(0), sourceAddress: request.sourceAddress,
+        method: request.method,
+        target: request.target,
+        authorization: request.authorization,
+        body: new Uint8Array(0),
+        sourceAddress: request.sourceAddress,
       });
-      const viewer = (now: Caller): Viewer => this.#access.viewer({ user: now.identity.user, traits: now.identity.traits, roles: now.roles });
-      return { ...viewer({ identity, roles }), by: 'signature', expiresAt: identity.validBefore * 1000, recheck: async () => viewer(this.#requests.recheck(identity)) };
+      const viewer = (now: Caller): Viewer =>
+        this.#access.viewer({ user: now.identity.user, traits: now.identity.traits, roles: now.roles });
+      return {
+        ...viewer({ identity, roles }),
+        by: 'signature',
+        expiresAt: identity.validBefore * 1000,
+        recheck: async () => viewer(this.#requests.recheck(identity)),
+      };
     }
     const token = cookieToken(request.cookie);
     if (token === null) throw new StenoError('NOT_SIGNED_IN');
@@ -118,8 +131,11 @@ export class Identities {
   #fromWeb(web: WebIdentity): Identified {
     const { user, roles, traits } = web;
     return {
-      ...this.#access.viewer({ user, traits, roles }), by: 'cookie', expiresAt: web.expires_at,
-      recheck: () => this.identify({ method: 'GET', target: '/', authorization: undefined, cookie: `${COOKIE}=${web.token}`, sourceAddress: '' }),
+      ...this.#access.viewer({ user, traits, roles }),
+      by: 'cookie',
+      expiresAt: web.expires_at,
+      recheck: () =>
+        this.identify({ method: 'GET', target: '/', authorization: undefined, cookie: `${COOKIE}=${web.token}`, sourceAddress: '' }),
     };
   }
 }

@@ -25,7 +25,9 @@ interface Follower {
 }
 
 function follow(id: string, after: number, cookie = stand.signIn('root', 'all')): Follower {
-  const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${id}/live?after=${after}`, { headers: { cookie, origin: stand.url } });
+  const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${id}/live?after=${after}`, {
+    headers: { cookie, origin: stand.url },
+  });
   const messages: string[] = [];
   const waiting = new Set<() => void>();
   socket.on('message', (data, binary) => {
@@ -34,15 +36,17 @@ function follow(id: string, after: number, cookie = stand.signIn('root', 'all'))
     for (const look of waiting) look();
   });
   return {
-    socket, messages,
+    socket,
+    messages,
     closed: new Promise((resolve) => socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }))),
-    count: (n) => new Promise((resolve) => {
-      const look = (): void => {
-        if (messages.length >= n) resolve();
-      };
-      waiting.add(look);
-      look();
-    }),
+    count: (n) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (messages.length >= n) resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
   };
 }
 

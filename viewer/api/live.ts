@@ -53,7 +53,12 @@ export class LiveRelay {
       return;
     }
     const target = new URL(`/live?session=${session}&after=${after}`, this.#source.url);
-    const ingest = new WebSocket(target, UPLINK_PROTOCOL, { ...this.#source.tls, maxPayload: MAX_UPLINK_FRAME, handshakeTimeout: CONNECT_MS, perMessageDeflate: false });
+    const ingest = new WebSocket(target, UPLINK_PROTOCOL, {
+      ...this.#source.tls,
+      maxPayload: MAX_UPLINK_FRAME,
+      handshakeTimeout: CONNECT_MS,
+      perMessageDeflate: false,
+    });
     let next = after + 1;
     let done = false;
     const end = (code: number, reason: string): void => {

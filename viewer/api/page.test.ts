@@ -18,7 +18,14 @@ import type { Stand } from './testing/stand.js';
 
 const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
 const args = [
-  '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync',
+  '--headless',
+  '--no-sandbox',
+  '--disable-gpu',
+  '--disable-quic',
+  '--no-first-run',
+  '--disable-background-networking',
+  '--disable-component-update',
+  '--disable-sync',
 ];
 
 let folder: string;
@@ -45,21 +52,52 @@ beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'steno-page-'));
   // The page as it is shipped: the test runner's own environment would build it for development.
   process.env['NODE_ENV'] = 'production';
-  await build({ configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)), logLevel: 'error', build: { outDir: join(folder, 'web') } });
+  await build({
+    configFile: fileURLToPath(new URL('../web/vite.config.ts', import.meta.url)),
+    logLevel: 'error',
+    build: { outDir: join(folder, 'web') },
+  });
   stand = await openStand(join(folder, 'web'));
   long = await record(stand, {
-    user: 'alice', node: 'web-3', startedAt: Date.now() - 3_600_000, state: 'sealed', blocksPerPart: 20, lines: counting(),
-    screen: [{ text: 'second 41', offset_ms: 41_000 }, { text: 'second 150', offset_ms: 150_000, index: 1 }],
+    user: 'alice',
+    node: 'web-3',
+    startedAt: Date.now() - 3_600_000,
+    state: 'sealed',
+    blocksPerPart: 20,
+    lines: counting(),
+    screen: [
+      { text: 'second 41', offset_ms: 41_000 },
+      { text: 'second 150', offset_ms: 150_000, index: 1 },
+    ],
     events: [
-      { kind: 'sftp', path: '/tmp/\u202egnp.exe', size: 2048, sha256: 'ab'.repeat(32), offset_ms: 60_000, outcome: 'success', data: '{"operation":"write","protocol":"sftp"}' },
+      {
+        kind: 'sftp',
+        path: '/tmp/\u202egnp.exe',
+        size: 2048,
+        sha256: 'ab'.repeat(32),
+        offset_ms: 60_000,
+        outcome: 'success',
+        data: '{"operation":"write","protocol":"sftp"}',
+      },
       { kind: 'gap', reason: 'input_not_echoed', offset_ms: 90_000, index: 1 },
     ],
   });
   await record(stand, {
-    user: 'bob', node: 'db-1', kind: 'exec', command: 'echo "<img src=x onerror=alert(1)>" \u001b[31m', startedAt: Date.now() - 7_200_000, state: 'sealed', tty: false,
-    lines: [[0, { code: 'o', data: 'first\nsecond\n' }]], exitCode: 3,
+    user: 'bob',
+    node: 'db-1',
+    kind: 'exec',
+    command: 'echo "<img src=x onerror=alert(1)>" \u001b[31m',
+    startedAt: Date.now() - 7_200_000,
+    state: 'sealed',
+    tty: false,
+    lines: [[0, { code: 'o', data: 'first\nsecond\n' }]],
+    exitCode: 3,
   });
-  context = await chromium.launchPersistentContext(join(folder, 'profile'), { executablePath, args, viewport: { width: 1280, height: 800 } });
+  context = await chromium.launchPersistentContext(join(folder, 'profile'), {
+    executablePath,
+    args,
+    viewport: { width: 1280, height: 800 },
+  });
   page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(20_000);
   page.on('console', (message) => {
@@ -163,7 +201,14 @@ describe('a person', () => {
 
   test('follows a live session, looks back, returns, and replays it when it is over', async () => {
     const lines: (readonly [number, LineBody])[] = Array.from({ length: 12 }, (_, i) => [i * 1500, { code: 'o', data: `live ${i}\r\n` }]);
-    const live = await record(stand, { user: 'carol', startedAt: Date.now() - 20_000, state: 'live', lines, storedParts: 1, blocksPerPart: 4 });
+    const live = await record(stand, {
+      user: 'carol',
+      startedAt: Date.now() - 20_000,
+      state: 'live',
+      lines,
+      storedParts: 1,
+      blocksPerPart: 4,
+    });
     const publish = (from: number, to: number): void => {
       for (const { n, lines: text } of live.blocks) if (n >= from && n <= to) stand.live.publish(live.id, n, text);
     };

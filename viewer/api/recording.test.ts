@@ -25,7 +25,13 @@ test.each(['sealed', 'repacked'] as const)('the index of parts and the index of 
   const walked = (await reader.index(made.id, made.startedAt))!;
   const sealed = await record(stand, { state, blocksPerPart: 2, lines: ticks() });
   const read = (await reader.index(sealed.id, sealed.startedAt))!;
-  const shape = (index: typeof walked) => [index.cols, index.rows, index.duration, index.block, index.segments.map(({ start, firstBlock, begin }) => [start, firstBlock, begin])];
+  const shape = (index: typeof walked) => [
+    index.cols,
+    index.rows,
+    index.duration,
+    index.block,
+    index.segments.map(({ start, firstBlock, begin }) => [start, firstBlock, begin]),
+  ];
   expect(shape(walked)).toEqual(shape(read));
   expect([walked.sealed, read.sealed, walked.segments.length]).toEqual([false, true, 5]);
 });
@@ -77,7 +83,10 @@ test('a recording that was repacked under a reader is read anew', async () => {
 test('a frame splits at its keyframes, wherever they stand', () => {
   const text = '[0,"k",{"cols":1,"rows":1,"screen":""}]\n[1,"o","a"]\n[2,"o","b"]\n[0,"k",{"cols":1,"rows":1,"screen":"b"}]\n[3,"o","c"]\n';
   const { segments, n, at } = scanFrame(Buffer.from(text), { n: 4, at: 500 });
-  expect(segments.map(({ start, firstBlock }) => [start, firstBlock])).toEqual([[500, 5], [3500, 7]]);
+  expect(segments.map(({ start, firstBlock }) => [start, firstBlock])).toEqual([
+    [500, 5],
+    [3500, 7],
+  ]);
   expect([n, at]).toEqual([7, 6500]);
   expect(() => scanFrame(Buffer.from('[1,"o","a"]'), { n: 1, at: 0 })).toThrow();
 });

@@ -108,7 +108,9 @@ export class RecordingReader {
 
   /** The index, and of one look at the recording the segment that `pick` names: sealing may come between two calls. */
   async opening(
-    session: string, startedAt: number, pick: (index: RecordingIndex) => number | null,
+    session: string,
+    startedAt: number,
+    pick: (index: RecordingIndex) => number | null,
   ): Promise<{ readonly index: RecordingIndex | null; readonly n: number | null; readonly lines: Uint8Array }> {
     for (let attempt = 0; ; attempt++) {
       const index = await this.index(session, startedAt);
@@ -144,17 +146,30 @@ export class RecordingReader {
   async #whole(session: string, startedAt: number, prefix: string): Promise<RecordingIndex | null> {
     const key = sealedKey(prefix);
     const manifest =
-      (await unlessMissing(async (): Promise<Manifest> => readSealed({ session, startedAt, size: await this.#objects.size(key) }, (offset, length) => this.#objects.get(key, { offset, length })))) ??
-      (await unlessMissing(async () => parseManifest(await this.#objects.get(manifestKey(prefix)))));
+      (await unlessMissing(async (): Promise<Manifest> =>
+        readSealed({ session, startedAt, size: await this.#objects.size(key) }, (offset, length) =>
+          this.#objects.get(key, { offset, length }),
+        ),
+      )) ?? (await unlessMissing(async () => parseManifest(await this.#objects.get(manifestKey(prefix)))));
     if (manifest === null) return null;
     if (manifest.session !== session) throw new StenoError('RECORDING_MALFORMED', 'the manifest belongs to another session');
     const index: RecordingIndex = {
-      sealed: true, cols: manifest.cols, rows: manifest.rows, duration: manifest.duration, block: manifest.blocks,
-      objects: manifest.objects.map(({ key }) => key), certificates: manifest.certificates,
+      sealed: true,
+      cols: manifest.cols,
+      rows: manifest.rows,
+      duration: manifest.duration,
+      block: manifest.blocks,
+      objects: manifest.objects.map(({ key }) => key),
+      certificates: manifest.certificates,
       segments: manifest.frames.flatMap((frame) =>
         frame.segments.map((segment, i) => ({
-          object: manifest.objects[frame.object]!.key, frameOffset: frame.offset, frameLength: frame.compressed,
-          begin: segment.offset, end: frame.segments[i + 1]?.offset ?? null, start: segment.start, firstBlock: segment.first_block,
+          object: manifest.objects[frame.object]!.key,
+          frameOffset: frame.offset,
+          frameLength: frame.compressed,
+          begin: segment.offset,
+          end: frame.segments[i + 1]?.offset ?? null,
+          start: segment.start,
+          firstBlock: segment.first_block,
         })),
       ),
     };
@@ -179,7 +194,12 @@ export class RecordingReader {
     const header = parts[0]?.header;
     if (header === undefined || header === null) return null;
     return {
-      sealed: false, cols: header.term.cols, rows: header.term.rows, duration: position.at, block: position.n, objects,
+      sealed: false,
+      cols: header.term.cols,
+      rows: header.term.rows,
+      duration: position.at,
+      block: position.n,
+      objects,
       certificates: [...new Set(parts.flatMap(({ certificate }) => (certificate === null ? [] : [certificate])))],
       segments: parts.flatMap(({ segments }) => segments),
     };
@@ -198,8 +218,13 @@ export class RecordingReader {
       header ??= scanned.header;
       scanned.segments.forEach((segment, i) =>
         segments.push({
-          object: key, frameOffset: found.offset, frameLength: found.bytes.length, begin: segment.begin,
-          end: scanned.segments[i + 1]?.begin ?? null, start: segment.start, firstBlock: segment.firstBlock,
+          object: key,
+          frameOffset: found.offset,
+          frameLength: found.bytes.length,
+          begin: segment.begin,
+          end: scanned.segments[i + 1]?.begin ?? null,
+          start: segment.start,
+          firstBlock: segment.firstBlock,
         }),
       );
       block = scanned.n;
@@ -225,12 +250,14 @@ export function scanFrame(lines: Uint8Array, from: { readonly n: number; readonl
   let { n, at } = from;
   let header: RecordingHeader | null = null;
   let pending: { begin: number; start: number } | null = { begin: 0, start: at };
-  for (let start = 0; start < lines.length; ) {
+  for (let start = 0; start < lines.length;) {
     const end = lines.indexOf(NEWLINE, start) + 1;
     if (end === 0) throw new StenoError('RECORDING_MALFORMED', 'the last line has no newline');
     const isHeader = lines[start] === OPEN_BRACE && n === 0;
     if (isHeader) header = parseHeader(decoder.decode(lines.subarray(start, end - 1)));
-    const { interval, code } = isHeader ? { interval: 0, code: '' } : peekLine(decoder.decode(lines.subarray(start, Math.min(end, start + 64))));
+    const { interval, code } = isHeader
+      ? { interval: 0, code: '' }
+      : peekLine(decoder.decode(lines.subarray(start, Math.min(end, start + 64))));
     if (code === 'k') {
       pending ??= { begin: start, start: at };
     } else {

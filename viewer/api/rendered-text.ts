@@ -15,10 +15,15 @@ const encoder = new TextEncoder();
 const decoder = new TextDecoder('utf-8');
 
 export async function* renderText(
-  lines: AsyncIterable<Uint8Array>, size: { readonly cols: number; readonly rows: number; readonly tty: boolean },
+  lines: AsyncIterable<Uint8Array>,
+  size: { readonly cols: number; readonly rows: number; readonly tty: boolean },
 ): AsyncGenerator<Uint8Array> {
   const terminal = new xterm.Terminal({
-    cols: isSize(size.cols) ? size.cols : 80, rows: isSize(size.rows) ? size.rows : 24, scrollback: SCROLLBACK, allowProposedApi: true, convertEol: !size.tty,
+    cols: isSize(size.cols) ? size.cols : 80,
+    rows: isSize(size.rows) ? size.rows : 24,
+    scrollback: SCROLLBACK,
+    allowProposedApi: true,
+    convertEol: !size.tty,
   });
   const write = (text: string): Promise<void> => new Promise((resolve) => terminal.write(text, resolve));
   const normal = terminal.buffer.normal;
@@ -50,9 +55,10 @@ export async function* renderText(
   try {
     for await (const chunk of lines) {
       let output = '';
-      for (let start = 0; start < chunk.length; ) {
+      for (let start = 0; start < chunk.length;) {
         const end = chunk.indexOf(NEWLINE, start);
-        const wanted = chunk[start] !== OPEN_BRACE && /[or]/.test(peekLine(decoder.decode(chunk.subarray(start, Math.min(end, start + 64)))).code);
+        const wanted =
+          chunk[start] !== OPEN_BRACE && /[or]/.test(peekLine(decoder.decode(chunk.subarray(start, Math.min(end, start + 64)))).code);
         const line = wanted ? parseLine(decoder.decode(chunk.subarray(start, end))) : null;
         start = end + 1;
         if (line?.code === 'r') {

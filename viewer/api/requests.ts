@@ -27,7 +27,13 @@ export function requestRoutes(app: FastifyInstance, { authority, clientAddress, 
   const pass = (request: FastifyRequest, method: 'GET' | 'POST', target: string): Promise<unknown> => {
     const session = cookieToken(request.headers.cookie);
     if (session === null) throw new StenoError('NOT_SIGNED_IN');
-    return authority.relay({ method, target, session, client: clientAddress(request), ...(method === 'POST' ? { body: request.body ?? {} } : {}) });
+    return authority.relay({
+      method,
+      target,
+      session,
+      client: clientAddress(request),
+      ...(method === 'POST' ? { body: request.body ?? {} } : {}),
+    });
   };
   app.get('/api/requests', (request) => pass(request, 'GET', '/v1/requests'));
   app.post('/api/requests', (request) => pass(request, 'POST', '/v1/requests'));
@@ -43,12 +49,19 @@ export function requestRoutes(app: FastifyInstance, { authority, clientAddress, 
       answers.take(clientAddress(request), clock());
       const { name } = request.params as { name: string };
       if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) throw new StenoError('NOT_FOUND');
-      const headers = Object.fromEntries(signing.flatMap((header) => {
-        const value = request.headers[header];
-        return typeof value === 'string' && value.length <= 512 ? [[header, value]] : [];
-      }));
+      const headers = Object.fromEntries(
+        signing.flatMap((header) => {
+          const value = request.headers[header];
+          return typeof value === 'string' && value.length <= 512 ? [[header, value]] : [];
+        }),
+      );
       const body = Buffer.isBuffer(request.body) ? request.body.toString('base64') : '';
-      await authority.relay({ method: 'POST', target: `/v1/webhooks/${name}/answer`, client: clientAddress(request), body: { body, headers } });
+      await authority.relay({
+        method: 'POST',
+        target: `/v1/webhooks/${name}/answer`,
+        client: clientAddress(request),
+        body: { body, headers },
+      });
       // Whoever calls learns that it was taken, and nothing of the request.
       return {};
     });

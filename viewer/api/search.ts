@@ -26,21 +26,36 @@ export interface SearchParts {
 }
 
 /** What is found is what was on screens: it takes the right to view. */
-export async function search({ events, access, sessions }: SearchParts, viewer: Viewer, query: z.output<typeof searchQuery>): Promise<SearchResult> {
+export async function search(
+  { events, access, sessions }: SearchParts,
+  viewer: Viewer,
+  query: z.output<typeof searchQuery>,
+): Promise<SearchResult> {
   const { q, before, user, mode, limit, ...filters } = query;
   const scope = access.narrow(viewer, 'view', user);
   if (scope.kind === 'nobody') return { hits: [], next: null };
   const whose = 'user' in scope ? scope.user : undefined;
   const page = await filtered(
-    limit, before, (most, cursor) => events.searchScreen({ ...filters, text: q, mode, limit: most, cursor, user: whose }),
+    limit,
+    before,
+    (most, cursor) => events.searchScreen({ ...filters, text: q, mode, limit: most, cursor, user: whose }),
     (hit) => scope.kind !== 'each' || sessions.mayView(viewer, hit.session),
   );
   const contexts: Around[] = [];
   // The store bounds the length of a query.
-  for (let from = 0; from < page.rows.length; from += HITS_A_QUERY) contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));
+  for (let from = 0; from < page.rows.length; from += HITS_A_QUERY)
+    contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));
   const hits = page.rows.map((hit, i): SearchHit => ({
-    session: hit.session, time: hit.offset_ms, at: hit.at, row: hit.row, text: hit.text, user: hit.user, node: hit.node, login: hit.login,
-    ...contexts[i]!, link: linkTo(hit, q),
+    session: hit.session,
+    time: hit.offset_ms,
+    at: hit.at,
+    row: hit.row,
+    text: hit.text,
+    user: hit.user,
+    node: hit.node,
+    login: hit.login,
+    ...contexts[i]!,
+    link: linkTo(hit, q),
   }));
   return { hits, next: page.next };
 }
@@ -60,8 +75,13 @@ async function contextOf(events: EventStore, hits: readonly ScreenHit[]): Promis
   const side = (i: number, { session, offset_ms }: ScreenHit, compare: '<=' | '>', order: 'ASC' | 'DESC'): string =>
     `SELECT * FROM (SELECT toUInt32(${i}) AS hit, block, index, offset_ms, row, text FROM screen ` +
     `WHERE session = '${session}' AND offset_ms ${compare} ${offset_ms} ORDER BY block ${order}, index ${order} LIMIT ${CONTEXT_READ})`;
-  const sql = known.flatMap((hit) => [side(hits.indexOf(hit), hit, '<=', 'DESC'), side(hits.indexOf(hit), hit, '>', 'ASC')]).join(' UNION ALL ');
-  const { rows } = await events.readOnlySql(`SELECT hit, offset_ms, row, text FROM (${sql}) ORDER BY hit, block, index`, { maxRows: 10_000, maxSeconds: 10 });
+  const sql = known
+    .flatMap((hit) => [side(hits.indexOf(hit), hit, '<=', 'DESC'), side(hits.indexOf(hit), hit, '>', 'ASC')])
+    .join(' UNION ALL ');
+  const { rows } = await events.readOnlySql(`SELECT hit, offset_ms, row, text FROM (${sql}) ORDER BY hit, block, index`, {
+    maxRows: 10_000,
+    maxSeconds: 10,
+  });
   const byHit = new Map<number, { readonly offset: number; readonly row: number; readonly text: string }[]>();
   for (const [hit, offset, row, text] of rows) {
     const list = byHit.get(Number(hit)) ?? [];

@@ -36,7 +36,19 @@ import { connectorOf, providerLogout, samlMetadataRoute } from './login/sso.js';
 import { HOOK_PATH, requestRoutes } from './requests.js';
 import type { LoginRelay } from './login/routes.js';
 import type { LiveSource } from './live.js';
-import { auditQuery, exportQuery, kernelEventsQuery, liveQuery, noQuery, openingQuery, parseInput, parseSessionId, searchQuery, sessionsQuery, signInBody } from './query.js';
+import {
+  auditQuery,
+  exportQuery,
+  kernelEventsQuery,
+  liveQuery,
+  noQuery,
+  openingQuery,
+  parseInput,
+  parseSessionId,
+  searchQuery,
+  sessionsQuery,
+  signInBody,
+} from './query.js';
 import { RecordingReader } from './recording.js';
 import { search } from './search.js';
 import { Sessions } from './sessions.js';
@@ -102,7 +114,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
   const proxies = new Set(config.proxies ?? []);
-  const factsOf = (request: IncomingMessage): IncomingFacts => requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
+  const factsOf = (request: IncomingMessage): IncomingFacts =>
+    requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
   const access = new Access(deps.nodes);
   const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
   const disclosures = new Disclosures(deps.authority, clock);
@@ -120,10 +133,15 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   let exporting = 0;
 
   const app = fastify({
-    bodyLimit: 4096, routerOptions: { maxParamLength: 64 }, requestTimeout: REQUEST_TIMEOUT_MS, keepAliveTimeout: REQUEST_TIMEOUT_MS, connectionTimeout: 0,
+    bodyLimit: 4096,
+    routerOptions: { maxParamLength: 64 },
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: REQUEST_TIMEOUT_MS,
+    connectionTimeout: 0,
     // Strangers that say nothing or too slowly are gone within twelve seconds; answers and sockets take what they take.
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
-    trustProxy: false, exposeHeadRoutes: false,
+    trustProxy: false,
+    exposeHeadRoutes: false,
   });
   const routes: ViewerRoute[] = [];
   app.addHook('onRoute', ({ method, url }) => {
@@ -141,7 +159,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const fromWebhook = request.routeOptions.url === HOOK_PATH;
     // Nor does a question of another cluster.
     const fromCluster = request.routeOptions.url === CLUSTER_NODES_PATH;
-    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook && !fromCluster) checkOrigin(request.headers.host, request.headers.origin);
+    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook && !fromCluster)
+      checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
   app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
@@ -159,7 +178,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   // Another cluster asks for one of its users; what it may know is for the authority, by the signature.
   app.post(CLUSTER_NODES_PATH, { bodyLimit: MAX_QUESTION }, async (request) => {
     questions.take('', clock());
-    return deps.authority.relay({ method: 'POST', target: '/v1/cluster-nodes', body: request.body ?? {}, client: factsOf(request.raw).sourceAddress });
+    return deps.authority.relay({
+      method: 'POST',
+      target: '/v1/cluster-nodes',
+      body: request.body ?? {},
+      client: factsOf(request.raw).sourceAddress,
+    });
   });
 
   app.post('/api/sign-in', async (request, reply): Promise<Me> => {
@@ -180,7 +204,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   samlMetadataRoute(app, deps.authority, (request) => factsOf(request.raw).sourceAddress);
   requestRoutes(app, { authority: deps.authority, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress });
   loginRoutes(app, {
-    authority: deps.authority, identities, clock, clientAddress: (request) => factsOf(request.raw).sourceAddress,
+    authority: deps.authority,
+    identities,
+    clock,
+    clientAddress: (request) => factsOf(request.raw).sourceAddress,
     addresses: () => {
       if (config.addresses === undefined) throw new StenoError('NOT_FOUND', 'this server was not told where Steno is reached');
       return config.addresses;
@@ -197,7 +224,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get('/api/sessions', async (request) => sessions.list(await identify(request), parseInput(sessionsQuery, request.query)));
   app.get('/api/search', async (request) => {
     const [viewer, query] = [await identify(request), parseInput(searchQuery, request.query)];
-    return disclosures.ofSearch(viewer, factsOf(request.raw).sourceAddress, query, () => search({ events, access, sessions }, viewer, query));
+    return disclosures.ofSearch(viewer, factsOf(request.raw).sourceAddress, query, () =>
+      search({ events, access, sessions }, viewer, query),
+    );
   });
   app.get('/api/audit', async (request) => {
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
@@ -207,7 +236,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get('/api/status', async (request) => statusReport(config.version, await identify(request), events, objects));
 
   const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({
-    viewer: await identify(request), action, source: factsOf(request.raw).sourceAddress, ...(format === undefined ? {} : { format }),
+    viewer: await identify(request),
+    action,
+    source: factsOf(request.raw).sourceAddress,
+    ...(format === undefined ? {} : { format }),
   });
   const sessionOf = async (request: FastifyRequest, action: SessionAction, format?: string) =>
     sessions.row(await asking(request, action, format), parseSessionId((request.params as { id: string }).id));
@@ -218,8 +250,13 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get(`${sessionPath}/opening`, async (request, reply) => {
     const { at } = parseInput(openingQuery, request.query);
     const viewer = await identify(request);
-    const row = await sessions.opened({ viewer, source: factsOf(request.raw).sourceAddress }, parseSessionId((request.params as { id: string }).id));
-    const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) => firstSegment(segments, row.state === 'live', at ?? null));
+    const row = await sessions.opened(
+      { viewer, source: factsOf(request.raw).sourceAddress },
+      parseSessionId((request.params as { id: string }).id),
+    );
+    const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) =>
+      firstSegment(segments, row.state === 'live', at ?? null),
+    );
     const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
     return reply.type('text/plain; charset=utf-8').send(asBuffer(encodeOpening(opening, lines)));
   });
@@ -261,10 +298,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     const stream = Readable.from(source, { objectMode: false });
     stream.once('close', ended);
     stream.once('error', (error) => log.error({ err: error, session: row.session }, 'export failed'));
-    return reply
-      .header('content-disposition', `attachment; filename="${row.session}.${format}"`)
-      .type(exportTypes[format])
-      .send(stream);
+    return reply.header('content-disposition', `attachment; filename="${row.session}.${format}"`).type(exportTypes[format]).send(stream);
   });
   app.get(`${sessionPath}/live`, () => {
     throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
@@ -276,7 +310,8 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
     void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
     if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
-    if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? '')) return reply.header('content-encoding', 'gzip').send(file.gzip);
+    if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''))
+      return reply.header('content-encoding', 'gzip').send(file.gzip);
     return reply.send(file.bytes);
   });
 
@@ -305,7 +340,10 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   await listen(app, host, port);
   const address = app.server.address();
   const actual = typeof address === 'object' && address !== null ? address.port : port;
-  hosts = ownHosts(host, actual, [...(config.hosts ?? []), ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host])]);
+  hosts = ownHosts(host, actual, [
+    ...(config.hosts ?? []),
+    ...(config.addresses === undefined ? [] : [new URL(config.addresses.web).host]),
+  ]);
   return {
     addresses: { web: `${host.includes(':') ? `[${host}]` : host}:${actual}` },
     routes,
@@ -335,7 +373,11 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
 
 function requestFacts(request: IncomingMessage, sourceAddress: string): IncomingFacts {
   return {
-    method: request.method ?? 'GET', target: request.url ?? '/', authorization: request.headers.authorization, cookie: request.headers.cookie, sourceAddress,
+    method: request.method ?? 'GET',
+    target: request.url ?? '/',
+    authorization: request.headers.authorization,
+    cookie: request.headers.cookie,
+    sourceAddress,
   };
 }
 

@@ -57,7 +57,9 @@ export class Sessions {
     if (scope.kind === 'nobody') return { sessions: [], next: null };
     const whose = 'user' in scope ? scope.user : undefined;
     const { rows, next } = await filtered(
-      filters.limit, before, (limit, cursor) => this.#events.sessions({ ...filters, limit, cursor, user: whose }),
+      filters.limit,
+      before,
+      (limit, cursor) => this.#events.sessions({ ...filters, limit, cursor, user: whose }),
       (row) => scope.kind !== 'each' || this.#access.may(viewer, 'list', row),
     );
     // Who looks at a list opens one of its sessions next.
@@ -116,7 +118,16 @@ export class Sessions {
     try {
       this.#access.narrow(viewer, action, undefined);
     } catch (error) {
-      await this.#disclosures.of(viewer, action, source, { session: id, node: '', login: '' }, () => { throw error; }, format);
+      await this.#disclosures.of(
+        viewer,
+        action,
+        source,
+        { session: id, node: '', login: '' },
+        () => {
+          throw error;
+        },
+        format,
+      );
     }
   }
 
@@ -133,11 +144,29 @@ export class Sessions {
 
   info(row: SessionRow): SessionInfo {
     return {
-      id: row.session, kind: row.kind, state: row.state, user: row.user, node: row.node, login: row.login, gateway: row.gateway,
-      source_address: row.source_address, client_version: row.client_version, command: row.command, tty: row.tty, cols: row.cols, rows: row.rows,
-      started_at: row.started_at, ended_at: row.ended_at, duration: Math.max(0, (row.ended_at ?? this.#clock()) - row.started_at),
-      exit_code: row.exit_code, exit_signal: row.exit_signal, bytes_in: row.bytes_in, bytes_out: row.bytes_out,
-      recording_bytes: row.recording_bytes, stored_bytes: row.stored_bytes, requests: row.request_id === '' ? [] : row.request_id.split(','),
+      id: row.session,
+      kind: row.kind,
+      state: row.state,
+      user: row.user,
+      node: row.node,
+      login: row.login,
+      gateway: row.gateway,
+      source_address: row.source_address,
+      client_version: row.client_version,
+      command: row.command,
+      tty: row.tty,
+      cols: row.cols,
+      rows: row.rows,
+      started_at: row.started_at,
+      ended_at: row.ended_at,
+      duration: Math.max(0, (row.ended_at ?? this.#clock()) - row.started_at),
+      exit_code: row.exit_code,
+      exit_signal: row.exit_signal,
+      bytes_in: row.bytes_in,
+      bytes_out: row.bytes_out,
+      recording_bytes: row.recording_bytes,
+      stored_bytes: row.stored_bytes,
+      requests: row.request_id === '' ? [] : row.request_id.split(','),
     };
   }
 
@@ -151,23 +180,48 @@ export class Sessions {
     const { rows, next } = await this.#events.events({ session, order: 'session', source: 'kernel', kinds, only, after, limit });
     return {
       events: rows.map((row) => ({
-        place: `${row.block}.${row.index}`, at: row.at, offset: row.offset_ms, kind: row.kind, path: row.path, size: row.size, sha256: row.sha256, address: row.address,
-        port: row.port, name: row.name, reason: row.reason, outcome: row.outcome, count: row.count, data: parsed(row.data),
+        place: `${row.block}.${row.index}`,
+        at: row.at,
+        offset: row.offset_ms,
+        kind: row.kind,
+        path: row.path,
+        size: row.size,
+        sha256: row.sha256,
+        address: row.address,
+        port: row.port,
+        name: row.name,
+        reason: row.reason,
+        outcome: row.outcome,
+        count: row.count,
+        data: parsed(row.data),
       })),
       more: next !== null,
     };
   }
 
   async segmentIndex(row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
-    return { ...this.segments(row, index), markers: (await this.#events_(row.session, MAX_MARKERS)).flatMap((event) => markerOf(event.offset_ms, event.kind, event) ?? []) };
+    return {
+      ...this.segments(row, index),
+      markers: (await this.#events_(row.session, MAX_MARKERS)).flatMap((event) => markerOf(event.offset_ms, event.kind, event) ?? []),
+    };
   }
 
   segments(row: SessionRow, index: RecordingIndex | null): Omit<SegmentIndex, 'markers'> {
     const segments = index?.segments ?? [];
     const duration = index?.duration ?? 0;
     return {
-      session: row.session, cols: index?.cols ?? row.cols, rows: index?.rows ?? row.rows, duration, live: row.state === 'live', block: index?.block ?? 0,
-      segments: segments.map((place, n) => ({ n, start: place.start, end: segments[n + 1]?.start ?? duration, first_block: place.firstBlock })),
+      session: row.session,
+      cols: index?.cols ?? row.cols,
+      rows: index?.rows ?? row.rows,
+      duration,
+      live: row.state === 'live',
+      block: index?.block ?? 0,
+      segments: segments.map((place, n) => ({
+        n,
+        start: place.start,
+        end: segments[n + 1]?.start ?? duration,
+        first_block: place.firstBlock,
+      })),
     };
   }
 
@@ -179,8 +233,14 @@ export class Sessions {
 
   async #events_(session: string, limit: number): Promise<EventRow[]> {
     const all: EventRow[] = [];
-    for (let cursor: string | undefined; all.length < limit; ) {
-      const page = await this.#events.events({ session, order: 'session', source: 'recording', limit: Math.min(1000, limit - all.length), cursor });
+    for (let cursor: string | undefined; all.length < limit;) {
+      const page = await this.#events.events({
+        session,
+        order: 'session',
+        source: 'recording',
+        limit: Math.min(1000, limit - all.length),
+        cursor,
+      });
       all.push(...page.rows);
       if (page.next === null) break;
       cursor = page.next;

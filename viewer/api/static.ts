@@ -17,8 +17,15 @@ export interface StaticFile {
 }
 
 const types: Readonly<Record<string, string>> = {
-  '.html': 'text/html; charset=utf-8', '.js': 'text/javascript; charset=utf-8', '.css': 'text/css; charset=utf-8', '.svg': 'image/svg+xml',
-  '.png': 'image/png', '.woff2': 'font/woff2', '.wasm': 'application/wasm', '.json': 'application/json', '.txt': 'text/plain; charset=utf-8',
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.woff2': 'font/woff2',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+  '.txt': 'text/plain; charset=utf-8',
 };
 const MAX_BYTES = 32 << 20;
 
@@ -46,7 +53,10 @@ export async function loadPage(root: string): Promise<ReadonlyMap<string, Static
     const gzip = bytes.length > 1024 && !type.startsWith('image/png') ? gzipSync(bytes) : null;
     const url = `/${relative(root, path).split(sep).join('/')}`;
     files.set(url, {
-      type, bytes, gzip, etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
+      type,
+      bytes,
+      gzip,
+      etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
       // Names under assets/ carry a hash of the content.
       cacheControl: url.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
     });

@@ -19,8 +19,16 @@ export async function statusReport(version: string, viewer: Viewer, events: Even
   const checks = [
     await check('event store', async () => {
       // Who may see some of others' is not told how many there are. Names hold no quotes; what is none sees nothing counted.
-      const own = viewer.view === 'all' ? '1' : (viewer.view === 'own' || viewer.view === 'some') && isName(viewer.user) ? `user = '${viewer.user}'` : '0';
-      const { rows } = await events.readOnlySql(`SELECT countIf(state = 'live'), count() FROM sessions WHERE ${own}`, { maxRows: 1, maxSeconds: 10 });
+      const own =
+        viewer.view === 'all'
+          ? '1'
+          : (viewer.view === 'own' || viewer.view === 'some') && isName(viewer.user)
+            ? `user = '${viewer.user}'`
+            : '0';
+      const { rows } = await events.readOnlySql(`SELECT countIf(state = 'live'), count() FROM sessions WHERE ${own}`, {
+        maxRows: 1,
+        maxSeconds: 10,
+      });
       live = Number(rows[0]?.[0] ?? 0);
       total = Number(rows[0]?.[1] ?? 0);
       return 'answers';

@@ -50,7 +50,11 @@ export async function getSegment(path: string): Promise<{ readonly start: number
   return { start: Number(response.headers.get('x-steno-segment-start')), text: await response.text() };
 }
 
-const withBody = (method: 'POST' | 'PUT', body: unknown): RequestInit => ({ method, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) });
+const withBody = (method: 'POST' | 'PUT', body: unknown): RequestInit => ({
+  method,
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+});
 
 export async function post<T>(path: string, body: unknown): Promise<T> {
   return (await call(path, withBody('POST', body))).json() as Promise<T>;
@@ -73,7 +77,12 @@ export interface Loaded<T> {
 
 /** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
 export function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
-  const [state, setState] = useState<{ path: string | null; data: T | null; error: ApiFailure | null; loading: boolean }>({ path, data: null, error: null, loading: path !== null });
+  const [state, setState] = useState<{ path: string | null; data: T | null; error: ApiFailure | null; loading: boolean }>({
+    path,
+    data: null,
+    error: null,
+    loading: path !== null,
+  });
   const [round, setRound] = useState(0);
   const latest = useRef(path);
   latest.current = path;

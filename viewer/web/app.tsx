@@ -20,7 +20,8 @@ import { SessionsPage } from './pages/sessions.js';
 import { Empty, Link } from './parts/basics.js';
 import { navigate, queryText, usePlace } from './router.js';
 
-type Identity = { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
+type Identity =
+  { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
 
 /** The token in the address, which is taken out of it at once: it must not stay in the history. */
 function takeToken(): string | null {
@@ -44,11 +45,16 @@ async function identify(): Promise<Identity> {
   }
   const opening = earlyOpening();
   if (opening !== null) {
-    const known = await opening.answer.catch((error: unknown) => (error instanceof ApiFailure && error.code === 'NOT_SIGNED_IN' ? ('nobody' as const) : null));
+    const known = await opening.answer.catch((error: unknown) =>
+      error instanceof ApiFailure && error.code === 'NOT_SIGNED_IN' ? ('nobody' as const) : null,
+    );
     if (known === 'nobody') return { kind: 'nobody', refusal: null };
     if (known !== null) return { kind: 'user', me: known.me };
   }
-  return getJson<Me>('/api/me').then((me): Identity => ({ kind: 'user', me }), (): Identity => ({ kind: 'nobody', refusal: null }));
+  return getJson<Me>('/api/me').then(
+    (me): Identity => ({ kind: 'user', me }),
+    (): Identity => ({ kind: 'nobody', refusal: null }),
+  );
 }
 
 export function App(): ReactNode {
@@ -97,7 +103,15 @@ export function App(): ReactNode {
   }
 }
 
-function Frame({ me, onSignedIn, onSignOut }: { readonly me: Me; readonly onSignedIn: (me: Me) => void; readonly onSignOut: () => void }): ReactNode {
+function Frame({
+  me,
+  onSignedIn,
+  onSignOut,
+}: {
+  readonly me: Me;
+  readonly onSignedIn: (me: Me) => void;
+  readonly onSignOut: () => void;
+}): ReactNode {
   const { path } = usePlace();
   const session = sessionAddress.exec(path)?.[1];
   const signOut = (): void => {
@@ -194,7 +208,14 @@ function QuickSearch(): ReactNode {
   };
   return (
     <form className="quick" role="search" onSubmit={submit}>
-      <input type="search" value={text} maxLength={1000} onChange={(event) => setText(event.target.value)} placeholder="Search what was seen" aria-label="Search what was seen on screens" />
+      <input
+        type="search"
+        value={text}
+        maxLength={1000}
+        onChange={(event) => setText(event.target.value)}
+        placeholder="Search what was seen"
+        aria-label="Search what was seen on screens"
+      />
       <kbd aria-hidden="true">/</kbd>
     </form>
   );

@@ -2,9 +2,16 @@ import { expect, test } from 'vitest';
 import { MAX_SHOWN, matchRanges, visible, visiblePieces } from './text.js';
 
 test.each([
-  ['plain äöü 漢字 🙂', 'plain äöü 漢字 🙂'], ['a\u202egnp.exe', 'a\\u{202e}gnp.exe'], ['\u001b[31mred\u0007', '\\e[31mred\\x07'], ['a\r\nb\tc\0', 'a\\r\\nb\\tc\\x00'],
-  ['zero\u200bwidth\ufeff', 'zero\\u{200b}width\\u{feff}'], ['\u2066isolate\u2069', '\\u{2066}isolate\\u{2069}'], ['\u009b31m', '\\x9b31m'], ['lone \ud800 half', 'lone \\u{d800} half'],
-  ['line\u2028end', 'line\\u{2028}end'], ['tag \u{e0041}', 'tag \\u{e0041}'],
+  ['plain äöü 漢字 🙂', 'plain äöü 漢字 🙂'],
+  ['a\u202egnp.exe', 'a\\u{202e}gnp.exe'],
+  ['\u001b[31mred\u0007', '\\e[31mred\\x07'],
+  ['a\r\nb\tc\0', 'a\\r\\nb\\tc\\x00'],
+  ['zero\u200bwidth\ufeff', 'zero\\u{200b}width\\u{feff}'],
+  ['\u2066isolate\u2069', '\\u{2066}isolate\\u{2069}'],
+  ['\u009b31m', '\\x9b31m'],
+  ['lone \ud800 half', 'lone \\u{d800} half'],
+  ['line\u2028end', 'line\\u{2028}end'],
+  ['tag \u{e0041}', 'tag \\u{e0041}'],
 ])('%j shows as %s', (text, shown) => expect(visible(text)).toBe(shown));
 
 test('text is cut, and says so', () => {
@@ -13,6 +20,19 @@ test('text is cut, and says so', () => {
 });
 
 test.each([
-  ['sudo rm -rf', 'rm sudo', 'auto', [[0, 4], [5, 7]]], ['SUDO', 'sudo', 'words', [[0, 4]]], ['a.b a+b', 'a.b', 'substring', [[0, 3]]], ['aaa', 'aa', 'auto', [[0, 2]]],
-  ['x(y', '(', 'auto', [[1, 2]]], ['anything', '.*', 'regex', []], ['abc', 'ab bc', 'words', [[0, 3]]],
+  [
+    'sudo rm -rf',
+    'rm sudo',
+    'auto',
+    [
+      [0, 4],
+      [5, 7],
+    ],
+  ],
+  ['SUDO', 'sudo', 'words', [[0, 4]]],
+  ['a.b a+b', 'a.b', 'substring', [[0, 3]]],
+  ['aaa', 'aa', 'auto', [[0, 2]]],
+  ['x(y', '(', 'auto', [[1, 2]]],
+  ['anything', '.*', 'regex', []],
+  ['abc', 'ab bc', 'words', [[0, 3]]],
 ] as const)('in %j the query %j (%s) is marked', (text, query, mode, ranges) => expect(matchRanges(text, query, mode)).toEqual(ranges));

@@ -29,7 +29,9 @@ export function visiblePieces(text: string): readonly Piece[] {
 }
 
 export function visible(text: string): string {
-  return visiblePieces(text).map((piece) => piece.text).join('');
+  return visiblePieces(text)
+    .map((piece) => piece.text)
+    .join('');
 }
 
 function escapeOf(character: string): string {
@@ -42,7 +44,11 @@ function escapeOf(character: string): string {
 }
 
 /** Where `query` stands in `text`, as a terminal search means it: words in any order, or the text as it is; without regard to case. */
-export function matchRanges(text: string, query: string, mode: 'auto' | 'words' | 'substring' | 'regex'): readonly (readonly [number, number])[] {
+export function matchRanges(
+  text: string,
+  query: string,
+  mode: 'auto' | 'words' | 'substring' | 'regex',
+): readonly (readonly [number, number])[] {
   if (mode === 'regex') return [];
   const wordsOnly = mode === 'words' || (mode === 'auto' && /^[\p{L}\p{M}\p{N}\s]+$/u.test(query));
   const needles = wordsOnly ? (query.match(/[\p{L}\p{M}\p{N}]+/gu) ?? []) : [query];

@@ -14,7 +14,8 @@ function terminalAsFile(): Plugin {
   const inline = /base64Decode\("([A-Za-z0-9+/=]{1000,})"\)/;
   let file = '';
   return {
-    name: 'terminal-as-file', apply: 'build',
+    name: 'terminal-as-file',
+    apply: 'build',
     transform(code, id) {
       if (!/asciinema-player\/dist\/opts-[^/]*\.js$/.test(id)) return null;
       const found = inline.exec(code);
@@ -26,7 +27,15 @@ function terminalAsFile(): Plugin {
       order: 'post',
       handler(_, { bundle }) {
         const name = Object.keys(bundle ?? {}).find((each) => each.endsWith('.wasm'));
-        return name === undefined ? [] : [{ tag: 'link', attrs: { rel: 'preload', as: 'fetch', href: `/${name}`, type: 'application/wasm', crossorigin: 'anonymous' }, injectTo: 'head' }];
+        return name === undefined
+          ? []
+          : [
+              {
+                tag: 'link',
+                attrs: { rel: 'preload', as: 'fetch', href: `/${name}`, type: 'application/wasm', crossorigin: 'anonymous' },
+                injectTo: 'head',
+              },
+            ];
       },
     },
   };
@@ -37,6 +46,11 @@ export default defineConfig({
   plugins: [react(), terminalAsFile()],
   resolve: { conditions: ['source', 'module', 'browser', 'import', 'default'] },
   build: {
-    outDir: path('../../dist/web'), emptyOutDir: true, target: 'es2022', assetsInlineLimit: 0, modulePreload: { polyfill: false }, chunkSizeWarningLimit: 1500,
+    outDir: path('../../dist/web'),
+    emptyOutDir: true,
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false },
+    chunkSizeWarningLimit: 1500,
   },
 });

@@ -81,17 +81,42 @@ export class Probe {
         else if (message.kind === 'failed') reject(new Error(message.reason));
       };
       const collector = new Collector(
-        { ring: this.programs.ring, totalsFd: this.programs.totalsFd, folder, closeMs: 60_000, ...(options.budget === undefined ? {} : { budget: options.budget }) },
+        {
+          ring: this.programs.ring,
+          totalsFd: this.programs.totalsFd,
+          folder,
+          closeMs: 60_000,
+          ...(options.budget === undefined ? {} : { budget: options.budget }),
+        },
         { post, receive: () => inbox.shift(), now: Date.now, boot },
       );
-      inbox.push({ kind: 'begin', session: { number, session: SESSION, classes: options.classes ?? kernelEventClasses, mode: 'strict', boot_ns: Number(boot()), offset_ms: 0, error_ms: 0 } });
-      const child: ChildProcess = this.programs.begin(number, options.classes ?? kernelEventClasses, () => spawn(file, [...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options.spawn }));
+      inbox.push({
+        kind: 'begin',
+        session: {
+          number,
+          session: SESSION,
+          classes: options.classes ?? kernelEventClasses,
+          mode: 'strict',
+          boot_ns: Number(boot()),
+          offset_ms: 0,
+          error_ms: 0,
+        },
+      });
+      const child: ChildProcess = this.programs.begin(number, options.classes ?? kernelEventClasses, () =>
+        spawn(file, [...args], { stdio: ['pipe', 'pipe', 'pipe'], ...options.spawn }),
+      );
       child.stdin?.on('error', () => undefined);
       child.stdin?.end(options.input ?? '');
-      child.stdout?.on('data', (data: Buffer) => { output += data.toString(); });
-      child.stderr?.on('data', (data: Buffer) => { output += data.toString(); });
+      child.stdout?.on('data', (data: Buffer) => {
+        output += data.toString();
+      });
+      child.stderr?.on('data', (data: Buffer) => {
+        output += data.toString();
+      });
       child.on('error', reject);
-      child.on('exit', (exit) => { code = exit; });
+      child.on('exit', (exit) => {
+        code = exit;
+      });
       child.on('close', () => {
         inbox.push({ kind: 'settle', number, ask: 1 }, { kind: 'ended', number });
         if (options.asleep === true) collector.start();

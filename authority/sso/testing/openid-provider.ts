@@ -23,18 +23,32 @@ export interface OpenidProviderOptions {
   readonly byUserinfo?: boolean;
 }
 
-export async function openidProvider({ callback, claims, afterLogout = callback, byUserinfo = false }: OpenidProviderOptions): Promise<OpenidProvider> {
+export async function openidProvider({
+  callback,
+  claims,
+  afterLogout = callback,
+  byUserinfo = false,
+}: OpenidProviderOptions): Promise<OpenidProvider> {
   const server = createServer();
   await new Promise<void>((done) => server.listen(0, '127.0.0.1', done));
   const issuer = `http://127.0.0.1:${(server.address() as AddressInfo).port}`;
   const start = (): void => {
     const provider = new Provider(issuer, {
-      clients: [{
-        client_id: CLIENT_ID, client_secret: CLIENT_SECRET, redirect_uris: [callback()], post_logout_redirect_uris: [afterLogout()], grant_types: ['authorization_code'], response_types: ['code'],
-        // Names of claims are asked for by scope.
-        scope: 'openid profile email groups',
-      }],
-      jwks: { keys: [{ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }] },
+      clients: [
+        {
+          client_id: CLIENT_ID,
+          client_secret: CLIENT_SECRET,
+          redirect_uris: [callback()],
+          post_logout_redirect_uris: [afterLogout()],
+          grant_types: ['authorization_code'],
+          response_types: ['code'],
+          // Names of claims are asked for by scope.
+          scope: 'openid profile email groups',
+        },
+      ],
+      jwks: {
+        keys: [{ ...generateKeyPairSync('rsa', { modulusLength: 2048 }).privateKey.export({ format: 'jwk' }), use: 'sig', alg: 'RS256' }],
+      },
       scopes: ['openid', 'profile', 'email', 'groups'],
       claims: { openid: ['sub'], profile: ['preferred_username', 'locale'], email: ['email', 'email_verified'], groups: ['groups'] },
       conformIdTokenClaims: byUserinfo,
@@ -50,10 +64,11 @@ export async function openidProvider({ callback, claims, afterLogout = callback,
   return {
     issuer,
     rotate: start,
-    close: () => new Promise((done) => {
-      server.close(() => done());
-      server.closeAllConnections();
-    }),
+    close: () =>
+      new Promise((done) => {
+        server.close(() => done());
+        server.closeAllConnections();
+      }),
   };
 }
 
@@ -67,7 +82,9 @@ export async function walkThrough(url: string, name: string, callback: string): 
   for (let step = 0; step < 20; step += 1) {
     if (next.url.startsWith(callback)) return new URL(next.url);
     const response = await fetch(next.url, {
-      redirect: 'manual', method: next.form === undefined ? 'GET' : 'POST', ...(next.form === undefined ? {} : { body: next.form }),
+      redirect: 'manual',
+      method: next.form === undefined ? 'GET' : 'POST',
+      ...(next.form === undefined ? {} : { body: next.form }),
       headers: { cookie: [...cookies].map(([key, value]) => `${key}=${value}`).join('; ') },
     });
     for (const line of response.headers.getSetCookie()) {
@@ -83,7 +100,8 @@ export async function walkThrough(url: string, name: string, callback: string): 
     }
     const action = /<form[^>]*action="([^"]+)"/.exec(body)?.[1];
     const prompt = /name="prompt" value="(\w+)"/.exec(body)?.[1];
-    if (action === undefined || prompt === undefined) throw new Error(`the provider says: ${response.status} ${body.replace(/<style.*<\/style>/s, '').slice(0, 2000)}`);
+    if (action === undefined || prompt === undefined)
+      throw new Error(`the provider says: ${response.status} ${body.replace(/<style.*<\/style>/s, '').slice(0, 2000)}`);
     next = { url: new URL(action, next.url).href, form: new URLSearchParams({ prompt, login: name, password: 'any' }) };
   }
   throw new Error('the provider goes round in circles');

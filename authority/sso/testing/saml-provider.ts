@@ -12,8 +12,10 @@ export interface SigningKey {
 
 /** An RSA key of so many bits, or one on a curve. */
 export async function signingKey(kind: number | 'P-256' = 2048): Promise<SigningKey> {
-  const { privateKey, publicKey } = kind === 'P-256' ? generateKeyPairSync('ec', { namedCurve: kind }) : generateKeyPairSync('rsa', { modulusLength: kind });
-  const algorithm = kind === 'P-256' ? { name: 'ECDSA', namedCurve: kind, hash: 'SHA-256' } : { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
+  const { privateKey, publicKey } =
+    kind === 'P-256' ? generateKeyPairSync('ec', { namedCurve: kind }) : generateKeyPairSync('rsa', { modulusLength: kind });
+  const algorithm =
+    kind === 'P-256' ? { name: 'ECDSA', namedCurve: kind, hash: 'SHA-256' } : { name: 'RSASSA-PKCS1-v1_5', hash: 'SHA-256' };
   const keys = {
     privateKey: await webcrypto.subtle.importKey('pkcs8', privateKey.export({ type: 'pkcs8', format: 'der' }), algorithm, true, ['sign']),
     publicKey: await webcrypto.subtle.importKey('spki', publicKey.export({ type: 'spki', format: 'der' }), algorithm, true, ['verify']),
@@ -36,10 +38,18 @@ export function respond(idp: SigningKey, options: Partial<SamlpOptions>, person:
   return new Promise((resolve, reject) => {
     samlp.getSamlResponse(
       {
-        issuer: 'https://idp.example.com/metadata', cert: idp.cert, key: idp.key, lifetimeInSeconds: 300, signatureAlgorithm: 'rsa-sha256', digestAlgorithm: 'sha256',
+        issuer: 'https://idp.example.com/metadata',
+        cert: idp.cert,
+        key: idp.key,
+        lifetimeInSeconds: 300,
+        signatureAlgorithm: 'rsa-sha256',
+        digestAlgorithm: 'sha256',
         profileMapper: () => ({
           getClaims: () => person.attributes,
-          getNameIdentifier: () => ({ nameIdentifier: person.nameId, ...(person.nameIdFormat === undefined ? {} : { nameIdentifierFormat: person.nameIdFormat }) }),
+          getNameIdentifier: () => ({
+            nameIdentifier: person.nameId,
+            ...(person.nameIdFormat === undefined ? {} : { nameIdentifierFormat: person.nameIdFormat }),
+          }),
         }),
         ...options,
       },
@@ -52,10 +62,19 @@ export function respond(idp: SigningKey, options: Partial<SamlpOptions>, person:
 /** What the request at `url` asks, its signature checked against the certificate of whoever sent it. */
 export function readRequest(url: URL, signingCert: string): Promise<AuthnRequestFacts> {
   return new Promise((resolve, reject) => {
-    samlp.parseRequest({ method: 'GET', query: Object.fromEntries(url.searchParams), originalUrl: url.pathname + url.search, url: url.pathname + url.search }, { signingCert }, (error, facts) => {
-      if (error === null && facts !== undefined) resolve(facts);
-      else reject(error ?? new Error('no request'));
-    });
+    samlp.parseRequest(
+      {
+        method: 'GET',
+        query: Object.fromEntries(url.searchParams),
+        originalUrl: url.pathname + url.search,
+        url: url.pathname + url.search,
+      },
+      { signingCert },
+      (error, facts) => {
+        if (error === null && facts !== undefined) resolve(facts);
+        else reject(error ?? new Error('no request'));
+      },
+    );
   });
 }
 

@@ -36,8 +36,14 @@ declare module 'samlp' {
     getSamlResponse(options: SamlpOptions, user: unknown, done: (error: Error | null, response: string) => void): void;
     /** `query`: of the request; `url`: as it came, from which the signed text is taken. */
     parseRequest(
-      request: { readonly method: string; readonly query: Readonly<Record<string, string>>; readonly originalUrl?: string; readonly url?: string },
-      options: { readonly signingCert?: string }, done: (error: Error | null, facts?: AuthnRequestFacts) => void,
+      request: {
+        readonly method: string;
+        readonly query: Readonly<Record<string, string>>;
+        readonly originalUrl?: string;
+        readonly url?: string;
+      },
+      options: { readonly signingCert?: string },
+      done: (error: Error | null, facts?: AuthnRequestFacts) => void,
     ): void;
   };
   export default samlp;

@@ -21,15 +21,32 @@ export class SoftAuthenticator {
     this.#key = privateKey;
     const { x, y } = publicKey.export({ format: 'jwk' });
     // COSE_Key: EC2, ES256, P-256.
-    this.#cose = isoCBOR.encode(new Map<number, number | Uint8Array>([[1, 2], [3, -7], [-1, 1], [-2, Buffer.from(x!, 'base64url')], [-3, Buffer.from(y!, 'base64url')]]) as never);
+    this.#cose = isoCBOR.encode(
+      new Map<number, number | Uint8Array>([
+        [1, 2],
+        [3, -7],
+        [-1, 1],
+        [-2, Buffer.from(x!, 'base64url')],
+        [-3, Buffer.from(y!, 'base64url')],
+      ]) as never,
+    );
   }
 
   register(challenge: string): RegistrationResponseJSON {
     const length = Buffer.alloc(2);
     length.writeUInt16BE(this.#id.length);
     const authData = Buffer.concat([this.#head(ATTESTED), Buffer.alloc(16), length, this.#id, this.#cose]);
-    const attestationObject = isoCBOR.encode(new Map<string, unknown>([['fmt', 'none'], ['attStmt', new Map()], ['authData', new Uint8Array(authData)]]) as never);
-    return this.#answer({ clientDataJSON: this.#clientData('webauthn.create', challenge), attestationObject: Buffer.from(attestationObject).toString('base64url') });
+    const attestationObject = isoCBOR.encode(
+      new Map<string, unknown>([
+        ['fmt', 'none'],
+        ['attStmt', new Map()],
+        ['authData', new Uint8Array(authData)],
+      ]) as never,
+    );
+    return this.#answer({
+      clientDataJSON: this.#clientData('webauthn.create', challenge),
+      attestationObject: Buffer.from(attestationObject).toString('base64url'),
+    });
   }
 
   answer(challenge: string): AuthenticationResponseJSON {

@@ -86,8 +86,25 @@ export class TestAuthority implements Authority {
   current(): Snapshot {
     if (!this.available) throw new StenoError('NOT_RUNNING');
     const line = (key: SshPrivateKey): string => formatPublicLine(key.publicBlob);
-    const none = { recording_ca: [], recording_ca_retired: [], x509_user_ca: [], service_ca: [], signing: { ssh_host: line(this.hostCa), recording: '', service: '', authority: '' } };
-    return { version: this.#version, ssh_user_ca: [line(this.userCa)], ssh_host_ca: [line(this.hostCa)], ...none, roles: this.roles, nodes: this.nodes, locks: this.locks, grants: this.grants, cluster: 'main', clusters: this.clusters };
+    const none = {
+      recording_ca: [],
+      recording_ca_retired: [],
+      x509_user_ca: [],
+      service_ca: [],
+      signing: { ssh_host: line(this.hostCa), recording: '', service: '', authority: '' },
+    };
+    return {
+      version: this.#version,
+      ssh_user_ca: [line(this.userCa)],
+      ssh_host_ca: [line(this.hostCa)],
+      ...none,
+      roles: this.roles,
+      nodes: this.nodes,
+      locks: this.locks,
+      grants: this.grants,
+      cluster: 'main',
+      clusters: this.clusters,
+    };
   }
 
   onChange(callback: () => void): () => void {
@@ -102,7 +119,13 @@ export class TestAuthority implements Authority {
 
   async sessionCertificate({ public_key, login, user, confirmation }: SessionCertificateRequest): Promise<string> {
     if (confirmation !== undefined) this.confirmations.push(confirmation);
-    return formatPublicLine(this.userCertificate(Buffer.from(parseAuthorizedLine(public_key).blob), { principals: [login], criticalOptions: new Map(), keyId: `${user} via gateway` }));
+    return formatPublicLine(
+      this.userCertificate(Buffer.from(parseAuthorizedLine(public_key).blob), {
+        principals: [login],
+        criticalOptions: new Map(),
+        keyId: `${user} via gateway`,
+      }),
+    );
   }
 
   /** What a user says who is asked for a second factor; the tests say it. */
@@ -137,22 +160,46 @@ export class TestAuthority implements Authority {
 
   issueHost(publicKey: Buffer, principals: readonly string[]): Buffer {
     return issueCertificate(this.hostCa, {
-      publicKey, serial: ++this.#serial, kind: 'host', keyId: principals[0]!, principals, validAfter: BigInt(seconds() - 60), validBefore: BigInt(seconds() + 3600),
-      criticalOptions: new Map(), extensions: new Map(),
+      publicKey,
+      serial: ++this.#serial,
+      kind: 'host',
+      keyId: principals[0]!,
+      principals,
+      validAfter: BigInt(seconds() - 60),
+      validBefore: BigInt(seconds() + 3600),
+      criticalOptions: new Map(),
+      extensions: new Map(),
     });
   }
 
   userCertificate(publicKey: Buffer, change: Partial<CertificateFields> = {}, ca = this.userCa): Buffer {
     return issueCertificate(ca, {
-      publicKey, serial: ++this.#serial, kind: 'user', keyId: 'alice', principals: ['root', 'nobody'], validAfter: BigInt(seconds() - 60), validBefore: BigInt(seconds() + 3600),
+      publicKey,
+      serial: ++this.#serial,
+      kind: 'user',
+      keyId: 'alice',
+      principals: ['root', 'nobody'],
+      validAfter: BigInt(seconds() - 60),
+      validBefore: BigInt(seconds() + 3600),
       criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
-      extensions: new Map([...OPENSSH_EXTENSIONS.map((name) => [name, ''] as const), [EXTENSION_USER, 'alice'], [EXTENSION_ROLES, 'admin']]),
+      extensions: new Map([
+        ...OPENSSH_EXTENSIONS.map((name) => [name, ''] as const),
+        [EXTENSION_USER, 'alice'],
+        [EXTENSION_ROLES, 'admin'],
+      ]),
       ...change,
     });
   }
 }
 
-export async function openWorld(options: { readonly limits?: DoorLimits; readonly keepBytes?: boolean; readonly sshd?: string; readonly recorderIn?: (folder: string) => Promise<Recorder> } = {}): Promise<World> {
+export async function openWorld(
+  options: {
+    readonly limits?: DoorLimits;
+    readonly keepBytes?: boolean;
+    readonly sshd?: string;
+    readonly recorderIn?: (folder: string) => Promise<Recorder>;
+  } = {},
+): Promise<World> {
   const directory = mkdtempSync(join(tmpdir(), 'steno-gateway-'));
   chmodSync(directory, 0o755);
   const recordings = join(directory, 'recordings');
@@ -164,10 +211,20 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
   const node: NodeRecord = tunnel === undefined ? sshd.node : { ...sshd.node, kind: 'agent', tunnel_key: '0'.repeat(64) };
   authority.nodes = [node];
   const hostKey = generateKey();
-  const gateway = await startGateway({ name: 'gw', listen: '127.0.0.1:0' }, {
-    authority, recorder: (await options.recorderIn?.(recordings)) ?? recorder, observe: observeStream, hostKey, hostCertificate: () => authority.issueHost(hostKey.publicBlob, ['gw', '127.0.0.1']), log: pino({ level: 'silent' }), now: Date.now,
-    ...(options.limits === undefined ? {} : { limits: options.limits }), ...(tunnel === undefined ? {} : { openTunnel: tunnel.open }),
-  });
+  const gateway = await startGateway(
+    { name: 'gw', listen: '127.0.0.1:0' },
+    {
+      authority,
+      recorder: (await options.recorderIn?.(recordings)) ?? recorder,
+      observe: observeStream,
+      hostKey,
+      hostCertificate: () => authority.issueHost(hostKey.publicBlob, ['gw', '127.0.0.1']),
+      log: pino({ level: 'silent' }),
+      now: Date.now,
+      ...(options.limits === undefined ? {} : { limits: options.limits }),
+      ...(tunnel === undefined ? {} : { openTunnel: tunnel.open }),
+    },
+  );
   const port = Number(gateway.addresses['ssh']!.split(':').at(-1));
   const processes = new Set<ChildProcess>();
   const keys = new Map<string, SshPrivateKey>();
@@ -184,10 +241,17 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
   writeFileSync(join(directory, 'known_hosts'), `@cert-authority * ${formatPublicLine(authority.hostCa.publicBlob)}\n`);
   const sshConfig = join(directory, 'ssh_config');
   const common = `  IdentityFile ${alice}\n  CertificateFile ${alice}-cert.pub\n  IdentitiesOnly yes\n  UserKnownHostsFile ${directory}/known_hosts\n  GlobalKnownHostsFile none\n  BatchMode yes\n  StrictHostKeyChecking yes\n`;
-  writeFileSync(sshConfig, `Host gw\n  HostName 127.0.0.1\n  Port ${port}\n  HostKeyAlias gw\n  User alice\n${common}Host *.steno node-* nowhere\n  ProxyJump gw\n${common}`);
+  writeFileSync(
+    sshConfig,
+    `Host gw\n  HostName 127.0.0.1\n  Port ${port}\n  HostKeyAlias gw\n  User alice\n${common}Host *.steno node-* nowhere\n  ProxyJump gw\n${common}`,
+  );
 
   const start: World['start'] = (command, args, { input, env, cwd } = {}) => {
-    const child = spawn(command, args, { cwd: cwd ?? directory, env: { ...process.env, HOME: directory, ...env } as NodeJS.ProcessEnv, stdio: ['pipe', 'pipe', 'pipe'] });
+    const child = spawn(command, args, {
+      cwd: cwd ?? directory,
+      env: { ...process.env, HOME: directory, ...env } as NodeJS.ProcessEnv,
+      stdio: ['pipe', 'pipe', 'pipe'],
+    });
     processes.add(child);
     child.once('close', () => processes.delete(child));
     child.stdin.on('error', () => undefined);
@@ -195,7 +259,15 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
     return child;
   };
   const world: World = {
-    directory, port, recorder, authority, gateway, node, sshConfig, userKey, start,
+    directory,
+    port,
+    recorder,
+    authority,
+    gateway,
+    node,
+    sshConfig,
+    userKey,
+    start,
     run: async (command, args, run = {}) => {
       const child = start(command, args, { input: '', ...run });
       const [stdout, stderr]: [Buffer[], Buffer[]] = [[], []];
@@ -215,7 +287,11 @@ export async function openWorld(options: { readonly limits?: DoorLimits; readonl
   return world;
 }
 
-async function startSshd(directory: string, authority: TestAuthority, extra: string): Promise<{ readonly node: NodeRecord; stop(): Promise<void> }> {
+async function startSshd(
+  directory: string,
+  authority: TestAuthority,
+  extra: string,
+): Promise<{ readonly node: NodeRecord; stop(): Promise<void> }> {
   const key = generateKey();
   const keyPath = join(directory, 'host_key');
   writeFileSync(keyPath, key.toOpenSsh(), { mode: 0o600 });
@@ -223,17 +299,43 @@ async function startSshd(directory: string, authority: TestAuthority, extra: str
   writeFileSync(join(directory, 'user_ca.pub'), `${formatPublicLine(authority.userCa.publicBlob)}\n`);
   const port = await freePort();
   const config = join(directory, 'sshd_config');
-  writeFileSync(config, [
-    `ListenAddress 127.0.0.1:${port}`, `HostKey ${keyPath}`, `HostCertificate ${keyPath}-cert.pub`, `TrustedUserCAKeys ${directory}/user_ca.pub`,
-    `PidFile ${directory}/sshd.pid`, 'PasswordAuthentication no', 'KbdInteractiveAuthentication no', 'UsePAM no', 'PermitRootLogin yes', 'StrictModes no',
-    'MaxStartups 500', 'MaxSessions 100', 'AcceptEnv LC_* STENO_*', 'AllowAgentForwarding yes', 'AllowTcpForwarding yes', 'AllowStreamLocalForwarding yes', 'X11Forwarding yes',
-    'Subsystem sftp internal-sftp', 'UseDNS no', extra, '',
-  ].join('\n'));
+  writeFileSync(
+    config,
+    [
+      `ListenAddress 127.0.0.1:${port}`,
+      `HostKey ${keyPath}`,
+      `HostCertificate ${keyPath}-cert.pub`,
+      `TrustedUserCAKeys ${directory}/user_ca.pub`,
+      `PidFile ${directory}/sshd.pid`,
+      'PasswordAuthentication no',
+      'KbdInteractiveAuthentication no',
+      'UsePAM no',
+      'PermitRootLogin yes',
+      'StrictModes no',
+      'MaxStartups 500',
+      'MaxSessions 100',
+      'AcceptEnv LC_* STENO_*',
+      'AllowAgentForwarding yes',
+      'AllowTcpForwarding yes',
+      'AllowStreamLocalForwarding yes',
+      'X11Forwarding yes',
+      'Subsystem sftp internal-sftp',
+      'UseDNS no',
+      extra,
+      '',
+    ].join('\n'),
+  );
   if (!existsSync('/run/sshd')) mkdirSync('/run/sshd', { mode: 0o755 });
   const child = spawn('/usr/sbin/sshd', ['-D', '-e', '-f', config], { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
-  child.stderr.on('data', (data: Buffer) => { log += data.toString(); });
-  await answers(port, () => child.exitCode !== null, () => log);
+  child.stderr.on('data', (data: Buffer) => {
+    log += data.toString();
+  });
+  await answers(
+    port,
+    () => child.exitCode !== null,
+    () => log,
+  );
   return {
     node: { name: 'node-1', kind: 'openssh', address: `127.0.0.1:${port}`, labels: {}, host_keys: [], last_seen_at: null },
     stop: async () => {
@@ -256,7 +358,13 @@ export async function freePort(): Promise<number> {
 export async function answers(port: number, gone: () => boolean, log: () => string): Promise<void> {
   while (!gone()) {
     const socket = connect(port, '127.0.0.1');
-    const open = await new Promise<boolean>((resolve) => socket.once('data', () => resolve(true)).once('connect', () => undefined).once('error', () => resolve(false)).once('close', () => resolve(false)));
+    const open = await new Promise<boolean>((resolve) =>
+      socket
+        .once('data', () => resolve(true))
+        .once('connect', () => undefined)
+        .once('error', () => resolve(false))
+        .once('close', () => resolve(false)),
+    );
     socket.destroy();
     if (open) return;
     await new Promise((resolve) => setTimeout(resolve, 20));

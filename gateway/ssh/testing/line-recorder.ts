@@ -35,7 +35,10 @@ export class LineRecorder implements Recorder {
     const session = sessionId(started, randomBytes(10));
     const fd = openSync(join(this.#directory, `${session}.cast`), 'wx', 0o600);
     const steno = { ...facts, format: RECORDING_FORMAT as 1, session, gateway: 'test', counter: ++this.#counter, started_at: started };
-    writeSync(fd, encodeHeader({ version: 3, term, timestamp: Math.floor(started / 1000), ...(command === undefined ? {} : { command }), steno }));
+    writeSync(
+      fd,
+      encodeHeader({ version: 3, term, timestamp: Math.floor(started / 1000), ...(command === undefined ? {} : { command }), steno }),
+    );
     let closed = false;
     const write = (body: LineBody): boolean => {
       if (!closed) writeSync(fd, encodeLine(0, body));
@@ -44,8 +47,20 @@ export class LineRecorder implements Recorder {
     this.live.add(session);
     return {
       session,
-      output: (stream, bytes, channel) => (this.#count(bytes) && this.#keepBytes ? write({ code: 'b', data: { stream, replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) } }) : !this.slow),
-      input: (bytes, channel) => (this.#keepBytes ? write({ code: 'b', data: { stream: 'in', replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) } }) : true),
+      output: (stream, bytes, channel) =>
+        this.#count(bytes) && this.#keepBytes
+          ? write({
+              code: 'b',
+              data: { stream, replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) },
+            })
+          : !this.slow,
+      input: (bytes, channel) =>
+        this.#keepBytes
+          ? write({
+              code: 'b',
+              data: { stream: 'in', replaces: false, base64: bytes.toString('base64'), ...(channel === undefined ? {} : { channel }) },
+            })
+          : true,
       onReady: (callback) => void (this.slow ? this.#waiting.push(callback) : process.nextTick(callback)),
       resize: (cols, rows) => void write({ code: 'r', data: `${cols}x${rows}` }),
       fact: (fact) => void write({ code: 's', data: fact }),
@@ -91,10 +106,16 @@ export class LineRecorder implements Recorder {
   }
 
   recordings(): readonly Recording[] {
-    return readdirSync(this.#directory).filter((name) => name.endsWith('.cast')).sort().map((name) => {
-      const [header, ...lines] = readFileSync(join(this.#directory, name), 'utf8').trimEnd().split('\n');
-      return new Recording(parseHeader(header!), lines.map((line) => parseLine(line)!));
-    });
+    return readdirSync(this.#directory)
+      .filter((name) => name.endsWith('.cast'))
+      .sort()
+      .map((name) => {
+        const [header, ...lines] = readFileSync(join(this.#directory, name), 'utf8').trimEnd().split('\n');
+        return new Recording(
+          parseHeader(header!),
+          lines.map((line) => parseLine(line)!),
+        );
+      });
   }
 }
 
@@ -108,7 +129,11 @@ export class Recording {
   }
 
   bytes(stream: 'in' | 'out' | 'err', channel?: number): Buffer {
-    return Buffer.concat(this.lines.flatMap((line) => (line.code === 'b' && line.data.stream === stream && line.data.channel === channel ? [Buffer.from(line.data.base64, 'base64')] : [])));
+    return Buffer.concat(
+      this.lines.flatMap((line) =>
+        line.code === 'b' && line.data.stream === stream && line.data.channel === channel ? [Buffer.from(line.data.base64, 'base64')] : [],
+      ),
+    );
   }
 
   get exit(): string | undefined {
@@ -116,6 +141,8 @@ export class Recording {
   }
 
   facts(name: string): readonly Record<string, unknown>[] {
-    return this.lines.flatMap((line) => (line.code === 's' && line.data.fact === name ? [line.data as unknown as Record<string, unknown>] : []));
+    return this.lines.flatMap((line) =>
+      line.code === 's' && line.data.fact === name ? [line.data as unknown as Record<string, unknown>] : [],
+    );
   }
 }

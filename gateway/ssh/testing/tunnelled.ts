@@ -28,7 +28,9 @@ export async function startTunnel({ address }: NodeRecord): Promise<TestTunnel> 
   const none = (): void => undefined;
   await once(dialled, 'open');
   const agent = new Mux(dialled, {
-    side: 'agent', onControl: none, onClose: none,
+    side: 'agent',
+    onControl: none,
+    onClose: none,
     onOpen: (stream, queue) => {
       const duplex = new TunnelDuplex(stream, queue);
       const socket = connect({ host: host!, port: Number(port), noDelay: true, allowHalfOpen: true });

@@ -22,7 +22,9 @@ function record(direction, bytes) {
   writeSync(file, Buffer.concat([head, bytes]));
 }
 record(0, Buffer.from(JSON.stringify(subsystem ? { subsystem: command, tty: false } : { command, tty: false })));
-const child = subsystem ? spawn('/usr/lib/openssh/sftp-server', { stdio: ['pipe', 'pipe', 'inherit'] }) : spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'pipe', 'inherit'] });
+const child = subsystem
+  ? spawn('/usr/lib/openssh/sftp-server', { stdio: ['pipe', 'pipe', 'inherit'] })
+  : spawn('/bin/sh', ['-c', command], { stdio: ['pipe', 'pipe', 'inherit'] });
 function pass(from, to, direction) {
   from.on('data', (bytes) => {
     record(direction, bytes);

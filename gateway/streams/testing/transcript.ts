@@ -40,12 +40,21 @@ export class Bench {
   }
 
   /** Runs a program that uses the tap, whatever its exit code, and takes what passed. */
-  async run(program: string, args: readonly string[], options: { readonly input?: string; readonly cwd?: string; readonly env?: Record<string, string> } = {}): Promise<Transcript & { readonly output: string; readonly code: number }> {
+  async run(
+    program: string,
+    args: readonly string[],
+    options: { readonly input?: string; readonly cwd?: string; readonly env?: Record<string, string> } = {},
+  ): Promise<Transcript & { readonly output: string; readonly code: number }> {
     rmSync(this.log, { force: true });
     const { code, output } = await new Promise<{ code: number; output: string }>((resolve) => {
-      const child = execFile(program, args, { cwd: options.cwd ?? this.folder, env: { ...process.env, LC_ALL: 'C', ...options.env }, maxBuffer: 1 << 26 }, (error, stdout, stderr) => {
-        resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: stdout + stderr });
-      });
+      const child = execFile(
+        program,
+        args,
+        { cwd: options.cwd ?? this.folder, env: { ...process.env, LC_ALL: 'C', ...options.env }, maxBuffer: 1 << 26 },
+        (error, stdout, stderr) => {
+          resolve({ code: error === null ? 0 : Number(error.code ?? 1), output: stdout + stderr });
+        },
+      );
       child.stdin?.end(options.input ?? '');
     });
     if (!existsSync(this.log)) throw new Error(`${program} did not use the tap: ${output}`);
@@ -108,7 +117,9 @@ export function replay(transcript: Transcript, cut: Cut = whole): Seen {
   observer.end();
   observer.end();
   // A fault of the observer itself is contained, but never expected.
-  const fault = [...seen.facts.map((fact) => fact.note), ...seen.gaps.map((gap) => gap.detail)].find((text) => text?.includes('the observer failed'));
+  const fault = [...seen.facts.map((fact) => fact.note), ...seen.gaps.map((gap) => gap.detail)].find((text) =>
+    text?.includes('the observer failed'),
+  );
   if (fault !== undefined) throw new Error(fault);
   return seen;
 }
@@ -119,12 +130,17 @@ export function damaged(transcript: Transcript, seed: number): Transcript {
   let records = transcript.records.map(({ direction, bytes }) => ({ direction, bytes: Buffer.from(bytes) }));
   const pick = (): number => Math.floor(random() * records.length);
   switch (seed % 4) {
-    case 0: records = records.slice(0, pick()); break;
-    case 1: records.splice(pick(), 1); break;
+    case 0:
+      records = records.slice(0, pick());
+      break;
+    case 1:
+      records.splice(pick(), 1);
+      break;
     default:
-      for (let i = 0; i < 1 + seed % 7; i++) {
+      for (let i = 0; i < 1 + (seed % 7); i++) {
         const record = records[pick()];
-        if (record !== undefined && record.bytes.length > 0) record.bytes[Math.floor(random() ** 3 * record.bytes.length)] = Math.floor(random() * 256);
+        if (record !== undefined && record.bytes.length > 0)
+          record.bytes[Math.floor(random() ** 3 * record.bytes.length)] = Math.floor(random() * 256);
       }
   }
   return { kind: transcript.kind, records };
@@ -136,7 +152,7 @@ export function noise(kind: StreamKind, seed: number): Transcript {
   return {
     kind,
     records: Array.from({ length: 40 }, (_, i) => ({
-      direction: i % 2 === 0 ? 'in' as const : 'out' as const,
+      direction: i % 2 === 0 ? ('in' as const) : ('out' as const),
       bytes: Buffer.from(Array.from({ length: 500 }, () => Math.floor(random() * 256))),
     })),
   };

@@ -14,8 +14,9 @@
  */
 import type { Migration } from './migration.js';
 
-const durable = 'fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, '
-  + 'min_compressed_bytes_to_fsync_after_merge = 1, non_replicated_deduplication_window = 10000';
+const durable =
+  'fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, ' +
+  'min_compressed_bytes_to_fsync_after_merge = 1, non_replicated_deduplication_window = 10000';
 
 const place = `
   user LowCardinality(String),

@@ -8,7 +8,8 @@ import type { StateMigration } from '../dialect.js';
 export const caKeys: StateMigration = {
   async up(database, types) {
     const { schema } = database;
-    await schema.createTable('ca_keys')
+    await schema
+      .createTable('ca_keys')
       .addColumn('name', 'text', (column) => column.notNull())
       .addColumn('generation', types.integer, (column) => column.notNull())
       .addColumn('state', 'text', (column) => column.notNull())
@@ -23,7 +24,8 @@ export const caKeys: StateMigration = {
       SELECT name, 1, 'active', 'sealed', public, private_sealed, created_at FROM authorities`.execute(database);
     await schema.dropTable('authorities').execute();
 
-    await schema.createTable('ca_rotations')
+    await schema
+      .createTable('ca_rotations')
       .addColumn('name', 'text', (column) => column.primaryKey().notNull())
       .addColumn('phase', 'text', (column) => column.notNull())
       .addColumn('changed_at', types.integer, (column) => column.notNull())
@@ -32,7 +34,8 @@ export const caKeys: StateMigration = {
       .addColumn('grace_ms', types.integer)
       .execute();
 
-    await schema.createTable('ca_seals')
+    await schema
+      .createTable('ca_seals')
       .addColumn('id', types.integer, (column) => column.primaryKey().notNull())
       .addColumn('kind', 'text', (column) => column.notNull())
       .addColumn('kdf', 'text', (column) => column.notNull())

@@ -4,20 +4,33 @@ import type { StateMigration } from '../dialect.js';
 export const users: StateMigration = {
   async up(database, types) {
     const { schema } = database;
-    await schema.alterTable('users').addColumn('kind', 'text', (column) => column.notNull().defaultTo('local')).execute();
+    await schema
+      .alterTable('users')
+      .addColumn('kind', 'text', (column) => column.notNull().defaultTo('local'))
+      .execute();
     await schema.alterTable('users').addColumn('connector', 'text').execute();
-    await schema.alterTable('users').addColumn('traits', 'text', (column) => column.notNull().defaultTo('{}')).execute();
-    await schema.alterTable('users').addColumn('created_by', 'text', (column) => column.notNull().defaultTo('authority')).execute();
+    await schema
+      .alterTable('users')
+      .addColumn('traits', 'text', (column) => column.notNull().defaultTo('{}'))
+      .execute();
+    await schema
+      .alterTable('users')
+      .addColumn('created_by', 'text', (column) => column.notNull().defaultTo('authority'))
+      .execute();
     await schema.alterTable('users').addColumn('password_hash', 'text').execute();
     await schema.alterTable('users').addColumn('password_changed_at', types.integer).execute();
 
-    await schema.alterTable('web_sessions').addColumn('via', 'text', (column) => column.notNull().defaultTo('link')).execute();
+    await schema
+      .alterTable('web_sessions')
+      .addColumn('via', 'text', (column) => column.notNull().defaultTo('link'))
+      .execute();
     await schema.alterTable('web_sessions').addColumn('mfa', 'text').execute();
 
     await schema.alterTable('sign_in_links').addColumn('session_until', types.integer).execute();
     await schema.alterTable('sign_in_links').addColumn('mfa', 'text').execute();
 
-    await schema.createTable('mfa_devices')
+    await schema
+      .createTable('mfa_devices')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('kind', 'text', (column) => column.notNull())
@@ -32,14 +45,16 @@ export const users: StateMigration = {
       .execute();
     await schema.createIndex('mfa_devices_user').on('mfa_devices').column('user').execute();
 
-    await schema.createTable('recovery_codes')
+    await schema
+      .createTable('recovery_codes')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('used_at', types.integer)
       .execute();
     await schema.createIndex('recovery_codes_user').on('recovery_codes').column('user').execute();
 
-    await schema.createTable('invitations')
+    await schema
+      .createTable('invitations')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('created_by', 'text', (column) => column.notNull())
@@ -49,7 +64,8 @@ export const users: StateMigration = {
       .execute();
 
     // Steps of an enrolment or a passkey login: what must come back, once, and soon.
-    await schema.createTable('ceremonies')
+    await schema
+      .createTable('ceremonies')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('kind', 'text', (column) => column.notNull())
       .addColumn('user', 'text', (column) => column.references('users.name').onDelete('cascade'))
@@ -59,14 +75,16 @@ export const users: StateMigration = {
     await schema.createIndex('ceremonies_expires_at').on('ceremonies').column('expires_at').execute();
 
     // No reference to users: names that nobody has are counted too.
-    await schema.createTable('guesses')
+    await schema
+      .createTable('guesses')
       .addColumn('key', 'text', (column) => column.primaryKey().notNull())
       .addColumn('failures', types.integer, (column) => column.notNull())
       .addColumn('last_at', types.integer, (column) => column.notNull())
       .addColumn('blocked_until', types.integer, (column) => column.notNull())
       .execute();
 
-    await schema.createTable('login_attempts')
+    await schema
+      .createTable('login_attempts')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('connector', 'text', (column) => column.notNull())
       .addColumn('binding', 'text', (column) => column.notNull())
@@ -78,7 +96,8 @@ export const users: StateMigration = {
       .execute();
     await schema.createIndex('login_attempts_expires_at').on('login_attempts').column('expires_at').execute();
 
-    await schema.createTable('device_logins')
+    await schema
+      .createTable('device_logins')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user_code', 'text', (column) => column.notNull().unique())
       .addColumn('public_key', 'text', (column) => column.notNull())
@@ -95,7 +114,8 @@ export const users: StateMigration = {
       .execute();
     await schema.createIndex('device_logins_expires_at').on('device_logins').column('expires_at').execute();
 
-    await schema.createTable('session_confirmations')
+    await schema
+      .createTable('session_confirmations')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('node', 'text', (column) => column.notNull())
@@ -109,7 +129,8 @@ export const users: StateMigration = {
       .execute();
     await schema.createIndex('session_confirmations_expires_at').on('session_confirmations').column('expires_at').execute();
 
-    await schema.createTable('bot_tokens')
+    await schema
+      .createTable('bot_tokens')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('bot', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('created_by', 'text', (column) => column.notNull())
@@ -117,7 +138,8 @@ export const users: StateMigration = {
       .addColumn('used_at', types.integer)
       .execute();
 
-    await schema.createTable('bot_instances')
+    await schema
+      .createTable('bot_instances')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())
       .addColumn('bot', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('public_key', 'text', (column) => column.notNull())

@@ -5,7 +5,8 @@ export const requests: StateMigration = {
   async up(database, types) {
     const { schema } = database;
     // No references to users: what was asked for and who agreed outlives both.
-    await schema.createTable('access_requests')
+    await schema
+      .createTable('access_requests')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())
       .addColumn('user', 'text', (column) => column.notNull())
       .addColumn('state', 'text', (column) => column.notNull())
@@ -22,7 +23,8 @@ export const requests: StateMigration = {
     await schema.createIndex('access_requests_created_at').on('access_requests').column('created_at').execute();
     await schema.createIndex('access_requests_state').on('access_requests').columns(['state', 'user']).execute();
 
-    await schema.createTable('access_request_reviews')
+    await schema
+      .createTable('access_request_reviews')
       .addColumn('request', 'text', (column) => column.notNull().references('access_requests.id').onDelete('cascade'))
       .addColumn('reviewer', 'text', (column) => column.notNull())
       .addColumn('decision', 'text', (column) => column.notNull())
@@ -33,13 +35,15 @@ export const requests: StateMigration = {
       .addPrimaryKeyConstraint('access_request_reviews_pk', ['request', 'reviewer'])
       .execute();
 
-    await schema.createTable('webhooks')
+    await schema
+      .createTable('webhooks')
       .addColumn('name', 'text', (column) => column.primaryKey().notNull())
       .addColumn('document', 'text', (column) => column.notNull())
       .addColumn('updated_at', types.integer, (column) => column.notNull())
       .execute();
 
-    await types.serial(schema.createTable('webhook_outbox'), 'id')
+    await types
+      .serial(schema.createTable('webhook_outbox'), 'id')
       .addColumn('webhook', 'text', (column) => column.notNull().references('webhooks.name').onDelete('cascade'))
       .addColumn('request', 'text', (column) => column.notNull())
       .addColumn('event', 'text', (column) => column.notNull())
@@ -50,7 +54,8 @@ export const requests: StateMigration = {
     await schema.createIndex('webhook_outbox_next_at').on('webhook_outbox').column('next_at').execute();
 
     // The name that the other side gave to a request, such as the key of an issue.
-    await schema.createTable('webhook_references')
+    await schema
+      .createTable('webhook_references')
       .addColumn('webhook', 'text', (column) => column.notNull().references('webhooks.name').onDelete('cascade'))
       .addColumn('reference', 'text', (column) => column.notNull())
       .addColumn('request', 'text', (column) => column.notNull())
@@ -58,20 +63,23 @@ export const requests: StateMigration = {
       .execute();
 
     // What came back and was taken, by its hash: it is taken once.
-    await schema.createTable('webhook_callbacks')
+    await schema
+      .createTable('webhook_callbacks')
       .addColumn('hash', 'text', (column) => column.primaryKey().notNull())
       .addColumn('expires_at', types.integer, (column) => column.notNull())
       .execute();
 
     // Since when a user holds a role without a break; who held it before this table was, since they are a user.
-    await schema.createTable('role_holdings')
+    await schema
+      .createTable('role_holdings')
       .addColumn('user', 'text', (column) => column.notNull().references('users.name').onDelete('cascade'))
       .addColumn('role', 'text', (column) => column.notNull())
       .addColumn('since', types.integer, (column) => column.notNull())
       .addPrimaryKeyConstraint('role_holdings_pk', ['user', 'role'])
       .execute();
 
-    await types.serial(schema.createTable('access_decisions'), 'id')
+    await types
+      .serial(schema.createTable('access_decisions'), 'id')
       .addColumn('user', 'text', (column) => column.notNull())
       .addColumn('role', 'text', (column) => column.notNull())
       .addColumn('decision', 'text', (column) => column.notNull())

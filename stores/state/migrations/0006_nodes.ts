@@ -4,7 +4,8 @@ import type { StateMigration } from '../dialect.js';
 export const nodes: StateMigration = {
   async up(database, types) {
     const { schema } = database;
-    await schema.createTable('join_tokens')
+    await schema
+      .createTable('join_tokens')
       .addColumn('id', 'text', (column) => column.primaryKey().notNull())
       .addColumn('public_key', 'text', (column) => column.notNull())
       .addColumn('labels', 'text', (column) => column.notNull())
@@ -15,13 +16,15 @@ export const nodes: StateMigration = {
       .addColumn('expires_at', types.integer, (column) => column.notNull())
       .execute();
 
-    await schema.createTable('join_nonces')
+    await schema
+      .createTable('join_nonces')
       .addColumn('nonce', 'text', (column) => column.primaryKey().notNull())
       .addColumn('expires_at', types.integer, (column) => column.notNull())
       .execute();
     await schema.createIndex('join_nonces_expires_at').on('join_nonces').column('expires_at').execute();
 
-    await schema.createTable('joined_nodes')
+    await schema
+      .createTable('joined_nodes')
       .addColumn('node', 'text', (column) => column.primaryKey().notNull().references('nodes.name').onDelete('cascade'))
       .addColumn('token', 'text', (column) => column.notNull())
       .addColumn('service_key', 'text', (column) => column.notNull())
@@ -34,14 +37,16 @@ export const nodes: StateMigration = {
       .addColumn('said_at', types.integer, (column) => column.notNull())
       .execute();
 
-    await schema.createTable('node_holders')
+    await schema
+      .createTable('node_holders')
       .addColumn('holder', 'text', (column) => column.primaryKey().notNull())
       .addColumn('epoch', 'text', (column) => column.notNull())
       .addColumn('address', 'text', (column) => column.notNull())
       .addColumn('seen_at', types.integer, (column) => column.notNull())
       .execute();
 
-    await schema.createTable('node_links')
+    await schema
+      .createTable('node_links')
       .addColumn('node', 'text', (column) => column.notNull())
       .addColumn('holder', 'text', (column) => column.notNull().references('node_holders.holder').onDelete('cascade'))
       .addColumn('since', types.integer, (column) => column.notNull())

@@ -3,7 +3,8 @@ import type { StateMigration } from '../dialect.js';
 
 export const requestNonces: StateMigration = {
   async up({ schema }, types) {
-    await schema.createTable('request_nonces')
+    await schema
+      .createTable('request_nonces')
       .addColumn('nonce', 'text', (column) => column.primaryKey().notNull())
       .addColumn('expires_at', types.integer, (column) => column.notNull())
       .execute();

@@ -3,12 +3,14 @@ import type { StateMigration } from '../dialect.js';
 
 export const sessionPlaces: StateMigration = {
   async up({ schema }, types) {
-    await schema.createTable('session_place_holders')
+    await schema
+      .createTable('session_place_holders')
       .addColumn('run', 'text', (column) => column.primaryKey().notNull())
       .addColumn('gateway', 'text', (column) => column.notNull())
       .addColumn('seen_at', types.integer, (column) => column.notNull())
       .execute();
-    await schema.createTable('session_places')
+    await schema
+      .createTable('session_places')
       .addColumn('run', 'text', (column) => column.notNull().references('session_place_holders.run').onDelete('cascade'))
       .addColumn('number', types.integer, (column) => column.notNull())
       .addColumn('user', 'text', (column) => column.notNull())

@@ -34,12 +34,24 @@ export async function startPostgres(): Promise<PostgresServer> {
   const as: { readonly uid?: number; readonly gid?: number } = userInfo().uid === 0 ? accountOf('postgres') : {};
   if (as.uid !== undefined && as.gid !== undefined) chownSync(folder, as.uid, as.gid);
   const environment = { PATH: process.env['PATH'] ?? '', LC_ALL: 'C' };
-  execFileSync(join(programs.folder, 'initdb'), ['-D', data, '-U', 'steno', '-A', 'trust', '-E', 'UTF8', '--no-sync'], { ...as, cwd: folder, env: environment, stdio: 'ignore' });
+  execFileSync(join(programs.folder, 'initdb'), ['-D', data, '-U', 'steno', '-A', 'trust', '-E', 'UTF8', '--no-sync'], {
+    ...as,
+    cwd: folder,
+    env: environment,
+    stdio: 'ignore',
+  });
   const port = await freePort();
   const start = async (): Promise<ReturnType<typeof spawn>> => {
-    const child = spawn(join(programs.folder, 'postgres'), ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-k', folder, '-c', 'fsync=off'], {
-      ...as, cwd: folder, env: environment, stdio: 'ignore',
-    });
+    const child = spawn(
+      join(programs.folder, 'postgres'),
+      ['-D', data, '-p', String(port), '-c', 'listen_addresses=127.0.0.1', '-k', folder, '-c', 'fsync=off'],
+      {
+        ...as,
+        cwd: folder,
+        env: environment,
+        stdio: 'ignore',
+      },
+    );
     await answers(port, child);
     return child;
   };

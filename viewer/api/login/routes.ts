@@ -60,8 +60,20 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
   const perAddress = new Limiter(PER_MINUTE.address, 60_000);
   const altogether = new Limiter(PER_MINUTE.all, 60_000);
   const polls = new Limiter(PER_MINUTE.polls, 60_000);
-  const call = (request: FastifyRequest, method: RelayedCall['method'], target: string, body?: unknown, session?: string): Promise<unknown> =>
-    authority.relay({ method, target, client: clientAddress(request), ...(body === undefined ? {} : { body }), ...(session === undefined ? {} : { session }) });
+  const call = (
+    request: FastifyRequest,
+    method: RelayedCall['method'],
+    target: string,
+    body?: unknown,
+    session?: string,
+  ): Promise<unknown> =>
+    authority.relay({
+      method,
+      target,
+      client: clientAddress(request),
+      ...(body === undefined ? {} : { body }),
+      ...(session === undefined ? {} : { session }),
+    });
   const limited = (request: FastifyRequest): void => {
     perAddress.take(clientAddress(request), clock());
     altogether.take('', clock());
@@ -95,9 +107,15 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
 
   app.post('/api/login/connectors/:name', async (request, reply) => {
     limited(request);
-    const { url, binding } = (await call(request, 'POST', `/v1/login/connectors/${nameOf(request)}`, json(request))) as { url: string; binding: string };
+    const { url, binding } = (await call(request, 'POST', `/v1/login/connectors/${nameOf(request)}`, json(request))) as {
+      url: string;
+      binding: string;
+    };
     // Lax: the provider sends the browser back from another site. Only the callback ever sees it.
-    void reply.header('set-cookie', serialize(BINDING, binding, { httpOnly: true, sameSite: 'lax', path: BINDING_PATH, maxAge: BINDING_S, secure: identities.secure }));
+    void reply.header(
+      'set-cookie',
+      serialize(BINDING, binding, { httpOnly: true, sameSite: 'lax', path: BINDING_PATH, maxAge: BINDING_S, secure: identities.secure }),
+    );
     return { url };
   });
   const back = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
@@ -105,7 +123,9 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
       const query = parseInput(fields, request.query);
       const binding = parse(request.headers.cookie ?? '')[BINDING] ?? '';
       const { identity, next } = (await call(request, 'POST', `/v1/login/callback/${nameOf(request)}`, {
-        state: cut(query['state']), binding: cut(binding), query,
+        state: cut(query['state']),
+        binding: cut(binding),
+        query,
       })) as { identity: WebIdentity; next: string };
       await signedIn(request, reply, identity);
       return reply.redirect(next, 303);
@@ -140,7 +160,11 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     const begun = (await call(request, 'POST', '/v1/login/device', body)) as DeviceLogin;
     const { web } = addresses();
     const more = auth === undefined || auth === 'local' ? '' : `&auth=${encodeURIComponent(parseInput(connectorName, auth))}`;
-    return { ...begun, verification_uri: `${web}/login/device`, verification_uri_complete: `${web}/login/device?code=${begun.user_code}${more}` };
+    return {
+      ...begun,
+      verification_uri: `${web}/login/device`,
+      verification_uri_complete: `${web}/login/device?code=${begun.user_code}${more}`,
+    };
   });
   app.post('/api/login/device/token', async (request) => {
     polls.take(clientAddress(request), clock());
@@ -166,7 +190,10 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
   }
   app.post('/api/invitation/accept', options, async (request, reply) => {
     limited(request);
-    const { identity, recovery_codes } = (await call(request, 'POST', '/v1/invitation/accept', json(request))) as { identity: WebIdentity; recovery_codes: readonly string[] };
+    const { identity, recovery_codes } = (await call(request, 'POST', '/v1/invitation/accept', json(request))) as {
+      identity: WebIdentity;
+      recovery_codes: readonly string[];
+    };
     return { me: await signedIn(request, reply, identity), recovery_codes };
   });
 
@@ -175,7 +202,9 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     app.post(`/api/account/${what}`, (request) => call(request, 'POST', `/v1/account/${what}`, undefined, session(request)));
   }
   app.post('/api/account/devices', options, (request) => call(request, 'POST', '/v1/account/devices', json(request), session(request)));
-  app.delete('/api/account/devices/:name', (request) => call(request, 'DELETE', `/v1/account/devices/${nameOf(request)}`, undefined, session(request)));
+  app.delete('/api/account/devices/:name', (request) =>
+    call(request, 'DELETE', `/v1/account/devices/${nameOf(request)}`, undefined, session(request)),
+  );
   app.put('/api/account/password', (request) => call(request, 'PUT', '/v1/account/password', json(request), session(request)));
 }
 

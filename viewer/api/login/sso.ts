@@ -19,27 +19,41 @@ const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a 
 export function samlMetadataRoute(app: FastifyInstance, authority: Asked, clientAddress: (request: FastifyRequest) => string): void {
   app.get('/api/login/saml/:name/metadata', async (request, reply) => {
     const name = parseInput(connectorName, (request.params as { name?: unknown }).name);
-    const { xml } = (await authority.relay({ method: 'GET', target: `/v1/connectors/${name}/metadata`, client: clientAddress(request) })) as { xml: string };
+    const { xml } = (await authority.relay({
+      method: 'GET',
+      target: `/v1/connectors/${name}/metadata`,
+      client: clientAddress(request),
+    })) as { xml: string };
     return reply.type('application/samlmetadata+xml; charset=utf-8').send(xml);
   });
 }
 
 /** Where a browser goes whose answer nobody asked for: into a login that somebody asks for, where the connector wants that. */
 export async function unasked(authority: Asked, connector: string, client: string): Promise<string | null> {
-  const answer = (await authority.relay({ method: 'GET', target: `/v1/connectors/${connector}/unasked`, client }).catch(() => ({ begin: false }))) as { begin: boolean };
+  const answer = (await authority
+    .relay({ method: 'GET', target: `/v1/connectors/${connector}/unasked`, client })
+    .catch(() => ({ begin: false }))) as { begin: boolean };
   return answer.begin ? `/sign-in?auth=${connector}` : null;
 }
 
 /** The connector that began the browser's web session; null for another way, or no session. */
-export async function connectorOf(authority: { webSession(token: string): Promise<WebIdentity> }, cookie: string | undefined): Promise<string | null> {
+export async function connectorOf(
+  authority: { webSession(token: string): Promise<WebIdentity> },
+  cookie: string | undefined,
+): Promise<string | null> {
   const token = cookieToken(cookie);
   if (token === null) return null;
-  const via = await authority.webSession(token).then((web) => web.via, () => null);
+  const via = await authority.webSession(token).then(
+    (web) => web.via,
+    () => null,
+  );
   return via === null || via === 'link' || via === 'local' ? null : via;
 }
 
 /** Where the browser goes to sign out of the provider; null when nowhere, or when the provider cannot be asked. */
 export async function providerLogout(authority: Asked, connector: string, client: string): Promise<string | null> {
-  const answer = await authority.relay({ method: 'GET', target: `/v1/connectors/${connector}/logout`, client }).catch(() => ({ url: null }));
+  const answer = await authority
+    .relay({ method: 'GET', target: `/v1/connectors/${connector}/logout`, client })
+    .catch(() => ({ url: null }));
   return (answer as { url: string | null }).url;
 }

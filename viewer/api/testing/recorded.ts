@@ -44,8 +44,15 @@ export function makeRecorder(): Recorder {
   const ca = generateKey();
   const key = generateKey();
   const certificate = issueCertificate(ca, {
-    publicKey: key.publicBlob, serial: 1n, kind: 'user', keyId: 'gw-1', principals: ['gw-1'], validAfter: 0n, validBefore: 4_000_000_000n,
-    criticalOptions: new Map(), extensions: new Map(),
+    publicKey: key.publicBlob,
+    serial: 1n,
+    kind: 'user',
+    keyId: 'gw-1',
+    principals: ['gw-1'],
+    validAfter: 0n,
+    validBefore: 4_000_000_000n,
+    criticalOptions: new Map(),
+    extensions: new Map(),
   });
   return { ca, key, certificate };
 }
@@ -97,10 +104,27 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
   const { user = 'alice', node = 'web-3', login = 'deploy', kind = 'shell', tty = true, cols = 80, rows = 24, command = '' } = options;
   counter += 1;
   const header: RecordingHeader = {
-    version: 3, term: { cols, rows, type: 'xterm-256color' }, timestamp: Math.floor(startedAt / 1000), ...(command === '' ? {} : { command }),
+    version: 3,
+    term: { cols, rows, type: 'xterm-256color' },
+    timestamp: Math.floor(startedAt / 1000),
+    ...(command === '' ? {} : { command }),
     steno: {
-      format: 1, session: id, kind, gateway: 'gw-1', counter, user, roles: ['operator'], node, login, source_address: '192.0.2.7',
-      client_version: 'SSH-2.0-OpenSSH_9.9', certificate_serial: '7', certificate_key_id: `user=${user}`, requests: [], tty, started_at: startedAt,
+      format: 1,
+      session: id,
+      kind,
+      gateway: 'gw-1',
+      counter,
+      user,
+      roles: ['operator'],
+      node,
+      login,
+      source_address: '192.0.2.7',
+      client_version: 'SSH-2.0-OpenSSH_9.9',
+      certificate_serial: '7',
+      certificate_key_id: `user=${user}`,
+      requests: [],
+      tty,
+      started_at: startedAt,
       recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
     },
   };
@@ -109,10 +133,11 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
   const serializer = new SerializeAddon();
   terminal.loadAddon(serializer);
   let output = '';
-  const flush = (): Promise<void> => new Promise((resolve) => {
-    terminal.write(output, resolve);
-    output = '';
-  });
+  const flush = (): Promise<void> =>
+    new Promise((resolve) => {
+      terminal.write(output, resolve);
+      output = '';
+    });
   const cutter = new BlockCutter();
   const blocks: { n: number; text: string; at: number; until: number; before: number; keyframe: string }[] = [];
   let last = 0;
@@ -120,7 +145,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     if (cutter.startsBlock(encoder.encode(text).length, at)) {
       const perPart = options.blocksPerPart ?? Number.POSITIVE_INFINITY;
       let keyframe = '';
-      if (tty && blocks.length > 0 && (blocks.length % perPart === 0)) {
+      if (tty && blocks.length > 0 && blocks.length % perPart === 0) {
         await flush();
         keyframe = encodeLine(0, { code: 'k', data: { cols: terminal.cols, rows: terminal.rows, screen: serializer.serialize() } });
       }
@@ -166,14 +191,31 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     const lines = encoder.encode(mine.map(({ keyframe, text }) => keyframe + text).join(''));
     const frame = zstd.compress(lines, 3);
     const checkpoint: Checkpoint = {
-      session: id, gateway: 'gw-1', counter, block: mine.at(-1)!.n, bytes: signedBytes, at: mine.at(-1)!.until, time: startedAt + mine.at(-1)!.until, head: toHex(head),
+      session: id,
+      gateway: 'gw-1',
+      counter,
+      block: mine.at(-1)!.n,
+      bytes: signedBytes,
+      at: mine.at(-1)!.until,
+      time: startedAt + mine.at(-1)!.until,
+      head: toHex(head),
       end: from + perPart >= blocks.length && !open ? 'complete' : 'open',
     };
     const digest = createHash('sha512').update(checkpointText(checkpoint)).digest();
     const signature = recorder.key.sign(sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', digest)).toString('base64');
-    const proof: PartProof = { kind: 'part', part: parts.length + 1, first_block: mine[0]!.n, tags: Buffer.concat(tags), checkpoint: { ...checkpoint, signature }, certificate };
+    const proof: PartProof = {
+      kind: 'part',
+      part: parts.length + 1,
+      first_block: mine[0]!.n,
+      tags: Buffer.concat(tags),
+      checkpoint: { ...checkpoint, signature },
+      certificate,
+    };
     const framed = encodeProof(proof);
-    const table = encodeSeekTable([{ compressed: frame.length, decompressed: lines.length }, { compressed: framed.length, decompressed: 0 }]);
+    const table = encodeSeekTable([
+      { compressed: frame.length, decompressed: lines.length },
+      { compressed: framed.length, decompressed: 0 },
+    ]);
     parts.push({ bytes: Buffer.concat([frame, framed, table]), frame, raw: lines.length, first: mine[0]!, proof });
     storedBytes += parts.at(-1)!.bytes.length;
   }
@@ -182,35 +224,112 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
   if (!repacked) for (let i = 0; i < stored; i++) await objects.put(partKey(prefix, i + 1), parts[i]!.bytes);
   const segmentOf = ({ first }: (typeof parts)[number]): ManifestSegment => ({ offset: 0, start: first.before, first_block: first.n });
   if (repacked) {
-    const proof: PartProof = { ...parts.at(-1)!.proof, part: 1, first_block: 1, tags: Buffer.concat(parts.map(({ proof: { tags } }) => tags)) };
+    const proof: PartProof = {
+      ...parts.at(-1)!.proof,
+      part: 1,
+      first_block: 1,
+      tags: Buffer.concat(parts.map(({ proof: { tags } }) => tags)),
+    };
     const table = encodeSeekTable(parts.map(({ frame, raw }) => ({ compressed: frame.length, decompressed: raw })));
-    const index = encodeIndex({ cols, rows }, parts.map((part) => ({ segments: [segmentOf(part)] })));
+    const index = encodeIndex(
+      { cols, rows },
+      parts.map((part) => ({ segments: [segmentOf(part)] })),
+    );
     const whole = Buffer.concat([...parts.map(({ frame }) => frame), encodeProof(proof), index, table]);
     await objects.put(sealedKey(prefix), whole);
     storedBytes = whole.length;
   } else if (options.state === 'sealed') {
-    await objects.put(manifestKey(prefix), encodeManifest({
-      version: 1, session: id, started_at: startedAt, duration: last, cols, rows, blocks: blocks.length, bytes: signedBytes, head: toHex(head), end: 'complete', certificates: [certificate],
-      objects: parts.map(({ bytes }, i) => ({ key: partKey(prefix, i + 1), bytes: bytes.length })),
-      frames: parts.map((part, i) => ({ object: i, offset: 0, compressed: part.frame.length, decompressed: part.raw, segments: [segmentOf(part)] })),
-    }));
+    await objects.put(
+      manifestKey(prefix),
+      encodeManifest({
+        version: 1,
+        session: id,
+        started_at: startedAt,
+        duration: last,
+        cols,
+        rows,
+        blocks: blocks.length,
+        bytes: signedBytes,
+        head: toHex(head),
+        end: 'complete',
+        certificates: [certificate],
+        objects: parts.map(({ bytes }, i) => ({ key: partKey(prefix, i + 1), bytes: bytes.length })),
+        frames: parts.map((part, i) => ({
+          object: i,
+          offset: 0,
+          compressed: part.frame.length,
+          decompressed: part.raw,
+          segments: [segmentOf(part)],
+        })),
+      }),
+    );
   }
   const row: SessionRow = {
-    session: id, version: 1, kind, user, roles: ['operator'], node, login, gateway: 'gw-1', counter, source_address: '192.0.2.7', client_version: 'SSH-2.0-OpenSSH_9.9',
-    certificate_serial: '7', certificate_key_id: `user=${user}`, command, tty, cols, rows, started_at: startedAt, ended_at: open ? null : startedAt + last,
-    state: open ? 'live' : options.state === 'parts' ? 'ended' : 'sealed', exit_code: open ? null : (options.exitCode ?? 0), exit_signal: null, bytes_in: 512, bytes_out: signedBytes,
-    blocks: blocks.length, recording_bytes: signedBytes, stored_bytes: storedBytes, chain_head: toHex(head), request_id: '',
+    session: id,
+    version: 1,
+    kind,
+    user,
+    roles: ['operator'],
+    node,
+    login,
+    gateway: 'gw-1',
+    counter,
+    source_address: '192.0.2.7',
+    client_version: 'SSH-2.0-OpenSSH_9.9',
+    certificate_serial: '7',
+    certificate_key_id: `user=${user}`,
+    command,
+    tty,
+    cols,
+    rows,
+    started_at: startedAt,
+    ended_at: open ? null : startedAt + last,
+    state: open ? 'live' : options.state === 'parts' ? 'ended' : 'sealed',
+    exit_code: open ? null : (options.exitCode ?? 0),
+    exit_signal: null,
+    bytes_in: 512,
+    bytes_out: signedBytes,
+    blocks: blocks.length,
+    recording_bytes: signedBytes,
+    stored_bytes: storedBytes,
+    chain_head: toHex(head),
+    request_id: '',
   };
   await events.insert('sessions', [row], `${id}:1`);
   const common = { session: id, user, node, login };
   if (options.events !== undefined) {
     const rowsOf = options.events.map((event, i): EventRow => ({
-      block: 1, index: i, at: startedAt + (event.offset_ms ?? 0), offset_ms: 0, kind: 'sftp', path: '', size: null, sha256: '', address: '', port: null, name: '', reason: '', outcome: '', count: null, data: '{}', ...common, ...event,
+      block: 1,
+      index: i,
+      at: startedAt + (event.offset_ms ?? 0),
+      offset_ms: 0,
+      kind: 'sftp',
+      path: '',
+      size: null,
+      sha256: '',
+      address: '',
+      port: null,
+      name: '',
+      reason: '',
+      outcome: '',
+      count: null,
+      data: '{}',
+      ...common,
+      ...event,
     }));
     await events.insert('events', rowsOf, `${id}:events`);
   }
   if (options.screen !== undefined) {
-    const rowsOf = options.screen.map((line, i): ScreenRow => ({ block: 1, index: i, at: startedAt + (line.offset_ms ?? 0), offset_ms: 0, row: 0, text: '', ...common, ...line }));
+    const rowsOf = options.screen.map((line, i): ScreenRow => ({
+      block: 1,
+      index: i,
+      at: startedAt + (line.offset_ms ?? 0),
+      offset_ms: 0,
+      row: 0,
+      text: '',
+      ...common,
+      ...line,
+    }));
     await events.insert('screen', rowsOf, `${id}:screen`);
   }
   const seal = async (): Promise<void> => {

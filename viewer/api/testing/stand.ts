@@ -111,14 +111,26 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     const [found, user, view] = text.split('.');
     if (found !== kind || over.has(text)) throw new StenoError(kind === 'link' ? 'LINK_USED' : 'NOT_SIGNED_IN');
     const role = roles.get(view!) ?? roleSchema.parse({ kind: 'role', name: `${view}-viewer`, view });
-    return { token: token(user!, view!, 'web'), user: user!, traits: {}, roles: [role], expires_at: Date.now() + 3_600_000, via: 'link', mfa: null, since: Date.now() };
+    return {
+      token: token(user!, view!, 'web'),
+      user: user!,
+      traits: {},
+      roles: [role],
+      expires_at: Date.now() + 3_600_000,
+      via: 'link',
+      mfa: null,
+      since: Date.now(),
+    };
   };
   const running = await startViewer(
     { listen: '127.0.0.1:0', webRoot: webRoot ?? join(folder, 'no-page'), version: '0.0.0' },
     {
-      objects, events,
+      objects,
+      events,
       authority: {
-        clusterStatement: async () => { throw new StenoError('NOT_FOUND', 'this cluster was never exported'); },
+        clusterStatement: async () => {
+          throw new StenoError('NOT_FOUND', 'this cluster was never exported');
+        },
         signIn: async (text) => {
           const found = identity(text, 'link');
           if (used.has(text)) throw new StenoError('LINK_USED');
@@ -144,15 +156,39 @@ export async function openStand(webRoot?: string): Promise<Stand> {
         verify({ authorization }: ReceivedRequest): Caller {
           if (authorization !== 'Steno by alice') throw new StenoError('CERT_BAD_SIGNATURE');
           const role = roleSchema.parse({ kind: 'role', name: 'all-viewer', view: 'all' });
-          return { identity: { user: 'alice', roles: ['all-viewer'], traits: {}, mfa: null, requests: [], cluster: null, serial: '1', keyId: 'alice', validBefore: 4_000_000_000 }, roles: [role] };
+          return {
+            identity: {
+              user: 'alice',
+              roles: ['all-viewer'],
+              traits: {},
+              mfa: null,
+              requests: [],
+              cluster: null,
+              serial: '1',
+              keyId: 'alice',
+              validBefore: 4_000_000_000,
+            },
+            roles: [role],
+          };
         },
       },
-      nodes: () => [...nodes], live: { url: live.url, tls: {} }, recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')], log: pino({ level: 'silent' }), clock: Date.now,
+      nodes: () => [...nodes],
+      live: { url: live.url, tls: {} },
+      recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')],
+      log: pino({ level: 'silent' }),
+      clock: Date.now,
     },
   );
   return {
-    objects, events, zstd, recorder, folder, live, url: `http://${running.addresses['web']}`,
-    nodes, disclosures,
+    objects,
+    events,
+    zstd,
+    recorder,
+    folder,
+    live,
+    url: `http://${running.addresses['web']}`,
+    nodes,
+    disclosures,
     role(word, role) {
       roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role }));
       for (const told of watching) told();

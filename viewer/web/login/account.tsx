@@ -11,7 +11,12 @@ import { makePasskey, passkeysWorkHere } from './passkey.js';
 import { AuthenticatorApp } from './second-factor.js';
 import { SignIn } from './sign-in.js';
 
-type Doing = { readonly kind: 'nothing' } | { readonly kind: 'app' } | { readonly kind: 'password' } | { readonly kind: 'codes'; readonly codes: readonly string[] } | { readonly kind: 'sign-in' };
+type Doing =
+  | { readonly kind: 'nothing' }
+  | { readonly kind: 'app' }
+  | { readonly kind: 'password' }
+  | { readonly kind: 'codes'; readonly codes: readonly string[] }
+  | { readonly kind: 'sign-in' };
 
 export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
   useTitle('Account');
@@ -24,7 +29,12 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
     setDoing(codes.length > 0 ? { kind: 'codes', codes } : { kind: 'nothing' });
     reload();
   };
-  if (error !== null) return <div className="page narrow"><Failure error={error} /></div>;
+  if (error !== null)
+    return (
+      <div className="page narrow">
+        <Failure error={error} />
+      </div>
+    );
   if (account === null) return <div className="page narrow" aria-busy="true" />;
   const local = account.kind === 'local';
   const add = async (device: unknown, text: string): Promise<void> => {
@@ -36,7 +46,13 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
     if (account.fresh) what();
     else setDoing({ kind: 'sign-in' });
   };
-  const addPasskey = (): void => run(async () => add({ kind: 'passkey', label: passkeyLabel(account.devices), response: await makePasskey('/api/account/passkey', {}) }, 'The passkey is added.'));
+  const addPasskey = (): void =>
+    run(async () =>
+      add(
+        { kind: 'passkey', label: passkeyLabel(account.devices), response: await makePasskey('/api/account/passkey', {}) },
+        'The passkey is added.',
+      ),
+    );
 
   return (
     <div className="page narrow">
@@ -44,17 +60,32 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
         <h1>{account.name}</h1>
         <span className="hint">{account.roles.join(', ')}</span>
       </div>
-      {said !== null && doing.kind === 'nothing' && <p role="status" className="notice good">{said}</p>}
+      {said !== null && doing.kind === 'nothing' && (
+        <p role="status" className="notice good">
+          {said}
+        </p>
+      )}
       {failure !== null && <Failure error={failure} />}
       {doing.kind === 'sign-in' && (
         <Panel title="Confirm that it is you" onClose={() => setDoing({ kind: 'nothing' })}>
           <p>To change how you sign in, sign in again.</p>
-          <SignIn user={account.name} onSignedIn={(me) => { onSignedIn(me); setDoing({ kind: 'nothing' }); reload(); }} />
+          <SignIn
+            user={account.name}
+            onSignedIn={(me) => {
+              onSignedIn(me);
+              setDoing({ kind: 'nothing' });
+              reload();
+            }}
+          />
         </Panel>
       )}
       {doing.kind === 'app' && (
         <Panel title="" onClose={null}>
-          <AuthenticatorApp begin={() => post('/api/account/totp', {})} onBack={() => setDoing({ kind: 'nothing' })} onCode={(device) => add(device, 'The authenticator app is added.')} />
+          <AuthenticatorApp
+            begin={() => post('/api/account/totp', {})}
+            onBack={() => setDoing({ kind: 'nothing' })}
+            onCode={(device) => add(device, 'The authenticator app is added.')}
+          />
         </Panel>
       )}
       {doing.kind === 'codes' && (
@@ -62,11 +93,15 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
           <RecoveryCodes codes={doing.codes} onKept={() => done('Your recovery codes are new; the old ones no longer count.')} />
         </Panel>
       )}
-      {doing.kind === 'password' && <NewPassword onClose={() => setDoing({ kind: 'nothing' })} onDone={() => done('Your password is changed, and other browsers are signed out.')} user={account.name} />}
+      {doing.kind === 'password' && (
+        <NewPassword
+          onClose={() => setDoing({ kind: 'nothing' })}
+          onDone={() => done('Your password is changed, and other browsers are signed out.')}
+          user={account.name}
+        />
+      )}
       {!local && (
-        <p className="notice">
-          You sign in through {account.connector ?? 'a machine identity'}; password and devices are kept there.
-        </p>
+        <p className="notice">You sign in through {account.connector ?? 'a machine identity'}; password and devices are kept there.</p>
       )}
       {local && (
         <>
@@ -75,11 +110,22 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
             <ul className="devices">
               {account.devices.map((device) => (
                 <Device
-                  key={device.id} device={device} busy={busy}
-                  onRemove={() => begin(() => run(async () => { await remove(`/api/account/devices/${encodeURIComponent(device.id)}`); done('The device is removed, and other browsers are signed out.'); }))}
+                  key={device.id}
+                  device={device}
+                  busy={busy}
+                  onRemove={() =>
+                    begin(() =>
+                      run(async () => {
+                        await remove(`/api/account/devices/${encodeURIComponent(device.id)}`);
+                        done('The device is removed, and other browsers are signed out.');
+                      }),
+                    )
+                  }
                 />
               ))}
-              {account.devices.length === 0 && <li className="hint">None yet. An administrator can invite you with `steno users reset {account.name}`.</li>}
+              {account.devices.length === 0 && (
+                <li className="hint">None yet. An administrator can invite you with `steno users reset {account.name}`.</li>
+              )}
             </ul>
             <div className="row-actions">
               {account.passkeys && passkeysWorkHere(location.origin) && (
@@ -103,8 +149,19 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
                 {account.password ? 'Change the password' : 'Set a password'}
               </button>
               <button
-                type="button" className="secondary" disabled={busy}
-                onClick={() => begin(() => run(async () => setDoing({ kind: 'codes', codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes })))}
+                type="button"
+                className="secondary"
+                disabled={busy}
+                onClick={() =>
+                  begin(() =>
+                    run(async () =>
+                      setDoing({
+                        kind: 'codes',
+                        codes: (await post<{ recovery_codes: readonly string[] }>('/api/account/recovery-codes', {})).recovery_codes,
+                      }),
+                    ),
+                  )
+                }
               >
                 New recovery codes
               </button>
@@ -116,7 +173,15 @@ export function AccountPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
   );
 }
 
-function Device({ device, busy, onRemove }: { readonly device: MfaDevice; readonly busy: boolean; readonly onRemove: () => void }): ReactNode {
+function Device({
+  device,
+  busy,
+  onRemove,
+}: {
+  readonly device: MfaDevice;
+  readonly busy: boolean;
+  readonly onRemove: () => void;
+}): ReactNode {
   const [sure, setSure] = useState(false);
   return (
     <li className="device">
@@ -125,26 +190,59 @@ function Device({ device, busy, onRemove }: { readonly device: MfaDevice; readon
           <SafeText text={device.label} />
         </strong>
         <span className="hint">
-          {device.kind === 'totp' ? 'app' : 'passkey'} · added {moment(device.created_at)} · {device.last_used_at === null ? 'not used yet' : `used ${moment(device.last_used_at)}`}
+          {device.kind === 'totp' ? 'app' : 'passkey'} · added {moment(device.created_at)} ·{' '}
+          {device.last_used_at === null ? 'not used yet' : `used ${moment(device.last_used_at)}`}
         </span>
       </span>
-      <button type="button" className={sure ? 'danger' : 'quiet'} disabled={busy} onClick={() => (sure ? onRemove() : setSure(true))} onBlur={() => setSure(false)} aria-label={`Remove ${device.label}`}>
+      <button
+        type="button"
+        className={sure ? 'danger' : 'quiet'}
+        disabled={busy}
+        onClick={() => (sure ? onRemove() : setSure(true))}
+        onBlur={() => setSure(false)}
+        aria-label={`Remove ${device.label}`}
+      >
         {sure ? 'Remove for good' : 'Remove'}
       </button>
     </li>
   );
 }
 
-function NewPassword({ user, onDone, onClose }: { readonly user: string; readonly onDone: () => void; readonly onClose: () => void }): ReactNode {
+function NewPassword({
+  user,
+  onDone,
+  onClose,
+}: {
+  readonly user: string;
+  readonly onDone: () => void;
+  readonly onClose: () => void;
+}): ReactNode {
   const [password, setPassword] = useState('');
   const { busy, failure, run } = useTask();
   return (
     <Panel title="New password" onClose={onClose}>
-      <Form failure={failure} onSubmit={() => run(async () => { await put('/api/account/password', { password }); onDone(); })}>
+      <Form
+        failure={failure}
+        onSubmit={() =>
+          run(async () => {
+            await put('/api/account/password', { password });
+            onDone();
+          })
+        }
+      >
         <input type="text" name="username" autoComplete="username" value={user} readOnly hidden />
         <Field
-          label="Password" type="password" name="new-password" autoComplete="new-password" required minLength={12} maxLength={256} autoFocus value={password}
-          hint="Twelve characters or more. It counts together with an authenticator app." onChange={(event) => setPassword(event.target.value)}
+          label="Password"
+          type="password"
+          name="new-password"
+          autoComplete="new-password"
+          required
+          minLength={12}
+          maxLength={256}
+          autoFocus
+          value={password}
+          hint="Twelve characters or more. It counts together with an authenticator app."
+          onChange={(event) => setPassword(event.target.value)}
         />
         <button type="submit" className="primary" disabled={busy}>
           Save
@@ -154,7 +252,15 @@ function NewPassword({ user, onDone, onClose }: { readonly user: string; readonl
   );
 }
 
-function Panel({ title, onClose, children }: { readonly title: string; readonly onClose: (() => void) | null; readonly children: ReactNode }): ReactNode {
+function Panel({
+  title,
+  onClose,
+  children,
+}: {
+  readonly title: string;
+  readonly onClose: (() => void) | null;
+  readonly children: ReactNode;
+}): ReactNode {
   return (
     <section className="panel">
       {title !== '' && <h1>{title}</h1>}

@@ -19,12 +19,22 @@ export function Card({ children, wide = false }: { readonly children: ReactNode;
   );
 }
 
-export function Field({ label, hint, ...input }: { readonly label: string; readonly hint?: string } & InputHTMLAttributes<HTMLInputElement>): ReactNode {
+export function Field({
+  label,
+  hint,
+  ...input
+}: { readonly label: string; readonly hint?: string } & InputHTMLAttributes<HTMLInputElement>): ReactNode {
   const id = useId();
   return (
     <div className="login-field">
       <label htmlFor={id}>{label}</label>
-      <input id={id} spellCheck={false} autoCapitalize="off" {...(hint === undefined ? {} : { 'aria-describedby': `${id}-hint` })} {...input} />
+      <input
+        id={id}
+        spellCheck={false}
+        autoCapitalize="off"
+        {...(hint === undefined ? {} : { 'aria-describedby': `${id}-hint` })}
+        {...input}
+      />
       {hint !== undefined && (
         <span className="hint" id={`${id}-hint`}>
           {hint}
@@ -35,7 +45,12 @@ export function Field({ label, hint, ...input }: { readonly label: string; reado
 }
 
 /** Runs one thing at a time; says whether it runs, and how it failed. */
-export function useTask(): { readonly busy: boolean; readonly failure: ApiFailure | null; readonly run: (work: () => Promise<void>) => void; readonly clear: () => void } {
+export function useTask(): {
+  readonly busy: boolean;
+  readonly failure: ApiFailure | null;
+  readonly run: (work: () => Promise<void>) => void;
+  readonly clear: () => void;
+} {
   const [state, setState] = useState<{ busy: boolean; failure: ApiFailure | null }>({ busy: false, failure: null });
   const running = useRef(false);
   const run = (work: () => Promise<void>): void => {
@@ -45,7 +60,12 @@ export function useTask(): { readonly busy: boolean; readonly failure: ApiFailur
     work()
       .then(
         () => setState({ busy: false, failure: null }),
-        (error: unknown) => setState({ busy: false, failure: error instanceof ApiFailure ? error : new ApiFailure('INTERNAL', 'something went wrong in this page', 'Load it again.') }),
+        (error: unknown) =>
+          setState({
+            busy: false,
+            failure:
+              error instanceof ApiFailure ? error : new ApiFailure('INTERNAL', 'something went wrong in this page', 'Load it again.'),
+          }),
       )
       .finally(() => {
         running.current = false;
@@ -54,7 +74,15 @@ export function useTask(): { readonly busy: boolean; readonly failure: ApiFailur
   return { ...state, run, clear: () => setState({ busy: false, failure: null }) };
 }
 
-export function Form({ onSubmit, failure, children }: { readonly onSubmit: () => void; readonly failure: ApiFailure | null; readonly children: ReactNode }): ReactNode {
+export function Form({
+  onSubmit,
+  failure,
+  children,
+}: {
+  readonly onSubmit: () => void;
+  readonly failure: ApiFailure | null;
+  readonly children: ReactNode;
+}): ReactNode {
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     onSubmit();
@@ -72,7 +100,13 @@ export function QrCode({ text }: { readonly text: string }): ReactNode {
   const { data, size } = encode(text, { ecc: 'M', border: 3 });
   const path = data.flatMap((row, y) => row.flatMap((dark, x) => (dark ? [`M${x} ${y}h1v1h-1z`] : []))).join('');
   return (
-    <svg className="qr" viewBox={`0 0 ${size} ${size}`} role="img" aria-label="QR code for your authenticator app" shapeRendering="crispEdges">
+    <svg
+      className="qr"
+      viewBox={`0 0 ${size} ${size}`}
+      role="img"
+      aria-label="QR code for your authenticator app"
+      shapeRendering="crispEdges"
+    >
       <rect width={size} height={size} fill="#fff" />
       <path d={path} fill="#000" />
     </svg>
@@ -90,7 +124,10 @@ export function RecoveryCodes({ codes, onKept }: { readonly codes: readonly stri
       <h1 ref={heading} tabIndex={-1}>
         Keep your recovery codes
       </h1>
-      <p>Without your device, each of these signs you in once: instead of the code of the app, or, if you have no password, with your name alone. They are shown only now.</p>
+      <p>
+        Without your device, each of these signs you in once: instead of the code of the app, or, if you have no password, with your name
+        alone. They are shown only now.
+      </p>
       <ol className="codes">
         {codes.map((code) => (
           <li key={code}>

@@ -26,23 +26,36 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
   const [done, setDone] = useState<'approved' | 'denied' | null>(null);
   const [code, setCode] = useState('');
   const { busy, failure, run } = useTask();
-  const look = (): void => void post<ConfirmationFacts>('/api/confirm/facts', { token: given }).then(setFacts, (error: ApiFailure) => setFacts(error));
+  const look = (): void =>
+    void post<ConfirmationFacts>('/api/confirm/facts', { token: given }).then(setFacts, (error: ApiFailure) => setFacts(error));
   useEffect(look, [given]);
 
   if (done !== null) {
     return (
       <Card>
         <h1>{done === 'approved' ? 'Confirmed' : 'Denied'}</h1>
-        <p role="status">{done === 'approved' ? 'Your session starts in the terminal. You can close this page.' : 'The session does not start. If you did not begin it, tell your security team: somebody has your certificate.'}</p>
+        <p role="status">
+          {done === 'approved'
+            ? 'Your session starts in the terminal. You can close this page.'
+            : 'The session does not start. If you did not begin it, tell your security team: somebody has your certificate.'}
+        </p>
       </Card>
     );
   }
-  if (facts === null || methods === null) return <Card><div className="waiting" aria-busy="true" /></Card>;
+  if (facts === null || methods === null)
+    return (
+      <Card>
+        <div className="waiting" aria-busy="true" />
+      </Card>
+    );
   if (facts instanceof ApiFailure) {
     return (
       <Card>
         <h1>Nothing waits here</h1>
-        <p role="alert">The session was confirmed already, waited longer than a minute, or belongs to another user than the one signed in here. Connect again for a new address.</p>
+        <p role="alert">
+          The session was confirmed already, waited longer than a minute, or belongs to another user than the one signed in here. Connect
+          again for a new address.
+        </p>
       </Card>
     );
   }
@@ -74,14 +87,22 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
           <dt>From</dt>
           <dd>
             <code>{facts.source_address}</code>
-            {facts.source_address !== facts.browser_address && <span className="differs"> — not the address of this browser, {facts.browser_address}</span>}
+            {facts.source_address !== facts.browser_address && (
+              <span className="differs"> — not the address of this browser, {facts.browser_address}</span>
+            )}
           </dd>
         </div>
       </dl>
       {facts.by === 'sign-in' && !facts.fresh ? (
         <>
           <p>Sign in again to confirm it.</p>
-          <SignIn user={facts.user} onSignedIn={(me) => { onSignedIn(me); look(); }} />
+          <SignIn
+            user={facts.user}
+            onSignedIn={(me) => {
+              onSignedIn(me);
+              look();
+            }}
+          />
         </>
       ) : (
         <Form failure={failure} onSubmit={() => decide(true, facts.by === 'sign-in' ? {} : { code: code.trim() })}>
@@ -91,7 +112,19 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
             </button>
           )}
           {!passkey && !byForm && <p className="notice">Passkeys of yours do not work at this address. Open {methods.origin}.</p>}
-          {facts.totp && <Field label="Code of your authenticator app" name="code" autoComplete="one-time-code" inputMode="numeric" required minLength={6} maxLength={8} value={code} onChange={(event) => setCode(event.target.value)} />}
+          {facts.totp && (
+            <Field
+              label="Code of your authenticator app"
+              name="code"
+              autoComplete="one-time-code"
+              inputMode="numeric"
+              required
+              minLength={6}
+              maxLength={8}
+              value={code}
+              onChange={(event) => setCode(event.target.value)}
+            />
+          )}
           <div className="two">
             <button type="button" className="secondary" disabled={busy} onClick={() => decide(false, {})}>
               Deny

@@ -12,14 +12,19 @@ import { SafeText } from '../parts/safe-text.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { SignIn } from './sign-in.js';
 
-type Step = { readonly kind: 'ask' } | { readonly kind: 'facts'; readonly facts: DeviceLoginFacts } | { readonly kind: 'again'; readonly facts: DeviceLoginFacts } | { readonly kind: 'done'; readonly approved: boolean };
+type Step =
+  | { readonly kind: 'ask' }
+  | { readonly kind: 'facts'; readonly facts: DeviceLoginFacts }
+  | { readonly kind: 'again'; readonly facts: DeviceLoginFacts }
+  | { readonly kind: 'done'; readonly approved: boolean };
 
 export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
   useTitle('Approve a login');
   const [code, setCode] = useState(new URLSearchParams(location.search).get('code') ?? '');
   const [step, setStep] = useState<Step>({ kind: 'ask' });
   const { busy, failure, run } = useTask();
-  const look = (): void => run(async () => setStep({ kind: 'facts', facts: await post<DeviceLoginFacts>('/api/login/device/facts', { user_code: code.trim() }) }));
+  const look = (): void =>
+    run(async () => setStep({ kind: 'facts', facts: await post<DeviceLoginFacts>('/api/login/device/facts', { user_code: code.trim() }) }));
   useEffect(() => {
     if (code !== '') look();
     // Once, for the code in the address.
@@ -29,7 +34,11 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
     return (
       <Card>
         <h1>{step.approved ? 'Approved' : 'Denied'}</h1>
-        <p role="status">{step.approved ? 'Your terminal goes on by itself. You can close this page.' : 'Nobody was logged in. If you did not start this login, tell your security team: somebody may be trying to get in as you.'}</p>
+        <p role="status">
+          {step.approved
+            ? 'Your terminal goes on by itself. You can close this page.'
+            : 'Nobody was logged in. If you did not start this login, tell your security team: somebody may be trying to get in as you.'}
+        </p>
       </Card>
     );
   }
@@ -39,7 +48,18 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
         <h1>Approve a login</h1>
         <p>Enter the code that your terminal shows.</p>
         <Form failure={failure} onSubmit={look}>
-          <Field label="Code" name="user-code" autoComplete="off" required minLength={8} maxLength={16} placeholder="XXXX-XXXX" className="user-code-input" value={code} onChange={(event) => setCode(event.target.value)} />
+          <Field
+            label="Code"
+            name="user-code"
+            autoComplete="off"
+            required
+            minLength={8}
+            maxLength={16}
+            placeholder="XXXX-XXXX"
+            className="user-code-input"
+            value={code}
+            onChange={(event) => setCode(event.target.value)}
+          />
           <button type="submit" className="primary" disabled={busy}>
             Next
           </button>
@@ -53,7 +73,13 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
       <Card>
         <h1>Confirm that it is you</h1>
         <p>Your sign-in is a while ago, or was by a link. Sign in again to approve the login {facts.user_code}.</p>
-        <SignIn onSignedIn={(me) => { onSignedIn(me); look(); }} user={facts.user} />
+        <SignIn
+          onSignedIn={(me) => {
+            onSignedIn(me);
+            look();
+          }}
+          user={facts.user}
+        />
       </Card>
     );
   }
@@ -79,7 +105,11 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
           <dt>From</dt>
           <dd>
             <code>{facts.source_address}</code>
-            {other ? <span className="differs"> — not the address of this browser, {facts.browser_address}</span> : <span className="hint"> — the same as this browser</span>}
+            {other ? (
+              <span className="differs"> — not the address of this browser, {facts.browser_address}</span>
+            ) : (
+              <span className="hint"> — the same as this browser</span>
+            )}
           </dd>
         </div>
         <div>
@@ -91,7 +121,8 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
         </div>
       </dl>
       <p className="notice caution" role="note">
-        Approve only if you ran <code>steno login</code> yourself just now. Nobody from IT or support will ever send you a code or a link to approve: whoever does is trying to get in as you.
+        Approve only if you ran <code>steno login</code> yourself just now. Nobody from IT or support will ever send you a code or a link to
+        approve: whoever does is trying to get in as you.
       </p>
       <Form failure={failure} onSubmit={() => (facts.fresh ? decide(true) : setStep({ kind: 'again', facts }))}>
         <div className="two">

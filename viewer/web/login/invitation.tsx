@@ -18,7 +18,11 @@ function takeToken(): string | null {
   return token;
 }
 
-type Step = { readonly kind: 'choose' } | { readonly kind: 'password' } | { readonly kind: 'app'; readonly password: string } | { readonly kind: 'codes'; readonly me: Me; readonly codes: readonly string[] };
+type Step =
+  | { readonly kind: 'choose' }
+  | { readonly kind: 'password' }
+  | { readonly kind: 'app'; readonly password: string }
+  | { readonly kind: 'codes'; readonly me: Me; readonly codes: readonly string[] };
 
 export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => void }): ReactNode {
   useTitle('Invitation');
@@ -30,7 +34,12 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
     post<InvitationFacts>('/api/invitation', { token: given ?? '' }).then(setFacts, (error: ApiFailure) => setFacts(error));
   }, [given]);
 
-  if (facts === null) return <Card><div className="waiting" aria-busy="true" /></Card>;
+  if (facts === null)
+    return (
+      <Card>
+        <div className="waiting" aria-busy="true" />
+      </Card>
+    );
   if (facts instanceof ApiFailure) {
     return (
       <Card>
@@ -40,12 +49,18 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
     );
   }
   const accept = async (body: Readonly<Record<string, unknown>>): Promise<void> => {
-    const { me, recovery_codes: codes } = await post<{ me: Me; recovery_codes: readonly string[] }>('/api/invitation/accept', { token: given, ...body });
+    const { me, recovery_codes: codes } = await post<{ me: Me; recovery_codes: readonly string[] }>('/api/invitation/accept', {
+      token: given,
+      ...body,
+    });
     token = null;
     if (codes.length === 0) onSignedIn(me);
     else setStep({ kind: 'codes', me, codes });
   };
-  const passkey = (): void => run(async () => accept({ device: { kind: 'passkey', label: 'Passkey', response: await makePasskey('/api/invitation/passkey', { token: given }) } }));
+  const passkey = (): void =>
+    run(async () =>
+      accept({ device: { kind: 'passkey', label: 'Passkey', response: await makePasskey('/api/invitation/passkey', { token: given }) } }),
+    );
 
   switch (step.kind) {
     case 'choose':
@@ -60,7 +75,15 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
                 <span>Your finger, face or PIN on this device, a phone or a security key. Nothing to remember, nothing to phish.</span>
               </button>
             )}
-            <button type="button" className="choice" disabled={busy} onClick={() => { clear(); setStep({ kind: 'password' }); }}>
+            <button
+              type="button"
+              className="choice"
+              disabled={busy}
+              onClick={() => {
+                clear();
+                setStep({ kind: 'password' });
+              }}
+            >
               <strong>A password and an authenticator app</strong>
               <span>At least twelve characters, and a six-digit code from an app on your phone.</span>
             </button>
@@ -68,7 +91,15 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
         </Card>
       );
     case 'password':
-      return <Card><ChoosePassword user={facts.user} check={(password) => post('/api/invitation/password', { token: given, password })} onChosen={(password) => setStep({ kind: 'app', password })} /></Card>;
+      return (
+        <Card>
+          <ChoosePassword
+            user={facts.user}
+            check={(password) => post('/api/invitation/password', { token: given, password })}
+            onChosen={(password) => setStep({ kind: 'app', password })}
+          />
+        </Card>
+      );
     case 'app':
       return (
         <Card>
@@ -80,11 +111,23 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
         </Card>
       );
     case 'codes':
-      return <Card><RecoveryCodes codes={step.codes} onKept={() => onSignedIn(step.me)} /></Card>;
+      return (
+        <Card>
+          <RecoveryCodes codes={step.codes} onKept={() => onSignedIn(step.me)} />
+        </Card>
+      );
   }
 }
 
-function ChoosePassword({ user, check, onChosen }: { readonly user: string; readonly check: (password: string) => Promise<unknown>; readonly onChosen: (password: string) => void }): ReactNode {
+function ChoosePassword({
+  user,
+  check,
+  onChosen,
+}: {
+  readonly user: string;
+  readonly check: (password: string) => Promise<unknown>;
+  readonly onChosen: (password: string) => void;
+}): ReactNode {
   const [password, setPassword] = useState('');
   const [again, setAgain] = useState('');
   const { busy, failure, run } = useTask();
@@ -100,10 +143,28 @@ function ChoosePassword({ user, check, onChosen }: { readonly user: string; read
       <Form onSubmit={submit} failure={failure}>
         <input type="text" name="username" autoComplete="username" value={user} readOnly hidden />
         <Field
-          label="Password" type="password" name="new-password" autoComplete="new-password" required minLength={12} maxLength={256} autoFocus value={password}
-          hint="Twelve characters or more. A few unrelated words are easy to keep and hard to guess." onChange={(event) => setPassword(event.target.value)}
+          label="Password"
+          type="password"
+          name="new-password"
+          autoComplete="new-password"
+          required
+          minLength={12}
+          maxLength={256}
+          autoFocus
+          value={password}
+          hint="Twelve characters or more. A few unrelated words are easy to keep and hard to guess."
+          onChange={(event) => setPassword(event.target.value)}
         />
-        <Field label="Once more" type="password" name="new-password-again" autoComplete="new-password" required maxLength={256} value={again} onChange={(event) => setAgain(event.target.value)} />
+        <Field
+          label="Once more"
+          type="password"
+          name="new-password-again"
+          autoComplete="new-password"
+          required
+          maxLength={256}
+          value={again}
+          onChange={(event) => setAgain(event.target.value)}
+        />
         <button type="submit" className="primary" disabled={busy}>
           Next
         </button>

@@ -22,7 +22,9 @@ export async function makePasskey(begin: string, body: unknown): Promise<unknown
 
 function explain(error: unknown): never {
   const { name } = error as Error;
-  if (name === 'InvalidStateError') throw new ApiFailure('PASSKEY_REFUSED', 'this device has a passkey of yours already', 'Use it, or choose another device.');
-  if (name === 'NotAllowedError' || name === 'AbortError') throw new ApiFailure('PASSKEY_REFUSED', 'the passkey was not used', 'Try again, and confirm on your device in time.');
+  if (name === 'InvalidStateError')
+    throw new ApiFailure('PASSKEY_REFUSED', 'this device has a passkey of yours already', 'Use it, or choose another device.');
+  if (name === 'NotAllowedError' || name === 'AbortError')
+    throw new ApiFailure('PASSKEY_REFUSED', 'the passkey was not used', 'Try again, and confirm on your device in time.');
   throw new ApiFailure('PASSKEY_REFUSED', 'the browser could not use a passkey', 'Try another browser or device.');
 }

@@ -8,7 +8,12 @@ import { Field, Form, QrCode, useTask } from './card.js';
 
 interface AppProps {
   readonly begin: () => Promise<TotpEnrolment>;
-  readonly onCode: (device: { readonly kind: 'totp'; readonly ceremony: string; readonly code: string; readonly label: string }) => Promise<void>;
+  readonly onCode: (device: {
+    readonly kind: 'totp';
+    readonly ceremony: string;
+    readonly code: string;
+    readonly label: string;
+  }) => Promise<void>;
   readonly onBack: () => void;
 }
 
@@ -33,8 +38,24 @@ export function AuthenticatorApp({ begin, onCode, onBack }: AppProps): ReactNode
       <p className="typed-key">
         <code>{enrolment.secret.match(/.{1,4}/g)?.join(' ')}</code>
       </p>
-      <Form failure={failure} onSubmit={() => run(() => onCode({ kind: 'totp', ceremony: enrolment.ceremony, code: code.replace(/\s/g, ''), label: 'Authenticator app' }))}>
-        <Field label="Code" name="code" autoComplete="one-time-code" inputMode="numeric" pattern="[0-9 ]*" required minLength={6} maxLength={8} value={code} onChange={(event) => setCode(event.target.value)} />
+      <Form
+        failure={failure}
+        onSubmit={() =>
+          run(() => onCode({ kind: 'totp', ceremony: enrolment.ceremony, code: code.replace(/\s/g, ''), label: 'Authenticator app' }))
+        }
+      >
+        <Field
+          label="Code"
+          name="code"
+          autoComplete="one-time-code"
+          inputMode="numeric"
+          pattern="[0-9 ]*"
+          required
+          minLength={6}
+          maxLength={8}
+          value={code}
+          onChange={(event) => setCode(event.target.value)}
+        />
         <div className="two">
           <button type="button" className="secondary" onClick={onBack}>
             Back

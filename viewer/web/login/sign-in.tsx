@@ -15,10 +15,13 @@ import { passkeysWorkHere, usePasskey } from './passkey.js';
 const refusals: Readonly<Record<string, string>> = {
   LOGIN_FAILED: 'This login was not accepted. If you think it should be, ask an administrator: the audit says why.',
   LOGIN_ATTEMPT_OVER: 'This login took too long, was finished already, or was begun in another browser. Begin again.',
-  SSO_REFUSED: 'The answer of the identity provider could not be accepted. Try again; if it stays so, ask an administrator: the audit says why.',
+  SSO_REFUSED:
+    'The answer of the identity provider could not be accepted. Try again; if it stays so, ask an administrator: the audit says why.',
   SSO_REPLAYED: 'This answer of the identity provider was used before. Begin again.',
-  SSO_PROVIDER: 'The identity provider cannot be reached, or answers what it should not. Try again; an administrator finds the reason in the audit.',
-  SSO_NO_ROLE: 'The identity provider knows you, but nothing it says of you gives you a role here. Ask for membership in a group that does.',
+  SSO_PROVIDER:
+    'The identity provider cannot be reached, or answers what it should not. Try again; an administrator finds the reason in the audit.',
+  SSO_NO_ROLE:
+    'The identity provider knows you, but nothing it says of you gives you a role here. Ask for membership in a group that does.',
   SSO_NAME: 'What the identity provider calls you cannot be your name here, or is somebody else’s. Ask an administrator.',
   LOCKED: 'A lock is in force on this user. Ask whoever set it.',
 };
@@ -33,11 +36,20 @@ export function SignInPage({ refusal, onSignedIn }: SignInProps): ReactNode {
   useTitle('Sign in');
   const query = new URLSearchParams(location.search);
   const code = query.get('refused');
-  const told = refusal !== null ? `${refusal.charAt(0).toUpperCase()}${refusal.slice(1)}. Each link signs in one browser, once, and only for a few minutes.` : code === null ? null : (refusals[code] ?? 'This login could not be finished. Begin again.');
+  const told =
+    refusal !== null
+      ? `${refusal.charAt(0).toUpperCase()}${refusal.slice(1)}. Each link signs in one browser, once, and only for a few minutes.`
+      : code === null
+        ? null
+        : (refusals[code] ?? 'This login could not be finished. Begin again.');
   return (
     <Card>
       <h1>{refusal !== null ? 'This link no longer works' : 'Sign in'}</h1>
-      {told !== null && <p role="alert" className="notice">{told}</p>}
+      {told !== null && (
+        <p role="alert" className="notice">
+          {told}
+        </p>
+      )}
       <SignIn onSignedIn={onSignedIn} connector={code === null ? query.get('auth') : null} />
       <details className="other-ways" open={refusal !== null}>
         <summary>With a certificate instead</summary>
@@ -50,7 +62,15 @@ export function SignInPage({ refusal, onSignedIn }: SignInProps): ReactNode {
 }
 
 /** `connector`: begins with this one at once. `user`: only they may go on from here. */
-export function SignIn({ onSignedIn, connector = null, user }: { readonly onSignedIn: (me: Me) => void; readonly connector?: string | null; readonly user?: string }): ReactNode {
+export function SignIn({
+  onSignedIn,
+  connector = null,
+  user,
+}: {
+  readonly onSignedIn: (me: Me) => void;
+  readonly connector?: string | null;
+  readonly user?: string;
+}): ReactNode {
   const { data: methods, error } = useJson<LoginMethods>('/api/login/methods');
   const { busy, failure, run, clear } = useTask();
   const begun = useRef(false);
@@ -100,7 +120,14 @@ export function SignIn({ onSignedIn, connector = null, user }: { readonly onSign
   );
 }
 
-function Local({ busy, failure, run, clear, onSignedIn, user }: ReturnType<typeof useTask> & { readonly onSignedIn: (me: Me) => void; readonly user: string | undefined }): ReactNode {
+function Local({
+  busy,
+  failure,
+  run,
+  clear,
+  onSignedIn,
+  user,
+}: ReturnType<typeof useTask> & { readonly onSignedIn: (me: Me) => void; readonly user: string | undefined }): ReactNode {
   const [name, setName] = useState(user ?? '');
   const [password, setPassword] = useState('');
   const [code, setCode] = useState<string | null>(null);
@@ -123,8 +150,25 @@ function Local({ busy, failure, run, clear, onSignedIn, user }: ReturnType<typeo
   if (code === null) {
     return (
       <Form onSubmit={submit} failure={failure}>
-        <Field label="User" name="username" autoComplete="username" required maxLength={63} value={name} readOnly={user !== undefined} onChange={(event) => setName(event.target.value)} />
-        <Field label="Password" name="password" type="password" autoComplete="current-password" maxLength={256} value={password} onChange={(event) => setPassword(event.target.value)} />
+        <Field
+          label="User"
+          name="username"
+          autoComplete="username"
+          required
+          maxLength={63}
+          value={name}
+          readOnly={user !== undefined}
+          onChange={(event) => setName(event.target.value)}
+        />
+        <Field
+          label="Password"
+          name="password"
+          type="password"
+          autoComplete="current-password"
+          maxLength={256}
+          value={password}
+          onChange={(event) => setPassword(event.target.value)}
+        />
         <button type="submit" className="primary" disabled={busy}>
           Next
         </button>
@@ -135,8 +179,21 @@ function Local({ busy, failure, run, clear, onSignedIn, user }: ReturnType<typeo
   return (
     <Form onSubmit={submit} failure={failure}>
       <Field
-        label={password === '' ? 'Recovery code' : 'Code of your authenticator app'} name="code" autoComplete={password === '' ? 'off' : 'one-time-code'} inputMode="text" required autoFocus minLength={6} maxLength={32} value={code}
-        hint={password === '' ? 'One of those you were given with your passkey. Each counts once.' : 'Six digits. Without your device, enter a recovery code.'} onChange={(event) => setCode(event.target.value)}
+        label={password === '' ? 'Recovery code' : 'Code of your authenticator app'}
+        name="code"
+        autoComplete={password === '' ? 'off' : 'one-time-code'}
+        inputMode="text"
+        required
+        autoFocus
+        minLength={6}
+        maxLength={32}
+        value={code}
+        hint={
+          password === ''
+            ? 'One of those you were given with your passkey. Each counts once.'
+            : 'Six digits. Without your device, enter a recovery code.'
+        }
+        onChange={(event) => setCode(event.target.value)}
       />
       <div className="two">
         <button type="button" className="secondary" onClick={() => setCode(null)}>

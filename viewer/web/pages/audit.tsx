@@ -9,7 +9,11 @@ import { SafeText } from '../parts/safe-text.js';
 import { queryText, usePlace } from '../router.js';
 
 const names = ['event', 'actor', 'outcome', 'from', 'to'] as const;
-const outcomes = [['', 'any'], ['success', 'success'], ['failure', 'failure']] as const;
+const outcomes = [
+  ['', 'any'],
+  ['success', 'success'],
+  ['failure', 'failure'],
+] as const;
 
 interface AuditPageRows {
   readonly rows: readonly AuditRow[];
@@ -22,7 +26,10 @@ export function AuditPage(): ReactNode {
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');
-  const { data, error } = useJson<AuditPageRows>(`/api/audit${queryText({ ...values, before, limit: 100 })}`, before === null ? 5_000 : undefined);
+  const { data, error } = useJson<AuditPageRows>(
+    `/api/audit${queryText({ ...values, before, limit: 100 })}`,
+    before === null ? 5_000 : undefined,
+  );
   return (
     <section className="page">
       <div className="page-head">
@@ -81,7 +88,11 @@ function Row({ row }: { readonly row: AuditRow }): ReactNode {
         <time dateTime={isoTime(row.at)}>{moment(row.at)}</time>
       </td>
       <td>
-        <span className={`dot dot-${row.outcome === 'failure' ? 'bad' : 'good'}`} role="img" aria-label={row.outcome === 'failure' ? 'failure' : 'success'} />
+        <span
+          className={`dot dot-${row.outcome === 'failure' ? 'bad' : 'good'}`}
+          role="img"
+          aria-label={row.outcome === 'failure' ? 'failure' : 'success'}
+        />
         <SafeText text={row.event} />
       </td>
       <td>

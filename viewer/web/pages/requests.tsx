@@ -12,7 +12,14 @@ import { SafeText } from '../parts/safe-text.js';
 import './requests.css';
 
 const REFRESH_MS = 5_000;
-const stateText = { pending: 'Waiting', approved: 'Approved', denied: 'Denied', cancelled: 'Cancelled', expired: 'Expired', over: 'Over' } as const;
+const stateText = {
+  pending: 'Waiting',
+  approved: 'Approved',
+  denied: 'Denied',
+  cancelled: 'Cancelled',
+  expired: 'Expired',
+  over: 'Over',
+} as const;
 
 export function RequestsPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('Access requests');
@@ -60,7 +67,15 @@ function Section({ title, requests, me, onChange }: SectionProps): ReactNode {
   );
 }
 
-function Request({ request, own, onChange }: { readonly request: RequestView; readonly own: boolean; readonly onChange: () => void }): ReactNode {
+function Request({
+  request,
+  own,
+  onChange,
+}: {
+  readonly request: RequestView;
+  readonly own: boolean;
+  readonly onChange: () => void;
+}): ReactNode {
   const { id, user, state, items, reason, thresholds, reviews } = request;
   const approvals = reviews.filter(({ decision }) => decision === 'approve').length;
   return (
@@ -83,13 +98,26 @@ function Request({ request, own, onChange }: { readonly request: RequestView; re
       </p>
       <p className="facts-line">
         for {duration(request.duration)}, asked <Moment at={request.created_at} />
-        {state === 'pending' && <>, {approvals} of {thresholds.approve} approvals, to be decided by <Moment at={request.expires_at} /></>}
-        {state === 'approved' && request.ends_at !== null && <>, until <Moment at={request.ends_at} /></>}
+        {state === 'pending' && (
+          <>
+            , {approvals} of {thresholds.approve} approvals, to be decided by <Moment at={request.expires_at} />
+          </>
+        )}
+        {state === 'approved' && request.ends_at !== null && (
+          <>
+            , until <Moment at={request.ends_at} />
+          </>
+        )}
       </p>
       {reviews.map((review) => (
         <p key={review.reviewer} className="facts-line">
-          {review.decision === 'approve' ? 'Approved' : 'Denied'} by <SafeText text={review.reviewer} /> through <SafeText text={review.via} />, <Moment at={review.at} />
-          {review.reason !== '' && <>: <SafeText text={review.reason} /></>}
+          {review.decision === 'approve' ? 'Approved' : 'Denied'} by <SafeText text={review.reviewer} /> through{' '}
+          <SafeText text={review.via} />, <Moment at={review.at} />
+          {review.reason !== '' && (
+            <>
+              : <SafeText text={review.reason} />
+            </>
+          )}
         </p>
       ))}
       {state === 'approved' && own && <Copy text={`steno request use ${id}`} label="Copy the command that uses it" />}
@@ -105,7 +133,10 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
   const act = (path: 'review' | 'cancel', body: object): void => {
     setBusy(true);
     post(`/api/requests/${request.id}/${path}`, { ...body, reason })
-      .then(() => setError(null), (failure: unknown) => setError(failure as ApiFailure))
+      .then(
+        () => setError(null),
+        (failure: unknown) => setError(failure as ApiFailure),
+      )
       .finally(() => {
         setBusy(false);
         onChange();
@@ -114,7 +145,14 @@ function Decide({ request, onChange }: { readonly request: RequestView; readonly
   return (
     <>
       <div className="decide">
-        <input type="text" value={reason} maxLength={1024} onChange={(event) => setReason(event.target.value)} placeholder="Why (optional)" aria-label="Reason of your decision" />
+        <input
+          type="text"
+          value={reason}
+          maxLength={1024}
+          onChange={(event) => setReason(event.target.value)}
+          placeholder="Why (optional)"
+          aria-label="Reason of your decision"
+        />
         {request.may_review && (
           <>
             <button type="button" className="strong" disabled={busy} onClick={() => act('review', { decision: 'approve' })}>
@@ -157,12 +195,15 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
     event.preventDefault();
     setBusy(true);
     post('/api/requests', { [shown]: chosen, reason, duration: lasts })
-      .then(() => {
-        setChosen([]);
-        setReason('');
-        setError(null);
-        onMade();
-      }, (failure: unknown) => setError(failure as ApiFailure))
+      .then(
+        () => {
+          setChosen([]);
+          setReason('');
+          setError(null);
+          onMade();
+        },
+        (failure: unknown) => setError(failure as ApiFailure),
+      )
       .finally(() => setBusy(false));
   };
   return (
@@ -174,7 +215,15 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
             <legend>Ask for</legend>
             {kinds.map((one) => (
               <label key={one} className="choice">
-                <input type="radio" name="kind" checked={shown === one} onChange={() => { setKind(one); setChosen([]); }} />
+                <input
+                  type="radio"
+                  name="kind"
+                  checked={shown === one}
+                  onChange={() => {
+                    setKind(one);
+                    setChosen([]);
+                  }}
+                />
                 {one === 'roles' ? 'a role' : 'nodes'}
               </label>
             ))}
@@ -185,7 +234,8 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
           {offered.map((one) => (
             <label key={one.name} className="choice">
               <input
-                type="checkbox" checked={chosen.includes(one.name)}
+                type="checkbox"
+                checked={chosen.includes(one.name)}
                 onChange={(event) => setChosen(event.target.checked ? [...chosen, one.name] : chosen.filter((name) => name !== one.name))}
               />
               <SafeText text={one.name} />
@@ -198,7 +248,13 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
         </fieldset>
         <label>
           <span className="label">Why</span>
-          <textarea required value={reason} maxLength={1024} onChange={(event) => setReason(event.target.value)} placeholder="The incident or ticket, and what you will do" />
+          <textarea
+            required
+            value={reason}
+            maxLength={1024}
+            onChange={(event) => setReason(event.target.value)}
+            placeholder="The incident or ticket, and what you will do"
+          />
         </label>
         <div className="ask-foot">
           <label>

@@ -11,7 +11,12 @@ import { navigate, queryText, usePlace } from '../router.js';
 
 export type Mode = 'auto' | 'words' | 'substring' | 'regex';
 const names = ['q', 'mode', 'user', 'node', 'login', 'from', 'to'] as const;
-const modes = [['auto', 'Auto', 'Words if it is made of words, exact text otherwise'], ['words', 'Words', 'All of these words, in any order'], ['substring', 'Exact text', 'These characters, as they stand'], ['regex', 'Regex', 'An RE2 regular expression']] as const;
+const modes = [
+  ['auto', 'Auto', 'Words if it is made of words, exact text otherwise'],
+  ['words', 'Words', 'All of these words, in any order'],
+  ['substring', 'Exact text', 'These characters, as they stand'],
+  ['regex', 'Regex', 'An RE2 regular expression'],
+] as const;
 
 export function modeOf(text: string | null): Mode {
   return text === 'words' || text === 'substring' || text === 'regex' ? text : 'auto';
@@ -27,7 +32,9 @@ export function SearchPage(): ReactNode {
   useEffect(() => setDraft(q), [q]);
   useTitle(q === '' ? 'Search' : `${q.slice(0, 40)} · Search`);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
-  const { data, error, loading } = useJson<SearchResult>(q.trim() === '' ? null : `/api/search${queryText({ ...values, mode, before, limit: 25 })}`);
+  const { data, error, loading } = useJson<SearchResult>(
+    q.trim() === '' ? null : `/api/search${queryText({ ...values, mode, before, limit: 25 })}`,
+  );
   const submit = (event: FormEvent): void => {
     event.preventDefault();
     navigate(`/search${queryText({ ...values, q: draft.trim() })}`);
@@ -36,7 +43,18 @@ export function SearchPage(): ReactNode {
     <section className="page">
       <h1 className="sr">Search</h1>
       <form className="search-box" role="search" onSubmit={submit}>
-        <input type="search" name="q" value={draft} maxLength={1000} autoFocus autoComplete="off" spellCheck={false} placeholder="Search what was seen on screens" aria-label="Search what was seen on screens" onChange={(event) => setDraft(event.target.value)} />
+        <input
+          type="search"
+          name="q"
+          value={draft}
+          maxLength={1000}
+          autoFocus
+          autoComplete="off"
+          spellCheck={false}
+          placeholder="Search what was seen on screens"
+          aria-label="Search what was seen on screens"
+          onChange={(event) => setDraft(event.target.value)}
+        />
         <button type="submit">Search</button>
       </form>
       <div className="search-options">
@@ -44,7 +62,13 @@ export function SearchPage(): ReactNode {
           <legend className="sr">How to understand it</legend>
           {modes.map(([value, text, title]) => (
             <label key={value} title={title}>
-              <input type="radio" name="mode" value={value} checked={mode === value} onChange={() => filters.set({ mode: value === 'auto' ? '' : value })} />
+              <input
+                type="radio"
+                name="mode"
+                value={value}
+                checked={mode === value}
+                onChange={() => filters.set({ mode: value === 'auto' ? '' : value })}
+              />
               <span>{text}</span>
             </label>
           ))}

@@ -32,12 +32,23 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
   const empty = open !== null && !open.index.live && open.index.segments.length === 0;
   const drawn = useDrawn(open, error !== null || empty);
   // What is sealed changes no more: its opening said it all. A refused opening leaves what may be listed.
-  const info = useJson<SessionInfo>((opened === null && error === null) || opened?.session.state === 'sealed' ? null : `/api/sessions/${id}`, ended ? undefined : REFRESH_LIVE_MS);
+  const info = useJson<SessionInfo>(
+    (opened === null && error === null) || opened?.session.state === 'sealed' ? null : `/api/sessions/${id}`,
+    ended ? undefined : REFRESH_LIVE_MS,
+  );
   const session = info.data ?? opened?.session ?? null;
   if (session !== null && !ended && session.state === 'sealed') setEnded(true);
-  const facts = useJson<readonly SessionFact[]>(drawn ? `/api/sessions/${id}/facts` : null, session?.state === 'live' ? REFRESH_LIVE_MS : undefined);
-  const markers = useMemo(() => (facts.data ?? none).flatMap((fact) => markerOf(fact.offset, fact.kind, valuesOf(fact)) ?? []), [facts.data]);
-  const found = useJson<SearchResult>(!drawn || q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`);
+  const facts = useJson<readonly SessionFact[]>(
+    drawn ? `/api/sessions/${id}/facts` : null,
+    session?.state === 'live' ? REFRESH_LIVE_MS : undefined,
+  );
+  const markers = useMemo(
+    () => (facts.data ?? none).flatMap((fact) => markerOf(fact.offset, fact.kind, valuesOf(fact)) ?? []),
+    [facts.data],
+  );
+  const found = useJson<SearchResult>(
+    !drawn || q.trim() === '' ? null : `/api/search${queryText({ q, mode: modeOf(query.get('mode')), session: id, limit: 100 })}`,
+  );
   const hits = useMemo(() => [...(found.data?.hits ?? none)].sort((a, b) => a.time - b.time), [found.data]);
   useTitle(session === null ? 'Session' : visible(`${session.user} → ${session.login}@${session.node}`));
 
@@ -91,7 +102,11 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
       {drawn && (
         <div className="below">
           <div className="below-main">
-            {facts.data === null ? facts.error !== null && <Failure error={facts.error} /> : <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />}
+            {facts.data === null ? (
+              facts.error !== null && <Failure error={facts.error} />
+            ) : (
+              <Facts facts={facts.data} onSeek={(ms) => void open?.replay.seek(ms)} />
+            )}
             <KernelEvents session={id} live={session.state === 'live'} onSeek={(ms) => void open?.replay.seek(ms)} />
           </div>
           <Details session={session} />
@@ -109,7 +124,12 @@ function useOpening(id: string, at: number | null): { readonly opened: Opened | 
     let gone = false;
     opening.answer.then(
       (opened) => !gone && setState((before) => (before.opened === opened ? before : { opened, error: null })),
-      (failure: unknown) => !gone && setState({ opened: null, error: failure instanceof ApiFailure ? failure : new ApiFailure('INTERNAL', 'the replay cannot be opened', '') }),
+      (failure: unknown) =>
+        !gone &&
+        setState({
+          opened: null,
+          error: failure instanceof ApiFailure ? failure : new ApiFailure('INTERNAL', 'the replay cannot be opened', ''),
+        }),
     );
     return () => void (gone = true);
   }, [opening]);
@@ -136,7 +156,12 @@ function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
         <summary>Export</summary>
         <div className="menu-body">
           {formats.map(([format, title, hint]) => (
-            <a key={format} className="menu-item" href={`/api/sessions/${session.id}/export?format=${format}`} download={`${session.id}.${format}`}>
+            <a
+              key={format}
+              className="menu-item"
+              href={`/api/sessions/${session.id}/export?format=${format}`}
+              download={`${session.id}.${format}`}
+            >
               <strong>{title}</strong>
               <span>{hint}</span>
             </a>

@@ -10,8 +10,21 @@ import { SafeText } from '../parts/safe-text.js';
 import { queryText, usePlace } from '../router.js';
 
 const names = ['user', 'node', 'login', 'kind', 'state', 'from', 'to'] as const;
-const kinds = [['', 'any'], ['shell', 'shell'], ['exec', 'command'], ['sftp', 'sftp'], ['subsystem', 'subsystem'], ['forward', 'forwarding']] as const;
-const states = [['', 'any'], ['live', 'live'], ['ended', 'ended'], ['sealed', 'sealed'], ['interrupted', 'interrupted']] as const;
+const kinds = [
+  ['', 'any'],
+  ['shell', 'shell'],
+  ['exec', 'command'],
+  ['sftp', 'sftp'],
+  ['subsystem', 'subsystem'],
+  ['forward', 'forwarding'],
+] as const;
+const states = [
+  ['', 'any'],
+  ['live', 'live'],
+  ['ended', 'ended'],
+  ['sealed', 'sealed'],
+  ['interrupted', 'interrupted'],
+] as const;
 const REFRESH_MS = 3_000;
 
 export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
@@ -20,7 +33,10 @@ export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');
-  const { data, error } = useJson<SessionList>(`/api/sessions${queryText({ ...values, before, limit: 50 })}`, before === null ? REFRESH_MS : undefined);
+  const { data, error } = useJson<SessionList>(
+    `/api/sessions${queryText({ ...values, before, limit: 50 })}`,
+    before === null ? REFRESH_MS : undefined,
+  );
   const filtered = names.some((name) => filters.get(name) !== '');
   const live = data?.sessions.filter(({ state }) => state === 'live').length ?? 0;
   return (

@@ -39,7 +39,10 @@ export function Empty({ title, children }: { readonly title: string; readonly ch
 
 const stateText = { live: 'Live', ended: 'Ended', sealed: 'Sealed', interrupted: 'Interrupted' } as const;
 const stateTitle = {
-  live: 'Recording now', ended: 'Over; its end is being stored', sealed: 'Whole, signed and stored', interrupted: 'Cut off; signed up to where it ends',
+  live: 'Recording now',
+  ended: 'Over; its end is being stored',
+  sealed: 'Whole, signed and stored',
+  interrupted: 'Cut off; signed up to where it ends',
 } as const;
 
 export function StateBadge({ state }: { readonly state: SessionInfo['state'] }): ReactNode {
@@ -52,7 +55,8 @@ export function StateBadge({ state }: { readonly state: SessionInfo['state'] }):
 
 /** How the session went, or null while nobody knows. */
 export function Exit({ session }: { readonly session: SessionInfo }): ReactNode {
-  if (session.exit_signal !== null && session.exit_signal !== '') return <span className="exit exit-bad">SIG{session.exit_signal.replace(/[^A-Z0-9]/g, '')}</span>;
+  if (session.exit_signal !== null && session.exit_signal !== '')
+    return <span className="exit exit-bad">SIG{session.exit_signal.replace(/[^A-Z0-9]/g, '')}</span>;
   if (session.exit_code === null) return <span className="exit exit-none">–</span>;
   return <span className={session.exit_code === 0 ? 'exit exit-good' : 'exit exit-bad'}>{session.exit_code}</span>;
 }
@@ -65,7 +69,10 @@ export function Copy({ text, label }: { readonly text: string; readonly label: s
     return () => clearTimeout(timer);
   }, [done]);
   const copy = (): void => {
-    navigator.clipboard.writeText(text).then(() => setDone(true), () => undefined);
+    navigator.clipboard.writeText(text).then(
+      () => setDone(true),
+      () => undefined,
+    );
   };
   return (
     <div className="command">

@@ -16,15 +16,18 @@ const gapText: Readonly<Record<string, string>> = {
   recorder_failed: 'The recorder could not write',
   interrupted: 'The gateway died; the recording was closed by its successor',
   file_operations: 'More file operations than the recorder follows at a time',
-  kernel_events: 'Events of the node\'s kernel that are not in the event log',
+  kernel_events: "Events of the node's kernel that are not in the event log",
 };
 
 export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[]; readonly onSeek: (ms: number) => void }): ReactNode {
   const files = facts.filter(({ kind }) => kind === 'file' || kind === 'sftp');
-  const forwards = facts.filter(({ kind, data }) => (kind === 'forward' && (data as Values)['outcome'] !== 'closed') || kind === 'listen' || kind === 'connect');
+  const forwards = facts.filter(
+    ({ kind, data }) => (kind === 'forward' && (data as Values)['outcome'] !== 'closed') || kind === 'listen' || kind === 'connect',
+  );
   const people = facts.filter(({ kind }) => kind === 'participant');
   const gaps = facts.filter(({ kind }) => kind === 'gap');
-  if (files.length + forwards.length + gaps.length + people.length === 0) return <p className="hint">No files, forwardings or gaps in this session.</p>;
+  if (files.length + forwards.length + gaps.length + people.length === 0)
+    return <p className="hint">No files, forwardings or gaps in this session.</p>;
   return (
     <>
       {files.length > 0 && (
@@ -37,7 +40,9 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
               <tr key={i} className={failed ? 'failed' : undefined}>
                 <At fact={fact} onSeek={onSeek} />
                 <td>
-                  {[textOf(v['protocol']), textOf(v['operation']) === '' ? textOf(v['name']) : textOf(v['operation'])].filter((text) => text !== '').join(' ')}
+                  {[textOf(v['protocol']), textOf(v['operation']) === '' ? textOf(v['name']) : textOf(v['operation'])]
+                    .filter((text) => text !== '')
+                    .join(' ')}
                   {failed && <em> {textOf(v['outcome'])}</em>}
                 </td>
                 <td className="mono path">
@@ -106,7 +111,9 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
               <tr key={i}>
                 <At fact={fact} onSeek={onSeek} />
                 <td>{gapText[textOf(v['reason'])] ?? <SafeText text={textOf(v['reason'])} />}</td>
-                <td className="number">{typeof size === 'number' ? bytes(size) : typeof v['count'] === 'number' ? `${v['count']}` : '–'}</td>
+                <td className="number">
+                  {typeof size === 'number' ? bytes(size) : typeof v['count'] === 'number' ? `${v['count']}` : '–'}
+                </td>
               </tr>
             );
           })}
@@ -116,7 +123,17 @@ export function Facts({ facts, onSeek }: { readonly facts: readonly SessionFact[
   );
 }
 
-export function Table({ title, heads, count, children }: { readonly title: string; readonly heads: readonly string[]; readonly count: number; readonly children: ReactNode }): ReactNode {
+export function Table({
+  title,
+  heads,
+  count,
+  children,
+}: {
+  readonly title: string;
+  readonly heads: readonly string[];
+  readonly count: number;
+  readonly children: ReactNode;
+}): ReactNode {
   return (
     <section className="facts">
       <h2>

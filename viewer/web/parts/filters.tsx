@@ -50,7 +50,13 @@ export function TextFilter({ label, name, filters, placeholder }: FieldProps & {
     <label className="field">
       <span>{label}</span>
       <input
-        type="text" name={name} value={draft} placeholder={placeholder ?? 'any'} autoComplete="off" spellCheck={false} maxLength={255}
+        type="text"
+        name={name}
+        value={draft}
+        placeholder={placeholder ?? 'any'}
+        autoComplete="off"
+        spellCheck={false}
+        maxLength={255}
         onChange={(event) => setDraft(event.target.value)}
         onKeyDown={(event) => event.key === 'Enter' && commit(draft)}
       />
@@ -58,7 +64,12 @@ export function TextFilter({ label, name, filters, placeholder }: FieldProps & {
   );
 }
 
-export function ChoiceFilter({ label, name, filters, choices }: FieldProps & { readonly choices: readonly (readonly [string, string])[] }): ReactNode {
+export function ChoiceFilter({
+  label,
+  name,
+  filters,
+  choices,
+}: FieldProps & { readonly choices: readonly (readonly [string, string])[] }): ReactNode {
   return (
     <label className="field">
       <span>{label}</span>
@@ -85,7 +96,9 @@ export function MomentFilter({ label, name, filters }: FieldProps): ReactNode {
     <label className="field">
       <span>{label}</span>
       <input
-        type="datetime-local" name={name} value={local(filters.get(name))}
+        type="datetime-local"
+        name={name}
+        value={local(filters.get(name))}
         onChange={(event) => {
           const at = new Date(event.target.value).getTime();
           filters.set({ [name]: Number.isNaN(at) ? '' : String(at) });

@@ -17,8 +17,19 @@ const powerKinds: ReadonlySet<string> = new Set(['privilege', 'system', 'escape'
 
 type Seek = (ms: number) => void;
 
-export function KernelEvents({ session, live, onSeek }: { readonly session: string; readonly live: boolean; readonly onSeek: Seek }): ReactNode {
-  const { data } = useJson<KernelEventList>(`/api/sessions/${session}/events?only=tree&limit=${MAX_EVENTS}`, live ? REFRESH_LIVE_MS : undefined);
+export function KernelEvents({
+  session,
+  live,
+  onSeek,
+}: {
+  readonly session: string;
+  readonly live: boolean;
+  readonly onSeek: Seek;
+}): ReactNode {
+  const { data } = useJson<KernelEventList>(
+    `/api/sessions/${session}/events?only=tree&limit=${MAX_EVENTS}`,
+    live ? REFRESH_LIVE_MS : undefined,
+  );
   if (data === null || data.events.length === 0) return null;
   const { roots } = processForest(data.events);
   const files = data.events.filter(({ kind }) => kind === 'file');
@@ -28,7 +39,10 @@ export function KernelEvents({ session, live, onSeek }: { readonly session: stri
     <>
       <section className="facts">
         <h2>
-          Processes <span className="count">{data.more ? `of the first ${MAX_EVENTS} events` : data.events.filter(({ kind }) => kind === 'exec').length}</span>
+          Processes{' '}
+          <span className="count">
+            {data.more ? `of the first ${MAX_EVENTS} events` : data.events.filter(({ kind }) => kind === 'exec').length}
+          </span>
         </h2>
         <ul className="process-tree mono">
           {roots.map((node) => (
@@ -47,14 +61,26 @@ export function KernelEvents({ session, live, onSeek }: { readonly session: stri
       {network.length > 0 && (
         <Table title="Network" heads={['At', 'What', 'Where', 'Result']} count={network.length}>
           {network.slice(0, MAX_ROWS).map((event) => (
-            <Row key={event.place} event={event} onSeek={onSeek} what={`${event.kind} ${event.kind === 'dns' ? event.reason : event.name}`} where={whereOf(event)} />
+            <Row
+              key={event.place}
+              event={event}
+              onSeek={onSeek}
+              what={`${event.kind} ${event.kind === 'dns' ? event.reason : event.name}`}
+              where={whereOf(event)}
+            />
           ))}
         </Table>
       )}
       {power.length > 0 && (
         <Table title="Privileges and system" heads={['At', 'What', 'Where', 'Result']} count={power.length}>
           {power.slice(0, MAX_ROWS).map((event) => (
-            <Row key={event.place} event={event} onSeek={onSeek} what={event.kind === 'escape' ? `escape through ${event.reason}` : event.name} where={whereOf(event)} />
+            <Row
+              key={event.place}
+              event={event}
+              onSeek={onSeek}
+              what={event.kind === 'escape' ? `escape through ${event.reason}` : event.name}
+              where={whereOf(event)}
+            />
           ))}
         </Table>
       )}
@@ -65,11 +91,22 @@ export function KernelEvents({ session, live, onSeek }: { readonly session: stri
 function whereOf({ kind, name, path, address, port, reason, data, size }: KernelEventInfo): string {
   if (kind === 'dns') return name;
   if (kind === 'privilege') return `uid ${String(data['uid'])}, effective ${String(data['euid'])}`;
-  if (address !== '') return `${address.includes(':') ? `[${address}]` : address}:${port ?? 0}${kind === 'send' && size !== null ? `, ${bytes(size)}` : ''}`;
+  if (address !== '')
+    return `${address.includes(':') ? `[${address}]` : address}:${port ?? 0}${kind === 'send' && size !== null ? `, ${bytes(size)}` : ''}`;
   return path === '' && kind === 'system' ? reason : path;
 }
 
-function Row({ event, onSeek, what, where }: { readonly event: KernelEventInfo; readonly onSeek: Seek; readonly what: string; readonly where: string }): ReactNode {
+function Row({
+  event,
+  onSeek,
+  what,
+  where,
+}: {
+  readonly event: KernelEventInfo;
+  readonly onSeek: Seek;
+  readonly what: string;
+  readonly where: string;
+}): ReactNode {
   const failed = event.outcome !== '' && event.outcome !== 'success';
   return (
     <tr className={failed ? 'failed' : undefined}>

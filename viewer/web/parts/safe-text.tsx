@@ -6,7 +6,9 @@ export function SafeText({ text }: { readonly text: string }): ReactNode {
   return (
     <span className="safe">
       {visiblePieces(text).map((piece, i) =>
-        piece.kind === 'text' ? piece.text : (
+        piece.kind === 'text' ? (
+          piece.text
+        ) : (
           <span key={i} className="escape">
             {piece.text}
           </span>
@@ -17,7 +19,15 @@ export function SafeText({ text }: { readonly text: string }): ReactNode {
 }
 
 /** A line of a screen with what was searched for marked. */
-export function MarkedText({ text, query, mode }: { readonly text: string; readonly query: string; readonly mode: 'auto' | 'words' | 'substring' | 'regex' }): ReactNode {
+export function MarkedText({
+  text,
+  query,
+  mode,
+}: {
+  readonly text: string;
+  readonly query: string;
+  readonly mode: 'auto' | 'words' | 'substring' | 'regex';
+}): ReactNode {
   const shown = visible(text);
   const parts: ReactNode[] = [];
   let from = 0;

@@ -22,7 +22,13 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
         <b>{clock(position)}</b> / {clock(state.duration)}
       </span>
       {state.live && (
-        <button type="button" className={state.following ? 'live-button following' : 'live-button'} onClick={() => void replay.follow()} aria-pressed={state.following} title="L">
+        <button
+          type="button"
+          className={state.following ? 'live-button following' : 'live-button'}
+          onClick={() => void replay.follow()}
+          aria-pressed={state.following}
+          title="L"
+        >
           <span className="live-dot" aria-hidden="true" />
           {state.following ? 'Live' : 'Go live'}
         </button>
@@ -36,12 +42,15 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
           </label>
           <label className="speed" title="&lt; and &gt;">
             <span className="sr">Speed</span>
-            <select value={state.speed} onChange={(event) => {
+            <select
+              value={state.speed}
+              onChange={(event) => {
                 replay.setSpeed(Number(event.target.value));
                 // The keys are the player's again.
                 event.target.blur();
               }}
-              aria-label="Speed">
+              aria-label="Speed"
+            >
               {speeds.map((speed) => (
                 <option key={speed} value={speed}>
                   {speed}×
@@ -61,28 +70,62 @@ export function Controls({ replay, onFullscreen }: { readonly replay: Replay; re
 }
 
 /** Keys of the player, wherever the focus is, except while something is typed. */
-export function useReplayKeys(replay: Replay, actions: { readonly onFullscreen: () => void; readonly onHit: (step: 1 | -1) => void }): void {
+export function useReplayKeys(
+  replay: Replay,
+  actions: { readonly onFullscreen: () => void; readonly onHit: (step: 1 | -1) => void },
+): void {
   useEffect(() => {
     const onKey = (event: globalThis.KeyboardEvent): void => {
       const target = event.target;
       const typing = target instanceof HTMLInputElement && target.type !== 'checkbox';
       if (event.ctrlKey || event.metaKey || event.altKey || typing || target instanceof HTMLSelectElement) return;
-      if ((event.key === ' ' || event.key === 'Enter') && (target instanceof HTMLButtonElement || target instanceof HTMLInputElement || target instanceof HTMLElement && target.tagName === 'SUMMARY')) return;
+      if (
+        (event.key === ' ' || event.key === 'Enter') &&
+        (target instanceof HTMLButtonElement ||
+          target instanceof HTMLInputElement ||
+          (target instanceof HTMLElement && target.tagName === 'SUMMARY'))
+      )
+        return;
       const { speed, skipIdle } = replay.state;
       const at = speeds.findIndex((each) => each === speed);
       switch (event.key) {
-        case ' ': case 'k': replay.toggle(); break;
-        case 'ArrowLeft': void replay.seek(replay.position - (event.shiftKey ? 30_000 : 5_000)); break;
-        case 'ArrowRight': void replay.seek(replay.position + (event.shiftKey ? 30_000 : 5_000)); break;
-        case 'Home': void replay.seek(0); break;
-        case '<': replay.setSpeed(speeds[Math.max(0, at - 1)]!); break;
-        case '>': replay.setSpeed(speeds[Math.min(speeds.length - 1, at + 1)]!); break;
-        case 'i': replay.setSkipIdle(!skipIdle); break;
-        case 'l': void replay.follow(); break;
-        case 'f': actions.onFullscreen(); break;
-        case 'n': actions.onHit(1); break;
-        case 'p': case 'N': actions.onHit(-1); break;
-        default: return;
+        case ' ':
+        case 'k':
+          replay.toggle();
+          break;
+        case 'ArrowLeft':
+          void replay.seek(replay.position - (event.shiftKey ? 30_000 : 5_000));
+          break;
+        case 'ArrowRight':
+          void replay.seek(replay.position + (event.shiftKey ? 30_000 : 5_000));
+          break;
+        case 'Home':
+          void replay.seek(0);
+          break;
+        case '<':
+          replay.setSpeed(speeds[Math.max(0, at - 1)]!);
+          break;
+        case '>':
+          replay.setSpeed(speeds[Math.min(speeds.length - 1, at + 1)]!);
+          break;
+        case 'i':
+          replay.setSkipIdle(!skipIdle);
+          break;
+        case 'l':
+          void replay.follow();
+          break;
+        case 'f':
+          actions.onFullscreen();
+          break;
+        case 'n':
+          actions.onHit(1);
+          break;
+        case 'p':
+        case 'N':
+          actions.onHit(-1);
+          break;
+        default:
+          return;
       }
       event.preventDefault();
     };

@@ -23,7 +23,10 @@ export interface PlayerProps {
 export function Player({ replay, index, markers, hits, query }: PlayerProps): ReactNode {
   const box = useRef<HTMLDivElement>(null);
   const state = useReplayState(replay);
-  const drawn = useMemo(() => [...markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))], [markers, hits]);
+  const drawn = useMemo(
+    () => [...markers, ...hits.map((hit) => ({ at: hit.time, label: hit.text, kind: 'hit' as const }))],
+    [markers, hits],
+  );
   const onFullscreen = useCallback(() => {
     if (document.fullscreenElement === null) void box.current?.requestFullscreen().catch(() => undefined);
     else void document.exitFullscreen();
@@ -62,7 +65,17 @@ function aspect(cols: number, rows: number): string {
   return ((cols * 0.602) / (rows * 1.333)).toFixed(3);
 }
 
-function Hits({ replay, hits, query, onHit }: { readonly replay: Replay; readonly hits: readonly SearchHit[]; readonly query: string; readonly onHit: (step: 1 | -1) => void }): ReactNode {
+function Hits({
+  replay,
+  hits,
+  query,
+  onHit,
+}: {
+  readonly replay: Replay;
+  readonly hits: readonly SearchHit[];
+  readonly query: string;
+  readonly onHit: (step: 1 | -1) => void;
+}): ReactNode {
   const position = usePosition(replay);
   const current = hits.findLastIndex(({ time }) => time <= position + 1);
   return (

@@ -5,7 +5,14 @@ import type { ReplayIndex } from './replay.js';
 import { parseLines } from './segments.js';
 
 /** Three segments of ten seconds, a line a second, and what a terminal would hold: the text since the last reset. */
-const stored: ReplayIndex = { cols: 80, rows: 24, duration: 30_000, live: false, block: 30, segments: [{ start: 0 }, { start: 10_000 }, { start: 20_000 }] };
+const stored: ReplayIndex = {
+  cols: 80,
+  rows: 24,
+  duration: 30_000,
+  live: false,
+  block: 30,
+  segments: [{ start: 0 }, { start: 10_000 }, { start: 20_000 }],
+};
 const keyframe = (screen: string): string => `[0,"k",${JSON.stringify({ cols: 80, rows: 24, screen })}]\n`;
 const textOf = (n: number): string => {
   const before = Array.from({ length: n * 10 }, (_, i) => `${i + 1}.`).join('');
@@ -24,7 +31,10 @@ function open(index: ReplayIndex = stored, startAt: number | 'end' = 0) {
     if (name === 'output') terminal.text += data as string;
   }) as Dispatch;
   const replay = new Replay({
-    index, newlines: false, now: () => Date.now(), startAt,
+    index,
+    newlines: false,
+    now: () => Date.now(),
+    startAt,
     load: async (n) => {
       asked.push(n);
       return parseLines(textOf(n), n * 10_000, false);
@@ -99,8 +109,16 @@ test('speed changes on the way; pausing holds the moment', async () => {
 test('idle time is skipped on wish', async () => {
   const index = { ...stored, duration: 600_000, segments: [{ start: 0 }] };
   const terminal = { text: '' };
-  const replay = new Replay({ index, newlines: false, now: () => Date.now(), startAt: 0, load: async () => parseLines('[1,"o","a"]\n[590,"o","b"]\n[9,"o","c"]\n', 0, false) });
-  const driver = replay.driver({ dispatch: ((name: string, data: unknown) => void (name === 'output' && (terminal.text += String(data)))) as Dispatch });
+  const replay = new Replay({
+    index,
+    newlines: false,
+    now: () => Date.now(),
+    startAt: 0,
+    load: async () => parseLines('[1,"o","a"]\n[590,"o","b"]\n[9,"o","c"]\n', 0, false),
+  });
+  const driver = replay.driver({
+    dispatch: ((name: string, data: unknown) => void (name === 'output' && (terminal.text += String(data)))) as Dispatch,
+  });
   await driver.init();
   replay.setSkipIdle(true);
   replay.play();
@@ -134,7 +152,10 @@ test('blocks that come while the replay opens are shown', async () => {
 });
 
 test('segments take the tail over without a flicker, and the end of the session ends the replay', async () => {
-  const { replay, driver, terminal } = open({ ...stored, live: true, duration: 20_000, block: 20, segments: stored.segments.slice(0, 2) }, 'end');
+  const { replay, driver, terminal } = open(
+    { ...stored, live: true, duration: 20_000, block: 20, segments: stored.segments.slice(0, 2) },
+    'end',
+  );
   await driver.init();
   for (let second = 21; second <= 30; second++) replay.live(`[1,"o","${second}."]\n`);
   const { resets } = terminal;
@@ -149,7 +170,10 @@ test('segments take the tail over without a flicker, and the end of the session 
 test('a segment that cannot be read is said, and a later seek tries again', async () => {
   let broken = true;
   const replay = new Replay({
-    index: stored, newlines: false, now: () => Date.now(), startAt: 0,
+    index: stored,
+    newlines: false,
+    now: () => Date.now(),
+    startAt: 0,
     load: async (n) => {
       if (broken) throw new Error('the store does not answer');
       return parseLines(textOf(n), n * 10_000, false);
@@ -169,7 +193,10 @@ test('segments that were numbered anew are fetched anew, and a seek under way st
   await replay.seek(15_000);
   const before = asked.length;
   const seeking = replay.seek(25_000);
-  replay.update({ ...stored, segments: [{ start: 0 }, { start: 10_000 }, { start: 20_000 }, { start: 30_000 }].filter(({ start }) => start !== 10_000) });
+  replay.update({
+    ...stored,
+    segments: [{ start: 0 }, { start: 10_000 }, { start: 20_000 }, { start: 30_000 }].filter(({ start }) => start !== 10_000),
+  });
   await seeking;
   await vi.advanceTimersByTimeAsync(0);
   expect(asked.length).toBeGreaterThan(before);
@@ -180,7 +207,10 @@ test('segments that were numbered anew are fetched anew, and a seek under way st
 test('a recording that is opened at a damaged segment shows the others', async () => {
   const shown: string[] = [];
   const replay = new Replay({
-    index: stored, newlines: false, now: () => Date.now(), startAt: 25_000,
+    index: stored,
+    newlines: false,
+    now: () => Date.now(),
+    startAt: 25_000,
     load: async (n) => (n === 2 ? Promise.reject(new Error('it is damaged')) : parseLines(textOf(n), n * 10_000, false)),
   });
   const driver = replay.driver({ dispatch: ((name: string, data: never) => void (name === 'output' && shown.push(data))) as Dispatch });

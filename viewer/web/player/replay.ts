@@ -85,7 +85,15 @@ export class Replay {
     this.#cache = new SegmentCache(parts.load);
     if (parts.first != null) this.#cache.put(parts.first.n, parts.first.lines);
     this.#tail = new Tail(parts.index.block, parts.index.duration, parts.newlines);
-    this.#state = { phase: 'loading', duration: parts.index.duration, live: parts.index.live, following: false, speed: 1, skipIdle: false, error: null };
+    this.#state = {
+      phase: 'loading',
+      duration: parts.index.duration,
+      live: parts.index.live,
+      following: false,
+      speed: 1,
+      skipIdle: false,
+      error: null,
+    };
   }
 
   readonly driver: DriverFactory = ({ dispatch }): Driver => {
@@ -243,7 +251,8 @@ export class Replay {
       this.#finish();
       return;
     }
-    if (misplaced || (segments === 0 && index.segments.length > 0 && !wasTail)) void (this.#state.following ? this.follow() : this.seek(this.#target ?? this.position));
+    if (misplaced || (segments === 0 && index.segments.length > 0 && !wasTail))
+      void (this.#state.following ? this.follow() : this.seek(this.#target ?? this.position));
     else this.#reschedule();
   }
 

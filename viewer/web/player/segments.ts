@@ -32,7 +32,7 @@ export function parseLines(text: string, start: number, newlines: boolean): Pars
   let keyframe: ParsedLines['keyframe'] = null;
   const events: ScreenEvent[] = [];
   let at = start;
-  for (let from = 0; from < text.length; ) {
+  for (let from = 0; from < text.length;) {
     const newline = text.indexOf('\n', from);
     const end = newline < 0 ? text.length : newline;
     const line = parseLine(text.slice(from, end));

@@ -6,8 +6,14 @@ import type { Driver, DriverFactory } from 'asciinema-player';
 import type { Replay } from './replay.js';
 
 const inert: Driver = {
-  init: () => undefined, play: () => undefined, pause: () => undefined, seek: () => false, step: () => undefined, stop: () => undefined,
-  getTiming: () => ({ time: 0, rate: 0, sampledAt: 0 }), getDuration: () => undefined,
+  init: () => undefined,
+  play: () => undefined,
+  pause: () => undefined,
+  seek: () => false,
+  step: () => undefined,
+  stop: () => undefined,
+  getTiming: () => ({ time: 0, rate: 0, sampledAt: 0 }),
+  getDuration: () => undefined,
 };
 
 export function Terminal({ replay, cols, rows }: { readonly replay: Replay; readonly cols: number; readonly rows: number }): ReactNode {
@@ -17,7 +23,13 @@ export function Terminal({ replay, cols, rows }: { readonly replay: Replay; read
     let gone = false;
     const driver: DriverFactory = (callbacks) => (gone ? inert : replay.driver(callbacks));
     const player = create(driver, box.current!, {
-      cols, rows, controls: false, autoPlay: false, fit: 'both', theme: 'steno', cursorMode: 'steady',
+      cols,
+      rows,
+      controls: false,
+      autoPlay: false,
+      fit: 'both',
+      theme: 'steno',
+      cursorMode: 'steady',
       terminalFontFamily: 'ui-monospace, "Cascadia Mono", "SF Mono", Menlo, Consolas, "DejaVu Sans Mono", "Noto Sans Mono", monospace',
     });
     // The page has its own keys; the player must not take them first.

@@ -34,8 +34,14 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
   const onKeyDown = (event: KeyboardEvent): void => {
     const step = event.shiftKey ? 30_000 : 5_000;
     const targets: Readonly<Record<string, number>> = {
-      ArrowLeft: position - step, ArrowRight: position + step, ArrowDown: position - step, ArrowUp: position + step,
-      PageDown: position - duration / 10, PageUp: position + duration / 10, Home: 0, End: duration,
+      ArrowLeft: position - step,
+      ArrowRight: position + step,
+      ArrowDown: position - step,
+      ArrowUp: position + step,
+      PageDown: position - duration / 10,
+      PageUp: position + duration / 10,
+      Home: 0,
+      End: duration,
     };
     const target = targets[event.key];
     if (target === undefined) return;
@@ -46,8 +52,16 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
   return (
     <div className="timeline">
       <div
-        ref={track} className="track" role="slider" tabIndex={0} aria-label="Position" aria-valuemin={0} aria-valuemax={Math.round(duration / 1000)}
-        aria-valuenow={Math.round(position / 1000)} aria-valuetext={`${clock(position)} of ${clock(duration)}`} onKeyDown={onKeyDown}
+        ref={track}
+        className="track"
+        role="slider"
+        tabIndex={0}
+        aria-label="Position"
+        aria-valuemin={0}
+        aria-valuemax={Math.round(duration / 1000)}
+        aria-valuenow={Math.round(position / 1000)}
+        aria-valuetext={`${clock(position)} of ${clock(duration)}`}
+        onKeyDown={onKeyDown}
         onPointerDown={(event) => {
           dragging.current = true;
           event.currentTarget.setPointerCapture(event.pointerId);
@@ -78,8 +92,13 @@ export function Timeline({ replay, markers }: { readonly replay: Replay; readonl
       <div className="markers">
         {markers.slice(0, 500).map((marker, i) => (
           <button
-            key={`${marker.kind} ${marker.at} ${i}`} type="button" className={`marker marker-${marker.kind}`} style={{ left: share(marker.at) }} tabIndex={-1}
-            title={`${clock(marker.at)} ${kindText[marker.kind]}: ${visible(marker.label).slice(0, 120)}`} onClick={() => void replay.seek(marker.at)}
+            key={`${marker.kind} ${marker.at} ${i}`}
+            type="button"
+            className={`marker marker-${marker.kind}`}
+            style={{ left: share(marker.at) }}
+            tabIndex={-1}
+            title={`${clock(marker.at)} ${kindText[marker.kind]}: ${visible(marker.label).slice(0, 120)}`}
+            onClick={() => void replay.seek(marker.at)}
           >
             <span className="sr">{`${kindText[marker.kind]} at ${clock(marker.at)}`}</span>
           </button>

@@ -83,7 +83,12 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
     };
     const { first, lines } = opened;
     const replay = new Replay({
-      index, newlines: !tty, now: () => performance.now(), startAt: startAt ?? (index.live ? 'end' : 0), load, later: afterFrame,
+      index,
+      newlines: !tty,
+      now: () => performance.now(),
+      startAt: startAt ?? (index.live ? 'end' : 0),
+      load,
+      later: afterFrame,
       first: first === null ? null : { n: first, lines: parse(index.segments[first]!.start, lines) },
     });
     setOpen({ replay, index });

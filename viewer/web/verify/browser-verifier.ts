@@ -15,11 +15,16 @@ import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 import { SshReader, concatBytes } from '#schemas/ssh/wire.js';
 
-const curves = { nistp256: { curve: p256, bytes: 32 }, nistp384: { curve: p384, bytes: 48 }, nistp521: { curve: p521, bytes: 66 } } as const;
+const curves = {
+  nistp256: { curve: p256, bytes: 32 },
+  nistp384: { curve: p384, bytes: 48 },
+  nistp521: { curve: p521, bytes: 66 },
+} as const;
 
 export function verifySignature(publicBlob: Uint8Array, signatureBlob: Uint8Array, data: Uint8Array): boolean {
   const key = parsePublicKey(publicBlob, 'SIGNATURE_GARBLED');
-  if (key.kind !== 'ed25519' && key.kind !== 'ecdsa') throw new StenoError('SIGNATURE_GARBLED', `keys of type ${key.type} cannot be checked in a browser`);
+  if (key.kind !== 'ed25519' && key.kind !== 'ecdsa')
+    throw new StenoError('SIGNATURE_GARBLED', `keys of type ${key.type} cannot be checked in a browser`);
   try {
     const reader = new SshReader(signatureBlob, 'SIGNATURE_GARBLED');
     if (reader.utf8('the algorithm', 64) !== key.type) return false;

@@ -10,13 +10,32 @@ export interface VerifyOrder {
 
 export type Outcome =
   | {
-      readonly kind: 'verified'; readonly who: string; readonly gateway: string; readonly counter: number; readonly blocks: number; readonly bytes: number;
-      readonly duration: number; readonly startedAt: number; readonly signedAt: number; readonly end: string; readonly head: string;
+      readonly kind: 'verified';
+      readonly who: string;
+      readonly gateway: string;
+      readonly counter: number;
+      readonly blocks: number;
+      readonly bytes: number;
+      readonly duration: number;
+      readonly startedAt: number;
+      readonly signedAt: number;
+      readonly end: string;
+      readonly head: string;
     }
   /** `code` in the words of the catalogue; `block`: the first bad or missing one; `goodUntil`: ms of session time. */
-  | { readonly kind: 'refused'; readonly code: string; readonly message: string; readonly detail: string; readonly block: number | null; readonly goodUntil: number };
+  | {
+      readonly kind: 'refused';
+      readonly code: string;
+      readonly message: string;
+      readonly detail: string;
+      readonly block: number | null;
+      readonly goodUntil: number;
+    };
 
-export type WorkerSays = { readonly kind: 'bytes'; readonly bytes: number } | { readonly kind: 'outcome'; readonly outcome: Outcome } | { readonly kind: 'failed'; readonly reason: string };
+export type WorkerSays =
+  | { readonly kind: 'bytes'; readonly bytes: number }
+  | { readonly kind: 'outcome'; readonly outcome: Outcome }
+  | { readonly kind: 'failed'; readonly reason: string };
 
 /** `message`: of the error catalogue. */
 export function outcomeOf(verdict: Verdict, session: string, message: (code: string) => string): Outcome {
@@ -24,12 +43,34 @@ export function outcomeOf(verdict: Verdict, session: string, message: (code: str
     const { code, detail, block, goodUntil } = verdict;
     return { kind: 'refused', code, message: message(code), detail, block, goodUntil };
   }
-  const { header: { steno }, checkpoint, blocks, bytes, duration } = verdict;
+  const {
+    header: { steno },
+    checkpoint,
+    blocks,
+    bytes,
+    duration,
+  } = verdict;
   if (steno.session !== session) {
-    return { kind: 'refused', code: 'VERIFY_ALTERED', message: message('VERIFY_ALTERED'), detail: `it is a good recording, but of session ${steno.session}`, block: null, goodUntil: 0 };
+    return {
+      kind: 'refused',
+      code: 'VERIFY_ALTERED',
+      message: message('VERIFY_ALTERED'),
+      detail: `it is a good recording, but of session ${steno.session}`,
+      block: null,
+      goodUntil: 0,
+    };
   }
   return {
-    kind: 'verified', who: `${steno.user} as ${steno.login}@${steno.node}`, gateway: steno.gateway, counter: steno.counter, blocks, bytes, duration,
-    startedAt: steno.started_at, signedAt: checkpoint.time, end: checkpoint.end, head: checkpoint.head,
+    kind: 'verified',
+    who: `${steno.user} as ${steno.login}@${steno.node}`,
+    gateway: steno.gateway,
+    counter: steno.counter,
+    blocks,
+    bytes,
+    duration,
+    startedAt: steno.started_at,
+    signedAt: checkpoint.time,
+    end: checkpoint.end,
+    head: checkpoint.head,
   };
 }

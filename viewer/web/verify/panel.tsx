@@ -21,7 +21,12 @@ export function VerifyPanel({ session }: { readonly session: SessionInfo }): Rea
   return (
     <div className="verify">
       <div aria-live="polite">
-        {state === null && <p>Downloads the recording and checks each block against the hash chain, the gateway’s signature and the recording CA, in this browser. It counts as an export.</p>}
+        {state === null && (
+          <p>
+            Downloads the recording and checks each block against the hash chain, the gateway’s signature and the recording CA, in this
+            browser. It counts as an export.
+          </p>
+        )}
         {running && <Progress state={state} session={session} />}
         {state?.kind === 'failed' && (
           <div className="verdict verdict-unknown">
@@ -48,7 +53,13 @@ export function VerifyPanel({ session }: { readonly session: SessionInfo }): Rea
   );
 }
 
-function Progress({ state, session }: { readonly state: { readonly kind: 'downloading' | 'checking'; readonly share: number }; readonly session: SessionInfo }): ReactNode {
+function Progress({
+  state,
+  session,
+}: {
+  readonly state: { readonly kind: 'downloading' | 'checking'; readonly share: number };
+  readonly session: SessionInfo;
+}): ReactNode {
   const downloading = state.kind === 'downloading';
   return (
     <div className="verify-progress">
@@ -61,14 +72,25 @@ function Progress({ state, session }: { readonly state: { readonly kind: 'downlo
   );
 }
 
-function Shown({ outcome, cas, session }: { readonly outcome: Outcome; readonly cas: readonly string[]; readonly session: SessionInfo }): ReactNode {
+function Shown({
+  outcome,
+  cas,
+  session,
+}: {
+  readonly outcome: Outcome;
+  readonly cas: readonly string[];
+  readonly session: SessionInfo;
+}): ReactNode {
   if (outcome.kind === 'verified') return <Verified outcome={outcome} cas={cas} />;
   const open = outcome.code === 'VERIFY_TRUNCATED' && session.state !== 'sealed' && session.state !== 'interrupted';
   if (open) {
     return (
       <div className="verdict verdict-unknown">
         <strong>No fault so far, and not finished</strong>
-        <p>What is stored, up to {clock(outcome.goodUntil)}, shows no fault. Whether it is whole cannot be said yet: the last signature comes when the session is over and stored.</p>
+        <p>
+          What is stored, up to {clock(outcome.goodUntil)}, shows no fault. Whether it is whole cannot be said yet: the last signature comes
+          when the session is over and stored.
+        </p>
       </div>
     );
   }
@@ -78,19 +100,36 @@ function Shown({ outcome, cas, session }: { readonly outcome: Outcome; readonly 
       <p>
         {sentence(outcome.message)} <SafeText text={sentence(outcome.detail)} />
       </p>
-      {outcome.block !== null && <p>{outcome.goodUntil === 0 ? 'No block before it could be confirmed.' : `Everything up to ${clock(outcome.goodUntil)} of session time is as it was signed.`}</p>}
+      {outcome.block !== null && (
+        <p>
+          {outcome.goodUntil === 0
+            ? 'No block before it could be confirmed.'
+            : `Everything up to ${clock(outcome.goodUntil)} of session time is as it was signed.`}
+        </p>
+      )}
     </div>
   );
 }
 
-function Verified({ outcome, cas }: { readonly outcome: Outcome & { readonly kind: 'verified' }; readonly cas: readonly string[] }): ReactNode {
+function Verified({
+  outcome,
+  cas,
+}: {
+  readonly outcome: Outcome & { readonly kind: 'verified' };
+  readonly cas: readonly string[];
+}): ReactNode {
   const rows: readonly (readonly [string, ReactNode])[] = [
     ['Who', <SafeText key="who" text={outcome.who} />],
     ['Began', moment(outcome.startedAt)],
     ['Closed', `${moment(outcome.signedAt)}${outcome.end === 'interrupted' ? ', after an interruption' : ''}`],
     ['Signed by', <SafeText key="gateway" text={`gateway ${outcome.gateway}, as its no. ${outcome.counter}`} />],
     ['Covers', `${outcome.blocks} blocks, ${bytes(outcome.bytes)} of lines`],
-    ['Last hash', <code key="head" title={outcome.head}>{outcome.head.slice(0, 16)}…</code>],
+    [
+      'Last hash',
+      <code key="head" title={outcome.head}>
+        {outcome.head.slice(0, 16)}…
+      </code>,
+    ],
     [cas.length === 1 ? 'CA key' : 'CA keys', <CaKeys key="cas" cas={cas} />],
   ];
   return (

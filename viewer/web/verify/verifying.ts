@@ -25,7 +25,8 @@ export function verifySession(session: SessionInfo, onChange: (state: Verifying)
     if (!abort.signal.aborted) onChange(state);
   };
   const run = async (): Promise<void> => {
-    if (session.recording_bytes > MAX_LINES_BYTES) throw new ApiFailure('TOO_LARGE', 'this recording is too large for a page; the command takes it', '');
+    if (session.recording_bytes > MAX_LINES_BYTES)
+      throw new ApiFailure('TOO_LARGE', 'this recording is too large for a page; the command takes it', '');
     tell({ kind: 'downloading', share: 0 });
     const { keys: cas } = await getJson<RecordingCa>('/api/recording-ca', abort.signal);
     const file = await download(`/api/sessions/${session.id}/export?format=cast.zst`, abort.signal, (bytes) => {
@@ -43,7 +44,9 @@ export function verifySession(session: SessionInfo, onChange: (state: Verifying)
     const order: VerifyOrder = { file, cas, session: session.id };
     worker.postMessage(order, [file]);
   };
-  run().catch((error: unknown) => tell({ kind: 'failed', reason: error instanceof ApiFailure ? error.message : 'the download was cut off' }));
+  run().catch((error: unknown) =>
+    tell({ kind: 'failed', reason: error instanceof ApiFailure ? error.message : 'the download was cut off' }),
+  );
   return () => {
     abort.abort();
     worker?.terminate();
@@ -58,7 +61,7 @@ function shareOf(bytes: number, of: number): number {
 async function download(path: string, signal: AbortSignal, onBytes: (bytes: number) => void): Promise<ArrayBuffer> {
   const chunks: Uint8Array[] = [];
   let length = 0;
-  for (const reader = (await getBody(path, signal)).getReader(); ; ) {
+  for (const reader = (await getBody(path, signal)).getReader(); ;) {
     const { done, value } = await reader.read();
     if (done) break;
     chunks.push(value);

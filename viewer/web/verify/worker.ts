@@ -20,7 +20,8 @@ async function run({ file, cas, session }: VerifyOrder): Promise<void> {
     cas,
     decompress(frame) {
       // Exactly one frame with a checksum, as `steno verify` wants it; zstd itself compares the checksum.
-      if (dataFrameLength(frame) !== frame.length || (frame[4]! & 0x04) === 0) throw new StenoError('RECORDING_MALFORMED', 'a frame without checksum');
+      if (dataFrameLength(frame) !== frame.length || (frame[4]! & 0x04) === 0)
+        throw new StenoError('RECORDING_MALFORMED', 'a frame without checksum');
       const lines = decompress(frame as Uint8Array<ArrayBuffer>);
       if (lines.length > MAX_FRAME_BYTES) throw new StenoError('RECORDING_MALFORMED', 'a frame of excessive size');
       return lines;
