@@ -6,8 +6,11 @@ export default defineConfig({
   test: {
     include: ['**/*.test.ts', '**/*.test.tsx'],
     exclude: ['**/node_modules/**', 'dist/**'],
+    runner: './test/setup/runner.mjs',
+    globalSetup: './test/setup/start-up-files.mjs',
     pool: 'forks',
-    testTimeout: 60_000,
-    hookTimeout: 120_000,
+    // Nothing waits for a time; these end what hangs, also where other work takes both cores.
+    testTimeout: 120_000,
+    hookTimeout: 240_000,
   },
 });

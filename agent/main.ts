@@ -1,4 +1,9 @@
-import { runService } from '#runtime/service.js';
+import { runService } from '#runtime/service/process.js';
 import { startAgent } from './agent.js';
+import type { AgentConfig } from './agent.js';
+import { containUncaught } from './ssh/boundary.js';
+import { KernelRecorder } from './kernel/kernel-recorder.js';
 
-runService('agent', startAgent);
+// Before the configuration comes: meanwhile the authority starts, where both do.
+const kernelLoad = KernelRecorder.load();
+runService<AgentConfig>('agent', (config, { log }) => startAgent(config, { log, kernelLoad }), containUncaught);

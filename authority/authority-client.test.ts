@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import { connectAuthority } from '#runtime/authority-client.js';
-import type { AuthorityClient } from '#runtime/authority-client.js';
-import { administrator, authorityIn, Cleanup, clientOf, identityOf, silent, temporaryFolder } from './testkit.js';
+import { connectAuthority } from '#runtime/service/authority-client.js';
+import type { AuthorityClient } from '#runtime/service/authority-client.js';
+import { administrator, authorityIn, Cleanup, clientOf, identityOf, silent, temporaryFolder } from './testing/authority.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());

@@ -1,6 +1,5 @@
 /** The authority as a process of `steno up`. */
-import { runService } from '#runtime/service.js';
-import { startAuthority } from './authority.js';
-import type { AuthorityConfig } from './authority.js';
+import { runService } from '#runtime/service/process.js';
+import { startAuthorityProcess } from './process.js';
 
-runService<AuthorityConfig>('authority', (config, { log }) => startAuthority(config, { log, clock: Date.now }));
+runService('authority', startAuthorityProcess);

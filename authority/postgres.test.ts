@@ -5,15 +5,16 @@ import { join } from 'node:path';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
 import type { Lock, Snapshot } from '#schemas/api.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { connectAuthority } from '#runtime/authority-client.js';
-import { callAuthority } from '#runtime/authority-http.js';
-import { signRequest } from '#runtime/request-auth.js';
+import { connectAuthority } from '#runtime/service/authority-client.js';
+import { callAuthority } from '#runtime/service/authority-http.js';
+import { signRequest } from '#runtime/http/request-auth.js';
 import { generateKey } from '#runtime/ssh/keys.js';
+import { signUserProof } from '#runtime/ssh/testing/user-proof.js';
 import { openState } from '#stores/state/open.js';
 import { postgresPrograms, startPostgres } from '#stores/state/testing/postgres-server.js';
 import type { PostgresServer } from '#stores/state/testing/postgres-server.js';
-import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, silent, temporaryFolder } from './testkit.js';
-import type { RunningAuthority } from './authority.js';
+import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, silent, temporaryFolder } from './testing/authority.js';
+import type { RunningAuthority } from './app.js';
 
 const programs = postgresPrograms();
 const cleanup = new Cleanup();
@@ -123,6 +124,47 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
     expect(new Set(serials).size).toBe(serials.length);
   });
 
+  test('of two gateways that show the same connection of a user to two authorities, one gets a certificate', async () => {
+    const admin = await administrator(one, cleanup);
+    const node = { name: 'proven', kind: 'openssh', address: 'h:22', labels: {}, host_keys: [] };
+    const gateways = [
+      await clientOf(one, { kind: 'gateway', name: 'gw' }, cleanup),
+      await clientOf(two, { kind: 'gateway', name: 'gw-2' }, cleanup),
+    ];
+    const heard = Promise.all(
+      gateways.map(
+        (gateway) =>
+          new Promise<void>((resolve) =>
+            gateway.onChange(({ nodes }) => {
+              if (nodes.some(({ name }) => name === 'proven')) resolve();
+            }),
+          ),
+      ),
+    );
+    await admin.call('PUT', '/v1/nodes/proven', node);
+    await heard;
+    for (let round = 0; round < 10; round++) {
+      const request = {
+        user: admin.login.user,
+        login: 'root',
+        node: 'proven',
+        public_key: formatPublicLine(generateKey().publicBlob),
+        user_certificate: Buffer.from(admin.certificate).toString('base64'),
+        source_address: '127.0.0.1',
+        proof: signUserProof(admin.key, admin.certificate, { userName: 'root' }),
+      };
+      const outcomes = await Promise.all(
+        gateways.map((gateway) =>
+          gateway.sessionCertificate(request).then(
+            () => 'issued',
+            (error: { code: string }) => error.code,
+          ),
+        ),
+      );
+      expect(outcomes.sort()).toEqual(['USER_PROOF_REFUSED', 'issued']);
+    }
+  });
+
   test('goes on after the database was away', async () => {
     const admin = await administrator(one, cleanup);
     const gateway = await clientOf(two, { kind: 'gateway', name: 'gw' }, cleanup);
@@ -148,7 +190,7 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
   });
 
   test('a stage that knows both goes on with the other when one ends', async () => {
-    const identity = await identityOf(one, { kind: 'gateway', name: 'gw' }, cleanup);
+    const identity = await identityOf(one, { kind: 'gateway', name: 'gw', hostNames: [] }, cleanup);
     const gateway = connectAuthority({ url: `${one.addresses.tls},${two.addresses.tls}`, identity }, { log: silent });
     cleanup.add(() => gateway.close());
     await gateway.ready();
@@ -156,7 +198,13 @@ describe.skipIf('missing' in programs)(`two authorities on one store${'missing' 
     await one.close();
     await again;
     const key = generateKey();
-    await expect(gateway.hostCertificate({ public_key: formatPublicLine(key.publicBlob), name: 'gw' })).resolves.toBeInstanceOf(Buffer);
+    await expect(
+      gateway.hostCertificate({
+        public_key: formatPublicLine(key.publicBlob),
+        name: 'gw',
+        host_certificate: formatPublicLine(identity.hostCertificate()),
+      }),
+    ).resolves.toBeInstanceOf(Buffer);
   });
 
   test('refuses to start with another seal key, and says so', async () => {

@@ -1,8 +1,10 @@
 /**
- * `/v1/watch`: a WebSocket on which services get the snapshot, at once and after every change.
+ * `/v1/watch`: a WebSocket on which services get the snapshot at once, and then what changes (`schemas/watch.ts`); those
+ * that know no changes get the snapshot again.
  *
  * The stream is one way; a client that sends anything, or that does not take what it is sent, is cut off and connects
- * again. An agent is there while it holds a watch; it is told the CAs, and nothing of users, nodes or locks. Tested in authority.test.ts.
+ * again. An agent is there while it holds a watch; it is told the CAs, and nothing of users, nodes or locks. Tested in app.test.ts
+ * and watch-log.test.ts.
  */
 import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
@@ -10,10 +12,12 @@ import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/api.js';
-import type { ServiceName } from '#schemas/identity.js';
-import { peerService } from '#runtime/service-identity.js';
-import type { Directory } from './directory.js';
-import type { LocalHolder } from './nodes/presence.js';
+import type { ServiceName } from '#schemas/base/identity.js';
+import { WATCH_HEADER, parseWatch } from '#schemas/watch.js';
+import { peerService } from '#runtime/service/identity.js';
+import type { Directory } from './directory/directory.js';
+import type { LocalHolder } from './inventory/nodes/presence.js';
+import { SnapshotLog } from './watch-log.js';
 
 const PING_MS = 3_000;
 const MAX_BUFFERED = 16 << 20;
@@ -21,11 +25,14 @@ const MAX_WATCHERS = 10_000;
 
 interface Watcher {
   readonly service: ServiceName;
+  readonly log: SnapshotLog;
+  readonly deltas: boolean;
   alive: boolean;
 }
 
 export class Watch {
-  readonly #directory: Directory;
+  readonly #whole: SnapshotLog;
+  readonly #least: SnapshotLog;
   readonly #holder: LocalHolder;
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: 1024, perMessageDeflate: false });
   readonly #watchers = new Map<WebSocket, Watcher>();
@@ -33,11 +40,18 @@ export class Watch {
   #closed = false;
 
   constructor(directory: Directory, holder: LocalHolder) {
-    this.#directory = directory;
     this.#holder = holder;
+    this.#whole = new SnapshotLog(directory.current());
+    this.#least = new SnapshotLog(forAgents(directory.current()));
     directory.onChange((snapshot) => {
-      const [whole, least] = [JSON.stringify(snapshot), JSON.stringify(forAgents(snapshot))];
-      for (const [socket, { service }] of this.#watchers) this.#send(socket, service.kind === 'agent' ? least : whole);
+      const delta = new Map([
+        [this.#whole, this.#whole.publish(snapshot)],
+        [this.#least, this.#least.publish(forAgents(snapshot))],
+      ]);
+      for (const [socket, { log, deltas }] of this.#watchers) {
+        const text = delta.get(log);
+        if (typeof text === 'string') this.#send(socket, deltas ? text : log.plain());
+      }
     });
     this.#timer = setInterval(() => this.#ping(), PING_MS);
     this.#timer.unref();
@@ -59,7 +73,7 @@ export class Watch {
       socket.end(`HTTP/1.1 ${refusal ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());
       return;
     }
-    this.#server.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, service));
+    this.#server.handleUpgrade(request, socket, head, (ws) => this.#accept(ws, service, parseWatch(one(request.headers[WATCH_HEADER]))));
   };
 
   /** Who holds a watch now. */
@@ -75,8 +89,9 @@ export class Watch {
     await this.#holder.close();
   }
 
-  #accept(socket: WebSocket, service: ServiceName): void {
-    const watcher: Watcher = { service, alive: true };
+  #accept(socket: WebSocket, service: ServiceName, wish: ReturnType<typeof parseWatch>): void {
+    const log = service.kind === 'agent' ? this.#least : this.#whole;
+    const watcher: Watcher = { service, log, deltas: wish.kind === 'deltas', alive: true };
     this.#watchers.set(socket, watcher);
     socket.on('pong', () => {
       watcher.alive = true;
@@ -87,8 +102,7 @@ export class Watch {
       this.#watchers.delete(socket);
       if (service.kind === 'agent' && !this.#closed) this.#holder.down(service.name);
     });
-    const snapshot = this.#directory.current();
-    this.#send(socket, JSON.stringify(service.kind === 'agent' ? forAgents(snapshot) : snapshot));
+    for (const text of wish.kind === 'deltas' ? log.since(wish.from) : [log.plain()]) this.#send(socket, text);
     if (service.kind === 'agent') this.#holder.up(service.name);
   }
 
@@ -109,7 +123,11 @@ export class Watch {
   }
 }
 
+function one(header: string | string[] | undefined): string | undefined {
+  return typeof header === 'string' ? header : undefined;
+}
+
 /** A node that is taken over must not learn who may go where. */
 function forAgents(snapshot: Snapshot): Snapshot {
-  return { ...snapshot, roles: [], nodes: [], locks: [], clusters: [] };
+  return { ...snapshot, roles: [], nodes: [], locks: [], grants: [], void_grants: [], names_since: {}, own_since: {}, clusters: [] };
 }

@@ -1,9 +1,9 @@
 /**
  * How fast blocks become rows, without stores: `npx tsc -b bench && node dist/bench/projection.js`.
  */
-import { BlockReader } from '../ingest/block-reader.js';
-import { Projection } from '../ingest/projection.js';
-import { Recorder, RecordingAuthority } from '../ingest/testkit.js';
+import { BlockReader } from '#recordings/read/block-reader.js';
+import { Projection } from '#recordings/derive/projection.js';
+import { Recorder, RecordingAuthority } from '#recordings/testing/recorder.js';
 
 const identity = new RecordingAuthority().certify('gw-1');
 const word = (i: number): string => ((i * 2654435761) >>> 0).toString(36);

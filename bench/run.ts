@@ -10,7 +10,9 @@ import { openField } from './field.js';
 import type { Field } from './field.js';
 import { markdown } from './measure.js';
 import type { Section } from './measure.js';
+import { background } from './scenarios/background.js';
 import { bulk, terminal } from './scenarios/bulk.js';
+import { bulkFull } from './scenarios/bulk-full.js';
 import { certificates } from './scenarios/certificates.js';
 import { cost } from './scenarios/cost.js';
 import { files } from './scenarios/files.js';
@@ -25,6 +27,7 @@ import { seeking } from './scenarios/seek.js';
 import { stalled } from './scenarios/stalled.js';
 import { locks } from './scenarios/locks.js';
 import { policy } from './scenarios/policy.js';
+import { watching } from './scenarios/watch.js';
 
 const args = process.argv.slice(2);
 const quick = args.includes('--quick');
@@ -36,8 +39,10 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['connect', (field) => connecting(field, quick ? 3 : 15)],
   ['keystrokes', (field) => keystrokes(field, quick ? 1 : 5, 'nothing else going on')],
   ['bulk', (field) => bulk(field, rounds, quick ? 64 : 256)],
+  ['bulk_full', (field) => bulkFull(field, quick ? 1 : 3, quick ? 64 : 512)],
   ['terminal', (field) => terminal(field, rounds)],
   ['busy', (field) => (quick ? busyKeystrokes(field, 1, 20, 2_000) : busyKeystrokes(field, 5, 500, 1_000_000))],
+  ['background', (field) => background(field, quick ? 2 : 20, quick ? 20 : 500)],
   ['files', (field) => files(field, rounds, quick ? 32 : 1024, quick ? 200 : 10_000)],
   ['cost', (field) => cost(field, rounds, quick ? 64 : 256)],
   ['idle', (field) => idle(field, quick ? 100 : 10_000)],
@@ -48,6 +53,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
   ['nodes', () => liveList(rounds)],
+  ['watch', () => (quick ? watching(2, 20, 500, 50) : watching(20, 100, 10_000, 1_000))],
   ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],
   ['kernel_cost', () => kernelCost(rounds)],
   ['kernel_flow', (field) => kernelFlow(field, quick ? 3 : 60)],

@@ -12,11 +12,12 @@ import { gzipSync } from 'node:zlib';
 import { MAX_LINE_BYTES } from '#schemas/recording/line.js';
 import { readContainer } from '#schemas/recording/container.js';
 import { openZstd } from '#runtime/zstd.js';
-import { openEventStore } from '#stores/events/clickhouse.js';
+import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
-import { startIngest } from '../ingest/ingest.js';
-import { Recorder, RecordingAuthority, ServiceAuthority, UplinkClient, quiet, temporaryFolder } from '../ingest/testkit.js';
-import type { RecordingIdentity } from '../ingest/testkit.js';
+import { startIngest } from '../ingest/main.js';
+import { Recorder, RecordingAuthority } from '#recordings/testing/recorder.js';
+import { ServiceAuthority, UplinkClient, quiet, temporaryFolder } from '../ingest/testing/gateway.js';
+import type { RecordingIdentity } from '#recordings/testing/recorder.js';
 
 const COALESCE_MS = 10;
 /** Characters a line may hold, whatever escapes they need. */

@@ -1,29 +1,23 @@
 /** The `steno` command: verbs and their options, nothing else. What a verb does is in `verbs/`. */
-import { Command, CommanderError, Option } from 'commander';
-import { StenoError } from '#schemas/errors.js';
-import { failure, standardOutput } from './output.js';
-import { version } from './version.js';
-import { upCommand } from './up/command.js';
-import { accessCommand } from './verbs/access.js';
-import { agentCommand } from './verbs/agent.js';
-import { auditCommand } from './verbs/audit.js';
-import { botCommand, botsCommand } from './verbs/bots.js';
-import { caCommand } from './verbs/ca.js';
-import { clustersCommand } from './verbs/clusters.js';
-import { eventsCommand } from './verbs/events.js';
-import { lockCommand, locksCommand, unlockCommand } from './verbs/locks.js';
-import { loginCommand } from './verbs/login.js';
-import { nodesCommand, tokensCommand } from './verbs/nodes.js';
-import { playCommand } from './verbs/play.js';
-import { exportCommand, verifyCommand } from './verbs/recording.js';
-import { reindexCommand } from './verbs/reindex.js';
-import { requestCommand, requestsCommand } from './verbs/requests.js';
-import { applyCommand, editCommand, getCommand, rmCommand, rolesCommand } from './verbs/resources.js';
-import { reviewCommand } from './verbs/review.js';
-import { searchCommand, sessionsCommand } from './verbs/sessions.js';
-import { configCommand, sshCommand } from './verbs/ssh.js';
-import { doctorCommand, statusCommand } from './verbs/status.js';
-import { usersCommand } from './verbs/users.js';
+import { Command, CommanderError } from 'commander';
+import { StenoError } from '#schemas/base/errors.js';
+import { failure, standardOutput } from './terminal/output.js';
+import { version } from './machine/version.js';
+import { serviceVerbs } from './services/command.js';
+import { accessVerbs } from './verbs/access/table.js';
+import { inventoryVerbs } from './verbs/inventory/table.js';
+import { operationVerbs } from './verbs/operation/table.js';
+import { sessionsVerbs } from './verbs/sessions/table.js';
+import type { Verbs } from './verbs/table.js';
+
+/** In the order of the help. */
+const groups: Readonly<Record<string, Verbs>> = {
+  'Services:': { up: async () => (await import('./up/command.js')).upCommand(), ...serviceVerbs },
+  'Access:': accessVerbs,
+  'Sessions:': sessionsVerbs,
+  'Inventory:': inventoryVerbs,
+  'Operation:': operationVerbs,
+};
 
 export async function run(argv: readonly string[]): Promise<void> {
   // Whoever reads us, such as `head`, has read enough.
@@ -54,44 +48,11 @@ Exit codes:
  14 recording unsigned      66 no such thing  70 a bug in Steno
 `,
     );
-  for (const command of [
-    upCommand(),
-    loginCommand(),
-    statusCommand(),
-    nodesCommand(),
-    tokensCommand(),
-    agentCommand(),
-    sshCommand(),
-    configCommand(),
-    sessionsCommand(),
-    playCommand(),
-    searchCommand(),
-    exportCommand(),
-    verifyCommand(),
-    auditCommand(),
-    rolesCommand(),
-    getCommand(),
-    applyCommand(),
-    editCommand(),
-    rmCommand(),
-    accessCommand(),
-    caCommand(),
-    doctorCommand(),
-    reindexCommand(),
-    lockCommand(),
-    locksCommand(),
-    unlockCommand(),
-    clustersCommand(),
-    eventsCommand(),
-    usersCommand(),
-    botsCommand(),
-    botCommand(),
-    requestCommand(),
-    requestsCommand(),
-    reviewCommand(),
-  ]) {
-    program.addCommand(inheriting(command));
-  }
+  const asked = argv[2] ?? '';
+  const known = Object.values(groups).some((verbs) => Object.hasOwn(verbs, asked));
+  for (const [group, verbs] of Object.entries(groups))
+    for (const [verb, load] of Object.entries(verbs))
+      if (!known || verb === asked) program.addCommand(inheriting(await load()).helpGroup(group));
   const asJson = argv.includes('--json');
   try {
     await program.parseAsync([...argv]);
@@ -113,9 +74,4 @@ function inheriting(command: Command): Command {
       .enablePositionalOptions()
       .configureOutput({ outputError: () => undefined });
   return command;
-}
-
-/** `--json`, where a person might pipe the result. */
-export function jsonOption(): Option {
-  return new Option('--json', 'print JSON');
 }

@@ -7,9 +7,9 @@ import { parseHeader, parseLine } from '#schemas/recording/line.js';
 import type { RecordingHeader, RecordingLine } from '#schemas/recording/line.js';
 import { startRecorder } from './recorder/start.js';
 import type { RunningRecorder } from './recorder/start.js';
-import { trialDeps } from './recorder/trial.js';
-import { openWorld } from './ssh/testing/harness.js';
-import type { World } from './ssh/testing/harness.js';
+import { trialDeps } from './testing/recorder.js';
+import { openWorld } from './testing/harness.js';
+import type { World } from './testing/harness.js';
 
 let world: World;
 let recorder: RunningRecorder;
@@ -37,6 +37,8 @@ describe('a recorded session', () => {
     expect(status).toBe(5);
     const { header, lines } = (await recordings()).at(-1)!;
     expect(header).toMatchObject({ command: 'echo spoken; exit 5', steno: { kind: 'exec', gateway: 'gw', user: 'alice' } });
+    // By these labels rules decide later who sees the recording.
+    expect(header.steno.labels).toEqual({ env: 'trial' });
     expect(lines.flatMap((line) => (line.code === 'o' ? [line.data] : [])).join('')).toBe('spoken\n');
     const digest = createHash('sha256').update('spoken\n').digest('hex');
     expect(

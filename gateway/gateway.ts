@@ -1,7 +1,7 @@
 /**
  * The gateway: its parts, wired.
  *
- *     authority ──snapshots, certificates──► ssh door ──sessions──► recorder ──► spool ──► uplink
+ *     authority ──snapshots, certificates──► listener ──sessions──► recorder ──► spool ──► uplink
  *
  * Start: keys, recorder, host certificate, listen. Close, in this order: take nobody in, tell everybody and end their
  * sessions, wait for their recordings, then the recorder. Fails closed: without a snapshot nobody is admitted.
@@ -10,22 +10,25 @@ import { randomBytes } from 'node:crypto';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
-import type { Running } from '#runtime/service.js';
-import { StenoError } from '#schemas/errors.js';
+import type { Running } from '#runtime/service/process.js';
+import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/api.js';
-import type { NodeRecord } from '#schemas/role.js';
+import type { LockEffect } from '#schemas/lock-effect.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
-import { KnownKeys } from './ssh/admission.js';
-import type { Authority } from './ssh/authority.js';
-import type { OpenTunnel } from './ssh/dial.js';
-import { defaultLimits, Door } from './ssh/door.js';
-import type { DoorLimits } from './ssh/door.js';
-import { HostKeys } from './ssh/host-keys.js';
-import { SessionCertificates } from './ssh/session-certificates.js';
-import { SessionPlaces } from './ssh/session-places.js';
-import type { Observe } from './ssh/session-recording.js';
-import { cryptoReady } from './ssh/transport.js';
+import { KnownKeys } from './ssh/server/admission.js';
+import type { Authority } from './sessions/authority.js';
+import type { OpenTunnel } from './ssh/dial/dial.js';
+import { defaultLimits, SshListener } from './ssh/server/listener.js';
+import type { ListenerLimits } from './ssh/server/listener.js';
+import { HostKeys, OWN_NAMES } from './ssh/transport/host-keys.js';
+import { SessionCertificates } from './ssh/dial/session-certificates.js';
+import { SessionRegistry } from './sessions/registry.js';
+import { SessionSlots } from './sessions/slots.js';
+import type { Observe } from './ssh/relay/session-recording.js';
+import { cryptoReady } from './ssh/transport/transport.js';
 
 export interface GatewayConfig {
   /** Of its host certificate. */
@@ -39,14 +42,18 @@ export interface GatewayDeps {
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly hostKey: SshPrivateKey;
-  /** The gateway's own host certificate as it is now; the authority is asked for those of nodes. */
+  /** Of other kinds, for clients that do not know that of `hostKey`. */
+  readonly moreHostKeys?: readonly SshPrivateKey[];
+  /** The gateway's own host certificate for `hostKey` as it is now; the authority is asked for all others. */
   readonly hostCertificate: () => Uint8Array;
   /** Calls back when it is another; returns how to stop. */
   readonly onHostCertificate?: (callback: () => void) => () => void;
+  /** Tells the authority what locks have ended here. */
+  readonly tellLockEffects?: (effects: readonly LockEffect[]) => Promise<void>;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
-  readonly limits?: DoorLimits;
+  readonly limits?: ListenerLimits;
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
 }
@@ -59,8 +66,10 @@ export async function startGateway(
     recorder,
     observe,
     hostKey,
+    moreHostKeys = [],
     hostCertificate,
     onHostCertificate,
+    tellLockEffects = async () => undefined,
     log,
     now,
     limits = defaultLimits,
@@ -70,10 +79,19 @@ export async function startGateway(
   await cryptoReady;
   const closing = new Set<Promise<void>>();
   const certificates = new SessionCertificates(authority, generateKey(), now);
-  const publicKey = formatPublicLine(hostKey.publicBlob);
-  const certify = async (host: string): Promise<Uint8Array> =>
-    host === name ? hostCertificate() : parseAuthorizedLine(await authority.hostCertificate(publicKey, host)).blob;
-  const hostKeys = new HostKeys(certify, hostKey, now);
+  const certify = async (host: string, key: SshPrivateKey): Promise<Uint8Array> => {
+    if (host === OWN_NAMES && key === hostKey) return hostCertificate();
+    const own = host === OWN_NAMES ? formatPublicLine(hostCertificate()) : undefined;
+    const line = await authority
+      .hostCertificate(formatPublicLine(key.publicBlob), own === undefined ? host : name, own)
+      .catch((error: unknown) => {
+        // Clients that take only this kind of key see the plain one then.
+        if (key !== hostKey) log.warn({ err: error, host, key: key.type }, 'no host certificate for a further host key');
+        throw error;
+      });
+    return parseAuthorizedLine(line).blob;
+  };
+  const hostKeys = new HostKeys(certify, [hostKey, ...moreHostKeys], now);
   const snapshot = (): Snapshot | null => {
     try {
       return authority.current();
@@ -81,8 +99,9 @@ export async function startGateway(
       return null;
     }
   };
-  const places = new SessionPlaces(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
-  const door = new Door({
+  const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
+  const registry = new SessionRegistry({ name, now, audit: (entry) => recorder.audit(entry) });
+  const listener = new SshListener({
     name,
     hostKeys,
     limits,
@@ -94,7 +113,8 @@ export async function startGateway(
     openTunnel,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
-    places,
+    slots,
+    registry,
     snapshot,
     track: (recording) => {
       closing.add(recording);
@@ -103,6 +123,7 @@ export async function startGateway(
         .finally(() => closing.delete(recording));
     },
   });
+  const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
   const stopRenewed = onHostCertificate?.(() => hostKeys.forget());
   const stopWatching = authority.onChange(() => {
@@ -110,17 +131,19 @@ export async function startGateway(
     certificates.forget();
     if (latest !== null && latest.signing.ssh_host !== signing) hostKeys.forget();
     signing = latest?.signing.ssh_host ?? signing;
-    if (latest !== null) door.recheck(latest);
-    places.recheck();
+    if (latest !== null) lockEffects.applied(latest.locks, registry.recheck(latest));
+    slots.recheck();
   });
-  const address = await door.listen(...hostAndPort(listen));
+  lockEffects.applied(snapshot()?.locks ?? [], new Map());
+  const address = await listener.listen(...hostAndPort(listen));
   return {
     addresses: { ssh: address },
     close: async () => {
       stopWatching();
       stopRenewed?.();
-      await door.close(new StenoError('DRAINING'));
-      await places.close();
+      lockEffects.close();
+      await listener.close(new StenoError('DRAINING'));
+      await slots.close();
       while (closing.size > 0) await Promise.allSettled([...closing]);
       await recorder.close();
     },

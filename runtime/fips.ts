@@ -10,7 +10,7 @@
  * ChaCha20-Poly1305 and Argon2 are not. Tested in test/fips/fips.test.ts.
  */
 import { createCipheriv, createHash, generateKeyPairSync, getFips, setFips } from 'node:crypto';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 
 let approvedOnly = false;
 

@@ -13,7 +13,7 @@
 import { compress as compressLarge, decompress as decompressLarge, init } from '@bokuweb/zstd-wasm';
 import xxhash from 'xxhash-wasm';
 import { ZstdCodec } from 'zstd-codec';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { MAX_FRAME_BYTES, ZSTD_MAGIC, dataFrameLength } from '#schemas/recording/container.js';
 
 export interface Zstd {

@@ -48,16 +48,17 @@
  *   WS   /v1/watch                       Snapshot on every change, to services
  *   GET  /v1/nodes                       NodeStatus[] of the nodes the caller may reach; GET /v1/users/:name/nodes of theirs
  *   GET  /v1/cluster-nodes              ClusterNodes[] of the caller; POST signed question → signed answer (viewer, for another cluster)
- *   GET, POST /v1/tokens, DELETE /v1/tokens/:id   JoinTokenInfo[], JoinTokenCreated
+ *   /v1/tokens, /v1/access-review, /v1/access-decisions   declared in api/
  *   POST /v1/nodes/challenge, /v1/nodes/join, /v1/nodes/signed, PUT /v1/nodes/held   gateway, for nodes behind tunnels (schemas/join.ts)
  *   GET  /v1/trust                       TrustReport        GET /v1/ca  CaReport[]   (any user)
  *   PUT  /v1/ca/:name/rotation {phase, force?} | {grace_ms}   → CaReport (administer)
  *   POST /v1/ca-seal {kind: file} | {kind: passphrase, passphrase}   socket only
  */
-import type { TrustedCluster } from './cluster.js';
-import type { Grant } from './access-request.js';
-import type { ServiceKind, Traits } from './identity.js';
-import type { NodeRecord, Role } from './role.js';
+import type { Forwarding } from './policy/forwarding.js';
+import type { TrustedCluster } from './documents/cluster.js';
+import type { Grant } from './documents/access-request.js';
+import type { ServiceKind, Traits } from './base/identity.js';
+import type { NodeRecord, Role } from './policy/role.js';
 import type { SessionKind } from './recording/line.js';
 
 /** In which a viewer tells the authority whose request it passes on; believed of viewers only. */
@@ -106,8 +107,21 @@ export interface SessionInfo {
   readonly requests: readonly string[];
 }
 
+/** Rows of recordings are being computed again: until then lists and searches are incomplete. */
+export interface IndexProgress {
+  /** Recordings, all of them as far as they were counted; 0 for who may not know how many there are. */
+  readonly done: number;
+  readonly total: number;
+  /** Whether kernel events and audit rows from before were lost: no recording holds them. */
+  readonly lost: boolean;
+  /** It stopped; the next start goes on. */
+  readonly failed: boolean;
+}
+
 export interface SessionList {
   readonly sessions: readonly SessionInfo[];
+  /** Not there when all rows are. */
+  readonly incomplete?: IndexProgress;
   /** Pass as `before` for the next page; null at the end. */
   readonly next: string | null;
 }
@@ -181,12 +195,36 @@ export interface KernelEventInfo {
 
 export interface KernelEventList {
   readonly events: readonly KernelEventInfo[];
+  /**
+   * Gaps of the kernel events that the session's recording tells of, in its order: signed by the gateway, and outside the
+   * order of `events`, since a node's rows stand behind all of a recording's. All that there are now, with each page.
+   */
+  readonly gaps: readonly KernelEventInfo[];
   /** Whether there are more behind the last one, now. */
   readonly more: boolean;
 }
 
+export const queueNames = ['sealing', 'indexing', 'storing', 'rows', 'kernel'] as const;
+export type QueueName = (typeof queueNames)[number];
+export type QueueUnit = 'sessions' | 'bytes' | 'rows' | 'batches';
+
+/** Work in the background: how much of it waits, what is under way included. */
+export interface QueueReport {
+  readonly name: QueueName;
+  readonly unit: QueueUnit;
+  readonly waiting: number;
+  /** Since it last was empty. */
+  readonly done: number;
+  /** Since the start of the process. */
+  readonly total: number;
+  /** ms since 1970, since when it has not been empty; null when nothing waits. */
+  readonly since: number | null;
+}
+
 export interface StatusReport {
   readonly version: string;
+  /** Only for who may view every session: their number says something of others'. */
+  readonly queues: readonly QueueReport[];
   readonly sessions_live: number;
   readonly sessions_total: number;
   readonly checks: readonly { readonly name: string; readonly ok: boolean; readonly detail: string }[];
@@ -201,6 +239,8 @@ export interface LoginResult {
   /** One public key line: the user certificate. */
   readonly certificate: string;
   readonly valid_before: number;
+  /** What this Steno is called: its gateways are known by it (`gatewayPrincipal`). */
+  readonly cluster: string;
   readonly ssh_host_ca: readonly string[];
   readonly ssh_user_ca: readonly string[];
   /** Of all recordings there are, also of keys that are retired. */
@@ -231,6 +271,8 @@ export interface EnrolRequest {
   readonly recording_key?: string;
   /** Names that the host certificate shall cover beside the service's own; host names or addresses, at most 32. */
   readonly host_names?: readonly string[];
+  /** Of a gateway: public key lines of the host keys of other kinds that it shows, at most 8. */
+  readonly more_host_keys?: readonly string[];
 }
 
 /** Over mutual TLS, the caller's certificate saying who it is. `host_certificate`: the one to be renewed, same names. */
@@ -248,6 +290,24 @@ export interface NodeRegistration {
   readonly labels: Readonly<Record<string, string>>;
   /** As `type base64`. */
   readonly host_keys: readonly string[];
+  /** It takes session certificates for `LOGIN@NODE`, and needs no others. */
+  readonly node_principals?: boolean;
+}
+
+/**
+ * That the user of a certificate is connecting to the gateway: what they signed there to be let in. Their certificate
+ * belongs to what is signed (schemas/ssh/user-auth.ts) and stands in the request.
+ */
+export interface UserProof {
+  /** base64: of the SSH connection, 32 to 64 bytes. */
+  readonly session_id: string;
+  readonly user_name: string;
+  /** As the client named it; for RSA it says the hash. */
+  readonly algorithm: string;
+  /** base64: the signature blob. */
+  readonly signature: string;
+  /** base64: the host key that the client was shown, where the client signed it. */
+  readonly host_key?: string;
 }
 
 export interface SessionCertificateRequest {
@@ -258,6 +318,7 @@ export interface SessionCertificateRequest {
   /** base64 of the certificate the user was admitted with: the authority checks it again. */
   readonly user_certificate: string;
   readonly source_address: string;
+  readonly proof: UserProof;
   /** Where the policy asks for a second factor: the token of its approval. */
   readonly confirmation?: string;
 }
@@ -290,11 +351,17 @@ export interface Snapshot extends CaTrust {
   readonly clusters: readonly TrustedCluster[];
   /** Of approved access requests, as long as they last. */
   readonly grants: readonly Grant[];
+  /** Approved requests that a changed role makes void (access-request.ts). */
+  readonly void_grants: readonly { readonly id: string; readonly user: string; readonly changed: readonly string[] }[];
+  /** Users whose name another had before, and since when it is theirs, ms since 1970. */
+  readonly names_since: Readonly<Record<string, number>>;
+  /** Users whose account, or name, was in other hands, and since when what is under the name is theirs to see as their own. */
+  readonly own_since: Readonly<Record<string, number>>;
 }
 
 export interface Lock {
   readonly id: string;
-  readonly target_kind: 'user' | 'role' | 'login' | 'node' | 'session' | 'request' | 'mfa-device';
+  readonly target_kind: 'user' | 'role' | 'login' | 'node' | 'session' | 'session-input' | 'request' | 'mfa-device';
   readonly target: string;
   readonly reason: string;
   readonly expires_at: number | null;
@@ -344,6 +411,8 @@ export interface AccessExplanation {
     readonly recording: { readonly mode: string; readonly streams: string; readonly limit: number };
     readonly enhanced: { readonly mode: string; readonly classes: readonly string[] };
     readonly port_forwarding: boolean;
+    /** By what rules, when it is. */
+    readonly forwarding: Forwarding;
     readonly agent_forwarding: boolean;
     readonly max_session_length: number | null;
     readonly idle_timeout: number | null;
@@ -370,6 +439,8 @@ export interface UserInfo {
   readonly traits: Traits;
   readonly created_at: number;
   readonly created_by: string;
+  /** Users that have held a way into the account: made or reset it, without administering everything. */
+  readonly handlers: readonly string[];
   readonly disabled_at: number | null;
   readonly password: boolean;
   readonly devices: readonly MfaDevice[];
@@ -552,25 +623,6 @@ export interface ClusterNodes {
   readonly unreachable: string | null;
 }
 
-export interface JoinTokenInfo {
-  readonly id: string;
-  readonly labels: Readonly<Record<string, string>>;
-  /** Labels that nodes which join with it may choose: keys, or beginnings of keys and `*`. */
-  readonly node_labels: readonly string[];
-  readonly uses_left: number;
-  readonly created_by: string;
-  readonly created_at: number;
-  readonly expires_at: number;
-}
-
-export interface JoinTokenCreated extends JoinTokenInfo {
-  /** Shown this once. */
-  readonly token: string;
-  readonly ca_pins: readonly string[];
-  /** `host:port` of the tunnel listeners there are. */
-  readonly gateways: readonly string[];
-}
-
 export type JoinResult =
   | { readonly kind: 'joined'; readonly enrolment: Enrolment; readonly labels: Readonly<Record<string, string>> }
   | { readonly kind: 'refused'; readonly code: string; readonly detail: string };
@@ -600,4 +652,7 @@ export interface CaReport {
 }
 
 /** `GET /v1/trust`: what a login writes into $STENO_HOME, to be brought up to date between logins. */
-export type TrustReport = Pick<LoginResult, 'ssh_host_ca' | 'ssh_user_ca' | 'recording_ca' | 'service_ca_pem' | 'x509_user_ca_pem'>;
+export type TrustReport = Pick<
+  LoginResult,
+  'cluster' | 'ssh_host_ca' | 'ssh_user_ca' | 'recording_ca' | 'service_ca_pem' | 'x509_user_ca_pem'
+>;

@@ -1,7 +1,7 @@
 /** What a viewer tells the authority of recordings that somebody opened or searched, or was refused: `POST /v1/disclosures`. */
 import { z } from 'zod';
-import { isErrorCode } from './errors.js';
-import type { ErrorCode } from './errors.js';
+import { isErrorCode } from './base/errors.js';
+import type { ErrorCode } from './base/errors.js';
 import { isSessionId } from './recording/line.js';
 
 const told = {

@@ -8,10 +8,10 @@
  * The token never travels: the machine signs with it, and the authority keeps the public half. So a gateway that is not
  * ours learns nothing, one of ours cannot use the token itself, and who reads the state store cannot join. `nonce` is
  * the authority's and counts once; `channel` is the exporter value (RFC 9266) of the TLS connection, which the gateway
- * compares with its own: a join that was overheard fits no other connection. Tested in authority/nodes/nodes.test.ts.
+ * compares with its own: a join that was overheard fits no other connection. Tested in authority/inventory/nodes/nodes.test.ts.
  */
 import { z } from 'zod';
-import { isName } from './identity.js';
+import { isName } from './base/identity.js';
 
 const tokenForm = /^steno-join-([a-z0-9]{12})-([A-Za-z0-9_-]{43})$/;
 const base64 = z
@@ -36,6 +36,9 @@ export type SshMode = (typeof sshModes)[number];
 /** How gateways reach a node: they dial its address, or go through the tunnel that its agent holds. */
 export type Route = 'direct' | 'tunnel';
 
+/** Whether the node takes session certificates for `LOGIN@NODE` and needs none for the bare login; agents of before do not say. */
+const takesNodePrincipals = z.boolean().optional();
+
 export const MAX_REQUEST = 32 << 10;
 /** How long a nonce of the authority counts, ms. */
 export const NONCE_LIFE_MS = 60_000;
@@ -55,6 +58,7 @@ export const joinRequest = z.strictObject({
   host_key: z.string().max(16_384),
   labels: nodeLabels,
   ssh: z.enum(sshModes),
+  node_principals: takesNodePrincipals,
 });
 export type JoinRequest = z.infer<typeof joinRequest>;
 
@@ -78,7 +82,7 @@ export const nodeRequest = z.discriminatedUnion('kind', [
     host_signature: base64,
   }),
   /** What the node says of itself: the labels that are its own word, all of them. */
-  z.strictObject({ kind: z.literal('report'), ...said, labels: nodeLabels, ssh: z.enum(sshModes) }),
+  z.strictObject({ kind: z.literal('report'), ...said, labels: nodeLabels, ssh: z.enum(sshModes), node_principals: takesNodePrincipals }),
 ]);
 export type NodeRequest = z.infer<typeof nodeRequest>;
 

@@ -7,7 +7,7 @@
  *
  * The server names this address in a header of the page, so that it is on its way while scripts load: both sides must
  * write it alike, hence `openingPath`. Markers are left out: they come with the facts, which a first screen can do
- * without. Tested in opening.test.ts and viewer/api/server.test.ts.
+ * without. Tested in opening.test.ts and viewer/api/main.test.ts.
  */
 import type { Me, SegmentIndex, SessionInfo } from './api.js';
 
@@ -31,7 +31,12 @@ export function momentOf(t: string | null): number | null {
 /** The segment that is shown first: that of the moment, or of the beginning, or of a live session the last. */
 export function firstSegment(segments: readonly { readonly start: number }[], live: boolean, at: number | null): number | null {
   if (segments.length === 0) return null;
-  return lastAtOrBefore(segments.length, (n) => segments[n]!.start, at ?? (live ? Number.POSITIVE_INFINITY : 0));
+  return segmentAt(segments, at ?? (live ? Number.POSITIVE_INFINITY : 0));
+}
+
+/** The segment that holds the moment. The beginning is drawn from the lines alone: where segments begin and what a keyframe shows is not signed. */
+export function segmentAt(segments: readonly { readonly start: number }[], at: number): number {
+  return at <= 0 ? 0 : lastAtOrBefore(segments.length, (n) => segments[n]!.start, at);
 }
 
 /** The last of ascending numbers that is not above `value`; 0 when all are. */

@@ -7,10 +7,10 @@
  * A run is a gateway from its start to its end; a place is a number in it. Every message may be sent again, and says
  * also that the run is there: the places of one that is silent for PLACE_SILENCE_MS count no more. The answer's `known` is
  * false when the authority had forgotten the run; then it is told all of it again. Decision 0034. Tested in
- * authority/session-places.test.ts.
+ * authority/access/session-places.test.ts.
  */
 import { z } from 'zod';
-import { isName } from './identity.js';
+import { isName } from './base/identity.js';
 
 export const PLACE_BEAT_MS = 5_000;
 export const PLACE_SILENCE_MS = 20_000;

@@ -16,8 +16,8 @@
  * which ends the tunnel. Both sides ping and take silence for the end. Tested in runtime/tunnel/mux.test.ts.
  */
 import { z } from 'zod';
-import { StenoError } from './errors.js';
-import { isName } from './identity.js';
+import { StenoError } from './base/errors.js';
+import { isName } from './base/identity.js';
 import { MAX_REQUEST, signedNodeRequest, signedTrust } from './join.js';
 
 export const TUNNEL_PATH = '/v1/tunnel';

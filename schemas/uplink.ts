@@ -8,16 +8,20 @@
  * uplink.test.ts.
  */
 import { z } from 'zod';
-import { StenoError } from './errors.js';
+import { StenoError } from './base/errors.js';
 import { isSignedCheckpoint } from './recording/checkpoint.js';
 import type { SignedCheckpoint } from './recording/checkpoint.js';
 import { isSessionId } from './recording/line.js';
 
+/** What senders of before say. Version 2 adds batches of events that belong to no session; a sender says 2 only if it sends such. */
 export const UPLINK_VERSION = 1;
+export const UPLINK_VERSIONS: readonly number[] = [1, 2];
 export const UPLINK_PROTOCOL = 'steno-uplink.1';
 /** Bound of one message in bytes; a receiver closes the connection beyond it. */
 export const MAX_UPLINK_FRAME = 1 << 20;
 const MAX_HEADER = 1 << 16;
+/** In the id of a batch of events: this is a piece of one that was refused. */
+export const PIECE_MARK = '/';
 
 const frameTypes = { hello: 1, open: 2, block: 3, events: 4, checkpoint: 5, close: 6, ack: 7, resume: 8, refuse: 9 } as const;
 type FrameKind = keyof typeof frameTypes;
@@ -39,10 +43,11 @@ const headers = {
   /** As `checkpoint`, and nothing follows. */
   close: z.object({ session, part: count, checkpoint: signed }),
   /**
-   * Payload: JSON array of audit rows (schemas/rows.ts), or with `table` of rows of the kernel (schemas/kernel.ts), which
-   * agents send. `id` is unique per sender and batch.
+   * Payload: JSON array of audit rows (schemas/events/rows.ts), or by `table` of rows of the kernel (schemas/kernel/kernel.ts), which
+   * agents send, or, from version 2 on, of events that belong to no session (schemas/events/free-rows.ts). `id` is unique per sender and batch. A batch that is refused for good is cut in two and sent again, as
+   * batches with ids of their own, until what is refused is one row.
    */
-  events: z.object({ id: z.string().min(1).max(64), table: z.literal('kernel').optional() }),
+  events: z.object({ id: z.string().min(1).max(64), table: z.enum(['kernel', 'events']).optional() }),
   ack: z.union([
     /** Blocks up to `received` are in memory and in the index; parts up to block `stored` are durable. */
     z.object({ session, received: count, stored: count, closed: z.boolean() }),

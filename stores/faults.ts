@@ -4,7 +4,7 @@
  * Each failure comes in two kinds, because callers must survive both: the operation was not done, or it was
  * done and reported as failed. Used by the `faulty.ts` wrappers; tested in `stores/faults.test.ts`.
  */
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 
 export type Fault =
   | { readonly kind: 'fail-before'; readonly error: Error }

@@ -24,26 +24,38 @@ enum classes {
 	CLASS_DNS = 16,
 };
 
-/* `op` of a record, and what the table of system calls says to do at the return of each. */
+/* `op` of a record, and what the table of system calls says to do at the return of each. The class goes by the range. */
 enum op {
 	OP_NONE = 0,
 	/* file */
 	OP_OPEN = 1, OP_OPENAT, OP_OPENAT2, OP_CREAT, OP_OPEN_HANDLE,
-	OP_RENAME = 8, OP_RENAMEAT,
+	OP_RENAME = 8, OP_RENAMEAT, OP_RENAMEAT2,
 	OP_UNLINK = 12, OP_UNLINKAT, OP_RMDIR,
 	OP_LINK = 16, OP_LINKAT, OP_SYMLINK, OP_SYMLINKAT,
+	OP_SETXATTR = 20, OP_FSETXATTR, OP_REMOVEXATTR, OP_FREMOVEXATTR,
 	OP_MKDIR = 24, OP_MKDIRAT, OP_MKNOD, OP_MKNODAT,
+	OP_SETXATTRAT = 28, OP_REMOVEXATTRAT,
 	OP_CHMOD = 32, OP_FCHMOD, OP_FCHMODAT,
 	OP_CHOWN = 36, OP_FCHOWN, OP_FCHOWNAT,
 	OP_TRUNCATE = 40, OP_FTRUNCATE,
+	OP_UTIMENSAT = 44, OP_UTIMES, OP_FUTIMESAT, OP_IOCTL, OP_FALLOCATE, OP_FILE_SETATTR,
+	OP_MMAP = 50, OP_MPROTECT,
+	/* process */
+	OP_EXECVE = 60, OP_EXECVEAT,
 	/* network */
 	OP_CONNECT = 64, OP_ACCEPT, OP_LISTEN, OP_SENDTO, OP_SENDMSG, OP_SENDMMSG, OP_SOCKETCALL, OP_TCP_STATE,
+	OP_BIND, OP_RECVFROM, OP_RECVMSG, OP_RECVMMSG, OP_WRITE, OP_WRITEV, OP_SOCKET, OP_READ,
 	/* privilege */
-	OP_SETID = 80, OP_CAPSET,
+	OP_SETID = 80, OP_CAPSET, OP_SETGROUPS,
 	/* system */
 	OP_PTRACE = 96, OP_VM_WRITE, OP_MOUNT, OP_UMOUNT, OP_MOVE_MOUNT, OP_PIVOT_ROOT, OP_CHROOT, OP_UNSHARE, OP_SETNS,
 	OP_MEMFD, OP_MODULE_LOAD, OP_MODULE_FD, OP_MODULE_DELETE, OP_MODULE, OP_BPF, OP_KEXEC, OP_URING_SETUP,
-	OP_LAST = 127,
+	OP_VM_READ, OP_PIDFD_GETFD, OP_PRCTL, OP_SECCOMP, OP_KEYCTL, OP_ADD_KEY, OP_REQUEST_KEY, OP_PERSONALITY, OP_PERF,
+	OP_CLOCK, OP_HOSTNAME, OP_DOMAINNAME, OP_PRLIMIT, OP_KILL, OP_TKILL, OP_TGKILL, OP_PIDFD_SIGNAL,
+	OP_FANOTIFY_INIT, OP_FANOTIFY_MARK, OP_SWAPON, OP_SWAPOFF, OP_ACCT, OP_OPEN_TREE, OP_MOUNT_SETATTR, OP_FSOPEN,
+	OP_REBOOT, OP_IOPL, OP_SYSLOG, OP_USERFAULTFD,
+	/* A descriptor that came, or went, by a socket of this machine. */
+	OP_DESCRIPTOR_RECEIVED = 160, OP_DESCRIPTOR_SENT,
 };
 
 enum flags {
@@ -59,7 +71,17 @@ enum flags {
 	FLAG_REACHED = 16,
 	/* The texts could not be read. */
 	FLAG_UNREADABLE = 32,
+	/* 64 is the agent's. */
+	/* The session put a filter of system calls on the process, which can say that something was done without doing it. */
+	FLAG_FILTERED = 128,
 };
+
+/*
+ * In place of a path's first component, where what stands above is not known. No name holds a slash.
+ * Detached: below its mount, which is not among those of any namespace; the path is that within the file system.
+ */
+#define PATH_CUT "/cut"
+#define PATH_DETACHED "/detached"
 
 /* 80 bytes, then `len[0]` + … + `len[3]` bytes. */
 struct record {
@@ -90,10 +112,13 @@ struct exec_facts {
 	u32 mnt_ns, pid_ns;
 	u32 mode;
 	u32 filename_bytes, cgroup_bytes; /* both follow */
-	u32 unused;
+	u32 magic;       /* of the file system that its bytes are of; 0: not known */
 };
 
-/* What text 0 of a network record is. Port in host order, address in network order; family 2 or 10. */
+/*
+ * What text 0 of a network record is. Port in host order, address in network order; family 2 or 10. Of vsock (40) the
+ * address is the machine's number, host order, and the port stands in `c` of the record.
+ */
 struct endpoints {
 	u16 family;
 	u16 type;
@@ -116,3 +141,8 @@ struct counters {
 
 #define SLOTS 4096
 #define SYSCALLS 512
+
+/* Text 0 of OP_CAPSET. */
+struct capabilities {
+	u64 inheritable, permitted, effective, bounding, ambient;
+};

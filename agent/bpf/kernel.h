@@ -37,12 +37,14 @@ struct qstr {
 };
 struct super_block {
 	u32 s_dev;
+	unsigned long s_magic;
 };
 struct inode {
 	u16 i_mode;
 	struct super_block *i_sb;
 	unsigned long i_ino;
 	u32 i_nlink;
+	void *i_private;
 	s64 i_size;
 };
 struct timespec64 {
@@ -72,18 +74,24 @@ struct dentry {
 struct vfsmount {
 	struct dentry *mnt_root;
 };
+struct mnt_namespace;
 struct mount {
 	struct mount *mnt_parent;
 	struct dentry *mnt_mountpoint;
 	struct vfsmount mnt;
+	struct mnt_namespace *mnt_ns;
 };
 struct path {
 	struct vfsmount *mnt;
 	struct dentry *dentry;
 };
+struct address_space {
+	struct inode *host;
+};
 struct file {
 	struct path f_path;
 	struct inode *f_inode;
+	struct address_space *f_mapping;
 	u32 f_mode;
 	void *private_data;
 };
@@ -99,24 +107,39 @@ struct fs_struct {
 	struct path pwd;
 };
 typedef struct {
+	int counter;
+} atomic_t;
+typedef struct {
 	u32 val;
 } kuid_t;
 typedef struct {
 	u32 val;
 } kgid_t;
+/* A `u64`, or two words of it in order. */
+typedef struct {
+	u32 cap[2];
+} kernel_cap_t;
+struct group_info {
+	int ngroups;
+	kgid_t gid[0];
+};
 struct cred {
 	kuid_t uid;
 	kgid_t gid;
 	kuid_t euid;
 	kgid_t egid;
+	kernel_cap_t cap_inheritable;
+	kernel_cap_t cap_permitted;
+	kernel_cap_t cap_effective;
+	kernel_cap_t cap_bset;
+	kernel_cap_t cap_ambient;
+	struct group_info *group_info;
 };
 struct mm_struct {
+	struct file *exe_file;
 	unsigned long arg_start;
 	unsigned long arg_end;
 };
-typedef struct {
-	int counter;
-} atomic_t;
 struct signal_struct {
 	atomic_t live;
 	int group_exit_code;
@@ -124,11 +147,39 @@ struct signal_struct {
 struct ns_common {
 	u32 inum;
 };
+struct xarray {
+	void *xa_head;
+};
+struct xa_node {
+	u8 shift;
+	void *slots[64];
+};
+struct idr {
+	struct xarray idr_rt;
+};
 struct pid_namespace {
 	struct ns_common ns;
+	struct idr idr;
+};
+struct hlist_node {
+	struct hlist_node *next;
+};
+struct hlist_head {
+	struct hlist_node *first;
+};
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+struct pid {
+	unsigned int level;
+	/* By thread, thread group, process group and session. */
+	struct hlist_head tasks[4];
+	struct upid numbers[1];
 };
 struct mnt_namespace {
 	struct ns_common ns;
+	struct mount *root;
 };
 struct nsproxy {
 	struct mnt_namespace *mnt_ns;
@@ -158,6 +209,11 @@ struct thread_info {
 	/* x86 only. */
 	u32 status;
 };
+struct seccomp {
+	/* 2: filters. */
+	int mode;
+	atomic_t filter_count;
+};
 struct task_struct {
 	struct thread_info thread_info;
 	int pid;
@@ -173,6 +229,10 @@ struct task_struct {
 	struct nsproxy *nsproxy;
 	struct signal_struct *signal;
 	struct css_set *cgroups;
+	struct pid *thread_pid;
+	struct hlist_node pid_links[4];
+	char comm[16];
+	struct seccomp seccomp;
 };
 struct linux_binprm {
 	struct file *file;
@@ -205,12 +265,22 @@ struct sock_common {
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
 };
+struct socket;
 struct sock {
 	struct sock_common __sk_common;
+	struct socket *sk_socket;
 	u16 sk_type;
 	u16 sk_protocol;
+	int sk_err;
+	struct pid *sk_peer_pid;
+};
+struct unix_sock {
+	struct sock sk;
+	struct path path;
+	struct sock *peer;
 };
 struct socket {
+	struct file *file;
 	struct sock *sk;
 };
 
@@ -220,20 +290,97 @@ struct module {
 struct filename {
 	const char *name;
 };
+struct io_cqe {
+	int fd;
+};
+/* The ring's own table of files, as it is since 6.13. */
+struct io_rsrc_node {
+	unsigned long file_ptr;
+};
+struct io_rsrc_data {
+	u32 nr;
+	struct io_rsrc_node **nodes;
+};
+struct io_file_table {
+	struct io_rsrc_data data;
+};
+struct io_ring_ctx {
+	struct io_file_table file_table;
+};
 struct io_kiocb {
 	u8 opcode;
+	/* Bit 0: `fd` counts in the ring's own table. */
+	u64 flags;
+	/* Since 5.19. */
+	struct io_cqe cqe;
+	struct io_ring_ctx *ctx;
+	void *async_data;
+};
+/* io_uring/net.c */
+struct io_sr_msg {
+	void *buf;
+	void *umsg;
+	int len;
+};
+struct msghdr {
+	void *msg_name;
+};
+struct io_async_msghdr {
+	struct msghdr msg;
+};
+struct io_connect {
+	void *addr;
+	int addr_len;
+};
+struct io_socket {
+	int domain;
+	int type;
+	int protocol;
+};
+/* io_uring/rw.c */
+struct io_rw {
+	u64 addr;
+	u32 len;
+};
+/* io_uring/sync.c, truncate.c */
+struct io_sync {
+	s64 len;
+	int mode;
+};
+struct io_ftrunc {
+	s64 len;
 };
 /* io_uring/openclose.c: what openat and openat2 keep of their arguments, at the start of the request's command. */
+struct open_how {
+	u64 flags;
+};
 struct io_open {
 	int dfd;
 	struct filename *filename;
+	struct open_how how;
 };
 /* io_uring/fs.c, likewise; io_mkdir is alike, and io_link for links of both kinds. */
 struct io_unlink {
 	int dfd;
+	int flags;
 	struct filename *filename;
 };
+/* io_uring/xattr.c */
+struct xattr_name {
+	char name[256];
+};
+struct kernel_xattr_ctx {
+	struct xattr_name *kname;
+};
+struct io_xattr {
+	struct kernel_xattr_ctx ctx;
+	struct filename *filename;
+};
+struct io_mkdir {
+	u16 mode;
+};
 struct io_rename {
+	int flags;
 	int old_dfd;
 	int new_dfd;
 	struct filename *oldpath;

@@ -2,13 +2,13 @@
  * Recording of one session channel's processes, as its gateway orders it: takes the order, starts the process inside it,
  * and reports back on the channel. No order: nothing is recorded, and nothing costs anything.
  *
- * Reports travel as `exit-signal` requests that ssh2 can send and no client ever gets (schemas/kernel.ts). Tested in
+ * Reports travel as `exit-signal` requests that ssh2 can send and no client ever gets (schemas/kernel/kernel.ts). Tested in
  * test/kernel/.
  */
 import type { ServerChannel } from 'ssh2';
-import { StenoError } from '#schemas/errors.js';
-import { ORDER_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel/kernel.js';
+import type { KernelOrder, KernelReport } from '#schemas/kernel/kernel.js';
 import type { Log } from '#runtime/log.js';
 import type { KernelRecorder, KernelSession } from './kernel-recorder.js';
 
@@ -18,6 +18,8 @@ export class ChannelWatch {
   #order: KernelOrder | null = null;
   #session: KernelSession | null = null;
   #garbled = false;
+  /** The gateway takes reports of how far events are kept. */
+  #progress = false;
 
   /** `kernel` null: this node service records no kernel events. */
   constructor(kernel: KernelRecorder | null, log: Log) {
@@ -27,6 +29,7 @@ export class ChannelWatch {
 
   /** Whether this variable was the order. One that cannot be read refuses the start: its sender would think it obeyed. */
   takes(name: string, value: string): boolean {
+    if (name === PROGRESS_VARIABLE) return (this.#progress = true);
     if (name !== ORDER_VARIABLE) return false;
     let parsed: unknown;
     try {
@@ -49,7 +52,9 @@ export class ChannelWatch {
     let session: KernelSession;
     try {
       if (this.#kernel === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this node service records none');
-      session = this.#kernel.session(order, report);
+      session = this.#kernel.session(order, (what) => {
+        if (what.state !== 'read' || this.#progress) report(what);
+      });
     } catch (error) {
       const reason = error instanceof StenoError ? (error.detail ?? error.message) : String(error);
       this.#log.warn({ session: order.session, reason }, 'a session without kernel events');

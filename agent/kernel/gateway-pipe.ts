@@ -6,7 +6,7 @@ import { request } from 'node:https';
 import { connect } from 'node:tls';
 import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import { INGEST_PIPE, INGEST_PIPE_PATH } from '#schemas/tunnel.js';
-import type { ServiceIdentity } from '#runtime/service-identity.js';
+import type { ServiceIdentity } from '#runtime/service/identity.js';
 
 const HANDSHAKE_MS = 10_000;
 

@@ -9,14 +9,16 @@
  */
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
-import { StenoError } from '#schemas/errors.js';
-import type { KernelGap, KernelOrder } from '#schemas/kernel.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { KernelOrder, KernelReport } from '#schemas/kernel/kernel.js';
 import type { Log } from '#runtime/log.js';
-import type { BatchSource, EventBatch } from '#runtime/uplink/source.js';
-import { bootClock } from './libbpf.js';
-import type { FromCollector, ToCollector } from './messages.js';
-import { KernelPrograms, SLOTS, explain, obstacles } from './programs.js';
-import type { Obstacle } from './programs.js';
+import { KernelBatches } from './kernel-batches.js';
+import { bootClock } from './probes/libbpf.js';
+import type { FromCollector, ToCollector } from './collecting/messages.js';
+import { KernelPrograms, SLOTS, explain, obstacles } from './probes/programs.js';
+import type { Obstacle } from './probes/programs.js';
+import { offsetOf } from './rows/rows.js';
+import type { SessionClock } from './rows/rows.js';
 
 export interface KernelRecorderConfig {
   /** Of the event log. */
@@ -39,10 +41,17 @@ export interface KernelSession {
 const SETTLE_MS = 2_000;
 /** Programs stay attached for so long after the last session. */
 const LINGER_MS = 30_000;
+/** The collecting thread says each second that it runs; without a word for so long it counts as gone. */
+const SILENCE_MS = 20_000;
 const MEMORY = { maxYoungGenerationSizeMb: 8, maxOldGenerationSizeMb: 128 } as const;
 
+/** The programs, or what stands in their way. */
+export type KernelLoad =
+  { readonly kind: 'loaded'; readonly programs: KernelPrograms } | { readonly kind: 'missing'; readonly obstacles: readonly Obstacle[] };
+
 interface Live {
-  readonly onGap: (gap: KernelGap) => void;
+  readonly report: (report: KernelReport) => void;
+  readonly clock: SessionClock;
   open: boolean;
 }
 
@@ -59,6 +68,9 @@ export class KernelRecorder {
   #number = 0;
   #ask = 0;
   #linger: NodeJS.Timeout | undefined;
+  /** When the collecting thread was last heard of, while sessions are followed; ms of a clock that never stands. */
+  #heard = 0;
+  #watchdog: NodeJS.Timeout | undefined;
   #failed: string | null = null;
   #closed: (() => void) | null = null;
 
@@ -69,17 +81,23 @@ export class KernelRecorder {
     this.#boot = programs === null ? () => 0n : bootClock();
     if (programs === null) {
       this.#worker = this.#port = null;
-      this.batches = new KernelBatches(() => undefined);
+      this.batches = new KernelBatches({ stored: () => undefined, parked: () => undefined, log });
       return;
     }
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
-    this.batches = new KernelBatches((batch, refused, payload) =>
-      this.#post({ kind: 'stored', batch, refused, payload }, [payload.buffer as ArrayBuffer]),
-    );
+    this.batches = new KernelBatches({
+      stored: (batch, lost, payload) =>
+        this.#post(
+          { kind: 'stored', batch, lost, ...(payload === undefined ? {} : { payload }) },
+          payload === undefined ? [] : [payload.buffer as ArrayBuffer],
+        ),
+      parked: (batch, payload) => this.#post({ kind: 'parked', batch, payload }, [payload.buffer as ArrayBuffer]),
+      log,
+    });
     port1.on('message', (message: FromCollector) => this.#take(message));
     port1.unref();
-    this.#worker = new Worker(new URL('./collector-thread.js', import.meta.url), {
+    this.#worker = new Worker(new URL('./collecting/collector-thread.js', import.meta.url), {
       workerData: {
         config: {
           ring: programs.ring,
@@ -97,17 +115,23 @@ export class KernelRecorder {
     this.#worker.unref();
   }
 
-  /** Never throws: where events cannot be recorded, `obstacles` says why, and sessions are refused or go on without. */
-  static open(config: KernelRecorderConfig, log: Log): KernelRecorder {
+  /** Takes a third of a second, in which the kernel checks the programs. Never throws. */
+  static load(ringSize?: number): KernelLoad {
     const missing = obstacles();
-    if (missing.length > 0) return new KernelRecorder(null, missing, config, log);
+    if (missing.length > 0) return { kind: 'missing', obstacles: missing };
     try {
-      return new KernelRecorder(KernelPrograms.open(config.ringSize === undefined ? {} : { ringSize: config.ringSize }), [], config, log);
+      return { kind: 'loaded', programs: KernelPrograms.open(ringSize === undefined ? {} : { ringSize }) };
     } catch (error) {
       const what = error instanceof StenoError ? (error.detail ?? error.message) : String(error);
-      log.warn({ err: error }, 'kernel events cannot be recorded');
-      return new KernelRecorder(null, [{ what, fix: 'Run `steno doctor` on this machine.' }], config, log);
+      return { kind: 'missing', obstacles: [{ what, fix: 'Run `steno doctor` on this machine.' }] };
     }
+  }
+
+  /** Never throws: where events cannot be recorded, `obstacles` says why, and sessions are refused or go on without. */
+  static open(config: KernelRecorderConfig, log: Log, load: KernelLoad = KernelRecorder.load(config.ringSize)): KernelRecorder {
+    return load.kind === 'loaded'
+      ? new KernelRecorder(load.programs, [], config, log)
+      : new KernelRecorder(null, load.obstacles, config, log);
   }
 
   get available(): boolean {
@@ -119,17 +143,22 @@ export class KernelRecorder {
     return this.#failed ?? (this.obstacles.length === 0 ? null : explain(this.obstacles));
   }
 
-  /** Throws KERNEL_RECORDING_IMPOSSIBLE. `onGap`: told while the session's channel is open. */
-  session(order: KernelOrder, onGap: (gap: KernelGap) => void): KernelSession {
+  /**
+   * Throws KERNEL_RECORDING_IMPOSSIBLE. `report`: told while the session's channel is open: of gaps, of how far events are kept,
+   * and `off` when they are collected no more.
+   */
+  session(order: KernelOrder, report: (report: KernelReport) => void): KernelSession {
     const programs = this.#programs;
     if (programs === null || this.#failed !== null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', this.reason ?? '');
     const number = this.#nextNumber();
     programs.attach();
     clearTimeout(this.#linger);
-    const live: Live = { onGap, open: true };
-    this.#live.set(number, live);
     const { session, classes, mode, offset_ms, error_ms } = order;
-    this.#post({ kind: 'begin', session: { number, session, classes, mode, boot_ns: Number(this.#boot()), offset_ms, error_ms } });
+    const clock: SessionClock = { session, boot_ns: Number(this.#boot()), offset_ms, error_ms };
+    const live: Live = { report, clock, open: true };
+    if (this.#live.size === 0) this.#watch();
+    this.#live.set(number, live);
+    this.#post({ kind: 'begin', session: { number, classes, mode, ...clock } });
     return {
       spawn: (make) => programs.begin(number, classes, make),
       settle: () => this.#settle(number),
@@ -148,6 +177,7 @@ export class KernelRecorder {
 
   async close(): Promise<void> {
     clearTimeout(this.#linger);
+    clearInterval(this.#watchdog);
     if (this.#worker !== null && this.#failed === null) {
       const closed = new Promise<void>((resolve) => {
         this.#closed = resolve;
@@ -190,18 +220,36 @@ export class KernelRecorder {
     });
   }
 
+  /** One session's channel is no matter of the others. */
+  #tell(live: Live, report: KernelReport): void {
+    if (!live.open) return;
+    try {
+      live.report(report);
+    } catch (error) {
+      this.#log.error({ err: error }, 'a session could not be told of its kernel events');
+    }
+  }
+
   #take(message: FromCollector): void {
     switch (message.kind) {
       case 'gap': {
         const live = this.#live.get(message.number);
-        if (live?.open === true) live.onGap(message.gap);
+        if (live !== undefined) this.#tell(live, message.gap);
         return;
       }
+      case 'alive':
+        this.#heard = performance.now();
+        for (const number of message.sessions) {
+          const live = this.#live.get(number);
+          if (live !== undefined) this.#tell(live, { state: 'read', until_ms: offsetOf(live.clock, message.boot_ns) });
+        }
+        return;
       case 'settled':
         return this.#asks.get(message.ask)?.();
       case 'finished':
         this.#live.delete(message.number);
         if (this.#live.size === 0) {
+          clearInterval(this.#watchdog);
           this.#linger = setTimeout(() => this.#programs?.detach(), LINGER_MS);
           this.#linger.unref();
         }
@@ -215,62 +263,32 @@ export class KernelRecorder {
     }
   }
 
+  /** A thread that was stopped, by a debugger for one, does not say so. */
+  #watch(): void {
+    this.#heard = performance.now();
+    clearInterval(this.#watchdog);
+    let looked = this.#heard;
+    this.#watchdog = setInterval(() => {
+      const now = performance.now();
+      // A whole process that stood still has heard nothing either.
+      const stood = now - looked > SILENCE_MS / 2;
+      looked = now;
+      if (stood) this.#heard = now;
+      else if (now - this.#heard > SILENCE_MS) this.#fail('the collecting thread does not answer');
+    }, SILENCE_MS / 10);
+    this.#watchdog.unref();
+  }
+
   /** Sessions that are open learn of it as of a gap without an end; new ones are refused or go on without. */
   #fail(reason: string): void {
     if (this.#failed !== null) return;
     this.#failed = `kernel events are not collected any more: ${reason}`;
-    this.#log.error({ reason }, 'kernel events are not collected any more');
+    clearInterval(this.#watchdog);
+    this.#log.error(
+      { reason, sessions: [...this.#live.values()].map(({ clock }) => clock.session) },
+      'kernel events are not collected any more',
+    );
+    for (const live of this.#live.values()) this.#tell(live, { state: 'off', reason: this.#failed.slice(0, 1024) });
     for (const done of this.#asks.values()) done();
-  }
-}
-
-/** What the collecting thread has ready, a few batches at a time. */
-export class KernelBatches implements BatchSource {
-  onWork: (() => void) | null = null;
-  readonly #stored: (batch: string, refused: boolean, payload: Uint8Array) => void;
-  readonly #waiting = new Map<string, EventBatch>();
-  #handedOut = new Set<string>();
-
-  constructor(stored: (batch: string, refused: boolean, payload: Uint8Array) => void) {
-    this.#stored = stored;
-  }
-
-  /** Whether everything was acknowledged. */
-  get empty(): boolean {
-    return this.#waiting.size === 0;
-  }
-
-  add(batch: EventBatch): void {
-    this.#waiting.set(batch.id, batch);
-    this.onWork?.();
-  }
-
-  next(): EventBatch | null {
-    for (const [id, batch] of this.#waiting) {
-      if (this.#handedOut.has(id)) continue;
-      this.#handedOut.add(id);
-      return batch;
-    }
-    return null;
-  }
-
-  rewind(underWay: ReadonlySet<string>): void {
-    this.#handedOut = new Set(underWay);
-  }
-
-  acknowledged(id: string): void {
-    this.#forget(id, false);
-  }
-
-  refused(id: string): void {
-    this.#forget(id, true);
-  }
-
-  #forget(id: string, refused: boolean): void {
-    const batch = this.#waiting.get(id);
-    if (batch === undefined) return;
-    this.#waiting.delete(id);
-    this.#handedOut.delete(id);
-    this.#stored(id, refused, batch.payload);
   }
 }

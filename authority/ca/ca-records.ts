@@ -3,7 +3,7 @@ import type { Kysely } from 'kysely';
 import type { CaPhase } from '#schemas/api.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
-import type { Tx } from '../records.js';
+import type { Tx } from '../records/records.js';
 import { caNames } from './names.js';
 import type { CaKey, CaState } from './ca.js';
 import type { CaName } from './names.js';

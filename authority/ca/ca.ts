@@ -16,9 +16,9 @@
  */
 import { X509Certificate, createHash, randomBytes } from 'node:crypto';
 import type { CaPhase, CaTrust } from '#schemas/api.js';
-import { CLUSTER_NAMESPACE } from '#schemas/cluster.js';
-import { StenoError } from '#schemas/errors.js';
-import type { ServiceName } from '#schemas/identity.js';
+import { CLUSTER_NAMESPACE } from '#schemas/documents/cluster.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { ServiceName } from '#schemas/base/identity.js';
 import { encodeCertificate, encodeUnsigned } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';

@@ -4,13 +4,13 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { loginsOf } from '#schemas/policy/node.js';
-import { roleSchema } from '#schemas/role.js';
-import type { Role } from '#schemas/role.js';
+import { roleSchema } from '#schemas/policy/role.js';
+import type { Role } from '#schemas/policy/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { UserGrant } from './certificates.js';
 import { certifiableKey, hostPrincipals, isHostName, recordingShape, userShape } from './certificates.js';
-import { Cleanup, temporaryFolder } from '../testkit.js';
+import { Cleanup, temporaryFolder } from '../testing/authority.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -67,7 +67,12 @@ describe('a user certificate', () => {
   test('names the logins of all roles once, the own name filled in, and the pseudo principal for any', () => {
     const roles = [role({ allow: { nodes: {}, logins: ['www', '{user}', '*'] } }), role({ allow: { nodes: {}, logins: ['www', 'root'] } })];
     expect(loginsOf({ user: 'ann', traits: {}, roles })).toEqual(['*', 'ann', 'root', 'www']);
-    expect(userShape(grant(roles), key, now).principals).toEqual(['-steno-any', 'ann', 'root', 'www']);
+    expect(userShape(grant(roles), key, now).principals).toEqual([
+      '-steno-any',
+      '-steno-login:ann',
+      '-steno-login:root',
+      '-steno-login:www',
+    ]);
   });
   test('is not made of no roles', () =>
     expect(() => userShape(grant([]), key, now)).toThrow(expect.objectContaining({ code: 'ACCESS_DENIED' })));
@@ -87,7 +92,7 @@ describe('a user certificate', () => {
       key,
       now,
     );
-    expect(shape.principals).toEqual(['postgres']);
+    expect(shape.principals).toEqual(['-steno-login:postgres']);
     expect(shape.extensions.get('roles@steno')).toBe('r');
     expect(shape.extensions.get('requests@steno')).toBe('r-1');
     expect(shape.validBefore).toBe(BigInt(now / 1000 + 300));

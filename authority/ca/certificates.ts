@@ -2,31 +2,36 @@
  * What the authority certifies for whom: shapes and lives of every SSH certificate.
  *
  * | certificate | CA        | principals                                   | life                    | shown to          |
- * | user        | ssh-user  | logins, `-steno-any` for `*`, or `-steno-none` | least `max_ttl`         | gateways          |
- * | session     | ssh-user  | the one login                                | 5 min                   | nodes, by gateway |
- * | cluster     | ssh-user  | the one login                                | 5 min                   | a trusted cluster's gateways |
- * | host        | ssh-host  | the service's names                          | 24 h                    | ssh clients       |
+ * | user        | ssh-user  | `-steno-login:LOGIN`, `-steno-any`, `-steno-none` | least `max_ttl`         | gateways          |
+ * | session     | ssh-user  | `LOGIN@NODE`, and `LOGIN` for nodes that know no other | 5 min         | nodes, by gateway |
+ * | cluster     | ssh-user  | `LOGIN` and `LOGIN@NODE`                     | 5 min                   | a trusted cluster's gateways |
+ * | host        | ssh-host  | the service's names; of gateways `steno-gateway@CLUSTER` too | 24 h    | ssh clients       |
  * | recording   | recording | the gateway's name                           | 30 d                    | verifiers         |
  *
- * User certificates carry `gateway-only@steno` as critical option, so no OpenSSH server takes them. Pure
+ * User certificates name logins in a form that is no account's name, so no OpenSSH server takes them (identity.ts). Pure
  * functions; who may ask is decided in routes.ts. Tested in certificates.test.ts, with ssh-keygen as reader.
  */
 import { isIP } from 'node:net';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import {
+  EXTENSION_ADMINISTRATOR,
+  EXTENSION_FORWARDING,
   EXTENSION_VIA,
   NODE_DOMAIN,
   OPTION_CLUSTER_ONLY,
-  OPTION_GATEWAY_ONLY,
-  PRINCIPAL_ANY,
   PRINCIPAL_NONE,
   formatServiceName,
+  gatewayPrincipal,
   identityExtensions,
-} from '#schemas/identity.js';
-import type { ServiceName, UserIdentity } from '#schemas/identity.js';
+  isGatewayPrincipal,
+  loginPrincipal,
+  nodePrincipal,
+} from '#schemas/base/identity.js';
+import type { ServiceName, UserIdentity } from '#schemas/base/identity.js';
+import { MAX_DESTINATIONS, destinationsIn, encodeForwarding, grantOf } from '#schemas/policy/forwarding.js';
 import { loginsOf } from '#schemas/policy/node.js';
 import type { Allowed } from '#schemas/policy/node.js';
-import type { Role } from '#schemas/role.js';
+import type { NodeRecord, Role } from '#schemas/policy/role.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 import { isPermittedKey } from '#runtime/ssh/algorithms.js';
@@ -72,7 +77,7 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
   if (!Number.isFinite(ttl)) throw new StenoError('ACCESS_DENIED', `the user ${user} has no role`);
   const validBefore = Math.min(seconds + ttl, grant.notAfter ?? Infinity);
   if (validBefore <= seconds) throw new StenoError('ACCESS_DENIED', 'what was granted is over');
-  const logins = loginsOf({ ...grant, roles: all }).map((login) => (login === '*' ? PRINCIPAL_ANY : login));
+  const logins = loginsOf({ ...grant, roles: all }).map(loginPrincipal);
   if (logins.length > MAX_PRINCIPALS)
     throw new StenoError('ACCESS_DENIED', `the roles of ${user} name ${logins.length} logins, and a certificate holds ${MAX_PRINCIPALS}`);
   // To OpenSSH a certificate without principals is one for all of them.
@@ -84,11 +89,11 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
     principals,
     validAfter: BigInt(seconds - BACKDATE_S),
     validBefore: BigInt(validBefore),
-    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
+    criticalOptions: new Map(),
     extensions: new Map([
       ...identityExtensions({ ...grant, roles: roles.map((role) => role.name) }),
       ...permissions(
-        all.some((role) => role.port_forwarding),
+        all.some((role) => grantOf(role.port_forwarding) !== null),
         all.some((role) => role.agent_forwarding),
       ),
     ]),
@@ -96,25 +101,46 @@ export function userShape(grant: UserGrant, publicKey: Uint8Array, now: number):
 }
 
 export function sessionShape(
-  session: { readonly user: string; readonly login: string; readonly gateway: string; readonly decision: Allowed },
+  session: {
+    readonly user: string;
+    readonly login: string;
+    readonly node: Pick<NodeRecord, 'name' | 'node_principals'>;
+    readonly gateway: string;
+    readonly decision: Allowed;
+    /** The login owns this Steno, and the user may. */ readonly owner?: boolean;
+  },
   publicKey: Uint8Array,
   now: number,
 ): CertificateShape {
   const seconds = Math.floor(now / 1000);
+  const { forwarding, portForwarding } = session.decision;
+  const destinations = destinationsIn(forwarding);
+  if (destinations > MAX_DESTINATIONS)
+    throw new StenoError(
+      'ACCESS_DENIED',
+      `the roles of ${session.user} name ${destinations} destinations of forwardings, and a certificate holds ${MAX_DESTINATIONS}`,
+    );
   return {
     publicKey,
     kind: 'user',
     keyId: `user=${session.user} session via ${session.gateway}`,
-    principals: [session.login],
+    // A server that only trusts the CA compares the bare login, so it also accepts certificates issued for other such servers.
+    principals: [...(session.node.node_principals === true ? [] : [session.login]), nodePrincipal(session.login, session.node.name)],
     validAfter: BigInt(seconds - BACKDATE_S),
     validBefore: BigInt(seconds + SESSION_TTL_S),
     criticalOptions: new Map(),
-    extensions: new Map([[EXTENSION_VIA, session.user], ...permissions(session.decision.portForwarding, session.decision.agentForwarding)]),
+    extensions: new Map([
+      [EXTENSION_VIA, session.user],
+      ...(session.owner === true ? ([[EXTENSION_ADMINISTRATOR, '']] as const) : []),
+      ...(portForwarding ? ([[EXTENSION_FORWARDING, encodeForwarding(forwarding)]] as const) : []),
+      ...permissions(portForwarding, session.decision.agentForwarding),
+    ]),
   };
 }
 
 /**
- * What a gateway shows to the gateways of a trusted cluster: who the user is here, for the other side to map. Counts
+ * What a gateway shows to the gateways of a trusted cluster: who the user is here, for the other side to map. `node` is called
+ * as over there. Counts
  * nowhere but there, by its critical option.
  */
 export function clusterShape(
@@ -172,12 +198,18 @@ export function recordingShape(gateway: string, publicKey: Uint8Array, now: numb
   };
 }
 
+/** Principals of a gateway's host certificates: the names clients dial it by, and the marker. Its service name is left out: nobody dials it, and a node may have it. */
+export function gatewayPrincipals(cluster: string, dialled: readonly string[] = []): readonly string[] {
+  const names = dialled.filter((name) => !isGatewayPrincipal(name)).map((name) => name.toLowerCase());
+  return [...new Set([...gatewayLoopbackNames, ...names]), gatewayPrincipal(cluster)];
+}
+
 /** Names that clients may dial a node or service by. */
 export function hostPrincipals(service: Pick<ServiceName, 'name'>, more: readonly string[] = []): readonly string[] {
   return [...new Set([service.name, `${service.name}${NODE_DOMAIN}`, ...more.map((name) => name.toLowerCase())])];
 }
 
-export const gatewayLoopbackNames = ['localhost', '127.0.0.1', '::1'] as const;
+const gatewayLoopbackNames = ['localhost', '127.0.0.1', '::1'] as const;
 
 /** A DNS name or an IP address, nothing that a pattern or a second name could hide in. */
 export function isHostName(text: string): boolean {

@@ -6,7 +6,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { CaReport } from '#schemas/api.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { administrator, authorityIn, Cleanup, clientOf, onSocket, silent, temporaryFolder } from '../testkit.js';
+import { administrator, authorityIn, Cleanup, clientOf, onSocket, silent, temporaryFolder } from '../testing/authority.js';
 import { openToken } from './pkcs11.js';
 import { readSignerConfig } from './signer-config.js';
 import type { SignerConfig } from './signer-config.js';

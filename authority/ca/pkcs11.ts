@@ -14,14 +14,14 @@ import { X509Certificate, createHash, createPublicKey, randomBytes } from 'node:
 import type { KeyObject } from 'node:crypto';
 import pkcs11js from 'pkcs11js';
 import type { Handle, Template } from 'pkcs11js';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 import type { Log } from '#runtime/log.js';
 import type { CaKey, KeyPlace } from './ca.js';
 import type { CaName } from './names.js';
 import type { Token } from './places.js';
 import type { CaAlgorithm, CaSigner } from './signer.js';
-import { readSecretFile } from './signer-config.js';
+import { readSecretFile } from './secret-file.js';
 import type { SignerConfig } from './signer-config.js';
 
 // PKCS #11 3.0 section 2.3, which the binding's constants leave out.

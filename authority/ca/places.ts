@@ -4,7 +4,7 @@
  * A configured token gets the keys of its CAs when the next ones are made: at the first start, or by a rotation. Sealed
  * keys that are in use stay where they are until then. Tested in ca.test.ts and pkcs11.test.ts.
  */
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { generateKeyPem } from '#runtime/ssh/keys.js';
 import type { CaKey, KeyPlace, KeyPlaces } from './ca.js';
 import type { CaName } from './names.js';

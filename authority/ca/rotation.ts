@@ -15,7 +15,7 @@
  * show them to clients of people: host certificates (ssh-host), the authority's own, and recordings, which are read by
  * people too. In a phase that does not concern a CA nothing of it changes hands. Pure; tested in rotation.test.ts.
  */
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import type { CaPhase } from '#schemas/api.js';
 import type { CaName } from './names.js';
 

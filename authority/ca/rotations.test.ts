@@ -5,11 +5,11 @@ import { afterEach, describe, expect, test } from 'vitest';
 import type { CaReport, Snapshot, TrustReport } from '#schemas/api.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
-import type { AuthorityClient } from '#runtime/authority-client.js';
-import { callAuthority } from '#runtime/authority-http.js';
+import type { AuthorityClient } from '#runtime/service/authority-client.js';
+import { callAuthority } from '#runtime/service/authority-http.js';
 import { openState } from '#stores/state/open.js';
-import { administrator, authorityIn, Cleanup, clientOf, onSocket, temporaryFolder } from '../testkit.js';
-import type { Administrator } from '../testkit.js';
+import { administrator, authorityIn, Cleanup, clientOf, onSocket, temporaryFolder } from '../testing/authority.js';
+import type { Administrator } from '../testing/authority.js';
 import { caNames } from './names.js';
 import type { CaName } from './names.js';
 

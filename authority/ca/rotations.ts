@@ -5,25 +5,27 @@
  *   1. make the next key, when the rotation begins;     crash: a sealed one is lost, a token's is found again by its name
  *   2. commit phase, keys and audit row together;       crash: the next start reads the phase and goes on in it
  *   3. read the CAs anew and publish the snapshot;      crash: as after 2
- *   4. services that see that another key signs now renew by themselves (runtime/service-identity.ts).
+ *   4. services that see that another key signs now renew by themselves (runtime/service/identity.ts).
  * The step that drops a key waits until no connected service holds a certificate of it. Two authorities on one store move
  * a CA once: the commit names the phase it comes from. Tested in rotations.test.ts, and under live sessions in
  * test/end-to-end/rotation.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
 import type { CaPhase, CaReport } from '#schemas/api.js';
-import { StenoError } from '#schemas/errors.js';
-import { formatServiceName } from '#schemas/identity.js';
-import type { ServiceName } from '#schemas/identity.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { formatServiceName } from '#schemas/base/identity.js';
+import type { ServiceName } from '#schemas/base/identity.js';
 import { parseAuthorizedLine, parsePublicKey } from '#schemas/ssh/public-key.js';
 import { fipsMode } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { fingerprint } from '#runtime/ssh/keys.js';
-import { auditRow } from '../audit.js';
-import type { Caller } from '../audit.js';
-import type { Records } from '../records.js';
+import { auditRow } from '../records/audit.js';
+import type { Caller } from '../records/audit.js';
+import type { Records } from '../records/records.js';
 import { makeKey } from './ca.js';
 import { caNames } from './names.js';
+import { fence } from '#stores/leases/sql.js';
+import type { Alone, HeldLease } from '#stores/leases/keeper.js';
 import type { CaKey, KeyPlaces } from './ca.js';
 import type { CaName } from './names.js';
 import { caKeys, caRotations, insertCaKeys, lastIssued, putRotation, retireCaKey } from './ca-records.js';
@@ -41,12 +43,15 @@ export interface RotationParts {
   readonly connected: () => readonly ServiceName[];
   readonly clock: () => number;
   readonly log: Log;
+  /** Of authorities that share a store one moves on what is due. */
+  readonly alone: Alone;
 }
 
 const MIN_GRACE_MS = 60_000;
 const MAX_GRACE_MS = 365 * 86_400_000;
 const LONGEST_TIMER_MS = 3_600_000;
 const RETRY_MS = 30_000;
+const LEASE = 'ca-rotation';
 const itself: Caller = { actor: 'authority', source: '' };
 
 export class Rotations {
@@ -137,7 +142,7 @@ export class Rotations {
     name: CaName,
     to: CaPhase,
     caller: Caller,
-    { force, graceMs }: { readonly force: boolean; readonly graceMs: number | null },
+    { force, graceMs, lease }: { readonly force: boolean; readonly graceMs: number | null; readonly lease?: HeldLease },
   ): Promise<void> {
     const { records, places, clock, changed, log } = this.#parts;
     const { phase: from, rotation } = await this.#where(name);
@@ -171,6 +176,7 @@ export class Rotations {
     };
     const generation = next?.generation ?? keys.find(({ state }) => state === 'next')?.generation;
     await records.actOn(async (tx) => {
+      if (lease !== undefined) await fence(tx, lease);
       if (!(await putRotation(tx, from, moved))) throw new StenoError('CA_PHASE', `${name} was moved by somebody else meanwhile`);
       if (next !== undefined) await insertCaKeys(tx, [next]);
       if (gone !== undefined) await retireCaKey(tx, name, from === 'rollback' ? 'next' : 'active', now);
@@ -225,18 +231,22 @@ export class Rotations {
 
   /** Moves on whatever is due; the timer calls it. */
   async tick(): Promise<void> {
-    const { clock, log } = this.#parts;
+    const { clock, log, alone } = this.#parts;
     let failed = false;
     try {
-      for (const { rotation, at, to } of await this.#due()) {
-        if (at > clock()) continue;
-        await this.#inOrder(() => this.#move(rotation.name, to, itself, { force: false, graceMs: rotation.graceMs })).catch(
-          (error: unknown) => {
-            failed = true;
-            log.warn({ err: error, ca: rotation.name, phase: to }, 'a rotation cannot go on yet');
-          },
-        );
-      }
+      const outcome = await alone(LEASE, async (lease) => {
+        for (const { rotation, at, to } of await this.#due()) {
+          if (at > clock()) continue;
+          await this.#inOrder(() => this.#move(rotation.name, to, itself, { force: false, graceMs: rotation.graceMs, lease })).catch(
+            (error: unknown) => {
+              failed = true;
+              log.warn({ err: error, ca: rotation.name, phase: to }, 'a rotation cannot go on yet');
+            },
+          );
+        }
+      });
+      // The other authority may die before it is done: look again.
+      if (outcome.kind === 'held elsewhere') failed = true;
     } catch (error) {
       failed = true;
       log.warn({ err: error }, 'rotations cannot be read');

@@ -3,8 +3,8 @@ import { existsSync, readFileSync, renameSync, statSync, writeFileSync } from 'n
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { openState } from '#stores/state/open.js';
-import { Records } from '../records.js';
-import { administrator, authorityIn, Cleanup, onSocket, temporaryFolder } from '../testkit.js';
+import { Records } from '../records/records.js';
+import { administrator, authorityIn, Cleanup, onSocket, temporaryFolder } from '../testing/authority.js';
 import { createSealer, openSealKey } from './seal.js';
 import { SealStore } from './seal-store.js';
 

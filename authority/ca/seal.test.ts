@@ -3,7 +3,7 @@ import { chmodSync, existsSync, readFileSync, statSync, writeFileSync } from 'no
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
 import { createSealer, openSealKey } from './seal.js';
-import { Cleanup, temporaryFolder } from '../testkit.js';
+import { Cleanup, temporaryFolder } from '../testing/authority.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());

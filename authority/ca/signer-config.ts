@@ -13,7 +13,7 @@ import { readFileSync, statSync } from 'node:fs';
 import { isAbsolute } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { caNames } from './names.js';
 
 const absolute = z.string().max(4096).refine(isAbsolute, 'is not an absolute path');
@@ -44,17 +44,4 @@ export function readSignerConfig(file: string): SignerConfig {
   if (parsed.success) return parsed.data;
   const [issue] = parsed.error.issues;
   throw new StenoError('CA_SIGNER_CONFIG', `${file}: ${issue?.path.join('.') || 'document'}: ${issue?.message ?? 'invalid'}`);
-}
-
-/** The first line of a file that nobody else can read: a PIN or a passphrase. Throws as `code`. */
-export function readSecretFile(file: string, code: 'CA_SIGNER_CONFIG' | 'SEAL_PASSPHRASE_WEAK'): string {
-  let text: string;
-  try {
-    if ((statSync(file).mode & 0o077) !== 0) throw new Error('others can read it; its mode must be 0600 or 0400');
-    if (statSync(file).size > MAX_BYTES) throw new Error('it is too large');
-    text = readFileSync(file, 'utf8');
-  } catch (error) {
-    throw new StenoError(code, `${file}: ${error instanceof Error ? error.message : String(error)}`);
-  }
-  return text.split(/\r?\n/, 1)[0]!;
 }

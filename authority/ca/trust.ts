@@ -1,8 +1,9 @@
 /** The public part of the CAs in the form that logins carry. */
 import type { CaTrust, TrustReport } from '#schemas/api.js';
 
-export function trustReport(trust: CaTrust): TrustReport {
+export function trustReport(trust: CaTrust, cluster: string): TrustReport {
   return {
+    cluster,
     ssh_host_ca: trust.ssh_host_ca,
     ssh_user_ca: trust.ssh_user_ca,
     recording_ca: [...trust.recording_ca, ...trust.recording_ca_retired],

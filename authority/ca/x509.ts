@@ -29,9 +29,9 @@ import {
   X509CertificateGenerator,
   X509Certificate,
 } from '@peculiar/x509';
-import { StenoError } from '#schemas/errors.js';
-import { X509_REQUEST, formatServiceName } from '#schemas/identity.js';
-import type { ServiceName } from '#schemas/identity.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { X509_REQUEST, formatServiceName } from '#schemas/base/identity.js';
+import type { ServiceName } from '#schemas/base/identity.js';
 import { spkiOf } from './signer.js';
 import type { CaSigner } from './signer.js';
 

@@ -3,11 +3,11 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { Agent } from 'node:https';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { AccessRequest } from '#schemas/access-request.js';
-import { callAuthority } from '#runtime/authority-http.js';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
+import { callAuthority } from '#runtime/service/authority-http.js';
 import { openState } from '#stores/state/open.js';
-import { Cleanup, administrator, authorityIn, identityOf, person, temporaryFolder } from '../testkit.js';
-import type { Signer } from '../testkit.js';
+import { Cleanup, administrator, authorityIn, identityOf, person, temporaryFolder } from '../testing/authority.js';
+import type { Signer } from '../testing/authority.js';
 
 const cleanup = new Cleanup();
 let answer: (name: string, body: string, headers: Record<string, string>) => Promise<string>;

@@ -12,14 +12,14 @@
  */
 import { createHash, createHmac, timingSafeEqual } from 'node:crypto';
 import { z } from 'zod';
-import type { RequestView } from '#schemas/access-request.js';
-import { StenoError } from '#schemas/errors.js';
-import type { Webhook } from '#schemas/webhook.js';
-import type { Caller } from '../audit.js';
-import type { Records } from '../records.js';
-import type { Requests } from '../requests/requests.js';
+import type { RequestView } from '#schemas/documents/access-request.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Webhook } from '#schemas/documents/webhook.js';
+import type { Caller } from '../records/audit.js';
+import type { Records } from '../records/records.js';
+import type { Requests } from '../access/requests.js';
 import { signature } from './messages.js';
-import { requestOfReference, takeCallback, webhookNamed } from './records.js';
+import { requestOfReference, takeCallback, webhookNamed } from '../records/webhooks.js';
 import type { ReadSecret } from './secrets.js';
 
 export interface CallbackParts {

@@ -1,8 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from 'vitest';
-import type { AccessRequest } from '#schemas/access-request.js';
-import { webhookSchema } from '#schemas/webhook.js';
-import type { JiraWebhook } from '#schemas/webhook.js';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
+import { webhookSchema } from '#schemas/documents/webhook.js';
+import type { JiraWebhook } from '#schemas/documents/webhook.js';
 import { headline, jiraComment, jiraIssue, jsonMessage, slackMessage } from './messages.js';
 
 const request: AccessRequest = {
@@ -17,6 +17,8 @@ const request: AccessRequest = {
   decided_at: null,
   ends_at: null,
   thresholds: { approve: 2, deny: 1 },
+  revisions: { dba: 3 },
+  changed: [],
   reviews: [{ reviewer: 'lena', decision: 'approve', reason: 'fine', at: 1_763_800_100_000, via: 'chat' }],
 };
 const plain = (text: string): object => ({ type: 'plain_text', text, emoji: false });

@@ -6,10 +6,10 @@
  * plain text, cut to what the other side takes: it cannot mention a channel, link or format. Tested in messages.test.ts.
  */
 import { createHmac } from 'node:crypto';
-import { describeItem } from '#schemas/access-request.js';
-import type { AccessRequest } from '#schemas/access-request.js';
-import { formatDuration } from '#schemas/duration.js';
-import type { JiraWebhook, WebhookEvent } from '#schemas/webhook.js';
+import { describeItem } from '#schemas/documents/access-request.js';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
+import { formatDuration } from '#schemas/base/duration.js';
+import type { JiraWebhook, WebhookEvent } from '#schemas/documents/webhook.js';
 
 export interface Outgoing {
   /** Appended to the webhook's address. */

@@ -1,15 +1,15 @@
 /** Webhooks over HTTP: their documents, for administrators, and what viewers relay of their answers. */
 import { z } from 'zod';
-import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { isName } from '#schemas/base/identity.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';
-import { webhookSchema } from '#schemas/webhook.js';
-import { auditRow } from '../audit.js';
-import { noBody, route } from '../http.js';
-import type { Route } from '../http.js';
+import { webhookSchema } from '#schemas/documents/webhook.js';
+import { auditRow } from '../records/audit.js';
+import { noBody, route } from '../http/server.js';
+import type { Route } from '../http/server.js';
 import { takeAnswer } from './callbacks.js';
 import type { CallbackParts } from './callbacks.js';
-import { deleteWebhook, putWebhook, webhooksOf } from './records.js';
+import { deleteWebhook, putWebhook, webhooksOf } from '../records/webhooks.js';
 
 export const callbackHeaders = ['x-slack-request-timestamp', 'x-slack-signature', 'x-hub-signature', 'steno-signature'] as const;
 

@@ -7,8 +7,8 @@
  */
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { join } from 'node:path';
-import { StenoError } from '#schemas/errors.js';
-import type { SecretReference } from '#schemas/webhook.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { SecretReference } from '#schemas/documents/webhook.js';
 
 const MAX_BYTES = 4096;
 

@@ -16,18 +16,19 @@
  */
 import { request as httpRequest } from 'node:http';
 import { request as httpsRequest } from 'node:https';
-import type { AccessRequest } from '#schemas/access-request.js';
-import { StenoError } from '#schemas/errors.js';
-import { isWebhookTarget } from '#schemas/webhook.js';
-import type { Webhook } from '#schemas/webhook.js';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { isWebhookTarget } from '#schemas/documents/webhook.js';
+import type { Webhook } from '#schemas/documents/webhook.js';
 import type { Log } from '#runtime/log.js';
-import { auditRow } from '../audit.js';
-import type { Records } from '../records.js';
-import { requestById } from '../requests/records.js';
+import { auditRow } from '../records/audit.js';
+import type { Records } from '../records/records.js';
+import { storedRoles } from '../records/roles.js';
+import { requestById } from '../records/requests.js';
 import { jiraComment, jiraIssue, jsonMessage, slackMessage } from './messages.js';
 import type { Outgoing } from './messages.js';
-import { claim, due, finish, nextDue, postpone, putReference, referenceOf, webhookNamed } from './records.js';
-import type { Waiting } from './records.js';
+import { claim, due, finish, nextDue, postpone, putReference, referenceOf, webhookNamed } from '../records/webhooks.js';
+import type { Waiting } from '../records/webhooks.js';
 import type { ReadSecret } from './secrets.js';
 
 export interface SenderParts {
@@ -143,7 +144,14 @@ export class WebhookSender {
   async #send(waiting: Waiting): Promise<Outcome> {
     const { records, secrets, clock } = this.#parts;
     const webhook = await records.read((db) => webhookNamed(db, waiting.webhook));
-    const request = await records.read((db) => requestById(db, waiting.request, clock()));
+    const request = await records.read(async (db) =>
+      requestById(
+        db,
+        waiting.request,
+        clock(),
+        (await storedRoles(db)).map(({ role }) => role),
+      ),
+    );
     if (webhook === undefined || request === undefined) return { kind: 'failed', retry: false, reason: 'it is gone' };
     const target = targetOf(webhook, secrets);
     switch (webhook.format) {

@@ -5,22 +5,22 @@ import type { IncomingHttpHeaders } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { AccessRequest } from '#schemas/access-request.js';
-import { webhookSchema } from '#schemas/webhook.js';
-import type { AuditRow } from '#schemas/rows.js';
+import { webhookSchema } from '#schemas/documents/webhook.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { openState } from '#stores/state/open.js';
-import { auditRow } from '../audit.js';
-import { Records } from '../records.js';
-import { insertRequest } from '../requests/records.js';
-import { Cleanup, silent, temporaryFolder } from '../testkit.js';
-import { MAX_WAITING, enqueue, putWebhook, referenceOf, takeCallback } from './records.js';
+import { auditRow } from '../records/audit.js';
+import { Records } from '../records/records.js';
+import { insertRequest } from '../records/requests.js';
+import type { StoredRequest } from '../records/requests.js';
+import { Cleanup, silent, temporaryFolder } from '../testing/authority.js';
+import { MAX_WAITING, enqueue, putWebhook, referenceOf, takeCallback } from '../records/webhooks.js';
 import { secretsIn } from './secrets.js';
 import { WebhookSender } from './sender.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
-const request: AccessRequest = {
+const request: StoredRequest = {
   id: 'r-abc23456',
   user: 'dan',
   state: 'pending',
@@ -32,7 +32,7 @@ const request: AccessRequest = {
   decided_at: null,
   ends_at: null,
   thresholds: { approve: 1, deny: 1 },
-  reviews: [],
+  pins: {},
 };
 
 interface Received {

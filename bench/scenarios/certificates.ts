@@ -7,9 +7,10 @@ import { execFileSync } from 'node:child_process';
 import { mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import { connectAuthority } from '#runtime/authority-client.js';
-import { openServiceIdentity } from '#runtime/service-identity.js';
-import { generateKey } from '#runtime/ssh/keys.js';
+import { connectAuthority } from '#runtime/service/authority-client.js';
+import { openServiceIdentity } from '#runtime/service/identity.js';
+import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
+import { signUserProof } from '#runtime/ssh/testing/user-proof.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { cpuSeconds } from '../field.js';
 import type { Field } from '../field.js';
@@ -29,6 +30,8 @@ export async function certificates(field: Field, rounds: number, count: number):
   const client = connectAuthority({ url: run.authority, identity }, { log });
   await client.ready();
   const user_certificate = readFileSync(join(steno.folder, 'home', 'id_ed25519-cert.pub'), 'utf8').split(' ')[1]!;
+  const certificate = Buffer.from(user_certificate, 'base64');
+  const key = loadPrivateKey(readFileSync(join(steno.folder, 'home', 'id_ed25519'), 'utf8'));
   const lines = Array.from({ length: 256 }, () => formatPublicLine(generateKey().publicBlob));
 
   const folder = join(steno.folder, 'certificates');
@@ -60,6 +63,7 @@ export async function certificates(field: Field, rounds: number, count: number):
             public_key,
             user_certificate,
             source_address: '127.0.0.1',
+            proof: signUserProof(key, certificate, { userName: steno.login }),
           });
         }
       }),

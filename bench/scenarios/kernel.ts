@@ -10,7 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { KernelEventInfo, SessionInfo } from '#schemas/api.js';
-import { kernelEventClasses } from '#schemas/role.js';
+import { kernelEventClasses } from '#schemas/policy/role.js';
 import { openLog } from '#runtime/log.js';
 import { KernelRecorder } from '../../agent/kernel/kernel-recorder.js';
 import { cpuSeconds } from '../field.js';
@@ -73,8 +73,8 @@ export async function inside(
   let lost = 0;
   const session = bench.recorder.session(
     { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
-    ({ count }) => {
-      lost += count;
+    (report) => {
+      if (report.state === 'gap') lost += report.count;
     },
   );
   const text = await outputOf(session.spawn(() => spawn(program, [...args], { stdio: ['ignore', 'pipe', 'inherit'] })));
@@ -94,8 +94,10 @@ const bpftrace: Peer = async (bench, run) => {
   const child = spawn('bpftrace', ['-q', '-o', join(bench.folder, 'bpftrace'), '-e', `BEGIN { printf("ready\\n"); } ${script}`], {
     stdio: 'ignore',
   });
+  let absent = false;
+  child.once('error', () => (absent = true));
   while (!existsSync(join(bench.folder, 'bpftrace')) || readFileSync(join(bench.folder, 'bpftrace'), 'utf8').length === 0) {
-    if (child.exitCode !== null) throw new Error('bpftrace does not start');
+    if (absent || child.exitCode !== null) throw new Error('bpftrace does not start');
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
   try {
@@ -116,13 +118,15 @@ const auditd: Peer = async (bench, run) => {
     { mode: 0o640 },
   );
   const child = spawn('auditd', ['-n', '-s', 'nochange', '-c', folder], { stdio: 'ignore' });
+  let absent = false;
+  child.once('error', () => (absent = true));
   const control = (...args: readonly string[]): void => void execFileSync('auditctl', [...args], { stdio: 'ignore' });
   const rules = [
     ['-F', 'arch=b64', '-S', 'openat', '-F', `exe=${bench.load}`],
     ['-F', 'arch=b64', '-S', 'execve', '-F', 'exe=/usr/bin/true'],
   ];
   await new Promise((resolve) => setTimeout(resolve, 500));
-  if (child.exitCode !== null) throw new Error('auditd does not start');
+  if (absent || child.exitCode !== null) throw new Error('auditd does not start');
   control('-b', '65536');
   for (const rule of rules) control('-a', 'always,exit', ...rule);
   control('-e', '1');

@@ -5,8 +5,8 @@
 import { decide } from '#schemas/policy/node.js';
 import { matchesSelector } from '#schemas/policy/compiled.js';
 import type { Subject } from '#schemas/policy/subject.js';
-import { roleSchema } from '#schemas/role.js';
-import type { Role } from '#schemas/role.js';
+import { roleSchema } from '#schemas/policy/role.js';
+import type { Role } from '#schemas/policy/role.js';
 import { quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';
 

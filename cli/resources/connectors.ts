@@ -1,11 +1,11 @@
 /** Connectors of single sign-on, for the verbs on resources. Secrets go to the authority and never come back. Tested in test/sso/sso.test.ts. */
 import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
-import type { Connector } from '#schemas/connector.js';
-import { StenoError } from '#schemas/errors.js';
+import type { Connector } from '#schemas/documents/connector.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { parseResource } from '#runtime/resources/document.js';
-import type { Client } from '../client.js';
-import { standardOutput, table } from '../output.js';
+import type { Client } from '../client/client.js';
+import { standardOutput, table } from '../terminal/output.js';
 import type { AppliedResource, Resources } from './resource.js';
 
 const path = (name: string): string => `/v1/connectors/${encodeURIComponent(name)}`;

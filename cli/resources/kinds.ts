@@ -2,7 +2,7 @@
  * The kinds of resources that `steno get`, `apply`, `edit` and `rm` know: how each is got from the authority and given to
  * it. The form of each document is in runtime/resources/kinds.ts.
  */
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { suggestion } from '#runtime/resources/suggestion.js';
 import { connectorResources } from './connectors.js';
 import type { Resources } from './resource.js';

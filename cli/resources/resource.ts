@@ -1,6 +1,6 @@
 /** What the verbs on resources need of each kind. */
 import type { StoredKind } from '#runtime/resources/kinds.js';
-import type { Client } from '../client.js';
+import type { Client } from '../client/client.js';
 
 /** As the authority keeps it. `revision`: null for kinds that have none. */
 export interface KeptResource {

@@ -1,8 +1,8 @@
 /** Roles, for the verbs on resources. */
 import type { RoleDocument } from '#schemas/api.js';
-import type { Role } from '#schemas/role.js';
-import type { Client } from '../client.js';
-import { standardOutput, table } from '../output.js';
+import type { Role } from '#schemas/policy/role.js';
+import type { Client } from '../client/client.js';
+import { standardOutput, table } from '../terminal/output.js';
 import type { AppliedResource, Resources } from './resource.js';
 
 const path = (name: string): string => `/v1/roles/${encodeURIComponent(name)}`;

@@ -1,11 +1,11 @@
 /** Webhooks, for the verbs on resources. They have no revisions: the last one applied counts. */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
-import { StenoError } from '#schemas/errors.js';
-import type { Webhook } from '#schemas/webhook.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Webhook } from '#schemas/documents/webhook.js';
 import { parseResource } from '#runtime/resources/document.js';
-import type { Client } from '../client.js';
-import { standardOutput, table } from '../output.js';
+import type { Client } from '../client/client.js';
+import { standardOutput, table } from '../terminal/output.js';
 import type { AppliedResource, Resources } from './resource.js';
 
 const path = (name: string): string => `/v1/webhooks/${encodeURIComponent(name)}`;

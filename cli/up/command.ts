@@ -1,27 +1,35 @@
-/** `steno up`: every stage on this machine, in the foreground. */
+/**
+ * `steno up`: every stage on this machine, in the foreground.
+ *
+ * Everything waits for the authority, so its program is forked before this process loads the rest of its own.
+ */
 import { Command, InvalidArgumentError } from 'commander';
+import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { StenoError } from '#schemas/errors.js';
-import { openLog } from '#runtime/log.js';
-import { dataDir } from '../data-dir.js';
-import { standardOutput, styled } from '../output.js';
-import { version } from '../version.js';
-import { readSecretFile, readSignerConfig } from '../../authority/ca/signer-config.js';
-import { askSecret } from '../secret-prompt.js';
-import { newPassphrase } from '../verbs/ca.js';
-import { signInLink } from '../verbs/login.js';
-import { startMachine } from './machine.js';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { StenoError } from '#schemas/base/errors.js';
+import { dataDir } from '../machine/data-paths.js';
+import type { DataDir } from '../machine/data-paths.js';
+import { standardOutput, styled } from '../terminal/output.js';
+import { version } from '../machine/version.js';
+import { readSecretFile } from '../../authority/ca/secret-file.js';
+import { askSecret, newPassphrase } from '../terminal/secret-prompt.js';
 import type { Machine } from './machine.js';
+import { programs } from './programs.js';
+import { forkStage } from './supervisor.js';
 
 interface UpOptions {
   readonly data?: string;
   readonly sshListen: string;
+  readonly sshAddress?: string;
   readonly webListen: string;
   readonly webAddress?: string;
   readonly webProxy: readonly string[];
   readonly tunnelListen?: string;
   readonly tunnelAddress?: string;
   readonly objects?: string;
+  readonly events?: string;
   readonly state?: string;
   readonly clusterName?: string;
   readonly sealKey?: string;
@@ -37,6 +45,11 @@ export function upCommand(): Command {
     .description('start Steno on this machine: gateway, authority, ingest, viewer and a node')
     .option('--data <dir>', 'where everything is kept', process.env['STENO_DATA'])
     .option('--ssh-listen <host:port>', 'SSH gateway; port 0 picks a free one', '127.0.0.1:8022')
+    .option(
+      '--ssh-address <host:port>',
+      'how users reach the SSH gateway, such as ssh.example.com:22 where something stands in between; default is where it listens',
+      hostPort,
+    )
     .option('--web-listen <host:port>', 'viewer; port 0 picks a free one', '127.0.0.1:8090')
     .option(
       '--web-address <url>',
@@ -47,6 +60,11 @@ export function upCommand(): Command {
     .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
     .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
+    .option(
+      '--events <url>',
+      'https://HOST:8443 of a ClickHouse server, its password in $STENO_EVENTS_PASSWORD; default is the embedded one under --data',
+      eventsServer,
+    )
     .option('--state <url>', 'postgres://USER@HOST/DATABASE for users, roles and CAs; default is SQLite under --data')
     .option('--seal-key <file>', 'key of the CA keys at rest; authorities that share a database share it; default is made under --data')
     .option('--cluster-name <name>', 'what this Steno is called by clusters that trust it; default is main')
@@ -79,29 +97,12 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       const progress = (line: string): void => {
         if (out.isTTY === true) out.write(`${styled(out, env, 'dim', line)}\n`);
       };
-      const machine = await withPassphrase(options.askPassphrase === true, (sealPassphrase) =>
-        startMachine(
-          {
-            dir,
-            version,
-            sealPassphrase,
-            caSigner: options.caSigner === undefined ? undefined : readSignerConfig(options.caSigner),
-            fips: options.fips === true,
-            sshListen: options.sshListen,
-            webListen: options.webListen,
-            webAddress: options.webAddress ?? null,
-            webProxies: options.webProxy,
-            objects: options.objects,
-            tunnelListen: options.tunnelListen,
-            tunnelAddress: options.tunnelAddress,
-            state: stateUrl(options.state, process.env['STENO_STATE']),
-            sealKey: options.sealKey,
-            cluster: options.clusterName,
-            node: options.node ? (options.nodeName ?? null) : false,
-          },
-          { log: openLog('up'), progress },
-        ),
-      );
+      const authority = forkAuthority(dir);
+      const machine = await startWith(authority, options, dir, progress).catch((error: unknown) => {
+        // What failed may not have come to it.
+        authority.kill('SIGKILL');
+        throw error;
+      });
       try {
         if (!stopped.signal.aborted) await announce(machine);
         if (!stopped.signal.aborted) await once(stopped.signal, 'abort');
@@ -110,6 +111,48 @@ Default data directory: $STENO_DATA, or $XDG_DATA_HOME/steno, or ~/.local/share/
       }
       out.write('Stopped.\n');
     });
+}
+
+/** Nothing has begun in the program before it is told its configuration. */
+function forkAuthority(dir: DataDir): ChildProcess {
+  for (const folder of [dir.path, dir.logs]) mkdirSync(folder, { recursive: true, mode: 0o700 });
+  return forkStage({ module: programs.authority, logFile: join(dir.logs, 'authority.log') });
+}
+
+async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir, progress: (line: string) => void): Promise<Machine> {
+  const [{ startMachine }, { openLog }] = await Promise.all([import('./machine.js'), import('#runtime/log.js')]);
+  // Read here as well, so that what is wrong with it is found before anything starts.
+  if (options.caSigner !== undefined) (await import('../../authority/ca/signer-config.js')).readSignerConfig(options.caSigner);
+  let early: ChildProcess | undefined = program;
+  return withPassphrase(options.askPassphrase === true, (sealPassphrase) => {
+    // A second start, with a passphrase, forks its own.
+    const authority = early;
+    early = undefined;
+    return startMachine(
+      {
+        dir,
+        version,
+        sealPassphrase,
+        caSigner: options.caSigner,
+        events: options.events,
+        authority,
+        fips: options.fips === true,
+        sshListen: options.sshListen,
+        sshAddress: options.sshAddress,
+        webListen: options.webListen,
+        webAddress: options.webAddress ?? null,
+        webProxies: options.webProxy,
+        objects: options.objects,
+        tunnelListen: options.tunnelListen,
+        tunnelAddress: options.tunnelAddress,
+        state: stateUrl(options.state, process.env['STENO_STATE']),
+        sealKey: options.sealKey,
+        cluster: options.clusterName,
+        node: options.node ? (options.nodeName ?? null) : false,
+      },
+      { log: openLog('up'), progress },
+    );
+  });
 }
 
 /** Asks only when it must: what seals the CA keys is known once the authority has looked. */
@@ -128,6 +171,13 @@ async function withPassphrase<T>(ask: boolean, start: (passphrase: string | unde
 }
 
 /** The origin of the address, which is all of it. */
+function hostPort(text: string): string {
+  const match = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/.exec(text);
+  const port = Number(match?.[1]);
+  if (match === null || port < 1 || port > 65_535) throw new InvalidArgumentError('Give it as HOST:PORT.');
+  return text;
+}
+
 function webAddress(text: string): string {
   const url = URL.canParse(text) ? new URL(text) : undefined;
   const plain =
@@ -138,6 +188,13 @@ function webAddress(text: string): string {
     url.hash === '' &&
     url.username === '';
   if (!plain) throw new InvalidArgumentError('Give it as https://HOST or https://HOST:PORT.');
+  return url.origin;
+}
+
+function eventsServer(text: string): string {
+  const url = URL.canParse(text) ? new URL(text) : undefined;
+  const plain = url !== undefined && /^https?:$/.test(url.protocol) && url.pathname === '/' && url.search === '' && url.username === '';
+  if (!plain) throw new InvalidArgumentError('Give it as https://HOST:PORT.');
   return url.origin;
 }
 
@@ -153,9 +210,13 @@ function stateUrl(option: string | undefined, environment: string | undefined): 
 }
 
 async function announce({ run, data }: Machine): Promise<void> {
+  // Loaded here: it brings the whole index.
+  const { markPath, readMark } = await import('../../ingest/rebuild/rebuild-mark.js');
+  const unfinished = readMark(markPath(join(data, 'store')));
   const { out, env } = standardOutput;
   const bold = (text: string): string => styled(out, env, 'bold', text);
   const dim = (text: string): string => styled(out, env, 'dim', text);
+  const { signInLink } = await import('../client/sign-in.js');
   const link = await signInLink(run.socket, run.web).catch((error: unknown) => {
     throw error instanceof StenoError ? error : new StenoError('INTERNAL', 'no sign-in link');
   });
@@ -171,7 +232,7 @@ ${styled(out, env, 'green', '●')} ${bold(`Steno ${run.version} is running`)}  
   Node         ${run.node ?? dim('none; register one with `steno nodes add`')}
   Data         ${data}
   Logs         ${data}/logs
-
+${run.node === null ? '' : `  Owner        ${run.node_login}: only administrators of Steno log in as ${run.node_login === 'root' ? 'root' : `${run.node_login} or root`} on ${run.node}\n`}
 ${bold('Sign a browser in')} ${dim('(once, within ten minutes)')}
   ${styled(out, env, 'cyan', link)}
 
@@ -179,5 +240,12 @@ ${bold('Connect from another terminal')}
   ${login}
   ssh -F ~/.steno/ssh_config ${run.node_login}@${node}.steno
   npx steno sessions
-`);
+${
+  unfinished === null
+    ? ''
+    : `
+${styled(out, env, 'yellow', '!')} The search index is incomplete and is being rebuilt from the recordings${unfinished.done === 0 ? '' : `, ${unfinished.done} done so far`}. Sessions that it lacks
+  are recorded and safe, but not listed. Follow it with \`npx steno status\`.${unfinished.lost ? ' The event store was empty: earlier kernel events and\n  audit rows are in no recording and are lost.' : ''}
+`
+}`);
 }

@@ -3,38 +3,58 @@
  *
  *  1 lock the data directory, check Node, binding, disk and ports: nothing has started when one of them fails
  *  2 authority                   its socket admits only the owner of the machine
- *  3 store: ingest and viewer    one process, because a chDB directory belongs to one
- *  4 gateway                     own process, so that a heavy query never delays a keystroke
- *  5 agent                       this machine as a node
- *  6 run.json                    says that all of it is ready
+ *  3 gateway                     own process, so that a heavy query never delays a keystroke
+ *    agent                       this machine as a node
+ *  4 store: ingest and viewer    one process, because a chDB directory belongs to one
+ *  5 run.json                    says that all of it is ready
  *
- * Closing goes 5, 4, 3, 2: sessions end first and what they leave is still stored. Tested end to end in test/.
+ * The programs of 2 and 3 are loaded side by side, and the stages of 3 begin when the authority answers. Sessions are
+ * admitted from then on: the gateway's spool keeps what they print until the store is there, which therefore comes last.
+ * Closing goes agent, gateway, store, authority: sessions end first and what they leave is still stored. Tested end to
+ * end in test/.
  */
+import type { ChildProcess } from 'node:child_process';
 import { mkdirSync, readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { StenoError } from '#schemas/errors.js';
-import { isName } from '#schemas/identity.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { isLoopbackHost } from '#schemas/base/host-name.js';
+import { isName } from '#schemas/base/identity.js';
 import { enterFips } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
-import type { SignerConfig } from '../../authority/ca/signer-config.js';
-import { checkDisk, lockDataDir, writeRunFile } from '../data-dir.js';
-import type { DataDir, RunFile } from '../data-dir.js';
-import { splitAddress } from '../home.js';
-import { requireNodeVersion } from '../verbs/status.js';
-import { reserve } from './ports.js';
+import { joiningKinds } from '#schemas/service-join.js';
+import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import type { JoiningKind } from '#schemas/service-join.js';
+import type { Joining } from '#runtime/service/member.js';
+import type { AuthorityServiceConfig } from '../../authority/config.js';
+import type { AuthorityExtras } from '../../authority/process.js';
+import type { GatewayServiceConfig } from '../../gateway/config.js';
+import { callSocket } from '../client/client.js';
+import { checkDisk, lockDataDir, writeRunFile } from '../machine/data-dir.js';
+import type { DataDir, RunFile } from '../machine/data-dir.js';
+import { splitAddress } from '../client/home.js';
+import { requireNodeVersion } from '../machine/node-version.js';
+import { reserve } from '../machine/ports.js';
+import type { StoreProcessConfig } from '../services/store.js';
+import { programs } from './programs.js';
+import type { StageName } from './programs.js';
 import { startStage } from './supervisor.js';
-import type { Stage } from './supervisor.js';
+import type { Stage, StageOptions } from './supervisor.js';
 
 const DEFAULT_TUNNEL_PORT = 8024;
+/** Of the services of this machine; those of others have names of their own. */
+const SERVICE_NAME = 'local';
+const TOKEN_TTL_MS = 600_000;
+const CLOSING: readonly StageName[] = ['agent', 'gateway', 'store', 'authority'];
 
 export interface MachineOptions {
   readonly dir: DataDir;
   readonly version: string;
   readonly sshListen: string;
+  /** `host:port` at which users reach the gateway; undefined: where it listens. */
+  readonly sshAddress: string | undefined;
   readonly webListen: string;
   /** How people reach the page; null: by the name of this machine's loopback. */
   readonly webAddress: string | null;
@@ -42,13 +62,18 @@ export interface MachineOptions {
   readonly tunnelListen: string | undefined;
   readonly tunnelAddress: string | undefined;
   readonly objects: string | undefined;
+  /** A ClickHouse server; the embedded event store when left out. */
+  readonly events: string | undefined;
   /** `postgres://…`; SQLite when left out. */
   readonly state: string | undefined;
   readonly sealKey: string | undefined;
   /** `main` when left out. */
   readonly cluster: string | undefined;
   readonly sealPassphrase: string | undefined;
-  readonly caSigner: SignerConfig | undefined;
+  /** File that says which token the keys of CAs are made in. */
+  readonly caSigner: string | undefined;
+  /** Its program, forked while this process was still loading. */
+  readonly authority: ChildProcess | undefined;
   /** Only approved algorithms, in every stage. */
   readonly fips: boolean;
   /** Name of this machine as a node; null: its host name; false: no node. */
@@ -74,9 +99,9 @@ export async function startMachine(
   checkDisk(dir.path);
   const orphans = processesOf(dir);
   const unlock = lockDataDir(dir);
-  const stages: Stage[] = [];
+  const stages = new Map<StageName, Stage>();
   const close = async (): Promise<void> => {
-    for (const stage of stages.toReversed()) await stage.close();
+    for (const name of CLOSING) await stages.get(name)?.close();
     unlock();
   };
   try {
@@ -94,65 +119,114 @@ export async function startMachine(
       mkdirSync(path, { recursive: true, mode: 0o700 });
       return path;
     };
-    const logs = sub('logs');
-    const start = async (name: string, module: string, config: object): Promise<void> => {
+    sub('logs');
+    const start = (name: StageName, config: () => object, { after, program }: Pick<StageOptions, 'after' | 'program'> = {}): Stage => {
       progress(`starting ${name} …`);
-      stages.push(
-        await startStage(
-          {
-            name,
-            module: fileURLToPath(new URL(module, import.meta.url)),
-            config: { ...config, version: options.version, fips: options.fips },
-            logFile: join(logs, `${name}.log`),
-          },
-          log,
-        ),
+      const stage = startStage(
+        {
+          name,
+          module: programs[name],
+          config: () => ({ ...config(), version: options.version, fips: options.fips }),
+          logFile: join(dir.logs, `${name}.log`),
+          ...(after === undefined ? {} : { after }),
+          program,
+        },
+        log,
       );
+      stages.set(name, stage);
+      return stage;
     };
     const page = options.webAddress ?? pageAddress(web);
+    const reached = options.sshAddress ?? ssh;
     const authorityUrl = `https://${authority!}`;
     const ingestUrl = `wss://${ingest!}`;
-    await start('authority', '../../authority/main.js', {
-      dataDir: dir.path,
-      listen: authority,
-      socket: dir.socket,
-      name: 'main',
-      ingest: `${ingestUrl}/uplink`,
-      web: page,
-      ...(options.state === undefined ? {} : { state: { kind: 'postgres', url: options.state } }),
-      ...(options.sealKey === undefined ? {} : { sealKey: resolve(options.sealKey) }),
-      ...(options.cluster === undefined ? {} : { cluster: options.cluster }),
-      ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }),
-      ...(options.caSigner === undefined ? {} : { caSigner: options.caSigner }),
+    const { fips } = options;
+    const { ready: answering } = start(
+      'authority',
+      (): AuthorityServiceConfig & AuthorityExtras => ({
+        name: 'main',
+        data: dir.path,
+        fips,
+        listen: authority!,
+        socket: dir.socket,
+        cluster: options.cluster ?? 'main',
+        ingest: ingestUrl,
+        ssh: reached,
+        web: page,
+        supervisor: process.pid,
+        ...(options.state === undefined ? {} : { state: options.state }),
+        ...(options.sealKey === undefined ? {} : { seal_key: resolve(options.sealKey) }),
+        ...(options.sealPassphrase === undefined ? {} : { sealPassphrase: options.sealPassphrase }),
+        ...(options.caSigner === undefined ? {} : { ca_signer: resolve(options.caSigner) }),
+      }),
+      { program: options.authority },
+    );
+    // The services join as services on other machines do; only the one who hands out the tokens is the owner of this one.
+    const tokens = new Map<JoiningKind, ServiceTokenCreated>();
+    const welcomed = answering.then(async () => {
+      for (const kind of joiningKinds) tokens.set(kind, await serviceToken(dir.socket, kind));
     });
-    const services = { socket: dir.socket, authority: authorityUrl };
-    await start('store', './store-process.js', {
-      ...services,
-      dataDir: sub('store'),
-      objects: options.objects ?? null,
-      ingestListen: ingest,
-      webListen: web,
-      webRoot: fileURLToPath(new URL('../../web/', import.meta.url)),
-      addresses: { ssh, web: page, authority: authorityUrl },
-      webProxies: options.webProxies,
+    welcomed.catch(() => undefined);
+    const member = (kind: JoiningKind, data: string) => ({
+      name: SERVICE_NAME,
+      data,
+      fips,
+      authorities: [authorityUrl],
+      join: { ca_pins: [...tokens.get(kind)!.ca_pins] },
     });
-    await start('gateway', '../../gateway/main.js', {
-      ...services,
-      dataDir: sub('gateway'),
-      listen: ssh,
-      name: 'local',
-      ingest: ingestUrl,
-      tunnelListen: tunnel,
-      ...(options.tunnelAddress === undefined ? {} : { tunnelAddress: options.tunnelAddress }),
-    });
-    if (node !== null)
-      await start('agent', '../../agent/main.js', { ...services, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl });
+    const gatewayData = sub('gateway');
+    const storeData = sub('store');
+    const admitting = [
+      start(
+        'gateway',
+        (): GatewayServiceConfig & Joining => ({
+          ...member('gateway', gatewayData),
+          token: tokens.get('gateway')!.token,
+          listen: ssh,
+          ingest: [ingestUrl],
+          tunnel: { listen: tunnel, ...(options.tunnelAddress === undefined ? {} : { address: options.tunnelAddress }) },
+          ...(options.sshAddress === undefined ? {} : { address: options.sshAddress }),
+        }),
+        { after: welcomed },
+      ),
+      ...(node === null
+        ? []
+        : [
+            start(
+              'agent',
+              () => ({ socket: dir.socket, authority: authorityUrl, dataDir: sub('agent'), listen: agent, name: node, ingest: ingestUrl }),
+              { after: answering },
+            ),
+          ]),
+    ];
+    await Promise.all(admitting.map(({ ready }) => ready));
+    await start('store', (): StoreProcessConfig => {
+      const objects = options.objects === undefined ? {} : { objects: options.objects };
+      return {
+        ingest: {
+          ...member('ingest', storeData),
+          listen: ingest!,
+          repack: true,
+          ...objects,
+          ...(options.events === undefined ? {} : { events: { url: options.events, database: 'steno', username: 'default' } }),
+        },
+        viewer: {
+          ...member('viewer', storeData),
+          listen: web,
+          address: page,
+          ssh: reached,
+          proxies: [...options.webProxies],
+          ingest: [ingestUrl],
+        },
+        tokens: { ingest: tokens.get('ingest')!.token, viewer: tokens.get('viewer')!.token },
+      };
+    }).ready;
     const run: RunFile = {
       version: options.version,
       pid: process.pid,
       started_at: Date.now(),
       data: dir.path,
-      ssh,
+      ssh: reached,
       web: page,
       tunnel: options.tunnelAddress ?? tunnel,
       authority: authorityUrl,
@@ -163,12 +237,16 @@ export async function startMachine(
       processes: pidsOf(stages),
     };
     writeRunFile(dir, run);
-    for (const stage of stages) stage.onRestart(() => writeRunFile(dir, { ...run, processes: pidsOf(stages) }));
+    for (const stage of stages.values()) stage.onRestart(() => writeRunFile(dir, { ...run, processes: pidsOf(stages) }));
     return { run: { ...run, node_login: userInfo().username }, data: dir.path, close };
   } catch (error) {
     await close();
     throw error;
   }
+}
+
+function serviceToken(socket: string, kind: JoiningKind): Promise<ServiceTokenCreated> {
+  return callSocket(socket, 'POST', '/v1/service-tokens', { kind, name: SERVICE_NAME, ttl_ms: TOKEN_TTL_MS });
 }
 
 /** Browsers do passkeys for names only, so loopback is called by its name. */
@@ -178,15 +256,17 @@ function pageAddress(listen: string): string {
   return `http://${loopback ? 'localhost' : host.includes(':') ? `[${host}]` : host}:${port}`;
 }
 
-function pidsOf(stages: readonly Stage[]): Record<string, number> {
-  return Object.fromEntries(stages.flatMap(({ name, pid }) => (pid === undefined ? [] : [[name, pid]])));
+function pidsOf(stages: ReadonlyMap<string, Stage>): Record<string, number> {
+  return Object.fromEntries([...stages.values()].flatMap(({ name, pid }) => (pid === undefined ? [] : [[name, pid]])));
 }
 
-function nodeName(wanted: string | null): string {
+/** A machine whose own name no node can have is called `node`. */
+export function nodeName(wanted: string | null): string {
   const name = wanted ?? hostname().toLowerCase().split('.')[0]!;
-  if (isName(name)) return name;
-  if (wanted !== null) throw new StenoError('USAGE', `"${wanted}" is no node name`);
-  return 'localhost';
+  if (wanted !== null && !isName(name)) throw new StenoError('USAGE', `"${wanted}" is no node name`);
+  const reserved = isLoopbackHost(name);
+  if (wanted !== null && reserved) throw new StenoError('NODE_NAME_RESERVED', wanted);
+  return isName(name) && !reserved ? name : 'node';
 }
 
 /** Processes that a `steno up` which was killed has left: they drain by themselves and must not be met half gone. */

@@ -1,33 +1,41 @@
 /**
  * Starts the stages of one machine as child processes and keeps them running.
  *
- *     child:  starting ──ready──► serving ──exit──► waiting (0.1 s, doubled to 5 s) ──► starting
- *                 └──failed, the first time──► the whole start fails with the child's error
+ *     child:  loading ──configured──► starting ──ready──► serving ──exit──► waiting (0.1 s, doubled to 5 s) ──► starting
+ *                                        └──failed, the first time──► the whole start fails with the child's error
  *
- * A child is told its configuration over IPC and gets the same one again when it is restarted, so addresses stay.
+ * A child is told its configuration over IPC and gets the same one again when it is restarted, so addresses stay. At the
+ * first start a child may have to wait for another stage (`after`): its program is loaded meanwhile.
  * When this process dies, the IPC channels close and the children drain by themselves. Tested in test/survival/killed.test.ts.
  */
 import { fork } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
-import { StenoError, isErrorCode } from '#schemas/errors.js';
+import { StenoError, isErrorCode } from '#schemas/base/errors.js';
 import type { Log } from '#runtime/log.js';
-import type { FromService, ToService } from '#runtime/service.js';
+import type { FromService, ToService } from '#runtime/service/process.js';
 
 export interface StageOptions {
   readonly name: string;
   /** Path of the program. */
   readonly module: string;
-  readonly config: unknown;
+  /** Asked once `after` has resolved. */
+  readonly config: () => object;
   /** Where its standard error goes: its log. */
   readonly logFile: string;
   readonly environment?: Readonly<Record<string, string>>;
+  /** The first configuration is sent once this resolves; where it rejects, the stage never starts and `ready` rejects alike. */
+  readonly after?: Promise<unknown>;
+  /** The program, where `forkStage` has been called already. */
+  readonly program?: ChildProcess | undefined;
 }
 
 export interface Stage {
   readonly name: string;
   readonly addresses: Readonly<Record<string, string>>;
   readonly pid: number | undefined;
+  /** Resolves when the stage serves for the first time; rejects with the stage's own error. */
+  readonly ready: Promise<void>;
   /** Called after each restart, with the new process serving. */
   onRestart(callback: () => void): void;
   close(): Promise<void>;
@@ -36,29 +44,39 @@ export interface Stage {
 const FIRST_START_LIMIT_MS = 60_000;
 const CLOSE_LIMIT_MS = 20_000;
 
-/** Resolves when the stage serves; rejects with the stage's own error. */
-export async function startStage(options: StageOptions, log: Log): Promise<Stage> {
+/** A stage's program, which loads and then waits for its configuration: until then it has begun nothing, and may be killed. */
+export function forkStage({ module, logFile, environment }: Pick<StageOptions, 'module' | 'logFile' | 'environment'>): ChildProcess {
+  const logFd = openSync(logFile, 'a', 0o600);
+  const program = fork(module, [], {
+    stdio: ['ignore', logFd, logFd, 'ipc'],
+    env: { ...process.env, ...environment },
+    serialization: 'advanced',
+  });
+  closeSync(logFd);
+  // It is told of where the stage is started.
+  program.on('error', () => undefined);
+  return program;
+}
+
+/** The caller closes the stage also when `ready` rejects. */
+export function startStage(options: StageOptions, log: Log): Stage {
   let child: ChildProcess | undefined;
   let addresses: Readonly<Record<string, string>> = {};
   let closing = false;
+  let configured = false;
+  /** The same for every start. */
+  let configuration: object | undefined;
+  let first = options.program;
   let delay = 100;
   const restarted: (() => void)[] = [];
 
-  const launch = (): Promise<void> =>
+  const launch = (after: Promise<unknown> = Promise.resolve()): Promise<void> =>
     new Promise((resolve, reject) => {
-      const logFd = openSync(options.logFile, 'a', 0o600);
-      const started = fork(options.module, [], {
-        stdio: ['ignore', logFd, logFd, 'ipc'],
-        env: { ...process.env, ...options.environment },
-        serialization: 'advanced',
-      });
-      closeSync(logFd);
+      const started = first ?? forkStage(options);
+      first = undefined;
       child = started;
       let ready = false;
-      const limit = setTimeout(() => {
-        started.kill('SIGKILL');
-        reject(new StenoError('INTERNAL', `${options.name} did not start within ${FIRST_START_LIMIT_MS / 1000} s; see ${options.logFile}`));
-      }, FIRST_START_LIMIT_MS);
+      let limit: NodeJS.Timeout | undefined;
       started.on('message', (message: FromService) => {
         clearTimeout(limit);
         if (message.kind === 'ready') {
@@ -80,8 +98,27 @@ export async function startStage(options: StageOptions, log: Log): Promise<Stage
           again();
         }
       });
-      const message: ToService = { kind: 'config', config: options.config };
-      started.send(message);
+      const configure = (): void => {
+        // Forked early, it may have ended before anybody listened.
+        if (started.exitCode !== null || started.signalCode !== null || !started.connected) {
+          reject(new StenoError('INTERNAL', `${options.name} ended while it was loaded; see ${options.logFile}`));
+          return;
+        }
+        if (child !== started || closing) return;
+        configured = true;
+        limit = setTimeout(() => {
+          started.kill('SIGKILL');
+          reject(
+            new StenoError('INTERNAL', `${options.name} did not start within ${FIRST_START_LIMIT_MS / 1000} s; see ${options.logFile}`),
+          );
+        }, FIRST_START_LIMIT_MS);
+        const message: ToService = { kind: 'config', config: (configuration ??= options.config()) };
+        started.send(message);
+      };
+      after.then(configure, (error: unknown) => {
+        reject(error);
+        started.kill('SIGKILL');
+      });
     });
 
   const again = (): void => {
@@ -101,9 +138,12 @@ export async function startStage(options: StageOptions, log: Log): Promise<Stage
     }, delay);
   };
 
-  await launch();
+  const ready = launch(options.after);
+  // Who starts several waits for all of them: one that fails must not end this process before it is asked for.
+  ready.catch(() => undefined);
   return {
     name: options.name,
+    ready,
     get addresses() {
       return addresses;
     },
@@ -116,8 +156,10 @@ export async function startStage(options: StageOptions, log: Log): Promise<Stage
     async close() {
       closing = true;
       const current = child;
-      if (current === undefined) return;
+      if (current === undefined || current.exitCode !== null || current.signalCode !== null) return;
       const gone = new Promise<void>((resolve) => current.once('exit', () => resolve()));
+      // Nothing has begun in it yet.
+      if (!configured) current.kill('SIGKILL');
       const message: ToService = { kind: 'close' };
       if (current.connected) current.send(message, () => undefined);
       const limit = setTimeout(() => {

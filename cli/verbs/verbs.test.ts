@@ -1,8 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { explanation } from './access.js';
-import { readHostKeys } from './host-keys.js';
-import { parseOffset } from './play.js';
-import { parseLimit, parseMoment } from './sessions.js';
+import { explanation } from './access/access.js';
+import { readHostKeys } from '../client/host-keys.js';
+import { parseOffset } from './sessions/play.js';
+import { parseLimit, parseMoment } from '../terminal/arguments.js';
+import { queueLine } from './operation/status.js';
+import { USUAL_FORWARDING } from '#schemas/policy/forwarding.js';
 
 describe('arguments', () => {
   it('moments are dates or ages', () => {
@@ -46,6 +48,7 @@ describe('what access check prints', () => {
         recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
         enhanced: { mode: 'off', classes: [] },
         port_forwarding: true,
+        forwarding: USUAL_FORWARDING,
         agent_forwarding: false,
         max_session_length: 5400,
         idle_timeout: null,
@@ -60,7 +63,7 @@ describe('what access check prints', () => {
       '  role old, view',
       '  under the terms of web:',
       '    recording strict, streams limited to 1.0 MiB, kernel events off',
-      '    port forwarding yes, agent forwarding no',
+      '    port forwarding yes but not metadata, agent forwarding no',
       '    ends after 1 h 30 min',
       '    at most 2 at a time',
       '    asks for a second factor each time',
@@ -79,6 +82,17 @@ describe('what access check prints', () => {
     ).toContain('  role web allows the login, but not the node web-1\n');
     expect(explanation({ ...head, allowed: true, reason: 'role web allows it', lock: 'user ann' })).toMatch(
       /^ann may not .* a lock on user ann is in force\n {2}without the lock: allowed/,
+    );
+  });
+});
+
+describe('what status says of a queue', () => {
+  it('what is left of how much, and for how long', () => {
+    expect(queueLine({ name: 'sealing', unit: 'sessions', waiting: 163, done: 37, total: 900, since: 0 }, 125_000)).toBe(
+      'sealing ended sessions: 163 of 200 left, for 2 min',
+    );
+    expect(queueLine({ name: 'indexing', unit: 'bytes', waiting: 1 << 20, done: 0, total: 0, since: 1_000 }, 4_400)).toBe(
+      'indexing output: 1.0 MiB of 1.0 MiB left, for 3 s',
     );
   });
 });

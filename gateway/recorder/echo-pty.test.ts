@@ -6,7 +6,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { startRecorder } from './start.js';
 import type { RunningRecorder } from './start.js';
 import type { SessionRecorder } from './recorder.js';
-import { facts, parseLines, spooledLines, textOf, trialDeps, trialFolder } from './trial.js';
+import { facts, parseLines, spooledLines, textOf, trialDeps, trialFolder } from '../testing/recorder.js';
 
 const SECRET = 'hunter2-Xyzzy';
 let folder: ReturnType<typeof trialFolder>;

@@ -10,7 +10,7 @@ function dialogue(steps: readonly Step[], chars = false): string {
   let now = 0;
   const out: Buffer[] = [];
   const take = (released: readonly Released[]): void => {
-    for (const item of released) out.push(item.kind === 'gap' ? Buffer.from('#') : item.bytes);
+    for (const item of released) if (item.kind !== 'hidden') out.push(item.kind === 'gap' ? Buffer.from('#') : item.bytes);
   };
   for (const [what, value] of steps) {
     if (what === 'wait') {

@@ -15,7 +15,13 @@
  * printed character happens to equal it and the prompt was not recognized; programs that redraw instead of echoing lose
  * their input here (the screen has it). Tested in echo.test.ts, with real programs in echo-pty.test.ts.
  */
-export type Released = { readonly kind: 'bytes'; readonly bytes: Buffer } | { readonly kind: 'gap' };
+export type Released =
+  /** Echoed text, or (`echoed` false) control characters. */
+  | { readonly kind: 'bytes'; readonly bytes: Buffer; readonly echoed: boolean }
+  /** What is hidden follows, up to the next `bytes`. */
+  | { readonly kind: 'gap' }
+  /** Must not be stored as it is (typed.ts). `prompt`: a prompt was seen, so these are of a secret. */
+  | { readonly kind: 'hidden'; readonly bytes: Buffer; readonly prompt: boolean };
 
 export const ECHO_MS = 1_000;
 const MAX_WAITING = 16_384;
@@ -77,9 +83,14 @@ interface Piece {
 export class EchoGuard {
   /** The end of the current output line, latin1. */
   #line = '';
+  /** Since it was looked at for a prompt. */
+  #lineChanged = false;
+  #prompt = false;
   #typedEscape: Escape = 0;
   #shownEscape: Escape = 0;
   #waiting: Piece[] | null = null;
+  /** Bytes in it. */
+  #waitingBytes = 0;
   /** Bytes of the first waiting piece that were echoed. */
   #matched = 0;
   /** Characters of a redraw to skip: as many as the cursor went back. */
@@ -92,6 +103,11 @@ export class EchoGuard {
   /** Monotonic ms at which `expire` has something to do. */
   get dueAt(): number {
     return this.#waiting === null ? Infinity : this.#since + ECHO_MS;
+  }
+
+  /** Whether input waits for its echo. */
+  get waits(): boolean {
+    return this.#waiting !== null;
   }
 
   /** Input from the user. Returns what may be stored of it now. */
@@ -119,6 +135,7 @@ export class EchoGuard {
     const newline = bytes.lastIndexOf(0x0a);
     const tail = bytes.toString('latin1', Math.max(newline + 1, bytes.length - LINE_BYTES));
     this.#line = newline >= 0 || tail.length === LINE_BYTES ? tail : (this.#line + tail).slice(-LINE_BYTES);
+    this.#lineChanged = true;
     if (this.#waiting === null) return nothing;
     const out: Released[] = [];
     if (this.#atPrompt()) {
@@ -148,14 +165,20 @@ export class EchoGuard {
   }
 
   #typedText(piece: Buffer, now: number, out: Released[]): void {
-    if (this.#hidden !== 'no') return;
+    if (this.#hidden !== 'no') {
+      if (this.#hidden === 'run' && this.#lineChanged && this.#atPrompt()) this.#hidden = 'prompt';
+      out.push({ kind: 'hidden', bytes: Buffer.from(piece), prompt: this.#hidden === 'prompt' });
+      return;
+    }
     if (this.#waiting === null) {
       this.#since = now;
       this.#matched = this.#seen = 0;
       this.#back = 0;
       this.#shownEscape = 0;
       this.#waiting = [];
+      this.#waitingBytes = 0;
     }
+    this.#waitingBytes += piece.length;
     const last = this.#waiting.at(-1);
     if (last?.printable === true) {
       // One run, released whole: a prompt that begins like the password must not release its first letters.
@@ -165,18 +188,24 @@ export class EchoGuard {
       this.#seen = this.#matched;
     } else this.#waiting.push({ printable: true, bytes: Buffer.from(piece) });
     if (this.#atPrompt()) this.#hide('prompt', out);
-    else if (this.#waiting.reduce((sum, { bytes }) => sum + bytes.length, 0) > MAX_WAITING) this.#hide('run', out);
+    else if (this.#waitingBytes > MAX_WAITING) this.#hide('run', out);
   }
 
   #typedControl(piece: Buffer, out: Released[]): void {
+    const bytes = Buffer.from(piece);
     if (this.#hidden !== 'no') {
       const ends = endsRun(piece[0]!) || (this.#hidden === 'run' && piece[0] === ESC);
-      if (!ends) return;
+      if (!ends) {
+        out.push({ kind: 'hidden', bytes, prompt: this.#hidden === 'prompt' });
+        return;
+      }
       this.#hidden = 'no';
     }
-    const bytes = Buffer.from(piece);
-    if (this.#waiting === null) out.push({ kind: 'bytes', bytes });
-    else this.#waiting.push({ printable: false, bytes });
+    if (this.#waiting === null) out.push({ kind: 'bytes', bytes, echoed: false });
+    else {
+      this.#waiting.push({ printable: false, bytes });
+      this.#waitingBytes += bytes.length;
+    }
   }
 
   #match(byte: number, out: Released[]): void {
@@ -204,8 +233,9 @@ export class EchoGuard {
   #releaseFirst(out: Released[]): void {
     const waiting = this.#waiting!;
     this.#matched = this.#seen = 0;
-    out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes });
-    while (waiting.length > 0 && !waiting[0]!.printable) out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes });
+    out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes, echoed: true });
+    while (waiting.length > 0 && !waiting[0]!.printable) out.push({ kind: 'bytes', bytes: waiting.shift()!.bytes, echoed: false });
+    this.#waitingBytes = waiting.reduce((sum, { bytes }) => sum + bytes.length, 0);
     if (waiting.length === 0) this.#waiting = null;
   }
 
@@ -217,18 +247,24 @@ export class EchoGuard {
     out.push({ kind: 'gap' });
     this.#hidden = how;
     for (const { printable, bytes } of waiting) {
-      if (!printable && endsRun(bytes[0]!)) {
+      if (!printable && (endsRun(bytes[0]!) || this.#hidden === 'no')) {
         this.#hidden = 'no';
-        out.push({ kind: 'bytes', bytes });
-      } else if (printable) {
-        if (this.#hidden === 'no') out.push({ kind: 'gap' });
-        this.#hidden = how;
+        out.push({ kind: 'bytes', bytes, echoed: false });
+        continue;
       }
+      if (this.#hidden === 'no') out.push({ kind: 'gap' });
+      this.#hidden = how;
+      out.push({ kind: 'hidden', bytes, prompt: how === 'prompt' });
     }
   }
 
+  /** Asked for every key, so what the line says is worked out once. */
   #atPrompt(): boolean {
-    return this.#line !== '' && looksLikeSecretPrompt(Buffer.from(this.#line, 'latin1').toString('utf8'));
+    if (this.#lineChanged) {
+      this.#lineChanged = false;
+      this.#prompt = this.#line !== '' && looksLikeSecretPrompt(Buffer.from(this.#line, 'latin1').toString('utf8'));
+    }
+    return this.#prompt;
   }
 }
 

@@ -1,9 +1,10 @@
-import { existsSync, readdirSync } from 'node:fs';
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
 import { startRecorder } from './start.js';
 import type { RunningRecorder } from './start.js';
-import { checkRecording, facts, parseLines, spooledLines, textOf, trialDeps, trialFolder } from './trial.js';
+import { checkRecording, facts, parseLines, spooledLines, textOf, trialDeps, trialFolder } from '../testing/recorder.js';
 
 let folder: ReturnType<typeof trialFolder>;
 let ingest: MemoryIngest;
@@ -47,11 +48,30 @@ describe('a terminal session', () => {
     const parsed = checkRecording(await ingest.closedSession(session.session));
     expect(parsed.header).toMatchObject({ command: 'top', steno: { counter: 1, gateway: 'gw-1', user: 'alice' } });
     expect(textOf(parsed, 'o')).toBe('$ größer 漢字\r\n');
-    expect(parsed.lines.map(({ code }) => code)).toEqual(['r', 'o', 'j', 'x']);
+    expect(parsed.lines.map(({ code }) => code)).toEqual(['r', 'o', 'j', 'x', 's']);
+    const shown = Buffer.from('$ größer 漢字\r\n');
+    expect(parsed.lines.at(-1)?.data).toEqual({
+      fact: 'total',
+      stream: 'out',
+      bytes: shown.length,
+      sha256: createHash('sha256').update(shown).digest('hex'),
+    });
     expect(parsed.lines[0]).toMatchObject({ data: '1000x1' });
     await recorder!.close();
     expect(readdirSync(folder.path).filter((name) => name.startsWith(session.session))).toEqual([]);
     expect(ingest.faults).toEqual([]);
+  });
+
+  test('says which labels the node carried, unless they are too long for a line', async () => {
+    const running = await start();
+    const labelled = async (labels: Readonly<Record<string, string>>): Promise<unknown> => {
+      const session = await running.open(facts({ labels }), term);
+      await session.close();
+      return checkRecording(await ingest.closedSession(session.session)).header.steno.labels;
+    };
+    expect(await labelled({ env: 'dev', 'team/zone': 'ä' })).toEqual({ env: 'dev', 'team/zone': 'ä' });
+    expect(await labelled({})).toEqual({});
+    expect(await labelled({ long: 'ä'.repeat(5_000) })).toBeUndefined();
   });
 
   test('keeps characters whole, fed byte by byte', async () => {
@@ -75,6 +95,7 @@ describe('a terminal session', () => {
       ['b', { stream: 'out', replaces: true, base64: Buffer.from([0x61, 0xff, 0xfe, 0x62]).toString('base64') }],
       ['o', '\ufffd'],
       ['b', { stream: 'out', replaces: true, base64: Buffer.from([0xe2, 0x82]).toString('base64') }],
+      ['s', { fact: 'total', stream: 'out', bytes: 6, sha256: expect.any(String) }],
     ]);
   });
 
@@ -96,7 +117,7 @@ describe('a terminal session', () => {
 });
 
 describe('a session without a terminal', () => {
-  const exec = (limit: number, streams: 'limited' | 'full' = 'limited') =>
+  const exec = (limit: number, streams: 'limited' | 'commands' | 'full' = 'limited') =>
     facts({ kind: 'exec', tty: false, recording: { mode: 'strict', streams, limit } });
 
   test('keeps text with sequences and a few zeros as text, and what is full of zeros as bytes', async () => {
@@ -128,8 +149,8 @@ describe('a session without a terminal', () => {
       ['o', 'oops'],
       ['s', { fact: 'stream', name: 'stdout' }],
       ['o', '789'],
-      ['g', { reason: 'body_limit', stream: 'out' }],
       ['i', 'in'],
+      ['o', 'abcdef'],
       ['s', { fact: 'total', stream: 'out', bytes: 16, sha256: '9f9f5111f7b27a781f1f1ddde5ebc2dd2b796bfc7365c9c28b548e564176929f' }],
       ['s', { fact: 'total', stream: 'err', bytes: 4, sha256: expect.any(String) }],
       ['s', { fact: 'total', stream: 'in', bytes: 2, sha256: expect.any(String) }],
@@ -177,4 +198,35 @@ test('audit rows arrive, filled up and with an id of their own', async () => {
   (await start()).audit({ event: 'session.start', outcome: 'success', actor: 'alice' });
   await ingest.when(() => ingest.events.size === 1);
   expect([...ingest.events.values()][0]).toMatchObject({ event: 'session.start', actor: 'alice', code: '', data: '{}' });
+});
+
+test('audit rows that were spoiled on disk are a gap of their session while it goes on, and an audit row either way', async () => {
+  const session = await (await start(false)).open(facts(), term);
+  recorder!.audit({ event: 'test.kept', outcome: 'success', session: session.session });
+  recorder!.audit({ event: 'test.spoiled', outcome: 'success', session: session.session });
+  await recorder!.settled();
+  const [batch] = readdirSync(`${folder.path}/events`).filter((name) => name.endsWith('.jsonl'));
+  const path = `${folder.path}/events/${batch!}`;
+  writeFileSync(path, readFileSync(path, 'utf8').replace('"event":"test.spoiled"', '"event:test.spoiled"'));
+  // The same queue, over a connection.
+  await recorder!.close();
+  recorder = await startRecorder({ spool: folder.path, gateway: 'gw-1' }, trialDeps(ingest));
+  await ingest.when(() => [...ingest.events.values()].some((row) => row['event'] === 'audit.quarantined'));
+  const rows = [...ingest.events.values()];
+  expect(rows.some((row) => row['event'] === 'test.kept')).toBe(true);
+  expect(rows.find((row) => row['event'] === 'audit.quarantined')).toMatchObject({
+    session: session.session,
+    code: 'UPLINK_MALFORMED',
+    data: JSON.stringify({ file: `${batch!.slice(0, 26)}.refused`, rows: 1 }),
+  });
+});
+
+test('audit rows that ingest refuses are a gap of their session, signed with the rest', async () => {
+  ingest.hooks.refuseEvents = (_id, rows) => (rows.some(({ event }) => event === 'test.refused') ? 'UPLINK_MALFORMED' : null);
+  const session = await (await start()).open(facts(), term);
+  recorder!.audit({ event: 'test.refused', outcome: 'success', session: session.session });
+  await ingest.when(() => [...ingest.events.values()].some((row) => row['event'] === 'audit.quarantined'));
+  await session.close();
+  const parsed = checkRecording(await ingest.closedSession(session.session));
+  expect(parsed.lines).toMatchObject([{ code: 'g', data: { reason: 'audit_events', count: 1, detail: 'UPLINK_MALFORMED' } }]);
 });

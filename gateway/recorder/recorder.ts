@@ -6,9 +6,10 @@
  * them from the files, so that nothing waits in memory. Limits: an incomplete UTF-8 sequence (at most three bytes) is
  * held until its rest arrives, 100 ms pass or the session closes. Tested in recorder.test.ts and ../spool/crash.test.ts.
  */
-import type { StenoError } from '#schemas/errors.js';
+import type { StenoError } from '#schemas/base/errors.js';
 import type { Gap, Participant, SessionFacts, StreamFact } from '#schemas/recording/line.js';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
+import type { Follows } from '../streams/observing/observer.js';
 
 /** What a caller knows of an audit row; what is left out is empty. */
 export type AuditEntry = Pick<AuditRow, 'event' | 'outcome'> & Partial<Omit<AuditRow, 'id' | 'at' | 'event' | 'outcome'>>;
@@ -34,6 +35,11 @@ export interface SessionRecorder {
   input(bytes: Buffer, channel?: number): boolean;
   /** Calls back once, as soon as the spool has room again; at once (next tick) if it has. */
   onReady(callback: () => void): void;
+  /**
+   * Which of the session's own streams carry a protocol that is followed, from the next bytes on; neither, until said. By default
+   * (`streams: commands`) the others are recorded in full, and standard error always is.
+   */
+  follows(streams: Follows): void;
   /** A new terminal size in cells; clamped to 1 to 1000. */
   resize(cols: number, rows: number): void;
   fact(fact: StreamFact): void;

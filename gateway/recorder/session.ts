@@ -9,17 +9,19 @@
  * An idle session holds no buffers, no timers and no file descriptors. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
-import { StenoError } from '#schemas/errors.js';
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import { StenoError } from '#schemas/base/errors.js';
 import { MAX_LINE_BYTES, encodeLine } from '#schemas/recording/line.js';
 import type { Gap, LineBody, Participant, RecordingMode, StreamFact } from '#schemas/recording/line.js';
-import { EchoGuard } from './echo.js';
-import type { Released } from './echo.js';
-import { wholeUtf8 } from './escape.js';
+import { wholeUtf8 } from '../spool/escape.js';
 import type { AuditEntry, SessionRecorder } from './recorder.js';
-import type { SignedLog } from './signed-log.js';
+import type { SignedLog } from '../spool/signed-log.js';
 import { HOLD_MS, Streams } from './streams.js';
+import { TypedInput } from './typed.js';
 import type { Due, Wheel } from './wheel.js';
 import type { Spool } from '../spool/spool.js';
+import type { Follows } from '../streams/observing/observer.js';
 
 export interface SessionParts {
   readonly spool: Spool;
@@ -51,8 +53,11 @@ export class RecordedSession implements SessionRecorder, Due {
   readonly #log: SignedLog;
   readonly #identity: SessionIdentity;
   readonly #start: number;
-  #echo: EchoGuard | null = null;
+  #typed: TypedInput | null = null;
+  /** Of terminal output. */
+  #shown: { readonly hash: Hash; bytes: number } | null = null;
   #streams: Streams | null = null;
+  #follows: Follows = 'neither';
   /** An incomplete character at the end of terminal output. */
   #held: Buffer | null = null;
   #heldAt = 0;
@@ -82,6 +87,7 @@ export class RecordedSession implements SessionRecorder, Due {
 
   output(stream: 'out' | 'err', bytes: Buffer, channel?: number): boolean {
     const now = this.#now();
+    if (channel === undefined && this.#identity.tty) this.#count(bytes);
     if (!this.#writable(now, bytes.length)) return this.#identity.recording.mode === 'best_effort';
     try {
       if (channel === undefined && this.#identity.tty) this.#terminalOutput(bytes, now);
@@ -96,8 +102,7 @@ export class RecordedSession implements SessionRecorder, Due {
     const now = this.#now();
     if (!this.#writable(now, bytes.length)) return this.#identity.recording.mode === 'best_effort';
     try {
-      if (channel === undefined && this.#identity.tty)
-        this.#released((this.#echo ??= new EchoGuard()).typed(bytes, this.#parts.monotonic()), now);
+      if (channel === undefined && this.#identity.tty) this.#typedOf().typed(bytes, now);
       else this.#streamsOf().take('in', bytes, channel, now);
     } catch (error) {
       return this.#failed(error, bytes.length);
@@ -113,6 +118,11 @@ export class RecordedSession implements SessionRecorder, Due {
     this.#parts.spool.onRoom(() => {
       if (waiting.delete(callback)) callback();
     });
+  }
+
+  follows(streams: Follows): void {
+    this.#follows = streams;
+    this.#streams?.follow(streams);
   }
 
   resize(cols: number, rows: number): void {
@@ -133,6 +143,7 @@ export class RecordedSession implements SessionRecorder, Due {
   }
 
   exit(status: number | string): void {
+    if (this.#streams !== null) this.#guarded((now) => this.#streams!.writeTails(now));
     this.#line({ code: 'x', data: String(status).slice(0, 64) });
   }
 
@@ -165,7 +176,7 @@ export class RecordedSession implements SessionRecorder, Due {
     } else {
       try {
         if (this.#held !== null && now >= this.#heldAt + HOLD_MS) this.#releaseHeld(now);
-        if (this.#echo !== null) this.#released(this.#echo.expire(this.#parts.monotonic()), now);
+        this.#typed?.expire(now);
         this.#streams?.expire(now);
         this.#giveUp();
         if (this.#settle && now >= this.#log.dueAt) {
@@ -202,14 +213,15 @@ export class RecordedSession implements SessionRecorder, Due {
   }
 
   #streamsOf(): Streams {
-    const { streams, limit } = this.#identity.recording;
-    return (this.#streams ??= new Streams(this.#log, streams === 'full' ? Infinity : limit));
+    if (this.#streams === null) {
+      this.#streams = new Streams(this.#log, this.#identity.recording);
+      this.#streams.follow(this.#follows);
+    }
+    return this.#streams;
   }
 
   #terminalOutput(bytes: Buffer, now: number): void {
-    if (this.#echo === null) this.#echo = new EchoGuard();
-    const released = this.#echo.shown(bytes);
-    if (released.length > 0) this.#released(released, now);
+    this.#typedOf().shown(bytes, now);
     const chunk = this.#held === null ? bytes : Buffer.concat([this.#held, bytes]);
     const whole = wholeUtf8(chunk);
     // What waits is set first: if writing fails below, these bytes count as lost with the rest.
@@ -237,12 +249,33 @@ export class RecordedSession implements SessionRecorder, Due {
     }
   }
 
-  #released(released: readonly Released[], now: number): void {
-    for (const item of released) {
-      if (item.kind === 'gap') this.#log.line({ code: 'g', data: { reason: 'input_not_echoed', stream: 'in' } }, now);
-      else if (isUtf8(item.bytes)) this.#log.text('i', item.bytes, now);
-      else this.#mixed(item.bytes, 'i', now);
-    }
+  /** Shown whether or not it can be written: but for a strict session, which ends there. */
+  #count(bytes: Buffer): void {
+    const shown = (this.#shown ??= { hash: createHash('sha256'), bytes: 0 });
+    shown.hash.update(bytes);
+    shown.bytes += bytes.length;
+  }
+
+  #typedOf(): TypedInput {
+    return (this.#typed ??= new TypedInput(
+      {
+        echoed: (bytes, now) => (isUtf8(bytes) ? this.#log.text('i', bytes, now) : this.#mixed(bytes, 'i', now)),
+        line: (body, now) => this.#log.line(body, now),
+      },
+      this.#identity.recording.unechoed ?? 'digest',
+    ));
+  }
+
+  /** What passed by the terminal; input that is neither shown nor data is not in it. */
+  #terminalTotals(now: number): void {
+    const total = (stream: 'in' | 'out', passed: { readonly hash: Hash; readonly bytes: number } | null): void => {
+      if (passed !== null && passed.bytes > 0)
+        this.#log.line({ code: 's', data: { fact: 'total', stream, bytes: passed.bytes, sha256: passed.hash.digest('hex') } }, now);
+    };
+    total('out', this.#shown);
+    total('in', this.#typed?.recorded ?? null);
+    this.#shown = null;
+    this.#typed = null;
   }
 
   #releaseHeld(now: number): void {
@@ -290,7 +323,7 @@ export class RecordedSession implements SessionRecorder, Due {
     if (this.#held !== null) due = Math.min(due, this.#heldAt + HOLD_MS);
     if (this.#streams !== null) due = Math.min(due, this.#streams.dueAt);
     if (this.#fullSince !== null) due = Math.min(due, this.#fullSince + FULL_MS);
-    if (this.#echo !== null) due = Math.min(due, this.#echo.dueAt - this.#start);
+    if (this.#typed !== null) due = Math.min(due, this.#typed.dueAt);
     if (this.#failure !== null) due = this.#retryAt;
     if (due < Infinity && this.#closing === null) this.#parts.wheel.at(this, due + this.#start);
   }
@@ -351,9 +384,10 @@ export class RecordedSession implements SessionRecorder, Due {
       if (cut && !this.#log.ended && !this.#resume(now)) throw this.#failure!;
       if (!this.#log.ended) {
         this.#releaseHeld(now);
-        if (this.#echo !== null) this.#released(this.#echo.end(), now);
+        this.#typed?.end(now);
+        // What a strict session was about to show when it failed was not shown.
+        if (!cut || this.#identity.recording.mode !== 'strict') this.#terminalTotals(now);
         this.#streams?.total(now);
-        this.#echo = null;
         this.#streams = null;
         this.#log.end(cut && this.#identity.recording.mode === 'strict' ? 'interrupted' : 'complete', now);
       }

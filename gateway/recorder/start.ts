@@ -6,13 +6,13 @@
  * recorder.test.ts.
  */
 import { join } from 'node:path';
-import { EventQueue } from '#runtime/uplink/event-queue.js';
+import { EventQueue, QUARANTINED } from '#runtime/uplink/event-queue.js';
 import { UplinkClient } from '#runtime/uplink/client.js';
 import type { UplinkLog, UplinkOptions } from '#runtime/uplink/client.js';
-import { StenoError } from '#schemas/errors.js';
-import { RECORDING_FORMAT, isSize, sessionId } from '#schemas/recording/line.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { RECORDING_FORMAT, cutText, isSize, sessionId } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { SessionCounter } from '../spool/counter.js';
 import { diskFiles } from '../spool/files.js';
 import type { Files } from '../spool/files.js';
@@ -22,8 +22,8 @@ import { SessionFiles } from '../spool/session-files.js';
 import { DEFAULT_BUDGET, Spool } from '../spool/spool.js';
 import type { AuditEntry, OpenFacts, Recorder, SessionRecorder, TerminalSize } from './recorder.js';
 import { RecordedSession } from './session.js';
-import { SignedLog } from './signed-log.js';
-import type { LogParts } from './signed-log.js';
+import { SignedLog } from '../spool/signed-log.js';
+import type { LogParts } from '../spool/signed-log.js';
 import { UnrecordedSession } from './unrecorded.js';
 import { Wheel } from './wheel.js';
 
@@ -67,6 +67,8 @@ export interface RecorderStatus {
 }
 
 const LATER_MS = 5_000;
+/** Audit rows about one file in quarantine. */
+const MAX_NAMED = 32;
 const emptyRow: Omit<AuditRow, 'id' | 'at' | 'event' | 'outcome'> = {
   actor: '',
   target: '',
@@ -103,7 +105,22 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       });
     },
   });
-  const queue = new EventQueue({ folder: join(config.spool, 'events'), now: () => clock.now(), random });
+  const queue = new EventQueue({
+    folder: join(config.spool, 'events'),
+    now: () => clock.now(),
+    random,
+    onQuarantine: ({ file, rows, sessions: named, code, detail }) => {
+      log.warn({ file: `events/${file}`, rows, sessions: [...named.keys()], code, detail }, 'audit rows were put into quarantine');
+      // A recording that goes on says what the audit lacks of it; of one that has ended, and of none, an audit row does.
+      for (const session of sessions) {
+        const count = named.get(session.session);
+        if (count !== undefined) session.gap({ reason: 'audit_events', count, detail: code });
+      }
+      for (const [session, count] of named.size === 0 ? [['', rows] as const] : [...named].slice(0, MAX_NAMED)) {
+        audit({ event: QUARANTINED, outcome: 'failure', code, reason: detail, session, data: JSON.stringify({ file, rows: count }) });
+      }
+    },
+  });
   const audit = (entry: AuditEntry): void => queue.push({ ...emptyRow, ...entry, reason: (entry.reason ?? '').slice(0, 4096) });
 
   let highest = 0;
@@ -113,15 +130,16 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         const { log: recovered, interrupted } = found;
         highest = Math.max(highest, recovered.counter);
         spool.enlist(recovered);
-        if (!interrupted) return;
-        audit({
-          event: 'recording.interrupted',
-          outcome: 'failure',
-          session: recovered.files.session,
-          reason: 'the gateway died',
-          data: JSON.stringify({ counter: recovered.counter }),
-        });
+        // Its checkpoints leave once all of it is synced, also what the dead gateway had written.
         void spool.flushSoon(recovered.files);
+        if (interrupted)
+          audit({
+            event: 'recording.interrupted',
+            outcome: 'failure',
+            session: recovered.files.session,
+            reason: 'the gateway died',
+            data: JSON.stringify({ counter: recovered.counter }),
+          });
         return;
       }
       case 'empty':
@@ -273,6 +291,9 @@ class Spent extends Error {
   }
 }
 
+/** Bytes of labels in a header, which must fit in one line with everything else. Beyond, it says nothing of them. */
+const MAX_LABELS = 8_192;
+
 function makeHeader(
   gateway: string,
   session: string,
@@ -287,8 +308,8 @@ function makeHeader(
     version: 3,
     term: { cols: cells(term.cols, 80), rows: cells(term.rows, 24), ...(term.type === undefined ? {} : { type: short(term.type, 256) }) },
     timestamp: Math.floor(startedAt / 1000),
-    // The whole command is in the `s` line of the exec; the header must stay within one line.
-    ...(command === undefined ? {} : { command: short(command, 4096) }),
+    // The whole command is in `s` lines of the exec; the header must stay within one line.
+    ...(command === undefined ? {} : { command: cutText(command, 4096) }),
     steno: {
       format: RECORDING_FORMAT,
       session,
@@ -307,6 +328,7 @@ function makeHeader(
       requests: facts.requests.slice(0, 64),
       tty: facts.tty,
       recording: facts.recording,
+      ...(facts.labels !== undefined && Buffer.byteLength(JSON.stringify(facts.labels)) <= MAX_LABELS ? { labels: facts.labels } : {}),
     },
   };
 }

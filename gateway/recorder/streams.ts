@@ -1,16 +1,26 @@
 /**
- * Streams without a terminal: commands, sftp, forwarded connections. Every direction is counted and hashed whole; its
- * first `limit` bytes are kept, all of them when the role says `full`.
+ * Streams without a terminal: commands, sftp, forwarded connections. Every direction is counted and hashed whole. A role
+ * says which directions are kept whole and which up to a limit (`RecordingMode`); of the latter a tail is kept as well:
+ *
+ *     whole ◄──no longer followed── head ──over `limit`──► tail ──pause or end: a gap, then the last 16 KiB──┐
+ *       ▲                                                   │  ▲                                             │
+ *       └──────────────no longer followed───────────────────┘  └─────────────────────────────────────────────┘
+ *
+ * The gap is written when the first byte is dropped, without a number, since a session may be cut off before there is one, and
+ * again with the number of bytes before the tail. What comes slowly enough to fit is not dropped at all.
  *
  * Text of the session itself becomes `o` and `i` lines, everything else `b` lines. Limits: whether a chunk is text is
- * decided chunk by chunk: UTF-8, and by its first KiB not full of control characters. Tested in recorder.test.ts.
+ * decided chunk by chunk: UTF-8, and by its first KiB not full of control characters. A busy direction over its limit holds
+ * `TAIL_BYTES` of memory, an idle one none. Tested in recorder.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import type { StreamName } from '#schemas/recording/line.js';
-import { wholeUtf8 } from './escape.js';
-import type { SignedLog } from './signed-log.js';
+import type { RecordingMode, StreamName } from '#schemas/recording/line.js';
+import type { Follows } from '../streams/observing/observer.js';
+import { wholeUtf8 } from '../spool/escape.js';
+import type { SignedLog } from '../spool/signed-log.js';
+import { Tail } from './tail.js';
 
 /** Raw bytes of one `b` line. */
 export const RAW_BYTES = 32 << 10;
@@ -19,35 +29,46 @@ const LOOKED_AT = 1024;
 const ESC = 0x1b;
 /** How long an incomplete UTF-8 sequence waits for its rest, in ms. */
 export const HOLD_MS = 100;
+/** After so long without a byte, in ms, a direction pauses. */
+export const PAUSE_MS = 1_000;
 
 interface Direction {
   readonly stream: StreamName;
   readonly channel: number | undefined;
   readonly hash: Hash;
   bytes: number;
+  /** Bytes of the head. */
   kept: number;
-  over: boolean;
+  tail: Tail | null;
   held: Buffer | null;
   heldAt: number;
 }
 
 export class Streams {
   readonly #log: SignedLog;
-  readonly #limit: number;
+  readonly #mode: RecordingMode;
   readonly #directions: Direction[] = [];
   /** Which stream `o` lines come from. */
   #current: 'out' | 'err' = 'out';
+  #follows: Follows = 'neither';
 
-  /** `limit`: bytes kept per direction, Infinity for all. */
-  constructor(log: SignedLog, limit: number) {
+  constructor(log: SignedLog, mode: RecordingMode) {
     this.#log = log;
-    this.#limit = limit;
+    this.#mode = mode;
   }
 
   get dueAt(): number {
     let due = Infinity;
-    for (const { held, heldAt } of this.#directions) if (held !== null) due = Math.min(due, heldAt + HOLD_MS);
+    for (const direction of this.#directions) {
+      if (direction.held !== null) due = Math.min(due, direction.heldAt + HOLD_MS);
+      if (direction.tail !== null) due = Math.min(due, tailDue(direction.tail));
+    }
     return due;
+  }
+
+  /** From the next bytes on. What is no longer followed is kept whole, and what led there as far as it is held. */
+  follow(follows: Follows): void {
+    this.#follows = follows;
   }
 
   /** Records bytes at session time `now`. Throws as SignedLog; they count as passed all the same. */
@@ -55,20 +76,28 @@ export class Streams {
     const direction = this.#direction(stream, channel);
     direction.bytes += bytes.length;
     direction.hash.update(bytes);
-    if (direction.over) return;
-    const room = this.#limit - direction.kept;
-    const keep = bytes.length > room ? bytes.subarray(0, room) : bytes;
-    direction.kept += keep.length;
-    if (keep.length > 0) this.#keep(direction, keep, now);
-    if (keep.length === bytes.length) return;
-    direction.over = true;
+    if (this.#isWhole(direction)) {
+      this.#writeTail(direction, now);
+      return this.#keep(direction, bytes, now);
+    }
+    const room = this.#mode.limit - direction.kept;
+    const head = bytes.length > room ? bytes.subarray(0, room) : bytes;
+    direction.kept += head.length;
+    if (head.length > 0) this.#keep(direction, head, now);
+    if (head.length === bytes.length) return;
     this.#release(direction, now);
-    this.#log.line({ code: 'g', data: { reason: 'body_limit', stream, ...(channel === undefined ? {} : { channel }) } }, now);
+    const tail = (direction.tail ??= new Tail(now));
+    const unbroken = tail.dropped === 0;
+    tail.push(bytes.subarray(head.length), now);
+    if (unbroken && tail.dropped > 0) this.#log.line({ code: 'g', data: { reason: 'body_limit', stream, ...ofChannel(direction) } }, now);
   }
 
-  /** Writes what waited for its rest too long. */
+  /** Writes what waited too long, for its rest or for more to come. */
   expire(now: number): void {
-    for (const direction of this.#directions) if (now >= direction.heldAt + HOLD_MS) this.#release(direction, now);
+    for (const direction of this.#directions) {
+      if (now >= direction.heldAt + HOLD_MS) this.#release(direction, now);
+      if (direction.tail !== null && now >= tailDue(direction.tail)) this.#writeTail(direction, now);
+    }
   }
 
   /** Writes everything held; before lines that must come after all bytes. */
@@ -76,21 +105,53 @@ export class Streams {
     for (const direction of this.#directions) this.#release(direction, now);
   }
 
+  /** Writes the tails of the session's own streams; before its exit. */
+  writeTails(now: number): void {
+    for (const direction of this.#directions) if (direction.channel === undefined) this.#writeTail(direction, now);
+  }
+
   /** Writes the totals of one channel, or of all streams, and forgets them. */
   total(now: number, channel?: number): void {
     for (const direction of [...this.#directions]) {
       if (channel !== undefined && direction.channel !== channel) continue;
+      this.#writeTail(direction, now);
       this.#release(direction, now);
       this.#directions.splice(this.#directions.indexOf(direction), 1);
       const { stream, bytes, hash } = direction;
-      const of = direction.channel === undefined ? {} : { channel: direction.channel };
-      this.#log.line({ code: 's', data: { fact: 'total', stream, ...of, bytes, sha256: hash.digest('hex') } }, now);
+      this.#log.line({ code: 's', data: { fact: 'total', stream, ...ofChannel(direction), bytes, sha256: hash.digest('hex') } }, now);
     }
+  }
+
+  #isWhole({ stream, channel }: Direction): boolean {
+    switch (this.#mode.streams) {
+      case 'full':
+        return true;
+      case 'limited':
+        return false;
+      case 'commands':
+        return channel === undefined && (stream === 'err' || (this.#follows !== 'both' && this.#follows !== stream));
+    }
+  }
+
+  #writeTail(direction: Direction, now: number): void {
+    const { tail, stream } = direction;
+    if (tail === null) return;
+    direction.tail = null;
+    let bytes = tail.bytes();
+    if (tail.dropped > 0) {
+      this.#log.line({ code: 'g', data: { reason: 'body_limit', stream, ...ofChannel(direction), bytes: tail.dropped } }, now);
+      // The rest of a character whose start was dropped would make bytes of the whole.
+      let cut = 0;
+      while (cut < 3 && (bytes[cut]! & 0xc0) === 0x80) cut += 1;
+      if (cut > 0) this.#raw(direction, bytes.subarray(0, cut), now);
+      bytes = bytes.subarray(cut);
+    }
+    this.#keep(direction, bytes, now);
   }
 
   #direction(stream: StreamName, channel: number | undefined): Direction {
     for (const direction of this.#directions) if (direction.stream === stream && direction.channel === channel) return direction;
-    const direction: Direction = { stream, channel, hash: createHash('sha256'), bytes: 0, kept: 0, over: false, held: null, heldAt: 0 };
+    const direction: Direction = { stream, channel, hash: createHash('sha256'), bytes: 0, kept: 0, tail: null, held: null, heldAt: 0 };
     this.#directions.push(direction);
     return direction;
   }
@@ -130,13 +191,23 @@ export class Streams {
     this.#raw(direction, held, now);
   }
 
-  #raw({ stream, channel }: Direction, bytes: Buffer, now: number): void {
-    const of = channel === undefined ? {} : { channel };
+  #raw(direction: Direction, bytes: Buffer, now: number): void {
+    const { stream } = direction;
+    const of = ofChannel(direction);
     for (let start = 0; start < bytes.length; start += RAW_BYTES) {
       const base64 = bytes.toString('base64', start, Math.min(bytes.length, start + RAW_BYTES));
       this.#log.line({ code: 'b', data: { stream, ...of, replaces: false, base64 } }, now);
     }
   }
+}
+
+/** A stream that fits is written a second after it began, any other once it pauses. */
+function tailDue({ dropped, since, until }: Tail): number {
+  return (dropped === 0 ? since : until) + PAUSE_MS;
+}
+
+function ofChannel({ channel }: Direction): { readonly channel?: number } {
+  return channel === undefined ? {} : { channel };
 }
 
 /** Zeros and the like are UTF-8 too, but take six bytes each in JSON. Sequences of terminals begin with ESC: that is text. */

@@ -2,7 +2,7 @@
  * A best_effort session whose recording could not begin. It takes everything and keeps nothing; the audit row that says
  * so was written by whoever made it. Tested in ../spool/spool.test.ts.
  */
-import type { StenoError } from '#schemas/errors.js';
+import type { StenoError } from '#schemas/base/errors.js';
 import type { SessionRecorder } from './recorder.js';
 
 export class UnrecordedSession implements SessionRecorder {
@@ -23,6 +23,7 @@ export class UnrecordedSession implements SessionRecorder {
   onReady(callback: () => void): void {
     process.nextTick(callback);
   }
+  follows(): void {}
   resize(): void {}
   fact(): void {}
   gap(): void {}

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, expect, test } from 'vitest';
-import { trialFolder } from '../recorder/trial.js';
+import { trialFolder } from '../testing/recorder.js';
 import { SessionCounter } from './counter.js';
-import { faultyFiles } from './faults.js';
+import { faultyFiles } from '../testing/faults.js';
 import { diskFiles } from './files.js';
 
 let folder: ReturnType<typeof trialFolder>;

@@ -8,10 +8,10 @@ import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
 import { startRecorder } from '../recorder/start.js';
-import { checkRecording, textOf, trialDeps, trialFolder, trialKey } from '../recorder/trial.js';
-import type { Plan } from './crash-child.js';
+import { checkRecording, textOf, trialDeps, trialFolder, trialKey } from '../testing/recorder.js';
+import type { Plan } from '../testing/crash-child.js';
 
-const child = fileURLToPath(new URL('../../dist/gateway/spool/crash-child.js', import.meta.url));
+const child = fileURLToPath(new URL('../../dist/gateway/testing/crash-child.js', import.meta.url));
 let folder: ReturnType<typeof trialFolder>;
 let ingest: MemoryIngest;
 

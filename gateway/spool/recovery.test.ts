@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
 import { encodeLine } from '#schemas/recording/line.js';
 import { startRecorder } from '../recorder/start.js';
-import { checkRecording, facts, textOf, trialClock, trialDeps, trialFolder } from '../recorder/trial.js';
+import { checkRecording, facts, textOf, trialClock, trialDeps, trialFolder } from '../testing/recorder.js';
 import { encodeRecord, readRecords } from './journal.js';
 import { openLineLength } from './recovery.js';
 

@@ -9,14 +9,14 @@
  * between the two halves of 4 leaves two gap lines. Tested in recovery.test.ts and crash.test.ts.
  */
 import { isUtf8 } from 'node:buffer';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { BLOCK_MAX_MS } from '#schemas/recording/block.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { MAX_LINE_BYTES, closeText, parseHeader, parseLine, peekLine } from '#schemas/recording/line.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
-import { wholeUtf8 } from '../recorder/escape.js';
-import { SignedLog } from '../recorder/signed-log.js';
-import type { LogParts } from '../recorder/signed-log.js';
+import { wholeUtf8 } from './escape.js';
+import { SignedLog } from './signed-log.js';
+import type { LogParts } from './signed-log.js';
 import { readRecords } from './journal.js';
 import { SessionFiles } from './session-files.js';
 import type { SpoolShare } from './session-files.js';
@@ -89,7 +89,7 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
     wholeJournal = end;
     if (record.kind === 'part') ({ part, checkpoint } = record);
   }
-  files.journalSize = files.journalSynced = wholeJournal;
+  files.journalSize = wholeJournal;
   if (starts.length === 0) return { kind: 'damaged', files, reason: 'the lines are missing' };
   if (starts.some((start, i) => i > 0 && start !== starts[i - 1]! + sizes[i - 1]!))
     return { kind: 'damaged', files, reason: 'lines are missing in the middle' };
@@ -101,7 +101,7 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
   if (files.first === 0) {
     const first = readHeader(files);
     if (first.header === null) {
-      files.remove();
+      files.discard();
       return { kind: 'empty', session, counter: first.counter };
     }
     header = first.header;

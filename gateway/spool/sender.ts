@@ -8,8 +8,8 @@
 import type { OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
 import { BLOCK_MAX_BYTES, cutBlocks } from '#schemas/recording/block.js';
 import { chainStart } from '#schemas/recording/chain.js';
-import type { CutBlock, SignedLog } from '../recorder/signed-log.js';
-import { nextHead, sha256 } from '../recorder/signed-log.js';
+import type { CutBlock, SignedLog } from './signed-log.js';
+import { nextHead, sha256 } from './signed-log.js';
 import { readRecords } from './journal.js';
 import type { PartRecord } from './journal.js';
 
@@ -62,6 +62,8 @@ export class Sender implements SessionSource {
         if (record.kind !== 'part' || record.checkpoint.block !== stored) continue;
         const { block, at, bytes, head } = record.checkpoint;
         found = { n: block, at, bytes, head, journalAt: end };
+        // Two checkpoints may end at one block, an open one and the last; were the last stored, ingest had said `closed`.
+        break;
       }
     }
     if (found === null || found.bytes < files.first) return false;

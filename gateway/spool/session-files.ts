@@ -9,7 +9,7 @@
  * Files are open only while they are written to; 10,000 idle sessions hold no descriptors. Tested in spool.test.ts.
  */
 import { join } from 'node:path';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import type { Files } from './files.js';
 import { writeAll } from './files.js';
 import { encodeRecord } from './journal.js';
@@ -48,6 +48,8 @@ export class SessionFiles {
   /** Offset of the end of the stream. */
   size: number;
   journalSize = 0;
+  /** Nothing will be appended: what is synced needs no descriptor, however long ingest takes to store it. */
+  over = false;
   /** Up to here the journal survives a power cut, and so do all lines that its records speak of. */
   journalSynced = 0;
   /** Told once when the disk failed to sync. */
@@ -63,6 +65,8 @@ export class SessionFiles {
   #flush: Promise<void> | null = null;
   #flushAgain = false;
   #removed = false;
+  /** What a process that was killed wrote may be in the page cache only. */
+  #inherited = false;
 
   constructor(
     share: SpoolShare,
@@ -74,7 +78,9 @@ export class SessionFiles {
     this.#start = found?.starts.at(-1) ?? 0;
     this.size = this.#start + (found?.sizes.at(-1) ?? 0);
     if (found === undefined) return;
-    this.journalSize = this.journalSynced = found.journalSize;
+    this.journalSize = found.journalSize;
+    this.#inherited = true;
+    this.#share.namesChanged();
     if (found.starts.length > 1) {
       this.#segments = found.starts.slice(0, -1).map((start, i) => ({ start, end: start + found.sizes[i]!, fd: -1 }));
     }
@@ -209,20 +215,26 @@ export class SessionFiles {
   }
 
   async #flushAll(): Promise<void> {
+    let synced = -1;
     do {
       this.#flushAgain = false;
-      const { journalSize } = this;
+      const { journalSize, size } = this;
       const segments = this.#segments?.filter(({ fd }) => fd >= 0) ?? [];
       const journal = journalSize > this.journalSynced ? [this.#journalFd] : [];
       const descriptors = [...segments.map(({ fd }) => fd), this.#fd, ...journal].filter((fd) => fd >= 0);
       try {
         await Promise.all(descriptors.map((fd) => this.#share.files.sync(fd)));
+        if (this.#inherited) await this.#syncInherited();
       } catch (error) {
         this.onSyncFailure?.(asFailure(error));
         this.#closeRetired();
+        // Tried again: a signed end that was never synced would wait for the next start.
+        if (this.#removed) this.#closeAll();
+        else this.#share.wroteTo(this);
         return;
       }
       this.journalSynced = Math.max(this.journalSynced, Math.min(journalSize, this.journalSize));
+      synced = size;
       for (const segment of segments) {
         if (segment.fd >= 0) this.#close(segment.fd);
         segment.fd = -1;
@@ -230,10 +242,28 @@ export class SessionFiles {
       this.#closeRetired();
     } while (this.#flushAgain && !this.#removed);
     if (this.#removed) this.#closeAll();
-    else if (this.#share.descriptors > KEPT_DESCRIPTORS) {
-      this.#closeCurrent();
-      this.#closeJournal();
+    else if (this.over || this.#share.descriptors > KEPT_DESCRIPTORS) {
+      // What was written meanwhile keeps its descriptor: the next flush syncs what is open.
+      if (this.size === synced) this.#closeCurrent();
+      if (this.journalSize === this.journalSynced) this.#closeJournal();
     }
+  }
+
+  /** Only after this may a checkpoint leave that the process before had journaled and not sent. */
+  async #syncInherited(): Promise<void> {
+    const { files } = this.#share;
+    const starts = [...(this.#segments ?? []).map(({ start }) => start), this.#start];
+    for (const path of [...starts.map((start) => this.#path(start)), this.#journalPath]) {
+      // Removed meanwhile, or never there.
+      if (files.sizeOf(path) < 0) continue;
+      const fd = files.open(path, 'read');
+      try {
+        await files.sync(fd);
+      } finally {
+        files.close(fd);
+      }
+    }
+    this.#inherited = false;
   }
 
   /**
@@ -242,13 +272,29 @@ export class SessionFiles {
    */
   remove(): void {
     this.#removed = true;
+    this.#removeLines();
+    // Also one of which nothing can be read, as after a power cut: by itself it would look like a session without lines.
+    this.#share.files.unlink(this.#journalPath);
+    this.close();
+  }
+
+  /**
+   * Forgets a session that never had a whole first line. 1. the journal goes, since alone it would look like a session that
+   * lost its lines, 2. the lines go. A crash after 1: recovery finds them, still without a first line, and goes on with 2.
+   */
+  discard(): void {
+    this.#removed = true;
+    this.#share.files.unlink(this.#journalPath);
+    this.#removeLines();
+    this.close();
+  }
+
+  #removeLines(): void {
     this.#share.grew(this.first - this.size);
     for (const { start } of this.#segments ?? []) this.#share.files.unlink(this.#path(start));
     this.#share.files.unlink(this.#path(this.#start));
-    if (this.journalSize > 0) this.#share.files.unlink(this.#journalPath);
     this.#segments?.forEach(({ fd }) => fd >= 0 && this.#retire(fd));
     this.#segments = null;
-    this.close();
   }
 
   /** Moves all files into `folder`, where nothing touches them. They no longer count as spooled. */
@@ -257,7 +303,7 @@ export class SessionFiles {
     this.#share.grew(this.first - this.size);
     const { files } = this.#share;
     const names = [...(this.#segments ?? []).map(({ start }) => start), this.#start].map((start) => this.#name(start));
-    if (this.journalSize > 0) names.push(`${this.session}.state`);
+    names.push(`${this.session}.state`);
     for (const name of names) {
       const from = join(this.#share.folder, name);
       if (files.sizeOf(from) >= 0) files.rename(from, join(folder, name));

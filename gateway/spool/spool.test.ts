@@ -1,11 +1,12 @@
+import { createHash } from 'node:crypto';
 import { readdirSync } from 'node:fs';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { MemoryIngest } from '#runtime/uplink/memory-ingest.js';
-import { faultyFiles } from './faults.js';
-import type { Fault, FileCall } from './faults.js';
+import { faultyFiles } from '../testing/faults.js';
+import type { Fault, FileCall } from '../testing/faults.js';
 import { startRecorder } from '../recorder/start.js';
 import type { RecorderConfig, RunningRecorder } from '../recorder/start.js';
-import { checkRecording, facts, recordedBytes, textOf, trialClock, trialDeps, trialFolder } from '../recorder/trial.js';
+import { checkRecording, facts, recordedBytes, textOf, trialClock, trialDeps, trialFolder } from '../testing/recorder.js';
 
 let folder: ReturnType<typeof trialFolder>;
 let ingest: MemoryIngest;
@@ -155,7 +156,14 @@ describe('a disk that refuses', () => {
       expect(session.output('out', Buffer.from('after'))).toBe(true);
       await session.close();
       const parsed = checkRecording(await ingest.closedSession(session.session));
-      expect(parsed.lines.map(({ data }) => data)).toEqual(['before ', { reason: 'recorder_failed', bytes: 12 }, 'after']);
+      // The total is of all that was shown, written or not.
+      const sha256 = createHash('sha256').update('before lostlost tooafter').digest('hex');
+      expect(parsed.lines.map(({ data }) => data)).toEqual([
+        'before ',
+        { reason: 'recorder_failed', bytes: 12 },
+        'after',
+        { fact: 'total', stream: 'out', bytes: 24, sha256 },
+      ]);
       await ingest.when(() => [...ingest.events.values()].some((row) => row['event'] === 'recording.resumed'));
     });
   }
@@ -214,4 +222,17 @@ test.skipIf(process.platform !== 'linux')('idle sessions hold no descriptors bey
   for (let i = 0; i < 400; i++) (await recorder!.open(strict, term)).output('out', Buffer.from('$ '));
   await recorder!.settled();
   expect(readdirSync('/proc/self/fd').length - before).toBeLessThan(300);
+});
+
+test.skipIf(process.platform !== 'linux')('sessions that are over hold no descriptors, though ingest has not stored them', async () => {
+  await start({}, {}, false);
+  const before = readdirSync('/proc/self/fd').length;
+  for (let i = 0; i < 100; i++) {
+    const session = await recorder!.open(strict, term);
+    session.output('out', Buffer.from('$ '));
+    await session.close();
+  }
+  await recorder!.settled();
+  expect(recorder!.status().unstored).toBe(100);
+  expect(readdirSync('/proc/self/fd').length - before).toBeLessThan(10);
 });

@@ -4,7 +4,7 @@
  *     SPOOL/<session>.cast, <session>.<offset>.cast    signed lines (session-files.ts)
  *     SPOOL/<session>.state                            journal (journal.ts)
  *     SPOOL/counter                                    session counter (counter.ts)
- *     SPOOL/events/                                    audit rows (runtime/uplink/event-queue.ts)
+ *     SPOOL/events/                                    audit rows (runtime/uplink/event-queue.ts); `.refused`: kept for a person
  *     SPOOL/quarantine/                                recordings that ingest refused; nothing reads them
  *
  * Durability: written at once, fsynced at most a second later, all dirty sessions together. Room: above `high` bytes
@@ -13,7 +13,7 @@
  */
 import { join } from 'node:path';
 import type { RecordingSource, SessionSource } from '#runtime/uplink/source.js';
-import type { SignedLog } from '../recorder/signed-log.js';
+import type { SignedLog } from './signed-log.js';
 import type { Files } from './files.js';
 import { Sender } from './sender.js';
 import { SessionFiles } from './session-files.js';

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { Bench, bytewise, damaged, noise, pattern, ragged, replay } from './testing/transcript.js';
+import { Bench, bytewise, damaged, noise, pattern, ragged, replay } from '../testing/transcript.js';
 
 const bench = new Bench();
 afterAll(() => bench.remove());

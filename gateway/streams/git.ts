@@ -5,10 +5,10 @@
  * Tested against git in git.test.ts.
  */
 import type { FileFact } from '#schemas/recording/line.js';
-import { Budget, fileFact, flat, plainText, textCost } from './budget.js';
-import { Feed, Lost, skip } from './feed.js';
-import type { Reading } from './feed.js';
-import type { Report, StreamObserver } from './observer.js';
+import { Budget, fileFact, flat, plainText, textCost } from './observing/budget.js';
+import { Feed, Lost, skip } from './observing/feed.js';
+import type { Reading } from './observing/feed.js';
+import type { Follows, Report, StreamObserver } from './observing/observer.js';
 
 const MAX_NOTE = 4000;
 const MAX_PACKET = 65_520;
@@ -55,6 +55,11 @@ class GitObserver implements StreamObserver {
     this.report = report;
     this.requests = new Feed(program === 'git-receive-pack' ? this.readPush() : this.readFetch(), (reason) => this.lost(reason));
     this.replies = new Feed(this.readReplies(), (reason) => this.lost(reason));
+  }
+
+  /** The direction of the pack: what the other says is small, and may come from hooks. */
+  get follows(): Follows {
+    return this.over ? 'neither' : this.program === 'git-receive-pack' ? 'in' : 'out';
   }
 
   input(bytes: Buffer): void {

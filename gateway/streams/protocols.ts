@@ -1,34 +1,68 @@
 /**
  * Which protocols are followed in a stream without a terminal, and how they are recognised: by the name of the
- * subsystem or the program of the exec command. Tested in command.test.ts.
+ * subsystem or the program of the exec command. Tested in observing/command.test.ts.
  */
-import { parseCommand } from './command.js';
+import type { Budget } from './observing/budget.js';
+import { parseCommand } from './observing/command.js';
+import type { CommandWords } from './observing/command.js';
 import { observeGit } from './git.js';
-import type { Report, StreamKind, StreamObserver } from './observer.js';
-import { observeRsync } from './rsync.js';
+import type { Report, StreamKind, StreamObserver } from './observing/observer.js';
+import { observeRsync } from './rsync/rsync.js';
 import { observeScp } from './scp.js';
-import { observeSftp } from './sftp.js';
+import { observeSftp } from './sftp/sftp.js';
 
-/** The observer for a stream, or `null` if its protocol is none of those followed. `report` must not throw. */
-export function observeStream(kind: StreamKind, report: Report): StreamObserver | null {
+/**
+ * The observer for a stream, or `null` if its protocol is none of those followed. `report` must not throw. `budget`: what the
+ * streams of one connection share (`connectionBudget`); one of its own when left out.
+ *
+ * A command that may run another program than it names is observed, for the facts that there may be, but its observer says that
+ * it follows neither direction: everything is recorded.
+ */
+export function observeStream(kind: StreamKind, report: Report, budget?: Budget): StreamObserver | null {
   // A terminal rewrites the bytes (newlines, echo), so no protocol survives it.
   if (kind.tty) return null;
-  if (kind.subsystem !== undefined) return kind.subsystem === 'sftp' ? observeSftp(report) : null;
+  if (kind.subsystem !== undefined) return kind.subsystem === 'sftp' ? observeSftp(report, budget) : null;
   if (kind.command === undefined) return null;
   const words = parseCommand(kind.command);
   if (words === null) return null;
-  switch (words.program) {
+  const observer = observeProgram(words, report, budget);
+  return observer === null || words.plain ? observer : new Doubted(observer);
+}
+
+function observeProgram({ program, args }: CommandWords, report: Report, budget: Budget | undefined): StreamObserver | null {
+  switch (program) {
     case 'sftp-server':
-      return observeSftp(report);
+      return observeSftp(report, budget);
     case 'scp':
-      return observeScp(words.args, report);
+      return observeScp(args, report);
     case 'rsync':
-      return observeRsync(words.args, report);
+      return observeRsync(args, report);
     case 'git-upload-pack':
     case 'git-receive-pack':
     case 'git-upload-archive':
-      return observeGit(words.program, words.args, report);
+      return observeGit(program, args, report);
     default:
       return null;
+  }
+}
+
+class Doubted implements StreamObserver {
+  readonly follows = 'neither';
+  private readonly observer: StreamObserver;
+
+  constructor(observer: StreamObserver) {
+    this.observer = observer;
+  }
+
+  input(bytes: Buffer): void {
+    this.observer.input(bytes);
+  }
+
+  output(bytes: Buffer): void {
+    this.observer.output(bytes);
+  }
+
+  end(): void {
+    this.observer.end();
   }
 }

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { afterAll, describe, expect, test } from 'vitest';
-import { Bench, bytewise, damaged, noise, pattern, ragged, replay, sha256, sha256Of } from './testing/transcript.js';
+import { Bench, bytewise, damaged, noise, pattern, ragged, replay, sha256, sha256Of } from '../testing/transcript.js';
 
 const bench = new Bench();
 afterAll(() => bench.remove());

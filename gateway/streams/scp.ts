@@ -12,11 +12,11 @@
  */
 import { createHash } from 'node:crypto';
 import type { Hash } from 'node:crypto';
-import { Budget, MAX_PATH_BYTES, fileFact, plainText, textCost } from './budget.js';
-import { baseName } from './command.js';
-import { Feed, Lost } from './feed.js';
-import type { Reading } from './feed.js';
-import type { Report, StreamObserver } from './observer.js';
+import { Budget, MAX_PATH_BYTES, fileFact, plainText, textCost } from './observing/budget.js';
+import { baseName } from './observing/command.js';
+import { Feed, Lost } from './observing/feed.js';
+import type { Reading } from './observing/feed.js';
+import type { Follows, Report, StreamObserver } from './observing/observer.js';
 
 const MAX_LINE = MAX_PATH_BYTES + 64;
 
@@ -81,6 +81,10 @@ class ScpObserver implements StreamObserver {
     this.report = report;
     this.source = new Feed(this.readSource(), (reason) => this.lost(reason));
     this.sink = new Feed(this.readSink(), (reason) => this.lost(reason));
+  }
+
+  get follows(): Follows {
+    return this.over ? 'neither' : this.writing ? 'in' : 'out';
   }
 
   input(bytes: Buffer): void {

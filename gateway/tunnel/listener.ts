@@ -7,8 +7,8 @@
  *     agent/NAME     ──upgrade /v1/ingest──► likewise ──► laid on to ingest (ingest-pipe.ts)
  *
  * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
- * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: 200
- * connections without a tunnel, 20 of one address, 10 s each; bodies of 64 KiB; joins per minute (refusals.ts).
+ * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: slots for
+ * connections without a tunnel (runtime/http/stranger-slots.ts), 10 s each; bodies of 64 KiB; joins per minute (refusals.ts).
  * Tested in test/agent/tunnel.test.ts.
  */
 import { X509Certificate, createHash, timingSafeEqual } from 'node:crypto';
@@ -19,7 +19,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ApiError, Snapshot } from '#schemas/api.js';
-import { StenoError, isErrorCode } from '#schemas/errors.js';
+import { StenoError, isErrorCode } from '#schemas/base/errors.js';
 import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
 import {
@@ -31,10 +31,13 @@ import {
   agentMessage,
   parseTunnelJson,
 } from '#schemas/tunnel.js';
-import type { NodeCalls } from '#runtime/authority-client.js';
+import { nodeIn } from '#schemas/watch.js';
+import type { NodeCalls } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
-import { peerService } from '#runtime/service-identity.js';
-import type { ServiceIdentity } from '#runtime/service-identity.js';
+import { StrangerGuard } from '#runtime/http/stranger-guard.js';
+import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
+import { peerService } from '#runtime/service/identity.js';
+import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { Mux } from '#runtime/tunnel/mux.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import { IngestPipes } from './ingest-pipe.js';
@@ -42,8 +45,6 @@ import { Refusals } from './refusals.js';
 import { Tunnels } from './tunnels.js';
 
 const MAX_BODY = 64 << 10;
-const MAX_IDLE = 200;
-const MAX_IDLE_OF_ONE = 20;
 const IDLE_LIMIT_MS = 10_000;
 /** How long a node that joined just now may be unknown here. */
 const NEWS_MS = 2_000;
@@ -111,41 +112,24 @@ export async function listenForTunnels(
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 8 << 10,
   });
-  server.maxConnections = MAX_TUNNELS + MAX_IDLE;
+  server.maxConnections = MAX_TUNNELS + defaultSlots.full + defaultSlots.reserve;
   const stopRenewed = identity.onRenewed(() => server.setSecureContext(options()));
 
-  const idle = new Map<string, number>();
-  let idleCount = 0;
-  /** Ends the bounds of a connection that has become a tunnel. */
-  const busy = new Map<string, () => void>();
+  const slots = new StrangerSlots(defaultSlots, {
+    log,
+    report: (counts) =>
+      deps.audit({
+        event: 'strangers.turned_away',
+        outcome: 'failure',
+        code: 'TOO_MANY',
+        target: `gateway/${deps.name}`,
+        data: JSON.stringify({ ...counts, port: 'tunnel' }),
+      }),
+  });
+  const strangers = new StrangerGuard(server, slots, { limitMs: IDLE_LIMIT_MS });
   /** Where a connection came from, for when it is gone. */
   const sources = new WeakMap<object, string>();
-  server.on('connection', (socket: Socket) => {
-    const source = plain(socket.remoteAddress);
-    sources.set(socket, source);
-    const of = idle.get(source) ?? 0;
-    socket.on('error', () => socket.destroy());
-    if (idleCount >= MAX_IDLE || of >= MAX_IDLE_OF_ONE) return void socket.destroy();
-    idle.set(source, of + 1);
-    idleCount += 1;
-    const limit = setTimeout(() => socket.destroy(), IDLE_LIMIT_MS);
-    let counted = true;
-    const release = (): void => {
-      if (!counted) return;
-      counted = false;
-      clearTimeout(limit);
-      idleCount -= 1;
-      const left = idle.get(source)! - 1;
-      if (left === 0) idle.delete(source);
-      else idle.set(source, left);
-    };
-    const name = connectionName(socket);
-    busy.set(name, release);
-    socket.on('close', () => {
-      busy.delete(name);
-      release();
-    });
-  });
+  server.on('connection', (socket: Socket) => sources.set(socket, plain(socket.remoteAddress)));
   server.on('tlsClientError', (error, socket) => {
     const source =
       sources.get((socket as unknown as { _parent?: object })._parent ?? socket) ?? plain((socket as unknown as Socket).remoteAddress);
@@ -178,7 +162,7 @@ export async function listenForTunnels(
     if (request.url === INGEST_PIPE_PATH) {
       admit(request, deps).then(
         ({ node }) => {
-          busy.get(connectionName(request.socket))?.();
+          strangers.admitted(request.socket);
           pipes.take(node, socket, head);
         },
         (error: unknown) => {
@@ -191,7 +175,7 @@ export async function listenForTunnels(
     Promise.all([admit(request, deps), trusted.current()]).then(
       ([{ node, key }, trust]) =>
         sockets.handleUpgrade(request, socket, head, (ws) => {
-          busy.get(connectionName(request.socket))?.();
+          strangers.admitted(request.socket);
           if (tunnels.count >= MAX_TUNNELS) return ws.terminate();
           const source = sourceOf(request);
           let pending = 0;
@@ -269,6 +253,7 @@ export async function listenForTunnels(
       pipes.close();
       tunnels.control({ kind: 'leaving' });
       tunnels.close();
+      slots.close();
       sockets.close();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
@@ -325,7 +310,7 @@ async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promis
   const service = peerService(socket);
   if (service === null || service.kind !== 'agent') throw new StenoError('CERT_UNKNOWN_CA', 'a tunnel needs the certificate of an agent');
   const key = keyOf(socket);
-  const judge = (): boolean => deps.snapshot()?.nodes.find(({ name }) => name === service.name)?.tunnel_key === key;
+  const judge = (): boolean => nodeIn(deps.snapshot()?.nodes ?? [], service.name)?.tunnel_key === key;
   if (!judge()) {
     await new Promise<void>((resolve) => {
       const done = (): void => {
@@ -430,11 +415,6 @@ function issuerOf(certificate: string, bundle: string): string {
   const leaf = new X509Certificate(certificate);
   const cas = [...bundle.matchAll(/-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g)].map(([pem]) => pem);
   return cas.find((pem) => leaf.verify(new X509Certificate(pem).publicKey)) ?? '';
-}
-
-/** The same for a connection and for the TLS over it. */
-function connectionName({ remoteAddress, remotePort }: Socket): string {
-  return `${remoteAddress ?? ''} ${remotePort ?? 0}`;
 }
 
 function sourceOf(request: IncomingMessage): string {

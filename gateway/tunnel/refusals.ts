@@ -3,13 +3,14 @@
  *
  * Tested in test/agent/tunnel.test.ts.
  */
-import type { StenoError } from '#schemas/errors.js';
+import type { StenoError } from '#schemas/base/errors.js';
+import { sourceKey } from '#schemas/base/ip-address.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 
 const WINDOW_MS = 60_000;
 /** Refusals a minute that are written one by one. */
 const WRITTEN = 60;
-/** Joins and challenges a minute of one address, and of all. */
+/** Joins and challenges a minute of one source (an IPv4 address, a /64 of IPv6), and of all. */
 const ASKED_BY_ONE = 60;
 const ASKED_BY_ALL = 1_200;
 
@@ -44,13 +45,14 @@ export class Refusals {
     });
   }
 
-  /** Whether the address may ask something now. */
+  /** Whether the source may ask something now. */
   mayAsk(source: string): boolean {
     this.#roll();
-    const by = this.#askedBy.get(source) ?? 0;
+    const key = sourceKey(source);
+    const by = this.#askedBy.get(key) ?? 0;
     if (by >= ASKED_BY_ONE || this.#asked >= ASKED_BY_ALL) return false;
     this.#asked += 1;
-    this.#askedBy.set(source, by + 1);
+    this.#askedBy.set(key, by + 1);
     return true;
   }
 

@@ -10,12 +10,12 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { Snapshot } from '#schemas/api.js';
-import { StenoError } from '#schemas/errors.js';
-import type { NodeRecord } from '#schemas/role.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
 import type { Log } from '#runtime/log.js';
 import type { Mux } from '#runtime/tunnel/mux.js';
-import type { Wire } from '../ssh/wire.js';
-import { TunnelWire } from './wire.js';
+import type { Wire } from '../edge/socket-wire.js';
+import { TunnelWire } from './stream-wire.js';
 
 const HELD_BEAT_MS = 2_500;
 const HELD_RETRY_MS = 1_000;

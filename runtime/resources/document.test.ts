@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { parseResource, parseResources, placeOf } from './document.js';
 
 function refusal(text: string): { readonly code: string; readonly detail: string } {

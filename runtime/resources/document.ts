@@ -8,7 +8,7 @@
 import { isAlias, isCollection, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, Pair } from 'yaml';
 import type { z } from 'zod';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { isResourceKind, resourceSchemas } from './kinds.js';
 import type { StoredKind } from './kinds.js';
 import { knownFields, suggestion } from './suggestion.js';
@@ -48,6 +48,18 @@ export function parseResources(text: string, file: string): readonly Resource[] 
 /** One document, as the authority keeps it. */
 export function parseResource(source: string, file: string): Resource {
   return check(source, file, 1);
+}
+
+/** A file that is one document of this schema, and no resource: a configuration. */
+export function parseAs<Schema extends z.ZodType>(text: string, file: string, schema: Schema): z.output<Schema> {
+  const [only, second] = split(text, file);
+  const { document, fault } = parse(only!.source, file, only!.firstLine);
+  if (second !== undefined) throw fault('is followed by a second document', 0);
+  if (!isMap(document.contents)) throw fault('is no list of fields', document.contents?.range?.[0] ?? 0);
+  const parsed = schema.safeParse(document.toJS({ maxAliasCount: 0 }));
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues.find(({ code }) => code === 'unrecognized_keys') ?? parsed.error.issues[0]!;
+  throw faultOf(issue, { document, source: only!.source, schema, fault });
 }
 
 /** Where a clause of a decision stands in a document; the nearest thing above it when it is a default. Null for none. */

@@ -1,7 +1,7 @@
 /** The kinds of resources that are written as YAML documents. Each has a name, and a schema that refuses unknown fields. */
-import { oidcDocumentSchema, samlDocumentSchema } from '#schemas/connector.js';
-import { roleSchema } from '#schemas/role.js';
-import { webhookSchema } from '#schemas/webhook.js';
+import { oidcDocumentSchema, samlDocumentSchema } from '#schemas/documents/connector.js';
+import { roleSchema } from '#schemas/policy/role.js';
+import { webhookSchema } from '#schemas/documents/webhook.js';
 
 export const resourceSchemas = { role: roleSchema, oidc: oidcDocumentSchema, saml: samlDocumentSchema, webhook: webhookSchema } as const;
 export type StoredKind = keyof typeof resourceSchemas;

@@ -22,6 +22,9 @@ export function knownFields(schema: z.ZodType, path: readonly (string | number)[
 }
 
 function bare(schema: z.ZodType | undefined): z.ZodType | undefined {
+  // Of what is written in short or in full, the full form has the fields.
+  if (schema instanceof z.ZodUnion)
+    return (schema.options as readonly z.ZodType[]).find((option) => option instanceof z.ZodObject) ?? schema;
   return schema instanceof z.ZodDefault || schema instanceof z.ZodPrefault || schema instanceof z.ZodOptional
     ? bare(schema.unwrap() as z.ZodType)
     : schema;

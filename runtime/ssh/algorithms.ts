@@ -1,12 +1,14 @@
 /**
- * What Steno's SSH servers and clients negotiate, for the `algorithms` option of ssh2.
+ * What Steno's SSH servers and clients negotiate, for the `algorithms` option of ssh2 and for the gateway's own offer: the
+ * only list there is.
  *
  * Left to itself ssh2 also offers SHA-1, and zlib before authentication: there one packet of a stranger unfolds to
- * 35 MB inside the process. Group exchange and 8192-bit groups are left out: there a stranger chooses the work.
- * Every client named in the tests finds something here; tested in `certified-key.test.ts`. In FIPS mode only what is
- * approved is left (runtime/fips.ts); tested in test/fips/algorithms.test.ts.
+ * 35 MB inside the process. Group exchange, which ssh2 cannot serve, and 8192-bit groups are left out: there a stranger
+ * chooses the work. Towards nodes both are known (`nodeAlgorithms`), for an sshd may be held to little else.
+ * Each name is connected with in gateway/ssh/transport/algorithms.test.ts. In FIPS mode only what is approved is left
+ * (runtime/fips.ts); tested in test/fips/algorithms.test.ts.
  */
-import type { Algorithms, KexAlgorithm } from 'ssh2';
+import type { Algorithms, CipherAlgorithm, CompressionAlgorithm, KexAlgorithm, MacAlgorithm } from 'ssh2';
 import { fipsMode } from '../fips.js';
 
 /**
@@ -22,7 +24,12 @@ const approved = {
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256', 'hmac-sha2-512'],
 } satisfies Algorithms;
 
-const usual = {
+const usual: {
+  readonly kex: KexAlgorithm[];
+  readonly cipher: CipherAlgorithm[];
+  readonly hmac: MacAlgorithm[];
+  readonly compress: CompressionAlgorithm[];
+} = {
   kex: [
     'curve25519-sha256',
     'curve25519-sha256@libssh.org',
@@ -36,17 +43,17 @@ const usual = {
   cipher: ['aes128-gcm@openssh.com', 'aes256-gcm@openssh.com', 'chacha20-poly1305@openssh.com', 'aes128-ctr', 'aes192-ctr', 'aes256-ctr'],
   hmac: ['hmac-sha2-256-etm@openssh.com', 'hmac-sha2-512-etm@openssh.com', 'hmac-sha2-256', 'hmac-sha2-512'],
   compress: ['none'],
-} satisfies Algorithms;
+};
 
 /** What this process negotiates now. */
 export function transportAlgorithms(): typeof usual {
   return fipsMode() ? { ...usual, ...approved } : usual;
 }
 
-/** Those of ssh2's own lists that may be offered, in their order. */
-export function permitted(kind: 'kex' | 'cipher' | 'hmac', names: readonly string[]): string[] {
-  const list: readonly string[] = approved[kind];
-  return fipsMode() ? names.filter((name) => list.includes(name)) : [...names];
+/** The same as a client of nodes. */
+export function nodeAlgorithms(): typeof usual {
+  const here = transportAlgorithms();
+  return fipsMode() ? here : { ...here, kex: [...here.kex, 'diffie-hellman-group-exchange-sha256', 'diffie-hellman-group18-sha512'] };
 }
 
 /** Whether keys of this type, certified or not, may be shown and taken. */

@@ -4,11 +4,13 @@
  */
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { encodeUnsigned, parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parsePublicKey } from '#schemas/ssh/public-key.js';
+import { mutate, mutation } from '../testing/mutations.js';
+import type { Mutation } from '../testing/mutations.js';
 import { verify } from './keys.js';
 import { makeKeyFiles, readPublicFile, sshKeygen, temporaryFolder } from './openssh-oracle.js';
 
@@ -58,40 +60,7 @@ function read(blob: Uint8Array): SshCertificate | undefined {
   }
 }
 
-/** Fractions of the length, so that they fit every sample and shrink. */
-const place = fc.integer({ min: 0, max: 100_000 });
-const mutation = fc.oneof(
-  fc.record({ kind: fc.constant('flip' as const), at: place, bit: fc.nat(7) }),
-  fc.record({ kind: fc.constant('set' as const), at: place, value: fc.constantFrom(0, 1, 0x7f, 0x80, 0xff) }),
-  fc.record({ kind: fc.constant('delete' as const), at: place, length: fc.integer({ min: 1, max: 64 }) }),
-  fc.record({ kind: fc.constant('copy' as const), at: place, from: place, length: fc.integer({ min: 1, max: 64 }), sample: fc.nat(8) }),
-  fc.record({ kind: fc.constant('length' as const), at: place, value: fc.constantFrom(0, 1, 4, 0x7fff_ffff, 0x8000_0000, 0xffff_ffff) }),
-);
-
-function mutate(blob: Buffer, list: readonly (typeof mutation extends fc.Arbitrary<infer M> ? M : never)[]): Buffer {
-  return list.reduce<Buffer>((now, step) => {
-    const at = Math.floor((step.at / 100_001) * now.length);
-    const copy = Buffer.from(now);
-    switch (step.kind) {
-      case 'flip':
-        copy[at] = (copy[at] ?? 0) ^ (1 << step.bit);
-        return copy;
-      case 'set':
-        copy[at] = step.value;
-        return copy;
-      case 'delete':
-        return Buffer.concat([now.subarray(0, at), now.subarray(at + step.length)]);
-      case 'copy': {
-        const source = samples[step.sample]!;
-        const from = Math.floor((step.from / 100_001) * source.length);
-        return Buffer.concat([now.subarray(0, at), source.subarray(from, from + step.length), now.subarray(at)]);
-      }
-      case 'length':
-        if (at + 4 <= copy.length) copy.writeUInt32BE(step.value, at);
-        return copy;
-    }
-  }, blob);
-}
+const mutant = (sample: number, list: readonly Mutation[]): Buffer => mutate(samples[sample]!, list, samples, []);
 
 const admitted = (certificate: SshCertificate): boolean =>
   checkCertificate(certificate, { kind: 'user', now: Date.now() / 1000, trusted, principal: 'ann', sourceAddress: '127.0.0.1', verify }).ok;
@@ -102,7 +71,7 @@ describe('a mutant of a real certificate', () => {
     const signed = new Set(samples.map((sample) => Buffer.from(parseCertificate(sample).signed).toString('hex')));
     fc.assert(
       fc.property(fc.nat(8), fc.array(mutation, { minLength: 1, maxLength: 4 }), (sample, list) => {
-        const certificate = read(mutate(samples[sample]!, list));
+        const certificate = read(mutant(sample, list));
         if (certificate !== undefined && admitted(certificate)) expect(signed).toContain(Buffer.from(certificate.signed).toString('hex'));
       }),
       { numRuns: 6_000, interruptAfterTimeLimit: 15_000 },
@@ -129,7 +98,7 @@ test('what is read is written back as it was', () => {
     fc.property(
       fc.oneof(
         fc.uint8Array({ maxLength: 300 }),
-        fc.tuple(fc.nat(8), fc.array(mutation, { maxLength: 3 })).map(([sample, list]) => mutate(samples[sample]!, list)),
+        fc.tuple(fc.nat(8), fc.array(mutation, { maxLength: 3 })).map(([sample, list]) => mutant(sample, list)),
       ),
       (blob) => {
         const certificate = read(blob);

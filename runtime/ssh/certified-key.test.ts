@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { afterAll, afterEach, describe, expect, it } from 'vitest';
 import ssh2 from 'ssh2';
 import type { ConnectConfig } from 'ssh2';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { transportAlgorithms } from './algorithms.js';

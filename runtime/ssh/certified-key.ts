@@ -10,7 +10,7 @@
  */
 import ssh2 from 'ssh2';
 import type { AuthHandlerMiddleware, EncryptedPrivateKey, HostVerifier, ParsedKey, ServerHostKeyAlgorithm } from 'ssh2';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { certificateType, parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import { equalBytes, SshReader } from '#schemas/ssh/wire.js';
@@ -54,6 +54,28 @@ export function certifiedKey(key: SshPrivateKey, certificate: CertificateSource)
     getPublicSSH: { value: (connection?: object) => (connection === undefined ? Buffer.from(certificate()) : shownTo(connection)) },
     // ssh2 converts no signature of a type it does not know, so the value is in the form of the wire already.
     sign: { value: (data: Uint8Array) => signatureValue(key.sign(data)) },
+  }) as ParsedKey;
+}
+
+/** Names under which a host key signs: RSA has one for each hash. */
+export function hostKeyNames(key: SshPrivateKey): readonly string[] {
+  return key.type === 'ssh-rsa' ? ['rsa-sha2-512', 'rsa-sha2-256'] : [key.type];
+}
+
+/** The plain key as ssh2's protocol wants it: it says itself which hash an RSA key signs with. */
+export function plainHostKey(key: SshPrivateKey): ParsedKey {
+  return parsedKey(key);
+}
+
+/** The same showing this certificate; `name` is one of `hostKeyNames`. */
+export function certifiedHostKey(key: SshPrivateKey, plain: ParsedKey, name: string, certificate: Buffer): ParsedKey {
+  return Object.create(plain, {
+    type: { value: certificateType(name) },
+    getPublicSSH: { value: () => certificate },
+    // ssh2 converts no signature of a type it does not know; RSA's needs none, and says which hash.
+    sign: {
+      value: (data: Buffer, hash?: string) => (key.type === 'ssh-rsa' ? plain.sign(data, hash as never) : signatureValue(key.sign(data))),
+    },
   }) as ParsedKey;
 }
 

@@ -2,7 +2,7 @@ import { generateKeyPairSync } from 'node:crypto';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
 import { encodeCertificate, encodeUnsigned, parseCertificate } from '#schemas/ssh/certificate.js';
 import { encodePublicKey, formatPublicLine } from '#schemas/ssh/public-key.js';

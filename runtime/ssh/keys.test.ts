@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { encodePublicKey, formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { PublicKey } from '#schemas/ssh/public-key.js';
 import { concatBytes, SshWriter } from '#schemas/ssh/wire.js';

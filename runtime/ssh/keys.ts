@@ -9,7 +9,7 @@
  */
 import { createHash, createPrivateKey, createPublicKey, generateKeyPairSync, sign, verify as verifySignature } from 'node:crypto';
 import type { JsonWebKey, KeyObject } from 'node:crypto';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { encodePublicKey, parsePublicKey } from '#schemas/ssh/public-key.js';
 import type { EcdsaCurve, PublicKey } from '#schemas/ssh/public-key.js';
@@ -46,8 +46,11 @@ const minRsaBits = 2048;
 const userPresent = 0x01;
 const userVerifiedFlag = 0x04;
 
+/** Keys that Steno makes; `rsa` has 3072 bits and takes some tenths of a second. */
+export type KeyKind = 'ed25519' | 'p256' | 'rsa';
+
 /** Ed25519, unless FIPS mode or the caller wants ECDSA. */
-export function generateKey(type: 'ed25519' | 'p256' = fipsMode() ? 'p256' : 'ed25519'): SshPrivateKey {
+export function generateKey(type: KeyKind = fipsMode() ? 'p256' : 'ed25519'): SshPrivateKey {
   return privateKey(createPrivateKey(generateKeyPem(type)));
 }
 
@@ -55,8 +58,10 @@ export function generateKey(type: 'ed25519' | 'p256' = fipsMode() ? 'p256' : 'ed
  * A new private key, PKCS#8 in PEM. Not a key object: in Node 20, exporting what the generator itself made waits for ever
  * for its own lock when garbage is collected meanwhile.
  */
-export function generateKeyPem(type: 'ed25519' | 'p256'): string {
+export function generateKeyPem(type: KeyKind): string {
   const [pkcs8, spki] = [{ type: 'pkcs8', format: 'pem' } as const, { type: 'spki', format: 'pem' } as const];
+  if (type === 'rsa')
+    return generateKeyPairSync('rsa', { modulusLength: 3072, privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
   if (type === 'ed25519') return generateKeyPairSync('ed25519', { privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
   return generateKeyPairSync('ec', { namedCurve: 'P-256', privateKeyEncoding: pkcs8, publicKeyEncoding: spki }).privateKey;
 }

@@ -6,7 +6,7 @@
  *
  * Tested in `possession.test.ts` and, with real clients, in `certified-key.test.ts`.
  */
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { parseCertificate, plainKeyType } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { SshReader } from '#schemas/ssh/wire.js';

@@ -8,7 +8,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import type { JsonWebKey } from 'node:crypto';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { decodeBase64, encodeBase64 } from '#schemas/ssh/base64.js';
 import { encodePublicKey, readKeyFields, writeKeyFields } from '#schemas/ssh/public-key.js';
 import type { EcdsaCurve, PublicKey } from '#schemas/ssh/public-key.js';

@@ -41,7 +41,11 @@ async function connected(serve: (channel: ServerChannel) => void): Promise<Pair>
   const peerConnected = new Promise<Connection>((resolve) =>
     server.on('connection', (peer) => {
       peer.on('authentication', (context) => context.accept());
-      peer.on('session', (accept) => accept().on('exec', (acceptExec) => serve(acceptExec())));
+      peer.on('session', (accept) => {
+        const session = accept();
+        session.on('window-change', (acceptSize) => acceptSize?.());
+        session.on('exec', (acceptExec) => serve(acceptExec()));
+      });
       resolve(peer);
     }),
   );
@@ -135,5 +139,28 @@ describe('output that outruns its reader arrives whole', () => {
       }),
     );
     expect(received).toEqual([0, size, size]);
+  });
+});
+
+describe('a request that wants an answer gets one after the command began', () => {
+  const ask = (words: (writer: SshWriter) => SshWriter, name: string): Uint8Array =>
+    words(new SshWriter().byte(98).uint32(0).utf8(name).byte(1)).bytes();
+
+  it.each([
+    // RFC 4254, section 6.7 wants none here; JSch asks all the same, and waits half a minute for it.
+    ['a change of the window', ask((writer) => writer.uint32(132).uint32(43).uint32(0).uint32(0), 'window-change'), 'success'],
+    ['a request that nobody knows', ask((writer) => writer, 'nothing@example.com'), 'failure'],
+  ])('%s', async (_name, request, expected) => {
+    const { client, send } = await connected((channel) => channel.resume());
+    const answer = await new Promise<string>((resolve, reject) =>
+      client.exec('anything', (error, channel) => {
+        if (error !== undefined) return reject(error);
+        (channel as unknown as { readonly _callbacks: ((failed: boolean) => void)[] })._callbacks.push((failed) =>
+          resolve(failed ? 'failure' : 'success'),
+        );
+        send(request);
+      }),
+    );
+    expect(answer).toBe(expected);
   });
 });

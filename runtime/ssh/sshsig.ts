@@ -7,7 +7,7 @@
  * Tested in `sshsig.test.ts`, with ssh-keygen as the other side.
  */
 import { createHash } from 'node:crypto';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { armorSshsig, dearmorSshsig, decodeSshsig, encodeSshsig, isCertificateBlob, sshsigSignedData } from '#schemas/ssh/signature.js';

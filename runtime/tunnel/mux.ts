@@ -11,7 +11,7 @@
  * Tested in mux.test.ts.
  */
 import type { WebSocket } from 'ws';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import {
   FIRST_WINDOW,
   FRAME_HEADER,

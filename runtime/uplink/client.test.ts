@@ -1,5 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -7,10 +7,11 @@ import { WebSocketServer } from 'ws';
 import type { AddressInfo } from 'node:net';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { sessionId } from '#schemas/recording/line.js';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { UplinkClient } from './client.js';
 import type { UplinkOptions, UplinkState } from './client.js';
 import { EventQueue } from './event-queue.js';
+import type { Quarantined } from './event-queue.js';
 import { MemoryIngest } from './memory-ingest.js';
 import type { OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
@@ -119,8 +120,15 @@ const connect = (change: Partial<UplinkOptions> = {}): UplinkClient =>
     log: { info: () => undefined, warn: () => undefined },
     ...change,
   }));
-const queue = (write?: (fd: number, bytes: Uint8Array) => void): EventQueue =>
-  new EventQueue({ folder, now: () => Date.now(), random: (bytes) => randomBytes(bytes), ...(write === undefined ? {} : { write }) });
+const SESSION = '01jd0000000000000000000000';
+const queue = (write?: (fd: number, bytes: Uint8Array) => void, onQuarantine?: (quarantined: Quarantined) => void): EventQueue =>
+  new EventQueue({
+    folder,
+    now: () => Date.now(),
+    random: (bytes) => randomBytes(bytes),
+    ...(write === undefined ? {} : { write }),
+    ...(onQuarantine === undefined ? {} : { onQuarantine }),
+  });
 const row = (event: string): Omit<AuditRow, 'id' | 'at'> => ({
   event,
   actor: '',
@@ -254,7 +262,7 @@ describe('audit rows', () => {
 
   test('survive the death of their process, a torn line aside, under the same batch id', async () => {
     const id = sessionId(1, randomBytes(10));
-    writeFileSync(join(folder, `${id}.jsonl`), `${JSON.stringify({ id: 'a', ...row('test.one') })}\n{"id":"b","ev`);
+    writeFileSync(join(folder, `${id}.jsonl`), `${JSON.stringify({ id: 'a', at: 1, ...row('test.one') })}\n{"id":"b","ev`);
     connect({ batches: [queue()] });
     await ingest.when(() => ingest.events.size === 1);
     expect(ingest.batches).toEqual([id]);
@@ -285,13 +293,100 @@ describe('audit rows', () => {
     await ingest.when(() => ingest.events.size === 1);
   });
 
-  test('refused for good are kept beside the queue', async () => {
-    ingest.hooks.refuseEvents = () => 'UPLINK_MALFORMED';
-    const events = queue();
+  test('refused for good are kept beside the queue, and told', async () => {
+    ingest.hooks.refuseEvents = (_id, rows) => (rows.some(({ event }) => event === 'test.refused') ? 'UPLINK_MALFORMED' : null);
+    const told: Quarantined[] = [];
+    const events = queue(undefined, (one) => told.push(one));
     connect({ batches: [events] });
-    events.push(row('test.refused'));
+    for (let i = 0; i < 50; i++) events.push({ ...row(i === 33 ? 'test.refused' : 'test.good'), session: i === 33 ? SESSION : '' });
+    await ingest.when(() => ingest.events.size === 49);
     await events.flush();
     while (!events.empty) await new Promise((resolve) => setImmediate(resolve));
+    expect(ingest.connections).toBe(1);
     expect(readdirSync(folder)).toEqual([expect.stringMatching(/^[0-9a-z]{26}\.refused$/)]);
+    expect(told).toEqual([
+      { file: readdirSync(folder)[0], rows: 1, sessions: new Map([[SESSION, 1]]), code: 'UPLINK_MALFORMED', detail: 'as the test wanted' },
+    ]);
+    expect(readFileSync(join(folder, readdirSync(folder)[0]!), 'utf8')).toContain('test.refused');
   });
+
+  test.each([
+    ['no JSON', (line: string) => line.replace('"event"', '"event'), 49],
+    ['a field of another kind', (line: string) => line.replace('"success"', '"perhaps"'), 49],
+    ['bytes of nothing', () => '\0\0\0\0', 49],
+  ])('damaged on disk (%s) are put aside; all others arrive, over one connection', async (_name, damage, arrive) => {
+    const id = sessionId(1, randomBytes(10));
+    const lines = Array.from({ length: 50 }, (_, i) =>
+      JSON.stringify({ id: `row-${i}`, at: i, ...row('test.row'), session: i === 7 ? SESSION : '' }),
+    );
+    lines[7] = damage(lines[7]!);
+    writeFileSync(join(folder, `${id}.jsonl`), lines.map((line) => `${line}\n`).join(''));
+    const told: Quarantined[] = [];
+    const events = queue(undefined, (one) => told.push(one));
+    const recorded = new Recorded(recordings, 6, 100);
+    connect({ batches: [events] });
+    await ingest.when(() => ingest.events.size === arrive);
+    await recordings.when(() => recorded.finished);
+    expect(ingest.connections).toBe(1);
+    expect(told).toMatchObject([{ file: `${id}.refused`, rows: 1, code: 'UPLINK_MALFORMED' }]);
+    expect(readFileSync(join(folder, `${id}.refused`), 'utf8')).toBe(`${lines[7]}\n`);
+  });
+
+  test('of which a file holds nothing that can be read are put aside as they are', async () => {
+    const id = sessionId(1, randomBytes(10));
+    writeFileSync(join(folder, `${id}.jsonl`), Buffer.alloc(100));
+    const told: Quarantined[] = [];
+    const events = queue(undefined, (one) => told.push(one));
+    connect({ batches: [events] });
+    events.push(row('test.other'));
+    await ingest.when(() => ingest.events.size === 1);
+    expect(told).toMatchObject([{ file: `${id}.refused`, rows: 0 }]);
+    expect(readFileSync(join(folder, `${id}.refused`))).toHaveLength(100);
+  });
+
+  test('that end the connection, without a word which, are found by sending one at a time; recordings go on meanwhile', async () => {
+    ingest.hooks.frame = (frame) => (frame.kind === 'events' && Buffer.from(frame.payload).includes('test.poison') ? 'refuse' : 'go on');
+    const ids = [1, 2, 3].map((time) => sessionId(time, randomBytes(10)));
+    ids.forEach((id, i) =>
+      writeFileSync(
+        join(folder, `${id}.jsonl`),
+        `${JSON.stringify({ id: `r${i}`, at: 1, ...row(i === 1 ? 'test.poison' : 'test.good') })}\n`,
+      ),
+    );
+    const told: Quarantined[] = [];
+    const states: UplinkState[] = [];
+    const events = queue(undefined, (one) => told.push(one));
+    const recorded = new Recorded(recordings, 6, 100);
+    connect({ batches: [events], onState: (state) => states.push(state) });
+    await ingest.when(() => ingest.events.size === 2);
+    await recordings.when(() => recorded.finished);
+    while (!events.empty) await new Promise((resolve) => setImmediate(resolve));
+    expect(told).toMatchObject([{ file: `${ids[1]}.refused`, rows: 1 }]);
+    expect(ingest.connections).toBeLessThanOrEqual(5);
+  });
+
+  test('are never more in quarantine than a person can look at', async () => {
+    ingest.hooks.refuseEvents = () => 'UPLINK_MALFORMED';
+    for (let i = 0; i < 200; i++)
+      writeFileSync(
+        join(folder, `${sessionId(i, Buffer.alloc(10))}.jsonl`),
+        `${JSON.stringify({ id: `r${i}`, at: 1, ...row('test.bad') })}\n`,
+      );
+    const events = queue();
+    connect({ batches: [events] });
+    while (!events.empty) await new Promise((resolve) => setImmediate(resolve));
+    const kept = readdirSync(folder).sort();
+    expect(kept).toHaveLength(64);
+    expect(kept.at(-1)).toBe(`${sessionId(199, Buffer.alloc(10))}.refused`);
+  });
+});
+
+test('a peer that greets and hangs up is tried again later and later', async () => {
+  ingest.hooks.frame = (frame) => (frame.kind === 'open' ? 'drop' : 'go on');
+  new Recorded(recordings, 3, 10);
+  const waits: number[] = [];
+  await new Promise<void>((resolve) => {
+    connect({ onState: (state) => state.kind === 'down' && waits.push(state.retryInMs) === 5 && resolve() });
+  });
+  expect(waits).toEqual([50, 100, 200, 400, 800]);
 });

@@ -5,6 +5,10 @@
  *       ▲               │ error             │ close            │ close, error, silence
  *       └──── backoff: 0.1 s doubling to 15 s, with jitter ────┘
  *
+ * The backoff begins anew once a connection has brought something durable about, or has stood for `PROVEN_MS`: a peer
+ * that greets and hangs up is no success. Where a peer hangs up because of what it was sent, without saying which batch
+ * it was, batches go one at a time, and one that `STRIKES` connections end at is taken for refused.
+ *
  * Per session, on each connection:
  *
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
@@ -16,7 +20,7 @@
 import type { ConnectionOptions } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
-import { StenoError, errorCatalogue, isErrorCode } from '#schemas/errors.js';
+import { StenoError, errorCatalogue, isErrorCode } from '#schemas/base/errors.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink, encodeUplinkHead } from '#schemas/uplink.js';
 import type { UplinkHeader } from '#schemas/uplink.js';
 import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
@@ -33,6 +37,8 @@ const PING_MS = 15_000;
 /** After a refusal that may pass. */
 const AGAIN_MS = 2_000;
 const HANDSHAKE_MS = 10_000;
+const PROVEN_MS = 10_000;
+const STRIKES = 3;
 
 export interface UplinkOptions {
   /** `wss://host:port/…`; `ws://` only where `tls` is null. */
@@ -65,6 +71,8 @@ interface Flow {
   /** Blocks sent and not yet received: number and bytes. */
   readonly inFlight: { readonly n: number; readonly bytes: number }[];
   bytes: number;
+  /** Of the blocks, what ingest has made durable. */
+  stored: number;
   queued: boolean;
 }
 
@@ -82,6 +90,9 @@ export class UplinkClient {
   #ready: Flow[] = [];
   #bytes = 0;
   #eventsInFlight = new Map<string, BatchSource>();
+  #proven: NodeJS.Timeout | null = null;
+  /** Batches that were under way when a peer refused the connection, and how often. */
+  readonly #strikes = new Map<string, number>();
   #turn: NodeJS.Immediate | null = null;
   #again: NodeJS.Timeout | null = null;
 
@@ -185,7 +196,8 @@ export class UplinkClient {
     if (this.#ping !== null) clearInterval(this.#ping);
     if (this.#turn !== null) clearImmediate(this.#turn);
     if (this.#again !== null) clearTimeout(this.#again);
-    this.#ping = this.#turn = this.#again = null;
+    if (this.#proven !== null) clearTimeout(this.#proven);
+    this.#ping = this.#turn = this.#again = this.#proven = null;
     this.#socket = null;
     this.#up = false;
     this.#flows.clear();
@@ -231,12 +243,17 @@ export class UplinkClient {
     if (hello.version !== UPLINK_VERSION) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
     if (this.#up) throw new StenoError('UPLINK_MALFORMED', 'second hello');
     this.#up = this.#wasUp = true;
-    this.#attempts = 0;
+    this.#proven = setTimeout(() => this.#prove(), PROVEN_MS);
+    this.#proven.unref();
     this.#options.log.info({ peer: hello.name }, 'uplink is up');
     this.#options.onState?.({ kind: 'up', peer: hello.name });
     for (const batches of this.#options.batches ?? []) batches.rewind(new Set());
     for (const source of this.#options.recordings?.sessions() ?? []) this.#work(source);
     this.#schedule();
+  }
+
+  #prove(): void {
+    this.#attempts = 0;
   }
 
   #work(source: SessionSource): void {
@@ -246,7 +263,7 @@ export class UplinkClient {
       this.#enqueue(flow);
       return;
     }
-    this.#flows.set(source.session, { source, state: 'opening', inFlight: [], bytes: 0, queued: false });
+    this.#flows.set(source.session, { source, state: 'opening', inFlight: [], bytes: 0, stored: 0, queued: false });
     this.#send(encodeUplink('open', { session: source.session }));
   }
 
@@ -264,6 +281,7 @@ export class UplinkClient {
       return;
     }
     flow.state = 'sending';
+    flow.stored = stored;
     this.#enqueue(flow);
   }
 
@@ -277,6 +295,8 @@ export class UplinkClient {
       this.#bytes -= bytes;
     }
     if (closed) this.#end(flow);
+    if (stored > flow.stored || closed) this.#prove();
+    flow.stored = Math.max(flow.stored, stored);
     if (stored > 0 || closed) flow.source.acknowledged(stored, closed);
     if (!closed) this.#enqueue(flow);
     this.#schedule();
@@ -285,19 +305,26 @@ export class UplinkClient {
   #ackEvents(id: string): void {
     const batches = this.#eventsInFlight.get(id);
     this.#eventsInFlight.delete(id);
+    this.#strikes.delete(id);
+    if (batches !== undefined) this.#prove();
     batches?.acknowledged(id);
     this.#schedule();
   }
 
   #refuse({ session, events, code, detail }: UplinkHeader<'refuse'>): void {
-    if (session === undefined && events === undefined) throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
+    if (session === undefined && events === undefined) {
+      if (code === 'UPLINK_MALFORMED') this.#strike(detail);
+      throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
+    }
     this.#options.log.warn({ session, events, code, detail }, 'uplink was refused');
     // What may be accepted later, such as while a store is down, is offered again.
     const later = isErrorCode(code) && errorCatalogue[code].retryable;
     if (events !== undefined) {
       const batches = this.#eventsInFlight.get(events);
       this.#eventsInFlight.delete(events);
-      if (!later) batches?.refused(events, code, detail);
+      this.#strikes.delete(events);
+      if (later) batches?.later?.(events, code, detail);
+      else batches?.refused(events, code, detail);
       this.#schedule();
     }
     const flow = session === undefined ? undefined : this.#flows.get(session);
@@ -306,6 +333,19 @@ export class UplinkClient {
       if (!later) flow.source.refused(code, detail);
     }
     if (later) this.#again ??= setTimeout(() => this.#offerAgain(), AGAIN_MS);
+  }
+
+  /** Something that was sent ended the connection: it may be any of the batches under way. */
+  #strike(detail: string): void {
+    const suspects = [...this.#eventsInFlight];
+    for (const [id, batches] of suspects) {
+      const strikes = (this.#strikes.get(id) ?? 0) + 1;
+      this.#strikes.set(id, strikes);
+      if (strikes < STRIKES || suspects.length > 1) continue;
+      this.#strikes.delete(id);
+      this.#eventsInFlight.delete(id);
+      batches.refused(id, 'UPLINK_MALFORMED', detail);
+    }
   }
 
   #offerAgain(): void {
@@ -388,15 +428,20 @@ export class UplinkClient {
   }
 
   #sendEvents(): void {
+    const most = this.#strikes.size > 0 ? 1 : EVENT_WINDOW;
     for (const batches of this.#options.batches ?? []) {
-      while (this.#up && this.#eventsInFlight.size < EVENT_WINDOW) {
+      while (this.#up && this.#eventsInFlight.size < most) {
         const batch = batches.next();
         if (batch === null) break;
+        const head = encodeUplinkHead('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) });
+        if (head.length + batch.payload.length > MAX_UPLINK_FRAME) {
+          // The connection would end at it.
+          batches.refused(batch.id, 'UPLINK_MALFORMED', 'larger than a frame may be');
+          continue;
+        }
         this.#eventsInFlight.set(batch.id, batches);
         // One message in two frames: a batch of the kernel's rows is large, and its memory is used again.
-        this.#socket?.send(encodeUplinkHead('events', { id: batch.id, ...(batch.table === undefined ? {} : { table: batch.table }) }), {
-          fin: false,
-        });
+        this.#socket?.send(head, { fin: false });
         this.#socket?.send(batch.payload, { fin: true });
       }
     }

@@ -6,39 +6,66 @@
  *      fsynced first. Power cut before that: rows of the last second may be missing.
  *   3. Ingest acknowledges the id; the file goes. Crash before: it is sent again under the same id, which is free.
  *
+ * A row that is none, as after damage to the disk, or that ingest refuses for good, holds nothing up:
+ *   4. A refused batch of several rows is cut in two, each half a file of its own. 5. The batch's file goes. Crash between:
+ *      its rows are sent twice, which is free, since each has an id.
+ *   6. What cannot be sent is written to `FOLDER/<id>.refused`, where a person finds it. 7. `onQuarantine` hears of it.
+ *      8. The batch's file goes on without it, or goes. Crash between: 6 and 7 are done again.
+ * Of `.refused` files the newest `KEPT_REFUSED` stay.
+ *
  * When the disk refuses a row, it waits in memory, `MEMORY_ROWS` at most, and leaves from there; beyond that the oldest
  * are dropped and counted in a row of their own. Tested in client.test.ts.
  */
 import {
   closeSync,
   fdatasync,
+  fdatasyncSync,
   ftruncateSync,
   mkdirSync,
   openSync,
   readFileSync,
   readdirSync,
   renameSync,
+  statSync,
   unlinkSync,
   writeSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { sessionId } from '#schemas/recording/line.js';
-import type { AuditRow } from '#schemas/rows.js';
+import { auditRow, sessionIdPattern } from '#schemas/events/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import type { BatchSource, EventBatch } from './source.js';
 
 const SEAL_MS = 250;
 const BATCH_ROWS = 256;
 const BATCH_BYTES = 256 << 10;
 const MEMORY_ROWS = 4096;
+/** Files of at most `BATCH_BYTES` and one row. */
+const KEPT_REFUSED = 64;
+const DAMAGED = 'what is on disk is no audit row';
+/** Event of the audit row that tells of others that were put aside. */
+export const QUARANTINED = 'audit.quarantined';
 
 export interface EventQueueOptions {
   readonly folder: string;
   /** Ms since 1970. */
   readonly now: () => number;
   readonly random: (bytes: number) => Uint8Array;
+  /** Rows that cannot be sent were put aside. */
+  readonly onQuarantine?: (quarantined: Quarantined) => void;
   /** One append of one row; for tests of full disks. */
   readonly write?: (fd: number, bytes: Uint8Array) => void;
+}
+
+export interface Quarantined {
+  /** The file that holds them; '' where not even that could be written. */
+  readonly file: string;
+  readonly rows: number;
+  /** How many rows name which session, as far as that can be read. */
+  readonly sessions: ReadonlyMap<string, number>;
+  readonly code: string;
+  readonly detail: string;
 }
 
 interface OpenBatch {
@@ -57,6 +84,8 @@ export class EventQueue implements BatchSource {
   /** Sealed batches on disk, oldest first, and those of them that were handed out. */
   readonly #sealed: string[];
   #handedOut = new Set<string>();
+  /** Batches of which bad rows were put aside, but whose file could not be written anew. */
+  readonly #mended = new Set<string>();
   #open: OpenBatch | null = null;
   #timer: NodeJS.Timeout | null = null;
   /** Rows the disk did not take. */
@@ -70,6 +99,8 @@ export class EventQueue implements BatchSource {
     this.#options = options;
     this.#write = options.write ?? writeWhole;
     mkdirSync(options.folder, { recursive: true, mode: 0o700 });
+    // A file that was being written when its process died says nothing that another does not.
+    for (const name of readdirSync(options.folder)) if (name.endsWith('.new')) unlinkQuietly(join(options.folder, name));
     this.#sealed = readdirSync(options.folder)
       .filter((name) => name.endsWith('.jsonl'))
       .map((name) => name.slice(0, -6))
@@ -101,12 +132,10 @@ export class EventQueue implements BatchSource {
     }
     for (const id of [...this.#sealed]) {
       if (this.#handedOut.has(id)) continue;
-      const rows = readRows(this.#path(id));
-      if (rows.length > 0) {
-        this.#handedOut.add(id);
-        return { id, payload: batchOf(rows) };
-      }
-      this.#forget(id);
+      const rows = this.#sound(id);
+      if (rows.length === 0) continue;
+      this.#handedOut.add(id);
+      return { id, payload: batchOf(rows) };
     }
     return null;
   }
@@ -123,16 +152,129 @@ export class EventQueue implements BatchSource {
     } else if (this.#sealed.includes(id)) this.#forget(id);
   }
 
-  /** The batch is kept as `<id>.refused`, out of the way of the others. */
-  refused(id: string): void {
-    const place = this.#sealed.indexOf(id);
-    if (place < 0) {
-      this.acknowledged(id);
+  refused(id: string, code: string, detail: string): void {
+    if (this.#memoryBatch?.id === id) {
+      const { rows } = this.#memoryBatch;
+      if (rows.length > 1) this.#memoryBatch = { id: this.#newId(), rows: rows.slice(0, rows.length >> 1) };
+      else this.#memoryBatch = null;
+      if (rows.length > 1) this.#memory.unshift(...rows.slice(rows.length >> 1));
+      else this.#quarantine(id, rows, code, detail);
+      this.#handedOut.delete(id);
+      this.#fillMemoryBatch();
+      this.onWork?.();
       return;
     }
-    renameSync(this.#path(id), join(this.#options.folder, `${id}.refused`));
-    this.#sealed.splice(place, 1);
-    this.#handedOut.delete(id);
+    if (!this.#sealed.includes(id)) return;
+    const rows = this.#rowsOf(id) ?? [];
+    if (rows.length > 1 && this.#halve(rows)) this.#forget(id);
+    else this.#putAside(id, rows, code, detail);
+    this.onWork?.();
+  }
+
+  /** Each half a batch of its own; false where the disk does not take them. */
+  #halve(rows: readonly string[]): boolean {
+    const half = rows.length >> 1;
+    const made: string[] = [];
+    try {
+      for (const part of [rows.slice(0, half), rows.slice(half)]) {
+        const id = this.#newId();
+        this.#writeFile(this.#path(id), part);
+        made.push(id);
+      }
+    } catch {
+      for (const id of made) unlinkQuietly(this.#path(id));
+      return false;
+    }
+    this.#sealed.push(...made);
+    return true;
+  }
+
+  /** The rows of a batch that can be sent; others are put aside first. None: the batch is no more. */
+  #sound(id: string): string[] {
+    const rows = this.#rowsOf(id);
+    const good = (rows ?? []).filter(isRow);
+    if (rows === null || (good.length === 0 && rows.length > 0)) this.#putAside(id, rows ?? [], 'UPLINK_MALFORMED', DAMAGED);
+    else if (rows.length === 0) this.#forget(id);
+    else if (good.length < rows.length && !this.#mended.has(id)) {
+      this.#quarantine(
+        id,
+        rows.filter((row) => !isRow(row)),
+        'UPLINK_MALFORMED',
+        DAMAGED,
+      );
+      try {
+        this.#writeFile(this.#path(id), good);
+      } catch {
+        // The same is found, and told, at the next start; not at each try.
+        this.#mended.add(id);
+      }
+    }
+    return good;
+  }
+
+  /** The lines of a batch; null: its file cannot be read, or holds something and no line. */
+  #rowsOf(id: string): string[] | null {
+    try {
+      const rows = readRows(this.#path(id));
+      return rows.length === 0 && statSync(this.#path(id)).size > 0 ? null : rows;
+    } catch (error) {
+      return (error as NodeJS.ErrnoException).code === 'ENOENT' ? [] : null;
+    }
+  }
+
+  /** The whole file of a batch. */
+  #putAside(id: string, rows: readonly string[], code: string, detail: string): void {
+    let file = `${id}.refused`;
+    try {
+      this.#makeRoom();
+      renameSync(this.#path(id), join(this.#options.folder, file));
+    } catch {
+      file = '';
+    }
+    this.#forget(id);
+    this.#tell(file, rows, code, detail);
+  }
+
+  #quarantine(id: string, rows: readonly string[], code: string, detail: string): void {
+    let file = `${id}.refused`;
+    try {
+      this.#makeRoom();
+      this.#writeFile(join(this.#options.folder, file), rows);
+    } catch {
+      file = '';
+    }
+    this.#tell(file, rows, code, detail);
+  }
+
+  #makeRoom(): void {
+    const kept = readdirSync(this.#options.folder)
+      .filter((name) => name.endsWith('.refused'))
+      .sort();
+    for (const old of kept.slice(0, Math.max(0, kept.length - KEPT_REFUSED + 1))) unlinkQuietly(join(this.#options.folder, old));
+  }
+
+  #tell(file: string, rows: readonly string[], code: string, detail: string): void {
+    // That rows were put aside is a row itself, and must not beget another when it is refused.
+    if (rows.length > 0 && rows.every((row) => row.includes(`"event":"${QUARANTINED}"`))) return;
+    const sessions = new Map<string, number>();
+    for (const session of rows.flatMap(sessionIn)) sessions.set(session, (sessions.get(session) ?? 0) + 1);
+    this.#options.onQuarantine?.({ file, rows: rows.length, sessions, code, detail });
+  }
+
+  /** Whole and synced, or not at all. */
+  #writeFile(path: string, rows: readonly string[]): void {
+    const fd = openSync(`${path}.new`, 'w', 0o600);
+    try {
+      writeWhole(fd, Buffer.from(rows.map((row) => `${row}\n`).join('')));
+      fdatasyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+    renameSync(`${path}.new`, path);
+  }
+
+  #newId(): string {
+    return sessionId(this.#options.now(), this.#options.random(10));
   }
 
   /** Seals what is open and resolves when it is on disk. */
@@ -152,7 +294,7 @@ export class EventQueue implements BatchSource {
     const bytes = Buffer.from(`${line}\n`);
     try {
       if (batch === null) {
-        const id = sessionId(this.#options.now(), this.#options.random(10));
+        const id = this.#newId();
         batch = this.#open = { id, fd: openSync(this.#path(id), 'ax', 0o600), rows: 0, bytes: 0 };
       }
       this.#write(batch.fd, bytes);
@@ -201,14 +343,15 @@ export class EventQueue implements BatchSource {
       rows.push(JSON.stringify(droppedRow(sessionId(this.#options.now(), this.#options.random(10)), this.#options.now(), this.#dropped)));
       this.#dropped = 0;
     }
-    this.#memoryBatch = { id: sessionId(this.#options.now(), this.#options.random(10)), rows };
+    this.#memoryBatch = { id: this.#newId(), rows };
     this.onWork?.();
   }
 
   #forget(id: string): void {
     this.#sealed.splice(this.#sealed.indexOf(id), 1);
     this.#handedOut.delete(id);
-    unlinkSync(this.#path(id));
+    this.#mended.delete(id);
+    unlinkQuietly(this.#path(id));
   }
 
   #path(id: string): string {
@@ -216,10 +359,34 @@ export class EventQueue implements BatchSource {
   }
 }
 
-/** Whole rows of a batch file; a torn line of a killed process is not one. */
+/** The lines of a batch file, but a torn last one of a killed process. */
 function readRows(path: string): string[] {
-  const lines = readFileSync(path, 'utf8').split('\n').slice(0, -1);
-  return lines.filter((line) => line.startsWith('{') && line.endsWith('}'));
+  return readFileSync(path, 'utf8')
+    .split('\n')
+    .slice(0, -1)
+    .filter((line) => line !== '');
+}
+
+function isRow(line: string): boolean {
+  try {
+    return auditRow.safeParse(JSON.parse(line)).success;
+  } catch {
+    return false;
+  }
+}
+
+/** The session that a line names, also one that is no row any more. */
+function sessionIn(line: string): string[] {
+  const [, session = ''] = /"session":"([0-9a-z]{26})"/.exec(line) ?? [];
+  return sessionIdPattern.test(session) ? [session] : [];
+}
+
+function unlinkQuietly(path: string): void {
+  try {
+    unlinkSync(path);
+  } catch {
+    // Gone already, or the disk refuses: at worst it is sent once more.
+  }
 }
 
 function batchOf(rows: readonly string[]): Buffer {

@@ -18,11 +18,11 @@ export interface MemoryRecording {
 }
 
 export interface IngestHooks {
-  /** Called for each frame before it is handled. `drop`: the connection dies; `done`: it dies after the frame was handled, before any answer. */
-  frame?: (frame: UplinkFrame, count: number) => 'go on' | 'drop' | 'done';
+  /** Called for each frame before it is handled. `drop`: the connection dies; `done`: it dies after the frame was handled, before any answer; `refuse`: it is refused as a whole. */
+  frame?: (frame: UplinkFrame, count: number) => 'go on' | 'drop' | 'done' | 'refuse';
   /** Null: accepted. Otherwise this session is refused when it opens. */
   refuseOpen?: (session: string) => string | null;
-  refuseEvents?: (id: string) => string | null;
+  refuseEvents?: (id: string, rows: readonly Record<string, unknown>[]) => string | null;
   /** False: received is acknowledged, stored is not. */
   stores?: () => boolean;
   /** False: nothing is acknowledged. */
@@ -100,6 +100,11 @@ export class MemoryIngest {
         socket.terminate();
         return;
       }
+      if (fate === 'refuse') {
+        send(encodeUplink('refuse', { code: 'UPLINK_MALFORMED', detail: 'as the test wanted' }));
+        socket.close();
+        return;
+      }
       const answers: Uint8Array[] = [];
       this.#handle(frame, answers);
       if (fate === 'done') socket.terminate();
@@ -171,14 +176,14 @@ export class MemoryIngest {
       }
       case 'events': {
         const { id } = frame.header;
-        const code = this.hooks.refuseEvents?.(id) ?? null;
+        const rows = JSON.parse(Buffer.from(frame.payload).toString()) as Record<string, unknown>[];
+        const code = this.hooks.refuseEvents?.(id, rows) ?? null;
         if (code !== null) {
           answers.push(encodeUplink('refuse', { events: id, code, detail: 'as the test wanted' }));
           return;
         }
         this.batches.push(id);
-        for (const row of JSON.parse(Buffer.from(frame.payload).toString()) as Record<string, unknown>[])
-          this.events.set(row['id'] as string, row);
+        for (const row of rows) this.events.set(row['id'] as string, row);
         answers.push(encodeUplink('ack', { events: id }));
         return;
       }

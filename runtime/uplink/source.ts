@@ -48,5 +48,7 @@ export interface BatchSource {
   rewind(underWay: ReadonlySet<string>): void;
   acknowledged(id: string): void;
   refused(id: string, code: string, detail: string): void;
+  /** Ingest may take it later; `rewind` offers it again by and by, unless this puts it off. */
+  later?(id: string, code: string, detail: string): void;
   onWork: (() => void) | null;
 }

@@ -1,7 +1,7 @@
-import { describe, expect, test } from 'vitest';
-import { resourceKinds, resourceVerbs, roleSchema } from '../role.js';
-import type { ResourceKind, ResourceVerb, Role } from '../role.js';
-import { administersEverything, decideResource, refuseEscalation } from './administration.js';
+import { expect, test } from 'vitest';
+import { resourceKinds, resourceVerbs, roleSchema } from './role.js';
+import type { ResourceKind, ResourceVerb, Role } from './role.js';
+import { administersEverything, decideResource } from './administration.js';
 
 const role = (more: object): Role => roleSchema.parse({ kind: 'role', name: 'r', ...more });
 const ann = (...more: object[]) => ({ user: 'ann', roles: more.map((one, i) => role({ name: `r${i}`, ...one })) });
@@ -34,22 +34,4 @@ test('who is kept from anything does not administer everything', () => {
       ann({}),
     ].map(({ roles }) => administersEverything(roles)),
   ).toEqual([true, true, false, false]);
-});
-
-describe('handing out roles', () => {
-  const editor = ann({ allow: rule(['role'], ['*']) });
-  test.each<[string, object, object | undefined, RegExp | null]>([
-    ['a role for nodes', { name: 'web', allow: { nodes: { '*': '*' }, logins: ['root'] } }, undefined, null],
-    ['a role they hold', { name: 'r0' }, undefined, /hold the role r0 yourself/],
-    ['one that administers', { name: 'x', administer: true }, undefined, /lets its holders list user/],
-    ['one with the power they have', { name: 'x', allow: rule(['role'], ['update']) }, undefined, null],
-    ['one with power they lack', { name: 'x', allow: rule(['user'], ['update']) }, undefined, /update user/],
-    ['one that approves', { name: 'x', allow: { approve: [{ roles: ['*'] }] } }, undefined, /approve requests/],
-    ['one that loses a denial', { name: 'x' }, { name: 'x', deny: rule(['ca'], ['*']) }, /denies to administer/],
-  ])('%s', (_claim, written, held, refusal) => {
-    const reason = refuseEscalation(editor, role(written), held === undefined ? undefined : role(held));
-    if (refusal === null) expect(reason).toBeNull();
-    else expect(reason).toMatch(refusal);
-    expect(refuseEscalation(ann({ administer: true }), role(written), undefined)).toBeNull();
-  });
 });

@@ -5,11 +5,13 @@
  * An index is made once for a list of roles and kept as long as the list is (`indexOf`); lists must not change.
  * Tested in node.test.ts.
  */
+import { denialOf } from './forwarding.js';
+import type { ForwardDenial } from './forwarding.js';
 import { compileExpression } from './label-expression.js';
 import type { Expression, ExpressionSubject, Scope } from './label-expression.js';
 import { parseTemplate } from './login-template.js';
 import type { Person } from './login-template.js';
-import type { NodeSelector, Role } from '../role.js';
+import type { NodeSelector, Role } from './role.js';
 import type { Subject } from './subject.js';
 
 export interface Labelled {
@@ -139,7 +141,7 @@ export interface PolicyIndex {
   readonly denyLogins: ReadonlyMap<string, Denial>;
   readonly denyAnyLogin: Denial | undefined;
   readonly denyTemplates: ReadonlyMap<string, Denial & { readonly expand: (person: Person) => readonly string[] }>;
-  readonly denyPortForwarding: boolean;
+  readonly denyForwarding: readonly ForwardDenial[];
   readonly denyAgentForwarding: boolean;
 }
 
@@ -230,7 +232,7 @@ function makeIndex(roles: readonly Role[]): PolicyIndex {
     denyLogins,
     denyAnyLogin: denyLogins.get('*'),
     denyTemplates,
-    denyPortForwarding: roles.some(({ deny }) => deny.port_forwarding),
+    denyForwarding: roles.map(({ deny }) => denialOf(deny.port_forwarding)).filter((denial) => denial !== null),
     denyAgentForwarding: roles.some(({ deny }) => deny.agent_forwarding),
   };
 }

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { roleSchema } from '../role.js';
+import { roleSchema } from './role.js';
 import { decideKube } from './kubernetes.js';
 import type { KubeRequest } from './kubernetes.js';
 

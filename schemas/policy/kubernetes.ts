@@ -6,7 +6,7 @@
  * A request without a namespace (nodes, namespaces, all pods of a cluster) needs a rule for namespace `*`.
  * Tested in kubernetes.test.ts.
  */
-import type { KubeRule } from '../role.js';
+import type { KubeRule } from './role.js';
 import { matchesSelector } from './compiled.js';
 import type { Labelled } from './compiled.js';
 import { parseTemplate } from './login-template.js';

@@ -2,7 +2,8 @@ import { Environment } from '@marcbachmann/cel-js';
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { compileExpression, ExpressionError } from './label-expression.js';
-import type { ExpressionSubject, Scope, Truth } from './label-expression.js';
+import type { ExpressionSubject, Scope } from './label-expression.js';
+import type { Truth } from './session-condition.js';
 
 const scope: Scope = {
   user: { name: 'ann', roles: ['dev', 'ops'], traits: { team: ['shop', 'pay'], 'https://x/y': ['z'] } },

@@ -17,7 +17,8 @@
  * only; no arithmetic, no regular expressions, no recursion; `exists` and `all` do not nest. At most 1024 characters,
  * 128 operations and 64 values of a trait bound an evaluation to 8192 steps. Tested in label-expression.test.ts.
  */
-import type { Traits } from '../identity.js';
+import type { Traits } from '../base/identity.js';
+import type { Condition, TextTerm, Truth } from './session-condition.js';
 
 /** What an expression may be about beside `user` : a node, a session, or an access request. */
 export type ExpressionSubject = 'node' | 'session' | 'request';
@@ -31,14 +32,21 @@ export interface Scope {
   readonly request?: { readonly user: string; readonly roles: readonly string[]; readonly nodes: readonly string[] };
 }
 
-/** Undefined: unknown. */
-export type Truth = boolean | undefined;
+/** What is known before a session is: who asks, and which term stands for the session's user. */
+export interface ConditionScope {
+  readonly user: Scope['user'];
+  readonly owner: TextTerm;
+}
 
 export interface Expression {
   readonly text: string;
   readonly evaluate: (scope: Scope) => Truth;
+  /** The same as a tree, for stores: what it asks of a session, with everything about the user filled in. */
+  readonly condition: (scope: ConditionScope) => Condition;
   /** Labels that must have one of these values for the expression to hold: for indexes. */
   readonly needs: readonly { readonly label: string; readonly values: readonly string[] }[];
+  /** Every name it reads, as written in roles: `labels.KEY` (`labels` for all of them), `node.name`, `user.traits.KEY`, ... */
+  readonly reads: ReadonlySet<string>;
 }
 
 /** `at`: offset in characters of the expression's text. */
@@ -58,10 +66,14 @@ const MAX_LIST = 64;
 type Value = boolean | string | readonly string[] | undefined;
 type Kind = 'bool' | 'string' | 'list' | 'labels';
 type Run = (scope: Scope, item: string) => Value;
+/** Of truths a condition, of texts a term, of lists their terms; of labels nothing. */
+type Tree = Condition | TextTerm | readonly TextTerm[] | undefined;
+type Grow = (scope: ConditionScope, item: TextTerm) => Tree;
 interface Term {
   readonly kind: Kind;
   readonly at: number;
   readonly run: Run;
+  readonly tree: Grow;
   /** Literal text, of strings and lists of them. */
   readonly literal?: readonly string[];
   /** The label that is read. */
@@ -72,9 +84,18 @@ interface Term {
 /** Throws ExpressionError. */
 export function compileExpression(text: string, about: ExpressionSubject): Expression {
   if (text.length > MAX_LENGTH) throw new ExpressionError(`is longer than ${MAX_LENGTH} characters`, MAX_LENGTH);
-  const term = new Parser(text, about).whole();
-  return { text, needs: term.needs ?? [], evaluate: (scope) => term.run(scope, '') as Truth };
+  const parser = new Parser(text, about);
+  const term = parser.whole();
+  return {
+    text,
+    needs: term.needs ?? [],
+    reads: parser.reads,
+    evaluate: (scope) => term.run(scope, '') as Truth,
+    condition: (scope) => term.tree(scope, UNKNOWN) as Condition,
+  };
 }
+
+const UNKNOWN: TextTerm = { kind: 'unknown' };
 
 interface Token {
   readonly kind: 'name' | 'string' | 'sign' | 'end';
@@ -106,6 +127,7 @@ function tokensOf(text: string): readonly Token[] {
 }
 
 class Parser {
+  readonly reads = new Set<string>();
   readonly #tokens: readonly Token[];
   readonly #about: ExpressionSubject;
   #next = 0;
@@ -130,7 +152,12 @@ class Parser {
     const parts = this.#chain('||', () => this.#and());
     if (parts.length === 1) return parts[0]!;
     const runs = parts.map((part) => bool(part).run);
-    return this.#made({ kind: 'bool', at: parts[0]!.at, run: (scope, item) => anyOf(runs, (run) => run(scope, item) as Truth) });
+    return this.#made({
+      kind: 'bool',
+      at: parts[0]!.at,
+      run: (scope, item) => anyOf(runs, (run) => run(scope, item) as Truth),
+      tree: (scope, item) => ({ kind: 'any', of: parts.map(({ tree }) => tree(scope, item) as Condition) }),
+    });
   }
 
   #and(): Term {
@@ -142,6 +169,7 @@ class Parser {
       at: parts[0]!.at,
       needs: parts.flatMap(({ needs = [] }) => needs),
       run: (scope, item) => allOf(runs, (run) => run(scope, item) as Truth),
+      tree: (scope, item) => ({ kind: 'all', of: parts.map(({ tree }) => tree(scope, item) as Condition) }),
     });
   }
 
@@ -154,8 +182,13 @@ class Parser {
   #unary(): Term {
     const { at } = this.#peek();
     if (!this.#take('!')) return this.#compare();
-    const { run } = this.#deeper(() => bool(this.#unary()));
-    return this.#made({ kind: 'bool', at, run: (scope, item) => not(run(scope, item) as Truth) });
+    const { run, tree } = this.#deeper(() => bool(this.#unary()));
+    return this.#made({
+      kind: 'bool',
+      at,
+      run: (scope, item) => not(run(scope, item) as Truth),
+      tree: (scope, item) => ({ kind: 'not', of: tree(scope, item) as Condition }),
+    });
   }
 
   #compare(): Term {
@@ -184,6 +217,14 @@ class Parser {
         const [x, y] = [a(scope, item), b(scope, item)];
         return x === undefined || y === undefined ? undefined : (x === y) === wanted;
       },
+      tree: (scope, item) => {
+        const [x, y] = [left.tree(scope, item), right.tree(scope, item)];
+        const same: Condition =
+          left.kind === 'bool'
+            ? { kind: 'same', a: x as Condition, b: y as Condition }
+            : { kind: 'equal', a: x as TextTerm, b: y as TextTerm };
+        return wanted ? same : { kind: 'not', of: same };
+      },
     });
   }
 
@@ -198,6 +239,7 @@ class Parser {
           const key = value(scope, item) as string | undefined;
           return key === undefined || scope.labels == null ? undefined : Object.hasOwn(scope.labels, key);
         },
+        tree: (scope, item) => ({ kind: 'has', label: left.tree(scope, item) as TextTerm }),
       });
     }
     if (right.kind !== 'list')
@@ -210,6 +252,11 @@ class Parser {
         const [x, all] = [value(scope, item), list(scope, item)];
         return x === undefined || all === undefined ? undefined : (all as readonly string[]).includes(x as string);
       },
+      tree: (scope, item) => ({
+        kind: 'in',
+        a: left.tree(scope, item) as TextTerm,
+        list: right.tree(scope, item) as readonly TextTerm[],
+      }),
     });
   }
 
@@ -226,7 +273,7 @@ class Parser {
     const token = this.#peek();
     this.#next += 1;
     const { at, text } = token;
-    if (token.kind === 'string') return this.#made({ kind: 'string', at, literal: [text], run: () => text });
+    if (token.kind === 'string') return this.#made({ kind: 'string', at, literal: [text], run: () => text, tree: () => known(text) });
     if (token.kind === 'sign' && text === '(') {
       const inner = this.#or();
       this.#expect(')');
@@ -234,9 +281,10 @@ class Parser {
     }
     if (token.kind === 'sign' && text === '[') return this.#list(at);
     if (token.kind !== 'name') throw new ExpressionError(`expects a value, not ${token.kind === 'end' ? text : JSON.stringify(text)}`, at);
-    if (text === 'true' || text === 'false') return this.#made({ kind: 'bool', at, run: () => text === 'true' });
+    if (text === 'true' || text === 'false')
+      return this.#made({ kind: 'bool', at, run: () => text === 'true', tree: () => ({ kind: 'truth', truth: text === 'true' }) });
     if (text === 'has') return this.#has(at);
-    if (text === this.#variable) return this.#made({ kind: 'string', at, run: (_scope, item) => item });
+    if (text === this.#variable) return this.#made({ kind: 'string', at, run: (_scope, item) => item, tree: (_scope, item) => item });
     return this.#path(text, at);
   }
 
@@ -249,7 +297,8 @@ class Parser {
     }
     if (items.length > MAX_LIST) throw new ExpressionError(`has a list of more than ${MAX_LIST}`, at);
     const literal = items.flatMap((item) => item.literal ?? []);
-    if (literal.length === items.length) return this.#made({ kind: 'list', at, literal, run: () => literal });
+    if (literal.length === items.length)
+      return this.#made({ kind: 'list', at, literal, run: () => literal, tree: () => literal.map(known) });
     return this.#made({
       kind: 'list',
       at,
@@ -257,6 +306,7 @@ class Parser {
         const values = items.map(({ run }) => run(scope, item) as string | undefined);
         return values.includes(undefined) ? undefined : (values as string[]);
       },
+      tree: (scope, item) => items.map(({ tree }) => tree(scope, item) as TextTerm),
     });
   }
 
@@ -265,40 +315,62 @@ class Parser {
     const { label, at: inner } = this.#operand();
     if (label === undefined) throw new ExpressionError('asks has() of something that is no label; write has(labels.key)', inner);
     this.#expect(')');
-    return this.#made({ kind: 'bool', at, run: ({ labels }) => (labels == null ? undefined : Object.hasOwn(labels, label)) });
+    return this.#made({
+      kind: 'bool',
+      at,
+      run: ({ labels }) => (labels == null ? undefined : Object.hasOwn(labels, label)),
+      tree: () => ({ kind: 'has', label: known(label) }),
+    });
   }
 
   /** The names there are, and no others: nothing of a value decides which property is read, but keys of labels and traits. */
   #path(root: string, at: number): Term {
     if (root === 'labels' && this.#about !== 'request') {
-      if (!this.#isMember()) return this.#made({ kind: 'labels', at, run: () => undefined });
+      if (!this.#isMember()) return this.#reading('labels', { kind: 'labels', at, run: () => undefined, tree: () => undefined });
       const label = this.#member();
+      this.reads.add(`labels.${label}`);
       return this.#made({
         kind: 'string',
         at,
         label,
         run: ({ labels }) => (labels != null && Object.hasOwn(labels, label) ? labels[label] : undefined),
+        tree: () => ({ kind: 'label', label }),
       });
     }
     if (root === 'user' && this.#isMember()) {
       const member = this.#member();
-      if (member === 'name') return this.#made({ kind: 'string', at, run: ({ user }) => user.name });
-      if (member === 'roles') return this.#made({ kind: 'list', at, run: ({ user }) => user.roles });
+      if (member === 'name')
+        return this.#reading('user.name', { kind: 'string', at, run: ({ user }) => user.name, tree: ({ user }) => known(user.name) });
+      if (member === 'roles')
+        return this.#reading('user.roles', { kind: 'list', at, run: ({ user }) => user.roles, tree: ({ user }) => user.roles.map(known) });
       if (member === 'traits' && this.#isMember()) {
         const trait = this.#member();
-        return this.#made({ kind: 'list', at, run: ({ user }) => (Object.hasOwn(user.traits, trait) ? user.traits[trait]! : []) });
+        return this.#reading(`user.traits.${trait}`, {
+          kind: 'list',
+          at,
+          run: ({ user }) => (Object.hasOwn(user.traits, trait) ? user.traits[trait]! : []),
+          tree: ({ user }) => (Object.hasOwn(user.traits, trait) ? user.traits[trait]! : []).map(known),
+        });
       }
     } else if (root === 'node' && this.#about === 'node' && this.#isMember()) {
-      if (this.#member() === 'name') return this.#made({ kind: 'string', at, run: ({ node }) => node?.name });
+      if (this.#member() === 'name')
+        return this.#reading('node.name', { kind: 'string', at, run: ({ node }) => node?.name, tree: () => UNKNOWN });
     } else if (root === 'session' && this.#about === 'session' && this.#isMember()) {
       const member = this.#member();
       if (member === 'user' || member === 'node' || member === 'login' || member === 'kind') {
-        return this.#made({ kind: 'string', at, run: ({ session }) => session?.[member] });
+        return this.#reading(`session.${member}`, {
+          kind: 'string',
+          at,
+          run: ({ session }) => session?.[member],
+          tree: ({ owner }) => (member === 'user' ? owner : { kind: member === 'kind' ? 'session_kind' : member }),
+        });
       }
     } else if (root === 'request' && this.#about === 'request' && this.#isMember()) {
       const member = this.#member();
-      if (member === 'user') return this.#made({ kind: 'string', at, run: ({ request }) => request?.user });
-      if (member === 'roles' || member === 'nodes') return this.#made({ kind: 'list', at, run: ({ request }) => request?.[member] });
+      if (member === 'user')
+        return this.#reading('request.user', { kind: 'string', at, run: ({ request }) => request?.user, tree: () => UNKNOWN });
+      if (member === 'roles' || member === 'nodes')
+        return this.#reading(`request.${member}`, { kind: 'list', at, run: ({ request }) => request?.[member], tree: () => [UNKNOWN] });
     }
     throw new ExpressionError(`knows no such name; there are ${namesOf[this.#about]}`, at);
   }
@@ -325,7 +397,8 @@ class Parser {
     if (name !== 'contains' && name !== 'startsWith' && name !== 'endsWith') {
       throw new ExpressionError('knows no such call; there are contains, startsWith, endsWith, exists and all', at);
     }
-    const [text, part] = [string(on).run, string(this.#operand()).run];
+    const argument = string(this.#operand());
+    const [text, part] = [string(on).run, argument.run];
     this.#expect(')');
     const test = {
       contains: (a: string, b: string) => a.includes(b),
@@ -339,6 +412,7 @@ class Parser {
         const [a, b] = [text(scope, item), part(scope, item)];
         return a === undefined || b === undefined ? undefined : test(a as string, b as string);
       },
+      tree: (scope, item) => ({ kind: name, a: on.tree(scope, item) as TextTerm, b: argument.tree(scope, item) as TextTerm }),
     });
   }
 
@@ -351,7 +425,7 @@ class Parser {
     this.#next += 1;
     this.#expect(',');
     this.#variable = variable.text;
-    const { run } = bool(this.#or());
+    const { run, tree } = bool(this.#or());
     this.#variable = undefined;
     this.#expect(')');
     const [list, combine] = [on.run, name === 'exists' ? anyOf<string> : allOf<string>];
@@ -362,7 +436,18 @@ class Parser {
         const items = list(scope, '') as readonly string[] | undefined;
         return items === undefined ? undefined : combine(items, (item) => run(scope, item) as Truth);
       },
+      tree: (scope) => {
+        const items = on.tree(scope, UNKNOWN) as readonly TextTerm[];
+        const each: Condition = { kind: name === 'exists' ? 'any' : 'all', of: items.map((item) => tree(scope, item) as Condition) };
+        // A list with something unknown in it is unknown as a whole, whatever the others say.
+        return items.reduce<Condition>((whole, item) => onlyIfKnown(item, whole), each);
+      },
     });
+  }
+
+  #reading(name: string, term: Term): Term {
+    this.reads.add(name);
+    return this.#made(term);
   }
 
   #made(term: Term): Term {
@@ -405,6 +490,22 @@ const namesOf: Readonly<Record<ExpressionSubject, string>> = {
   request: 'request.user, request.roles, request.nodes, user.name, user.roles and user.traits.KEY',
 };
 const reserved: ReadonlySet<string> = new Set(['labels', 'user', 'node', 'session', 'request', 'has', 'in', 'true', 'false']);
+
+const known = (text: string): TextTerm => ({ kind: 'text', text });
+
+/** `then`, where `term` is known; unknown elsewhere. */
+function onlyIfKnown(term: TextTerm, then: Condition): Condition {
+  if (term.kind !== 'label' && term.kind !== 'unknown') return then;
+  const unknown: Condition = { kind: 'truth', truth: undefined };
+  const isKnown: Condition = { kind: 'assume', of: { kind: 'equal', a: term, b: term }, otherwise: false };
+  return {
+    kind: 'any',
+    of: [
+      { kind: 'all', of: [isKnown, then] },
+      { kind: 'all', of: [{ kind: 'not', of: isKnown }, unknown] },
+    ],
+  };
+}
 
 function bool(term: Term): Term {
   if (term.kind !== 'bool') throw new ExpressionError(`expects something true or false, not ${words[term.kind]}`, term.at);

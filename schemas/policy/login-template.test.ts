@@ -14,7 +14,7 @@ test.each([
   ['x-{email.local( traits.email )}', ['x-ann.b']],
 ] as const)('%s', (text, names) => expect(parseTemplate(text)!.expand!(ann)).toEqual(names));
 
-test('text without braces stands for itself', () => expect(parseTemplate('www')).toEqual({ text: 'www', expand: null }));
+test('text without braces stands for itself', () => expect(parseTemplate('www')).toEqual({ text: 'www', expand: null, reads: null }));
 
 test.each([
   '{',

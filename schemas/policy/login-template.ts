@@ -6,7 +6,7 @@
  * is named in a role or not given. No regular expressions, so that no value of an identity provider can be costly.
  * Tested in login-template.test.ts.
  */
-import type { Traits } from '../identity.js';
+import type { Traits } from '../base/identity.js';
 
 export interface Person {
   readonly user: string;
@@ -17,6 +17,8 @@ export interface Template {
   readonly text: string;
   /** Null: the text stands for itself. */
   readonly expand: ((person: Person) => readonly string[]) | null;
+  /** What it is filled in from, as expressions name it: `user.name` or `user.traits.KEY`; null for fixed text. */
+  readonly reads: string | null;
 }
 
 const pattern =
@@ -24,7 +26,7 @@ const pattern =
 
 /** Null when the text has braces that are no template. */
 export function parseTemplate(text: string): Template | null {
-  if (!/[{}]/.test(text)) return { text, expand: null };
+  if (!/[{}]/.test(text)) return { text, expand: null, reads: null };
   const match = pattern.exec(text);
   if (match === null) return null;
   const [, before = '', user, trait, email, after = ''] = match;
@@ -34,7 +36,11 @@ export function parseTemplate(text: string): Template | null {
     const found = Object.hasOwn(person.traits, key) ? person.traits[key]! : [];
     return email === undefined ? found : found.flatMap(localPart);
   };
-  return { text, expand: (person) => values(person).map((value) => `${before}${value}${after}`) };
+  return {
+    text,
+    reads: user !== undefined ? 'user.name' : `user.traits.${(trait ?? email)!}`,
+    expand: (person) => values(person).map((value) => `${before}${value}${after}`),
+  };
 }
 
 /** What stands before the `@` of an address; nothing of what is no address. */

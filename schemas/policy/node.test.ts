@@ -1,8 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Traits } from '../identity.js';
-import { roleSchema } from '../role.js';
-import type { Role } from '../role.js';
+import type { Traits } from '../base/identity.js';
+import { roleSchema } from './role.js';
+import type { Role } from './role.js';
 import { decide, loginsOf, mayReach, reachableLogins } from './node.js';
 import type { Decision } from './node.js';
 import { matchesSelector } from './compiled.js';
@@ -182,6 +182,27 @@ describe('deciding', () => {
       portForwarding: false,
       agentForwarding: true,
     });
+  });
+
+  test.each([
+    [[{}], 'commands', 1 << 20, undefined],
+    [[{ recording: { streams: 'limited' } }], 'limited', 1 << 20, undefined],
+    [[{ recording: { streams: 'limited', limit: 5 } }, { recording: { streams: 'limited', limit: 7 } }], 'limited', 7, undefined],
+    [[{ recording: { streams: 'limited', limit: 5 } }, {}], 'commands', 1 << 20, undefined],
+    [[{ recording: { streams: 'commands', limit: 5 } }, { recording: { streams: 'limited', limit: 7 } }], 'commands', 7, undefined],
+    [[{}, { recording: { streams: 'full', limit: 0 } }], 'full', 1 << 20, undefined],
+    [[{ recording: { unechoed: 'digest' } }, { recording: { unechoed: 'full' } }], 'commands', 1 << 20, 'full'],
+  ] as const)('of what roles %j record of streams the fullest counts', (roles, streams, limit, unechoed) => {
+    const allow = { nodes: everywhere, logins: ['www'] };
+    for (const order of [roles, [...roles].reverse()]) {
+      const decision = decide(ann(order.map((role) => ({ allow, ...role }))), web, 'www');
+      expect(decision.allowed && decision.recording).toEqual({
+        mode: 'strict',
+        streams,
+        limit,
+        ...(unechoed === undefined ? {} : { unechoed }),
+      });
+    }
   });
 
   test('the answer names role and place, whichever way it goes', () => {

@@ -7,9 +7,13 @@
  * every session, by the gateway and by the authority, and again for live sessions when roles change. Tested in
  * node.test.ts, as a table and as properties.
  */
-import { isLogin } from '../identity.js';
+import { isLogin } from '../base/identity.js';
+import { streamsModes, unechoedModes } from '../recording/line.js';
+import { administersEverything } from './administration.js';
+import { forwardingOf, grantOf, isAnyForwarding } from './forwarding.js';
+import type { ForwardSettings, Forwarding } from './forwarding.js';
 import type { RecordingMode } from '../recording/line.js';
-import type { KernelEventClass, NodeRecord } from '../role.js';
+import type { KernelEventClass, NodeRecord } from './role.js';
 import { indexOf, isEmpty, matchesSelector, rolesNaming, scopeOf } from './compiled.js';
 import type { CompiledRole, Denial, Labelled, PolicyIndex } from './compiled.js';
 import type { Scope } from './label-expression.js';
@@ -20,7 +24,7 @@ export interface SessionLimits {
   /** Seconds; null: none. */
   readonly maxSessionLength: number | null;
   readonly idleTimeout: number | null;
-  /** Connections at a time of the user, on each gateway. */
+  /** Connections at a time of the user, over all gateways. */
   readonly maxSessions: number | null;
   readonly disconnectExpiredCert: boolean;
 }
@@ -39,7 +43,9 @@ export interface Allowed {
   readonly because: readonly [node: Clause, login: Clause];
   readonly recording: RecordingMode;
   readonly enhanced: EnhancedRecording;
+  /** Whether anything of `forwarding` is allowed. */
   readonly portForwarding: boolean;
+  readonly forwarding: Forwarding;
   readonly agentForwarding: boolean;
   readonly limits: SessionLimits;
   /** A second factor is needed for this session. */
@@ -48,8 +54,11 @@ export interface Allowed {
 
 export type Decision = Allowed | Refusal;
 
+/** What is asked of a node. */
+export type PolicyNode = Pick<NodeRecord, 'name' | 'labels' | 'owner_logins'>;
+
 /** May the subject act as `login` on `node`? */
-export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels'>, login: string): Decision {
+export function decide(subject: Subject, node: PolicyNode, login: string): Decision {
   const index = indexOf(subject.roles);
   const scope = scopeOf(subject, node);
   const denial = deniedNode(index, scope, node) ?? deniedLogin(index, subject, login);
@@ -57,6 +66,8 @@ export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels
     const what = denial.path[1] === 'logins' ? `login ${login}` : `node ${node.name}`;
     return { allowed: false, reason: `role ${denial.role} denies ${what}`, because: denial };
   }
+  const owner = refuseOwner(subject, node, login);
+  if (owner !== null) return { allowed: false, reason: owner, because: null };
   const templates = matchingTemplates(index, subject, login);
   const { places, everywhere } = rolesNaming(index, login);
   const here: CompiledRole[] = [];
@@ -74,6 +85,15 @@ export function decide(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels
   const decision = combine(index, allowing, loginAt(allowing[0]!, places, templates));
   if (here.length === 0) sameForAll.set(everywhere, decision);
   return decision;
+}
+
+/**
+ * Why not as this login, whatever roles allow: through the account that runs Steno, and through root beside it, whoever is
+ * in may sign as any user and alter what is stored. Null for those who have all power over Steno anyway.
+ */
+export function refuseOwner({ roles }: Pick<Subject, 'roles'>, { name, owner_logins: owners }: PolicyNode, login: string): string | null {
+  if (owners === undefined || !owners.includes(login) || administersEverything(roles)) return null;
+  return `login ${login} of node ${name} owns this Steno, so it is for those who administer everything`;
 }
 
 /** By roles that ask nothing of a node and name a login (`rolesNaming`): what they come to. */
@@ -94,16 +114,16 @@ function inOrder(first: readonly CompiledRole[], second: CompiledRole[]): readon
 }
 
 /** May the subject act as any login at all on this node? What lists of nodes show. */
-export function mayReach(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels'>): boolean {
+export function mayReach(subject: Subject, node: PolicyNode): boolean {
   return reachableLogins(subject, node).length > 0;
 }
 
-export function reachableNodes<T extends Pick<NodeRecord, 'name' | 'labels'>>(subject: Subject, nodes: readonly T[]): readonly T[] {
+export function reachableNodes<T extends PolicyNode>(subject: Subject, nodes: readonly T[]): readonly T[] {
   return nodes.filter((node) => mayReach(subject, node));
 }
 
 /** The logins the subject may act as on a node, sorted; `*` for any but root. */
-export function reachableLogins(subject: Subject, node: Pick<NodeRecord, 'name' | 'labels'>): readonly string[] {
+export function reachableLogins(subject: Subject, node: PolicyNode): readonly string[] {
   const index = indexOf(subject.roles);
   if (index.denyAnyLogin !== undefined) return [];
   const scope = scopeOf(subject, node);
@@ -114,7 +134,9 @@ export function reachableLogins(subject: Subject, node: Pick<NodeRecord, 'name' 
   for (const one of index.everywhere) add(one);
   index.allow.visit(node, add);
   if (logins.size === 0 || deniedNode(index, scope, node) !== null) return [];
-  return [...logins].filter((login) => login === '*' || deniedLogin(index, subject, login) === null).sort();
+  return [...logins]
+    .filter((login) => login === '*' || (deniedLogin(index, subject, login) === null && refuseOwner(subject, node, login) === null))
+    .sort();
 }
 
 /** Every login that any of the roles names, with templates filled in and `*` where one allows any; sorted. */
@@ -178,9 +200,9 @@ function clauseOf(denial: Denial | undefined): Clause | null {
 function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: number): Allowed {
   const { name, allow } = allowing[0]!.role;
   let strict = false,
-    full = false,
+    streams = 0,
+    unechoed = 0,
     limit = 0,
-    port = false,
     agent = false,
     mfa = false,
     expired = false;
@@ -189,6 +211,7 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
     sessions: number | null = null;
   let enhanced = 0;
   const classes = new Set<KernelEventClass>();
+  const grants: ForwardSettings[] = [];
   const seen = new Set<number>();
   let last = -1;
   for (const { role, options } of allowing) {
@@ -196,9 +219,11 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
     last = options;
     seen.add(options);
     strict ||= role.recording.mode === 'strict';
-    full ||= role.recording.streams === 'full';
+    streams = Math.max(streams, streamsModes.indexOf(role.recording.streams));
+    unechoed = Math.max(unechoed, unechoedModes.indexOf(role.recording.unechoed));
     if (role.recording.limit > limit) limit = role.recording.limit;
-    port ||= role.port_forwarding;
+    const grant = grantOf(role.port_forwarding);
+    if (grant !== null) grants.push(grant);
     agent ||= role.agent_forwarding;
     mfa ||= role.require_session_mfa;
     expired ||= role.disconnect_expired_cert;
@@ -208,6 +233,7 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
     enhanced = Math.max(enhanced, enhancedModes.indexOf(role.recording.enhanced.mode));
     if (role.recording.enhanced.mode !== 'off') for (const known of role.recording.enhanced.classes) classes.add(known);
   }
+  const forwarding = forwardingOf(grants, index.denyForwarding);
   return {
     allowed: true,
     by: name,
@@ -216,9 +242,15 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
       { role: name, path: ['allow', isEmpty(allow.nodes) ? 'node_expression' : 'nodes'] },
       { role: name, path: ['allow', 'logins', at] },
     ],
-    recording: { mode: strict ? 'strict' : 'best_effort', streams: full ? 'full' : 'limited', limit },
+    recording: {
+      mode: strict ? 'strict' : 'best_effort',
+      streams: streamsModes[streams]!,
+      limit,
+      ...(unechoed === 0 ? {} : { unechoed: unechoedModes[unechoed]! }),
+    },
     enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },
-    portForwarding: port && !index.denyPortForwarding,
+    portForwarding: isAnyForwarding(forwarding),
+    forwarding,
     agentForwarding: agent && !index.denyAgentForwarding,
     limits: { maxSessionLength: length, idleTimeout: idle, maxSessions: sessions, disconnectExpiredCert: expired },
     sessionMfa: mfa,

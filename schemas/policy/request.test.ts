@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { roleSchema } from '../role.js';
+import { roleSchema } from './role.js';
 import { decideRequest, decideReview } from './request.js';
 
 const subject = (user: string, ...more: object[]) => ({

@@ -3,7 +3,7 @@
  *
  * Nobody reviews a request of their own, whatever roles say. Tested in request.test.ts.
  */
-import type { NodeRecord, Role } from '../role.js';
+import type { NodeRecord, Role } from './role.js';
 import { expressionOf, isEmpty, matchesSelector, scopeOf } from './compiled.js';
 import { matchesPattern } from './kubernetes.js';
 import type { Clause, Refusal, Subject } from './subject.js';

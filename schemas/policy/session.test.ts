@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { roleSchema, sessionActions } from '../role.js';
-import type { Role, SessionAction } from '../role.js';
+import { roleSchema, sessionActions } from './role.js';
+import type { Role, SessionAction } from './role.js';
 import { decideSession, sessionScope } from './session.js';
 
 const roles = (...more: object[]): Role[] => more.map((one, i) => roleSchema.parse({ kind: 'role', name: `r${i}`, view: 'none', ...one }));
@@ -43,7 +43,7 @@ test.each<[string, object[], SessionAction, boolean, boolean]>([
   ]);
 });
 
-test('a node that is gone has unknown labels', () => {
+test('labels that a recording does not say are unknown', () => {
   expect(decideSession(ann(rule(['view'], { where: "labels.env == 'prod'" })), 'view', own, null).allowed).toBe(false);
   expect(
     decideSession(ann({ view: 'all', deny: { sessions: [{ actions: ['view'], where: "labels.env == 'prod'" }] } }), 'view', own, null)
@@ -66,6 +66,25 @@ test('the answer names the rule', () => {
     because: expect.objectContaining({ role: 'r1', path: ['allow', 'sessions', 0] }),
   });
   expect(decideSession(ann({ view: 'all' }), 'view', other, prod)).toMatchObject({ because: { role: 'r0', path: ['view'] } });
+});
+
+test("what an earlier user of the name did is nobody's own", () => {
+  const subject = {
+    ...ann({ view: 'own' }, { allow: { sessions: [{ actions: ['join'], where: 'session.user == user.name' }] } }),
+    since: 1_000,
+  };
+  const at = (started_at?: number): boolean[] =>
+    (['view', 'join'] as const).map(
+      (action) => decideSession(subject, action, { ...own, ...(started_at === undefined ? {} : { started_at }) }, prod).allowed,
+    );
+  expect([at(999), at(1_000), at()]).toEqual([
+    [false, false],
+    [true, true],
+    [false, false],
+  ]);
+  // Each has to be asked about.
+  expect(sessionScope(subject, 'view')).toBe('some');
+  expect(sessionScope({ ...subject, roles: ann({ view: 'all' }).roles }, 'view')).toBe('all');
 });
 
 test('what a query may skip agrees with what is decided for each session', () => {

@@ -1,11 +1,15 @@
 /**
  * The policy on sessions and their recordings: who may list, view, follow, export, join and moderate which.
  *
- * `view: all` and `view: own` are short for rules that list, view, follow and export. A node that is gone has no labels:
- * what a rule asks of them is unknown, so that it allows nothing and denies everything. Tested in session.test.ts.
+ * `view: all` and `view: own` are short for rules that list, view, follow and export. Labels are those of the node when the
+ * session began. Where they are not known, a rule about them is unknown, so that it allows nothing and denies everything.
+ * `decideSession` decides about one session and says why; `sessionCondition` is the same for queries. Tested in
+ * session.test.ts and session-condition.test.ts.
  */
-import type { JoinMode, Role, SessionAction, SessionRule } from '../role.js';
+import type { JoinMode, Role, SessionAction, SessionRule } from './role.js';
 import { expressionOf, scopeOf } from './compiled.js';
+import { earlier } from './session-condition.js';
+import type { Condition, TextTerm } from './session-condition.js';
 import type { Subject, Verdict } from './subject.js';
 
 /** What rules know of a session. */
@@ -14,6 +18,8 @@ export interface SessionTarget {
   readonly node: string;
   readonly login: string;
   readonly kind: string;
+  /** ms since 1970. */
+  readonly started_at?: number;
 }
 
 /** How much of the list somebody may see: `some` means that each session has to be asked about. */
@@ -27,7 +33,7 @@ interface Rule {
 
 const SEEING: readonly SessionAction[] = ['list', 'view', 'follow', 'export'];
 
-/** `labels`: of the session's node, null when it is no longer known. */
+/** `labels`: of the session's node when the session began, null when they are not known. */
 export function decideSession(
   subject: Subject,
   action: SessionAction,
@@ -36,9 +42,10 @@ export function decideSession(
   mode?: JoinMode,
 ): Verdict {
   const { allow, deny } = rulesOf(subject.roles, action);
-  const scope = { ...scopeOf(subject, null), labels, session };
+  const user = ownerOf(session, subject);
+  const scope = { ...scopeOf(subject, null), labels, session: { ...session, user } };
   const holds = ({ rule }: Rule, unknown: boolean): boolean =>
-    (rule.of === 'all' || session.user === subject.user) &&
+    (rule.of === 'all' || user === subject.user) &&
     (rule.where === undefined || (expressionOf(rule.where, 'session').evaluate(scope) ?? unknown));
   const denial = deny.find((one) => holds(one, true));
   if (denial !== undefined) return { allowed: false, reason: `role ${denial.role} denies to ${action} this session`, because: denial };
@@ -51,6 +58,32 @@ export function decideSession(
   };
 }
 
+/** Which sessions `decideSession` allows this with: the two always agree. */
+export function sessionCondition(subject: Subject, action: SessionAction): Condition {
+  const { allow, deny } = rulesOf(subject.roles, action);
+  const owner: TextTerm = { kind: 'user', marked: subject.since === undefined ? null : { user: subject.user, before: subject.since } };
+  const scope = { user: scopeOf(subject, null).user, owner };
+  const own: Condition = { kind: 'equal', a: owner, b: { kind: 'text', text: subject.user } };
+  const holds = ({ rule }: Rule, unknown: boolean): Condition => {
+    const where: readonly Condition[] =
+      rule.where === undefined ? [] : [{ kind: 'assume', of: expressionOf(rule.where, 'session').condition(scope), otherwise: unknown }];
+    return { kind: 'all', of: [...(rule.of === 'all' ? [] : [own]), ...where] };
+  };
+  return {
+    kind: 'all',
+    of: [
+      { kind: 'any', of: allow.map((rule) => holds(rule, false)) },
+      { kind: 'not', of: { kind: 'any', of: deny.map((rule) => holds(rule, true)) } },
+    ],
+  };
+}
+
+/** Whose the session is, as the subject's rules see it: that of an earlier user of the subject's name is nobody's who has a name. */
+function ownerOf({ user, started_at: at }: SessionTarget, subject: Subject): string {
+  const old = user === subject.user && subject.since !== undefined && (at === undefined || at < subject.since);
+  return old ? earlier(user) : user;
+}
+
 /** For queries: whether rows have to be filtered one by one, and whether to ask at all. */
 export function sessionScope(subject: Subject, action: SessionAction): SessionScope {
   const { allow, deny } = rulesOf(subject.roles, action);
@@ -59,6 +92,8 @@ export function sessionScope(subject: Subject, action: SessionAction): SessionSc
   const onlyOwn = allow.every(({ rule }) => rule.of === 'own');
   if (deny.length > 0) return onlyOwn && deny.some(({ rule }) => rule.where === undefined) ? 'none' : 'some';
   if (allow.some(({ rule }) => rule.of === 'all' && rule.where === undefined)) return 'all';
+  // Not all sessions under the name are theirs.
+  if (subject.since !== undefined) return 'some';
   return onlyOwn && allow.some(({ rule }) => rule.where === undefined) ? 'own' : 'some';
 }
 

@@ -1,9 +1,11 @@
 /** Who acts, and what a decision says of itself. */
-import type { Role } from '../role.js';
+import type { Role } from './role.js';
 import type { Person } from './login-template.js';
 
 /** Who acts. `roles`: a list that does not change; the same list for the same roles is faster. */
 export interface Subject extends Person {
+  /** ms since 1970: what bears the name from before is that of an earlier user. Left out where there was none. */
+  readonly since?: number;
   readonly roles: readonly Role[];
 }
 

@@ -7,7 +7,7 @@
  * intervals. The header is the first line of block 1, at time 0. Keyframe lines (`k`) are derived data: they are in no
  * block and their interval is 0. Tested in block.test.ts.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { peekLine } from './line.js';
 
 export const BLOCK_MAX_BYTES = 65_536;

@@ -4,7 +4,7 @@
  * `steno verify`, ingest and the page alike; digests and signatures are passed in, since this folder runs in Node and in
  * browsers. Tested in test/vectors.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { checkCertificate } from '../ssh/admission.js';
 import { decodeBase64 } from '../ssh/base64.js';
 import { parseCertificate } from '../ssh/certificate.js';
@@ -40,6 +40,9 @@ export function checkpointFault(
       verify,
     });
     if (!admitted.ok) return `the recording certificate is not acceptable: ${admitted.detail}`;
+    // The authority issues no other kind to a recording key; proofs hold Ed25519 signatures alone.
+    if (certificate.keyType !== 'ssh-ed25519' || certificate.principals.length !== 1)
+      return 'the certificate is not that of a recording key';
     const signature = decodeBase64(checkpoint.signature);
     const good = signature !== undefined && verify(certificate.publicKey, signature, checkpointSignedData(checkpoint, sha512));
     return good ? null : 'the signature does not match the checkpoint';

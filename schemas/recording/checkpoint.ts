@@ -17,7 +17,7 @@
  *     head 9f86d0...             h[block], hex
  *     end complete               `open`, or how the session ended: `complete`, `interrupted`
  */
-import { isSessionId } from './line.js';
+import { isCount, isGatewayName, isSessionId } from './line.js';
 
 export const CHECKPOINT_NAMESPACE = 'steno-checkpoint';
 
@@ -65,7 +65,7 @@ export function isSignedCheckpoint(value: unknown): value is SignedCheckpoint {
     typeof c.session === 'string' &&
     isSessionId(c.session) &&
     typeof c.gateway === 'string' &&
-    /^[a-z0-9][a-z0-9.-]{0,62}$/.test(c.gateway) &&
+    isGatewayName(c.gateway) &&
     isCount(c.counter) &&
     isCount(c.block) &&
     isCount(c.bytes) &&
@@ -77,8 +77,4 @@ export function isSignedCheckpoint(value: unknown): value is SignedCheckpoint {
     typeof c.signature === 'string' &&
     c.signature.length <= 2048
   );
-}
-
-function isCount(value: unknown): value is number {
-  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }

@@ -4,12 +4,13 @@
  *
  *     part   = data-frame+ proof seek-table                     an object of a session that is not sealed
  *     sealed = data-frame+ proof index seek-table               the object of one that is (sealed.ts)
- *     file   = certificate (data-frame+ proof)+ seek-table      what `steno export` writes
+ *     file   = certificate+ (data-frame* proof)+ seek-table     what `steno export` writes
  *
- * `zstd -d` skips all but the data frames. Objects concatenated in order are a file as well: readers skip indexes and
- * seek tables in the middle. Reading here is strict about structure and never decompresses. Tested in verify.test.ts.
+ * Only the part that closes a session may have no data frame. `zstd -d` skips all but the data frames. Objects
+ * concatenated in order, after the certificates, are a file as well. Reading here is strict about structure and never
+ * decompresses. Tested in verify.test.ts.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { parseProof, proofContent } from './proof.js';
 import type { Proof } from './proof.js';
 
@@ -19,9 +20,11 @@ export const PROOF_MAGIC = 0x184d2a5b;
 export const INDEX_MAGIC = 0x184d2a5c;
 export const SEEK_TABLE_MAGIC = 0x184d2a5e;
 const SEEKABLE_FOOTER_MAGIC = 0x8f92eab1;
-const MAX_PROOF_BYTES = 1 << 22;
+const MAX_SKIPPABLE_BYTES = 4 << 20;
 /** Larger frames are no recording: a bound on what a reader must hold. Decompressed bytes. */
 export const MAX_FRAME_BYTES = 4 << 20;
+/** The largest window that every zstd decoder must support (RFC 8878, 3.1.1.1.2). */
+const MAX_WINDOW_BYTES = 8 << 20;
 
 export interface SeekEntry {
   readonly compressed: number;
@@ -29,7 +32,8 @@ export interface SeekEntry {
 }
 
 export type Segment =
-  | { readonly kind: 'data'; readonly offset: number; readonly bytes: Uint8Array }
+  /** `decompressed`: the size that the frame claims. */
+  | { readonly kind: 'data'; readonly offset: number; readonly bytes: Uint8Array; readonly decompressed: number }
   | { readonly kind: 'proof'; readonly offset: number; readonly length: number; readonly proof: Proof }
   | { readonly kind: 'index'; readonly offset: number; readonly length: number; readonly content: Uint8Array }
   | { readonly kind: 'seek-table'; readonly offset: number; readonly entries: readonly SeekEntry[]; readonly length: number };
@@ -68,20 +72,21 @@ export function skippable(magic: number, content: Uint8Array): Uint8Array {
 export function* readContainer(file: Uint8Array): Generator<Segment> {
   let offset = 0;
   while (offset < file.length) {
-    if (file.length - offset < 8) throw cutOff();
+    if (file.length - offset < 4) throw cutOff();
     const view = new DataView(file.buffer, file.byteOffset + offset, file.length - offset);
     const magic = view.getUint32(0, true);
+    const known = magic === ZSTD_MAGIC || magic === PROOF_MAGIC || magic === INDEX_MAGIC || magic === SEEK_TABLE_MAGIC;
+    if (!known) throw new StenoError('RECORDING_MALFORMED', `unknown frame at byte ${offset}`);
+    if (view.byteLength < 8) throw cutOff();
     if (magic === ZSTD_MAGIC) {
+      const decompressed = claimedSize(file.subarray(offset));
       const length = dataFrameLength(file.subarray(offset));
-      yield { kind: 'data', offset, bytes: file.subarray(offset, offset + length) };
+      yield { kind: 'data', offset, bytes: file.subarray(offset, offset + length), decompressed };
       offset += length;
       continue;
     }
-    if (magic !== PROOF_MAGIC && magic !== INDEX_MAGIC && magic !== SEEK_TABLE_MAGIC) {
-      throw new StenoError('RECORDING_MALFORMED', `unknown frame at byte ${offset}`);
-    }
     const size = view.getUint32(4, true);
-    if (size > MAX_PROOF_BYTES) throw new StenoError('RECORDING_MALFORMED', `oversized frame at byte ${offset}`);
+    if (size > MAX_SKIPPABLE_BYTES) throw new StenoError('RECORDING_MALFORMED', `oversized frame at byte ${offset}`);
     const length = 8 + size;
     if (view.byteLength < length) throw cutOff();
     const content = file.subarray(offset + 8, offset + length);
@@ -101,13 +106,37 @@ function parseSeekTable(content: Uint8Array, offset: number): SeekEntry[] {
   if (content.length < 9) throw bad();
   const view = new DataView(content.buffer, content.byteOffset, content.length);
   const count = view.getUint32(content.length - 9, true);
-  const descriptor = content[content.length - 5]!;
-  const entrySize = (descriptor & 0x80) !== 0 ? 12 : 8;
-  if (view.getUint32(content.length - 4, true) !== SEEKABLE_FOOTER_MAGIC || content.length !== count * entrySize + 9) throw bad();
+  if (
+    content[content.length - 5] !== 0 ||
+    view.getUint32(content.length - 4, true) !== SEEKABLE_FOOTER_MAGIC ||
+    content.length !== count * 8 + 9
+  )
+    throw bad();
   return Array.from({ length: count }, (_, i) => ({
-    compressed: view.getUint32(i * entrySize, true),
-    decompressed: view.getUint32(i * entrySize + 4, true),
+    compressed: view.getUint32(i * 8, true),
+    decompressed: view.getUint32(i * 8 + 4, true),
   }));
+}
+
+/**
+ * The content size in the header of a data frame (RFC 8878, 3.1.1.1). Recordings promise size and checksum, and every
+ * decoder must be able to take the frame: no dictionary, no window that only some allow.
+ */
+function claimedSize(frame: Uint8Array): number {
+  const descriptor = frame[4]!;
+  const bad = (what: string): StenoError => new StenoError('RECORDING_MALFORMED', `a data frame ${what}`);
+  const single = (descriptor & 0x20) !== 0;
+  const flag = descriptor >> 6;
+  if ((descriptor & 0x1f) !== 0x04 || (flag === 0 && !single)) throw bad('without size and checksum, or with a dictionary');
+  const bytes = [1, 2, 4, 8][flag]!;
+  const at = single ? 5 : 6;
+  if (frame.length < at + bytes) throw cutOff();
+  const window = 2 ** (10 + (frame[5]! >> 3));
+  if (!single && window + (window / 8) * (frame[5]! & 7) > MAX_WINDOW_BYTES) throw bad('of an excessive window');
+  let size = flag === 1 ? 256 : 0;
+  for (let i = bytes - 1; i >= 0; i--) size += frame[at + i]! * 256 ** i;
+  if (size === 0 || size > MAX_FRAME_BYTES) throw bad(`of ${size} bytes`);
+  return size;
 }
 
 /** Length in bytes of the zstd data frame at the start of `file`, from its block headers (RFC 8878, 3.1.1). */

@@ -10,10 +10,10 @@
  * `manifest.json`. Where one of them is, it is the recording, and what else lies beside it is left over or not yet
  * deleted. Where none is, the parts in the order of their numbers are the recording, so far. A reader that finds an
  * object gone that it knew begins again. The objects concatenated in order, after the certificate's frame, are the
- * file that `steno export` writes. A manifest is derived data and proves nothing. Tested in ingest/layout.test.ts.
+ * file that `steno export` writes. A manifest is derived data and proves nothing. Tested in ingest/sealing/layout.test.ts.
  */
 import { z } from 'zod';
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { isSessionId } from './line.js';
 
 export const MANIFEST_VERSION = 1;

@@ -1,12 +1,17 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import {
+  CUT_MARK,
   MAX_LINE_BYTES,
   closeText,
+  cutText,
   encodeHeader,
   encodeLine,
+  execFacts,
   formatInterval,
   growText,
   isSessionId,
+  joinCommand,
   openText,
   parseHeader,
   parseLine,
@@ -156,4 +161,63 @@ test('session ids sort by their time and tell random bytes apart', () => {
     ).size,
   ).toBe(80);
   expect(isSessionId(ids[4]!.toUpperCase())).toBe(false);
+});
+
+describe('a command', () => {
+  const utf8 = new TextDecoder();
+  const encode = (text: string): Uint8Array => new TextEncoder().encode(text);
+  const joined = (command: string, limit = Infinity): string =>
+    execFacts(command).reduce((before, fact) => joinCommand(before, fact, limit), '');
+  const linesOf = (command: string): readonly string[] => execFacts(command).map((data) => encodeLine(999_999_999, { code: 's', data }));
+
+  test('of 0 to 256 KiB is split into lines within their bound and put together the same', () => {
+    const unit = fc.constantFrom('a', ' ', '"', '\\', '\n', '\u0001', '\u007f', 'é', '漢', '\u2028', '🙂', '👩‍👩‍👧');
+    const command = fc
+      .tuple(fc.array(unit, { minLength: 1, maxLength: 40 }), fc.integer({ min: 0, max: 256 * 1024 }))
+      .map(([units, bytes]) => {
+        const pattern = units.join('');
+        // Whole characters only: what the gateway reads is well-formed.
+        return utf8.decode(encode(pattern.repeat(Math.ceil(bytes / encode(pattern).length))).subarray(0, bytes));
+      });
+    fc.assert(
+      fc.property(command, (text) => {
+        const facts = execFacts(text);
+        for (const line of linesOf(text)) expect(encode(line).length).toBeLessThanOrEqual(MAX_LINE_BYTES);
+        expect(joined(text) === text).toBe(true);
+        for (const { command: piece } of facts) expect(utf8.decode(encode(piece)) === piece).toBe(true);
+        expect(facts.map(({ part, parts }) => [part, parts])).toEqual(
+          facts.length === 1 ? [[undefined, undefined]] : facts.map((_, i) => [i + 1, facts.length]),
+        );
+      }),
+      { numRuns: 150 },
+    );
+  });
+
+  test('that fits into a line is written as it always was', () => {
+    expect(execFacts('uname -a')).toEqual([{ fact: 'exec', command: 'uname -a' }]);
+    expect(execFacts('x'.repeat(65_000))).toHaveLength(1);
+  });
+
+  test('of 100,000 bytes is written in these lines', () => {
+    const lines = linesOf(`echo ${'0123456789'.repeat(10_000)}`);
+    expect(lines).toHaveLength(11);
+    expect(lines[0]!.slice(0, 60)).toBe('[999999.999,"s",{"fact":"exec","command":"echo 0123456789012');
+    expect(lines[0]!.endsWith('9012345678901234","part":1,"parts":11}]\n')).toBe(true);
+    expect(lines[10]).toBe('[999999.999,"s",{"fact":"exec","command":"56789","part":11,"parts":11}]\n');
+    expect(
+      lines
+        .slice(1, 10)
+        .every(
+          (line, i) => line === `[999999.999,"s",{"fact":"exec","command":"${'5678901234'.repeat(1000)}","part":${i + 2},"parts":11}]\n`,
+        ),
+    ).toBe(true);
+  });
+
+  test('is cut with a mark, between characters', () => {
+    expect(cutText('abc', 3)).toBe('abc');
+    expect(cutText('abcd', 3)).toBe(`ab${CUT_MARK}`);
+    expect(cutText('a🙂bc', 3)).toBe(`a${CUT_MARK}`);
+    const long = 'ab'.repeat(100_000);
+    expect(joined(long, 65_536)).toBe(`${long.slice(0, 65_535)}${CUT_MARK}`);
+  });
 });

@@ -6,7 +6,7 @@
  * Steno's and skipped by players that do not know them (docs/format.md, "Lines"). Parsing is strict and bounded:
  * a line is at most `MAX_LINE_BYTES`. Tested in line.test.ts.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 
 export const RECORDING_FORMAT = 1;
 /** Upper bound of one encoded line in bytes of UTF-8, its newline included. */
@@ -38,13 +38,26 @@ export interface SessionFacts {
   /** Milliseconds since 1970 at session time 0. */
   readonly started_at: number;
   readonly recording: RecordingMode;
+  /** Labels of the node when the session began. Left out by gateways of before, and where they do not fit. */
+  readonly labels?: Readonly<Record<string, string>>;
 }
 
-/** How the role wants the session recorded. `limit` is in bytes per direction, for streams without a terminal. */
+/**
+ * Which streams without a terminal are recorded in full, from the fewest to the most: none; those whose protocol Steno does not
+ * follow (shells, commands, unknown subsystems); all, file transfers and forwarded connections too.
+ */
+export const streamsModes = ['limited', 'commands', 'full'] as const;
+/** What is kept of long input that a terminal does not echo, from the least to the most. */
+export const unechoedModes = ['digest', 'full'] as const;
+
+/** How the role wants the session recorded. */
 export interface RecordingMode {
   readonly mode: 'strict' | 'best_effort';
-  readonly streams: 'limited' | 'full';
+  readonly streams: (typeof streamsModes)[number];
+  /** Bytes kept per direction of a stream that is not recorded in full, beside its tail. */
   readonly limit: number;
+  /** Left out: `digest`. */
+  readonly unechoed?: (typeof unechoedModes)[number];
 }
 
 export interface RecordingHeader {
@@ -62,13 +75,15 @@ export type StreamName = 'in' | 'out' | 'err';
 
 /** `s` lines: what a stream or channel did, beside its bytes. `channel` tells forwarded connections apart. */
 export type StreamFact =
-  | { readonly fact: 'exec'; readonly command: string }
+  | ExecFact
   | { readonly fact: 'subsystem'; readonly name: string }
   | { readonly fact: 'environment'; readonly name: string; readonly value: string }
   /** The `o` lines that follow come from this stream, until the next such line. */
   | { readonly fact: 'stream'; readonly name: 'stdout' | 'stderr' }
   | { readonly fact: 'signal'; readonly name: string; readonly from: 'client' | 'node' }
   | { readonly fact: 'agent_forwarding' }
+  /** From here on the session's input is kept from its target, or reaches it again. `reason` is that of whoever froze the session. */
+  | { readonly fact: 'input_gate'; readonly state: 'closed' | 'open'; readonly reason: string }
   | { readonly fact: 'forward_listen'; readonly address: string; readonly port: number }
   | {
       readonly fact: 'forward_open';
@@ -84,8 +99,24 @@ export type StreamFact =
   | FileFact
   /** From here on the node recorded what the session did in its kernel; its clock differs by `error_ms` at most. */
   | { readonly fact: 'kernel'; readonly classes: readonly string[]; readonly error_ms: number }
-  /** The whole of one direction of one stream, whether or not its bytes were kept. */
+  /**
+   * Input to a terminal that went on without an echo for longer than secrets do: it is data. `bytes` and `sha256` are of all of
+   * it, from the gap `input_not_echoed` before; its content is in `b` lines between the two where the role says so.
+   */
+  | { readonly fact: 'unechoed'; readonly bytes: number; readonly sha256: string }
+  /** The whole of one direction of one stream, whether or not its bytes were kept; input of a terminal: what `i` lines hold. */
   | { readonly fact: 'total'; readonly stream: StreamName; readonly channel?: number; readonly bytes: number; readonly sha256: string };
+
+/**
+ * The command of an exec. One that does not fit into a line comes in `parts` consecutive lines, `part` 1 to `parts`; their
+ * `command`s, put together, are the whole. Without the two numbers it is whole.
+ */
+export interface ExecFact {
+  readonly fact: 'exec';
+  readonly command: string;
+  readonly part?: number;
+  readonly parts?: number;
+}
 
 export interface FileFact {
   readonly fact: 'file';
@@ -124,6 +155,8 @@ export interface Gap {
     | 'body_limit'
     /** Typed input that the terminal did not echo, such as a password. */
     | 'input_not_echoed'
+    /** Input to a terminal while its session was frozen: not delivered, and not recorded, not even its length. */
+    | 'input_discarded'
     /** The recorder could not write and the role is best_effort. */
     | 'recorder_failed'
     /** The gateway died; the recording was closed by its successor. */
@@ -131,7 +164,9 @@ export interface Gap {
     /** More file operations than the recorder follows at a time. */
     | 'file_operations'
     /** Of what the session did in the kernel, `count` events from `from` to `to` (ms of session time) are not in the event log. */
-    | 'kernel_events';
+    | 'kernel_events'
+    /** `count` audit rows of the session were put into quarantine: the audit lacks them. */
+    | 'audit_events';
   readonly stream?: StreamName;
   readonly channel?: number;
   readonly bytes?: number;
@@ -190,7 +225,7 @@ export function formatInterval(ms: number): string {
   return String(ms / 1000);
 }
 
-/** What a role says unless it says otherwise: a header leaves it out. */
+/** What a header says that leaves it out: the default of roles before streams were recorded in full. */
 const DEFAULT_RECORDING: RecordingMode = { mode: 'strict', streams: 'limited', limit: 1 << 20 };
 
 /** The key id that the authority writes into a user's certificate. */
@@ -204,7 +239,8 @@ export function encodeHeader(header: RecordingHeader): string {
   const usual =
     recording.mode === DEFAULT_RECORDING.mode &&
     recording.streams === DEFAULT_RECORDING.streams &&
-    recording.limit === DEFAULT_RECORDING.limit;
+    recording.limit === DEFAULT_RECORDING.limit &&
+    recording.unechoed === undefined;
   const start = startedAt === sessionTime(steno.session) ? {} : { started_at: startedAt };
   const written = {
     ...steno,
@@ -218,6 +254,43 @@ export function encodeHeader(header: RecordingHeader): string {
 
 export function encodeLine(interval: number, body: LineBody): string {
   return `[${formatInterval(interval)},"${body.code}",${JSON.stringify(body.data)}]\n`;
+}
+
+/** UTF-16 units of a part of a command: at worst six bytes each in JSON. */
+const COMMAND_PART = 10_000;
+const encoder = new TextEncoder();
+
+/** A command as facts that fit into one line each: one, wherever that is enough. No part ends inside a character. */
+export function execFacts(command: string): readonly ExecFact[] {
+  const whole: ExecFact = { fact: 'exec', command };
+  // A unit takes a byte at least: what is longer need not be encoded to be known too long.
+  if (command.length < MAX_LINE_BYTES && encoder.encode(encodeLine(1e9, { code: 's', data: whole })).length <= MAX_LINE_BYTES)
+    return [whole];
+  const pieces: string[] = [];
+  for (let at = 0; at < command.length;) {
+    const end = at + COMMAND_PART;
+    const last = command.charCodeAt(end - 1);
+    const cut = end < command.length && last >= 0xd800 && last < 0xdc00 ? end - 1 : end;
+    pieces.push(command.slice(at, cut));
+    at = cut;
+  }
+  return pieces.map((piece, i) => ({ fact: 'exec', command: piece, part: i + 1, parts: pieces.length }));
+}
+
+/** Puts commands together again, up to `limit` UTF-16 units; what is longer ends in CUT_MARK. */
+export function joinCommand(before: string, { command, part }: ExecFact, limit: number): string {
+  if (part === undefined || part === 1) return cutText(command, limit);
+  return before.length >= limit ? before : cutText(before + command, limit);
+}
+
+/** Ends a text of which there is more. */
+export const CUT_MARK = '\u2026';
+
+/** At most `limit` UTF-16 units, the mark included; never half a character. */
+export function cutText(text: string, limit: number): string {
+  if (text.length <= limit) return text;
+  const last = text.charCodeAt(limit - 2);
+  return text.slice(0, last >= 0xd800 && last < 0xdc00 ? limit - 2 : limit - 1) + CUT_MARK;
 }
 
 /** The start of a text line that may still grow: what `closeText()` ends. The parts concatenate to `encodeLine`. */
@@ -243,7 +316,7 @@ export function parseHeader(line: string): RecordingHeader {
   if (steno.format > RECORDING_FORMAT) throw new StenoError('RECORDING_VERSION', `format ${steno.format}`);
   if (typeof steno.session !== 'string' || !isSessionId(steno.session)) throw malformed('the header has no session id');
   const startedAt: unknown = steno.started_at ?? sessionTime(steno.session);
-  if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || typeof steno.counter !== 'number') {
+  if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || !isGatewayName(steno.gateway) || !isCount(steno.counter)) {
     throw malformed('the header lacks gateway, counter or start');
   }
   const requests: unknown = steno.requests ?? [];
@@ -287,14 +360,25 @@ export function parseLine(line: string): RecordingLine | null {
   }
 }
 
-/** The interval of an encoded event line in ms and its code, without parsing the data. */
+/** How Steno writes the start of a line; every verifier asks for exactly this. */
+const headPattern = /^\[(\d{1,10}(?:\.\d{1,3})?),"([A-Za-z]{1,16})",/;
+
+/** The interval of an encoded event line in ms and its code, without parsing the data. 64 characters of the line are enough. */
 export function peekLine(line: string): { readonly interval: number; readonly code: string } {
-  const comma = line.indexOf(',');
-  const seconds = Number(line.slice(1, comma));
-  const close = line.indexOf('"', comma + 2);
-  if (line[0] !== '[' || comma < 2 || line[comma + 1] !== '"' || close < 0 || !(seconds >= 0))
-    throw malformed('a line is not [interval, code, data]');
-  return { interval: Math.round(seconds * 1000), code: line.slice(comma + 2, close) };
+  const head = headPattern.exec(line);
+  if (head === null) throw malformed('a line is not [interval, code, data]');
+  return { interval: Math.round(Number(head[1]) * 1000), code: head[2]! };
+}
+
+const keyframePattern =
+  /^\[0,"k",\{"cols":([1-9]\d{0,3}),"rows":([1-9]\d{0,3}),"screen":("(?:[^"\\\u0000-\u001f]|\\(?:["\\/bfnrt]|u[0-9a-f]{4}))*")(,"anchor":true)?\}\]\n?$/;
+
+/** A keyframe line as Steno writes it. Throws RECORDING_MALFORMED on any other spelling. */
+export function parseKeyframe(line: string): Keyframe {
+  const found = keyframePattern.exec(line);
+  const [cols, rows] = [Number(found?.[1]), Number(found?.[2])];
+  if (found === null || !isSize(cols) || !isSize(rows)) throw malformed('a keyframe is not written as keyframes are');
+  return { cols, rows, screen: JSON.parse(found[3]!) as string, ...(found[4] === undefined ? {} : { anchor: true }) };
 }
 
 const sizePattern = /^(\d{1,4})x(\d{1,4})$/;
@@ -309,6 +393,16 @@ export function parseSize(data: string): { readonly cols: number; readonly rows:
 /** A terminal size is 1 to 1000 cells a side: larger ones are clamped before they are recorded. */
 export function isSize(value: unknown): value is number {
   return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 1000;
+}
+
+/** `isName` of identity.ts. A gateway's name stands in signed texts: nothing that a pattern or a second line could hide in. */
+const gatewayPattern = /^(?!.*\.\.)[a-z0-9][a-z0-9_.-]{0,62}$/;
+export function isGatewayName(value: string): boolean {
+  return gatewayPattern.test(value);
+}
+
+export function isCount(value: unknown): value is number {
+  return typeof value === 'number' && Number.isSafeInteger(value) && value >= 0;
 }
 
 const sessionIdPattern = /^[0-9a-hjkmnp-tv-z]{26}$/;

@@ -18,7 +18,7 @@
  * Session, gateway and counter are in the signed text (checkpoint.ts) and in the header, so not here. The first block
  * follows from `block` and the number of tags. Tested in verify.test.ts.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { decodeBase64, encodeBase64 } from '../ssh/base64.js';
 import { TAG_BYTES, fromHex, toHex } from './chain.js';
 import type { StoredCheckpoint } from './checkpoint.js';

@@ -12,9 +12,9 @@
  *                 14  u32   its first block
  *
  * Two reads open a recording of any length; one is enough when the object is small. The index is derived data and
- * proves nothing. Tested in ingest/layout.test.ts.
+ * proves nothing. Tested in ingest/sealing/layout.test.ts.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { INDEX_MAGIC, readContainer, skippable } from './container.js';
 import { MANIFEST_VERSION, checkManifest, sealedKey, recordingPrefix } from './layout.js';
 import type { Manifest, ManifestFrame, ManifestSegment } from './layout.js';

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../base/errors.js';
 import { checkCertificate } from './admission.js';
 import type { AdmissionRequest } from './admission.js';
 import type { SshCertificate } from './certificate.js';

@@ -7,7 +7,7 @@
  *
  * Tested as a table in `admission.test.ts`.
  */
-import type { ErrorCode } from '../errors.js';
+import type { ErrorCode } from '../base/errors.js';
 import type { CertificateKind, SshCertificate } from './certificate.js';
 import { matchesSourceAddress } from './source-address.js';
 import { equalBytes } from './wire.js';

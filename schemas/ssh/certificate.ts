@@ -7,7 +7,7 @@
  *
  * Tested in `certificate.test.ts` and, against ssh-keygen, in `runtime/ssh/issue.test.ts`.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { encodePublicKey, isKeyType, parsePublicKey, readKeyFields, writeKeyFields } from './public-key.js';
 import { SshReader, SshWriter } from './wire.js';
 

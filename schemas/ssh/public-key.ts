@@ -4,8 +4,8 @@
  *
  * Tested in `certificate.test.ts`.
  */
-import { StenoError } from '../errors.js';
-import type { ErrorCode } from '../errors.js';
+import { StenoError } from '../base/errors.js';
+import type { ErrorCode } from '../base/errors.js';
 import { decodeBase64, encodeBase64 } from './base64.js';
 import { SshReader, SshWriter } from './wire.js';
 

@@ -7,7 +7,7 @@
  *
  * Tested in `signature.test.ts` and, against ssh-keygen, in `runtime/ssh/sshsig.test.ts`.
  */
-import { StenoError } from '../errors.js';
+import { StenoError } from '../base/errors.js';
 import { decodeBase64, encodeBase64 } from './base64.js';
 import { parseCertificate, plainKeyType } from './certificate.js';
 import { parsePublicKey } from './public-key.js';
@@ -85,6 +85,6 @@ export function dearmorSshsig(text: string): Uint8Array {
   const lines = text.trim().split(/\r?\n/);
   const isArmored = lines.length > 2 && lines[0] === begin && lines.at(-1) === end;
   const blob = isArmored ? decodeBase64(lines.slice(1, -1).join('')) : undefined;
-  if (blob === undefined) throw new StenoError('SIGNATURE_GARBLED', 'it is not an armored SSH signature');
+  if (blob === undefined || blob.length === 0) throw new StenoError('SIGNATURE_GARBLED', 'it is not an armored SSH signature');
   return blob;
 }

@@ -7,8 +7,8 @@
  *
  * Tested in `wire.test.ts`.
  */
-import { StenoError } from '../errors.js';
-import type { ErrorCode } from '../errors.js';
+import { StenoError } from '../base/errors.js';
+import type { ErrorCode } from '../base/errors.js';
 
 // Both are part of every browser and of Node, but of neither `lib`.
 declare const TextDecoder: new (

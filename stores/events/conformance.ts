@@ -4,14 +4,25 @@
  * A store is opened once, empty; each test keeps to sessions, nodes or actors of its own.
  */
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ErrorCode } from '#schemas/errors.js';
-import type { AuditRow, ScreenRow, SessionRow } from '#schemas/rows.js';
-import { rowValidators } from '#schemas/rows.js';
-import type { EventStore, Page, ScreenQuery } from './contract.js';
-import { exampleAuditRow, exampleEventRow, exampleScreenRow, exampleSession, exampleSessionRow, exampleStart } from './examples.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
+import type { AuditRow, EventRow, FindingRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
+import type { Condition } from '#schemas/policy/session-condition.js';
+import { rowValidators } from '#schemas/events/rows.js';
+import type { EventStore, Page, ScreenLine, ScreenQuery } from './contract.js';
+import {
+  exampleAuditRow,
+  exampleEventRow,
+  exampleFindingRow,
+  exampleScreenRow,
+  exampleSession,
+  exampleSessionRow,
+  exampleStart,
+} from './examples.js';
 
 export interface EventFixture {
   readonly store: EventStore;
+  /** Ends the statements under way that contain the text; letters and blanks only. */
+  readonly kill: (text: string) => Promise<void>;
   readonly dispose: () => Promise<void>;
 }
 
@@ -285,6 +296,259 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         expect((await store.events({ user: 'bob' })).rows).toEqual([rows[3]]);
         expect((await store.events({ to: exampleStart })).rows).toEqual([rows[3]]);
       });
+
+      test('of one session, what was only read is left out, but for what matters', async () => {
+        const session = exampleSession(82);
+        const open = (index: number, reason: string, data: object): EventRow =>
+          exampleEventRow({
+            session,
+            source: 'kernel',
+            emitter: 'agent/web-3',
+            block: 1,
+            index,
+            kind: 'file',
+            name: 'open',
+            path: `/${index}`,
+            reason,
+            at: exampleStart - 9,
+            data: JSON.stringify(data),
+          });
+        const made = [
+          open(0, 'read', {}),
+          open(1, 'read', { pid: 1, matters: 'keys' }),
+          open(2, 'read,write', {}),
+          open(3, 'read,directory', { from: '"matters":' }),
+          exampleEventRow({ session, source: 'kernel', emitter: 'agent/web-3', block: 1, index: 4, kind: 'fork', at: exampleStart - 9 }),
+        ];
+        await store.insert('events', made, 'matters');
+        const found = async (only?: 'changes' | 'tree'): Promise<number[]> =>
+          (await store.events({ session, order: 'session', source: 'kernel', ...(only === undefined ? {} : { only }) })).rows.map(
+            ({ index }) => index,
+          );
+        expect([await found(), await found('tree'), await found('changes')]).toEqual([
+          [0, 1, 2, 3, 4],
+          [1, 2, 4],
+          [1, 2],
+        ]);
+      });
+    });
+
+    describe('events of every source', () => {
+      const session = exampleSession(90);
+      const kernel = { session, source: 'kernel', emitter: 'agent/n90', node: 'n90' } as const;
+      const rows = [
+        exampleEventRow({ session, node: 'n90', block: 3, index: 0, kind: 'exec', at: exampleStart + 900 }),
+        exampleEventRow({ ...kernel, block: 3, index: 0, kind: 'exec', at: exampleStart + 901 }),
+        exampleEventRow({ ...kernel, block: 3, index: 1, kind: 'unknown', raw_kind: 'teleport', at: exampleStart + 902 }),
+        exampleEventRow({ ...kernel, block: 3, index: 2, kind: 'unknown', raw_kind: 'teleport', at: exampleStart + 903 }),
+        exampleEventRow({ ...kernel, block: 4, index: 0, kind: 'unknown', raw_kind: 'levitate', at: exampleStart + 904 }),
+      ];
+      const free = ['gateway/gw-1', 'gateway/gw-2'].map((emitter, i) =>
+        exampleEventRow({
+          session: '',
+          source: 'kubernetes',
+          emitter,
+          block: 1,
+          index: 0,
+          kind: 'kube',
+          node: '',
+          login: '',
+          cluster: 'c90',
+          namespace: 'shop',
+          pod: 'cart-0',
+          container: 'app',
+          at: exampleStart + 905 + i,
+        }),
+      );
+      beforeAll(async () => {
+        await store.insert('events', [...rows, ...free], 'sources');
+        await store.insert('events', [...free, ...rows.slice(2)], 'sources again');
+      });
+
+      test('two sources may use the same numbers and hide nothing of each other', async () => {
+        expect((await store.events({ session, source: 'recording' })).rows).toEqual(rows.slice(0, 1));
+        expect(await collect((cursor) => store.events({ session, source: 'kernel', order: 'session', limit: 1, cursor }))).toEqual(
+          rows.slice(1),
+        );
+        expect(await collect((cursor) => store.events({ session, limit: 2, cursor }))).toEqual([...rows].reverse());
+      });
+
+      test('a page begins behind a place of one source', async () => {
+        const query = { session, source: 'kernel', order: 'session', after: { block: 3, index: 1 } } as const;
+        expect((await store.events(query)).rows).toEqual(rows.slice(3));
+        await expectCode(store.events({ ...query, source: undefined }), 'BAD_REQUEST');
+      });
+
+      test('a kind of a newer version is found and counted by its name, and as no other kind', async () => {
+        expect((await store.events({ session, kinds: ['exec'] })).rows).toEqual([rows[1], rows[0]]);
+        expect((await store.events({ session, raw_kind: 'teleport' })).rows).toEqual([rows[3], rows[2]]);
+        expect(await store.countKinds(session)).toEqual([
+          { source: 'kernel', kind: 'exec', raw_kind: '', count: 1 },
+          { source: 'kernel', kind: 'unknown', raw_kind: 'levitate', count: 1 },
+          { source: 'kernel', kind: 'unknown', raw_kind: 'teleport', count: 2 },
+          { source: 'recording', kind: 'exec', raw_kind: '', count: 1 },
+        ]);
+      });
+
+      test('events of no session are told apart by who sent them, and found by where they happened', async () => {
+        expect(await collect((cursor) => store.events({ session: '', limit: 1, cursor }))).toEqual([...free].reverse());
+        expect((await store.events({ cluster: 'c90', namespace: 'shop', pod: 'cart-0' })).rows).toEqual([...free].reverse());
+        await expectCode(store.events({ session: '', order: 'session' }), 'BAD_REQUEST');
+      });
+    });
+
+    describe('findings', () => {
+      test('what was inserted is what is read; the highest version of each is its state', async () => {
+        const finding = (i: number, more: Partial<FindingRow> = {}): FindingRow =>
+          exampleFindingRow({ id: `finding-${i}`, node: 'found', at: exampleStart + i, ...more });
+        const free = finding(2, { session: '', offset_ms: null, row: null, techniques: [], evidence: [], severity: 'low' });
+        await store.insert('findings', [finding(0), finding(1, { version: 2, state: 'resolved' }), free], 'findings');
+        await store.insert('findings', [finding(0), finding(1)], 'findings again');
+        expect(await collect((cursor) => store.findings({ node: 'found', limit: 2, cursor }))).toEqual([
+          free,
+          finding(1, { version: 2, state: 'resolved' }),
+          finding(0),
+        ]);
+        expect((await store.findings({ node: 'found', state: 'open', severity: 'high' })).rows).toEqual([finding(0)]);
+        expect((await store.findings({ dedup_key: free.dedup_key, rule: 'none' })).rows).toEqual([]);
+      });
+    });
+
+    describe('what only some may see', () => {
+      const name = 'seen';
+      const made = ['dev', 'prod', null].map((env, i) =>
+        exampleSessionRow({
+          session: exampleSession(100 + i),
+          node: name,
+          user: i === 2 ? 'ben' : 'ann',
+          state: i === 1 ? 'sealed' : 'live',
+          labels: env === null ? {} : { env },
+          labels_known: env !== null,
+        }),
+      );
+      const dev: Condition = {
+        kind: 'assume',
+        of: { kind: 'equal', a: { kind: 'label', label: 'env' }, b: { kind: 'text', text: 'dev' } },
+        otherwise: false,
+      };
+      const notProd: Condition = {
+        kind: 'not',
+        of: {
+          kind: 'assume',
+          of: { kind: 'equal', a: { kind: 'label', label: 'env' }, b: { kind: 'text', text: 'prod' } },
+          otherwise: true,
+        },
+      };
+      beforeAll(async () => {
+        await store.insert('sessions', made, 'seen');
+        await store.insert(
+          'screen',
+          made.map(({ session }) => exampleScreenRow({ session, node: name, text: 'seenline' })),
+          'seen',
+        );
+        await store.insert(
+          'events',
+          [...made.map(({ session }) => session), ''].map((session) => exampleEventRow({ session, node: name, block: 100 })),
+          'seen',
+        );
+        await store.insert(
+          'findings',
+          made.map(({ session }) => exampleFindingRow({ id: `seen ${session}`, session, node: name })),
+          'seen',
+        );
+      });
+
+      test.each<[string, Condition | undefined, readonly number[]]>([
+        ['everything', undefined, [0, 1, 2]],
+        ['by a label as it was at the start', dev, [0]],
+        ['a denial, which labels that are not known fall under', notProd, [0]],
+        ['nothing', { kind: 'any', of: [] }, []],
+        [
+          "a name with quotes, which is nobody's",
+          { kind: 'equal', a: { kind: 'user', marked: null }, b: { kind: 'text', text: "x' OR '1\\" } },
+          [],
+        ],
+      ])('%s: lists, searches, events, findings and SQL agree', async (_, visible, expected) => {
+        const ids = expected.map((i) => made[i]!.session);
+        const sorted = (rows: readonly { readonly session: string }[]): string[] => rows.map(({ session }) => session).sort();
+        expect(sorted((await store.sessions({ node: name, visible })).rows)).toEqual(ids);
+        expect(sorted((await store.searchScreen({ text: 'seenline', visible })).rows)).toEqual(ids);
+        expect(sorted((await store.events({ node: name, visible })).rows)).toEqual(visible === undefined ? ['', ...ids] : ids);
+        expect(sorted((await store.findings({ node: name, visible })).rows)).toEqual(ids);
+        const limits = { maxRows: 100, maxSeconds: 10 };
+        for (const table of ['sessions', 'screen', 'events', 'findings'] as const) {
+          const sql = `SELECT session FROM (SELECT t.session, t.node FROM ${table} AS t WHERE t.session IN (SELECT session FROM ${table})) WHERE node = '${name}' AND session != '' ORDER BY 1`;
+          expect((await store.readOnlySql(sql, limits, visible)).rows, table).toEqual(ids.map((id) => [id]));
+        }
+      });
+
+      test('counts are of what may be seen', async () => {
+        const before = await store.countSessions({});
+        expect(
+          await store.countSessions({
+            visible: { kind: 'all', of: [dev, { kind: 'equal', a: { kind: 'node' }, b: { kind: 'text', text: name } }] },
+          }),
+        ).toEqual({ live: 1, total: 1 });
+        expect(before.total).toBeGreaterThan(3);
+      });
+    });
+
+    describe('what the product asks', () => {
+      const lines = Array.from({ length: 9 }, (_, i) =>
+        exampleScreenRow({
+          session: exampleSession(110),
+          block: 1 + Math.floor(i / 3),
+          index: i % 3,
+          offset_ms: 10 * i,
+          text: `line ${i}`,
+        }),
+      );
+      beforeAll(async () => {
+        await store.insert('screen', lines, 'asked');
+        await store.insert('screen', lines.slice(4), 'asked again');
+      });
+      const texts = (rows: readonly { readonly text: string }[]): string[] => rows.map(({ text }) => text);
+
+      test('the lines around places, each once', async () => {
+        const session = exampleSession(110);
+        const around = await store.screenAround(
+          [
+            { session, offset_ms: 40 },
+            { session: exampleSession(111), offset_ms: 0 },
+            { session, offset_ms: 0 },
+          ],
+          2,
+        );
+        expect(around.map(texts)).toEqual([['line 3', 'line 4', 'line 5', 'line 6'], [], ['line 0', 'line 1', 'line 2']]);
+        expect(await store.screenAround([], 2)).toEqual([]);
+        await expectCode(store.screenAround([{ session: "' OR 1", offset_ms: 0 }], 2), 'BAD_REQUEST');
+      });
+
+      test('all lines of a session, page by page, each once', async () => {
+        const seen: string[] = [];
+        for (let last: { block: number; index: number } | null = null; ;) {
+          const page: readonly ScreenLine[] = await store.screenLines(exampleSession(110), last, 4);
+          seen.push(...texts(page));
+          const end = page.at(-1);
+          if (end === undefined) break;
+          last = { block: end.block, index: end.index };
+        }
+        expect(seen).toEqual(texts(lines));
+      });
+
+      test('who used what last', async () => {
+        const use = (i: number, more: Partial<SessionRow>): SessionRow =>
+          exampleSessionRow({ session: exampleSession(120 + i), user: 'zoe', node: 'use', started_at: exampleStart + i, ...more });
+        await store.insert('sessions', [use(0, {}), use(1, {}), use(2, { login: 'app' })], 'use');
+        await store.insert('sessions', [use(1, { version: 2 })], 'use 2');
+        const { rows, truncated } = await store.sessionUse(100_000);
+        expect(truncated).toBe(false);
+        expect(rows.filter(({ user }) => user === 'zoe')).toEqual([
+          { user: 'zoe', node: 'use', login: 'app', last_at: exampleStart + 2, count: 1 },
+          { user: 'zoe', node: 'use', login: 'root', last_at: exampleStart + 1, count: 2 },
+        ]);
+        expect(await store.sessionUse(1)).toMatchObject({ rows: [{}], truncated: true });
+      });
     });
 
     describe('audit', () => {
@@ -437,6 +701,42 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
           ),
           'QUERY_TOO_HEAVY',
         );
+      });
+
+      test('delays neither an insert nor a search nor another read, however long it runs', async () => {
+        const long = store.readOnlySql(
+          'SELECT count() AS a_long_question FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e, screen AS f, screen AS g WHERE a.row + b.row + c.row + d.row + e.row + f.row + g.row = 7',
+          { maxRows: 1, maxSeconds: 300 },
+        );
+        let outcome = 'running';
+        const over = long.then(
+          () => (outcome = 'answered'),
+          (error: Error) => (outcome = error.message),
+        );
+        for (let i = 0; i < 5; i += 1) {
+          const row = exampleScreenRow({ session: exampleSession(130), index: i, text: `meanwhile${i}` });
+          await store.insert('screen', [row], `meanwhile ${i}`);
+          expect((await store.searchScreen({ text: `meanwhile${i}` })).rows).toHaveLength(1);
+          expect((await store.sessions({ limit: 1 })).rows).toHaveLength(1);
+        }
+        // All of it was done while the long query still ran.
+        expect(outcome).toBe('running');
+        await fixture.kill('a_long_question');
+        await over;
+      }, 60_000);
+
+      test('who sees only some sessions sees no audit rows by SQL', async () => {
+        await store.insert('audit', [exampleAuditRow({ id: 'hidden' })], 'hidden');
+        const count = 'SELECT count() > 0 FROM audit';
+        expect((await store.readOnlySql(count, { maxRows: 1, maxSeconds: 10 })).rows).toEqual([[1]]);
+        expect((await store.readOnlySql(count, { maxRows: 1, maxSeconds: 10 }, { kind: 'truth', truth: true })).rows).toEqual([[0]]);
+      });
+
+      test('the answer after one that was broken off holds nothing of it', async () => {
+        const endless =
+          'SELECT count() FROM screen AS a, screen AS b, screen AS c, screen AS d, screen AS e, screen AS f WHERE a.row + b.row + c.row + d.row + e.row + f.row = 7';
+        await expectCode(store.readOnlySql(endless, { maxRows: 100_000, maxSeconds: 1 }), 'QUERY_TOO_HEAVY');
+        expect((await store.readOnlySql('SELECT 1 FROM screen LIMIT 1', limits)).rows).toEqual([[1]]);
       });
 
       test('leaves the store as it was, writable', async () => {

@@ -5,9 +5,21 @@
  * passes `conformance.ts`.
  */
 import { z } from 'zod';
-import { StenoError } from '#schemas/errors.js';
-import { eventKinds, sessionIdPattern, sessionKinds, sessionStates } from '#schemas/rows.js';
-import type { AuditRow, EventKind, EventRow, EventTable, EventTables, SessionKind, SessionRow, SessionState } from '#schemas/rows.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { eventKinds, eventSources } from '#schemas/events/kinds.js';
+import type { EventKind, EventSource } from '#schemas/events/kinds.js';
+import { findingStates, sessionIdPattern, sessionKinds, sessionStates, severities } from '#schemas/events/rows.js';
+import type {
+  AuditRow,
+  EventRow,
+  EventTable,
+  EventTables,
+  FindingRow,
+  SessionKind,
+  SessionRow,
+  SessionState,
+} from '#schemas/events/rows.js';
+import type { Condition } from '#schemas/policy/session-condition.js';
 
 /** Moments are milliseconds since 1970 UTC; `from` is inclusive, `to` exclusive. */
 interface Range {
@@ -19,6 +31,11 @@ interface Range {
   readonly cursor?: string | undefined;
 }
 
+/** Which sessions may be seen (schemas/policy/session.ts); rows of other tables are seen with theirs. Left out: every row. */
+interface Visible {
+  readonly visible?: Condition | undefined;
+}
+
 interface Place {
   readonly user?: string | undefined;
   readonly node?: string | undefined;
@@ -26,10 +43,13 @@ interface Place {
 }
 
 /** Newest start first. `from` and `to` bound `started_at`. */
-export interface SessionQuery extends Range, Place {
+export interface SessionQuery extends Range, Place, Visible {
   readonly kind?: SessionKind | undefined;
   readonly state?: SessionState | undefined;
   readonly gateway?: string | undefined;
+  readonly cluster?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly pod?: string | undefined;
   /** An access request that the session was under. */
   readonly request?: string | undefined;
 }
@@ -44,7 +64,7 @@ export interface SessionQuery extends Range, Place {
 export type SearchMode = 'auto' | 'words' | 'substring' | 'regex';
 
 /** Newest line first. */
-export interface ScreenQuery extends Range, Place {
+export interface ScreenQuery extends Range, Place, Visible {
   /** 1 to 1000 characters, not blank. */
   readonly text: string;
   readonly mode?: SearchMode | undefined;
@@ -63,7 +83,8 @@ export interface ScreenHit {
 }
 
 /** Newest first, or within one session in the order of the recording when `order` is 'session'. */
-export interface EventQuery extends Range, Place {
+export interface EventQuery extends Range, Place, Visible {
+  /** '' for events that belong to no session. */
   readonly session?: string | undefined;
   readonly kinds?: readonly EventKind[] | undefined;
   /** Exact. */
@@ -71,11 +92,16 @@ export interface EventQuery extends Range, Place {
   readonly sha256?: string | undefined;
   readonly address?: string | undefined;
   readonly order?: 'newest' | 'session' | undefined;
-  /** What the recording's lines say, or what the kernel of the node told; left out: both. */
-  readonly source?: 'recording' | 'kernel' | undefined;
-  /** `changes`: no forks, and no files that were only opened to read; `tree`: those files are left out. */
+  /** Who observed it; left out: all. */
+  readonly source?: EventSource | undefined;
+  /** Of `unknown` events: the name of their kind. */
+  readonly raw_kind?: string | undefined;
+  readonly cluster?: string | undefined;
+  readonly namespace?: string | undefined;
+  readonly pod?: string | undefined;
+  /** `changes`: no forks, and no files that were only opened to read, but for those that matter (schemas/kernel/matters.ts); `tree`: those files are left out. */
   readonly only?: 'changes' | 'tree' | undefined;
-  /** With `order` 'session': behind this place. */
+  /** With `order` 'session' and one source: behind this place. */
   readonly after?: { readonly block: number; readonly index: number } | undefined;
 }
 
@@ -88,6 +114,44 @@ export interface AuditQuery extends Range {
   readonly code?: string | undefined;
   readonly session?: string | undefined;
   readonly node?: string | undefined;
+}
+
+/** Newest first. */
+export interface FindingQuery extends Range, Place, Visible {
+  readonly session?: string | undefined;
+  readonly rule?: string | undefined;
+  readonly severity?: FindingRow['severity'] | undefined;
+  readonly state?: FindingRow['state'] | undefined;
+  readonly dedup_key?: string | undefined;
+}
+
+/** A place on a screen, of a hit or a line. */
+export interface ScreenPlace {
+  readonly session: string;
+  readonly offset_ms: number;
+}
+
+export interface ScreenLine {
+  readonly block: number;
+  readonly index: number;
+  readonly offset_ms: number;
+  readonly row: number;
+  readonly text: string;
+}
+
+export interface SessionUse {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly last_at: number;
+  readonly count: number;
+}
+
+export interface KindCount {
+  readonly source: EventSource;
+  readonly kind: EventKind;
+  readonly raw_kind: string;
+  readonly count: number;
 }
 
 export interface Page<Row> {
@@ -133,11 +197,27 @@ export interface EventStore {
   searchScreen(query: ScreenQuery): Promise<Page<ScreenHit>>;
   events(query: EventQuery): Promise<Page<EventRow>>;
   audit(query: AuditQuery): Promise<Page<AuditRow>>;
+  findings(query: FindingQuery): Promise<Page<FindingRow>>;
+  /** How many sessions there are, and how many of them are live. */
+  countSessions(query: Visible): Promise<{ readonly live: number; readonly total: number }>;
+  /** How many events of one session there are of each kind, unknown ones by name. */
+  countKinds(session: string): Promise<readonly KindCount[]>;
+  /** The last session of each user, node and login, in their order; `truncated`: there are more than `limit`. */
+  sessionUse(limit: number): Promise<{ readonly rows: readonly SessionUse[]; readonly truncated: boolean }>;
+  /** For each place the lines of its session before and after it, up to `each` on both sides, in order. At most 25 places. */
+  screenAround(places: readonly ScreenPlace[], each: number): Promise<readonly (readonly ScreenLine[])[]>;
+  /** Lines of one session in order, behind a place. */
+  screenLines(
+    session: string,
+    after: { readonly block: number; readonly index: number } | null,
+    limit: number,
+  ): Promise<readonly ScreenLine[]>;
   /**
-   * Runs a person's SELECT over the tables sessions, events, screen and audit, which it sees without repeats.
-   * It can neither change anything nor reach files, other tables or the network.
+   * Runs a person's SELECT over the tables, which it sees without repeats, on a connection and within limits of its own: it
+   * delays no insert and no read of Steno. It can neither change anything nor reach files, other tables or the network.
+   * `visible`: it sees only the rows of these sessions, and no audit rows.
    */
-  readOnlySql(sql: string, limits: SqlLimits): Promise<SqlResult>;
+  readOnlySql(sql: string, limits: SqlLimits, visible?: Condition): Promise<SqlResult>;
   /** Waits for what is under way, then releases the engine. Calls after it are refused. */
   close(): Promise<void>;
 }
@@ -150,11 +230,16 @@ const range = {
   cursor: z.string().max(2048).optional(),
 };
 const place = { user: filter, node: filter, login: filter };
+const pod = { cluster: filter, namespace: filter, pod: filter };
 const session = z.string().regex(sessionIdPattern).optional();
+/** Made by the policy, never by a request. */
+const visible = z.custom<Condition>((value) => typeof value === 'object' && value !== null).optional();
 
 export const sessionQuery = z.strictObject({
   ...range,
   ...place,
+  ...pod,
+  visible,
   kind: z.enum(sessionKinds).optional(),
   state: z.enum(sessionStates).optional(),
   gateway: filter,
@@ -163,6 +248,7 @@ export const sessionQuery = z.strictObject({
 export const screenQuery = z.strictObject({
   ...range,
   ...place,
+  visible,
   session,
   text: z.string().min(1).max(1000).regex(/\S/),
   mode: z.enum(['auto', 'words', 'substring', 'regex']).default('auto'),
@@ -170,13 +256,16 @@ export const screenQuery = z.strictObject({
 export const eventQuery = z.strictObject({
   ...range,
   ...place,
-  session,
+  ...pod,
+  visible,
+  session: session.or(z.literal('')),
   kinds: z.array(z.enum(eventKinds)).min(1).max(eventKinds.length).optional(),
   path: filter,
   sha256: filter,
   address: filter,
   order: z.enum(['newest', 'session']).default('newest'),
-  source: z.enum(['recording', 'kernel']).optional(),
+  source: z.enum(eventSources).optional(),
+  raw_kind: filter,
   only: z.enum(['changes', 'tree']).optional(),
   after: z.strictObject({ block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) }).optional(),
 });
@@ -189,6 +278,18 @@ export const auditQuery = z.strictObject({
   code: filter,
   outcome: z.enum(['success', 'failure']).optional(),
 });
+export const findingQuery = z.strictObject({
+  ...range,
+  ...place,
+  visible,
+  session,
+  rule: filter,
+  severity: z.enum(severities).optional(),
+  state: z.enum(findingStates).optional(),
+  dedup_key: filter,
+});
+export const screenPlaces = z.array(z.strictObject({ session: z.string().regex(sessionIdPattern), offset_ms: z.int().min(0) })).max(25);
+export const screenAfter = z.strictObject({ block: z.int().min(0).max(0xffff_ffff), index: z.int().min(0).max(0xffff_ffff) }).nullable();
 export const sqlLimits = z.strictObject({
   maxRows: z.int().min(1).max(100_000),
   maxSeconds: z.int().min(1).max(300),

@@ -1,5 +1,6 @@
 /** Whole rows for tests: name what matters, the rest is ordinary. */
-import type { AuditRow, EventRow, ScreenRow, SessionRow } from '#schemas/rows.js';
+import { noFacts } from '#schemas/events/rows.js';
+import type { AuditRow, EventRow, FindingRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
 
 const digits = '0123456789abcdefghjkmnpqrstvwxyz';
 
@@ -41,6 +42,13 @@ export function exampleSessionRow(row: Partial<SessionRow> = {}): SessionRow {
     stored_bytes: 0,
     chain_head: '',
     request_id: '',
+    cluster: '',
+    namespace: '',
+    pod: '',
+    container: '',
+    image: '',
+    labels: { env: 'prod', "it's": 'a "label"' },
+    labels_known: true,
     ...row,
   };
 }
@@ -48,6 +56,8 @@ export function exampleSessionRow(row: Partial<SessionRow> = {}): SessionRow {
 export function exampleEventRow(row: Partial<EventRow> = {}): EventRow {
   return {
     session: exampleSession(1),
+    source: 'recording',
+    emitter: '',
     block: 0,
     index: 0,
     at: exampleStart,
@@ -56,16 +66,7 @@ export function exampleEventRow(row: Partial<EventRow> = {}): EventRow {
     user: 'alice',
     node: 'web-3',
     login: 'root',
-    path: '',
-    size: null,
-    sha256: '',
-    address: '',
-    port: null,
-    name: '',
-    reason: '',
-    outcome: '',
-    count: null,
-    data: '{}',
+    ...noFacts,
     ...row,
   };
 }
@@ -100,6 +101,29 @@ export function exampleAuditRow(row: Partial<AuditRow> = {}): AuditRow {
     session: '',
     node: 'web-3',
     login: 'root',
+    data: '{}',
+    ...row,
+  };
+}
+
+export function exampleFindingRow(row: Partial<FindingRow> = {}): FindingRow {
+  return {
+    id: 'f1',
+    version: 1,
+    rule: 'shadow-read',
+    rule_version: 3,
+    severity: 'high',
+    techniques: ['T1003.008'],
+    session: exampleSession(1),
+    user: 'alice',
+    node: 'web-3',
+    login: 'root',
+    at: exampleStart,
+    offset_ms: 1500,
+    row: 4,
+    evidence: [`${exampleSession(1)}:kernel:agent/web-3:1.2`],
+    state: 'open',
+    dedup_key: 'shadow-read web-3',
     data: '{}',
     ...row,
   };

@@ -2,17 +2,15 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import { openEventStore } from './clickhouse.js';
+import { openEventStore } from './clickhouse/store.js';
 import { exampleAuditRow } from './examples.js';
 import { FaultyEventStore } from './faulty.js';
 import { eventStoreConformance } from './conformance.js';
+import { openedChdb } from './testing/opened.js';
 
 eventStoreConformance('faulty, without faults', async () => {
-  const folder = await mkdtemp(join(tmpdir(), 'steno-events-'));
-  return {
-    store: new FaultyEventStore(await openEventStore({ kind: 'chdb', path: join(folder, 'events') })),
-    dispose: () => rm(folder, { recursive: true, force: true }),
-  };
+  const fixture = await openedChdb();
+  return { ...fixture, store: new FaultyEventStore(fixture.store) };
 });
 
 describe('a faulty event store', () => {

@@ -3,11 +3,23 @@
  *
  * Passes `conformance.ts` while no fault is planned.
  */
-import type { AuditRow, EventRow, EventTable, EventTables, SessionRow } from '#schemas/rows.js';
+import type { AuditRow, EventRow, EventTable, EventTables, FindingRow, SessionRow } from '#schemas/events/rows.js';
 import { FaultPlan } from '../faults.js';
-import type { AuditQuery, EventQuery, EventStore, Page, ScreenHit, ScreenQuery, SessionQuery, SqlLimits, SqlResult } from './contract.js';
+import type {
+  AuditQuery,
+  EventQuery,
+  EventStore,
+  FindingQuery,
+  KindCount,
+  Page,
+  ScreenHit,
+  ScreenLine,
+  ScreenQuery,
+  SessionQuery,
+  SqlResult,
+} from './contract.js';
 
-export type EventOperation = 'insert' | 'sessions' | 'session' | 'searchScreen' | 'events' | 'audit' | 'readOnlySql';
+export type EventOperation = Exclude<keyof EventStore, 'close'>;
 
 export class FaultyEventStore implements EventStore {
   readonly faults = new FaultPlan<EventOperation>();
@@ -41,8 +53,32 @@ export class FaultyEventStore implements EventStore {
     return this.faults.run('audit', () => this.#inner.audit(query));
   }
 
-  readOnlySql(sql: string, limits: SqlLimits): Promise<SqlResult> {
-    return this.faults.run('readOnlySql', () => this.#inner.readOnlySql(sql, limits));
+  findings(query: FindingQuery): Promise<Page<FindingRow>> {
+    return this.faults.run('findings', () => this.#inner.findings(query));
+  }
+
+  countSessions(...query: Parameters<EventStore['countSessions']>): ReturnType<EventStore['countSessions']> {
+    return this.faults.run('countSessions', () => this.#inner.countSessions(...query));
+  }
+
+  countKinds(session: string): Promise<readonly KindCount[]> {
+    return this.faults.run('countKinds', () => this.#inner.countKinds(session));
+  }
+
+  sessionUse(limit: number): ReturnType<EventStore['sessionUse']> {
+    return this.faults.run('sessionUse', () => this.#inner.sessionUse(limit));
+  }
+
+  screenAround(...query: Parameters<EventStore['screenAround']>): Promise<readonly (readonly ScreenLine[])[]> {
+    return this.faults.run('screenAround', () => this.#inner.screenAround(...query));
+  }
+
+  screenLines(...query: Parameters<EventStore['screenLines']>): Promise<readonly ScreenLine[]> {
+    return this.faults.run('screenLines', () => this.#inner.screenLines(...query));
+  }
+
+  readOnlySql(...query: Parameters<EventStore['readOnlySql']>): Promise<SqlResult> {
+    return this.faults.run('readOnlySql', () => this.#inner.readOnlySql(...query));
   }
 
   close(): Promise<void> {

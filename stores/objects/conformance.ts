@@ -3,7 +3,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ErrorCode } from '#schemas/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
 import type { ObjectEntry, ObjectStore } from './contract.js';
 
 export interface ObjectFixture {

@@ -5,7 +5,7 @@
  * machine, and of its power, as far as the disk or the service keeps its own word. Every adapter passes
  * `conformance.ts`.
  */
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 
 export interface ByteRange {
   /** First byte, from 0. */

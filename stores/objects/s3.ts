@@ -19,7 +19,7 @@ import {
   S3Client,
   S3ServiceException,
 } from '@aws-sdk/client-s3';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { checkKey, checkPrefix, checkRange } from './contract.js';
 import type { ByteRange, ObjectEntry, ObjectStore, PutOptions } from './contract.js';
 

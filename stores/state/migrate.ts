@@ -6,9 +6,9 @@
  */
 import { Migrator } from 'kysely';
 import type { Kysely, Migration } from 'kysely';
-import { StenoError } from '#schemas/errors.js';
-import { columnTypes } from './dialect.js';
-import type { StateEngine, StateMigration } from './dialect.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { columnTypes } from './engine/dialect.js';
+import type { StateEngine, StateMigration } from './engine/dialect.js';
 import { tables } from './migrations/0001_tables.js';
 import { caKeys } from './migrations/0002_ca_keys.js';
 import { users } from './migrations/0003_users.js';
@@ -19,6 +19,11 @@ import { clusters } from './migrations/0007_clusters.js';
 import { connectors } from './migrations/0008_connectors.js';
 import { requestNonces } from './migrations/0009_request_nonces.js';
 import { sessionPlaces } from './migrations/0010_session_places.js';
+import { streamsInFull } from './migrations/0011_streams_in_full.js';
+import { power } from './migrations/0012_power.js';
+import { gatewayIdentity } from './migrations/0013_gateway_identity.js';
+import { sharedWork } from './migrations/0014_shared_work.js';
+import { services } from './migrations/0015_services.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
@@ -32,6 +37,11 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0008_connectors': connectors,
   '0009_request_nonces': requestNonces,
   '0010_session_places': sessionPlaces,
+  '0011_streams_in_full': streamsInFull,
+  '0012_power': power,
+  '0013_gateway_identity': gatewayIdentity,
+  '0014_shared_work': sharedWork,
+  '0015_services': services,
 };
 
 export async function migrateState<Schema>(

@@ -11,9 +11,9 @@ import { dirname } from 'node:path';
 import Database from 'better-sqlite3';
 import { Kysely, SqliteAdapter, SqliteDialect } from 'kysely';
 import type { DialectAdapter } from 'kysely';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { installChangeTriggers } from './directory-changes.js';
 import { migrateState } from './migrate.js';
-import { openPostgres } from './postgres.js';
 import type { PostgresOptions } from './postgres.js';
 import type { StateSchema } from './schema.js';
 
@@ -32,7 +32,8 @@ const busyTimeoutMs = 5_000;
  * file cannot be opened, is not a database, or stays locked.
  */
 export async function openState(options: StateOptions): Promise<Kysely<StateSchema>> {
-  return options.kind === 'postgres' ? openPostgres(options) : openSqlite(options);
+  // Its driver is loaded where it is used.
+  return options.kind === 'postgres' ? (await import('./postgres.js')).openPostgres(options) : openSqlite(options);
 }
 
 async function openSqlite(options: SqliteOptions): Promise<Kysely<StateSchema>> {
@@ -52,6 +53,7 @@ async function openSqlite(options: SqliteOptions): Promise<Kysely<StateSchema>> 
     database.pragma('trusted_schema = OFF');
     kysely = new Kysely<StateSchema>({ dialect: new TransactionalSqliteDialect({ database }) });
     await migrateState(kysely, 'sqlite');
+    await installChangeTriggers(kysely, 'sqlite');
     return kysely;
   } catch (error) {
     if (kysely !== undefined) await kysely.destroy();

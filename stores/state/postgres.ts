@@ -8,7 +8,8 @@
  */
 import { Kysely, PostgresDialect, sql } from 'kysely';
 import pg from 'pg';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { installChangeTriggers } from './directory-changes.js';
 import { migrateState } from './migrate.js';
 import type { StateSchema } from './schema.js';
 
@@ -49,6 +50,7 @@ export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<Sta
     kysely = new Kysely<StateSchema>({ dialect: new PostgresDialect({ pool }) });
     await migrateState(kysely, 'postgres');
     await publishChanges(kysely);
+    await installChangeTriggers(kysely, 'postgres');
     return kysely;
   } catch (error) {
     await kysely?.destroy();
@@ -60,34 +62,23 @@ export async function openPostgres({ url }: PostgresOptions): Promise<Kysely<Sta
 /** Where every authority of one store hears that what it publishes has changed. */
 export const CHANGE_CHANNEL = 'steno_changed';
 
-/** What another authority must hear of, by table; `columns` where an update of others says nothing new. The payload is the table. */
-const published: readonly { readonly table: keyof StateSchema; readonly columns?: readonly string[]; readonly inserts?: true }[] = [
-  { table: 'audit_outbox', inserts: true },
-  { table: 'roles' },
-  { table: 'locks' },
-  { table: 'access_requests', columns: ['state'] },
-  { table: 'trusted_clusters' },
-  { table: 'ca_keys' },
-  { table: 'ca_rotations' },
-  { table: 'nodes', columns: ['kind', 'address', 'host_keys', 'labels'] },
-];
+/** What another authority must hear of. The payload is the table. */
+const published: readonly (keyof StateSchema)[] = ['audit_outbox', 'directory_changes'];
 
-/**
- * Triggers that tell of changes in the transaction that makes them: there is no commit without its notice, and no notice
- * of what was rolled back. Repeatable; made anew at every opening, so that a list that grew is complete.
- */
+/** Triggers that tell of rows in the transaction that inserts them. Made anew at every opening, so that a list that grew is complete. */
 async function publishChanges(database: Kysely<StateSchema>): Promise<void> {
   await database.transaction().execute(async (tx) => {
     await sql`SELECT pg_advisory_xact_lock(hashtext('steno publish changes'))`.execute(tx);
     await sql`CREATE OR REPLACE FUNCTION steno_notify() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_notify('${sql.raw(CHANGE_CHANNEL)}', TG_TABLE_NAME); RETURN NULL; END $$`.execute(
       tx,
     );
-    for (const { table, columns, inserts } of published) {
+    // Of stores from before there was a log of changes: the log tells of these.
+    for (const table of ['roles', 'locks', 'access_requests', 'trusted_clusters', 'ca_keys', 'ca_rotations', 'nodes'])
+      await sql`DROP TRIGGER IF EXISTS ${sql.ref(`steno_notify_${table}`)} ON ${sql.table(table)}`.execute(tx);
+    for (const table of published) {
       const trigger = sql.ref(`steno_notify_${table}`);
-      const update = columns === undefined ? sql`UPDATE` : sql`UPDATE OF ${sql.join(columns.map((column) => sql.ref(column)))}`;
-      const acts = inserts === true ? sql`INSERT` : sql`INSERT OR DELETE OR ${update}`;
       await sql`DROP TRIGGER IF EXISTS ${trigger} ON ${sql.table(table)}`.execute(tx);
-      await sql`CREATE TRIGGER ${trigger} AFTER ${acts} ON ${sql.table(table)} FOR EACH STATEMENT EXECUTE FUNCTION steno_notify()`.execute(
+      await sql`CREATE TRIGGER ${trigger} AFTER INSERT ON ${sql.table(table)} FOR EACH STATEMENT EXECUTE FUNCTION steno_notify()`.execute(
         tx,
       );
     }

@@ -4,7 +4,7 @@
  * Every moment is an integer of milliseconds since 1970-01-01 UTC, in every engine. JSON is text; whoever reads it
  * parses it. Engines give back 64-bit integers as numbers here; all are below 2^53. Yes and no are 1 and 0.
  */
-import type { WebhookEvent } from '#schemas/webhook.js';
+import type { WebhookEvent } from '#schemas/documents/webhook.js';
 import type { Generated, Insertable, Selectable, Updateable } from 'kysely';
 
 /** Milliseconds since 1970 UTC. */
@@ -28,6 +28,19 @@ export interface UserTable {
   /** Argon2id in PHC form; null: none was set. */
   password_hash: Generated<string | null>;
   password_changed_at: Generated<Moment | null>;
+  /** Names of users that have held a way into the account without administering everything: made it, reset it, or wrote its connector; an array. */
+  handlers: Generated<Json>;
+  /** What is under the name from before is not shown to the user as their own: another bore it, or had the account. */
+  own_since: Generated<Moment | null>;
+}
+
+/** A name whose user was removed; the row stays when the name is used again. */
+export interface UserNameTable {
+  name: string;
+  /** The last time. */
+  removed_at: Moment;
+  /** When somebody who administers everything let it be used again; null: it is kept. */
+  released_at: Moment | null;
 }
 
 export interface RoleTable {
@@ -52,6 +65,8 @@ export interface NodeTable {
   labels: Json;
   created_at: Moment;
   last_seen_at: Moment | null;
+  /** 1: the node takes certificates for `LOGIN@NODE`, and is given no others. */
+  node_principals: Generated<number>;
 }
 
 export interface CertificateTable {
@@ -138,6 +153,34 @@ export interface GatewayTable {
   last_counter: number;
 }
 
+/** A name or address that clients dial a gateway by: no node may have it. */
+export interface GatewayNameTable {
+  gateway: string;
+  /** In one spelling (schemas/base/host-name.ts). */
+  name: string;
+  /** Reserved until then; each renewal of the gateway's certificates puts it off. */
+  until: Moment;
+}
+
+/** A key that a gateway shows to clients, as its owner enrolled it. */
+export interface GatewayHostKeyTable {
+  gateway: string;
+  /** SHA-256 of the plain public key blob, lower-case hex. */
+  key_hash: string;
+}
+
+/** A user's connection for which a session certificate was issued. */
+export interface UserProofTable {
+  /** SHA-256 of the SSH session id, lower-case hex. */
+  hash: string;
+  gateway: string;
+  login: string;
+  node: string;
+  seen_at: Moment;
+  /** When the user's certificate ends, with which it was proven: nothing can be proven with it afterwards. */
+  expires_at: Moment;
+}
+
 /** Audit rows that wait for the event store; deleted once they are there. */
 export interface AuditOutboxTable {
   id: string;
@@ -147,7 +190,7 @@ export interface AuditOutboxTable {
 
 export interface LockTable {
   id: string;
-  target_kind: 'user' | 'role' | 'login' | 'node' | 'session' | 'request' | 'mfa-device';
+  target_kind: 'user' | 'role' | 'login' | 'node' | 'session' | 'session-input' | 'request' | 'mfa-device';
   target: string;
   reason: string;
   created_by: string;
@@ -165,6 +208,8 @@ export interface AccessRequestTable {
   /** Array of `GrantItem`. */
   items: Json;
   thresholds: Json;
+  /** Name of each role that an item is of, to its revision and document when it was asked for. */
+  pins: Generated<Json>;
   created_at: Moment;
   expires_at: Moment;
   /** Milliseconds. */
@@ -394,6 +439,33 @@ export interface JoinTokenTable {
   expires_at: Moment;
 }
 
+/** Tokens that services join with. */
+export interface ServiceTokenTable {
+  id: string;
+  kind: string;
+  /** The only name that may join with it. */
+  name: string | null;
+  /** base64 of the raw Ed25519 public key; the token is the private one, and nowhere stored. */
+  public_key: string;
+  uses_left: number;
+  created_by: string;
+  created_at: Moment;
+  expires_at: Moment;
+}
+
+/** Services that joined by token. */
+export interface JoinedServiceTable {
+  kind: string;
+  name: string;
+  /** SHA-256 of the service key (SPKI in DER), lower-case hex. */
+  key_hash: string;
+  /** Id of the token, which may be gone. */
+  token: string;
+  joined_at: Moment;
+  /** From when it gets no more certificates. */
+  removed_at: Moment | null;
+}
+
 /** Nonces given out for joins and not used yet. */
 export interface JoinNonceTable {
   nonce: string;
@@ -460,6 +532,8 @@ export interface ConnectorTable {
   /** A client secret, or the key towards a SAML provider; JSON, encrypted by the authority. */
   secret_sealed: Uint8Array;
   updated_at: Moment;
+  /** As of users: whoever decides what a provider says can come in as its users. */
+  handlers: Generated<Json>;
 }
 
 export interface SsoAssertionTable {
@@ -477,7 +551,38 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'requests' | 'clusters' | 'names' | 'cas';
+
+/** What was published has changed: in the order in which it happened (directory-changes.ts). */
+export interface DirectoryChangeTable {
+  id: Generated<number>;
+  kind: ChangeKind;
+  key: string;
+}
+
+/** Who may do a piece of background work now (stores/leases). The row goes when the work is done. */
+export interface LeaseTable {
+  /** Greater than that of any lease given out before, of whatever name. */
+  token: Generated<number>;
+  name: string;
+  /** One run of one process. */
+  holder: string;
+  expires_at: Moment;
+}
+
+/** That a gateway has applied a lock, and what it ended. */
+export interface LockEffectTable {
+  lock: string;
+  gateway: string;
+  connections: number;
+  sessions: number;
+  applied_at: Moment;
+}
+
 export interface StateSchema {
+  directory_changes: DirectoryChangeTable;
+  leases: LeaseTable;
+  lock_effects: LockEffectTable;
   access_requests: AccessRequestTable;
   access_request_reviews: AccessRequestReviewTable;
   webhooks: WebhookTable;
@@ -487,6 +592,7 @@ export interface StateSchema {
   access_decisions: AccessDecisionTable;
   role_holdings: RoleHoldingTable;
   users: UserTable;
+  user_names: UserNameTable;
   roles: RoleTable;
   nodes: NodeTable;
   certificates: CertificateTable;
@@ -496,11 +602,16 @@ export interface StateSchema {
   sign_in_links: SignInLinkTable;
   web_sessions: WebSessionTable;
   gateways: GatewayTable;
+  gateway_names: GatewayNameTable;
+  gateway_host_keys: GatewayHostKeyTable;
+  user_proofs: UserProofTable;
   audit_outbox: AuditOutboxTable;
   locks: LockTable;
   join_tokens: JoinTokenTable;
   join_nonces: JoinNonceTable;
   joined_nodes: JoinedNodeTable;
+  service_tokens: ServiceTokenTable;
+  joined_services: JoinedServiceTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { DummyDriver, Kysely, PostgresAdapter, PostgresIntrospector, PostgresQueryCompiler, SqliteDialect } from 'kysely';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { columnTypes } from './dialect.js';
+import { columnTypes } from './engine/dialect.js';
 import { migrateState, migrations } from './migrate.js';
 import { openState } from './open.js';
 import type { NewRow, StateSchema } from './schema.js';
@@ -110,6 +110,139 @@ describe('the state store', () => {
         retired_at: null,
       },
     ]);
+    await raw.destroy();
+  });
+
+  test('roles that say nothing about streams get the new default, others keep what they say', async () => {
+    const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
+    const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < '0011'));
+    await migrateState(raw, 'sqlite', before);
+    const cases: readonly (readonly [name: string, source: string, recording: object, streams: string])[] = [
+      ['silent', 'kind: role\nname: silent\n', { streams: 'limited', limit: 1 << 20 }, 'commands'],
+      [
+        'mode-only',
+        'kind: role\nname: mode-only\nrecording: {mode: best_effort}\n',
+        { mode: 'best_effort', streams: 'limited', limit: 1 << 20 },
+        'commands',
+      ],
+      ['without-text', '', { streams: 'limited', limit: 1 << 20 }, 'commands'],
+      ['without-text-small', '', { streams: 'limited', limit: 5 }, 'limited'],
+      [
+        'says-limited',
+        'kind: role\nname: says-limited\nrecording: {streams: limited}\n',
+        { streams: 'limited', limit: 1 << 20 },
+        'limited',
+      ],
+      [
+        'says-how-much',
+        'kind: role\nname: says-how-much\nrecording: {limit: 1048576}\n',
+        { streams: 'limited', limit: 1 << 20 },
+        'limited',
+      ],
+      ['says-full', 'kind: role\nname: says-full\nrecording: {streams: full}\n', { streams: 'full', limit: 1 << 20 }, 'full'],
+      ['unreadable', 'kind: [role', { streams: 'limited', limit: 1 << 20 }, 'limited'],
+    ];
+    for (const [name, source, recording] of cases) {
+      await raw
+        .insertInto('roles')
+        .values({ name, document: JSON.stringify({ kind: 'role', name, recording }), source, updated_at: 1, revision: 1, updated_by: 'a' })
+        .execute();
+    }
+    await migrateState(raw, 'sqlite');
+    for (const [name, , recording, streams] of cases) {
+      const { document } = (await raw.selectFrom('roles').select('document').where('name', '=', name).executeTakeFirstOrThrow()) as {
+        document: string;
+      };
+      expect(JSON.parse(document)).toEqual({ kind: 'role', name, recording: { ...recording, streams } });
+    }
+    await raw.destroy();
+  });
+
+  test('open access requests of before are pinned to the roles of then, and names of before are kept', async () => {
+    const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
+    const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < '0012'));
+    await migrateState(raw, 'sqlite', before);
+    await raw.insertInto('roles').values({ name: 'dba', document: '{"kind":"role","name":"dba"}', updated_at: 1, revision: 4 }).execute();
+    const request = {
+      user: 'ann',
+      reason: '',
+      items: '[{"kind":"role","role":"dba"},{"kind":"role","role":"gone"}]',
+      thresholds: '{}',
+      created_at: 1,
+      expires_at: 2,
+      duration: 1,
+      version: 1,
+    };
+    await raw
+      .insertInto('access_requests')
+      .values([
+        { id: 'open', state: 'approved', ...request },
+        { id: 'old', state: 'over', ...request },
+      ])
+      .execute();
+    await raw
+      .insertInto('users')
+      .values([
+        { name: 'ann', roles: '[]', created_at: 10 },
+        { name: 'bob', roles: '[]', created_at: 10 },
+      ])
+      .execute();
+    const issued = (user: string, at: number) => ({ ...certificate, user, issued_at: at });
+    await raw
+      .insertInto('certificates')
+      .values([issued('ann', 11), issued('bob', 9), issued('bob', 12), issued('carol', 7)])
+      .execute();
+    await migrateState(raw, 'sqlite');
+    expect(await raw.selectFrom('access_requests').select(['id', 'pins']).orderBy('id').execute()).toEqual([
+      { id: 'old', pins: '{}' },
+      { id: 'open', pins: '{"dba":{"revision":4,"document":{"kind":"role","name":"dba"}}}' },
+    ]);
+    expect(await raw.selectFrom('user_names').selectAll().orderBy('name').execute()).toEqual([
+      { name: 'bob', removed_at: 10, released_at: 10 },
+      { name: 'carol', removed_at: 7, released_at: null },
+    ]);
+    expect(await raw.selectFrom('users').select(['name', 'own_since']).orderBy('name').execute()).toEqual([
+      { name: 'ann', own_since: null },
+      { name: 'bob', own_since: 10 },
+    ]);
+    await raw.destroy();
+  });
+
+  test('gateways of before keep the names that their certificates have, but for what the service is called', async () => {
+    const raw = new Kysely<Record<string, Record<string, unknown>>>({ dialect: new SqliteDialect({ database: new Database(':memory:') }) });
+    const before = Object.fromEntries(Object.entries(migrations).filter(([name]) => name < '0013'));
+    await migrateState(raw, 'sqlite', before);
+    const certificate = (key_id: string, principals: readonly string[], valid_before: number): Record<string, unknown> => ({
+      kind: 'host',
+      key_id,
+      user: 'x',
+      principals: JSON.stringify(principals),
+      valid_after: 1,
+      valid_before,
+      issued_at: 1,
+      source: '',
+    });
+    await raw
+      .insertInto('certificates')
+      .values([
+        certificate('host gateway/gw', ['gw', 'gw.steno', 'localhost', 'GW.example.com.'], 5),
+        certificate('host gateway/gw', ['gw', 'gw.steno', 'gw.example.com', '::ffff:192.0.2.7'], 9),
+        certificate('host agent/web-1', ['web-1', 'web-1.steno'], 9),
+        certificate('host web-2', ['web-2'], 9),
+      ])
+      .execute();
+    await raw
+      .insertInto('nodes')
+      .values({ name: 'web-1', kind: 'agent', address: '', host_keys: '[]', labels: '{}', created_at: 1, last_seen_at: null })
+      .execute();
+    await migrateState(raw, 'sqlite');
+    const month = 30 * 86_400_000;
+    expect(await raw.selectFrom('gateway_names').selectAll().orderBy('name').execute()).toEqual([
+      { gateway: 'gw', name: '192.0.2.7', until: 9 + month },
+      { gateway: 'gw', name: 'gw.example.com', until: 9 + month },
+      { gateway: 'gw', name: 'localhost', until: 5 + month },
+    ]);
+    expect(await raw.selectFrom('nodes').select(['name', 'node_principals']).execute()).toEqual([{ name: 'web-1', node_principals: 0 }]);
     await raw.destroy();
   });
 

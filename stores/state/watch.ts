@@ -11,9 +11,8 @@
  * `SILENCE_MS`; the server gives the lock away when it notices. In between two may lead, so what the leader does must be
  * repeatable. With SQLite there is one process, which leads and misses nothing. Tested in `postgres.test.ts`.
  */
-import pg from 'pg';
+import type pg from 'pg';
 import type { StateOptions } from './open.js';
-import { CHANGE_CHANNEL, connectionOptions } from './postgres.js';
 
 export interface StateWatch {
   /** Another process may have changed what the authority publishes: read it again. */
@@ -87,7 +86,9 @@ class PostgresWatch implements StateWatch {
   }
 
   async #connect(): Promise<void> {
-    const client = new pg.Client({ ...connectionOptions(this.#url), query_timeout: SILENCE_MS });
+    const [{ default: driver }, { CHANGE_CHANNEL, connectionOptions }] = await Promise.all([import('pg'), import('./postgres.js')]);
+    if (this.#closed) return;
+    const client = new driver.Client({ ...connectionOptions(this.#url), query_timeout: SILENCE_MS });
     this.#client = client;
     let lost = false;
     const onLost = (): void => {

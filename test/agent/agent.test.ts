@@ -9,7 +9,8 @@ import { join } from 'node:path';
 import * as pty from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { Cleanup, administrator, authorityIn, clientOf, silent, temporaryFolder } from '../../authority/testkit.js';
+import { signUserProof } from '#runtime/ssh/testing/user-proof.js';
+import { administrator, authorityIn, casIn, Cleanup, clientOf, silent, temporaryFolder } from '../../authority/testing/authority.js';
 import { startAgent } from '../../agent/agent.js';
 
 const cleanup = new Cleanup();
@@ -35,20 +36,46 @@ const ssh = (...args: readonly string[]) => run('ssh', [...common, `${login}@127
 
 /** Writes `id` with a session certificate, as a gateway gets it, and `id-user` with the user's own. */
 async function writeIdentities(authority: Awaited<ReturnType<typeof authorityIn>>): Promise<string[]> {
-  const { key, login: result, certificate } = await administrator(authority, cleanup);
+  const { key, login: result, certificate, call } = await administrator(authority, cleanup);
   const gateway = await clientOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
-  const session = await gateway.sessionCertificate({
-    user: result.user,
-    login,
-    node: 'local',
-    public_key: formatPublicLine(key.publicBlob),
-    source_address: '127.0.0.1',
-    user_certificate: Buffer.from(certificate).toString('base64'),
+  const session = (node: string) =>
+    gateway.sessionCertificate({
+      user: result.user,
+      login,
+      node,
+      public_key: formatPublicLine(key.publicBlob),
+      source_address: '127.0.0.1',
+      user_certificate: Buffer.from(certificate).toString('base64'),
+      proof: signUserProof(key, certificate, { userName: login }),
+    });
+  for (const node of ['other', 'local.b'])
+    await call('PUT', `/v1/nodes/${node}`, { name: node, kind: 'openssh', address: 'h:22', labels: {}, host_keys: [] });
+  // Of a version that named no node.
+  const seconds = BigInt(Math.floor(Date.now() / 1000));
+  const before = await (
+    await casIn(join(folder, 'steno'))
+  ).issueSsh('ssh-user', {
+    publicKey: key.publicBlob,
+    serial: 1n,
+    kind: 'user',
+    keyId: 'x',
+    principals: [login],
+    validAfter: seconds - 60n,
+    validBefore: seconds + 300n,
+    criticalOptions: new Map(),
+    extensions: new Map([
+      ['via@steno', 'x'],
+      ['permit-pty', ''],
+    ]),
   });
-  for (const [name, line] of [
-    ['id', formatPublicLine(session)],
+  const lines = [
+    ['id', formatPublicLine(await session('local'))],
     ['id-user', result.certificate],
-  ] as const) {
+    ['id-other', formatPublicLine(await session('other'))],
+    ['id-longer', formatPublicLine(await session('local.b'))],
+    ['id-before', formatPublicLine(before)],
+  ] as const;
+  for (const [name, line] of lines) {
     writeFileSync(join(folder, name), key.toOpenSsh(), { mode: 0o600 });
     writeFileSync(join(folder, `${name}-cert.pub`), line);
   }
@@ -146,8 +173,9 @@ describe('the node service', () => {
     child.write('stty size\r');
     await until(/20 90/);
     child.resize(101, 33);
-    child.write('stty size; shopt -q login_shell && echo log""in\r');
-    await until(/33 101/);
+    // The client may send the new size only after the next input: it looks for signals before it waits.
+    child.write('until stty size | grep "33 101"; do :; done; shopt -q login_shell && echo log""in\r');
+    await until(/[\r\n]33 101/);
     await until(/login/);
     child.write('exit 4\r');
     expect(await ended).toBe(4);
@@ -182,6 +210,8 @@ describe('the node service', () => {
     const target = (echo.address() as AddressInfo).port;
     const local = await run('ssh', [...common, '-W', `127.0.0.1:${target}`, `${login}@127.0.0.1`], 'through -W\n');
     expect(local.stdout.toString()).toBe('through -W\n');
+    const nothing = await run('ssh', [...common, '-W', '127.0.0.1:1', `${login}@127.0.0.1`]);
+    expect(nothing.stderr).toContain('open failed: connect failed: connection refused');
     const child = spawn('ssh', [...common, '-R', `0:127.0.0.1:${target}`, `${login}@127.0.0.1`, 'cat'], {
       stdio: ['pipe', 'pipe', 'pipe'],
     });
@@ -223,6 +253,14 @@ describe('the node service', () => {
   });
 
   const refused: readonly [string, (words: string[]) => string[]][] = [
+    ...(['other', 'longer', 'before'] as const).map((name): (typeof refused)[number] => [
+      {
+        other: 'a certificate for another node',
+        longer: 'a certificate for a node whose name begins like this one',
+        before: 'a certificate that names no node',
+      }[name],
+      (words) => words.map((word) => word.replaceAll(join(folder, 'id'), join(folder, `id-${name}`))),
+    ]),
     [
       "a user's own certificate, which would get around the gateway",
       (words) => words.map((word) => word.replaceAll(join(folder, 'id'), join(folder, 'id-user'))),

@@ -4,10 +4,10 @@ import type { IncomingMessage, Server, ServerResponse } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
 import { afterEach, describe, expect, it } from 'vitest';
-import { cloudLabels } from '../../agent/cloud.js';
-import type { Cloud } from '../../agent/cloud.js';
-import { Labels, parseLabelCommand, printableLine } from '../../agent/labels.js';
-import { silent } from '../../authority/testkit.js';
+import { cloudLabels } from '../../agent/node/cloud.js';
+import type { Cloud } from '../../agent/node/cloud.js';
+import { Labels, parseLabelCommand, printableLine } from '../../agent/node/labels.js';
+import { silent } from '../../authority/testing/authority.js';
 
 const servers: Server[] = [];
 afterEach(() =>

@@ -3,11 +3,13 @@ import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import * as pty from 'node-pty';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { become, findAccount, invocation, readReport } from '../../agent/account.js';
-import { closeBooks, recordLogin } from '../../agent/logins.js';
-import { sttyWords } from '../../agent/modes.js';
+import { findAccount } from '../../agent/login/account.js';
+import { invocation } from '../../agent/login/invocation.js';
+import { closeBooks, recordLogin } from '../../agent/login/logins.js';
+import { sttyWords } from '../../agent/ssh/modes.js';
 
 const root = process.getuid!() === 0;
 if (!root) console.warn('skipped: logins of other users need root');
@@ -28,9 +30,9 @@ describe.skipIf(!root)('a login', () => {
     spawnSync('groupdel', [`${user}x`]);
   });
   const run = async (command: string, more: Record<string, string> = {}) => {
-    const what = invocation(await findAccount(user), command, more);
+    const what = invocation(await findAccount(user), command, { client: more, own: {} });
     const { status, stdout, stderr } = spawnSync(what.file, [...what.args], { cwd: what.cwd, env: { ...what.env }, encoding: 'utf8' });
-    return { status, stdout, stderr, report: readReport(what.report!) };
+    return { status, stdout, stderr, report: what.report!.read() };
   };
 
   it('has the groups, limits, home and environment of the account, and both streams', async () => {
@@ -57,16 +59,6 @@ describe.skipIf(!root)('a login', () => {
     expect(stdout).toBe(`1024\n${expected}\n`);
   });
 
-  it('is refused to all but root while nologin is there', async () => {
-    const nologin = join(folder, 'nologin');
-    writeFileSync(nologin, 'maintenance');
-    await expect(findAccount(user, [join(folder, 'absent'), nologin])).rejects.toMatchObject({
-      code: 'NODE_REFUSED',
-      detail: expect.stringContaining(nologin) as string,
-    });
-    expect((await findAccount('root', [nologin])).uid).toBe(0);
-  });
-
   it('tells a signal from a status that looks like one', async () => {
     expect(await run('kill -TERM $$')).toMatchObject({ status: 143, report: { kind: 'ran', signalled: true }, stderr: '' });
     expect(await run('exit 143')).toMatchObject({ status: 143, report: { kind: 'ran', signalled: false } });
@@ -84,25 +76,97 @@ describe.skipIf(!root)('a login', () => {
     expect(report).toMatchObject({ kind: 'refused', said: expect.stringContaining('expired') as string });
   });
 
-  it('runs subsystems without a shell in between', async () => {
-    const what = become(await findAccount(user), ['/usr/bin/id', '-un'], {});
-    expect(execFileSync(what.file, [...what.args], { cwd: what.cwd, env: { ...what.env }, encoding: 'utf8' })).toBe(`${user}\n`);
-    readReport(what.report!);
+  it('has nothing open but its three streams, whatever the node service has, or was left by who started it', async () => {
+    // High, and inherited by what it starts: Node.js looks at the first few of its own only.
+    const left = spawnSync(
+      '/usr/bin/python3',
+      [
+        '-c',
+        'import os, sys; os.dup2(os.open("/etc/shadow", 0), 251); os.execv(sys.argv[1], sys.argv[1:])',
+        process.execPath,
+        '--input-type=module',
+        '-e',
+        `
+      import { spawnSync } from 'node:child_process';
+      const { keepDescriptors } = await import(process.argv[1]);
+      keepDescriptors();
+      const { invocation } = await import(process.argv[2]);
+      const { findAccount } = await import(process.argv[3]);
+      const what = invocation(await findAccount(process.argv[4]), 'ls /proc/self/fd', { client: {}, own: {} });
+      process.stdout.write(spawnSync(what.file, what.args, { cwd: what.cwd, env: what.env }).stdout);
+    `,
+        ...['helper/descriptors.js', 'login/invocation.js', 'login/account.js'].map((file) =>
+          fileURLToPath(new URL(`../../dist/agent/${file}`, import.meta.url)),
+        ),
+      ].concat([user]),
+      { encoding: 'utf8' },
+    );
+    // The fourth is the folder that ls reads.
+    expect({ stdout: left.stdout.split('\n'), stderr: left.stderr }).toEqual({ stdout: ['0', '1', '2', '3', ''], stderr: '' });
+  });
+
+  it('takes variables of the client only once it is the account: nothing that runs as root has them', async () => {
+    const more = { TZ: ':/home/evil', LC_ALL: 'C.UTF-8', LANG: 'x y; $(id)\n`id`' };
+    const { stdout } = await run('printf "%s|%s|%s" "$TZ" "$LC_ALL" "$LC_MORE"', { ...more, LC_MORE: 'x y; $(id)\n`id`' });
+    expect(stdout).toBe(':/home/evil|C.UTF-8|x y; $(id)\n`id`');
+    const root = invocation(await findAccount(user), 'true', { client: more, own: { SSH_CONNECTION: 'x' } });
+    root.report!.read();
+    expect(Object.keys(root.env).sort()).toEqual(['HOME', 'PATH']);
+    expect(root.env['HOME']).toBe('/');
+  });
+
+  it("is the same where su(1) is busybox's, without what PAM adds", () => {
+    writeFileSync(join(folder, 'su'), '#!/bin/sh\necho BusyBox\n', { mode: 0o755 });
+    const { stdout, stderr } = spawnSync(
+      process.execPath,
+      [
+        '--input-type=module',
+        '-e',
+        `
+      import { spawnSync } from 'node:child_process';
+      const { invocation } = await import(process.argv[1]);
+      const { findAccount } = await import(process.argv[2]);
+      (await import(process.argv[4])).keepDescriptors();
+      const what = invocation(await findAccount(process.argv[3]), 'id -un; id -Gn; pwd; echo "$LC_TIME|$HOME|$USER|$SHELL|$SSH_CONNECTION|$0"; ls /proc/self/fd | tr "\\\\n" " "', { client: { LC_TIME: 'a b' }, own: { SSH_CONNECTION: 'c d' } });
+      process.stdout.write(what.report + ' ' + spawnSync(what.file, what.args, { cwd: what.cwd, env: what.env }).stdout);
+    `,
+        ...['invocation.js', 'account.js'].map((file) => fileURLToPath(new URL(`../../dist/agent/login/${file}`, import.meta.url))),
+        user,
+        fileURLToPath(new URL('../../dist/agent/helper/descriptors.js', import.meta.url)),
+      ],
+      { encoding: 'utf8', env: { ...process.env, PATH: `${folder}:${process.env['PATH']}` } },
+    );
+    expect({ stdout, stderr }).toEqual({
+      stdout: `null ${user}\n${user} ${user}x\n/home/${user}\na b|/home/${user}|${user}|/bin/bash|c d|/bin/bash\n0 1 2 3 `,
+      stderr: '',
+    });
+  });
+
+  it('leaves PAM its word on a variable that the client sends, as sshd does', async () => {
+    const kept = readFileSync('/etc/environment', 'utf8');
+    try {
+      writeFileSync('/etc/environment', `${kept}\nLC_STENO=machine\n`);
+      expect((await run('echo "$LC_STENO $LC_OTHER"', { LC_STENO: 'client', LC_OTHER: 'client' })).stdout).toBe('machine client\n');
+    } finally {
+      writeFileSync('/etc/environment', kept);
+    }
   });
 
   it("begins with the client's terminal modes", async () => {
-    const modes = sttyWords({
-      ECHO: 0,
-      ICRNL: 1,
-      VINTR: 5,
-      VERASE: 255,
-      IUTF8: 1,
-      TTY_OP_ISPEED: 38400,
-      TTY_OP_OSPEED: 38400,
-      WHATEVER: 7,
-      CS8: 1,
-    });
-    const what = invocation(await findAccount(user), 'stty -a', {}, modes);
+    const modes = sttyWords(
+      new Map([
+        [53, 0],
+        [36, 1],
+        [1, 5],
+        [3, 255],
+        [42, 1],
+        [128, 38_400],
+        [129, 38_400],
+        [159, 7],
+        [91, 1],
+      ]),
+    );
+    const what = invocation(await findAccount(user), 'stty -a', { client: {}, own: {} }, modes);
     const child = pty.spawn(what.file, [...what.args], { cols: 200, rows: 24, cwd: what.cwd, env: { ...what.env } });
     let text = '';
     child.onData((data) => {
@@ -111,7 +175,7 @@ describe.skipIf(!root)('a login', () => {
     await new Promise<void>((resolve) => child.onExit(() => resolve()));
     await expect.poll(() => text).toMatch(/ -echo .*echoe/s);
     expect(text).toMatch(/intr = \^E;.*erase = <undef>;/);
-    readReport(what.report!);
+    what.report!.read();
   });
 
   it('stands in wtmp, utmp and lastlog, as last(1), who(1) and lastlog(8) read them', () => {

@@ -1,5 +1,5 @@
 /** Unix sockets of a node, forwarded both ways with stock ssh, and opened as the account alone. */
-import { spawnSync } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdtempSync, rmSync, statSync } from 'node:fs';
 import { connect, createServer } from 'node:net';
 import type { Server, Socket } from 'node:net';
@@ -7,8 +7,10 @@ import { once } from 'node:events';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { findAccount } from '../../agent/account.js';
-import { UnixSockets } from '../../agent/unix-sockets.js';
+import { findAccount } from '../../agent/login/account.js';
+import { AccountSockets } from '../../agent/ssh/account-sockets.js';
+import { Helpers } from '../../agent/helper/helper.js';
+import { silent } from '../../authority/testing/authority.js';
 import { background } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 
@@ -28,6 +30,10 @@ async function echoAt(path: string): Promise<void> {
 
 async function said(socket: Socket, text: string): Promise<string> {
   socket.end(text);
+  return heard(socket);
+}
+
+async function heard(socket: Socket): Promise<string> {
   const chunks: Buffer[] = [];
   for await (const chunk of socket as AsyncIterable<Buffer>) chunks.push(chunk);
   return Buffer.concat(chunks).toString();
@@ -38,16 +44,50 @@ describe.skipIf(process.getuid!() !== 0)('sockets opened as an account', () => {
     const own = join(folder, 'own');
     await echoAt(own);
     chmodSync(folder, 0o755);
-    const sockets = new UnixSockets(await findAccount('nobody'));
+    const helpers = new Helpers(silent);
+    const sockets = new AccountSockets(await findAccount('nobody'), helpers, silent);
+    const path = (to: string) => ({ kind: 'path', path: to }) as const;
     chmodSync(own, 0o600);
-    expect(await sockets.connect(own)).toBe(null);
+    expect(await sockets.connect(path(own))).toEqual({ why: 'permission denied' });
     chmodSync(own, 0o666);
-    const open = await sockets.connect(own);
-    expect(await said(open!, 'hello')).toBe('hello');
-    expect(await sockets.listen(join(folder, 'theirs'), () => undefined)).toBe(null);
-    expect(await sockets.connect('relative')).toBe(null);
-    expect(await sockets.connect(`/${'x'.repeat(200)}`)).toBe(null);
+    const open = await sockets.connect(path(own));
+    expect(await said((open as { socket: Socket }).socket, 'hello')).toBe('hello');
+    expect(await sockets.listen(path(join(folder, 'theirs')), () => undefined)).toBe(null);
+    expect(await sockets.connect(path('relative'))).toMatchObject({ why: expect.any(String) as string });
+    expect(await sockets.connect(path(`/${'x'.repeat(200)}`))).toMatchObject({ why: expect.any(String) as string });
+    expect(await sockets.listen({ kind: 'tcp', host: '127.0.0.1', port: 7 }, () => undefined)).toBe(null);
     sockets.close();
+    helpers.close();
+  });
+
+  it('are of the account for their peers, who see neither root nor the node service', async () => {
+    const place = join(folder, 'who');
+    // Says which user the kernel names for who connects, by path and by TCP.
+    const peer = spawn(
+      '/usr/bin/python3',
+      [
+        '-c',
+        [
+          'import socket, struct, os, sys',
+          'u = socket.socket(socket.AF_UNIX); u.bind(sys.argv[1]); os.chmod(sys.argv[1], 0o666); u.listen()',
+          't = socket.socket(); t.bind(("127.0.0.1", 0)); t.listen(); print(t.getsockname()[1], flush=True)',
+          'c, _ = u.accept(); p, uid, gid = struct.unpack("3i", c.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)); c.sendall(("%d %d" % (uid, gid)).encode()); c.close()',
+          'c, a = t.accept(); line = [l.split() for l in open("/proc/net/tcp") if (":%04X " % a[1]) in l and l.split()[1].endswith(":%04X" % a[1])][0]; c.sendall(line[7].encode()); c.close()',
+        ].join('\n'),
+        place,
+      ],
+      { stdio: ['ignore', 'pipe', 'inherit'] },
+    );
+    const [first] = (await once(peer.stdout, 'data')) as [Buffer];
+    const account = await findAccount('nobody');
+    const helpers = new Helpers(silent);
+    const sockets = new AccountSockets(account, helpers, silent);
+    const byPath = await sockets.connect({ kind: 'path', path: place });
+    expect(await heard((byPath as { socket: Socket }).socket)).toBe(`${account.uid} ${account.gid}`);
+    const byPort = await sockets.connect({ kind: 'tcp', host: '127.0.0.1', port: Number(first.toString()) });
+    expect(await heard((byPort as { socket: Socket }).socket)).toBe(String(account.uid));
+    sockets.close();
+    helpers.close();
   });
 });
 

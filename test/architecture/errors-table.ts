@@ -1,8 +1,8 @@
 /** The table of docs/errors.md, made from the catalogue. `node dist/test/architecture/errors-table.js` writes it. */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { pathToFileURL } from 'node:url';
-import { errorCatalogue } from '#schemas/errors.js';
-import type { ErrorEntry } from '#schemas/errors.js';
+import { errorCatalogue } from '#schemas/base/errors.js';
+import type { ErrorEntry } from '#schemas/base/errors.js';
 
 const start = '<!-- table: made by npm run docs:errors -->\n';
 const end = '<!-- end of table -->\n';

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
-import { errorCatalogue } from '#schemas/errors.js';
-import type { ErrorEntry } from '#schemas/errors.js';
+import { errorCatalogue } from '#schemas/base/errors.js';
+import type { ErrorEntry } from '#schemas/base/errors.js';
 import { errorsTable } from './errors-table.js';
 
 const page = readFileSync(new URL('../../docs/errors.md', import.meta.url), 'utf8');

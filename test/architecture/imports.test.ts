@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { execFileSync } from 'node:child_process';
 import { dirname, join, normalize } from 'node:path';
 import { describe, expect, it } from 'vitest';
@@ -14,14 +14,18 @@ const ranks: Readonly<Record<string, readonly string[]>> = {
   schemas: [],
   runtime: ['schemas'],
   stores: ['schemas'],
+  recordings: ['schemas', 'runtime', 'stores'],
   authority: ['schemas', 'runtime', 'stores'],
   gateway: ['schemas', 'runtime'],
   agent: ['schemas', 'runtime'],
-  ingest: ['schemas', 'runtime', 'stores'],
-  'viewer/api': ['schemas', 'runtime', 'stores'],
+  ingest: ['schemas', 'runtime', 'stores', 'recordings'],
+  'viewer/api': ['schemas', 'runtime', 'stores', 'recordings'],
   'viewer/web': ['schemas'],
-  cli: ['schemas', 'runtime', 'stores', 'authority', 'gateway', 'agent', 'ingest', 'viewer/api'],
+  cli: ['schemas', 'runtime', 'stores', 'recordings', 'authority', 'gateway', 'agent', 'ingest', 'viewer/api'],
 };
+
+/** What is built: neither tests, nor what supports them, nor benchmarks. */
+const product = tracked.filter((file) => !/\.test\.tsx?$|\.d\.ts$|(?:^|\/)(?:test|testing|bench)\/|vite(?:st)?\.config/.test(file));
 
 function folderOf(file: string): string {
   const [first = '', second = ''] = file.split('/');
@@ -70,6 +74,43 @@ describe('architecture', () => {
     };
     for (const file of tracked) visit(file, []);
     expect(cycles).toEqual([]);
+  });
+
+  it('every import leads to a source file, not to what an earlier build left in dist', () => {
+    const lost = tracked.flatMap((file) =>
+      imports(file)
+        .filter((to) => !sources.has(to) && !existsSync(join(root, to)) && !sources.has(to.replace(/\.js$/, '.d.ts')))
+        .map((to) => `${file} → ${to}`),
+    );
+    expect(lost).toEqual([]);
+  });
+
+  it('no two folders import each other', () => {
+    const edges = new Set(
+      product.flatMap((file) =>
+        imports(file)
+          .filter((to) => sources.has(to))
+          .map((to) => `${dirname(file)} ${dirname(to)}`),
+      ),
+    );
+    const mutual = [...edges].filter((edge) => {
+      const [from, to] = edge.split(' ') as [string, string];
+      return from < to && edges.has(`${to} ${from}`);
+    });
+    expect(mutual).toEqual([]);
+  });
+
+  it('no folder holds more than 15 source files, and no file imports more than 20 of its own stage', () => {
+    const perFolder = new Map<string, number>();
+    for (const file of product) perFolder.set(dirname(file), (perFolder.get(dirname(file)) ?? 0) + 1);
+    expect([...perFolder].filter(([, count]) => count > 15)).toEqual([]);
+    // What composes a stage names its parts.
+    const composing = ['authority/app.ts', 'authority/routes.ts'];
+    const wide = product.filter((file) => {
+      const own = imports(file).filter((to) => sources.has(to) && folderOf(to) === folderOf(file));
+      return new Set(own).size > 20 && !composing.includes(file);
+    });
+    expect(wide).toEqual([]);
   });
 
   it('where a header says a file is tested, there is such a test', () => {

@@ -1,8 +1,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
-import { roleSchema } from '#schemas/role.js';
-import { resourceKinds, resourceVerbs, sessionActions } from '#schemas/role.js';
+import { roleSchema } from '#schemas/policy/role.js';
+import { resourceKinds, resourceVerbs, sessionActions } from '#schemas/policy/role.js';
 import { parseResources } from '#runtime/resources/document.js';
 import { knownFields } from '#runtime/resources/suggestion.js';
 
@@ -21,6 +21,8 @@ describe('docs/roles.md', () => {
       ['deny'],
       ['recording'],
       ['recording', 'enhanced'],
+      ['port_forwarding'],
+      ['deny', 'port_forwarding'],
       ...['sessions', 'kubernetes', 'request', 'approve', 'rules'].map((part) => ['allow', part, 0]),
     ];
     const fields = paths.flatMap((path) => knownFields(roleSchema, path));

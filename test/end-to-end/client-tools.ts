@@ -6,10 +6,11 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import type { SessionInfo, SessionList } from '#schemas/api.js';
-import { openClient } from '../../cli/client.js';
-import { openHome } from '../../cli/home.js';
+import { terminated } from '#runtime/testing/terminated.js';
+import { openClient } from '../../cli/client/client.js';
+import { openHome } from '../../cli/client/home.js';
 import { eventually } from './machine.js';
 import type { Result, Steno } from './machine.js';
 
@@ -62,7 +63,7 @@ export function background(steno: Steno, file: string, args: readonly string[], 
         look();
       }),
     async stop() {
-      if (!over) child.kill('SIGTERM');
+      await terminated(child);
       await ended;
     },
   };

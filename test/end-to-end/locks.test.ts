@@ -8,11 +8,13 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
-import type { AccessRequest } from '#schemas/access-request.js';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
 import type { Lock, LockRecord, SessionInfo } from '#schemas/api.js';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
+import type { LockEffects } from '#schemas/lock-effect.js';
 import type { Ca } from '../../authority/ca/ca.js';
 import { Steno, eventually } from './machine.js';
+import { TestAccount } from './test-account.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
 import { freePort } from './stock-node.js';
@@ -22,7 +24,8 @@ let ca: Ca;
 let mallory: Person;
 let lena: Person;
 let request: AccessRequest;
-const target = (): string => `${steno.login}@local.steno`;
+const account = new TestAccount();
+const target = (): string => `${account.name}@local.steno`;
 
 beforeAll(async () => {
   await steno.start();
@@ -33,7 +36,7 @@ beforeAll(async () => {
     `
 kind: role
 name: visitor
-allow: { nodes: { "*": "*" }, logins: ["${steno.login}"], request: [{ roles: [extra] }] }
+allow: { nodes: { "*": "*" }, logins: ["${account.name}"], request: [{ roles: [extra] }] }
 ---
 kind: role
 name: extra
@@ -53,12 +56,15 @@ view: all
     await steno.steno('users', 'add', name, '--roles', role);
   ca = await openAuthorities(steno);
   lena = await person(steno, ca, 'lena', ['lead'], ['-steno-none']);
-  const first = await person(steno, ca, 'mallory', ['visitor'], [steno.login]);
+  const first = await person(steno, ca, 'mallory', ['visitor'], [account.name]);
   request = await first.json<AccessRequest>('request', 'create', '--role', 'extra', '--reason', 'to be locked');
   await lena.steno('request', 'approve', request.id);
-  mallory = await person(steno, ca, 'mallory', ['visitor'], [steno.login], { mfa: 'key-1', requests: [request.id] });
+  mallory = await person(steno, ca, 'mallory', ['visitor'], [account.name], { mfa: 'key-1', requests: [request.id] });
 });
-afterAll(() => steno.dispose());
+afterAll(async () => {
+  await steno.dispose();
+  account.remove();
+});
 
 /** Something that is going on through the gateway. */
 interface Live {
@@ -151,7 +157,7 @@ describe('a lock on', () => {
     ['user', () => 'mallory'],
     ['role', () => 'visitor'],
     ['role', () => 'extra'],
-    ['login', () => steno.login],
+    ['login', () => account.name],
     ['node', () => 'local'],
     ['request', () => request.id],
     ['mfa-device', () => 'key-1'],
@@ -159,15 +165,9 @@ describe('a lock on', () => {
   it.each(targets)('%s ends shells, commands, file transfers, forwardings and masters, and says why', async (kind, name) => {
     const live = await Promise.all([shell(), exec(), sftp(), forward(), master()]);
     await eventually(liveSessions, (sessions) => sessions.length >= 5);
-    const lock = await steno.json<Lock & { live_sessions: number | null }>(
-      'lock',
-      `--${kind}`,
-      name(),
-      '--ttl',
-      '1h',
-      '--reason',
-      'stolen laptop',
-    );
+    const lock = await steno.json<Lock & { effects: LockEffects }>('lock', `--${kind}`, name(), '--ttl', '1h', '--reason', 'stolen laptop');
+    expect(lock.effects.gateways).toEqual(lock.effects.applied.map(({ gateway }) => gateway));
+    expect(lock.effects.applied[0]!.connections).toBeGreaterThanOrEqual(5);
     const said = await Promise.all(live.map(({ over }) => over));
     // A channel of a terminal or a command has a place for words; an idle connection has its disconnect message.
     for (const [i, words] of said.entries()) expect(words, live[i]!.kind).toMatch(/stolen laptop/);
@@ -258,6 +258,36 @@ describe('a locked user', () => {
   });
 });
 
+it('a frozen session goes on, and what is typed into it reaches no program until it is unfrozen', async () => {
+  const terminal = mallory.terminal('-tt', target());
+  terminal.write('echo rea""dy\r');
+  await terminal.until(/ready/);
+  const [live] = await eventually(
+    () => steno.json<SessionInfo[]>('sessions', '--state', 'live', '--user', 'mallory', '--kind', 'shell'),
+    ({ length }) => length === 1,
+  );
+  const { id } = live!;
+  const refused = await mallory.steno('sessions', 'freeze', id).catch((error: unknown) => error);
+  expect(JSON.stringify(refused) + String(refused)).toContain('ACCESS_DENIED');
+  await steno.steno('sessions', 'freeze', id, '--reason', 'incident 7');
+  await terminal.until(/this session is frozen.*incident 7/);
+  terminal.write('echo fro""zen\r');
+  await steno.steno('sessions', 'unfreeze', id);
+  await terminal.until(/no longer frozen/);
+  terminal.write('echo tha""wed\r');
+  await terminal.until(/thawed/);
+  expect(terminal.text()).not.toContain('\nfrozen');
+  await steno.steno('sessions', 'end', id, '--reason', 'incident 7');
+  await terminal.ended;
+  expect(terminal.text()).toMatch(/LOCKED/);
+  const rows = await eventually(
+    () => steno.json<AuditRow[]>('audit', '--event', 'session.', '--limit', '100'),
+    (audit) => audit.some(({ event, session }) => event === 'session.ended' && session === id),
+  );
+  const ofSession = rows.filter(({ session }) => session === id).map(({ event }) => event);
+  expect(new Set(ofSession)).toEqual(new Set(['session.frozen', 'session.unfrozen', 'session.ended']));
+});
+
 it('a lock that was committed by an authority that then died is in force once it is back', async () => {
   const live = await shell();
   const pid = (JSON.parse(readFileSync(join(steno.data, 'run.json'), 'utf8')) as { processes: { authority: number } }).processes.authority;
@@ -279,7 +309,7 @@ it('a lock that was committed by an authority that then died is in force once it
 
 /** A sign-in link of lena's, by a call that she signs. */
 async function ownCall<T>(): Promise<T> {
-  const { openClient } = await import('../../cli/client.js');
-  const { openHome } = await import('../../cli/home.js');
+  const { openClient } = await import('../../cli/client/client.js');
+  const { openHome } = await import('../../cli/client/home.js');
   return openClient(openHome(lena.env)).authority<T>('POST', '/v1/sign-in-link', {});
 }

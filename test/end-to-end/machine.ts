@@ -37,7 +37,7 @@ export interface Terminal {
   /** Resolves once the printed text matches; rejects when the program ends before. */
   until(pattern: RegExp): Promise<string>;
   readonly ended: Promise<number>;
-  kill(): void;
+  kill(signal?: NodeJS.Signals): void;
 }
 
 export class Steno {
@@ -83,10 +83,28 @@ export class Steno {
     return userInfo().username;
   }
 
-  async start(...options: readonly string[]): Promise<void> {
+  start(...options: readonly string[]): Promise<void> {
+    return this.startAs([], ...options);
+  }
+
+  /** `words`: a command that runs what follows it as somebody else. */
+  async startAs(words: readonly string[], ...options: readonly string[]): Promise<void> {
+    const [file, ...args] = [...words, process.execPath, bin] as unknown as [string, ...string[]];
     const child = spawn(
-      process.execPath,
-      [bin, 'up', '--data', this.data, '--ssh-listen', '127.0.0.1:0', '--web-listen', '127.0.0.1:0', '--node-name', 'local', ...options],
+      file,
+      [
+        ...args,
+        'up',
+        '--data',
+        this.data,
+        '--ssh-listen',
+        '127.0.0.1:0',
+        '--web-listen',
+        '127.0.0.1:0',
+        '--node-name',
+        'local',
+        ...options,
+      ],
       {
         env: this.env,
         stdio: ['ignore', 'pipe', 'pipe'],
@@ -196,7 +214,7 @@ export class Steno {
       write: (input) => child.write(input),
       resize: (cols, rows) => child.resize(cols, rows),
       ended: end,
-      kill: () => child.kill(),
+      kill: (signal) => child.kill(signal),
       until: (pattern) =>
         new Promise((resolve, reject) => {
           const look = (): void => {

@@ -1,13 +1,13 @@
 /** Further users of a Steno under test: each with a `$STENO_HOME` of their own, as a login leaves it. */
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { OPTION_GATEWAY_ONLY, identityExtensions } from '#schemas/identity.js';
-import type { UserIdentity } from '#schemas/identity.js';
+import { identityExtensions, loginPrincipal } from '#schemas/base/identity.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { Ca } from '../../authority/ca/ca.js';
-import { casIn } from '../../authority/testkit.js';
-import { knownHosts, openHome, profileSchema, sshConfig } from '../../cli/home.js';
+import { casIn } from '../../authority/testing/authority.js';
+import { knownHosts, openHome, profileSchema, sshConfig } from '../../cli/client/home.js';
 import { bin } from './machine.js';
 import type { Result, Steno, Terminal } from './machine.js';
 
@@ -46,10 +46,10 @@ export async function person(
     serial: seconds,
     kind: 'user',
     keyId: `user=${name}`,
-    principals: logins,
+    principals: logins.map(loginPrincipal),
     validAfter: seconds - 60n,
     validBefore: seconds + 3600n,
-    criticalOptions: new Map([[OPTION_GATEWAY_ONLY, '']]),
+    criticalOptions: new Map(),
     extensions: new Map([
       ...identityExtensions({ user: name, roles, traits: {}, mfa: null, requests: [], ...more }),
       ['permit-pty', ''],

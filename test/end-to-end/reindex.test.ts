@@ -1,7 +1,7 @@
-import { rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { Steno, eventually } from './machine.js';
+import { Steno, bin, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';
 
 const steno = new Steno();
@@ -29,11 +29,75 @@ describe('an event store that is lost', () => {
 
     await steno.stop();
     rmSync(join(steno.data, 'store', 'events'), { recursive: true });
-    expect(await steno.json('reindex', '--data', steno.data)).toMatchObject({ recordings: words.length });
+    // A damaged recording is named and counted; the others are indexed all the same.
+    const objects = join(steno.data, 'store', 'objects');
+    const sealed = readdirSync(join(objects, 'recordings'), { recursive: true, encoding: 'utf8' })
+      .filter((name) => name.endsWith('recording.cast.zst'))
+      .sort()[1]!;
+    const whole = readFileSync(join(objects, 'recordings', sealed));
+    writeFileSync(join(objects, 'recordings', sealed), whole.subarray(0, whole.length >> 1));
+    const damaged = await steno.steno('reindex', '--data', steno.data);
+    expect(damaged).toMatchObject({
+      status: 65,
+      stdout: expect.stringMatching(/of 2 recordings\.\n$/),
+      stderr: expect.stringContaining(`Damaged: recordings/${dirname(sealed)}/: `),
+    });
+    expect(damaged.stderr).toContain('some recordings are damaged: 1 of 3 [RECORDINGS_DAMAGED]');
+    writeFileSync(join(objects, 'recordings', sealed), whole);
+
+    expect(await steno.json('reindex', '--data', steno.data)).toMatchObject({ recordings: words.length, damaged: 0 });
     // Once more changes nothing.
     expect((await steno.steno('reindex', '--data', steno.data)).status).toBe(0);
     await steno.start();
     await steno.json('login', '--data', steno.data);
     expect(links(await look())).toBe(before);
-  });
+
+    // Killed where it has done nothing, one recording, two: what is missing is known, by the next reindex and by the next start.
+    await steno.stop();
+    const mark = join(steno.data, 'store', 'reindex.json');
+    const reindexing = () => steno.terminal(process.execPath, [bin, 'reindex', '--data', steno.data]);
+    for (const done of [0, 1, 2]) {
+      rmSync(join(steno.data, 'store', 'events'), { recursive: true });
+      const killed = reindexing();
+      if (done === 0)
+        await eventually(
+          () => Promise.resolve(existsSync(mark)),
+          (there) => there,
+        );
+      else await killed.until(new RegExp(`\\b${done} recordings`));
+      killed.kill('SIGKILL');
+      await killed.ended;
+      expect(JSON.parse(readFileSync(mark, 'utf8'))).toMatchObject({ lost: true });
+      if (done === 1) {
+        expect((await steno.steno('reindex', '--data', steno.data)).stderr).toContain('Kernel events and audit rows are in no recording');
+        expect(existsSync(mark)).toBe(false);
+      }
+    }
+    await steno.start();
+    await steno.json('login', '--data', steno.data);
+    await eventually(
+      () => Promise.resolve(existsSync(mark)),
+      (there) => !there,
+    );
+    expect(links(await look())).toBe(before);
+    expect(steno.logs()).toContain('incomplete and is being rebuilt');
+    await eventually(
+      () => steno.json<{ event: string }[]>('audit', '--event', 'events.rebuilt'),
+      (rows) => rows.length === 1,
+    );
+
+    // Deleted while nobody looks: the next start notices by itself.
+    await steno.stop();
+    rmSync(join(steno.data, 'store', 'events'), { recursive: true });
+    await steno.start();
+    await steno.json('login', '--data', steno.data);
+    await eventually(
+      async () => links(await look()),
+      (found) => found === before,
+    );
+    await eventually(
+      () => Promise.resolve(existsSync(mark)),
+      (there) => !there,
+    );
+  }, 300_000);
 });

@@ -3,15 +3,17 @@ import { X509Certificate, createHmac } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { AccessRequest } from '#schemas/access-request.js';
-import type { ReviewedHolding } from '#schemas/access-review.js';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
+import type { ReviewedHolding } from '#schemas/api/reviewed-access.js';
 import type { SessionInfo } from '#schemas/api.js';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { Steno, eventually } from './machine.js';
+import { TestAccount } from './test-account.js';
 import { openAuthorities, person } from './people.js';
 import type { Person } from './people.js';
 
 const steno = new Steno();
+const account = new TestAccount();
 let dan: Person;
 let lena: Person;
 
@@ -24,11 +26,11 @@ beforeAll(async () => {
     `
 kind: role
 name: dev
-allow: { logins: ["{user}"], request: [{ roles: [ops], max_duration: 1h }, { nodes: { name: local }, logins: ["${steno.login}"] }] }
+allow: { logins: ["{user}"], request: [{ roles: [ops], max_duration: 1h }, { nodes: { name: local }, logins: ["${account.name}"] }] }
 ---
 kind: role
 name: ops
-allow: { nodes: { "*": "*" }, logins: ["${steno.login}"] }
+allow: { nodes: { "*": "*" }, logins: ["${account.name}"] }
 ---
 kind: role
 name: lead
@@ -43,9 +45,12 @@ allow: { approve: [{ roles: [ops], nodes: { "*": "*" } }] }
   dan = await person(steno, ca, 'dan', ['dev'], ['dan']);
   lena = await person(steno, ca, 'lena', ['lead'], ['-steno-none']);
 });
-afterAll(() => steno.dispose());
+afterAll(async () => {
+  await steno.dispose();
+  account.remove();
+});
 
-const target = (): string => `${steno.login}@local.steno`;
+const target = (): string => `${account.name}@local.steno`;
 
 it('leads from asking to a session under the request, and ends it when it is taken back', async () => {
   expect((await dan.ssh(target(), 'true')).status).toBe(255);
@@ -54,7 +59,7 @@ it('leads from asking to a session under the request, and ends it when it is tak
   expect((await dan.steno('request', 'approve', asked.id)).stderr).toContain('[SELF_REVIEW]');
   expect((await lena.steno('request', 'approve', asked.id, '--reason', 'seen the alert')).stdout).toContain('approved');
   const used = await dan.json<{ logins: string[]; requests: string[] }>('login', '--request', asked.id);
-  expect(used).toMatchObject({ requests: [asked.id], logins: expect.arrayContaining(['dan', steno.login]) });
+  expect(used).toMatchObject({ requests: [asked.id], logins: expect.arrayContaining(['dan', account.name]) });
 
   const tls = new X509Certificate(readFileSync(join(dan.home, 'tls.pem')));
   expect(tls.subjectAltName).toBe(`URI:steno://request/${asked.id}`);
@@ -151,7 +156,7 @@ it('takes an answer of a webhook through the viewer, from whom the webhook names
 });
 
 it('reviews who holds what, when it was last used, and what was decided', async () => {
-  expect((await steno.ssh(target(), 'true')).status).toBe(0);
+  expect((await steno.ssh(`${steno.login}@local.steno`, 'true')).status).toBe(0);
   const rows = await eventually(
     () => steno.json<ReviewedHolding[]>('review'),
     (found) => found.some(({ user, sessions }) => user === steno.login && sessions > 0),

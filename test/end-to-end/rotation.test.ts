@@ -89,7 +89,7 @@ describe('rotation of every CA', () => {
       await logIn();
       for (const host of ['local', 'stock']) await into(host);
       expect(signer('id_ed25519-cert.pub') !== before).toBe(phase === 'update-clients');
-      expect(home('known_hosts').trim().split('\n')).toHaveLength(phase === 'standby' ? 1 : 2);
+      expect(home('known_hosts').trim().split('\n')).toHaveLength(phase === 'standby' ? 2 : 4);
     },
     120_000,
   );

@@ -1,35 +1,44 @@
-/** One more gateway of a whole Steno, as another machine would run it: a process of its own, ended by its pid. */
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
-import { closeSync, openSync } from 'node:fs';
+/** One more gateway of a whole Steno, as another machine would run it: joined by a token, a process of its own, ended by its pid. */
 import { join } from 'node:path';
-import type { FromService, ToService } from '#runtime/service.js';
-import { readRunFile, dataDir } from '../../cli/data-dir.js';
-import { bin } from './machine.js';
+import { dataDir, readRunFile } from '../../cli/machine/data-dir.js';
 import type { Result, Steno, Terminal } from './machine.js';
+import { joining, startService } from './services.js';
+import type { Service } from './services.js';
 
 export interface SecondGateway {
+  readonly service: Service;
   /** `ssh`, with the login at hand, to a node through this gateway. */
   ssh(target: string, ...command: readonly string[]): Promise<Result>;
   terminal(target: string): Terminal;
-  stop(signal?: NodeJS.Signals): Promise<void>;
+  /** Answers the exit code. */
+  stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
+/** `steno`: somebody who administers everything is logged in there. */
 export async function startSecondGateway(steno: Steno, name: string): Promise<SecondGateway> {
-  const { socket, authority, ingest } = readRunFile(dataDir(steno.data));
-  const log = openSync(join(steno.data, 'logs', `${name}.log`), 'a', 0o600);
-  const child = fork(join(bin, '..', '..', 'dist', 'gateway', 'main.js'), [], {
-    env: steno.env,
-    stdio: ['ignore', log, log, 'ipc'],
-    serialization: 'advanced',
-    execArgv: [],
+  const { authority, ingest } = readRunFile(dataDir(steno.data));
+  return startGateway(steno, name, { authorities: [authority], ingest: [ingest] });
+}
+
+export async function startGateway(
+  steno: Steno,
+  name: string,
+  where: { readonly authorities: readonly string[]; readonly ingest: readonly string[] },
+  join_?: Awaited<ReturnType<typeof joining>>,
+): Promise<SecondGateway> {
+  const service = await startService(steno, 'gateway', name, {
+    name,
+    data: join(steno.folder, name),
+    listen: '127.0.0.1:0',
+    tunnel: { listen: '127.0.0.1:0' },
+    join: join_ ?? (await joining(steno, 'gateway', name)),
+    ...where,
   });
-  closeSync(log);
-  const config = { name, dataDir: join(steno.folder, name), listen: '127.0.0.1:0', tunnelListen: '127.0.0.1:0', socket, authority, ingest };
-  child.send({ kind: 'config', config } satisfies ToService);
-  const [said] = (await once(child, 'message')) as [FromService];
-  if (said.kind !== 'ready') throw new Error(JSON.stringify(said));
-  const port = said.addresses['ssh']!.split(':').at(-1)!;
+  return sshThrough(steno, service);
+}
+
+function sshThrough(steno: Steno, service: Service): SecondGateway {
+  const port = service.addresses['ssh']!.split(':').at(-1)!;
   const home = join(steno.folder, 'home');
   const args = (target: string): string[] => [
     '-F',
@@ -49,12 +58,9 @@ export async function startSecondGateway(steno: Steno, name: string): Promise<Se
     `${target}@127.0.0.1`,
   ];
   return {
+    service,
     ssh: (target, ...command) => steno.exec('ssh', [...args(target), ...command]),
     terminal: (target) => steno.terminal('ssh', ['-tt', ...args(target)]),
-    async stop(signal = 'SIGTERM') {
-      if (child.exitCode !== null || child.signalCode !== null) return;
-      child.kill(signal);
-      await once(child, 'exit');
-    },
+    stop: (signal) => service.drain(signal),
   };
 }

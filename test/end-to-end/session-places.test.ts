@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { must, viewerOf } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { startSecondGateway } from './second-gateway.js';

@@ -2,7 +2,7 @@
  * What people do through viewer/api is in the audit: every route that changes something or shows of a recording is driven
  * once to its end and once into a refusal, against a real authority, real stores and a real browser's worth of cookies.
  * A route that is in none of the tables fails the test. That of the authority's own routes is in
- * authority/audit-complete.test.ts.
+ * authority/audit/complete.test.ts.
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
@@ -10,20 +10,20 @@ import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
 import type { DeviceLogin, Invitation, TotpEnrolment } from '#schemas/api.js';
-import type { AuditRow } from '#schemas/rows.js';
+import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { RequestVerifier } from '#runtime/request-auth.js';
+import { RequestVerifier } from '#runtime/http/request-auth.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { openZstd } from '#runtime/zstd.js';
-import { openEventStore } from '#stores/events/clickhouse.js';
+import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
 import { Secret, TOTP } from 'otpauth';
-import { Cleanup, clientOf, silent } from '../../authority/testkit.js';
-import { SoftAuthenticator } from '../../authority/users/testing/soft-authenticator.js';
-import { PASSWORD, WEB, people } from '../../authority/users/testkit.js';
-import type { Enrolled, People } from '../../authority/users/testkit.js';
-import { startViewer } from '../../viewer/api/server.js';
-import type { RunningViewer } from '../../viewer/api/server.js';
+import { Cleanup, clientOf, silent } from '../../authority/testing/authority.js';
+import { SoftAuthenticator } from '../../authority/testing/soft-authenticator.js';
+import { PASSWORD, WEB, people } from '../../authority/testing/people.js';
+import type { Enrolled, People } from '../../authority/testing/people.js';
+import { startViewer } from '../../viewer/api/main.js';
+import type { RunningViewer } from '../../viewer/api/main.js';
 import { makeRecorder, record } from '../../viewer/api/testing/recorded.js';
 import type { Stores } from '../../viewer/api/testing/recorded.js';
 
@@ -34,6 +34,8 @@ let stores: Stores;
 let url: string;
 /** Sees everything; sees nothing; may ask for a role. */
 let ann: Enrolled;
+let fresh: string[];
+let made = 0;
 let pat: Enrolled;
 let dan: Enrolled;
 
@@ -45,6 +47,7 @@ beforeAll(async () => {
   await role('dev', { view: 'none', allow: { request: [{ roles: ['dba'] }] } });
   await role('nothing', { view: 'none' });
   [ann, pat, dan] = [await world.enrol('ann'), await world.enrol('pat', ['nothing']), await world.enrol('dan', ['dev'])];
+  fresh = [(await world.enrol('eve')).session, (await world.enrol('fay')).session];
   const [events, objects] = [
     await openEventStore({ kind: 'chdb', path: join(world.folder, 'events') }),
     await openDirectoryStore(join(world.folder, 'objects')),
@@ -63,7 +66,7 @@ beforeAll(async () => {
       events,
       objects,
       authority,
-      nodes: () => authority.current().nodes,
+      ownSince: () => authority.current().own_since,
       requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
       live: { url: 'ws://127.0.0.1:1', tls: {} },
       recordingCas: () => authority.current().recording_ca,
@@ -138,6 +141,8 @@ const signInLink = async (): Promise<string> =>
   ((await world.admin.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token;
 const device = async (): Promise<DeviceLogin> =>
   given(post('/api/login/device', { public_key: formatPublicLine(generateKey().publicBlob), client: 'test' }));
+/** One sign-in approves one login. */
+const freshSession = (): string => fresh.pop()!;
 const asked = async (): Promise<string> =>
   (await given<{ id: string }>(post('/api/requests', { roles: ['dba'], reason: 'x' }, dan.session))).id;
 const newTotp = async (session: string): Promise<object> => {
@@ -171,7 +176,6 @@ const unknownAccount = (method: string, path: string, event: string, body?: unkn
   event,
   () => send(method, path, { session: NOBODY, ...(body === undefined ? {} : { body }) }),
 ];
-let made = 0;
 
 const cases: Readonly<Record<string, Case>> = {
   'GET /api/sessions/:id/segments': reading('/segments', 'recording.view'),
@@ -189,7 +193,7 @@ const cases: Readonly<Record<string, Case>> = {
     refused: ['recording.search', () => send('GET', '/api/search?q=line', { session: pat.session })],
   },
   'POST /cluster/nodes': {
-    done: 'authority/clusters/far-nodes.test.ts',
+    done: 'authority/inventory/clusters/far-nodes.test.ts',
     refused: ['cluster.nodes', () => post('/cluster/nodes', { statement: '{}', signatures: ['none'] })],
   },
   'POST /api/sign-in': {
@@ -247,7 +251,7 @@ const cases: Readonly<Record<string, Case>> = {
       'user.login',
       async () => {
         const { device_code, user_code } = await device();
-        await given(post('/api/login/device/decision', { user_code, approve: true }, ann.session));
+        await given(post('/api/login/device/decision', { user_code, approve: true }, freshSession()));
         return post('/api/login/device/token', { device_code });
       },
     ],
@@ -256,12 +260,12 @@ const cases: Readonly<Record<string, Case>> = {
   'POST /api/login/device/decision': {
     done: [
       'device_login.approve',
-      async () => post('/api/login/device/decision', { user_code: (await device()).user_code, approve: true }, ann.session),
+      async () => post('/api/login/device/decision', { user_code: (await device()).user_code, approve: true }, freshSession()),
     ],
     refused: unknownAccount('POST', '/api/login/device/decision', 'device_login.approve', { user_code: 'ABCD-EFGH', approve: true }),
   },
   'POST /api/confirm/decision': {
-    done: 'authority/login/session-confirmations.test.ts',
+    done: 'authority/people/login/session-confirmations.test.ts',
     refused: ['session_mfa.approve', () => post('/api/confirm/decision', { token: NOBODY, approve: true, code: '000000' }, ann.session)],
   },
   'POST /api/login/bot': {
@@ -378,6 +382,7 @@ const plain: ReadonlySet<string> = new Set([
   'GET /api/audit',
   'GET /api/access-use',
   'GET /api/status',
+  'GET /metrics',
   'GET /api/recording-ca',
   'GET /api/login/methods',
   'GET /api/login/saml/:name/metadata',
@@ -400,6 +405,13 @@ describe('the routes of viewer/api', () => {
     const known = [...Object.keys(cases), ...questions, ...plain];
     expect(heads.filter((head) => !known.includes(head))).toEqual([]);
     expect(known.filter((head) => !heads.includes(head))).toEqual([]);
+  });
+
+  it('that are GET read: what they leave behind is that somebody read, but for the way back from a provider', () => {
+    const changing = viewer.routes.filter(
+      ({ method, path }) => method === 'GET' && !plain.has(`GET ${path}`) && !/^recording\./.test(cases[`GET ${path}`]!.refused[0]),
+    );
+    expect(changing.map(({ path }) => path)).toEqual(['/api/login/callback/:name']);
   });
 
   it('that are driven elsewhere are driven in a file that is there', () => {

@@ -5,13 +5,13 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { restrictAlgorithms } from '#runtime/fips.js';
 import { generateKey } from '#runtime/ssh/keys.js';
-import { openWorld } from '../../gateway/ssh/testing/harness.js';
-import type { World } from '../../gateway/ssh/testing/harness.js';
+import { openWorld } from '../../gateway/testing/harness.js';
+import type { World } from '../../gateway/testing/harness.js';
 
 let world: World;
 beforeAll(async () => {
   restrictAlgorithms();
-  world = await openWorld();
+  world = await openWorld({ moreHostKeys: [generateKey('rsa')] });
 });
 afterAll(() => world.close());
 
@@ -31,6 +31,7 @@ describe('in FIPS mode', () => {
     ['key exchange', 'ecdh-sha2-nistp256', ['-o', 'KexAlgorithms=ecdh-sha2-nistp256']],
     ['key exchange', 'ecdh-sha2-nistp384', ['-o', 'KexAlgorithms=ecdh-sha2-nistp384']],
     ['key exchange', 'diffie-hellman-group14-sha256', ['-o', 'KexAlgorithms=diffie-hellman-group14-sha256']],
+    ['host key', 'rsa-sha2-512-cert', ['-o', 'HostKeyAlgorithms=rsa-sha2-512-cert-v01@openssh.com']],
     ['cipher', 'aes256-gcm', ['-c', 'aes256-gcm@openssh.com']],
     ['cipher', 'aes128-ctr', ['-c', 'aes128-ctr', '-o', 'MACs=hmac-sha2-256']],
   ])('%s %s is taken', async (_kind, _name, options) => expect((await into(...options)).stdout).toBe('in\n'));

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { KernelEventInfo } from '#schemas/api.js';
-import { explain, obstacles } from '../../agent/kernel/programs.js';
+import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
 import { Namespace, whyNoNamespace } from '../agent/namespace.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { SessionRow } from '../end-to-end/machine.js';

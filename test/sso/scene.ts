@@ -7,8 +7,8 @@ import type { AddressInfo } from 'node:net';
 import { inflateRawSync } from 'node:zlib';
 import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext } from 'playwright-core';
-import { PERSISTENT, base64, readRequest, respond } from '../../authority/sso/testing/saml-provider.js';
-import type { Person, SigningKey } from '../../authority/sso/testing/saml-provider.js';
+import { PERSISTENT, base64, readRequest, respond } from '../../authority/people/sso/testing/saml-provider.js';
+import type { Person, SigningKey } from '../../authority/people/sso/testing/saml-provider.js';
 
 const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
 

@@ -7,11 +7,12 @@ import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Browser, BrowserContext, Page } from 'playwright-core';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest';
-import type { AuditRow } from '#schemas/rows.js';
-import { CLIENT_ID, CLIENT_SECRET, openidProvider } from '../../authority/sso/testing/openid-provider.js';
-import type { OpenidProvider } from '../../authority/sso/testing/openid-provider.js';
-import { signingKey } from '../../authority/sso/testing/saml-provider.js';
+import type { AuditRow } from '#schemas/events/rows.js';
+import { CLIENT_ID, CLIENT_SECRET, openidProvider } from '../../authority/people/sso/testing/openid-provider.js';
+import type { OpenidProvider } from '../../authority/people/sso/testing/openid-provider.js';
+import { signingKey } from '../../authority/people/sso/testing/saml-provider.js';
 import { Steno, bin, eventually } from '../end-to-end/machine.js';
+import { TestAccount } from '../end-to-end/test-account.js';
 import { logInAtProvider, openBrowser, samlProvider } from './scene.js';
 import type { SamlProvider } from './scene.js';
 
@@ -25,6 +26,7 @@ let web: string;
 
 const groups = (name: string): readonly string[] => (name === 'nobody' ? ['guests'] : ['sre']);
 
+const account = new TestAccount();
 beforeAll(async () => {
   steno = new Steno();
   await steno.start();
@@ -46,10 +48,9 @@ beforeAll(async () => {
   );
   const folder = join(steno.folder, 'documents');
   mkdirSync(folder);
-  const login = execFileSync('id', ['-un'], { encoding: 'utf8' }).trim();
   writeFileSync(join(folder, 'secret'), `${CLIENT_SECRET}\n`);
   const documents = [
-    { kind: 'role', name: 'sre', allow: { nodes: { '*': '*' }, logins: [login] } },
+    { kind: 'role', name: 'sre', allow: { nodes: { '*': '*' }, logins: [account.name] } },
     {
       kind: 'oidc',
       name: 'openid',
@@ -87,6 +88,7 @@ afterAll(async () => {
   await saml?.close();
   await oidc?.close();
   await steno?.dispose();
+  account.remove();
 });
 
 beforeEach(async () => {
@@ -133,7 +135,7 @@ describe.each(providers)('by %s', (_, label, connector) => {
     const { stdout, stderr } = await steno.exec('ssh', [
       '-F',
       join(home, 'ssh_config'),
-      `${steno.login}@local.steno`,
+      `${account.name}@local.steno`,
       'echo',
       'here',
       '$((20+3))',

@@ -4,13 +4,19 @@
  * Each break point is met twice: "failed" kills before the step is done, "but done" when it is done and nobody has been
  * told. Closing, storing and sealing go on while the test looks on, so a kill may also come a moment late.
  */
+import { randomBytes } from 'node:crypto';
+import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openVerifier } from '#runtime/verifier.js';
-import { openClient } from '../../cli/client.js';
-import { openHome } from '../../cli/home.js';
+import type { SessionList } from '#schemas/api.js';
+import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
+import { sessionTime } from '#schemas/recording/line.js';
+import { openVerifier } from '#runtime/ssh/verifier.js';
+import { openClient } from '../../cli/client/client.js';
+import { openHome } from '../../cli/client/home.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
-import { A_PART, Scene, seen } from './scene.js';
+import { A_PART, Scene, api, seen } from './scene.js';
 
 type Child = 'gateway' | 'store' | 'authority' | 'agent';
 /** `supervisor`: `steno up` alone, its children see it go. `everything`: all five at once, as by the kernel. */
@@ -144,6 +150,8 @@ const table: readonly { readonly victim: Victim; readonly at: readonly [Moment, 
 
 const steno = new Steno();
 const scenes: Scene[] = [];
+/** Sessions after those of scenes, in the order of their numbers. */
+const numbered: string[] = [];
 
 beforeAll(async () => {
   await steno.start();
@@ -196,17 +204,50 @@ describe.each(table)('kill -9 of $victim', ({ victim, at }) => {
   });
 });
 
+describe('kill -9 of store while the last part of an upload is stored, which ends at the same block as the part before', () => {
+  it.each([1, 2, 3])('put %i: closed, sealed, and the spool is free', async (time) => {
+    const file = join(steno.folder, `upload-${time}`);
+    writeFileSync(file, randomBytes(400_000));
+    writeFileSync(`${file}.batch`, `put ${file} ${file}.there\n`);
+    const spooled = (): string[] =>
+      readdirSync(join(steno.data, 'gateway', 'spool')).flatMap((name) => /^([0-9a-z]{26})\.cast$/.exec(name)?.[1] ?? []);
+    const before = new Set(spooled());
+    const put = steno.exec('sftp', ['-F', steno.config, '-b', `${file}.batch`, `${steno.login}@local.steno`]);
+    let session = '';
+    await seen(() => (session = spooled().find((one) => !before.has(one)) ?? '') !== '');
+    const second = join(steno.data, 'store', 'objects', partKey(recordingPrefix(session, sessionTime(session)), 2));
+    await seen(() => existsSync(second) || !spooled().includes(session));
+    const restored = kill('store');
+    await put;
+    expect(readFileSync(`${file}.there`).equals(readFileSync(file))).toBe(true);
+    await restored();
+    await eventually(
+      async () => spooled(),
+      (left) => !left.includes(session),
+      20_000,
+    );
+    const list = await eventually(
+      () => api<SessionList>(steno, '/api/sessions?limit=20'),
+      ({ sessions }) => sessions.find(({ id }) => id === session)?.state === 'sealed',
+      20_000,
+    );
+    expect(list.sessions.find(({ id }) => id === session)).toMatchObject({ state: 'sealed', kind: 'sftp' });
+    numbered.push(session);
+  });
+});
+
 describe('after all of this', () => {
   it('every recording still verifies, and the numbers of the gateway have no hole', async () => {
     const client = openClient(openHome(steno.env));
     const verify = await openVerifier(client.profile.recording_ca);
     const counters: number[] = [];
-    for (const { session } of scenes) {
+    const sessions = [...scenes.map(({ session }) => session), ...numbered];
+    for (const session of sessions) {
       const verdict = verify(await buffer(await client.stream(`/api/sessions/${session}/export?format=cast.zst`)));
       expect(verdict.ok).toBe(true);
       if (verdict.ok) counters.push(verdict.checkpoint.counter);
     }
-    expect(counters).toEqual(scenes.map((_scene, index) => index + 1));
+    expect(counters).toEqual(sessions.map((_session, index) => index + 1));
   });
 
   it('doctor finds nothing wrong', async () => {

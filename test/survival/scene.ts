@@ -12,9 +12,9 @@ import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'vitest';
 import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
-import type { AuditRow } from '#schemas/rows.js';
-import { openClient } from '../../cli/client.js';
-import { openHome } from '../../cli/home.js';
+import type { AuditRow } from '#schemas/events/rows.js';
+import { openClient } from '../../cli/client/client.js';
+import { openHome } from '../../cli/client/home.js';
 import { bin, eventually } from '../end-to-end/machine.js';
 import type { Steno, Terminal } from '../end-to-end/machine.js';
 

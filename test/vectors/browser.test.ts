@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { fingerprint, generateKey, loadPrivateKey, verify } from '#runtime/ssh/keys.js';
 import { openZstd } from '#runtime/zstd.js';
-import { openVerifier } from '#runtime/verifier.js';
+import { openVerifier } from '#runtime/ssh/verifier.js';
 import { fingerprint as pageFingerprint, verifyInBrowser, verifySignature } from '../../viewer/web/verify/browser-verifier.js';
 
 const ecdsa = (namedCurve: string) =>

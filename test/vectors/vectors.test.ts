@@ -2,7 +2,7 @@
 import { readFileSync, readdirSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import { parseAuthorizedLine, formatPublicLine } from '#schemas/ssh/public-key.js';
-import { openVerifier } from '#runtime/verifier.js';
+import { openVerifier } from '#runtime/ssh/verifier.js';
 
 const folder = new URL('./', import.meta.url);
 const names = readdirSync(folder)

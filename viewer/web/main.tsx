@@ -1,11 +1,11 @@
 // First: it asks for what the page will show.
-import './opening.js';
+import './parts/opening.js';
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import 'asciinema-player/dist/bundle/asciinema-player.css';
-import './style.css';
+import './app/style.css';
 import './login/login.css';
-import { App } from './app.js';
+import { App } from './app/app.js';
 
 createRoot(document.getElementById('root')!).render(
   <StrictMode>

@@ -7,15 +7,15 @@ import type { ChildProcess, SpawnOptions } from 'node:child_process';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { kernelRows } from '#schemas/kernel.js';
-import type { KernelGap, KernelRow } from '#schemas/kernel.js';
-import { kernelEventClasses } from '#schemas/role.js';
-import type { KernelEventClass } from '#schemas/role.js';
-import { Collector } from '../collector.js';
-import { bootClock } from '../libbpf.js';
-import type { FromCollector, ToCollector } from '../messages.js';
-import { KernelPrograms } from '../programs.js';
-import type { SessionCounters } from '../programs.js';
+import { kernelRows } from '#schemas/kernel/kernel.js';
+import type { KernelGap, KernelRow } from '#schemas/kernel/kernel.js';
+import { kernelEventClasses } from '#schemas/policy/role.js';
+import type { KernelEventClass } from '#schemas/policy/role.js';
+import { Collector } from '../collecting/collector.js';
+import { bootClock } from '../probes/libbpf.js';
+import type { FromCollector, ToCollector } from '../collecting/messages.js';
+import { KernelPrograms } from '../probes/programs.js';
+import type { SessionCounters } from '../probes/programs.js';
 
 export const SESSION = '01jd0000000000000000000000';
 
@@ -48,6 +48,8 @@ export interface ProbeOptions {
   readonly input?: string;
   /** Reads nothing from the ring until the program has ended: for losses. */
   readonly asleep?: boolean;
+  /** Called with what the program writes, as it comes. */
+  readonly onOutput?: (text: string) => void;
   /** Bytes the log may hold. */
   readonly budget?: number;
 }
@@ -74,7 +76,7 @@ export class Probe {
       const post = (message: FromCollector): void => {
         if (message.kind === 'batch') {
           rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
-          inbox.push({ kind: 'stored', batch: message.id, refused: false });
+          inbox.push({ kind: 'stored', batch: message.id, lost: [] });
         } else if (message.kind === 'gap') gaps.push(message.gap);
         else if (message.kind === 'finished') finished();
         else if (message.kind === 'closed') resolve();
@@ -109,6 +111,7 @@ export class Probe {
       child.stdin?.end(options.input ?? '');
       child.stdout?.on('data', (data: Buffer) => {
         output += data.toString();
+        options.onOutput?.(data.toString());
       });
       child.stderr?.on('data', (data: Buffer) => {
         output += data.toString();
@@ -130,7 +133,7 @@ export class Probe {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-    return { seen: rows.map(seenOf), gaps, counters: this.programs.counters(number), code, output };
+    return { seen: seenOf(rows), gaps, counters: this.programs.counters(number), code, output };
   }
 
   sh(script: string, options: ProbeOptions = {}): Promise<Outcome> {
@@ -142,9 +145,31 @@ export class Probe {
   }
 }
 
-function seenOf(row: KernelRow): Seen {
-  const [, , , offset, kind, path, , sha256, address, port, name, reason, outcome, count, data] = row;
-  return { kind, offset, path, sha256, address, port, name, reason, outcome, count, data: JSON.parse(data) as Record<string, unknown> };
+/** A digest that came after the row of its execution stands with it. */
+function seenOf(rows: readonly KernelRow[]): Seen[] {
+  const late = new Map<unknown, string>();
+  const isDigest = ([, , , , kind, , , , , , name]: KernelRow): boolean => kind === 'file' && name === 'digest';
+  for (const row of rows) if (isDigest(row)) late.set((JSON.parse(row[14]) as Record<string, unknown>)['of'], row[7]);
+  return rows
+    .filter((row) => !isDigest(row))
+    .map((row) => {
+      const [, block, index, offset, kind, path, , sha256, address, port, name, reason, outcome, count, text] = row;
+      const { sha256_missing: missing, ...data } = JSON.parse(text) as Record<string, unknown>;
+      const found = late.get(`${block}.${index}`);
+      return {
+        kind,
+        offset,
+        path,
+        sha256: found ?? sha256,
+        address,
+        port,
+        name,
+        reason,
+        outcome,
+        count,
+        data: missing === undefined || found !== undefined ? data : { ...data, sha256_missing: missing },
+      };
+    });
 }
 
 /** The arguments of everything that was executed, each as one text. */

@@ -167,7 +167,7 @@ export const techniques: readonly Technique[] = [
   },
   {
     name: 'LD_PRELOAD',
-    seen: 'the library as a file opened by the program',
+    seen: 'the library as a file opened by the program, and mapped as code',
     needs: ['clang'],
     script:
       'echo "int puts(const char *s) { return 0; }" | clang -shared -fPIC -x c -o quiet.so - && LD_PRELOAD=$PWD/quiet.so /bin/cat secret',
@@ -213,16 +213,48 @@ export const techniques: readonly Technique[] = [
     name: 'systemd-run',
     seen: 'systemd-run itself, and an escape: the bus or socket it asks over. What systemd runs is not of the session',
     needs: ['systemd-run'],
-    // In a /run of its own, so that it asks where nothing answers, whether or not systemd runs here.
-    script: 'unshare -m sh -c "mount -t tmpfs none /run && mkdir -p /run/systemd/system && systemd-run --quiet true" || true',
+    // In a /run of its own, where somebody outside the session listens, whether or not systemd runs here.
+    script:
+      'unshare -m sh -c "mount -t tmpfs none /run && mkdir -p /run/systemd/system && ln -s $SOCKET /run/systemd/private && timeout 5 systemd-run --quiet true" || true',
     check: (outcome) =>
       exec(outcome, (data) => argv(data).includes('systemd-run')) && (escaped(outcome, 'systemd') || escaped(outcome, 'dbus')),
   },
   {
     name: 'a container runtime',
     seen: 'the client, and an escape: the socket of docker, containerd, CRI-O or podman. What it runs is not of the session',
-    script: `python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect("/var/run/docker.sock")' || true`,
+    script: `unshare -m sh -c "mount -t tmpfs none /run && ln -s $SOCKET /run/docker.sock && /usr/bin/python3 -c 'import socket; socket.socket(socket.AF_UNIX).connect(\\"//run/../run/docker.sock\\")'"`,
     check: (outcome) => escaped(outcome, 'docker'),
+  },
+  {
+    name: 'a helper of the kernel',
+    seen: 'an escape: core_pattern, modprobe, release_agent, uevent_helper or a handler of binfmt_misc that is written, wherever it is mounted',
+    // What stands there is written again.
+    script: 'p=/proc/sys/kernel/core_pattern; [ -w $p ] && v=$(cat $p) && printf %s "$v" >$p',
+    check: (outcome) => escaped(outcome, 'kernel helper'),
+  },
+  {
+    name: 'the memory of a process outside',
+    seen: 'an escape: `/proc/PID/mem` opened to write, ptrace or process_vm_writev, of a process that is not of the session',
+    script: 'exec 3<>/proc/$OUTSIDE/mem',
+    check: (outcome) => escaped(outcome, 'memory of another process'),
+  },
+  {
+    name: 'cron by another folder',
+    seen: 'an escape: the folder mounted elsewhere, mounted over, or another put in its place',
+    script:
+      'mkdir -p there && unshare -m /usr/bin/python3 -c \'import ctypes; c = ctypes.CDLL(None); assert c.mount(b"/etc", b"there", None, 4096, None) == 0\'',
+    check: (outcome) => escaped(outcome, 'cron'),
+  },
+  {
+    name: 'ssh to this machine',
+    seen: "an escape: a connection to the machine's own port of ssh, telnet, rsh, docker or the kubelet. Through the gateway it is a session of its own",
+    // In a network of its own, where somebody listens on that port.
+    script: `unshare -n sh -c 'ip link set lo up && exec /usr/bin/python3 -c "
+import socket
+server = socket.create_server((\\"127.0.0.1\\", 22))
+socket.create_connection((\\"127.0.0.1\\", 22))"'`,
+    needs: ['ip'],
+    check: (outcome) => escaped(outcome, 'ssh'),
   },
 ];
 

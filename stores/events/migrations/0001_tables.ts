@@ -3,7 +3,6 @@
  *
  * - Every table is a ReplacingMergeTree on the identity of its rows, so rows that come twice become one; a
  *   window of insert tokens drops most repeats before they are written.
- * - `fsync_*`: an acknowledged insert is on the disk, its folder entry too, and stays so through merges.
  * - Session ids begin with their time, so ordering by session is nearly ordering by time.
  * - `words`: what the eye takes for separators must separate. The tokenizer by itself splits at ASCII only, so a
  *   frame drawn around a word (`│sudo`) would hide it; hence everything but letters, marks and digits is blanked.
@@ -12,11 +11,9 @@
  *   of trigrams answers these in 5 ms instead of 30 to 70 (a million lines), but took 83 bytes a line where the
  *   lines themselves took 13, `words` takes 15 and this takes one.
  */
+import { durableSettings, monthsOf, onCluster, replacingEngine } from '../engine/layout.js';
 import type { Migration } from './migration.js';
-
-const durable =
-  'fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, ' +
-  'min_compressed_bytes_to_fsync_after_merge = 1, non_replicated_deduplication_window = 10000';
+import { eventsTable } from './0002_sources.js';
 
 const place = `
   user LowCardinality(String),
@@ -30,8 +27,8 @@ const placeIndex = `
 export const tables: Migration = {
   version: 1,
   name: 'tables',
-  statements: [
-    `CREATE TABLE IF NOT EXISTS sessions (
+  statements: (layout) => [
+    `CREATE TABLE IF NOT EXISTS sessions${onCluster(layout)} (
   session String,
   version UInt64,
   kind LowCardinality(String),
@@ -61,9 +58,12 @@ export const tables: Migration = {
   stored_bytes UInt64,
   chain_head String,
   request_id String
-) ENGINE = ReplacingMergeTree(version) ORDER BY session SETTINGS ${durable}`,
+) ENGINE = ${replacingEngine(layout, 'version')}${monthsOf(layout, 'started_at')} ORDER BY session SETTINGS ${durableSettings(layout)}`,
 
-    `CREATE TABLE IF NOT EXISTS events (
+    // No server was ever set up by a version with the table as it was.
+    layout.kind === 'server'
+      ? eventsTable(layout, 'events')
+      : `CREATE TABLE IF NOT EXISTS events (
   session String,
   block UInt32,
   \`index\` UInt32,
@@ -84,9 +84,9 @@ export const tables: Migration = {
   INDEX paths path TYPE bloom_filter(0.01) GRANULARITY 1,
   INDEX hashes sha256 TYPE bloom_filter(0.01) GRANULARITY 1,
   INDEX addresses address TYPE bloom_filter(0.01) GRANULARITY 1
-) ENGINE = ReplacingMergeTree ORDER BY (session, block, \`index\`) SETTINGS ${durable}`,
+) ENGINE = ReplacingMergeTree ORDER BY (session, block, \`index\`) SETTINGS ${durableSettings(layout)}`,
 
-    `CREATE TABLE IF NOT EXISTS screen (
+    `CREATE TABLE IF NOT EXISTS screen${onCluster(layout)} (
   session String,
   block UInt32,
   \`index\` UInt32,
@@ -97,9 +97,9 @@ export const tables: Migration = {
   INDEX times at TYPE minmax GRANULARITY 1,${placeIndex},
   INDEX words lowerUTF8(replaceRegexpAll(text, '[^\\\\p{L}\\\\p{M}\\\\p{N}]+', ' ')) TYPE text(tokenizer = splitByNonAlpha),
   INDEX grams lowerUTF8(text) TYPE ngrambf_v1(3, 8192, 2, 0) GRANULARITY 1
-) ENGINE = ReplacingMergeTree ORDER BY (session, block, \`index\`) SETTINGS ${durable}`,
+) ENGINE = ${replacingEngine(layout)}${monthsOf(layout, 'at')} ORDER BY (session, block, \`index\`) SETTINGS ${durableSettings(layout)}`,
 
-    `CREATE TABLE IF NOT EXISTS audit (
+    `CREATE TABLE IF NOT EXISTS audit${onCluster(layout)} (
   id String,
   at DateTime64(3, 'UTC') CODEC(Delta, ZSTD(1)),
   event LowCardinality(String),
@@ -115,6 +115,6 @@ export const tables: Migration = {
   data String CODEC(ZSTD(1)),
   INDEX times at TYPE minmax GRANULARITY 1,
   INDEX sessions session TYPE bloom_filter(0.01) GRANULARITY 1
-) ENGINE = ReplacingMergeTree ORDER BY id SETTINGS ${durable}`,
+) ENGINE = ${replacingEngine(layout)}${monthsOf(layout, 'at')} ORDER BY id SETTINGS ${durableSettings(layout)}`,
   ],
 };

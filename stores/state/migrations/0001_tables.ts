@@ -1,5 +1,5 @@
 /** The tables of `schema.ts`. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const tables: StateMigration = {
   async up(database, types) {

@@ -3,7 +3,7 @@
  * Takes the place of `authorities`, whose keys become generation 1.
  */
 import { sql } from 'kysely';
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const caKeys: StateMigration = {
   async up(database, types) {

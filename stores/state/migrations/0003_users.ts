@@ -1,5 +1,5 @@
 /** Third step: what users prove themselves with, logins under way, guesses, confirmations of sessions, and bots. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const users: StateMigration = {
   async up(database, types) {

@@ -1,5 +1,5 @@
 /** Fourth step: the text of roles as it was written, and which change of it this is. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const roleDocuments: StateMigration = {
   async up(database, types) {

@@ -1,5 +1,5 @@
 /** Access requests with their reviews, webhooks with what waits to go out, and the decisions of access reviews. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const requests: StateMigration = {
   async up(database, types) {

@@ -1,5 +1,5 @@
 /** Join tokens, what was learnt when a node joined, and which gateway holds the tunnel of which node. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const nodes: StateMigration = {
   async up(database, types) {

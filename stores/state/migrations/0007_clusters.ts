@@ -1,5 +1,5 @@
 /** Clusters that this one trusts, and what this one says of itself. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const clusters: StateMigration = {
   async up({ schema }, types) {

@@ -1,5 +1,5 @@
 /** Eighth step: connectors of single sign-on, the assertions they have taken, and whose name is whose. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const connectors: StateMigration = {
   async up(database, types) {

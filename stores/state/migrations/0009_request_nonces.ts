@@ -1,5 +1,5 @@
 /** Nonces of signed requests, for authorities that share a store: a request that one of them took, no other takes. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const requestNonces: StateMigration = {
   async up({ schema }, types) {

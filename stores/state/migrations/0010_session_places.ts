@@ -1,5 +1,5 @@
 /** Who has how many connections to nodes, over all gateways: a row each, and one for each run of a gateway that says it is there. */
-import type { StateMigration } from '../dialect.js';
+import type { StateMigration } from '../engine/dialect.js';
 
 export const sessionPlaces: StateMigration = {
   async up({ schema }, types) {

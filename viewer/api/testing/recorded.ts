@@ -17,7 +17,8 @@ import type { PartProof } from '#schemas/recording/proof.js';
 import { encodeIndex } from '#schemas/recording/sealed.js';
 import { encodeHeader, encodeLine, parseSize, sessionId } from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader, SessionKind } from '#schemas/recording/line.js';
-import type { EventRow, ScreenRow, SessionRow } from '#schemas/rows.js';
+import { noFacts } from '#schemas/events/rows.js';
+import type { EventRow, ScreenRow, SessionRow } from '#schemas/events/rows.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
@@ -79,6 +80,8 @@ export interface RecordedOptions {
   readonly rows?: number;
   /** Session time in ms, then what happened. */
   readonly lines: Iterable<readonly [at: number, body: LineBody]>;
+  /** Of the node; null: the recording does not say. */
+  readonly labels?: Readonly<Record<string, string>> | null;
   readonly exitCode?: number;
   /** Blocks of one part; one part in all unless told. */
   readonly blocksPerPart?: number;
@@ -126,6 +129,7 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
       tty,
       started_at: startedAt,
       recording: { mode: 'strict', streams: 'limited', limit: 1 << 20 },
+      ...(options.labels === null ? {} : { labels: options.labels ?? { env: 'dev' } }),
     },
   };
   // Blocks, with the screen at the start of each part.
@@ -294,26 +298,26 @@ export async function record({ objects, events, zstd, recorder }: Stores, option
     stored_bytes: storedBytes,
     chain_head: toHex(head),
     request_id: '',
+    cluster: '',
+    namespace: '',
+    pod: '',
+    container: '',
+    image: '',
+    labels: options.labels === null ? {} : (options.labels ?? { env: 'dev' }),
+    labels_known: options.labels !== null,
   };
   await events.insert('sessions', [row], `${id}:1`);
   const common = { session: id, user, node, login };
   if (options.events !== undefined) {
     const rowsOf = options.events.map((event, i): EventRow => ({
+      source: 'recording',
+      emitter: '',
       block: 1,
       index: i,
       at: startedAt + (event.offset_ms ?? 0),
       offset_ms: 0,
       kind: 'sftp',
-      path: '',
-      size: null,
-      sha256: '',
-      address: '',
-      port: null,
-      name: '',
-      reason: '',
-      outcome: '',
-      count: null,
-      data: '{}',
+      ...noFacts,
       ...common,
       ...event,
     }));

@@ -10,18 +10,18 @@ import { join } from 'node:path';
 import pino from 'pino';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { disclosureSchema } from '#schemas/disclosure.js';
 import type { Disclosure } from '#schemas/disclosure.js';
-import { roleSchema } from '#schemas/role.js';
-import type { NodeRecord, Role } from '#schemas/role.js';
+import { roleSchema } from '#schemas/policy/role.js';
+import type { Role } from '#schemas/policy/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { encodeUplink } from '#schemas/uplink.js';
-import { openEventStore } from '#stores/events/clickhouse.js';
+import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
-import type { Caller, ReceivedRequest } from '#runtime/request-auth.js';
+import type { Caller, ReceivedRequest } from '#runtime/http/request-auth.js';
 import { openZstd } from '#runtime/zstd.js';
-import { startViewer } from '../server.js';
+import { startViewer } from '../main.js';
 import { makeRecorder } from './recorded.js';
 import type { Stores } from './recorded.js';
 
@@ -86,7 +86,6 @@ export interface Stand extends Stores {
   readonly link: (user: string, view: string) => string;
   /** From now on, who signed in with this word holds this role. */
   readonly role: (word: string, role: object) => void;
-  readonly nodes: NodeRecord[];
   /** What the authority was told. */
   readonly disclosures: Disclosure[];
   readonly close: () => Promise<void>;
@@ -106,7 +105,6 @@ export async function openStand(webRoot?: string): Promise<Stand> {
   const roles = new Map<string, Role>();
   const disclosures: Disclosure[] = [];
   const watching = new Set<() => void>();
-  const nodes: NodeRecord[] = [];
   const identity = (text: string, kind: string) => {
     const [found, user, view] = text.split('.');
     if (found !== kind || over.has(text)) throw new StenoError(kind === 'link' ? 'LINK_USED' : 'NOT_SIGNED_IN');
@@ -172,7 +170,8 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           };
         },
       },
-      nodes: () => [...nodes],
+      queues: () => [{ name: 'sealing', unit: 'sessions', waiting: 2, done: 1, total: 7, since: 1_000 }],
+      ownSince: () => ({}),
       live: { url: live.url, tls: {} },
       recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')],
       log: pino({ level: 'silent' }),
@@ -187,7 +186,6 @@ export async function openStand(webRoot?: string): Promise<Stand> {
     folder,
     live,
     url: `http://${running.addresses['web']}`,
-    nodes,
     disclosures,
     role(word, role) {
       roles.set(word, roleSchema.parse({ kind: 'role', name: word, view: 'none', ...role }));

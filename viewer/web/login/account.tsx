@@ -2,8 +2,8 @@
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { AccountInfo, Me, MfaDevice } from '#schemas/api.js';
-import { post, remove, put, useJson } from '../api.js';
-import { moment } from '../format.js';
+import { post, remove, put, useJson } from '../parts/api.js';
+import { moment } from '../parts/format.js';
 import { Failure, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Field, Form, RecoveryCodes, useTask } from './card.js';

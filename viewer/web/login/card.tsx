@@ -2,7 +2,7 @@
 import { useEffect, useId, useRef, useState } from 'react';
 import type { FormEvent, InputHTMLAttributes, ReactNode } from 'react';
 import { encode } from 'uqr';
-import { ApiFailure } from '../api.js';
+import { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';
 
 export function Card({ children, wide = false }: { readonly children: ReactNode; readonly wide?: boolean }): ReactNode {

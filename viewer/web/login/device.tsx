@@ -5,8 +5,8 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { DeviceLoginFacts, Me } from '#schemas/api.js';
-import { post } from '../api.js';
-import { duration } from '../format.js';
+import { post } from '../parts/api.js';
+import { duration } from '../parts/format.js';
 import { useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Card, Field, Form, useTask } from './card.js';

@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { InvitationFacts, Me } from '#schemas/api.js';
-import { ApiFailure, post } from '../api.js';
+import { ApiFailure, post } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
 import { Card, Field, Form, RecoveryCodes, useTask } from './card.js';
 import { makePasskey, passkeysWorkHere } from './passkey.js';

@@ -1,7 +1,7 @@
 /** Passkeys in this browser: whether there are any, and the two ceremonies, with failures in words for people. */
 import { browserSupportsWebAuthn, startAuthentication, startRegistration } from '@simplewebauthn/browser';
 import type { PublicKeyCredentialCreationOptionsJSON, PublicKeyCredentialRequestOptionsJSON } from '@simplewebauthn/browser';
-import { ApiFailure, post } from '../api.js';
+import { ApiFailure, post } from '../parts/api.js';
 
 /** `origin`: where the passkeys of this Steno belong. */
 export function passkeysWorkHere(origin: string): boolean {

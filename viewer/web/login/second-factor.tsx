@@ -2,7 +2,7 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { TotpEnrolment } from '#schemas/api.js';
-import type { ApiFailure } from '../api.js';
+import type { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';
 import { Field, Form, QrCode, useTask } from './card.js';
 

@@ -5,8 +5,8 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { LoginMethods, Me } from '#schemas/api.js';
-import { post, useJson } from '../api.js';
-import type { ApiFailure } from '../api.js';
+import { post, useJson } from '../parts/api.js';
+import type { ApiFailure } from '../parts/api.js';
 import { Copy, useTitle } from '../parts/basics.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, usePasskey } from './passkey.js';

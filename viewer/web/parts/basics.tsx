@@ -2,8 +2,8 @@
 import { useEffect, useState } from 'react';
 import type { AnchorHTMLAttributes, MouseEvent, ReactNode } from 'react';
 import type { SessionInfo } from '#schemas/api.js';
-import type { ApiFailure } from '../api.js';
-import { navigate } from '../router.js';
+import type { ApiFailure } from './api.js';
+import { navigate } from './router.js';
 
 /** A link within the page. `to` is always one of our own paths. */
 export function Link({ to, ...rest }: { readonly to: string } & AnchorHTMLAttributes<HTMLAnchorElement>): ReactNode {
@@ -88,4 +88,20 @@ export function useTitle(title: string): void {
   useEffect(() => {
     document.title = `${title} · Steno`;
   }, [title]);
+}
+
+/** Names and what they stand for, one below the other. */
+export type NamedRows = readonly (readonly [name: string, value: ReactNode])[];
+
+export function NamedValues({ rows }: { readonly rows: NamedRows }): ReactNode {
+  return (
+    <dl>
+      {rows.map(([name, value]) => (
+        <div key={name}>
+          <dt>{name}</dt>
+          <dd>{value}</dd>
+        </div>
+      ))}
+    </dl>
+  );
 }

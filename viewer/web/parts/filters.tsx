@@ -4,7 +4,7 @@
  */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
-import { navigate, queryText, usePlace } from '../router.js';
+import { navigate, queryText, usePlace } from './router.js';
 
 export interface FilterValues {
   readonly get: (name: string) => string;

@@ -1,6 +1,6 @@
 /** Text from recordings and clients, as text nodes only, with what would not show made visible. */
 import type { ReactNode } from 'react';
-import { matchRanges, visible, visiblePieces } from '../text.js';
+import { matchRanges, visible, visiblePieces } from './text.js';
 
 export function SafeText({ text }: { readonly text: string }): ReactNode {
   return (

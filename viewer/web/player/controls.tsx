@@ -1,7 +1,7 @@
 /** Play, speed, idle time and live join, with their keys. */
 import { useEffect } from 'react';
 import type { ReactNode } from 'react';
-import { clock } from '../format.js';
+import { clock } from '../parts/format.js';
 import type { Replay } from './replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
 

@@ -3,7 +3,7 @@ import { useCallback, useMemo, useRef } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
 import type { SearchHit } from '#schemas/api.js';
 import type { Marker } from '#schemas/marker.js';
-import { clock } from '../format.js';
+import { clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 import { Controls, useReplayKeys } from './controls.js';
 import type { Replay, ReplayIndex } from './replay.js';

@@ -1,4 +1,5 @@
 import type { Dispatch } from 'asciinema-player';
+import fc from 'fast-check';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { Replay } from './replay.js';
 import type { ReplayIndex } from './replay.js';
@@ -218,4 +219,41 @@ test('a recording that is opened at a damaged segment shows the others', async (
   expect([replay.state.phase, replay.state.error]).toEqual(['failed', 'it is damaged']);
   await replay.seek(2_000);
   expect([replay.state.phase, shown.join('')]).toEqual(['paused', '1.2.']);
+});
+
+test('played from the start to its end, a recording shows its lines alone, whatever keyframes and segment starts the store says', async () => {
+  const starts = fc
+    .array(fc.integer({ min: 0, max: 30_000 }), { minLength: 3, maxLength: 3 })
+    .map((list) => [...list].sort((a, b) => a - b));
+  await fc.assert(
+    fc.asyncProperty(
+      starts,
+      fc.array(fc.boolean(), { minLength: 3, maxLength: 3 }),
+      fc.constantFrom(1, 4, 16),
+      async (claimed, forged, speed) => {
+        const shown: string[] = [];
+        const replay = new Replay({
+          index: { ...stored, segments: claimed.map((start) => ({ start })) },
+          newlines: false,
+          now: () => Date.now(),
+          startAt: 0,
+          load: async (n) => parseLines((forged[n]! ? keyframe('FORGED') : '') + textOf(n), n * 10_000, false),
+        });
+        const driver = replay.driver({
+          dispatch: ((name: string, data: never) => {
+            if (name === 'reset') shown.push((data as { init: string }).init);
+            if (name === 'output') shown.push(data);
+          }) as Dispatch,
+        });
+        await driver.init();
+        replay.setSpeed(speed);
+        replay.play();
+        await vi.advanceTimersByTimeAsync(40_000);
+        expect(replay.state.phase).toBe('ended');
+        expect(shown.join('')).toBe(screenAt(30_000));
+        replay.close();
+      },
+    ),
+    { numRuns: 60 },
+  );
 });

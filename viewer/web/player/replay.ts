@@ -11,7 +11,7 @@
  * at its end the replay follows. Time is passed in. Tested in replay.test.ts.
  */
 import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
-import { lastAtOrBefore } from '#schemas/opening.js';
+import { segmentAt } from '#schemas/opening.js';
 import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
 import { Tail } from './tail.js';
@@ -189,7 +189,7 @@ export class Replay {
   /** Fetches what a seek to `target` would need: somebody is about to go there. */
   prepare(target: number): void {
     const { segments, duration } = this.#index;
-    if (segments.length > 0 && target < duration) this.#cache.prefetch(lastAtOrBefore(segments.length, (n) => segments[n]!.start, target));
+    if (segments.length > 0 && target < duration) this.#cache.prefetch(segmentAt(segments, target));
   }
 
   /** To the end of a live session, and on with it. */
@@ -277,14 +277,15 @@ export class Replay {
   async #show(target: number, generation: number): Promise<void> {
     const { segments } = this.#index;
     const inTail = this.#tail.events.length > 0 && target >= this.#index.duration;
-    const wanted = inTail || segments.length === 0 ? segments.length : lastAtOrBefore(segments.length, (n) => segments[n]!.start, target);
+    const wanted = inTail || segments.length === 0 ? segments.length : segmentAt(segments, target);
     const last = this.#events[this.#next - 1];
     const shown = this.#placed && wanted === this.#segment && (last === undefined || last.at <= target);
     if (!shown) {
       const base = Math.min(wanted, segments.length - 1);
       const lines = base < 0 ? null : (this.#cache.peek(base) ?? (await this.#cache.get(base)));
       if (generation !== this.#generation) return;
-      const frame = lines?.keyframe ?? { cols: this.#index.cols, rows: this.#index.rows, screen: '' };
+      // In the first segment nothing was drawn yet, whatever a keyframe there may say.
+      const frame = (base > 0 ? lines?.keyframe : null) ?? { cols: this.#index.cols, rows: this.#index.rows, screen: '' };
       this.#dispatch?.('reset', { size: { cols: frame.cols, rows: frame.rows }, init: frame.screen, theme: null });
       this.#segment = wanted;
       this.#placed = true;

@@ -15,6 +15,15 @@ test('lines become events with times of the session; a keyframe only at the head
   });
 });
 
+test('a keyframe behind the first line is none, even before anything was drawn', () => {
+  expect(
+    parseLines('[0,"s",{"fact":"agent_forwarding"}]\n[0,"k",{"cols":80,"rows":24,"screen":"forged"}]\n[1,"o","a"]\n', 0, false).keyframe,
+  ).toBeNull();
+  expect(
+    parseLines('[0,"k",{"cols":80,"rows":24,"screen":""}]\n[0,"k",{"cols":80,"rows":24,"screen":"forged"}]\n', 0, false).keyframe,
+  ).toMatchObject({ screen: '' });
+});
+
 test.each([
   '',
   '\n\n',

@@ -17,7 +17,7 @@ export interface Size {
 }
 
 export interface ParsedLines {
-  /** The keyframe that the lines begin with. */
+  /** The keyframe that is the first of the lines; any other is ignored. */
   readonly keyframe: (Size & { readonly screen: string }) | null;
   readonly events: readonly ScreenEvent[];
   /** Session time of the last line. */
@@ -36,6 +36,7 @@ export function parseLines(text: string, start: number, newlines: boolean): Pars
     const newline = text.indexOf('\n', from);
     const end = newline < 0 ? text.length : newline;
     const line = parseLine(text.slice(from, end));
+    const first = from === 0;
     from = end + 1;
     if (line === null) continue;
     at += line.interval;
@@ -44,8 +45,8 @@ export function parseLines(text: string, start: number, newlines: boolean): Pars
     } else if (line.code === 'r' && typeof line.data === 'string') {
       const size = parseSize(line.data);
       if (size !== null) events.push({ at, kind: 'resize', ...size });
-    } else if (line.code === 'k' && events.length === 0) {
-      keyframe = parseKeyframe(line.data) ?? keyframe;
+    } else if (line.code === 'k' && first) {
+      keyframe = parseKeyframe(line.data);
     }
   }
   return { keyframe, events, until: at, characters: text.length };

@@ -1,8 +1,8 @@
 /** The timeline: where the replay stands, and what lies where. A slider for pointer and keys; markers are buttons of their own. */
 import { useEffect, useRef, useState } from 'react';
 import type { KeyboardEvent, PointerEvent, ReactNode } from 'react';
-import { clock } from '../format.js';
-import { visible } from '../text.js';
+import { clock } from '../parts/format.js';
+import { visible } from '../parts/text.js';
 import type { Replay } from './replay.js';
 import { usePosition, useReplayState } from './use-replay.js';
 

@@ -1,13 +1,14 @@
 /**
  * A replay for a session: its index, its segments, and the live socket while it runs.
  *
- * The socket closes with 1000 when the session is over, 4409 when blocks were stored meanwhile and 4503 when the stream
- * is gone: then the index is read again and, while the session lives, the socket opened anew after what is known.
+ * Whatever the socket closes with (schemas/feed.ts), the index is read again and, while the session lives, the socket is
+ * opened anew after the last block known: sooner when that is because blocks were stored meanwhile or the session ended.
  */
 import { useEffect, useLayoutEffect, useState, useSyncExternalStore } from 'react';
+import { liveCloses } from '#schemas/feed.js';
 import type { SegmentIndex } from '#schemas/api.js';
-import { ApiFailure, getJson, getSegment } from '../api.js';
-import type { Opened } from '../opening.js';
+import { ApiFailure, getJson, getSegment } from '../parts/api.js';
+import type { Opened } from '../parts/opening.js';
 import { afterFrame } from './after-frame.js';
 import { Replay } from './replay.js';
 import type { ReplayIndex, ReplayState } from './replay.js';
@@ -69,7 +70,7 @@ export function useReplay(opened: Opened | null, startAt: number | null): OpenRe
       };
       socket.onclose = ({ code }) => {
         socket = null;
-        if (!closed) again(code === 1000 || code === 4409 ? RETRY_MS / 4 : RETRY_MS);
+        if (!closed) again(code === liveCloses.over || code === liveCloses.behind ? RETRY_MS / 4 : RETRY_MS);
       };
       again(INDEX_AGAIN_MS);
     };

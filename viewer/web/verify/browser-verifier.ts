@@ -7,7 +7,7 @@
 import { ed25519 } from '@noble/curves/ed25519.js';
 import { p256, p384, p521 } from '@noble/curves/nist.js';
 import { sha256 as sha256Of, sha512 } from '@noble/hashes/sha2.js';
-import { StenoError } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
 import { checkpointFault } from '#schemas/recording/checkpoint-check.js';
 import { verifyRecording } from '#schemas/recording/verify.js';
 import type { Verdict } from '#schemas/recording/verify.js';

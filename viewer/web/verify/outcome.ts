@@ -21,6 +21,8 @@ export type Outcome =
       readonly signedAt: number;
       readonly end: string;
       readonly head: string;
+      /** Keyframes, which seeking draws: the page has no terminal to check them with. */
+      readonly keyframes: number;
     }
   /** `code` in the words of the catalogue; `block`: the first bad or missing one; `goodUntil`: ms of session time. */
   | {
@@ -49,6 +51,7 @@ export function outcomeOf(verdict: Verdict, session: string, message: (code: str
     blocks,
     bytes,
     duration,
+    keyframes,
   } = verdict;
   if (steno.session !== session) {
     return {
@@ -68,6 +71,7 @@ export function outcomeOf(verdict: Verdict, session: string, message: (code: str
     blocks,
     bytes,
     duration,
+    keyframes,
     startedAt: steno.started_at,
     signedAt: checkpoint.time,
     end: checkpoint.end,

@@ -5,8 +5,9 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { SessionInfo } from '#schemas/api.js';
-import { bytes, clock, moment } from '../format.js';
-import { Copy } from '../parts/basics.js';
+import { bytes, clock, moment } from '../parts/format.js';
+import { Copy, NamedValues } from '../parts/basics.js';
+import type { NamedRows } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
 import type { Outcome } from './outcome.js';
 import './verify.css';
@@ -118,12 +119,15 @@ function Verified({
   readonly outcome: Outcome & { readonly kind: 'verified' };
   readonly cas: readonly string[];
 }): ReactNode {
-  const rows: readonly (readonly [string, ReactNode])[] = [
+  const rows: NamedRows = [
     ['Who', <SafeText key="who" text={outcome.who} />],
     ['Began', moment(outcome.startedAt)],
     ['Closed', `${moment(outcome.signedAt)}${outcome.end === 'interrupted' ? ', after an interruption' : ''}`],
     ['Signed by', <SafeText key="gateway" text={`gateway ${outcome.gateway}, as its no. ${outcome.counter}`} />],
     ['Covers', `${outcome.blocks} blocks, ${bytes(outcome.bytes)} of lines`],
+    ...(outcome.keyframes === 0
+      ? []
+      : ([['Keyframes', `${outcome.keyframes}, not checked here: steno verify compares what they show`]] as const)),
     [
       'Last hash',
       <code key="head" title={outcome.head}>
@@ -135,14 +139,7 @@ function Verified({
   return (
     <div className="verdict verdict-good">
       <strong>Verified: whole and unaltered</strong>
-      <dl>
-        {rows.map(([name, value]) => (
-          <div key={name}>
-            <dt>{name}</dt>
-            <dd>{value}</dd>
-          </div>
-        ))}
-      </dl>
+      <NamedValues rows={rows} />
     </div>
   );
 }

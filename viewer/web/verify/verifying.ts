@@ -7,7 +7,7 @@
  * The download is an export: it takes that right and is noted as one.
  */
 import type { RecordingCa, SessionInfo } from '#schemas/api.js';
-import { ApiFailure, getBody, getJson } from '../api.js';
+import { ApiFailure, getBody, getJson } from '../parts/api.js';
 import type { Outcome, VerifyOrder, WorkerSays } from './outcome.js';
 
 export type Verifying =

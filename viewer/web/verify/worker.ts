@@ -1,7 +1,7 @@
 /** Verifies in a thread of its own: hashing a long recording takes seconds, in which the page must answer. */
 import { decompress, init } from '@bokuweb/zstd-wasm';
-import { StenoError } from '#schemas/errors.js';
-import type { ErrorCode } from '#schemas/errors.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
 import { MAX_FRAME_BYTES, dataFrameLength } from '#schemas/recording/container.js';
 import { verifyInBrowser } from './browser-verifier.js';
 import { outcomeOf } from './outcome.js';

@@ -1,0 +1,133 @@
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, it } from 'vitest';
+import { kernelRows } from '#schemas/kernel/kernel.js';
+import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { Digests } from './digests.js';
+import { EventLog } from '../log/log.js';
+import type { FromCollector } from './messages.js';
+import { RECORD_BYTES, kinds } from '../records/record.js';
+import { RING_HEADER } from '../probes/ring.js';
+import { RowSender } from './row-sender.js';
+import type { LateDigest } from './row-sender.js';
+import type { Digest } from '../rows/rows.js';
+import { placeOf } from '../log/log-cursor.js';
+
+const SESSION = '01jd0000000000000000000000';
+let folder: string;
+beforeEach(() => (folder = mkdtempSync(join(tmpdir(), 'steno-rows-'))));
+afterEach(() => rmSync(folder, { recursive: true, force: true }));
+
+/** A record as the ring has it. */
+function record(kind: number, session: number, time: number, text = ''): Buffer {
+  const length = RECORD_BYTES + Buffer.byteLength(text);
+  const bytes = Buffer.alloc((RING_HEADER + length + 7) & ~7);
+  bytes.writeUInt32LE(length, 0);
+  bytes.writeBigUInt64LE(BigInt(time), RING_HEADER);
+  bytes.writeUInt32LE(session, RING_HEADER + 8);
+  bytes[RING_HEADER + 12] = kind;
+  bytes.writeUInt32LE(Buffer.byteLength(text), RING_HEADER + 64);
+  bytes.write(text, RING_HEADER + RECORD_BYTES);
+  return bytes;
+}
+const clock = { boot_ns: 0, offset_ms: 0, error_ms: 0 };
+const named = (facts: object): string => JSON.stringify({ session: SESSION, mode: 'strict', classes: ['exec'], clock, ...facts });
+
+/** What becomes of a log that an earlier node service left. */
+async function rowsOf(records: readonly Buffer[]): Promise<readonly KernelRow[]> {
+  const log = new EventLog(folder);
+  for (const one of records) expect(log.append(one)).toBe(true);
+  log.close();
+  const rows: KernelRow[] = [];
+  await new Promise<void>((resolve, reject) => {
+    const post = (message: FromCollector): void => {
+      if (message.kind === 'failed') reject(new Error(message.reason));
+      if (message.kind !== 'batch') return;
+      rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
+      setImmediate(() => {
+        sender.stored(message.id, false, undefined);
+        if (sender.drained) resolve();
+      });
+    };
+    const sender = new RowSender({
+      log: new EventLog(folder),
+      digests: new Digests(),
+      post,
+      now: Date.now,
+      writing: () => false,
+      late: () => undefined,
+    });
+    void sender.send(true);
+  });
+  return rows;
+}
+
+it('events that a log has before it says whose they are become a gap of that session', async () => {
+  const rows = await rowsOf([
+    record(kinds.fork, 7, 5_000_000),
+    record(kinds.fork, 7, 9_000_000),
+    record(kinds.session, 7, 0, named({})),
+    record(kinds.fork, 7, 10_000_000),
+    record(kinds.fork, 8, 11_000_000),
+  ]);
+  expect(rows.map((row) => [row[2], row[3], row[4], row[10], row[13]])).toEqual([
+    [5, 9, 'gap', 'unknown_session', 2],
+    [4, 0, 'kernel', 'recording', null],
+    [6, 10, 'fork', '', null],
+  ]);
+  expect(JSON.parse(rows[0]![14])).toMatchObject({ first_ms: 5, last_ms: 9 });
+  expect(readdirSync(folder)).toEqual(['sequence']);
+});
+
+it('a log that was spoiled makes no row that ingest refuses', async () => {
+  const rows = await rowsOf([
+    record(kinds.session, 1, 0, 'null'),
+    record(kinds.session, 2, 0, named({ clock: { boot_ns: null } })),
+    record(kinds.session, 3, 0, named({ session: 'nobody' })),
+    record(kinds.session, 4, 0, named({})),
+    ...[1, 2, 3, 4].map((number) => record(kinds.gap, number, 1_000_000, '[]')),
+  ]);
+  expect(rows.map((row) => row[4])).toEqual(['kernel', 'gap']);
+});
+
+it('no row waits for a digest: one that comes later is told by itself, with the execution it is of', async () => {
+  const log = new EventLog(folder);
+  const head = record(kinds.session, 4, 0, named({}));
+  const facts = Buffer.alloc(72);
+  const exec = record(kinds.exec, 4, 5_000_000, `prog\0${facts.toString('latin1')}`);
+  // The texts: the path, no arguments, no folder, the facts.
+  exec.writeUInt32LE(5, RING_HEADER + 64);
+  exec.writeUInt32LE(facts.length, RING_HEADER + 76);
+  for (const one of [head, exec, record(kinds.fork, 4, 6_000_000)]) expect(log.append(one)).toBe(true);
+  const rows: KernelRow[] = [];
+  const told: LateDigest[] = [];
+  let answer = (_: Digest): void => undefined;
+  const post = (message: FromCollector): void => {
+    if (message.kind === 'batch') rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
+  };
+  const sender = new RowSender({
+    log,
+    digests: new Digests(),
+    post,
+    now: Date.now,
+    writing: () => true,
+    late: (digest) => told.push(digest),
+  });
+  sender.expect(
+    placeOf(1, head.length, 0),
+    new Promise((resolve) => {
+      answer = resolve;
+    }),
+  );
+  await sender.send(true);
+  expect(rows.map((row) => row[4])).toEqual(['kernel', 'exec', 'fork']);
+  expect(JSON.parse(rows[1]![14])).toMatchObject({ sha256_missing: 'late' });
+  expect(sender.drained).toBe(false);
+  const sha256 = 'a'.repeat(64);
+  answer({ sha256 });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told).toEqual([
+    { session: SESSION, offset: 5, pid: 0, path: '/prog', sha256, of: `${rows[1]![1]}.${rows[1]![2]}`, unconfirmed: false },
+  ]);
+});

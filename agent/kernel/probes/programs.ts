@@ -1,0 +1,257 @@
+/**
+ * The programs of agent/bpf in the kernel: loaded once, attached while sessions are recorded.
+ *
+ *     closed ──open──► loaded ──first session──► attached ──last session over for a while──► loaded
+ *
+ * A session begins by `begin(number, classes, spawn)`: the next child of the calling thread, which `spawn` must make
+ * before it returns, is the session's first process, from before its first instruction. What cannot be is said in words
+ * a person can act on (`obstacles`). Tested in programs.test.ts against the running kernel.
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { arch, cpus, release } from 'node:os';
+import { fileURLToPath } from 'node:url';
+import { StenoError } from '#schemas/base/errors.js';
+import type { KernelEventClass } from '#schemas/policy/role.js';
+import { mapMemory, openLibbpf } from './libbpf.js';
+import type { Libbpf, Pointer } from './libbpf.js';
+import { SYSCALLS, operationTable } from './syscalls.js';
+
+/** Bits of `enum classes` in agent/bpf/events.h. */
+export const classBits: Readonly<Record<KernelEventClass, number>> = { exec: 1, file: 2, network: 4, security: 8, dns: 16 };
+
+/** Slots for counters: session n uses slot n mod `SLOTS`. */
+export const SLOTS = 4096;
+const COUNTERS_BYTES = 48;
+export const PAGE = 4096;
+/** What the programs hold of events that the agent has not read yet, in bytes: a power of two. */
+export const DEFAULT_RING = 16 << 20;
+const required = ['sched_process_fork', 'sched_process_exec', 'sched_process_exit', 'sys_exit', 'inet_sock_set_state'] as const;
+const optional = { on_module: 'module_load', on_uring: 'io_uring_submit_req' } as const;
+const always = ['on_fork', 'on_exec', 'on_exit', 'on_syscall', 'on_tcp_state'] as const;
+
+/** Who is followed is the programs' own affair: taken out by hand, a process would be seen no more, and nothing would say so. */
+const frozen = ['followed', 'beginning', 'dialling', 'attempts', 'scratches', 'present', 'told'] as const;
+
+/** CAP_BPF and CAP_PERFMON, or CAP_SYS_ADMIN, which holds both. */
+const CAP_SYS_ADMIN = 21n;
+const CAP_PERFMON = 38n;
+const CAP_BPF = 39n;
+
+export interface Obstacle {
+  readonly what: string;
+  readonly fix: string;
+}
+
+/** The compiled object: beside the sources, whether this runs from them or from `dist/`. */
+export function objectFile(): string | null {
+  const places = ['../../bpf/steno.bpf.o', '../../../../agent/bpf/steno.bpf.o'].map((path) =>
+    fileURLToPath(new URL(path, import.meta.url)),
+  );
+  return places.find((path) => existsSync(path)) ?? null;
+}
+
+/** What this machine lacks for recording events of the kernel; nothing: it can. Loads no program. */
+export function obstacles(): readonly Obstacle[] {
+  const found: Obstacle[] = [];
+  const [major = 0, minor = 0] = release().split('.').map(Number);
+  if (process.platform !== 'linux') return [{ what: `this is ${process.platform}`, fix: 'Kernel events are recorded on Linux only.' }];
+  if (major < 5 || (major === 5 && minor < 15)) found.push({ what: `kernel ${release()}`, fix: 'Use a kernel of 5.15 or later.' });
+  if (operationTable(arch()) === null) found.push({ what: `the architecture ${arch()}`, fix: 'Use x86-64 or arm64.' });
+  if (!existsSync('/sys/kernel/btf/vmlinux')) {
+    found.push({
+      what: 'no /sys/kernel/btf/vmlinux',
+      fix: 'Use a kernel built with CONFIG_DEBUG_INFO_BTF, as distributions have them; in a container, mount /sys.',
+    });
+  }
+  const capabilities = effectiveCapabilities();
+  const has = (bit: bigint): boolean => ((capabilities >> bit) & 1n) === 1n;
+  if (!has(CAP_SYS_ADMIN) && !(has(CAP_BPF) && has(CAP_PERFMON))) {
+    found.push({
+      what: 'CAP_BPF and CAP_PERFMON are missing',
+      fix: 'Run the node service as root, or give it both capabilities (in systemd: AmbientCapabilities=).',
+    });
+  }
+  if (objectFile() === null) found.push({ what: 'steno.bpf.o is missing', fix: 'Install Steno again: the file belongs to it.' });
+  let libbpf: Libbpf | undefined;
+  try {
+    libbpf = openLibbpf();
+  } catch {
+    found.push({ what: 'libbpf.so.1 is missing', fix: 'Install libbpf (Debian: libbpf1; Fedora, RHEL: libbpf).' });
+  }
+  if (libbpf !== undefined && found.length === 0) {
+    const there = libbpf.tracepoints(required);
+    const missing = required.filter((name) => !there.has(name));
+    if (missing.length > 0)
+      found.push({
+        what: `tracepoints are missing: ${missing.join(', ')}`,
+        fix: 'Use a kernel built with CONFIG_FTRACE_SYSCALLS, as distributions have them.',
+      });
+  }
+  return found;
+}
+
+/** Within a short name, for logs and the reasons of gaps. */
+export function explain(found: readonly Obstacle[]): string {
+  return found.map(({ what }) => what).join('; ');
+}
+
+function effectiveCapabilities(): bigint {
+  const match = /^CapEff:\s*([0-9a-f]+)$/m.exec(readFileSync('/proc/self/status', 'utf8'));
+  return match === null ? 0n : BigInt(`0x${match[1]!}`);
+}
+
+export interface SessionCounters {
+  /** Events that happened, and those of them that the ring had no room for. */
+  readonly seen: number;
+  readonly lost: number;
+  /** CLOCK_BOOTTIME in ns. */
+  readonly firstLost: bigint;
+  readonly lastLost: bigint;
+  readonly processes: number;
+  /** Processes that the table had no room for: what they do is not seen. */
+  readonly unfollowed: number;
+}
+
+export interface RingPlace {
+  readonly fd: number;
+  /** Bytes, a power of two. */
+  readonly size: number;
+}
+
+export class KernelPrograms {
+  readonly ring: RingPlace;
+  readonly totalsFd: number;
+  readonly #libbpf: Libbpf;
+  readonly #object: Pointer;
+  readonly #programs: readonly Pointer[];
+  readonly #beginFd: number;
+  readonly #nothingFd: number;
+  readonly #counters: BigInt64Array;
+  #links: Pointer[] = [];
+  #closed = false;
+
+  private constructor(libbpf: Libbpf, object: Pointer, programs: readonly Pointer[], ringSize: number) {
+    this.#libbpf = libbpf;
+    this.#object = object;
+    this.#programs = programs;
+    this.#beginFd = libbpf.programFd(libbpf.findProgram(object, 'begin_session'));
+    this.#nothingFd = libbpf.programFd(libbpf.findProgram(object, 'begin_nothing'));
+    this.ring = { fd: libbpf.mapFd(libbpf.findMap(object, 'ring')), size: ringSize };
+    this.totalsFd = libbpf.mapFd(libbpf.findMap(object, 'totals'));
+    this.#counters = mapCounters(this.totalsFd);
+  }
+
+  /** Throws KERNEL_RECORDING_IMPOSSIBLE with what is missing. */
+  static open({ ringSize = DEFAULT_RING }: { readonly ringSize?: number } = {}): KernelPrograms {
+    const missing = obstacles();
+    if (missing.length > 0) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', explain(missing));
+    const libbpf = openLibbpf();
+    const failed = (what: string): StenoError => new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `${what}: errno ${libbpf.errno()}`);
+    const object = libbpf.openObject(objectFile()!, null);
+    if (object === null) throw failed('steno.bpf.o cannot be opened');
+    try {
+      const there = libbpf.tracepoints(Object.values(optional));
+      const names: string[] = [...always];
+      for (const [program, tracepoint] of Object.entries(optional)) {
+        libbpf.setAutoload(libbpf.findProgram(object, program), there.has(tracepoint));
+        if (there.has(tracepoint)) names.push(program);
+      }
+      libbpf.setMaxEntries(libbpf.findMap(object, 'ring'), ringSize);
+      libbpf.setMaxEntries(libbpf.findMap(object, 'scratches'), possibleProcessors());
+      // The only constant there is: `ops`.
+      const constants = libbpf.initialValue(libbpf.findMap(object, '.rodata'));
+      if (constants.length !== 2 * SYSCALLS) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'steno.bpf.o is not of this version');
+      constants.set(operationTable(arch())!);
+      if (libbpf.loadObject(object) !== 0) throw failed('the kernel refuses the programs');
+      for (const name of frozen) libbpf.freeze(libbpf.mapFd(libbpf.findMap(object, name)));
+      return new KernelPrograms(
+        libbpf,
+        object,
+        names.map((name) => libbpf.findProgram(object, name)),
+        ringSize,
+      );
+    } catch (error) {
+      libbpf.closeObject(object);
+      throw error;
+    }
+  }
+
+  get attached(): boolean {
+    return this.#links.length > 0;
+  }
+
+  /** Throws KERNEL_RECORDING_IMPOSSIBLE when the kernel does not take a program. */
+  attach(): void {
+    if (this.attached) return;
+    for (const program of this.#programs) {
+      const link = this.#libbpf.attach(program);
+      if (link === null) {
+        this.detach();
+        throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a program cannot be attached: errno ${this.#libbpf.errno()}`);
+      }
+      this.#links.push(link);
+    }
+  }
+
+  detach(): void {
+    for (const link of this.#links.splice(0)) this.#libbpf.detach(link);
+  }
+
+  /** Makes the next child of this thread the first process of session `number`; `spawn` makes it, synchronously. */
+  begin<T>(number: number, classes: readonly KernelEventClass[], spawn: () => T): T {
+    this.attach();
+    this.#counters.fill(0n, ...slotRange(number));
+    const context = Buffer.alloc(8);
+    context.writeUInt32LE(number, 0);
+    context.writeUInt32LE(
+      classes.reduce((mask, name) => mask | classBits[name], 0),
+      4,
+    );
+    const failed = this.#libbpf.run(this.#beginFd, context);
+    if (failed !== 0) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', `a session cannot be followed: ${failed}`);
+    try {
+      return spawn();
+    } finally {
+      // Had `spawn` no child, the next one of this thread is none of the session's.
+      this.#libbpf.run(this.#nothingFd, Buffer.alloc(8));
+    }
+  }
+
+  counters(number: number): SessionCounters {
+    return readCounters(this.#counters, number);
+  }
+
+  close(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.detach();
+    this.#libbpf.closeObject(this.#object);
+  }
+}
+
+function slotRange(number: number): [from: number, to: number] {
+  const from = (number % SLOTS) * (COUNTERS_BYTES / 8);
+  return [from, from + COUNTERS_BYTES / 8];
+}
+
+export function mapCounters(fd: number): BigInt64Array {
+  return new BigInt64Array(mapMemory(fd, SLOTS * COUNTERS_BYTES, 0, true));
+}
+
+export function readCounters(counters: BigInt64Array, number: number): SessionCounters {
+  const [at] = slotRange(number);
+  const value = (i: number): bigint => Atomics.load(counters, at + i);
+  return {
+    seen: Number(value(0)),
+    lost: Number(value(1)),
+    firstLost: value(2),
+    lastLost: value(3),
+    processes: Number(value(4)),
+    unfollowed: Number(value(5)),
+  };
+}
+
+function possibleProcessors(): number {
+  const last = /(\d+)\s*$/.exec(readFileSync('/sys/devices/system/cpu/possible', 'utf8'));
+  return last === null ? cpus().length : Number(last[1]) + 1;
+}

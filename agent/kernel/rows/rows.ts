@@ -1,0 +1,275 @@
+/**
+ * Rows of the event store from records of the kernel: pure, so that a log file read again gives the same rows.
+ *
+ * A record becomes one row, and a second (`escape`) where something outside the session's tree was asked to run
+ * something. `index` is twice the record's number in its file, and one more for the second.
+ *
+ * Whatever a record says, its rows are rows that ingest takes: what a column cannot hold is bounded, or left out and said in
+ * `data`, here and nowhere else. Tested in rows.test.ts, ../probes/programs.test.ts and ../probes/evasion.test.ts.
+ */
+import type { KernelGap, KernelRow } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
+import { matterOf } from '#schemas/kernel/matters.js';
+import { containerOf } from './container.js';
+import { doorOf } from './escapes.js';
+import { fileRow } from './file-row.js';
+import { netRow } from './net-row.js';
+import { execFactsOf, flags, kinds, pathOf } from '../records/record.js';
+import type { KernelRecord } from '../records/record.js';
+import { aboveOf, rawOf, reasonOf, signalNames, splitArguments, unknownRow, who } from './row-facts.js';
+import type { Row } from './row-facts.js';
+import { privilegeRow, systemRow } from './system-row.js';
+
+/** What is known of an executable: its digest, or why there is none. */
+export type Digest = { readonly sha256: string } | { readonly missing: string };
+
+export interface RowContext {
+  /** The session's id; null: the log does not say (it began in a file that is gone). */
+  readonly session: (number: number) => SessionClock | null;
+  readonly digest: (record: KernelRecord) => Digest;
+  /** Whether a process is of the session of this number, as far as the log tells. */
+  readonly inSession: (number: number, pid: number) => boolean;
+}
+
+/** Session time: `offset_ms` at `boot_ns` of CLOCK_BOOTTIME; events came at most `error_ms` later than said. */
+export interface SessionClock {
+  readonly session: string;
+  readonly boot_ns: number;
+  readonly offset_ms: number;
+  readonly error_ms: number;
+}
+
+const LINE = 4096;
+const NAME = 255;
+/** Bytes of `data`: escaped once more, and with the other columns, the longest row there is leaves room for others in a batch. */
+export const MAX_DATA = 240_000;
+
+/** Appends the rows of one record; none for one that is of no known session. */
+export function appendRows(rows: KernelRow[], record: KernelRecord, file: number, ordinal: number, context: RowContext): void {
+  const clock = context.session(record.session);
+  if (clock === null) return;
+  const plain = rowOf(record, clock, context);
+  if (plain === null) return;
+  const made = marked(plain);
+  const { repeats } = record;
+  const row = repeats === null ? made : { ...made, count: repeats.count, data: { ...made.data, last_ms: offsetOf(clock, repeats.last) } };
+  const offset = offsetOf(clock, record.time);
+  push(rows, clock.session, file, 2 * ordinal, offset, row);
+  const door = doorOf(row, (pid) => context.inSession(record.session, pid));
+  if (door !== null) {
+    push(rows, clock.session, file, 2 * ordinal + 1, offset, {
+      kind: 'escape',
+      reason: door,
+      outcome: row.outcome ?? '',
+      ...(row.path === undefined ? {} : { path: row.path }),
+      name: row.name ?? '',
+      data: { pid: record.pid },
+      ...(repeats === null ? {} : { count: repeats.count }),
+    });
+  }
+}
+
+/** Marks the opening of a file that matters to an investigator, which the event store shows by default for that. */
+function marked(row: Row): Row {
+  const matter =
+    row.kind === 'file' && row.path !== undefined && (row.name === 'open' || row.name === 'create') ? matterOf(row.path) : null;
+  return matter === null ? row : { ...row, data: { ...row.data, matters: matter } };
+}
+
+/** In place of events of `clock`'s session that are not there, from `first` to `last` of CLOCK_BOOTTIME. */
+export function appendGap(
+  rows: KernelRow[],
+  clock: SessionClock,
+  file: number,
+  index: number,
+  gap: { readonly why: KernelGap['why']; readonly count: number; readonly first: number; readonly last: number },
+): void {
+  const data = { state: 'gap', why: gap.why, count: gap.count, first_ms: offsetOf(clock, gap.first), last_ms: offsetOf(clock, gap.last) };
+  push(rows, clock.session, file, index, data.last_ms, { kind: 'gap', reason: 'kernel_events', name: gap.why, count: gap.count, data });
+}
+
+/** ms of session time, never negative, and never more than a column holds. */
+export function offsetOf(clock: SessionClock, time: number): number {
+  return Math.min(Number.MAX_SAFE_INTEGER, Math.max(0, Math.floor(clock.offset_ms + (time - clock.boot_ns) / 1e6)));
+}
+
+function push(rows: KernelRow[], session: string, file: number, index: number, offset: number, row: Row): void {
+  rows.push([
+    session,
+    KERNEL_BLOCKS + file,
+    index,
+    offset,
+    row.kind,
+    bound(row.path),
+    countOf(row.size),
+    row.sha256 ?? '',
+    bound(row.address, NAME),
+    row.port ?? null,
+    bound(row.name),
+    bound(row.reason),
+    bound(row.outcome, NAME),
+    countOf(row.count),
+    dataOf(row.data),
+  ]);
+}
+
+/** Within the column's bound, without half a character at its end. */
+function bound(text: string | undefined, most = LINE): string {
+  if (text === undefined) return '';
+  return text.length <= most ? text : text.slice(0, most).replace(/[\ud800-\udbff]$/, '');
+}
+
+/** What a column of counts holds; null for anything else. */
+function countOf(value: number | undefined): number | null {
+  return value !== undefined && Number.isSafeInteger(value) && value >= 0 ? value : null;
+}
+
+const fits = (text: string): boolean => 3 * text.length <= MAX_DATA || Buffer.byteLength(text) <= MAX_DATA;
+
+/**
+ * The JSON of `data`. Control characters take six times their room: where it becomes too long, lists of texts are cut first,
+ * since their exact bytes may stand beside them, then every text, and `truncated` says so.
+ */
+function dataOf(data: Readonly<Record<string, unknown>>): string {
+  const whole = JSON.stringify(data);
+  if (fits(whole)) return whole;
+  for (let most = 16_384, texts = false; ; texts = true) {
+    const cut = JSON.stringify({
+      ...Object.fromEntries(Object.entries(data).map(([key, value]) => [key, shortened(value, most, texts)])),
+      truncated: true,
+    });
+    if (fits(cut)) return cut;
+    if (texts) most >>= 1;
+  }
+}
+
+function shortened(value: unknown, most: number, texts: boolean): unknown {
+  if (typeof value === 'string') return texts ? bound(value, most) : value;
+  if (!Array.isArray(value)) return value;
+  const kept: unknown[] = [];
+  let left = most;
+  for (const part of value) {
+    const { length } = String(part);
+    if (length > left) {
+      kept.push(bound(String(part), left));
+      break;
+    }
+    kept.push(part);
+    // Quotes and a comma.
+    left -= length + 3;
+    if (left <= 0) break;
+  }
+  return kept;
+}
+
+function rowOf(record: KernelRecord, clock: SessionClock, context: RowContext): Row | null {
+  switch (record.kind) {
+    case kinds.fork:
+      return { kind: 'fork', data: { pid: record.pid, child: record.a, started_ms: offsetOf(clock, record.b) } };
+    case kinds.exec:
+      return execRow(record, clock, context);
+    case kinds.exit:
+      return exitRow(record);
+    case kinds.file:
+      return fileRow(record);
+    case kinds.net:
+      return netRow(record);
+    case kinds.privilege:
+      return privilegeRow(record);
+    case kinds.system:
+      return systemRow(record);
+    case kinds.session: {
+      const { session: _, ...data } = jsonOf(record.text(0));
+      return { kind: 'kernel', name: 'recording', data };
+    }
+    case kinds.gap: {
+      const data = jsonOf(record.text(0));
+      return { kind: 'gap', reason: 'kernel_events', name: String(data['why'] ?? ''), count: record.a, data };
+    }
+    case kinds.digest: {
+      const { pid, path, sha256, of, unconfirmed: doubtful } = jsonOf(record.text(0));
+      if (typeof path !== 'string' || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) return null;
+      return {
+        kind: 'file',
+        name: 'digest',
+        path,
+        sha256,
+        outcome: 'success',
+        data: { pid, of, ...(doubtful === true ? { sha256_unconfirmed: true } : {}) },
+      };
+    }
+    default:
+      return unknownRow(record);
+  }
+}
+
+/** Records of the agent itself hold JSON that it wrote. */
+export function jsonOf(bytes: Buffer): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(bytes.toString('utf8'));
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** FUSE_SUPER_MAGIC */
+const FUSE_MAGIC = 0x65735546;
+
+/** Whether an executable lies on a file system of FUSE. */
+export function isServedByProgram(record: KernelRecord): boolean {
+  return execFactsOf(record.text(3))?.magic === FUSE_MAGIC;
+}
+
+function execRow(record: KernelRecord, clock: SessionClock, context: RowContext): Row | null {
+  const facts = execFactsOf(record.text(3));
+  if (facts === null) return null;
+  const exe = pathOf(record.text(0));
+  const bytes = record.text(1);
+  const argv = splitArguments(bytes);
+  const digest = context.digest(record);
+  const unlinked = record.has(flags.unlinked);
+  const memory = unlinked && exe.text.startsWith('/memfd:');
+  return {
+    kind: 'exec',
+    path: exe.text,
+    name: argv.map(({ text }) => text).join(' '),
+    size: facts.size,
+    outcome: 'success',
+    ...reasonOf(...aboveOf(exe), ...(facts.magic === FUSE_MAGIC ? ['served by a program'] : [])),
+    ...('sha256' in digest ? { sha256: digest.sha256 } : {}),
+    data: {
+      ...who(record),
+      ppid: record.a,
+      gid: facts.gid,
+      egid: facts.egid,
+      argv: argv.map(({ text }) => text),
+      ...rawOf('argv', argv.some(({ raw }) => raw !== undefined) ? bytes : undefined),
+      ...(facts.argvBytes > bytes.length || record.c > argv.length ? { argv_cut: true, argv_bytes: facts.argvBytes, argc: record.c } : {}),
+      cwd: pathOf(record.text(2)).text,
+      ...(facts.filename.text === exe.text ? {} : { asked: facts.filename.text }),
+      ...rawOf('path', exe.raw),
+      started_ms: offsetOf(clock, record.b),
+      inode: facts.inode,
+      mode: facts.mode,
+      mnt_ns: facts.mntNs,
+      pid_ns: facts.pidNs,
+      ...('missing' in digest ? { sha256_missing: digest.missing } : {}),
+      // Such a file system is a program, which can give the digest other bytes than the kernel executed.
+      ...(facts.magic === FUSE_MAGIC ? { filesystem: 'fuse', ...('sha256' in digest ? { sha256_unconfirmed: true } : {}) } : {}),
+      ...(memory ? { memory: true } : unlinked ? { deleted: true } : {}),
+      ...(record.has(flags.compat) ? { bits: 32 } : {}),
+      ...containerOf(facts.cgroup),
+    },
+  };
+}
+
+function exitRow(record: KernelRecord): Row {
+  const status = record.a;
+  const signal = status & 0x7f;
+  const code = (status >>> 8) & 0xff;
+  const data = { pid: record.pid, duration_ms: Math.max(0, Math.round((record.time - record.b) / 1e6)) };
+  if (signal === 0) return { kind: 'exit', name: String(code), outcome: code === 0 ? 'success' : 'failure', data: { ...data, code } };
+  const name = signalNames.get(signal) ?? `signal ${signal}`;
+  return { kind: 'exit', name, outcome: 'failure', data: { ...data, signal: name, ...((status & 0x80) === 0 ? {} : { core: true }) } };
+}

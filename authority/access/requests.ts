@@ -1,0 +1,445 @@
+/**
+ * Access requests: from asking to a certificate that carries the grant. States: schemas/documents/access-request.ts.
+ *
+ * Order of a review, which decides:
+ *   1. check who reviews with today's roles: not the requester, not a bot, allowed by a role of their own (granted roles
+ *      do not count, so that no grant begets another), and in other hands than the requester's (power/guard.ts);
+ *   2. one transaction: hold the request if it is pending still, compare its roles with those that were asked for, write the review, count all of them, settle, tell
+ *      webhooks, audit;
+ *   3. publish what is granted now;
+ *   4. answer.
+ * Who races waits at the hold of 2 and finds what the first left: the approval that makes it enough is one, and a request
+ * that was denied is never approved. A crash before the commit of 2 means that nothing happened; after it, that the
+ * grant counts though nobody heard: a start reads the state. Tested in requests.test.ts.
+ */
+import { randomInt } from 'node:crypto';
+import type { LoginResult } from '#schemas/api.js';
+import { changedRoles, scopeOfItems, standing, stateAt } from '#schemas/documents/access-request.js';
+import type {
+  AccessRequest,
+  GrantItem,
+  NewAccessRequest,
+  RequestOptions,
+  RequestReview,
+  RequestView,
+} from '#schemas/documents/access-request.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { administersEverything, mayAdminister } from '#schemas/policy/administration.js';
+import { loginsOf } from '#schemas/policy/node.js';
+import { decideRequest, decideReview } from '#schemas/policy/request.js';
+import type { Wanted } from '#schemas/policy/request.js';
+import type { Subject } from '#schemas/policy/subject.js';
+import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/http/request-auth.js';
+import { auditRow } from '../records/audit.js';
+import type { Caller } from '../records/audit.js';
+import { issueUserCertificate } from '../certificates/users.js';
+import type { IssueParts } from '../certificates/users.js';
+import type { Tx } from '../records/records.js';
+import { inOneHand } from '../power/guard.js';
+import { storedRoles } from '../records/roles.js';
+import { findUser } from '../records/users.js';
+import { enqueue } from '../records/webhooks.js';
+import {
+  holdRequest,
+  insertRequest,
+  insertReview,
+  pendingCount,
+  requestById,
+  requestsOf,
+  reviewsOf,
+  settleByTime,
+  settleRequest,
+  shown,
+} from '../records/requests.js';
+import type { Pins, StoredRequest } from '../records/requests.js';
+
+/** A request that nobody decides is over after so many ms. */
+export const PENDING_MS = 24 * 3_600_000;
+const USUAL_MS = 3_600_000;
+const MAX_PENDING = 20;
+const MAX_LISTED = 500;
+/** A certificate carries so many requests at most; a row of a session names them all. */
+export const MAX_CARRIED = 8;
+
+export interface RequestsParts extends IssueParts {
+  /** Told when there is something for webhooks. */
+  readonly onWebhook: () => void;
+}
+
+interface Leave {
+  readonly items: readonly GrantItem[];
+  /** ms. */
+  readonly maxDuration: number;
+  readonly thresholds: AccessRequest['thresholds'];
+}
+
+export class Requests {
+  readonly #parts: RequestsParts;
+
+  constructor(parts: RequestsParts) {
+    this.#parts = parts;
+  }
+
+  async create(
+    user: string,
+    wanted: NewAccessRequest | (Omit<NewAccessRequest, 'duration'> & { readonly duration: null }),
+    caller: Caller,
+  ): Promise<AccessRequest> {
+    const { records, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#subject(user);
+    const leave = this.#leave(subject, wanted);
+    const duration = wanted.duration ?? Math.min(USUAL_MS, leave.maxDuration);
+    if (duration > leave.maxDuration)
+      throw new StenoError('ACCESS_DENIED', `no longer than ${leave.maxDuration / 60_000} minutes may be asked for`);
+    const asked = {
+      id: newId(),
+      user,
+      state: 'pending',
+      reason: wanted.reason,
+      items: leave.items,
+      thresholds: leave.thresholds,
+      created_at: now,
+      expires_at: now + PENDING_MS,
+      duration,
+      decided_at: null,
+      ends_at: null,
+    } as const;
+    const request = await records.actOn(async (tx) => {
+      const request: StoredRequest = { ...asked, pins: await pinsOf(tx, asked.items) };
+      if ((await pendingCount(tx, user, now)) >= MAX_PENDING) throw new StenoError('TOO_MANY', 'open access requests');
+      await insertRequest(tx, request);
+      const dropped = await enqueue(tx, 'request.create', request.id, now);
+      const { reviews: _, revisions, items, reason } = shown(request, [], now, []);
+      return {
+        result: request,
+        rows: [
+          ...dropped,
+          auditRow(now, caller, { event: 'request.create', target: request.id, data: { items, revisions, duration, reason } }),
+        ],
+      };
+    });
+    this.#parts.onWebhook();
+    return shown(request, [], now, this.#parts.directory.current().roles);
+  }
+
+  async review(
+    user: string,
+    id: string,
+    { decision, reason, via }: Pick<RequestReview, 'decision' | 'reason' | 'via'>,
+    caller: Caller,
+  ): Promise<RequestView> {
+    const { records, directory, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#reviewer(user);
+    const before = await this.#visible(subject, id);
+    if (before.user === user) throw new StenoError('SELF_REVIEW', id);
+    if (decision === 'approve') await this.#assertOtherHand(subject, before.user);
+    const leave = decideReview(subject, before.user, this.#wanted(before.items));
+    if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
+    await records.actOn(async (tx) => {
+      const held = await holdRequest(tx, id, 'pending');
+      if (held === undefined || stateAt(held, now) !== 'pending') throw new StenoError('REQUEST_DECIDED', id);
+      // By the roles in this very transaction: whoever agrees agrees to what was asked for.
+      const changed = changedRoles(
+        held.pins,
+        held.items,
+        (await storedRoles(tx)).map(({ role }) => role),
+      );
+      if (decision === 'approve' && changed.length > 0) throw new StenoError('REQUEST_STALE', `${id}: role ${changed.join(', ')}`);
+      if (!(await insertReview(tx, id, { reviewer: user, decision, reason, at: now, via }))) throw new StenoError('REVIEWED_ALREADY', id);
+      const state = standing(await reviewsOf(tx, id), held.thresholds);
+      const endsAt = state === 'approved' ? now + held.duration : null;
+      const dropped = state === 'pending' ? [] : await enqueue(tx, `request.${state}`, id, now);
+      if (state !== 'pending') await settleRequest(tx, id, { state, decided_at: now, ends_at: endsAt });
+      const data = { request_user: held.user, state, via, reason, ...(endsAt === null ? {} : { ends_at: endsAt }) };
+      return {
+        result: undefined,
+        rows: [...dropped, auditRow(now, caller, { event: decision === 'approve' ? 'request.approve' : 'request.deny', target: id, data })],
+      };
+    });
+    await directory.changed();
+    this.#parts.onWebhook();
+    return this.show(user, id);
+  }
+
+  /** By who asked, or by who may end requests of others: what it granted ends at once. */
+  async cancel(user: string, id: string, reason: string, caller: Caller): Promise<RequestView> {
+    const { records, directory, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#subject(user);
+    const before = await this.#visible(subject, id);
+    if (before.user !== user && !mayAdminister(subject.roles, 'request', 'delete'))
+      throw new StenoError('ACCESS_DENIED', 'this request is not yours');
+    await records.actOn(async (tx) => {
+      const held = (await holdRequest(tx, id, 'pending')) ?? (await holdRequest(tx, id, 'approved'));
+      if (held === undefined || !['pending', 'approved'].includes(stateAt(held, now))) throw new StenoError('REQUEST_DECIDED', id);
+      await settleRequest(tx, id, { state: 'cancelled', decided_at: now, ends_at: null });
+      const dropped = await enqueue(tx, 'request.cancelled', id, now);
+      return {
+        result: undefined,
+        rows: [
+          ...dropped,
+          auditRow(now, caller, { event: 'request.cancel', target: id, data: { request_user: held.user, was: held.state, reason } }),
+        ],
+      };
+    });
+    await directory.changed();
+    this.#parts.onWebhook();
+    return this.show(user, id);
+  }
+
+  /** The user's own, and those that the user may review or administers; the newest first. */
+  async list(user: string): Promise<readonly RequestView[]> {
+    const { records, clock } = this.#parts;
+    const subject = await this.#subject(user);
+    const all = await records.read((db) => requestsOf(db, { limit: MAX_LISTED }, clock(), this.#parts.directory.current().roles));
+    return all.flatMap((request) => this.#view(subject, request) ?? []);
+  }
+
+  async show(user: string, id: string): Promise<RequestView> {
+    return this.#visible(await this.#subject(user), id);
+  }
+
+  async options(user: string): Promise<RequestOptions> {
+    const { directory } = this.#parts;
+    const subject = await this.#subject(user);
+    const { roles, nodes } = directory.current();
+    const own = new Set(subject.roles.map(({ name }) => name));
+    return {
+      roles: roles
+        .filter(({ name }) => !own.has(name))
+        .flatMap((role) => {
+          const leave = decideRequest(subject, { roles: [role.name], nodes: [] });
+          return leave.allowed
+            ? [
+                {
+                  name: role.name,
+                  description: role.description,
+                  max_duration: leave.maxDuration * 1000,
+                  approvals: leave.thresholds.approve,
+                },
+              ]
+            : [];
+        }),
+      nodes: nodes.flatMap((node) => {
+        const leave = decideRequest(subject, { roles: [], nodes: [node] });
+        return leave.allowed
+          ? [
+              {
+                name: node.name,
+                logins: this.#logins(subject, leave.because[0]!.role, leave.logins),
+                max_duration: leave.maxDuration * 1000,
+                approvals: leave.thresholds.approve,
+              },
+            ]
+          : [];
+      }),
+    };
+  }
+
+  /**
+   * Certificates like the caller's own that carry these requests, and end with the first of them, or with the
+   * caller's: it is not a new login. Everything that led to the grant is asked again with the roles of today.
+   */
+  async certificate(
+    holder: { readonly user: string; readonly mfa: string | null; /** Unix seconds. */ readonly validBefore: number },
+    ids: readonly string[],
+    keys: { readonly public_key: string; readonly tls_key?: string | undefined },
+    caller: Caller,
+  ): Promise<LoginResult> {
+    const { records, clock } = this.#parts;
+    const now = clock();
+    const subject = await this.#subject(holder.user);
+    let notAfter = holder.validBefore;
+    for (const id of ids) {
+      const request = await records.read((db) => requestById(db, id, now, this.#parts.directory.current().roles));
+      if (request === undefined || request.user !== holder.user) throw new StenoError('NOT_FOUND', `access request ${id}`);
+      // A user of that name who was removed since is not this one.
+      if (!(await this.#wasThere(holder.user, request.created_at))) throw new StenoError('NOT_FOUND', `access request ${id}`);
+      if (request.state !== 'approved') throw new StenoError('REQUEST_OVER', `${id} is ${request.state}`);
+      if (request.changed.length > 0) throw new StenoError('REQUEST_STALE', `${id}: role ${request.changed.join(', ')}`);
+      await this.#assertStill(subject, request);
+      notAfter = Math.min(notAfter, Math.floor((request.ends_at ?? 0) / 1000));
+    }
+    return issueUserCertificate(
+      this.#parts,
+      caller,
+      { user: holder.user, mfa: holder.mfa, requests: ids, notAfter },
+      keys.public_key,
+      keys.tls_key,
+    );
+  }
+
+  /** Writes down which requests have ended by themselves. */
+  async sweep(fence: (tx: Tx) => Promise<void> = async () => undefined): Promise<void> {
+    const { records, clock } = this.#parts;
+    const now = clock();
+    await records.actOn(async (tx) => {
+      await fence(tx);
+      const ended = await settleByTime(tx, now);
+      const dropped = [];
+      for (const { id, state } of ended) dropped.push(...(await enqueue(tx, `request.${state}`, id, now)));
+      const rows = ended.map(({ id, user, state }) =>
+        auditRow(
+          now,
+          { actor: 'authority', source: '' },
+          { event: state === 'over' ? 'request.end' : 'request.expire', target: id, data: { request_user: user } },
+        ),
+      );
+      return { result: undefined, rows: [...dropped, ...rows] };
+    });
+    this.#parts.onWebhook();
+  }
+
+  /** Throws ACCESS_DENIED when the request could not be made, or would not be approved by those who did, with today's roles. */
+  async #assertStill(subject: Subject, request: AccessRequest): Promise<void> {
+    const scope = scopeOfItems(request.items);
+    const leave = this.#leave(subject, scope);
+    let approvals = 0;
+    for (const { reviewer, decision, at } of request.reviews) {
+      if (decision !== 'approve' || !(await this.#wasThere(reviewer, at))) continue;
+      const approver = await this.#reviewer(reviewer).catch(() => undefined);
+      if (approver === undefined || !decideReview(approver, request.user, this.#wanted(request.items)).allowed) continue;
+      if (await this.#isOtherHand(approver, request.user)) approvals++;
+    }
+    const needed = Math.max(request.thresholds.approve, leave.thresholds.approve);
+    if (approvals < needed)
+      throw new StenoError(
+        'ACCESS_DENIED',
+        `of the approvals of ${request.id}, ${approvals} still count${approvals === 1 ? 's' : ''}, and ${needed} are needed`,
+      );
+  }
+
+  async #visible(subject: Subject, id: string): Promise<RequestView> {
+    const request = await this.#parts.records.read((db) => requestById(db, id, this.#parts.clock(), this.#parts.directory.current().roles));
+    const view = request === undefined ? undefined : this.#view(subject, request);
+    // What may not be seen is answered like what is not there.
+    if (view === undefined) throw new StenoError('NOT_FOUND', `access request ${id}`);
+    return view;
+  }
+
+  #view(subject: Subject, request: AccessRequest): RequestView | undefined {
+    // What an earlier user of the name asked for is not theirs.
+    const own = request.user === subject.user && request.created_at >= (subject.since ?? 0);
+    const review = request.user !== subject.user && decideReview(subject, request.user, this.#wanted(request.items)).allowed;
+    if (!own && !review && !mayAdminister(subject.roles, 'request', 'list')) return undefined;
+    const reviewed = request.reviews.some(({ reviewer }) => reviewer === subject.user);
+    return {
+      ...request,
+      may_review: review && !reviewed && request.state === 'pending' && request.changed.length === 0,
+      may_cancel:
+        (own || mayAdminister(subject.roles, 'request', 'delete')) && (request.state === 'pending' || request.state === 'approved'),
+    };
+  }
+
+  /** What the subject may ask for, of what is wanted: all of it, or ACCESS_DENIED. */
+  #leave(subject: Subject, { roles, nodes, logins }: Pick<NewAccessRequest, 'roles' | 'nodes' | 'logins'>): Leave {
+    const known = this.#parts.directory.current();
+    if (roles.length === 0 && nodes.length === 0) throw new StenoError('BAD_REQUEST', 'ask for a role or a node');
+    for (const role of roles) if (!known.roles.some(({ name }) => name === role)) throw new StenoError('NOT_FOUND', `role ${role}`);
+    for (const node of nodes) if (!known.nodes.some(({ name }) => name === node)) throw new StenoError('NODE_UNKNOWN', node);
+    if (roles.length > 0) {
+      if (logins.length > 0) throw new StenoError('BAD_REQUEST', 'logins: go with nodes; a role says itself which logins it allows');
+      const leave = decideRequest(subject, { roles, nodes: [] });
+      if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
+      const items = roles.map((role): GrantItem => (nodes.length === 0 ? { kind: 'role', role } : { kind: 'narrowed', role, nodes }));
+      return { items, maxDuration: leave.maxDuration * 1000, thresholds: leave.thresholds };
+    }
+    // One by one: what one rule gives on one node says nothing of the next.
+    const leaves = nodes.map((name) => {
+      const leave = decideRequest(subject, { roles: [], nodes: [this.#node(name)] });
+      if (!leave.allowed) throw new StenoError('ACCESS_DENIED', leave.reason);
+      const role = leave.because[0]!.role;
+      const may = this.#logins(subject, role, leave.logins);
+      const asked = logins.length === 0 ? may : logins;
+      const denied = asked.find((login) => !may.includes(login) && (login === 'root' || !may.includes('*')));
+      if (denied !== undefined)
+        throw new StenoError('ACCESS_DENIED', `no role of ${subject.user} allows to ask for login ${denied} on node ${name}`);
+      if (asked.length === 0) throw new StenoError('ACCESS_DENIED', `the rule of role ${role} names no login for node ${name}`);
+      return { item: { kind: 'nodes', role, nodes: [name], logins: asked } satisfies GrantItem, ...leave };
+    });
+    return {
+      items: leaves.map(({ item }) => item),
+      maxDuration: Math.min(...leaves.map(({ maxDuration }) => maxDuration)) * 1000,
+      thresholds: {
+        approve: Math.max(...leaves.map(({ thresholds }) => thresholds.approve)),
+        deny: Math.min(...leaves.map(({ thresholds }) => thresholds.deny)),
+      },
+    };
+  }
+
+  /** The logins of a rule; of a rule that names none, those of its role. */
+  #logins(subject: Subject, role: string, named: readonly string[]): readonly string[] {
+    return named.length > 0 ? named : loginsOf({ ...subject, roles: subject.roles.filter(({ name }) => name === role) });
+  }
+
+  #wanted(items: readonly GrantItem[]): Wanted {
+    const { roles, nodes } = scopeOfItems(items);
+    // A role on some nodes is less than the role: who may give the role may give that.
+    return roles.length > 0 ? { roles, nodes: [] } : { roles: [], nodes: nodes.map((name) => this.#node(name)) };
+  }
+
+  /** A node that is gone has no labels: rules about labels no longer speak of it. */
+  #node(name: string): { readonly name: string; readonly labels: Readonly<Record<string, string>> } {
+    return this.#parts.directory.node(name) ?? { name, labels: {} };
+  }
+
+  /** With the roles of today, granted ones left out. Throws ACCESS_DENIED or LOCKED. */
+  async #subject(user: string): Promise<Subject> {
+    const { records, directory, clock } = this.#parts;
+    const record = await records.read((db) => findUser(db, user));
+    if (record === undefined || record.disabled_at !== null)
+      throw new StenoError('ACCESS_DENIED', `there is no user ${user}, or it is disabled`);
+    const { roles, locks } = directory.current();
+    assertUnlocked(locks, lockTargets({ user, roles: record.roles, requests: [], mfa: null }), clock());
+    return {
+      user,
+      traits: record.traits,
+      roles: rolesNamed(record.roles, roles),
+      since: Math.max(record.created_at, record.own_since ?? 0),
+    };
+  }
+
+  /** Whether the user of this name is the one there was then. */
+  async #wasThere(user: string, at: number): Promise<boolean> {
+    const record = await this.#parts.records.read((db) => findUser(db, user));
+    return record !== undefined && record.created_at <= at;
+  }
+
+  /** Throws SELF_REVIEW where one person could be behind both accounts. */
+  async #assertOtherHand(reviewer: Subject, requester: string): Promise<void> {
+    if (!(await this.#isOtherHand(reviewer, requester)))
+      throw new StenoError('SELF_REVIEW', `whoever made or reset the account ${requester}, or ${reviewer.user}, could be behind both`);
+  }
+
+  async #isOtherHand(reviewer: Subject, requester: string): Promise<boolean> {
+    if (administersEverything(reviewer.roles)) return true;
+    return this.#parts.records.read(async (db) => {
+      const [one, other] = [await findUser(db, reviewer.user), await findUser(db, requester)];
+      return one !== undefined && other !== undefined && !(await inOneHand(db, one, other));
+    });
+  }
+
+  /** A person: what a machine holds is known to whoever can read its files, the requester perhaps. */
+  async #reviewer(user: string): Promise<Subject> {
+    const record = await this.#parts.records.read((db) => findUser(db, user));
+    if (record?.kind === 'bot') throw new StenoError('ACCESS_DENIED', `${user} is a bot, and reviews nothing`);
+    return this.#subject(user);
+  }
+}
+
+/** The roles that items are of, as they are now. */
+async function pinsOf(tx: Tx, items: readonly GrantItem[]): Promise<Pins> {
+  const names = new Set(items.map(({ role }) => role));
+  return Object.fromEntries(
+    (await storedRoles(tx))
+      .filter(({ role }) => names.has(role.name))
+      .map(({ role, revision }) => [role.name, { revision, document: role }]),
+  );
+}
+
+function newId(): string {
+  const digits = '23456789abcdefghjkmnpqrstvwxyz';
+  return `r-${Array.from({ length: 8 }, () => digits[randomInt(digits.length)]).join('')}`;
+}

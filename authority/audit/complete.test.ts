@@ -1,0 +1,388 @@
+/** Every route of the authority leaves a row when it refuses, and every one that changes something when it does. */
+import { Agent } from 'node:https';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import type { AccessRequest } from '#schemas/documents/access-request.js';
+import type { AuditRow } from '#schemas/events/rows.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import { openServiceIdentity } from '#runtime/service/identity.js';
+import { callAuthority } from '#runtime/service/authority-http.js';
+import type { AuthorityCall } from '#runtime/service/authority-http.js';
+import { signUserProof } from '#runtime/ssh/testing/user-proof.js';
+import { generateKey } from '#runtime/ssh/keys.js';
+import { openState } from '#stores/state/open.js';
+import type { RunningAuthority } from '../app.js';
+import type { Route } from '../http/server.js';
+import {
+  Cleanup,
+  administrator,
+  authorityIn,
+  clientOf,
+  identityOf,
+  onSocket,
+  person,
+  silent,
+  temporaryFolder,
+} from '../testing/authority.js';
+import type { Administrator, Signer } from '../testing/authority.js';
+
+const cleanup = new Cleanup();
+let authority: RunningAuthority;
+let dataDir: string;
+let admin: Administrator;
+let dan: Signer;
+let lena: Signer;
+let plain: Signer;
+let web: string;
+let asViewer: (call: AuthorityCall) => Promise<unknown>;
+let asAgent: (call: AuthorityCall) => Promise<unknown>;
+let gateway: Awaited<ReturnType<typeof clientOf>>;
+
+beforeAll(async () => {
+  dataDir = temporaryFolder(cleanup);
+  // Every refusal of this file has a row of its own.
+  authority = await authorityIn(dataDir, cleanup, {}, Date.now, { refusalBurst: 10_000 });
+  admin = await administrator(authority, cleanup);
+  const role = (name: string, more: object): Promise<unknown> => admin.call('PUT', `/v1/roles/${name}`, { kind: 'role', name, ...more });
+  await role('dba', { allow: { nodes: { '*': '*' }, logins: ['postgres'] } });
+  await role('dev', { allow: { nodes: { '*': '*' }, logins: ['{user}'], request: [{ roles: ['dba'] }] } });
+  await role('lead', { allow: { approve: [{ roles: ['dba'] }] } });
+  await role('nothing', {});
+  for (const [name, of] of [
+    ['dan', 'dev'],
+    ['lena', 'lead'],
+    ['pat', 'nothing'],
+  ] as const)
+    await admin.call('POST', '/v1/users', { name, roles: [of] });
+  dan = await person(authority, dataDir, admin, 'dan', ['dev'], cleanup);
+  lena = await person(authority, dataDir, admin, 'lena', ['lead'], cleanup);
+  plain = await person(authority, dataDir, admin, 'pat', ['nothing'], cleanup);
+  const caller = async (kind: 'viewer' | 'agent'): Promise<(call: AuthorityCall) => Promise<unknown>> => {
+    const identity = await identityOf(authority, { kind, name: kind }, cleanup);
+    const agent = new Agent(identity.tlsClientOptions(['authority']));
+    cleanup.add(() => agent.destroy());
+    return (call) => callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, call);
+  };
+  [asViewer, asAgent] = [await caller('viewer'), await caller('agent')];
+  gateway = await clientOf(authority, { kind: 'gateway', name: 'gw' }, cleanup);
+  const { url_token: token } = (await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
+  ({ token: web } = (await asViewer({ method: 'POST', target: '/v1/sign-in', body: { token } })) as { token: string });
+});
+afterAll(() => cleanup.run());
+
+async function rowsSince<T>(act: () => Promise<T>): Promise<{ readonly rows: readonly AuditRow[]; readonly error: unknown }> {
+  const state = await openState({ kind: 'sqlite', file: join(dataDir, 'authority', 'state.sqlite') });
+  try {
+    const read = async (): Promise<readonly AuditRow[]> =>
+      (await state.selectFrom('audit_outbox').select('row').execute()).map(({ row }) => JSON.parse(row) as AuditRow);
+    const before = new Set((await read()).map(({ id }) => id));
+    const error = await act().then(
+      () => null,
+      (thrown: unknown) => thrown,
+    );
+    return { rows: (await read()).filter(({ id }) => !before.has(id)), error };
+  } finally {
+    await state.destroy();
+  }
+}
+
+const concrete = (path: string): string => path.replace(/:name/g, 'something').replace(/:(\w+)/g, '$1');
+/** Somebody real whom the route does not admit, or who lacks what it asks for. */
+function outsider({ admits, method, path }: Pick<Route, 'admits' | 'method' | 'path'>): () => Promise<unknown> {
+  const target = concrete(path);
+  const call: AuthorityCall = { method, target, ...(method === 'GET' || method === 'DELETE' ? {} : { body: { no: 'such field' } }) };
+  if (admits.every((who) => who === 'owner')) return () => onSocket(authority, call);
+  return admits.includes('user') || admits.includes('viewer') ? () => asAgent(call) : () => plain.call(call.method, call.target, call.body);
+}
+
+describe('what is refused leaves a row with actor, target, outcome, code, reason and source:', () => {
+  test('every route of the table', async () => {
+    expect(authority.routes.length).toBeGreaterThan(50);
+    const missing: string[] = [];
+    for (const entry of authority.routes) {
+      // Answers anybody, and asks for nothing.
+      if (entry.path === '/healthz') continue;
+      // Answers to nobody but the owner, who is refused nothing but a bad body; without a body there is nothing to refuse.
+      if (entry.admits.every((who) => who === 'owner') && entry.method === 'GET') continue;
+      const { rows, error } = await rowsSince(outsider(entry));
+      const head = `${entry.method} ${entry.path}`;
+      if ((entry.admits.includes('service') || entry.admits.includes('agent')) && error === null) continue;
+      const row = rows.find(({ event, outcome }) => event === entry.event && outcome === 'failure');
+      if (
+        row === undefined ||
+        row.code === '' ||
+        row.reason === '' ||
+        (row.actor === '' && !entry.admits.includes('stranger')) ||
+        row.source_address === '' ||
+        (entry.path.includes(':name') && row.target === '')
+      )
+        missing.push(`${head}: ${JSON.stringify(row ?? rows)}`);
+    }
+    expect(missing).toEqual([]);
+  }, 120_000);
+
+  test('also from who is nobody at all', async () => {
+    const agent = new Agent({ ca: admin.login.service_ca_pem, checkServerIdentity: () => undefined });
+    cleanup.add(() => agent.destroy());
+    const { rows } = await rowsSince(() =>
+      callAuthority({ kind: 'tls', url: authority.addresses.tls, agent }, { method: 'PUT', target: '/v1/locks/x', body: {} }),
+    );
+    expect(rows).toMatchObject([
+      {
+        event: 'lock.put',
+        actor: '',
+        outcome: 'failure',
+        code: 'NOT_SIGNED_IN',
+        target: 'x',
+        source_address: expect.stringMatching(/127\.0\.0\.1|::1/),
+      },
+    ]);
+  });
+});
+
+const key = (): string => formatPublicLine(generateKey().publicBlob);
+const inBrowser = (call: AuthorityCall): Promise<unknown> =>
+  asViewer({ ...call, headers: { 'x-steno-web-session': web, 'x-steno-client': '192.0.2.1' } });
+const asked = (): Promise<AccessRequest> => dan.call('POST', '/v1/requests', { roles: ['dba'], reason: 'x' }) as Promise<AccessRequest>;
+const service = async (kind: 'agent') => ({
+  kind,
+  name: 'other',
+  service_key: (await import('node:crypto'))
+    .generateKeyPairSync('ec', { namedCurve: 'P-256' })
+    .publicKey.export({ type: 'spki', format: 'pem' }),
+});
+
+/** A viewer that joins with a token, by its name. */
+async function joinedViewer(): Promise<string> {
+  const { token, ca_pins: pins } = (await admin.call('POST', '/v1/service-tokens', {
+    kind: 'viewer',
+    ttl_ms: 60_000,
+  })) as ServiceTokenCreated;
+  const name = `v${(viewers += 1)}`;
+  const join = { authorities: [authority.addresses.tls], token: () => token, pins };
+  const identity = await openServiceIdentity(
+    { kind: 'viewer', name, dir: temporaryFolder(cleanup), join },
+    { log: silent, clock: Date.now },
+  );
+  cleanup.add(() => identity.close());
+  return name;
+}
+let viewers = 0;
+
+/** A success of each route that changes something, and the event of its row. */
+const successes: Readonly<Record<string, readonly [event: string, act: () => Promise<unknown>]>> = {
+  'POST /v1/login': ['user.login', () => onSocket(authority, { method: 'POST', target: '/v1/login', body: { public_key: key() } })],
+  'POST /v1/enroll': [
+    'service.enroll',
+    async () => onSocket(authority, { method: 'POST', target: '/v1/enroll', body: await service('agent') }),
+  ],
+  'PUT /v1/ingest': [
+    'ingest.set',
+    () => onSocket(authority, { method: 'PUT', target: '/v1/ingest', body: { url: 'wss://127.0.0.1:1/uplink' } }),
+  ],
+  'POST /v1/sign-in-link': ['sign_in_link.create', () => dan.call('POST', '/v1/sign-in-link', {})],
+  'POST /v1/renew': [
+    'service.renew',
+    async () => asAgent({ method: 'POST', target: '/v1/renew', body: { service_key: (await service('agent')).service_key } }),
+  ],
+  'POST /v1/host-certificate': [
+    'host_certificate.issue',
+    () => admin.call('POST', '/v1/host-certificate', { public_key: key(), name: 'web-1' }),
+  ],
+  'POST /v1/session-certificate': [
+    'session_certificate.issue',
+    async () => {
+      await admin.call('PUT', '/v1/nodes/here', { name: 'here', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] });
+      return gateway.sessionCertificate({
+        user: admin.login.user,
+        login: 'root',
+        node: 'here',
+        public_key: key(),
+        source_address: '192.0.2.9',
+        user_certificate: Buffer.from(admin.certificate).toString('base64'),
+        proof: signUserProof(admin.key, admin.certificate, { userName: 'root' }),
+      });
+    },
+  ],
+  'POST /v1/session-places': [
+    'session_place.take',
+    () => gateway.places.take({ run: '0123456789abcdef', number: 1, user: 'dan', max: 1, ended: [] }),
+  ],
+  'POST /v1/sign-in': [
+    'web_session.start',
+    async () =>
+      asViewer({
+        method: 'POST',
+        target: '/v1/sign-in',
+        body: { token: ((await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string }).url_token },
+      }),
+  ],
+  'DELETE /v1/web-session': [
+    'web_session.end',
+    async () => {
+      const { url_token: token } = (await dan.call('POST', '/v1/sign-in-link', {})) as { url_token: string };
+      const begun = (await asViewer({ method: 'POST', target: '/v1/sign-in', body: { token } })) as { token: string };
+      return asViewer({ method: 'DELETE', target: '/v1/web-session', headers: { 'x-steno-web-session': begun.token } });
+    },
+  ],
+  'PUT /v1/nodes/self': [
+    'node.register',
+    () => asAgent({ method: 'PUT', target: '/v1/nodes/self', body: { address: '127.0.0.1:22', labels: {}, host_keys: [] } }),
+  ],
+  'PUT /v1/nodes/:name': [
+    'node.put',
+    () => admin.call('PUT', '/v1/nodes/n1', { name: 'n1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] }),
+  ],
+  'DELETE /v1/nodes/:name': ['node.delete', () => admin.call('DELETE', '/v1/nodes/n1')],
+  'PUT /v1/locks/:name': [
+    'lock.put',
+    () => admin.call('PUT', '/v1/locks/l1', { id: 'l1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null }),
+  ],
+  'DELETE /v1/locks/:name': ['lock.delete', () => admin.call('DELETE', '/v1/locks/l1')],
+  'POST /v1/roles': ['role.put', () => admin.call('POST', '/v1/roles', { documents: [{ source: 'kind: role\nname: fresh\n' }] })],
+  'PUT /v1/roles/:name': ['role.put', () => admin.call('PUT', '/v1/roles/fresh', { kind: 'role', name: 'fresh', view: 'none' })],
+  'DELETE /v1/roles/:name': ['role.delete', () => admin.call('DELETE', '/v1/roles/fresh')],
+  'POST /v1/users': ['user.create', () => admin.call('POST', '/v1/users', { name: 'new', roles: ['dev'] })],
+  'PUT /v1/users/:name': ['user.update', () => admin.call('PUT', '/v1/users/new', { roles: ['lead'] })],
+  'POST /v1/users/:name/disable': ['user.disable', () => admin.call('POST', '/v1/users/new/disable', {})],
+  'POST /v1/users/:name/enable': ['user.enable', () => admin.call('POST', '/v1/users/new/enable')],
+  'POST /v1/users/:name/reset': ['user.reset', () => admin.call('POST', '/v1/users/new/reset')],
+  'DELETE /v1/users/:name': ['user.delete', () => admin.call('DELETE', '/v1/users/new')],
+  'POST /v1/user-names/:name/release': ['user_name.release', () => admin.call('POST', '/v1/user-names/new/release')],
+  'POST /v1/requests': ['request.create', asked],
+  'POST /v1/requests/:name/review': [
+    'request.approve',
+    async () => lena.call('POST', `/v1/requests/${(await asked()).id}/review`, { decision: 'approve' }),
+  ],
+  'POST /v1/requests/:name/cancel': [
+    'request.cancel',
+    async () => inBrowser({ method: 'POST', target: `/v1/requests/${(await asked()).id}/cancel`, body: {} }),
+  ],
+  'POST /v1/request-certificate': ['user.login', () => dan.call('POST', '/v1/request-certificate', { public_key: key(), requests: [] })],
+  'PUT /v1/webhooks/:name': [
+    'webhook.put',
+    () =>
+      admin.call('PUT', '/v1/webhooks/w', {
+        kind: 'webhook',
+        name: 'w',
+        format: 'json',
+        url: 'http://127.0.0.1:1/',
+        secret: { file: 'none' },
+      }),
+  ],
+  'DELETE /v1/webhooks/:name': ['webhook.delete', () => admin.call('DELETE', '/v1/webhooks/w')],
+  'POST /v1/access-decisions': [
+    'access.decide',
+    () => admin.call('POST', '/v1/access-decisions', { user: 'dan', role: 'dev', decision: 'keep', reason: 'x' }),
+  ],
+  'POST /v1/bots': ['bot.create', () => admin.call('POST', '/v1/bots', { name: 'ci', roles: ['dev'] })],
+  'POST /v1/bots/:name/token': ['bot_token.create', () => admin.call('POST', '/v1/bots/ci/token', {})],
+  'POST /v1/bots/:name/reset': ['bot.reset', () => admin.call('POST', '/v1/bots/ci/reset', {})],
+  'POST /v1/tokens': ['token.create', () => admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })],
+  'DELETE /v1/tokens/:id': [
+    'token.delete',
+    async () =>
+      admin.call(
+        'DELETE',
+        `/v1/tokens/${((await admin.call('POST', '/v1/tokens', { ttl_ms: 60_000, uses: 1, labels: {}, node_labels: [] })) as { id: string }).id}`,
+      ),
+  ],
+  'POST /v1/service-tokens': ['service_token.create', () => admin.call('POST', '/v1/service-tokens', { kind: 'gateway', ttl_ms: 60_000 })],
+  'DELETE /v1/service-tokens/:id': [
+    'service_token.delete',
+    async () => {
+      const { id } = (await admin.call('POST', '/v1/service-tokens', { kind: 'ingest', ttl_ms: 60_000 })) as { id: string };
+      return admin.call('DELETE', `/v1/service-tokens/${id}`);
+    },
+  ],
+  'DELETE /v1/services/:kind/:name': ['service.remove', async () => admin.call('DELETE', `/v1/services/viewer/${await joinedViewer()}`)],
+  'POST /v1/services/join': ['service.join', joinedViewer],
+  'POST /v1/login/device': [
+    'device_login.begin',
+    () => asViewer({ method: 'POST', target: '/v1/login/device', body: { public_key: key(), client: 'test' } }),
+  ],
+  'POST /v1/cluster-statement': [
+    'cluster.export',
+    () => admin.call('POST', '/v1/cluster-statement', { gateways: ['127.0.0.1:22'], updates: null }),
+  ],
+  'PUT /v1/ca/:name/rotation': ['ca.rotate', () => admin.call('PUT', '/v1/ca/recording/rotation', { phase: 'init' })],
+};
+
+/** Successes that need another machine, an authenticator or a person, and are driven where these are; here they are only refused. */
+const elsewhere: ReadonlySet<string> = new Set([
+  'POST /v1/invitation/accept',
+  'POST /v1/account/devices',
+  'DELETE /v1/account/devices/:name',
+  'PUT /v1/account/password',
+  'POST /v1/account/recovery-codes',
+  'POST /v1/login/local',
+  'POST /v1/login/passkey',
+  'POST /v1/login/callback/:name',
+  'POST /v1/login/device/token',
+  'POST /v1/login/device/decision',
+  'PUT /v1/clusters/:name',
+  'POST /v1/clusters/:name/refresh',
+  'DELETE /v1/clusters/:name',
+  'POST /v1/ca-seal',
+  'POST /v1/webhooks/:name/answer',
+  'POST /v1/disclosures',
+  'POST /v1/bots/join',
+  'POST /v1/bots/renew',
+  'POST /v1/session-confirmations',
+  'POST /v1/confirm/decision',
+  'PUT /v1/connectors/:name',
+  'DELETE /v1/connectors/:name',
+  'POST /v1/nodes/join',
+  'POST /v1/nodes/signed',
+  'PUT /v1/nodes/held',
+  'POST /v1/services/renew',
+]);
+/** Kept up every few seconds: who was granted what is told when it is granted. */
+const kept: ReadonlySet<string> = new Set([
+  'PUT /v1/session-places',
+  'PUT /v1/lock-effects',
+  'POST /v1/leases/acquire',
+  'POST /v1/leases/renew',
+  'POST /v1/leases/release',
+]);
+/** Asked with a body, and nothing is done: the act is the call that follows. */
+const questions: ReadonlySet<string> = new Set([
+  'POST /v1/invitation',
+  'POST /v1/invitation/totp',
+  'POST /v1/invitation/passkey',
+  'POST /v1/account/totp',
+  'POST /v1/account/passkey',
+  'POST /v1/login/passkey-options',
+  'POST /v1/login/connectors/:name',
+  'POST /v1/login/parked/:name',
+  'POST /v1/login/device/facts',
+  'POST /v1/access/check',
+  'POST /v1/invitation/password',
+  'POST /v1/session-confirmations/state',
+  'POST /v1/confirm/facts',
+  'POST /v1/nodes/challenge',
+  'POST /v1/cluster-nodes',
+]);
+
+describe('what is done leaves a row', () => {
+  test('of each route that changes something, there is a case', () => {
+    const changing = authority.routes.filter(({ method }) => method !== 'GET').map(({ method, path }) => `${method} ${path}`);
+    expect(
+      changing.filter((head) => !Object.hasOwn(successes, head) && !elsewhere.has(head) && !kept.has(head) && !questions.has(head)),
+    ).toEqual([]);
+  });
+  test.each(Object.keys(successes))('%s', async (head) => {
+    if (!authority.routes.some(({ method, path }) => `${method} ${path}` === head)) throw new Error(`there is no route ${head}`);
+    const [event, act] = successes[head]!;
+    const { rows, error } = await rowsSince(act);
+    expect(error).toBeNull();
+    const row = rows.find((found) => found.event === event && found.outcome === 'success');
+    expect(row, JSON.stringify(rows)).toMatchObject({
+      actor: expect.stringMatching(/./),
+      source_address: expect.stringMatching(/./),
+      code: '',
+    });
+    expect(row!.at).toBeGreaterThan(0);
+  });
+});

@@ -1,0 +1,45 @@
+/**
+ * What viewers tell of recordings that people opened, searched, followed and took with them, or tried to: audit rows.
+ *
+ * Only viewers may tell; they name the person, since the connection is theirs. Tested in disclosures.test.ts.
+ */
+import { z } from 'zod';
+import { disclosureSchema } from '#schemas/disclosure.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { auditRow } from '../records/audit.js';
+import { route } from '../http/server.js';
+import type { Route } from '../http/server.js';
+import type { Records } from '../records/records.js';
+
+export function disclosureRoutes({ records, clock }: { readonly records: Records; readonly clock: () => number }): readonly Route[] {
+  return [
+    route(
+      'POST /v1/disclosures',
+      ['viewer'],
+      'recording.disclose',
+      disclosureSchema,
+      async ({ body }: { readonly body: z.output<typeof disclosureSchema> }) => {
+        const error = body.code === null ? undefined : new StenoError(body.code, body.reason);
+        const who = { actor: body.actor, source: body.source_address };
+        if (body.event === 'recording.search') {
+          return records.audit([
+            auditRow(clock(), who, { event: body.event, target: body.query, data: { mode: body.mode, hits: body.hits } }, error),
+          ]);
+        }
+        const row = auditRow(
+          clock(),
+          who,
+          {
+            event: body.event,
+            target: body.session,
+            node: body.node,
+            login: body.login,
+            data: body.format === undefined ? {} : { format: body.format },
+          },
+          error,
+        );
+        await records.audit([{ ...row, session: body.session }]);
+      },
+    ),
+  ];
+}

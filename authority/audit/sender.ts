@@ -1,0 +1,171 @@
+/**
+ * Hands the audit outbox to ingest over the uplink, oldest first, one batch at a time.
+ *
+ *     idle ──address known──► connecting ──hello both ways──► sending ──ack──► sending … ──nothing left──► waiting
+ *       ▲                          │                            │                                            │
+ *       └────────── backoff ◄──────┴──── closed, refused ◄──────┴────────────────────────────────────────────┘
+ *
+ * Rows leave the outbox only when ingest says that they are stored. A batch that was stored but whose answer was lost is
+ * sent again; rows have ids, so it is stored once. A batch that ingest refuses stays, and is told in the log: audit is
+ * never dropped to get on. Tested in sender.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import { WebSocket } from 'ws';
+import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import type { UplinkFrame } from '#schemas/uplink.js';
+import type { Log } from '#runtime/log.js';
+import type { ServiceIdentity } from '#runtime/service/identity.js';
+import type { Records } from '../records/records.js';
+
+const BATCH_ROWS = 500;
+/** Below the uplink's frame, with room for the header. */
+const BATCH_BYTES = 512 * 1024;
+const FIRST_BACKOFF_MS = 250;
+const LONGEST_BACKOFF_MS = 10_000;
+/** Ingest inserts before it answers; a connection that says nothing for longer is dead. */
+const SILENCE_MS = 60_000;
+
+export class AuditSender {
+  readonly #records: Records;
+  readonly #identity: ServiceIdentity;
+  readonly #log: Log;
+  #url: string | undefined;
+  #socket: WebSocket | undefined;
+  #greeted = false;
+  #inFlight: { readonly id: string; readonly rows: readonly string[] } | undefined;
+  #reading = false;
+  #backoff = FIRST_BACKOFF_MS;
+  #retry: NodeJS.Timeout | undefined;
+  #silence: NodeJS.Timeout | undefined;
+  #closed = false;
+
+  readonly #leads: () => boolean;
+
+  /** Rows are sent only while `leads()`: of several authorities on one store, one empties the outbox of all. */
+  constructor(records: Records, identity: ServiceIdentity, { log, leads }: { readonly log: Log; readonly leads: () => boolean }) {
+    this.#leads = leads;
+    this.#records = records;
+    this.#identity = identity;
+    this.#log = log;
+    records.onAudit = () => void this.#send();
+  }
+
+  /** `wss://host:port/path`. Another address than before ends the connection to the old one. */
+  setIngest(url: string): void {
+    if (url === this.#url) return;
+    this.#url = url;
+    this.#backoff = FIRST_BACKOFF_MS;
+    if (this.#socket === undefined) this.#connect();
+    else this.#socket.terminate();
+  }
+
+  /** There may be rows of another authority. */
+  poke(): void {
+    void this.#send();
+  }
+
+  /** What is not acknowledged stays in the outbox, and is sent by the next start. */
+  close(): void {
+    this.#closed = true;
+    this.#records.onAudit = undefined;
+    clearTimeout(this.#retry);
+    clearTimeout(this.#silence);
+    this.#socket?.terminate();
+  }
+
+  #connect(): void {
+    clearTimeout(this.#retry);
+    if (this.#closed || this.#url === undefined || this.#socket !== undefined) return;
+    const socket = new WebSocket(this.#url, UPLINK_PROTOCOL, {
+      ...this.#identity.tlsClientOptions(['ingest']),
+      maxPayload: MAX_UPLINK_FRAME,
+      perMessageDeflate: false,
+      handshakeTimeout: 10_000,
+    });
+    this.#socket = socket;
+    socket.on('open', () => socket.send(encodeUplink('hello', { version: UPLINK_VERSION, name: this.#identity.name })));
+    socket.on('message', (data: Buffer, isBinary) => {
+      try {
+        if (!isBinary) throw new Error('a text message');
+        this.#receive(decodeUplink(data));
+      } catch (error) {
+        this.#log.warn({ err: error }, 'ingest sent what cannot be understood');
+        socket.terminate();
+      }
+    });
+    socket.on('error', () => undefined);
+    socket.on('close', () => this.#lost());
+  }
+
+  #lost(): void {
+    this.#socket = undefined;
+    this.#greeted = false;
+    this.#inFlight = undefined;
+    clearTimeout(this.#silence);
+    if (this.#closed) return;
+    this.#retry = setTimeout(() => this.#connect(), this.#backoff);
+    this.#retry.unref();
+    this.#backoff = Math.min(this.#backoff * 2, LONGEST_BACKOFF_MS);
+  }
+
+  #receive(frame: UplinkFrame): void {
+    switch (frame.kind) {
+      case 'hello':
+        if (frame.header.version !== UPLINK_VERSION) throw new Error(`uplink version ${frame.header.version}`);
+        this.#greeted = true;
+        void this.#send();
+        return;
+      case 'ack':
+        if ('events' in frame.header && frame.header.events === this.#inFlight?.id) void this.#acknowledged(this.#inFlight.rows);
+        return;
+      case 'refuse':
+        this.#log.error({ code: frame.header.code, detail: frame.header.detail }, 'ingest refused audit rows, they are kept');
+        this.#backoff = LONGEST_BACKOFF_MS;
+        this.#socket?.terminate();
+        return;
+      default:
+        throw new Error(`a ${frame.kind} frame`);
+    }
+  }
+
+  async #acknowledged(rows: readonly string[]): Promise<void> {
+    clearTimeout(this.#silence);
+    this.#backoff = FIRST_BACKOFF_MS;
+    try {
+      await this.#records.forget(rows);
+    } catch (error) {
+      this.#log.warn({ err: error }, 'the audit outbox could not be shortened, its rows will be sent again');
+      this.#socket?.terminate();
+      return;
+    }
+    this.#inFlight = undefined;
+    await this.#send();
+  }
+
+  async #send(): Promise<void> {
+    if (this.#closed || !this.#leads() || !this.#greeted || this.#inFlight !== undefined || this.#reading) return;
+    const socket = this.#socket;
+    this.#reading = true;
+    try {
+      const rows = fitting(await this.#records.outbox(BATCH_ROWS));
+      if (rows.length === 0 || socket === undefined || socket !== this.#socket) return;
+      const ids = rows.map(({ id }) => id);
+      const id = createHash('sha256').update(ids.join(' ')).digest('hex').slice(0, 32);
+      this.#inFlight = { id, rows: ids };
+      socket.send(encodeUplink('events', { id }, Buffer.from(`[${rows.map(({ text }) => text).join(',')}]`)));
+      this.#silence = setTimeout(() => socket.terminate(), SILENCE_MS);
+      this.#silence.unref();
+    } catch (error) {
+      this.#log.warn({ err: error }, 'the audit outbox could not be read');
+      socket?.terminate();
+    } finally {
+      this.#reading = false;
+    }
+  }
+}
+
+function fitting<T extends { readonly text: string }>(rows: readonly T[]): readonly T[] {
+  let bytes = 0;
+  const end = rows.findIndex(({ text }, i) => (bytes += Buffer.byteLength(text)) > BATCH_BYTES && i > 0);
+  return end < 0 ? rows : rows.slice(0, end);
+}

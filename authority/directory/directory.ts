@@ -1,0 +1,174 @@
+/**
+ * What the authority tells the stages: CAs, roles, nodes and locks, in memory, brought up to date after every change, and
+ * published to whoever listens before the call that changed it is answered.
+ *
+ * Of nodes and roles only the rows that have changed are read again; the store's log of changes says which. Reading runs one
+ * at a time, and changes that come meanwhile share the next one. What a lock or a grant that runs out changes, a timer finds.
+ * Nothing is published when nothing differs. Tested in directory.test.ts and ../app.test.ts.
+ */
+import type { Snapshot } from '#schemas/api.js';
+import type { NodeRecord, Role } from '#schemas/policy/role.js';
+import { changeList, diffSnapshots, nodeIn, ordered } from '#schemas/watch.js';
+import { changesAfter } from '#stores/state/directory-changes.js';
+import type { DirectoryChanges } from '#stores/state/directory-changes.js';
+import type { ChangeKind } from '#stores/state/schema.js';
+import type { LiveCa } from '../ca/ca.js';
+import { trustedClusters } from '../records/clusters.js';
+import { markOwnAccounts, ownMachine } from './own-machine.js';
+import type { OwnMachine } from './own-machine.js';
+import { allNodes, allRoles, locksInForce, nodesNamed, readTogether, rolesNamed } from '../records/records.js';
+import type { Reader, Records } from '../records/records.js';
+import { namesSince } from '../records/names.js';
+import { grantsInForce } from '../records/requests.js';
+
+/** Timers beyond this overflow. */
+const LONGEST_TIMER_MS = 3_600_000;
+
+export class Directory {
+  readonly #records: Records;
+  readonly #ca: LiveCa;
+  readonly #clock: () => number;
+  readonly #listeners = new Set<(snapshot: Snapshot) => void>();
+  #snapshot: Snapshot;
+  /** Where in the log of changes the snapshot stands; null before it was read. */
+  #position: number | null = null;
+  #machine: OwnMachine | undefined;
+  /** When a lock or grant of the snapshot runs out. */
+  #expiry = Infinity;
+  #timer: NodeJS.Timeout | undefined;
+  #reading: Promise<void> = Promise.resolve();
+  /** A reading that has not begun: whatever is committed by now will be in it. */
+  #next: Promise<void> | undefined;
+
+  /** `cluster`: our own name among clusters. */
+  static async open(records: Records, ca: LiveCa, cluster: string, clock: () => number): Promise<Directory> {
+    const directory = new Directory(records, ca, cluster, clock);
+    await directory.changed();
+    return directory;
+  }
+
+  private constructor(records: Records, ca: LiveCa, cluster: string, clock: () => number) {
+    this.#records = records;
+    this.#ca = ca;
+    this.#clock = clock;
+    this.#snapshot = {
+      version: 0,
+      ...ca.trust,
+      roles: [],
+      nodes: [],
+      locks: [],
+      grants: [],
+      void_grants: [],
+      names_since: {},
+      own_since: {},
+      cluster,
+      clusters: [],
+    };
+  }
+
+  current(): Snapshot {
+    return this.#snapshot;
+  }
+
+  node(name: string): NodeRecord | undefined {
+    return nodeIn(this.#snapshot.nodes, name);
+  }
+
+  /** Reads what has changed and publishes it. What was committed before this call is in `current` when it resolves. */
+  changed(): Promise<void> {
+    if (this.#next !== undefined) return this.#next;
+    const next = this.#reading.then(() => {
+      this.#next = undefined;
+      return this.#read();
+    });
+    this.#next = next;
+    this.#reading = next.catch(() => undefined);
+    return next;
+  }
+
+  onChange(listener: (snapshot: Snapshot) => void): () => void {
+    this.#listeners.add(listener);
+    return () => this.#listeners.delete(listener);
+  }
+
+  close(): void {
+    clearTimeout(this.#timer);
+    this.#listeners.clear();
+  }
+
+  async #read(): Promise<void> {
+    const now = this.#clock();
+    const before = this.#snapshot;
+    const { changes, parts } = await this.#records.read((db) =>
+      readTogether(db, async (tx) => {
+        const read = await changesAfter(tx, this.#position);
+        return { changes: read, parts: await this.#changedParts(tx, read.changed, now) };
+      }),
+    );
+    const cas = changes.changed === null || changes.changed.has('cas');
+    if (cas) await this.#ca.refresh();
+    const snapshot = ordered({ ...before, ...(cas ? this.#ca.trust : {}), ...parts });
+    this.#position = changes.position;
+    // Grows also over restarts, as far as the clock does.
+    const version = Math.max(before.version + 1, now);
+    this.#expire(snapshot, now);
+    if (before.version !== 0 && diffSnapshots(before, { ...snapshot, version }) === null) return;
+    this.#snapshot = { ...snapshot, version };
+    for (const listener of this.#listeners) listener(this.#snapshot);
+  }
+
+  async #changedParts(db: Reader, changed: DirectoryChanges['changed'], now: number): Promise<Partial<Snapshot>> {
+    const touched = (...kinds: readonly ChangeKind[]): boolean => changed === null || kinds.some((kind) => changed.has(kind));
+    const due = this.#expiry <= now;
+    const roles = await this.#roles(db, changed?.get('roles'), changed === null);
+    const nodes = await this.#nodes(db, changed?.get('nodes'), changed === null);
+    const granted = touched('requests', 'roles') || due ? await grantsInForce(db, now, roles) : undefined;
+    return {
+      roles,
+      nodes,
+      ...(touched('locks') || due
+        ? { locks: (await locksInForce(db, now)).map(({ created_by: _, created_at: __, ...lock }) => lock) }
+        : {}),
+      ...(granted === undefined ? {} : { grants: granted.grants, void_grants: granted.voided }),
+      ...(touched('names') ? await namesSince(db) : {}),
+      ...(touched('clusters') ? { clusters: await trustedClusters(db) } : {}),
+    };
+  }
+
+  async #roles(db: Reader, names: ReadonlySet<string> | undefined, all: boolean): Promise<readonly Role[]> {
+    if (all) return allRoles(db);
+    if (names === undefined) return this.#snapshot.roles;
+    const read = await rolesNamed(db, [...names]);
+    return changeList(this.#snapshot.roles, read, without(names, read), 'name');
+  }
+
+  async #nodes(db: Reader, names: ReadonlySet<string> | undefined, all: boolean): Promise<readonly NodeRecord[]> {
+    const machine = ownMachine();
+    // Another address of this machine makes other nodes its own.
+    const moved = JSON.stringify(machine) !== JSON.stringify(this.#machine);
+    this.#machine = machine;
+    if (all || moved) return markOwnAccounts(await allNodes(db), machine);
+    if (names === undefined) return this.#snapshot.nodes;
+    const read = markOwnAccounts(await nodesNamed(db, [...names]), machine);
+    return changeList(this.#snapshot.nodes, read, without(names, read), 'name');
+  }
+
+  /** A lock or a grant that ends is a change too. */
+  #expire({ locks, grants }: Snapshot, now: number): void {
+    clearTimeout(this.#timer);
+    this.#expiry = [...locks.map((lock) => lock.expires_at ?? Infinity), ...grants.map(({ ends_at }) => ends_at)].reduce(
+      (least, at) => Math.min(least, at),
+      Infinity,
+    );
+    if (this.#expiry === Infinity) return;
+    const wait = Math.min(Math.max(this.#expiry - now, 10), LONGEST_TIMER_MS);
+    this.#timer = setTimeout(() => void this.changed().catch(() => undefined), wait);
+    this.#timer.unref();
+  }
+}
+
+/** Of the names those that are not there. */
+function without(names: ReadonlySet<string>, found: readonly { readonly name: string }[]): readonly string[] {
+  const there = new Set(found.map(({ name }) => name));
+  return [...names].filter((name) => !there.has(name));
+}

@@ -1,0 +1,46 @@
+/**
+ * Nodes that are the machine this authority runs on, and the accounts on them through which Steno could be taken over: the
+ * one that runs it, which may open the owner's socket, the keys and the state, and root.
+ *
+ * Known are the node service that `steno up` starts, which enrols by the owner's socket and holds no tunnel, and OpenSSH
+ * servers that are registered under an address of this machine. A machine that joined by a token is not recognised.
+ * Tested in own-machine.test.ts.
+ */
+import { hostname, networkInterfaces, userInfo } from 'node:os';
+import { holds, parseAddress, parseBlock } from '#schemas/base/ip-address.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
+
+export interface OwnMachine {
+  /** Login of the account that runs the authority. */
+  readonly owner: string;
+  readonly hostname: string;
+  readonly addresses: readonly string[];
+}
+
+export function ownMachine(): OwnMachine {
+  return {
+    owner: userInfo().username,
+    hostname: hostname().toLowerCase(),
+    addresses: Object.values(networkInterfaces()).flatMap((list) => (list ?? []).map(({ address }) => address)),
+  };
+}
+
+export function markOwnAccounts(nodes: readonly NodeRecord[], machine: OwnMachine): readonly NodeRecord[] {
+  const owners = [...new Set([machine.owner, 'root'])];
+  const marked = nodes.map((node) => (isOwnMachine(node, machine) ? { ...node, owner_logins: owners } : node));
+  return marked.some((node, i) => node !== nodes[i]) ? marked : nodes;
+}
+
+const loopback = ['127.0.0.0/8', '::1'].map((text) => parseBlock(text)!);
+
+function isOwnMachine({ kind, address, tunnel_key: tunnel }: NodeRecord, machine: OwnMachine): boolean {
+  if (tunnel !== undefined) return false;
+  if (kind === 'agent') return true;
+  const host = address
+    .slice(0, Math.max(0, address.lastIndexOf(':')))
+    .replace(/^\[|\]$/g, '')
+    .toLowerCase();
+  const bytes = parseAddress(host);
+  if (bytes === undefined) return host === 'localhost' || host.endsWith('.localhost') || host === machine.hostname;
+  return loopback.some((block) => holds(block, bytes)) || machine.addresses.some((own) => parseAddress(own)?.join() === bytes.join());
+}

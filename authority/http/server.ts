@@ -1,0 +1,351 @@
+/**
+ * HTTP of the authority: from a table of routes to two servers, one on the owner's socket and one on TLS.
+ *
+ * In this order, for each request: bounds (256 KiB, 10 s), who calls (owner by socket, service by certificate of mutual
+ * TLS, user by signed request), whether the route admits them, then the body by its schema, where unknown fields are
+ * errors. Refusals are audited and answered as `ApiError`; what is unexpected is logged and answered as INTERNAL without
+ * detail. Tested in ../app.test.ts.
+ */
+import { createServer } from 'node:http';
+import { isIP } from 'node:net';
+import { createServer as createTlsServer } from 'node:https';
+import type { Server, Socket } from 'node:net';
+import type { Server as TlsServer, TLSSocket, TlsOptions } from 'node:tls';
+import fastify from 'fastify';
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { z } from 'zod';
+import type { ApiError } from '#schemas/api.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
+import { commonErrors } from '#schemas/api/endpoint.js';
+import type { Admits, Endpoint } from '#schemas/api/endpoint.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
+import { formatServiceName } from '#schemas/base/identity.js';
+import type { ServiceName } from '#schemas/base/identity.js';
+import { administersEverything, mayAdminister } from '#schemas/policy/administration.js';
+import type { ResourceKind, ResourceVerb } from '#schemas/policy/role.js';
+import type { Log } from '#runtime/log.js';
+import type { Caller as UserCaller, RequestVerifier } from '#runtime/http/request-auth.js';
+import { peerService } from '#runtime/service/identity.js';
+import { channelBinding } from '#runtime/service/pinned-tls.js';
+import { StrangerGuard } from '#runtime/http/stranger-guard.js';
+import { StrangerSlots, serviceSlots } from '#runtime/http/stranger-slots.js';
+import { isStoreFailure } from '#stores/state/transaction.js';
+import type { Caller as AuditCaller } from '../records/audit.js';
+
+export const MAX_BODY = 256 * 1024;
+const REQUEST_TIMEOUT_MS = 10_000;
+/** A connection on which nobody was identified ends after so long. */
+const STRANGER_MS = 20_000;
+const MAX_CONNECTIONS = 4096;
+
+export type Principal =
+  /** Nobody, or nobody yet: for routes that admit `stranger`, which judge by what is in the body. */
+  | { readonly kind: 'stranger' }
+  | { readonly kind: 'owner'; readonly user: string }
+  | { readonly kind: 'service'; readonly service: ServiceName }
+  | ({ readonly kind: 'user' } & UserCaller);
+
+export interface Context<Body> {
+  readonly principal: Principal;
+  readonly caller: AuditCaller;
+  readonly body: Body;
+  readonly params: Readonly<Record<string, string>>;
+  readonly headers: Readonly<Record<string, string | undefined>>;
+  /** For calls that a service relays: from here on audit rows name who is behind it. */
+  readonly behalf: (who: AuditCaller) => AuditCaller;
+  /** The exporter value (RFC 9266) of the TLS connection, base64: what is signed over it fits no other connection. */
+  readonly channel: () => string;
+}
+
+export interface Route<Schema extends z.ZodType = z.ZodType> {
+  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
+  readonly path: string;
+  readonly admits: readonly Admits[];
+  /** What audit rows of refusals say was tried. */
+  readonly event: string;
+  readonly body: Schema;
+  /** What refusals were aimed at, where the path does not say it. */
+  readonly target?: (body: z.output<Schema>) => string;
+  readonly run: (context: Context<z.output<Schema>>) => Promise<unknown>;
+  /** Of a declared endpoint: what it answers, and the codes it may answer beside the common ones. */
+  readonly answer?: z.ZodType;
+  readonly errors?: readonly ErrorCode[];
+}
+
+/** A route with the type of its body. */
+export function route<Schema extends z.ZodType>(
+  head: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`,
+  admits: readonly Admits[],
+  event: string,
+  body: Schema,
+  run: Route<Schema>['run'],
+  target?: Route<Schema>['target'],
+): Route {
+  const [method, path] = head.split(' ') as [Route['method'], string];
+  return { method, path, admits, event, body, run, ...(target === undefined ? {} : { target }) } as unknown as Route;
+}
+
+/** The route of a declared endpoint (schemas/api/README.md). `target`: what a refusal was aimed at, where the path does not say it. */
+export function handle<Params extends z.ZodObject, Body extends z.ZodType, Answer extends z.ZodType>(
+  declared: Endpoint<Params, Body, Answer>,
+  run: (context: Context<z.output<Body>>, params: z.output<Params>) => Promise<z.input<Answer>>,
+  target?: (body: z.output<Body>) => string,
+): Route {
+  const { method, path, admits, event, body, params, answer, errors } = declared;
+  const started = (context: Context<z.output<Body>>): Promise<unknown> => run(context, parse(params, context.params, 'path'));
+  return {
+    ...{ method, path, admits, event, body, run: started, answer, errors },
+    ...(target === undefined ? {} : { target }),
+  } as unknown as Route;
+}
+
+export const noBody = z.undefined();
+
+export interface HttpParts {
+  readonly log: Log;
+  readonly verifier: RequestVerifier;
+  /** Writes the audit row of a refusal. */
+  readonly refused: (caller: AuditCaller, event: string, target: string, error: StenoError) => Promise<void>;
+  /** Answers and error codes that the endpoint does not declare become INTERNAL: for tests. */
+  readonly checkAnswers: boolean;
+}
+
+/** The server of the owner's socket: not listening yet. `refuse`: why this caller is not served, though it could connect. */
+export async function ownerServer(
+  routes: readonly Route[],
+  owner: string,
+  parts: HttpParts,
+  refuse: (socket: Socket) => StenoError | null,
+): Promise<{ app: FastifyInstance; server: Server }> {
+  const server = createServer({
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 2_000,
+  });
+  const own = routes.filter(({ admits }) => admits.includes('owner'));
+  // Asked as it connects: later it may have handed the connection on and be gone.
+  const refusals = new WeakMap<Socket, StenoError | null>();
+  server.on('connection', (socket: Socket) => refusals.set(socket, refuse(socket)));
+  const identify = async (request: FastifyRequest): Promise<Principal> => {
+    const refusal = refusals.get(request.raw.socket);
+    if (refusal !== null) throw refusal ?? new StenoError('INTERNAL', 'a connection that nobody looked at');
+    return { kind: 'owner', user: owner };
+  };
+  return { app: await build(server, own, identify, parts), server };
+}
+
+/** The server for services and signed requests: not listening yet. */
+export async function tlsServer(
+  routes: readonly Route[],
+  tls: TlsOptions,
+  parts: HttpParts,
+): Promise<{ app: FastifyInstance; server: TlsServer }> {
+  const server = createTlsServer({
+    ...tls,
+    // Signed requests come without a client certificate; `identify` tells the two apart.
+    requestCert: true,
+    rejectUnauthorized: false,
+    handshakeTimeout: REQUEST_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    headersTimeout: REQUEST_TIMEOUT_MS,
+    connectionsCheckingInterval: 2_000,
+  });
+  server.on('tlsClientError', (_error, socket) => socket.destroy());
+  // Before the server takes a request, so that a connection which is refused costs no TLS.
+  const strangers = new StrangerGuard(server, new StrangerSlots(serviceSlots, { log: parts.log }), { limitMs: STRANGER_MS });
+  const open = routes.filter(({ admits }) => admits.some((who) => who !== 'owner'));
+  const identify = async (request: FastifyRequest): Promise<Principal> => {
+    const { authorization } = request.headers;
+    if (authorization === undefined) {
+      const service = peerService(request.raw.socket as TLSSocket);
+      if (service === null) throw new StenoError('NOT_SIGNED_IN');
+      strangers.admitted(request.raw.socket);
+      return { kind: 'service', service };
+    }
+    const caller = await parts.verifier.admit({
+      method: request.method,
+      target: request.raw.url ?? '',
+      authorization,
+      body: rawBodies.get(request) ?? new Uint8Array(0),
+      sourceAddress: sourceOf(request),
+    });
+    strangers.admitted(request.raw.socket);
+    return { kind: 'user', ...caller };
+  };
+  // Services that watch: their certificate was checked by TLS.
+  server.on('upgrade', (request) => {
+    if (peerService(request.socket as TLSSocket) !== null) strangers.admitted(request.socket);
+  });
+  return { app: await build(server, open, identify, parts), server };
+}
+
+/** As received; signatures cover these bytes, not what parsing made of them. */
+const rawBodies = new WeakMap<FastifyRequest, Buffer>();
+
+async function build(
+  server: ReturnType<typeof createServer> | ReturnType<typeof createTlsServer>,
+  routes: readonly Route[],
+  identify: (request: FastifyRequest) => Promise<Principal>,
+  parts: HttpParts,
+): Promise<FastifyInstance> {
+  server.maxConnections = MAX_CONNECTIONS;
+  const app = fastify({
+    serverFactory: (handler) => server.on('request', handler) as ReturnType<typeof createServer>,
+    bodyLimit: MAX_BODY,
+    logger: false,
+    exposeHeadRoutes: false,
+    forceCloseConnections: true,
+  });
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('application/json', { parseAs: 'buffer' }, (request, body, done) => {
+    rawBodies.set(request, body as Buffer);
+    done(null, undefined);
+  });
+  app.setErrorHandler((error, _request, reply) => answerError(reply, error, parts.log));
+  app.setNotFoundHandler((_request, reply) => answerError(reply, new StenoError('NOT_FOUND'), parts.log));
+  for (const entry of routes) {
+    app.route({ method: entry.method, url: entry.path, handler: (request) => serve(entry, request, identify, parts) });
+  }
+  await app.ready();
+  return app;
+}
+
+async function serve(
+  entry: Route,
+  request: FastifyRequest,
+  identify: (request: FastifyRequest) => Promise<Principal>,
+  parts: HttpParts,
+): Promise<unknown> {
+  let caller: AuditCaller = { actor: '', source: sourceOf(request) };
+  let target = Object.values(request.params as Record<string, string>).join(' ');
+  try {
+    // The connection stays one of a stranger, with a stranger's limits.
+    const principal: Principal = entry.admits.includes('stranger') ? { kind: 'stranger' } : await identify(request);
+    caller = { actor: nameOf(principal), source: clientOf(principal, request) ?? caller.source };
+    if (!admitted(entry.admits, principal)) throw new StenoError('ACCESS_DENIED', `${entry.method} ${entry.path}`);
+    if ((request.raw.url ?? '').includes('?')) throw new StenoError('BAD_REQUEST', 'this call takes no query');
+    const body = parseBody(entry.body, rawBodies.get(request));
+    const behalf = (who: AuditCaller): AuditCaller => {
+      caller = who;
+      return who;
+    };
+    target = entry.target?.(body) ?? target;
+    const answer = await (parts.checkAnswers ? runChecked : runTrusting)(entry, {
+      principal,
+      caller,
+      behalf,
+      channel: () => channelBinding(request.raw.socket as TLSSocket),
+      body,
+      params: request.params as Record<string, string>,
+      headers: request.headers as Record<string, string | undefined>,
+    });
+    return answer ?? {};
+  } catch (error) {
+    if (error instanceof StenoError) {
+      await parts.refused(caller, entry.event, target, error);
+    }
+    // Nothing can be audited while the store is away, and nothing was done.
+    if (isStoreFailure(error)) throw new StenoError('STORE_UNAVAILABLE', 'the state store of the authority', { cause: error });
+    throw error;
+  }
+}
+
+function runTrusting(entry: Route, context: Context<unknown>): Promise<unknown> {
+  return entry.run(context);
+}
+
+async function runChecked(entry: Route, context: Context<unknown>): Promise<unknown> {
+  const answer = await entry.run(context).catch((error: unknown) => {
+    if (!(error instanceof StenoError) || entry.errors === undefined) throw error;
+    if ([...commonErrors, ...entry.errors].includes(error.code)) throw error;
+    throw new Error(`${entry.method} ${entry.path} does not declare ${error.code}`, { cause: error });
+  });
+  // As it goes over the wire.
+  const sent: unknown = answer === undefined ? undefined : JSON.parse(JSON.stringify(answer));
+  const checked = entry.answer?.safeParse(sent);
+  if (checked?.success === false)
+    throw new Error(`${entry.method} ${entry.path} answers what it does not declare`, { cause: checked.error });
+  return answer;
+}
+
+function parseBody(schema: z.ZodType, raw: Buffer | undefined): unknown {
+  let value: unknown;
+  try {
+    value = raw === undefined || raw.length === 0 ? undefined : JSON.parse(new TextDecoder('utf-8', { fatal: true }).decode(raw));
+  } catch {
+    throw new StenoError('BAD_REQUEST', 'the body is not JSON');
+  }
+  return parse(schema, value, 'body');
+}
+
+function parse<Schema extends z.ZodType>(schema: Schema, value: unknown, where: string): z.output<Schema> {
+  const parsed = schema.safeParse(value);
+  if (parsed.success) return parsed.data;
+  const issue = parsed.error.issues[0];
+  throw new StenoError('BAD_REQUEST', `${issue?.path.join('.') || where}: ${issue?.message ?? 'invalid'}`.slice(0, 512));
+}
+
+function admitted(admits: readonly Admits[], principal: Principal): boolean {
+  switch (principal.kind) {
+    case 'stranger':
+      return admits.includes('stranger');
+    case 'owner':
+      return admits.includes('owner');
+    case 'service':
+      return admits.includes('service') || admits.includes(principal.service.kind);
+    case 'user':
+      return admits.some((who) => {
+        if (who === 'user') return true;
+        if (who === 'administer') return administersEverything(principal.roles);
+        const [kind, verb] = who.split(':') as [ResourceKind, ResourceVerb | undefined];
+        return verb !== undefined && mayAdminister(principal.roles, kind, verb);
+      });
+  }
+}
+
+export function nameOf(principal: Principal): string {
+  switch (principal.kind) {
+    case 'stranger':
+      return '';
+    case 'owner':
+      return principal.user;
+    case 'service':
+      return formatServiceName(principal.service);
+    case 'user':
+      return principal.identity.user;
+  }
+}
+
+function sourceOf(request: FastifyRequest): string {
+  return request.raw.socket.remoteAddress ?? 'local';
+}
+
+/** A viewer speaks for a browser or a command, and says from where; nobody else is believed. */
+function clientOf(principal: Principal, request: FastifyRequest): string | undefined {
+  const said = request.headers[CLIENT_ADDRESS_HEADER];
+  return principal.kind === 'service' && principal.service.kind === 'viewer' && typeof said === 'string' && isIP(said) !== 0
+    ? said
+    : undefined;
+}
+
+/** Why a login failed is for the audit: whoever tries must not learn which part was wrong, nor what is where inside. */
+const unexplained: ReadonlySet<ErrorCode> = new Set(['LOGIN_FAILED', 'SERVICE_JOIN_REFUSED', 'SSO_REFUSED', 'SSO_PROVIDER']);
+
+function answerError(reply: FastifyReply, error: unknown, log: Log): FastifyReply {
+  const known = error instanceof StenoError ? error : frameworkError(error);
+  if (known === undefined) log.error({ err: error }, 'a request failed');
+  const { code, detail: said, entry } = known ?? new StenoError('INTERNAL');
+  const detail = unexplained.has(code) ? undefined : said;
+  const body: ApiError = { error: { code, message: entry.message, fix: entry.fix, ...(detail === undefined ? {} : { detail }) } };
+  return reply.code(entry.status).send(body);
+}
+
+/** What the framework refuses before a route runs. */
+function frameworkError(error: unknown): StenoError | undefined {
+  const { code, statusCode } = error as { code?: string; statusCode?: number };
+  if (code === 'FST_ERR_CTP_BODY_TOO_LARGE') return new StenoError('TOO_LARGE', `a body has at most ${MAX_BODY} bytes`);
+  if (code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') return new StenoError('BAD_REQUEST', 'a body is application/json');
+  if (statusCode !== undefined && statusCode >= 400 && statusCode < 500) return new StenoError('BAD_REQUEST');
+  return undefined;
+}

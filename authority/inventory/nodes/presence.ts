@@ -1,0 +1,125 @@
+/**
+ * Which nodes are there: who holds a connection to which, in the state store, so that every authority knows.
+ *
+ * A holder (a gateway with its tunnels, an authority with the watches of agents) says what changes when it changes, and
+ * beats every few seconds; that is one row a holder, not one a node. A holder that is silent for HOLDER_SILENCE_MS holds
+ * nothing, and one that has begun anew says everything again: its `epoch` tells. Tested in nodes.test.ts.
+ */
+import { randomBytes } from 'node:crypto';
+import type { Log } from '#runtime/log.js';
+import type { Records } from '../../records/records.js';
+import { beat, beginHolder, gatewayAddresses, lastSeen, link, liveNodes, unlink } from './records.js';
+
+export const HOLDER_BEAT_MS = 2_500;
+export const HOLDER_SILENCE_MS = 8_000;
+
+export interface HolderReport {
+  readonly holder: string;
+  /** Of this run of the holder. */
+  readonly epoch: string;
+  /** `host:port` for agents; empty when none may come. */
+  readonly address: string;
+  /** Everything it holds, at the beginning and when asked; then only what changed. */
+  readonly all?: readonly string[] | undefined;
+  readonly up: readonly string[];
+  readonly down: readonly string[];
+}
+
+export class Presence {
+  readonly #records: Records;
+  readonly #clock: () => number;
+
+  constructor(records: Records, clock: () => number) {
+    this.#records = records;
+    this.#clock = clock;
+  }
+
+  /** False: this run of the holder is not known; it must say everything it holds. */
+  report({ holder, epoch, address, all, up, down }: HolderReport): Promise<boolean> {
+    const now = this.#clock();
+    return this.#records.act([], async (tx) => {
+      if (all !== undefined) {
+        await beginHolder(tx, holder, epoch, address, now);
+        await link(tx, holder, all, now);
+        return true;
+      }
+      if (!(await beat(tx, holder, epoch, now))) return false;
+      await link(tx, holder, up, now);
+      await unlink(tx, holder, down, now);
+      return true;
+    });
+  }
+
+  /** Names of those that are there, and since when. */
+  live(): Promise<ReadonlyMap<string, number>> {
+    return this.#records.act([], (tx) => liveNodes(tx, this.#clock() - HOLDER_SILENCE_MS));
+  }
+
+  async lastSeen(nodes: readonly string[]): Promise<ReadonlyMap<string, number | null>> {
+    return nodes.length === 0 ? new Map() : this.#records.act([], (tx) => lastSeen(tx, nodes));
+  }
+
+  /** Where agents reach the gateways that are there now. */
+  gateways(): Promise<readonly string[]> {
+    return this.#records.act([], (tx) => gatewayAddresses(tx, this.#clock() - HOLDER_SILENCE_MS));
+  }
+
+  /** A holder in this process. */
+  hold(holder: string, log: Log): LocalHolder {
+    return new LocalHolder(this, holder, log);
+  }
+}
+
+export class LocalHolder {
+  readonly #presence: Presence;
+  readonly #holder: string;
+  readonly #log: Log;
+  readonly #epoch = randomBytes(8).toString('hex');
+  /** How many connections of each node there are. */
+  readonly #held = new Map<string, number>();
+  readonly #timer: NodeJS.Timeout;
+  #known = false;
+  #closed = false;
+  #running: Promise<void> = Promise.resolve();
+
+  constructor(presence: Presence, holder: string, log: Log) {
+    this.#presence = presence;
+    this.#holder = holder;
+    this.#log = log;
+    this.#timer = setInterval(() => this.#say([], []), HOLDER_BEAT_MS);
+    this.#timer.unref();
+  }
+
+  up(node: string): void {
+    const count = this.#held.get(node) ?? 0;
+    this.#held.set(node, count + 1);
+    if (count === 0) this.#say([node], []);
+  }
+
+  down(node: string): void {
+    const count = this.#held.get(node) ?? 0;
+    if (count > 1) return void this.#held.set(node, count - 1);
+    if (this.#held.delete(node)) this.#say([], [node]);
+  }
+
+  async close(): Promise<void> {
+    this.#closed = true;
+    clearInterval(this.#timer);
+    await this.#running;
+  }
+
+  /** One after the other: what is said first counts first. */
+  #say(up: readonly string[], down: readonly string[]): void {
+    if (this.#closed) return;
+    this.#running = this.#running
+      .then(async () => {
+        const report = { holder: this.#holder, epoch: this.#epoch, address: '', up, down };
+        if (this.#known && (await this.#presence.report(report))) return;
+        this.#known = await this.#presence.report({ ...report, all: [...this.#held.keys()], up: [], down: [] });
+      })
+      .catch((error: unknown) => {
+        this.#known = false;
+        this.#log.warn({ err: error }, 'which nodes are there could not be kept');
+      });
+  }
+}

@@ -1,0 +1,49 @@
+/** Users, their logins and their machines, put together: built from their parts for app.ts. */
+import { Bots } from './bots/bots.js';
+import { botRoutes } from './bots/routes.js';
+import type { IssueParts } from '../certificates/users.js';
+import type { Route } from '../http/server.js';
+import type { Links } from '../web-sessions/web-sessions.js';
+import type { Connectors } from './login/connector.js';
+import { DeviceLogins } from './login/device-login.js';
+import { LocalLogin } from './login/local-login.js';
+import { loginRoutes } from './login/routes.js';
+import { SessionConfirmations } from './login/session-confirmations.js';
+import { SingleSignOn } from './login/single-sign-on.js';
+import type { Sealer } from '../ca/seal.js';
+import type { PowerGuard } from '../power/guard.js';
+import { Enrolment } from './users/enrolment.js';
+import { Guesses } from './users/guesses.js';
+import { Passwords } from './users/passwords.js';
+import { userRoutes } from './users/routes.js';
+import { Users } from './users/users.js';
+
+export interface PeopleParts extends IssueParts {
+  readonly links: Links;
+  readonly sealer: Sealer;
+  readonly connectors: Connectors;
+  readonly guard: PowerGuard;
+  /** Base URL of the page, without a slash at its end. */
+  readonly web: string;
+}
+
+export function peopleRoutes(parts: PeopleParts): readonly Route[] {
+  const { records, links, connectors, guard, clock, web } = parts;
+  const site = { origin: new URL(web).origin, name: 'Steno' };
+  const local = { ...parts, site, passwords: new Passwords(), guesses: new Guesses(records, clock) };
+  const login = new LocalLogin(local);
+  const users = new Users(parts);
+  return [
+    ...botRoutes(new Bots({ ...parts, users }), guard),
+    ...userRoutes({ users, guard, enrolment: new Enrolment(local), links, clock }),
+    ...loginRoutes({
+      local: login,
+      confirmations: new SessionConfirmations({ ...parts, local: login }),
+      singleSignOn: new SingleSignOn({ ...parts, web }),
+      deviceLogins: new DeviceLogins(local),
+      connectors,
+      links,
+      site,
+    }),
+  ];
+}

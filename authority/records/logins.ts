@@ -1,0 +1,156 @@
+/** Logins under way, over the state store: rows in, rows out, nothing decided. What can be taken once is taken in one statement. */
+import type { Kysely } from 'kysely';
+import type { Row, StateSchema } from '#stores/state/schema.js';
+import type { Tx } from './records.js';
+
+type Db = Kysely<StateSchema> | Tx;
+
+export async function insertAttempt(tx: Tx, attempt: Omit<Row<'login_attempts'>, 'parked' | 'used_at'>): Promise<void> {
+  await tx
+    .insertInto('login_attempts')
+    .values({ ...attempt, parked: null, used_at: null })
+    .execute();
+}
+
+export async function findAttempt(db: Db, hash: string, now: number): Promise<Row<'login_attempts'> | undefined> {
+  return db
+    .selectFrom('login_attempts')
+    .selectAll()
+    .where('hash', '=', hash)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+}
+
+/** Keeps an answer that came without the browser's cookie; the first one counts. */
+export async function parkAnswer(tx: Tx, hash: string, answer: string, now: number): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('login_attempts')
+    .set({ parked: answer })
+    .where('hash', '=', hash)
+    .where('parked', 'is', null)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+export async function takeAttempt(tx: Tx, hash: string, binding: string, now: number): Promise<Row<'login_attempts'> | undefined> {
+  return tx
+    .updateTable('login_attempts')
+    .set({ used_at: now })
+    .where('hash', '=', hash)
+    .where('binding', '=', binding)
+    .where('used_at', 'is', null)
+    .where('expires_at', '>', now)
+    .returningAll()
+    .executeTakeFirst();
+}
+
+export async function insertDeviceLogin(tx: Tx, login: Omit<Row<'device_logins'>, 'polled_at' | 'state' | 'user' | 'mfa'>): Promise<void> {
+  await tx
+    .insertInto('device_logins')
+    .values({ ...login, polled_at: null, state: 'waiting', user: null, mfa: null })
+    .execute();
+}
+
+export async function deviceLoginByCode(db: Db, userCode: string, now: number): Promise<Row<'device_logins'> | undefined> {
+  return db
+    .selectFrom('device_logins')
+    .selectAll()
+    .where('user_code', '=', userCode)
+    .where('state', '=', 'waiting')
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+}
+
+export async function deviceLogin(db: Db, hash: string, now: number): Promise<Row<'device_logins'> | undefined> {
+  return db.selectFrom('device_logins').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
+}
+
+/** False where it was decided before, or is over. */
+export async function decideDeviceLogin(
+  tx: Tx,
+  userCode: string,
+  decision: Pick<Row<'device_logins'>, 'state' | 'user' | 'mfa'>,
+  now: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('device_logins')
+    .set(decision)
+    .where('user_code', '=', userCode)
+    .where('state', '=', 'waiting')
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** The approved login, which is taken thereafter. */
+export async function takeDeviceLogin(tx: Tx, hash: string, now: number): Promise<Row<'device_logins'> | undefined> {
+  return tx
+    .updateTable('device_logins')
+    .set({ state: 'taken' })
+    .where('hash', '=', hash)
+    .where('state', '=', 'approved')
+    .where('expires_at', '>', now)
+    .returningAll()
+    .executeTakeFirst();
+}
+
+export async function insertConfirmation(tx: Tx, confirmation: Omit<Row<'session_confirmations'>, 'state' | 'mfa'>): Promise<void> {
+  await tx
+    .insertInto('session_confirmations')
+    .values({ ...confirmation, state: 'waiting', mfa: null })
+    .execute();
+}
+
+export async function confirmation(db: Db, hash: string, now: number): Promise<Row<'session_confirmations'> | undefined> {
+  return db.selectFrom('session_confirmations').selectAll().where('hash', '=', hash).where('expires_at', '>', now).executeTakeFirst();
+}
+
+export async function decideConfirmation(
+  tx: Tx,
+  hash: string,
+  user: string,
+  state: 'approved' | 'denied',
+  mfa: string | null,
+  now: number,
+): Promise<boolean> {
+  const { numUpdatedRows } = await tx
+    .updateTable('session_confirmations')
+    .set({ state, mfa })
+    .where('hash', '=', hash)
+    .where('user', '=', user)
+    .where('state', '=', 'waiting')
+    .where('expires_at', '>', now)
+    .executeTakeFirst();
+  return numUpdatedRows === 1n;
+}
+
+/** The device that approved, and the approval is taken thereafter; undefined where there is none for all of this. */
+export async function takeConfirmation(
+  tx: Tx,
+  wanted: Pick<Row<'session_confirmations'>, 'hash' | 'user' | 'node' | 'login' | 'source'>,
+  now: number,
+): Promise<string | undefined> {
+  const row = await tx
+    .updateTable('session_confirmations')
+    .set({ state: 'taken' })
+    .where('hash', '=', wanted.hash)
+    .where('user', '=', wanted.user)
+    .where('node', '=', wanted.node)
+    .where('login', '=', wanted.login)
+    .where('source', '=', wanted.source)
+    .where('state', '=', 'approved')
+    .where('expires_at', '>', now)
+    .returning('mfa')
+    .executeTakeFirst();
+  return row?.mfa ?? undefined;
+}
+
+/** Removes what nobody can use any more. */
+export async function purgeLogins(db: Kysely<StateSchema>, now: number): Promise<void> {
+  for (const table of ['ceremonies', 'login_attempts', 'device_logins', 'session_confirmations', 'invitations', 'bot_tokens'] as const) {
+    await db.deleteFrom(table).where('expires_at', '<=', now).execute();
+  }
+}

@@ -1,0 +1,87 @@
+/**
+ * Routes of services: tokens and removal for whoever administers everything, joining for whoever holds a token.
+ *
+ * A gateway certifies sessions for everybody and a viewer reads every recording: to let one in is as much as every role
+ * there is, so no narrower right allows it. Tested in services.test.ts.
+ */
+import { createServiceToken, deleteServiceToken, listServiceTokens, listServices, removeService } from '#schemas/api/services.js';
+import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { signedServiceJoin, signedServiceReturn } from '#schemas/service-join.js';
+import { auditRow } from '../records/audit.js';
+import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
+import type { Ca } from '../ca/ca.js';
+import { handle, noBody, route } from '../http/server.js';
+import type { Route } from '../http/server.js';
+import { claimedService } from './joining.js';
+import type { ServiceJoining, ServiceJoiningParts } from './joining.js';
+import { insertServiceToken, joinedServices, liveServiceTokens, removeJoinedService } from './records.js';
+
+const MAX_TOKENS = 1_000;
+
+export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock'> {
+  readonly ca: Ca;
+}
+
+export function serviceRoutes({ ca, records, clock }: ServiceRouteParts, joining: ServiceJoining): readonly Route[] {
+  return [
+    // Any call opens the connection that a request to join is signed for.
+    route('GET /healthz', ['stranger'], 'health', noBody, async () => ({})),
+    handle(listServiceTokens, () => records.read((db) => liveServiceTokens(db, clock()))),
+    handle(createServiceToken, async ({ caller, body }) => {
+      const now = clock();
+      const { id, token, publicKey } = newJoinToken();
+      const record = {
+        id,
+        kind: body.kind,
+        name: body.name,
+        uses_left: body.uses,
+        created_by: caller.actor,
+        created_at: now,
+        expires_at: now + body.ttl_ms,
+      };
+      const data = { kind: body.kind, name: body.name, uses: body.uses, expires_at: record.expires_at };
+      await records.act([auditRow(now, caller, { event: 'service_token.create', target: id, data })], async (tx) => {
+        await purgeTokens(tx, 'service_tokens', now);
+        if ((await liveServiceTokens(tx, now)).length >= MAX_TOKENS) throw new StenoError('TOO_MANY', 'service tokens');
+        await insertServiceToken(tx, record, publicKey);
+      });
+      const created: ServiceTokenCreated = {
+        ...record,
+        token,
+        ca_pins: pinsOf(ca.trust.service_ca.join('')),
+      };
+      return created;
+    }),
+    handle(deleteServiceToken, async ({ caller }, { id }) => {
+      await records.act([auditRow(clock(), caller, { event: 'service_token.delete', target: id })], async (tx) => {
+        if (!(await deleteToken(tx, 'service_tokens', id))) throw new StenoError('NOT_FOUND', `service token ${id}`);
+      });
+    }),
+
+    handle(listServices, () => records.read(joinedServices)),
+    handle(removeService, async ({ caller }, { kind, name: service }) => {
+      const now = clock();
+      await records.act([auditRow(now, caller, { event: 'service.remove', target: `${kind}/${service}` })], async (tx) => {
+        if (!(await removeJoinedService(tx, kind, service, now))) throw new StenoError('NOT_FOUND', `service ${kind}/${service}`);
+      });
+    }),
+
+    route(
+      'POST /v1/services/join',
+      ['stranger'],
+      'service.join',
+      signedServiceJoin,
+      ({ caller, body, channel }) => joining.join({ ...caller, actor: claimedService(body.request) }, body, channel()),
+      ({ request }) => claimedService(request),
+    ),
+    route(
+      'POST /v1/services/renew',
+      ['stranger'],
+      'service.renew',
+      signedServiceReturn,
+      ({ caller, body, channel }) => joining.back({ ...caller, actor: claimedService(body.request) }, body, channel()),
+      ({ request }) => claimedService(request),
+    ),
+  ];
+}

@@ -1,0 +1,40 @@
+/** An authority by itself: holds its data folder, and leaves the run file by which commands of its owner find the socket. */
+import type { Log } from '#runtime/log.js';
+import type { Running } from '#runtime/service/process.js';
+import type { AuthorityServiceConfig } from '../../authority/config.js';
+import { startAuthorityProcess } from '../../authority/process.js';
+import { dataDir, lockDataDir, writeRunFile } from '../machine/data-dir.js';
+import { version } from '../machine/version.js';
+
+export async function startAuthorityAsOwner(config: AuthorityServiceConfig, context: { readonly log: Log }): Promise<Running> {
+  const dir = dataDir(config.data);
+  const unlock = lockDataDir(dir);
+  try {
+    const { addresses, close } = await startAuthorityProcess(config, context);
+    writeRunFile(dir, {
+      version,
+      pid: process.pid,
+      started_at: Date.now(),
+      data: dir.path,
+      ssh: config.ssh,
+      web: config.web,
+      tunnel: '',
+      authority: addresses.tls,
+      ingest: config.ingest,
+      socket: addresses.socket,
+      node: null,
+      fips: config.fips,
+      processes: { authority: process.pid },
+    });
+    return {
+      addresses,
+      close: async () => {
+        await close();
+        unlock();
+      },
+    };
+  } catch (error) {
+    unlock();
+    throw error;
+  }
+}

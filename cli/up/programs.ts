@@ -1,0 +1,12 @@
+/** Where the programs of the stages are. */
+import { fileURLToPath } from 'node:url';
+
+const path = (module: string): string => fileURLToPath(new URL(module, import.meta.url));
+
+export const programs = {
+  authority: path('../../authority/main.js'),
+  gateway: path('../../gateway/main.js'),
+  agent: path('../../agent/main.js'),
+  store: path('./store-process.js'),
+} as const;
+export type StageName = keyof typeof programs;

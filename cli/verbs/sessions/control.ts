@@ -1,0 +1,74 @@
+/**
+ * `steno sessions freeze|unfreeze|end ID`: what an incident responder does to a live session. Each is a lock, so that it needs
+ * the right to lock, is audited, and reaches the session through the authority alone: neither viewer nor event store is asked.
+ */
+import { Command } from 'commander';
+import type { Lock, LockRecord } from '#schemas/api.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { openClient } from '../../client/client.js';
+import { openHome } from '../../client/home.js';
+import { parseSpan } from '../../terminal/arguments.js';
+import { json, moment, standardOutput, styled, visible } from '../../terminal/output.js';
+import { lockId } from '../access/locks.js';
+
+/** A session that has ended never comes back: the lock that ended it need not stay. */
+const END_MS = 3_600_000;
+
+interface Options {
+  readonly ttl?: number;
+  readonly reason: string;
+  readonly json?: boolean;
+}
+
+export function freezeCommand(): Command {
+  return new Command('freeze')
+    .description('keep what a live session’s user types from the node; the session and its output go on')
+    .argument('<id>', 'of the session')
+    .option('--ttl <span>', 'how long, such as 30m or 2h; without it until `steno sessions unfreeze`', parseSpan)
+    .option('--reason <text>', 'why; the user reads it', '')
+    .option('--json', 'print JSON')
+    .action(async (id: string, { ttl, reason, json: asJson }: Options) => {
+      const lock = await setLock('session-input', id, reason, ttl === undefined ? null : Date.now() + ttl);
+      if (asJson === true) return json(standardOutput, lock);
+      done(`the input of session ${id} is frozen ${lock.expires_at === null ? 'until it is lifted' : `until ${moment(lock.expires_at)}`}`);
+      standardOutput.out.write(`  to lift it   steno sessions unfreeze ${visible(id)}\n`);
+    });
+}
+
+export function unfreezeCommand(): Command {
+  return new Command('unfreeze')
+    .description('let a frozen session’s input reach the node again')
+    .argument('<id>', 'of the session')
+    .action(async (id: string) => {
+      const client = openClient(openHome());
+      const locks = await client.authority<LockRecord[]>('GET', '/v1/locks');
+      const frozen = locks.filter(({ target_kind: kind, target }) => kind === 'session-input' && target === id);
+      if (frozen.length === 0) throw new StenoError('NOT_FOUND', `session ${id} is not frozen`);
+      for (const lock of frozen) await client.authority('DELETE', `/v1/locks/${encodeURIComponent(lock.id)}`);
+      done(`the input of session ${id} is no longer frozen`);
+    });
+}
+
+export function endCommand(): Command {
+  return new Command('end')
+    .description('end one live session; others of its user go on')
+    .argument('<id>', 'of the session')
+    .option('--reason <text>', 'why; the user reads it', '')
+    .option('--json', 'print JSON')
+    .action(async (id: string, { reason, json: asJson }: Options) => {
+      const lock = await setLock('session', id, reason, Date.now() + END_MS);
+      if (asJson === true) return json(standardOutput, lock);
+      done(`session ${id} ends`);
+    });
+}
+
+async function setLock(kind: Lock['target_kind'], target: string, reason: string, expiresAt: number | null): Promise<Lock> {
+  const lock: Lock = { id: lockId(kind, target), target_kind: kind, target, reason, expires_at: expiresAt };
+  await openClient(openHome()).authority('PUT', `/v1/locks/${lock.id}`, lock);
+  return lock;
+}
+
+function done(words: string): void {
+  const { out, env } = standardOutput;
+  out.write(`${styled(out, env, 'green', '✓')} ${visible(words)}\n`);
+}

@@ -1,0 +1,58 @@
+import { expect, it } from 'vitest';
+import type { KernelEventInfo } from '#schemas/api.js';
+import { treeLines } from './tree.js';
+
+let index = 0;
+const event = (kind: string, data: object, more: Partial<KernelEventInfo> = {}): KernelEventInfo => ({
+  place: `2147483649.${++index}`,
+  at: 0,
+  offset: index * 10,
+  kind,
+  path: '',
+  size: null,
+  sha256: '',
+  address: '',
+  port: null,
+  name: '',
+  reason: '',
+  outcome: 'success',
+  count: null,
+  data: { ...data },
+  ...more,
+});
+const exec = (pid: number, ...argv: readonly string[]): KernelEventInfo => event('exec', { pid, argv }, { path: `/usr/bin/${argv[0]!}` });
+const made = (pid: number, path: string): KernelEventInfo => event('file', { pid }, { name: 'create', path, reason: 'write' });
+const events = [
+  event('fork', { pid: 1, child: 2 }),
+  exec(2, 'sh'),
+  made(2, '/tmp/by-sh'),
+  event('fork', { pid: 2, child: 3 }),
+  exec(3, 'env', 'touch'),
+  made(3, '/tmp/by-env'),
+  exec(3, 'touch', 'a-rather-long-name-of-a-file'),
+  made(3, '/tmp/by-touch'),
+  event('exit', { pid: 3 }, { name: 'status 1', outcome: 'failure' }),
+  event('fork', { pid: 2, child: 4 }),
+  exec(4, 'id'),
+];
+
+it('has what a process did below the program that it was then, and its children after that', () => {
+  expect(treeLines(events, false, Number.POSITIVE_INFINITY)).toEqual([
+    ' 0:00.020  sh  /usr/bin/sh [2]',
+    ' 0:00.030  │ · create    /tmp/by-sh  write',
+    ' 0:00.050  ├─ env touch  /usr/bin/env  status 1 [3]',
+    ' 0:00.060  │    · create    /tmp/by-env  write',
+    ' 0:00.070  │    → touch a-rather-long-name-of-a-file  /usr/bin/touch',
+    ' 0:00.080  │    · create    /tmp/by-touch  write',
+    ' 0:00.110  └─ id  /usr/bin/id [4]',
+  ]);
+});
+
+it('goes on below the beginning of a line where the terminal is narrow, and leaves out nothing', () => {
+  const lines = treeLines(events, false, 40);
+  for (const line of lines) expect(line.length).toBeLessThanOrEqual(40);
+  expect(lines.slice(0, 3)).toEqual([' 0:00.020  sh  /usr/bin/sh [2]', ' 0:00.030  │ · create    /tmp/by-sh  ', '           │     write']);
+  const whole = treeLines(events, false, Number.POSITIVE_INFINITY);
+  const bare = (of: readonly string[]): string => of.map((line) => line.slice(11).replaceAll(/[│├└─·→ ]/g, '')).join('');
+  expect(bare(lines)).toBe(bare(whole));
+});

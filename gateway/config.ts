@@ -1,0 +1,18 @@
+/** Configuration of a gateway, as `steno gateway --config` reads it. Explained in docs/operate.md. */
+import { z } from 'zod';
+import { hostPort, memberFields, wssBase } from '#runtime/service/config.js';
+
+export const gatewayConfig = z.strictObject({
+  ...memberFields,
+  /** Where the SSH front door listens. */
+  listen: hostPort,
+  /** How users reach it, where something stands in between. */
+  address: hostPort.optional(),
+  /** Where agents bring their tunnels. */
+  tunnel: z.strictObject({ listen: hostPort, address: hostPort.optional() }),
+  /** Ingests; one that is away is passed over. */
+  ingest: z.array(wssBase).min(1).max(16),
+  /** Bytes of recordings that the spool may hold. */
+  spool_bytes: z.number().int().min(16_777_216).optional(),
+});
+export type GatewayServiceConfig = z.output<typeof gatewayConfig>;

@@ -1,0 +1,109 @@
+/**
+ * Bytes on their way out, gathered in slabs that all connections share and use again: a packet is made and encrypted in
+ * the place it leaves from. Memory of its own for each packet would have V8 collect all its garbage after every 30 MB.
+ *
+ * An empty outbox holds no slab. Limits: `KEPT_SLABS` free slabs are kept, more go back to the system. Tested in
+ * outbox.test.ts.
+ */
+
+/** More than a packet of data, so that each lies in one slab; what is larger is copied into several. */
+export const SLAB_BYTES = 128 * 1024;
+const KEPT_SLABS = 16;
+
+const free: Buffer[] = [];
+
+export class Slab {
+  readonly #memory: Buffer = free.pop() ?? Buffer.allocUnsafeSlow(SLAB_BYTES);
+  #from = 0;
+  #to = 0;
+
+  /** What was put and not taken; good until `giveBack`. */
+  get bytes(): Buffer {
+    return this.#memory.subarray(this.#from, this.#to);
+  }
+
+  get length(): number {
+    return this.#to - this.#from;
+  }
+
+  get room(): number {
+    return SLAB_BYTES - this.#to;
+  }
+
+  reserve(length: number): Buffer {
+    return this.#memory.subarray(this.#to, this.#to + length);
+  }
+
+  put(bytes: Uint8Array): void {
+    // What was reserved here is in its place already.
+    if (bytes.buffer !== this.#memory.buffer || bytes.byteOffset !== this.#memory.byteOffset + this.#to) this.#memory.set(bytes, this.#to);
+    this.#to += bytes.length;
+  }
+
+  take(into: Buffer, at: number, length: number): void {
+    this.#memory.copy(into, at, this.#from, this.#from + length);
+    this.#from += length;
+  }
+
+  /** Nothing may use the slab after this. */
+  giveBack(): void {
+    if (free.length < KEPT_SLABS) free.push(this.#memory);
+  }
+}
+
+export class Outbox {
+  #length = 0;
+  /** The first is taken from, the last is put into. */
+  #slabs: Slab[] = [];
+
+  get length(): number {
+    return this.#length;
+  }
+
+  /** Room for `length` bytes, at most `SLAB_BYTES`. They count once they are `put`, which must follow before anything else is. */
+  reserve(length: number): Buffer {
+    return this.#withRoom(length).reserve(length);
+  }
+
+  put(bytes: Uint8Array): void {
+    for (let at = 0; at < bytes.length;) {
+      const piece = bytes.subarray(at, at + SLAB_BYTES);
+      this.#withRoom(piece.length).put(piece);
+      at += piece.length;
+    }
+    this.#length += bytes.length;
+  }
+
+  /** The oldest slab; whoever takes it gives it back. */
+  takeSlab(): Slab | undefined {
+    const slab = this.#slabs.shift();
+    this.#length -= slab?.length ?? 0;
+    return slab;
+  }
+
+  /** Moves the oldest `length` bytes, which must be there. */
+  take(into: Buffer, at: number, length: number): void {
+    for (let moved = 0; moved < length;) {
+      const slab = this.#slabs[0]!;
+      const piece = Math.min(slab.length, length - moved);
+      slab.take(into, at + moved, piece);
+      moved += piece;
+      if (slab.length === 0) this.#slabs.shift()!.giveBack();
+    }
+    this.#length -= length;
+  }
+
+  clear(): void {
+    for (const slab of this.#slabs) slab.giveBack();
+    this.#slabs = [];
+    this.#length = 0;
+  }
+
+  #withRoom(length: number): Slab {
+    const last = this.#slabs.at(-1);
+    if (last !== undefined && last.room >= length) return last;
+    const slab = new Slab();
+    this.#slabs.push(slab);
+    return slab;
+  }
+}

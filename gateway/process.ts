@@ -1,0 +1,136 @@
+/**
+ * The gateway as a process: its keys and certificates, the authority, the recorder, then the front door.
+ *
+ *     DIR/keys/     service, host and recording key with their certificates
+ *     DIR/spool/    recordings and audit rows that ingest has not stored yet
+ */
+import { createHash, randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { AuthorityClient } from '#runtime/service/authority-client.js';
+import type { Log } from '#runtime/log.js';
+import type { Running } from '#runtime/service/process.js';
+import { openMember } from '#runtime/service/member.js';
+import type { Joining } from '#runtime/service/member.js';
+import type { ServiceIdentity } from '#runtime/service/identity.js';
+import { isLoopbackHost } from '#schemas/base/host-name.js';
+import { CHECKPOINT_NAMESPACE } from '#schemas/recording/checkpoint.js';
+import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import type { GatewayServiceConfig } from './config.js';
+import { hostAndPort, startGateway } from './gateway.js';
+import { startRecorder } from './recorder/start.js';
+import type { RunningRecorder } from './recorder/start.js';
+import type { Authority } from './sessions/authority.js';
+import { observeStream } from './streams/protocols.js';
+import { listenForTunnels } from './tunnel/listener.js';
+
+export async function startGatewayProcess(config: GatewayServiceConfig & Joining, { log }: { readonly log: Log }): Promise<Running> {
+  const folder = (name: string): string => {
+    const path = join(config.data, name);
+    mkdirSync(path, { recursive: true, mode: 0o700 });
+    return path;
+  };
+  const member = await openMember(
+    'gateway',
+    config,
+    { dir: folder('keys'), hostNames: dialledHosts(config), everyHostKey: true, records: true },
+    { log, clock: Date.now },
+  );
+  const { identity, authority: client } = member;
+  const recorder = await recorderOf(config, folder('spool'), identity, log);
+  const [host, port] = hostAndPort(config.tunnel.listen);
+  const authority = authorityOf(client);
+  // The recorder ends with the gateway, before the tunnels that its last sessions go through.
+  let closing = false;
+  const tunnel = await listenForTunnels(
+    { host, port, address: config.tunnel.address },
+    {
+      name: config.name,
+      identity,
+      ingest: config.ingest[0]!,
+      calls: client.nodes,
+      log: log.child({ part: 'tunnel' }),
+      now: Date.now,
+      snapshot: () => {
+        try {
+          return client.current();
+        } catch {
+          return null;
+        }
+      },
+      onChange: (callback) => authority.onChange(callback),
+      audit: (entry) => void (closing || recorder.audit(entry)),
+    },
+  );
+  const stopRenewed = identity.onRenewed(() => recorder.renewed());
+  const gateway = await startGateway(
+    { name: config.name, listen: config.listen },
+    {
+      authority,
+      recorder,
+      openTunnel: (node, source) => tunnel.tunnels.open(node, source),
+      observe: observeStream,
+      hostKey: identity.hostKey!,
+      moreHostKeys: identity.moreHostKeys,
+      hostCertificate: () => identity.hostCertificate(),
+      onHostCertificate: (callback) => identity.onRenewed(callback),
+      tellLockEffects: (effects) => client.lockEffects(effects),
+      log,
+      now: Date.now,
+    },
+  );
+  return {
+    addresses: { ...gateway.addresses, tunnel: tunnel.address },
+    async close() {
+      closing = true;
+      stopRenewed();
+      await gateway.close();
+      await tunnel.close();
+      member.close();
+    },
+  };
+}
+
+/** What its host certificates name beside its own name and loopback, for clients that look for the host they have dialled. */
+function dialledHosts({ listen, address, tunnel }: GatewayServiceConfig): readonly string[] {
+  const hosts = [listen, address, tunnel.listen, tunnel.address].flatMap((text) => (text === undefined ? [] : [hostAndPort(text)[0]]));
+  // Loopback names and `0.0.0.0` need no entry, and what is no DNS name or address (such as `my_host`) cannot have one.
+  return [...new Set(hosts.filter((host) => !isLoopbackHost(host) && /^[A-Za-z0-9.:-]+$/.test(host)))];
+}
+
+function recorderOf(config: GatewayServiceConfig, spool: string, identity: ServiceIdentity, log: Log): Promise<RunningRecorder> {
+  const key = identity.recordingKey!;
+  let attempt = 0;
+  return startRecorder(
+    { spool, gateway: config.name, ...(config.spool_bytes === undefined ? {} : { budget: config.spool_bytes }) },
+    {
+      sign: (text) => key.sign(sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', createHash('sha512').update(text).digest())),
+      clock: { now: Date.now, monotonic: () => performance.now() },
+      random: (bytes) => randomBytes(bytes),
+      log,
+      uplink: {
+        // Each attempt asks the next one: an ingest that is away is passed over.
+        url: () => `${config.ingest[attempt++ % config.ingest.length]!}/uplink`,
+        tls: () => identity.tlsClientOptions(['ingest']),
+        certificate: () => identity.recordingCertificate().toString('base64'),
+      },
+    },
+  );
+}
+
+/** What the front door asks, from what the authority client offers. */
+function authorityOf(client: AuthorityClient): Authority {
+  return {
+    current: () => client.current(),
+    onChange: (callback) => client.onChange(() => callback()),
+    sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
+    confirmSession: (request, shown, signal) => client.confirmSession(request, shown, signal),
+    takePlace: (request) => client.places.take(request),
+    tellPlaces: (report) => client.places.tell(report),
+    hostCertificate: async (publicKey, name, own) =>
+      formatPublicLine(
+        await client.hostCertificate({ public_key: publicKey, name, ...(own === undefined ? {} : { host_certificate: own }) }),
+      ),
+  };
+}

@@ -1,0 +1,213 @@
+/**
+ * Input of a terminal: what of it is stored as text, what is known by size and digest, and what leaves nothing but a gap.
+ *
+ * `EchoGuard` says what was echoed. The rest is a secret or data. Secrets are short, and programs answer them; whoever moves data
+ * past the screen (`stty -echo; cat > f`, sftp on a raw terminal) sends much with no echo in between. So input without echo is
+ * gathered into a *streak*:
+ *
+ *     none ──hidden input──► short ──more than `SECRET_BYTES` hidden──► data ──echo, quiet, prompt, end──► a fact, none
+ *      ▲                       │ echo, quiet, prompt, end; one line that the program answered
+ *      └──────forgotten────────┘
+ *
+ * A short streak is forgotten: neither length nor digest nor rhythm of it is stored, since a digest of so little could be
+ * guessed. Data leaves size and SHA-256 of the whole streak, control characters included, and its bytes where the role says
+ * `unechoed: full`. So that data does not pass in many short streaks, after `SESSION_BYTES` of them no streak ends any more
+ * before the session does.
+ *
+ * Limits: an aid, not a boundary. A secret that is pasted in one piece with a KiB of data behind it is hashed with it; up to
+ * `SESSION_BYTES` in short streaks leave gaps only. At most `HELD_BYTES` of a short streak are held. Decision 0053. Tested in
+ * typed.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import type { Hash } from 'node:crypto';
+import type { LineBody, RecordingMode } from '#schemas/recording/line.js';
+import { EchoGuard } from './echo.js';
+import type { Released } from './echo.js';
+import { RAW_BYTES } from './streams.js';
+
+/** Hidden input up to this many bytes without an echo may be a secret. */
+export const SECRET_BYTES = 1024;
+/** Hidden input of a session in short streaks, in bytes, after which they are gathered into one. */
+export const SESSION_BYTES = 64 << 10;
+/** A streak ends when nothing was typed for so long, in ms. */
+export const QUIET_MS = 10_000;
+const HELD_BYTES = 4096;
+/** Echoed characters that end a streak of data: fewer may be equal by chance. */
+const ECHO_BYTES = 8;
+/** Messages of more bytes than this are no keys. */
+const KEY_BYTES = 64;
+
+export interface TypedSink {
+  /** Input that may be stored. */
+  echoed(bytes: Buffer, now: number): void;
+  line(body: LineBody, now: number): void;
+}
+
+interface Streak {
+  /** Until it is data. */
+  held: Buffer[];
+  hash: Hash | null;
+  bytes: number;
+  /** Of them hidden. */
+  hidden: number;
+  /** Lines that were ended. */
+  lines: number;
+  prompt: boolean;
+}
+
+export class TypedInput {
+  readonly #sink: TypedSink;
+  readonly #full: boolean;
+  readonly #guard = new EchoGuard();
+  #streak: Streak | null = null;
+  /** Control characters of the message in which a streak may begin: data may begin with some. */
+  #lead: Buffer[] = [];
+  #forgotten = 0;
+  /** When something was typed last. */
+  #at = 0;
+  #keys = true;
+  /** What was stored as text. */
+  readonly recorded = { hash: createHash('sha256'), bytes: 0 };
+
+  constructor(sink: TypedSink, unechoed: NonNullable<RecordingMode['unechoed']>) {
+    this.#sink = sink;
+    this.#full = unechoed === 'full';
+  }
+
+  /** Session time in ms at which `expire` has something to do. */
+  get dueAt(): number {
+    return Math.min(this.#guard.dueAt, this.#streak === null || this.#gathers ? Infinity : this.#at + QUIET_MS);
+  }
+
+  typed(bytes: Buffer, now: number): void {
+    this.#keys = bytes.length <= KEY_BYTES;
+    if (!this.#guard.waits) this.#lead = [];
+    this.#at = now;
+    this.#take(this.#guard.typed(bytes, now), now);
+  }
+
+  /** Output to the user, before it is stored. */
+  shown(bytes: Buffer, now: number): void {
+    const released = this.#guard.shown(bytes);
+    if (released.length > 0) this.#take(released, now);
+    // A program that asked for a line says something when it has it.
+    const streak = this.#streak;
+    if (streak !== null && streak.hash === null && streak.lines === 1 && !this.#gathers) this.#end(now);
+  }
+
+  expire(now: number): void {
+    this.#take(this.#guard.expire(now), now);
+    if (this.#streak !== null && !this.#gathers && now >= this.#at + QUIET_MS) this.#end(now);
+  }
+
+  /** The session ends. */
+  end(now: number): void {
+    this.#take(this.#guard.end(), now);
+    this.#end(now);
+  }
+
+  get #gathers(): boolean {
+    return this.#forgotten > SESSION_BYTES;
+  }
+
+  #take(released: readonly Released[], now: number): void {
+    for (const item of released) {
+      switch (item.kind) {
+        case 'gap':
+          // One stands for all of the data.
+          if (this.#streak?.hash == null) this.#gap(now);
+          break;
+        case 'hidden':
+          // At a prompt a secret is typed, whatever was before it.
+          if (item.prompt && this.#streak !== null && !this.#streak.prompt && !this.#gathers) {
+            const data = this.#streak.hash !== null;
+            this.#end(now);
+            if (data) this.#gap(now);
+          }
+          this.#streak ??= this.#begin(item.prompt);
+          this.#add(this.#streak, item.bytes, true, now);
+          break;
+        case 'bytes':
+          if (item.echoed) this.#echoed(item.bytes, now);
+          else this.#control(item.bytes, now);
+      }
+    }
+  }
+
+  #gap(now: number): void {
+    this.#sink.line({ code: 'g', data: { reason: 'input_not_echoed', stream: 'in' } }, now);
+  }
+
+  #echoed(bytes: Buffer, now: number): void {
+    const streak = this.#streak;
+    if (streak !== null && !this.#gathers && (streak.hash === null || bytes.length >= ECHO_BYTES)) this.#end(now);
+    this.#lead = [];
+    if (this.#streak !== null) this.#add(this.#streak, bytes, false, now);
+    this.#store(bytes, now);
+  }
+
+  #control(bytes: Buffer, now: number): void {
+    const streak = this.#streak;
+    if (streak === null) {
+      this.#lead.push(bytes);
+      return this.#store(bytes, now);
+    }
+    const line = bytes[0] === 0x0d || bytes[0] === 0x0a;
+    if (line) streak.lines += 1;
+    this.#add(streak, bytes, false, now);
+    if (line && streak.prompt && streak.hash === null && !this.#gathers) this.#end(now);
+    this.#store(bytes, now);
+  }
+
+  /** Keys that somebody presses meanwhile are text; what comes in bulk is data and is told by its fact. */
+  #store(bytes: Buffer, now: number): void {
+    if (!this.#keys && this.#streak?.hash != null) return;
+    this.#sink.echoed(bytes, now);
+    this.recorded.hash.update(bytes);
+    this.recorded.bytes += bytes.length;
+  }
+
+  #begin(prompt: boolean): Streak {
+    const held = prompt ? [] : this.#lead;
+    this.#lead = [];
+    return { held: [...held], hash: null, bytes: held.reduce((sum, { length }) => sum + length, 0), hidden: 0, lines: 0, prompt };
+  }
+
+  #add(streak: Streak, bytes: Buffer, hidden: boolean, now: number): void {
+    streak.bytes += bytes.length;
+    if (hidden) streak.hidden += bytes.length;
+    if (streak.hash !== null) {
+      streak.hash.update(bytes);
+      this.#keep(bytes, now);
+      return;
+    }
+    streak.held.push(bytes);
+    if (streak.hidden > SECRET_BYTES) {
+      streak.hash = createHash('sha256');
+      for (const piece of streak.held) streak.hash.update(piece);
+      this.#keep(Buffer.concat(streak.held), now);
+      streak.held = [];
+    } else if (streak.bytes > HELD_BYTES) this.#end(now);
+  }
+
+  #keep(bytes: Buffer, now: number): void {
+    if (!this.#full) return;
+    for (let at = 0; at < bytes.length; at += RAW_BYTES) {
+      this.#sink.line(
+        {
+          code: 'b',
+          data: { stream: 'in', replaces: false, base64: bytes.toString('base64', at, Math.min(bytes.length, at + RAW_BYTES)) },
+        },
+        now,
+      );
+    }
+  }
+
+  #end(now: number): void {
+    const streak = this.#streak;
+    if (streak === null) return;
+    this.#streak = null;
+    if (streak.hash === null) this.#forgotten += streak.hidden;
+    else this.#sink.line({ code: 's', data: { fact: 'unechoed', bytes: streak.bytes, sha256: streak.hash.digest('hex') } }, now);
+  }
+}

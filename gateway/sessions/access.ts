@@ -1,0 +1,208 @@
+/**
+ * What an admitted user holds at the gateway: one connection, through whichever front door, and the sessions in it.
+ *
+ *     admitted ──(slot)──► bound for a target ──establish──► established ──leave──► gone
+ *        └──nowhere to go by itself (ssh -J): registered at once, with no sessions──────┘
+ *
+ * An established access is re-evaluated with every snapshot: it ends when roles, locks or grants no longer allow it, its
+ * sessions end or freeze when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
+ * door supplies `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
+ */
+import type { Lock, Snapshot } from '#schemas/api.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
+import type { Allowed } from '#schemas/policy/node.js';
+import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
+import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import { LimitTimer, realTimers } from './limits.js';
+import { LiveSession } from './live-session.js';
+import type { SessionHooks } from './live-session.js';
+import { asStenoError, printable } from './refusal.js';
+import type { Slot } from './slots.js';
+import type { SessionTarget } from './target.js';
+
+export interface AccessFacts {
+  readonly identity: UserIdentity;
+  /** Null: a connection that only leads to further ones. */
+  readonly target: SessionTarget | null;
+  readonly source: string;
+}
+
+/** What a front door does for an access. */
+export interface AccessSource {
+  /** Who the user is by this snapshot. Throws the refusal where trust in their cluster has changed. */
+  identityNow(snapshot: Snapshot): UserIdentity;
+  /** Applies what roles allow now to a connection that goes on. */
+  permit(decision: Allowed): void;
+  /** Ends the connection with its reason. */
+  end(error: StenoError): void;
+}
+
+export interface AccessDeps {
+  /** ms since 1970. */
+  readonly now: () => number;
+  readonly audit: (entry: AuditEntry) => void;
+}
+
+/** What a new snapshot did to an access. */
+export interface Enforced {
+  /** The lock behind it, or null. */
+  readonly lock: Lock | null;
+  readonly connections: number;
+  readonly sessions: number;
+  readonly frozen: number;
+  /** Writes the audit row: once every user concerned was told. */
+  readonly audit: () => void;
+}
+
+/** Locks in force on sessions and on their input, by session. */
+export interface SessionLocks {
+  readonly ended: ReadonlyMap<string, Lock>;
+  readonly frozen: ReadonlyMap<string, Lock>;
+}
+
+export class Access {
+  readonly facts: AccessFacts;
+  readonly #source: AccessSource;
+  readonly #deps: AccessDeps;
+  readonly #sessions = new Set<LiveSession>();
+  #slot: Slot | undefined;
+  #limits: LimitTimer | undefined;
+  #gone: (() => void) | undefined;
+  #over = false;
+
+  constructor(facts: AccessFacts, source: AccessSource, deps: AccessDeps) {
+    this.facts = facts;
+    this.#source = source;
+    this.#deps = deps;
+  }
+
+  /** Whether the user's certificate is over: what has begun goes on by its own limits, but nothing begins. */
+  get expired(): boolean {
+    return this.#deps.now() >= this.facts.identity.validBefore * 1000;
+  }
+
+  get sessions(): ReadonlySet<LiveSession> {
+    return this.#sessions;
+  }
+
+  /** Keeps the slot, which is given back when the access is gone. */
+  hold(slot: Slot): void {
+    this.#slot = slot;
+  }
+
+  /** Starts the limits that the decision sets. `gone`: called once by `leave`. */
+  establish(decision: Allowed | null, gone: () => void): void {
+    this.#gone = gone;
+    if (decision === null) return;
+    this.#limits = new LimitTimer(this.facts.identity.validBefore * 1000, realTimers(this.#deps.now), {
+      warn: (line) => this.notice(line),
+      end: (error) => {
+        this.audit('session.ended', error);
+        this.#source.end(error);
+      },
+    });
+    this.#limits.set(decision.limits);
+  }
+
+  /** The connection is in use. Called for every message: must cost nothing. */
+  active(): void {
+    this.#limits?.active();
+  }
+
+  /** Registers a session whose recording is open. */
+  begin(recorder: SessionRecorder, hooks: SessionHooks): LiveSession {
+    const session = new LiveSession(recorder, hooks, (left) => void this.#sessions.delete(left));
+    this.#sessions.add(session);
+    return session;
+  }
+
+  notice(words: string): void {
+    for (const session of this.#sessions) session.notice(words);
+  }
+
+  /** Applies a new snapshot: ends and freezes at once, and answers what to audit. */
+  recheck(snapshot: Snapshot, locks: SessionLocks): readonly Enforced[] {
+    const { target } = this.facts;
+    const now = this.#deps.now();
+    try {
+      const identity = this.#source.identityNow(snapshot);
+      if (target === null) assertAdmitted(snapshot, identity, undefined, now);
+      else {
+        const { decision } = authorize(snapshot, identity, target, now);
+        this.#source.permit(decision);
+        this.#limits?.set(decision.limits);
+      }
+    } catch (error) {
+      const known = asStenoError(error);
+      const sessions = this.#sessions.size;
+      this.#source.end(known);
+      return [{ lock: lockOf(known), connections: 1, sessions, frozen: 0, audit: () => this.audit('session.ended', known) }];
+    }
+    return [...this.#sessions].flatMap((session) => this.#applyLocks(session, snapshot, locks, now));
+  }
+
+  audit(event: string, error: StenoError, session = ''): void {
+    const { identity, target, source } = this.facts;
+    this.#deps.audit({
+      event,
+      session,
+      outcome: 'failure',
+      code: error.code,
+      reason: printable(error.detail ?? '', 256),
+      actor: identity.user,
+      source_address: source,
+      ...(target === null ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...(identity.requests.length === 0 ? {} : { data: JSON.stringify({ requests: identity.requests }) }),
+    });
+  }
+
+  /** Gives the slot back, and stops the limits. May be repeated. */
+  leave(): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#limits?.stop();
+    this.#slot?.leave();
+    this.#gone?.();
+  }
+
+  #applyLocks(session: LiveSession, snapshot: Snapshot, { ended, frozen }: SessionLocks, now: number): readonly Enforced[] {
+    if (ended.has(session.id)) {
+      const error = refusalOf(() => assertSessionUnlocked(snapshot, session.id, now));
+      session.end(error);
+      return [{ lock: lockOf(error), connections: 0, sessions: 1, frozen: 0, audit: () => this.audit('session.ended', error, session.id) }];
+    }
+    const lock = frozen.get(session.id) ?? null;
+    const changed = lock === null ? session.gate.reopen() : session.gate.close(printable(lock.reason, 256));
+    if (!changed) return [];
+    const event = lock === null ? 'session.unfrozen' : 'session.frozen';
+    return [{ lock, connections: 0, sessions: 0, frozen: lock === null ? 0 : 1, audit: () => this.#auditGate(event, session.id, lock) }];
+  }
+
+  #auditGate(event: string, session: string, lock: Lock | null): void {
+    const { identity, target, source } = this.facts;
+    this.#deps.audit({
+      event,
+      session,
+      outcome: 'success',
+      reason: printable(lock?.reason ?? '', 256),
+      actor: identity.user,
+      source_address: source,
+      ...(target === null ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...(lock === null ? {} : { data: JSON.stringify({ lock: lock.id }) }),
+    });
+  }
+}
+
+function refusalOf(check: () => void): StenoError {
+  try {
+    check();
+  } catch (error) {
+    return asStenoError(error);
+  }
+  return new StenoError('LOCKED');
+}
+
+function lockOf({ cause }: StenoError): Lock | null {
+  return typeof cause === 'object' && cause !== null && 'target_kind' in cause ? (cause as Lock) : null;
+}

@@ -1,0 +1,31 @@
+/**
+ * How the gateway says no: the same two lines in every place a client can show them, and one row in the audit.
+ */
+import { errorCatalogue, StenoError } from '#schemas/base/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
+
+/** What happened with its code, and what to do. Printable ASCII: details may quote what a stranger sent. */
+export function explain(code: ErrorCode, detail?: string): readonly [string, string] {
+  const { message, fix } = errorCatalogue[code];
+  const what = detail === undefined || detail === '' ? message : `${message}: ${detail}`;
+  return [`steno: ${printable(what, 400)} [${code}]`, `steno: ${fix}`];
+}
+
+export function explainError(error: StenoError): readonly [string, string] {
+  return explain(error.code, error.detail);
+}
+
+/** Terminals act on control characters, and an error must not be able to steer one. */
+export function printable(text: string, limit: number): string {
+  return text.replace(/[^ -~]/g, '?').slice(0, limit);
+}
+
+/** A node's banner as a terminal shows it: its lines and nothing that steers the terminal, as OpenSSH prints it. */
+export function terminalText(text: string): Buffer {
+  const plain = text.replace(/\r\n?/g, '\n').replace(/[^\P{C}\n\t]/gu, '?');
+  return Buffer.from(plain === '' || plain.endsWith('\n') ? plain.replace(/\n/g, '\r\n') : `${plain.replace(/\n/g, '\r\n')}\r\n`);
+}
+
+export function asStenoError(error: unknown): StenoError {
+  return error instanceof StenoError ? error : new StenoError('INTERNAL', undefined, { cause: error });
+}

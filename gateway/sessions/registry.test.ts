@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest';
+import type { Lock, Snapshot } from '#schemas/api.js';
+import type { StenoError } from '#schemas/base/errors.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
+import { decide } from '#schemas/policy/node.js';
+import type { Allowed } from '#schemas/policy/node.js';
+import { roleSchema } from '#schemas/policy/role.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
+import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
+import { SessionRegistry } from './registry.js';
+
+const identity = {
+  user: 'alice',
+  roles: ['admin'],
+  requests: [],
+  traits: {},
+  mfa: null,
+  cluster: null,
+  validBefore: 4_000_000_000,
+} as unknown as UserIdentity;
+const admin = roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root'] } });
+const node = { name: 'web-1', kind: 'agent', address: '', labels: {}, host_keys: [] } as unknown as NodeRecord;
+const lockOn = (target_kind: Lock['target_kind'], target: string, expires_at: number | null = null): Lock => ({
+  id: `${target_kind}-lock`,
+  target_kind,
+  target,
+  reason: 'incident 7',
+  expires_at,
+});
+
+/** One access of alice to root@web-1 with sessions, through a front door that only writes down what it is asked to do. */
+function scene(...ids: readonly string[]) {
+  const audits: AuditEntry[] = [];
+  const did: string[] = [];
+  const registry = new SessionRegistry({ name: 'gw', now: () => 1_000, audit: (entry) => void audits.push(entry) });
+  const access = registry.admit(
+    { identity, target: { kind: 'node', node: 'web-1', login: 'root' }, source: '192.0.2.1' },
+    { identityNow: () => identity, permit: () => void did.push('permit'), end: ({ code }: StenoError) => void did.push(`end ${code}`) },
+  );
+  const decision = decide({ ...identity, roles: [admin] }, node, 'root');
+  registry.register(access, decision as Allowed);
+  for (const id of ids) {
+    const recorder = { session: id, fact: () => undefined, gap: () => undefined } as unknown as SessionRecorder;
+    access.begin(recorder, {
+      end: ({ code }) => void did.push(`${id} end ${code}`),
+      notice: (words) => void did.push(`${id} notice ${words.split(',')[0]!}`),
+      reopened: () => void did.push(`${id} reopened`),
+    });
+  }
+  const apply = (...locks: readonly Lock[]): ReturnType<SessionRegistry['recheck']> =>
+    registry.recheck({ locks, roles: [admin], nodes: [node], grants: [], clusters: [] } as unknown as Snapshot);
+  return { registry, access, audits, did, apply, events: () => audits.map(({ event, session }) => `${event} ${session ?? ''}`.trim()) };
+}
+
+describe('the registry of live sessions', () => {
+  it('leaves everything alone while nothing is locked', () => {
+    const { apply, did, audits } = scene('s1');
+    apply();
+    expect([did, audits]).toEqual([['permit'], []]);
+  });
+
+  it('ends one session by a lock on it, and the others of the same connection go on', () => {
+    const { apply, did, registry, events } = scene('s1', 's2');
+    apply(lockOn('session', 's1'));
+    apply(lockOn('session', 's1'));
+    expect(did).toEqual(['permit', 's1 end LOCKED', 'permit']);
+    expect(registry.find('s1')).toBeUndefined();
+    expect(registry.find('s2')?.gate.open).toBe(true);
+    expect(events()).toEqual(['session.ended s1', 'lock.enforced']);
+  });
+
+  it('freezes the input of one session, once, and lets it go when the lock is lifted', () => {
+    const { apply, did, registry, events } = scene('s1', 's2');
+    apply(lockOn('session-input', 's1'));
+    apply(lockOn('session-input', 's1'));
+    expect(registry.find('s1')?.gate.open).toBe(false);
+    expect(registry.find('s2')?.gate.open).toBe(true);
+    apply();
+    expect(registry.find('s1')?.gate.open).toBe(true);
+    expect(did.filter((what) => what !== 'permit')).toEqual([
+      's1 notice this session is frozen',
+      's1 notice this session is no longer frozen',
+      's1 reopened',
+    ]);
+    expect(events()).toEqual(['session.frozen s1', 'lock.enforced', 'session.unfrozen s1']);
+  });
+
+  it('lets a session go when its lock is over', () => {
+    const { apply, registry } = scene('s1');
+    apply(lockOn('session-input', 's1', 2_000));
+    expect(registry.find('s1')?.gate.open).toBe(false);
+    apply(lockOn('session-input', 's1', 1_000));
+    expect(registry.find('s1')?.gate.open).toBe(true);
+  });
+
+  it.each([
+    ['user', 'alice'],
+    ['role', 'admin'],
+    ['login', 'root'],
+    ['node', 'web-1'],
+  ] as const)('ends the connection by a lock on its %s, and counts its sessions', (kind, target) => {
+    const { apply, did, audits } = scene('s1', 's2');
+    expect([...apply(lockOn(kind, target))]).toEqual([[`${kind}-lock`, { connections: 1, sessions: 2 }]]);
+    expect(did).toEqual(['end LOCKED']);
+    expect(audits.map(({ event }) => event)).toEqual(['session.ended', 'lock.enforced']);
+    expect(JSON.parse(audits[1]!.data!)).toEqual({ target_kind: kind, target, connections: 1, sessions: 2 });
+  });
+
+  it('applies no snapshot to an access that has left', () => {
+    const { apply, access, did } = scene('s1');
+    access.leave();
+    access.leave();
+    apply(lockOn('user', 'alice'));
+    expect(did).toEqual([]);
+  });
+});

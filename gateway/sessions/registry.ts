@@ -1,0 +1,86 @@
+/**
+ * The live sessions of this gateway, through whichever front door they came, and the control path to them: snapshots of
+ * the authority carry locks, freezes, roles and grants, and each one is applied here.
+ *
+ * Order of a snapshot: 1. every connection and session that must end or freeze does so, and its user is told; 2. one audit row
+ * each; 3. one summary row per lock. A crash between 1 and 3 leaves the recordings, in which the end or the freeze stands.
+ * Tested in registry.test.ts.
+ */
+import type { Lock, Snapshot } from '#schemas/api.js';
+import type { LockEffect } from '#schemas/lock-effect.js';
+import type { AuditEntry } from '../recorder/recorder.js';
+import { Access } from './access.js';
+import type { AccessFacts, AccessSource, Enforced, SessionLocks } from './access.js';
+import type { LiveSession } from './live-session.js';
+import { printable } from './refusal.js';
+
+export interface RegistryDeps {
+  /** The gateway's name, for the audit. */
+  readonly name: string;
+  /** ms since 1970. */
+  readonly now: () => number;
+  readonly audit: (entry: AuditEntry) => void;
+}
+
+export class SessionRegistry {
+  readonly #deps: RegistryDeps;
+  readonly #accesses = new Set<Access>();
+
+  constructor(deps: RegistryDeps) {
+    this.#deps = deps;
+  }
+
+  /** An admitted user's access; it counts once it is `register`ed. */
+  admit(facts: AccessFacts, source: AccessSource): Access {
+    return new Access(facts, source, this.#deps);
+  }
+
+  /** From now on snapshots are applied to it, until it leaves. `decision`: null for a connection without sessions of its own. */
+  register(access: Access, decision: Parameters<Access['establish']>[0]): void {
+    this.#accesses.add(access);
+    access.establish(decision, () => void this.#accesses.delete(access));
+  }
+
+  find(id: string): LiveSession | undefined {
+    for (const { sessions } of this.#accesses) for (const session of sessions) if (session.id === id) return session;
+    return undefined;
+  }
+
+  /** Applies a new snapshot. Returns what each lock has ended, by its id. */
+  recheck(snapshot: Snapshot): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
+    const locks = sessionLocks(snapshot, this.#deps.now());
+    const enforced = [...this.#accesses].flatMap((access) => access.recheck(snapshot, locks));
+    const counts = new Map<Lock, Pick<Enforced, 'connections' | 'sessions' | 'frozen'>>();
+    for (const { lock, connections, sessions, frozen, audit } of enforced) {
+      audit();
+      if (lock === null) continue;
+      const count = counts.get(lock) ?? { connections: 0, sessions: 0, frozen: 0 };
+      counts.set(lock, {
+        connections: count.connections + connections,
+        sessions: count.sessions + sessions,
+        frozen: count.frozen + frozen,
+      });
+    }
+    for (const [lock, { frozen, ...ended }] of counts) {
+      this.#deps.audit({
+        event: 'lock.enforced',
+        outcome: 'success',
+        actor: `gateway/${this.#deps.name}`,
+        target: lock.id,
+        reason: printable(lock.reason, 1024),
+        data: JSON.stringify({ target_kind: lock.target_kind, target: lock.target, ...ended, ...(frozen === 0 ? {} : { frozen }) }),
+      });
+    }
+    return new Map([...counts].map(([{ id }, { connections, sessions }]) => [id, { connections, sessions }]));
+  }
+}
+
+function sessionLocks({ locks }: Snapshot, now: number): SessionLocks {
+  const [ended, frozen] = [new Map<string, Lock>(), new Map<string, Lock>()];
+  for (const lock of locks) {
+    if (lock.expires_at !== null && lock.expires_at <= now) continue;
+    const known = lock.target_kind === 'session' ? ended : lock.target_kind === 'session-input' ? frozen : undefined;
+    if (known !== undefined && !known.has(lock.target)) known.set(lock.target, lock);
+  }
+  return { ended, frozen };
+}

@@ -1,0 +1,37 @@
+/**
+ * The way to a node of a trusted cluster: through the first of its gateways that answers.
+ *
+ * That gateway is dialled as any stock client does, `login@node` as user name, with a certificate that counts nowhere but
+ * there; it decides by its own roles, and records too. Its host certificate must be of its cluster's host CA and carry the
+ * marker of gateways, which no node there can have.
+ * Tested in test/end-to-end/clusters.test.ts.
+ */
+import type { RemoteNode } from '#schemas/documents/cluster.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { gatewayPrincipal } from '#schemas/base/identity.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { dial, parseAddress } from './dial.js';
+import type { DialRequest } from './dial.js';
+import type { Transport } from '../transport/transport.js';
+
+/** Rejects as `dial` does; NODE_UNREACHABLE when none of the gateways answers. */
+export async function dialCluster(request: DialRequest, { cluster, inner, node }: RemoteNode): Promise<Transport> {
+  const hostAuthorities = cluster.ssh_host_ca.map((line) => parseAuthorizedLine(line).blob);
+  let failure = new StenoError('NODE_UNREACHABLE', `no gateway of ${cluster.name} is known`);
+  for (const address of cluster.gateways) {
+    if (parseAddress(address) === null) continue;
+    try {
+      return await dial({
+        ...request,
+        node: { ...node, address },
+        hostName: gatewayPrincipal(cluster.name),
+        login: `${request.login}@${inner}`,
+        hostAuthorities,
+      });
+    } catch (error) {
+      if (!(error instanceof StenoError) || error.code !== 'NODE_UNREACHABLE' || request.signal.aborted) throw error;
+      failure = error;
+    }
+  }
+  throw failure;
+}

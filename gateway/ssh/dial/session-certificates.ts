@@ -1,0 +1,138 @@
+/**
+ * Certificates with which the gateway enters nodes in a user's name: one for each certificate of a user, login, node and
+ * address, used again for later connections.
+ *
+ *     none ──asked──► fresh ──half its life──► renewing, used meanwhile ──MARGIN_MS before its end──► none
+ *                       ▲                           │
+ *                       └────────answered───────────┘
+ *
+ * How long one lives is read from the certificate. The margin is for clocks that disagree: the node's, and ours against the
+ * authority's. All who need one at the same time share one request. Tested in session-certificates.test.ts, and in
+ * test/end-to-end/clocks.test.ts with a real authority and a moved clock.
+ */
+import { createHash } from 'node:crypto';
+import type { UserProof } from '#schemas/api.js';
+import { errorCatalogue, StenoError } from '#schemas/base/errors.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
+import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import type { SshPrivateKey } from '#runtime/ssh/keys.js';
+import type { Authority } from '../../sessions/authority.js';
+
+/** The node's clock may be a minute fast and ours a minute slow; the way to the node takes up to 15 s (dial.ts). */
+const MARGIN_MS = 135_000;
+/** A certificate younger than this was not refused for its age. */
+const YOUNG_MS = 10_000;
+const maxKept = 10_000;
+
+/** A user who has proved possession of a certificate on a connection from `source`. */
+export interface ProvenUser {
+  readonly identity: Pick<UserIdentity, 'user'>;
+  /** The user certificate as it was offered. */
+  readonly blob: Buffer;
+  readonly source: string;
+  /** The signature from the connection: the authority issues no session certificate without it. */
+  readonly proof: UserProof;
+  /** The approval by second factor, where policy requires one for this session. */
+  readonly confirmation: string | null;
+}
+
+interface Kept {
+  readonly blob: Buffer;
+  /** All in ms since 1970, by our clock. */
+  readonly askedAt: number;
+  readonly renewAt: number;
+  readonly usableUntil: number;
+}
+
+export class SessionCertificates {
+  readonly #authority: Pick<Authority, 'sessionCertificate'>;
+  readonly #now: () => number;
+  readonly #kept = new Map<string, Kept>();
+  readonly #asking = new Map<string, Promise<Kept>>();
+  /** Made for this process, never stored. */
+  readonly key: SshPrivateKey;
+
+  constructor(authority: Pick<Authority, 'sessionCertificate'>, key: SshPrivateKey, now: () => number) {
+    this.#authority = authority;
+    this.key = key;
+    this.#now = now;
+  }
+
+  async of(admitted: ProvenUser, login: string, node: string): Promise<Buffer> {
+    // A confirmed session has a certificate of its own: another session needs another confirmation.
+    if (admitted.confirmation !== null) return (await this.#ask(admitted, login, node)).blob;
+    const id = identify(admitted, login, node);
+    const kept = this.#kept.get(id);
+    const now = this.#now();
+    if (kept === undefined || now >= kept.usableUntil) return (await this.#renew(id, admitted, login, node)).blob;
+    if (now >= kept.renewAt) this.#renewBehind(id, kept, admitted, login, node);
+    return kept.blob;
+  }
+
+  /** What to show to a node that refused `refused`; null where that one was fresh, so that another would fare no better. */
+  async replacement(refused: Uint8Array, admitted: ProvenUser, login: string, node: string): Promise<Buffer | null> {
+    if (admitted.confirmation !== null) return null;
+    const id = identify(admitted, login, node);
+    const kept = this.#kept.get(id);
+    if (kept !== undefined && kept.blob !== refused) return kept.blob;
+    const age = this.#now() - (kept?.askedAt ?? -Infinity);
+    return age >= 0 && age < YOUNG_MS ? null : (await this.#renew(id, admitted, login, node)).blob;
+  }
+
+  /** After locks or roles changed, the authority is asked anew. */
+  forget(): void {
+    this.#kept.clear();
+    // Answers on their way are still good for those who wait for them, and for nobody after them.
+    this.#asking.clear();
+  }
+
+  #renewBehind(id: string, kept: Kept, admitted: ProvenUser, login: string, node: string): void {
+    this.#renew(id, admitted, login, node).catch((error: unknown) => {
+      // While the authority cannot be reached the old one serves on; when it says no, it does not.
+      const away = error instanceof StenoError && errorCatalogue[error.code].retryable;
+      if (!away && this.#kept.get(id) === kept) this.#kept.delete(id);
+    });
+  }
+
+  #renew(id: string, admitted: ProvenUser, login: string, node: string): Promise<Kept> {
+    const asking = this.#asking.get(id);
+    if (asking !== undefined) return asking;
+    const renewal: Promise<Kept> = this.#ask(admitted, login, node)
+      .then((fresh) => {
+        if (this.#asking.get(id) !== renewal) return fresh;
+        this.#kept.delete(id);
+        this.#kept.set(id, fresh);
+        if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
+        return fresh;
+      })
+      .finally(() => {
+        if (this.#asking.get(id) === renewal) this.#asking.delete(id);
+      });
+    this.#asking.set(id, renewal);
+    return renewal;
+  }
+
+  async #ask({ identity, blob, source, proof, confirmation }: ProvenUser, login: string, node: string): Promise<Kept> {
+    const askedAt = this.#now();
+    const line = await this.#authority.sessionCertificate({
+      user: identity.user,
+      login,
+      node,
+      source_address: source,
+      public_key: formatPublicLine(this.key.publicBlob),
+      user_certificate: blob.toString('base64'),
+      proof,
+      ...(confirmation === null ? {} : { confirmation }),
+    });
+    const given = Buffer.from(parseAuthorizedLine(line).blob);
+    const { validAfter, validBefore } = parseCertificate(given);
+    // Not longer than it lives at all, however slow our clock is.
+    const life = Math.min(Number(validBefore) * 1000 - askedAt, Number(validBefore - validAfter) * 1000);
+    return { blob: given, askedAt, renewAt: askedAt + life / 2, usableUntil: askedAt + life - MARGIN_MS };
+  }
+}
+
+function identify({ blob, source }: ProvenUser, login: string, node: string): string {
+  return [createHash('sha256').update(blob).digest('base64'), login, node, source].join(' ');
+}

@@ -1,0 +1,140 @@
+import { expect, it } from 'vitest';
+import type { StenoError } from '#schemas/base/errors.js';
+import { ORDER_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel/kernel.js';
+import { sessionId } from '#schemas/recording/line.js';
+import { SshReader } from '#schemas/ssh/wire.js';
+import type { AuditEntry, SessionRecorder } from '../../recorder/recorder.js';
+import { KernelRecording } from './kernel-recording.js';
+
+const session = sessionId(1_000_000, new Uint8Array(10));
+
+function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
+  const written: object[] = [];
+  const audits: AuditEntry[] = [];
+  const failures: StenoError[] = [];
+  let now = 1_000_250;
+  const recorder = {
+    session,
+    fact: (fact: object) => void written.push(fact),
+    gap: (gap: object) => void written.push(gap),
+  } as unknown as SessionRecorder;
+  const recording = KernelRecording.begin(
+    { enhanced: { mode, classes: ['exec'] }, agent, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) },
+    recorder,
+    (error) => void failures.push(error),
+  );
+  const report = (what: unknown): boolean =>
+    recording!.takes(REPORT_SIGNAL, `${REPORT_PREFIX}${typeof what === 'string' ? what : JSON.stringify(what)}`);
+  return {
+    recording,
+    written,
+    audits,
+    failures,
+    report,
+    later: (ms: number) => {
+      now += ms;
+    },
+  };
+}
+
+it('orders nothing where nothing is to be recorded, or nobody would understand', () => {
+  expect(begin('off').recording).toBeNull();
+  expect(begin('strict', false).recording).toBeNull();
+});
+
+it('gives an order that says which session, since when, and how late it may be', () => {
+  const orders = begin('strict').recording!.orders(7);
+  expect(orders).toHaveLength(2);
+  const reader = new SshReader(Buffer.from(orders[1]!), 'BAD_REQUEST');
+  reader.byte('the type');
+  expect([reader.uint32('the channel'), reader.utf8('the request', 64), reader.byte('the flag'), reader.utf8('the name', 64)]).toEqual([
+    7,
+    'env',
+    0,
+    ORDER_VARIABLE,
+  ]);
+  expect(kernelOrder.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual({
+    session,
+    mode: 'strict',
+    classes: ['exec'],
+    offset_ms: 250,
+    error_ms: 13,
+  });
+});
+
+it('writes what the node reports into the recording', () => {
+  const { recording, written, report, later, failures, audits } = begin('strict');
+  recording!.orders(0);
+  expect(recording!.ready).toBe(false);
+  later(8);
+  expect(report({ state: 'on', classes: ['exec'] })).toBe(true);
+  expect(recording!.ready).toBe(true);
+  expect(report({ state: 'gap', why: 'ring_full', count: 5, first_ms: 10, last_ms: 20 })).toBe(true);
+  expect(written).toEqual([
+    { fact: 'kernel', classes: ['exec'], error_ms: 8 },
+    { reason: 'kernel_events', count: 5, from: 10, to: 20, detail: 'ring_full' },
+  ]);
+  expect([failures, audits]).toEqual([[], []]);
+});
+
+it.each([
+  ['the node cannot', { state: 'off', reason: 'no BTF' }],
+  ['nobody understands the report', 'no json'],
+  ['a report of another kind', { state: 'maybe' }],
+  ['numbers that are none', { state: 'gap', why: 'ring_full', count: -1, first_ms: 0, last_ms: 0 }],
+])('%s: a gap and an audit row, and the end of a strict session', (_what, what) => {
+  for (const mode of ['strict', 'best_effort'] as const) {
+    const { report, written, audits, failures } = begin(mode);
+    expect(report(what)).toBe(true);
+    expect(written).toMatchObject([{ reason: 'kernel_events' }]);
+    expect(audits).toMatchObject([
+      { event: mode === 'strict' ? 'kernel_recording.impossible' : 'kernel_recording.lost', outcome: 'failure', session },
+    ]);
+    expect(failures.map(({ code }) => code)).toEqual(mode === 'strict' ? ['KERNEL_RECORDING_IMPOSSIBLE'] : []);
+  }
+});
+
+it('a node that shows something before it has said that it records ends a strict session', () => {
+  const { recording, failures } = begin('strict');
+  recording!.unready();
+  expect(failures).toHaveLength(1);
+});
+
+it('a program that ended by a signal is no report', () => {
+  const { recording } = begin('strict');
+  expect(recording!.takes(REPORT_SIGNAL, '')).toBe(false);
+  expect(recording!.takes('KILL', `${REPORT_PREFIX}{}`)).toBe(false);
+});
+
+it('a node that is lost leaves a gap from where it had kept all, and an audit row; one whose program had ended leaves none', () => {
+  for (const mode of ['strict', 'best_effort'] as const) {
+    const { recording, written, report, later, failures, audits } = begin(mode);
+    recording!.orders(0);
+    report({ state: 'on', classes: ['exec'] });
+    later(5_000);
+    expect(report({ state: 'read', until_ms: 4_000 })).toBe(true);
+    // A node that says more than there can be is believed as far as the clock goes.
+    later(1_000);
+    recording!.lost();
+    recording!.lost();
+    expect(written.slice(1)).toEqual([{ reason: 'kernel_events', detail: 'the node was lost', from: 4_000, to: 6_250 }]);
+    expect(audits).toMatchObject([{ event: 'kernel_recording.lost', outcome: 'failure', session }]);
+    expect(failures.length).toBe(mode === 'strict' ? 1 : 0);
+  }
+  const { recording, written, report, audits } = begin('strict');
+  recording!.orders(0);
+  report({ state: 'on', classes: ['exec'] });
+  recording!.complete();
+  recording!.lost();
+  expect([written.length, audits]).toEqual([1, []]);
+});
+
+it('collection that stops is a gap without an end, from where all was kept', () => {
+  const { recording, written, report, audits } = begin('best_effort');
+  recording!.orders(0);
+  report({ state: 'on', classes: ['exec'] });
+  report({ state: 'read', until_ms: Number.MAX_SAFE_INTEGER });
+  report({ state: 'off', reason: 'the collecting thread ended' });
+  expect(written.slice(1)).toEqual([{ reason: 'kernel_events', detail: 'the collecting thread ended', from: 250 }]);
+  expect(audits).toMatchObject([{ event: 'kernel_recording.lost' }]);
+});

@@ -1,0 +1,109 @@
+/**
+ * One client connection and its connection to the node, message by message.
+ *
+ *     dialling ──reached──► relaying ──either side gone, locked, draining──► over
+ *         └──refused, unknown, unreachable──► refusing ──client gone──► over
+ *
+ * Messages pass as they are, both sides keep their channel numbers and their windows: what a client may be sent is
+ * what it granted, so half-closed channels, flow control and requests behave as without a gateway. The relay reads along
+ * to record, asks `requests.ts` what may pass, and stops reading one side while the other does not take what it has
+ * (HIGH_WATER, socket-wire.ts). Tested in ../server/gateway.test.ts and forwarding.test.ts with stock clients and servers.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import { MSG } from '../transport/messages.js';
+import { explainError } from '../../sessions/refusal.js';
+import { FromClient } from './from-client.js';
+import { FromNode } from './from-node.js';
+import { Sides } from './sides.js';
+import type { RelayDeps, RelayPermissions } from './sides.js';
+import { HOLD } from '../transport/transport.js';
+import type { Transport } from '../transport/transport.js';
+import { deferred } from '../../sessions/deferred-work.js';
+
+/** After sessions were ended, the client has this many milliseconds to print their last words. */
+const FAREWELL_MS = 1_500;
+
+export class Relay {
+  readonly #sides: Sides;
+  readonly #gone: () => void;
+
+  /** `gone`: the client's connection is closed. */
+  constructor(client: Transport, node: Transport, deps: RelayDeps, gone: () => void) {
+    const sides = new Sides(client, node, deps, (error) => this.end(error));
+    this.#sides = sides;
+    this.#gone = gone;
+    const fromNode = new FromNode(sides);
+    const fromClient = new FromClient(sides, (payload) => {
+      fromNode.message(payload);
+      fromNode.flush();
+    });
+    client.events = {
+      secured: () => undefined,
+      message: (payload) => {
+        fromClient.message(payload);
+        if (node.congested) client.hold(HOLD.congestion);
+      },
+      drained: () => node.release(HOLD.congestion),
+      closed: () => this.#clientClosed(),
+    };
+    node.events = {
+      secured: () => undefined,
+      message: (payload) => {
+        fromNode.message(payload);
+        if (client.congested) node.hold(HOLD.congestion);
+      },
+      read: () => {
+        fromNode.read();
+        if (client.congested) node.hold(HOLD.congestion);
+      },
+      drained: () => client.release(HOLD.congestion),
+      closed: (reason) => this.end(new StenoError('NODE_LOST', reason === undefined ? deps.facts.node : `${deps.facts.node} (${reason})`)),
+    };
+  }
+
+  /**
+   * Ends every session with words in its terminal, then both connections. The words go first: a lock may end hundreds at
+   * once. Nothing passes in either direction from here on; the node hears of it in a turn of its own.
+   */
+  end(error: StenoError): void {
+    if (this.#sides.over) return;
+    this.#sides.over = true;
+    const { node } = this.#sides;
+    node.events = { secured: () => undefined, message: () => undefined, drained: () => undefined, closed: () => undefined };
+    const sessions = [...this.#sides.channels.all].filter(({ purpose, nodeClosed }) => purpose.kind === 'session' && !nodeClosed);
+    for (const channel of this.#sides.channels.all) this.#sides.endChannel(channel, error);
+    this.#sides.client.flush();
+    this.#sides.deps.track(deferred().then(() => node.end()));
+    this.#sides.closeRecordings();
+    const lines = explainError(error).join(' ');
+    if (sessions.length === 0 || this.#sides.client.closed) return this.#sides.client.disconnect(MSG.disconnectByApplication, lines);
+    const timer = setTimeout(() => this.#sides.client.disconnect(MSG.disconnectByApplication, lines), FAREWELL_MS);
+    this.#sides.client.events = {
+      secured: () => undefined,
+      message: () => undefined,
+      drained: () => undefined,
+      closed: () => {
+        clearTimeout(timer);
+        this.#gone();
+      },
+    };
+    for (const reason of Object.values(HOLD)) this.#sides.client.release(reason);
+  }
+
+  /** What roles allow now: forwardings that they no longer do end, and those to come are refused. */
+  permit(permissions: RelayPermissions): void {
+    this.#sides.permissions = permissions;
+    for (const channel of this.#sides.channels.all) {
+      if (channel.purpose.kind !== 'forward' || this.#sides.refuses(channel.purpose.request) === null) continue;
+      this.#sides.endChannel(channel, new StenoError('ACCESS_DENIED', 'no role allows this forwarding any more'));
+    }
+  }
+
+  #clientClosed(): void {
+    this.#gone();
+    if (this.#sides.over) return;
+    this.#sides.over = true;
+    this.#sides.closeRecordings();
+    this.#sides.node.end();
+  }
+}

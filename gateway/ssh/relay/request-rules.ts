@@ -1,0 +1,77 @@
+/**
+ * Which requests and channels pass between client and node: the whole policy of the relay on one screen. What is not
+ * named here is answered as unknown.
+ */
+export type RequestRule =
+  | 'pass'
+  /** Passes to nodes that call themselves OpenSSH: clients send these because the gateway does, and ask for no answer. */
+  | 'openssh'
+  /** Starts the session: recorded first. */
+  | 'start'
+  | 'environment'
+  | 'terminal'
+  | 'resize'
+  | 'signal'
+  | 'agent'
+  | 'exit'
+  /** Needs port forwarding; `listen` answers name a port. */
+  | 'listen'
+  | 'drop';
+
+/** Channel requests of the client. X11 is refused: a display is not recorded, so it would be a way around. */
+export const clientRequests: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
+  ['shell', 'start'],
+  ['exec', 'start'],
+  ['subsystem', 'start'],
+  ['pty-req', 'terminal'],
+  ['env', 'environment'],
+  ['window-change', 'resize'],
+  ['signal', 'signal'],
+  ['auth-agent-req@openssh.com', 'agent'],
+  ['break', 'pass'],
+  ['xon-xoff', 'pass'],
+  ['eow@openssh.com', 'openssh'],
+  ['keepalive@openssh.com', 'pass'],
+  // PuTTY counts its window with answers to this; servers decline it.
+  ['winadj@putty.projects.tartarus.org', 'pass'],
+  ['simple@putty.projects.tartarus.org', 'drop'],
+]);
+
+export const nodeRequests: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
+  ['exit-status', 'exit'],
+  ['exit-signal', 'exit'],
+  ['xon-xoff', 'pass'],
+  ['eow@openssh.com', 'pass'],
+  ['keepalive@openssh.com', 'pass'],
+]);
+
+/** Requests about the connection. */
+export const clientGlobals: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
+  ['tcpip-forward', 'listen'],
+  ['streamlocal-forward@openssh.com', 'listen'],
+  ['cancel-tcpip-forward', 'pass'],
+  ['cancel-streamlocal-forward@openssh.com', 'pass'],
+  ['keepalive@openssh.com', 'pass'],
+  ['no-more-sessions@openssh.com', 'openssh'],
+]);
+
+/** The node's host keys are not the gateway's: a client must not learn them as such. */
+export const nodeGlobals: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
+  ['keepalive@openssh.com', 'pass'],
+  ['hostkeys-00@openssh.com', 'drop'],
+]);
+
+export type ChannelRule = 'session' | 'tcp' | 'socket' | 'agent';
+export const clientChannels: ReadonlyMap<string, ChannelRule> = new Map([
+  ['session', 'session'],
+  ['direct-tcpip', 'tcp'],
+  ['direct-streamlocal@openssh.com', 'socket'],
+]);
+export const nodeChannels: ReadonlyMap<string, ChannelRule> = new Map([
+  ['forwarded-tcpip', 'tcp'],
+  ['forwarded-streamlocal@openssh.com', 'socket'],
+  ['auth-agent@openssh.com', 'agent'],
+]);
+
+/** Sent in place of a request that is refused, so that the answer comes in its turn. */
+export const REFUSED_REQUEST = 'refused@steno';

@@ -1,0 +1,72 @@
+/**
+ * One follower of one session: `block` frames after a given block, stored ones first, then as they come.
+ *
+ * It pulls: the next block is looked for in memory, else in the parts, and waited for when it is in neither; a slow
+ * reader delays only itself. It ends with `over` when the session has, and with `away` when the session's gateway
+ * has gone: then the reader comes again with the last block it has (schemas/feed.ts). Tested in ingest/uplink/connection.test.ts.
+ */
+import type { WebSocket } from 'ws';
+import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
+import { feedCloses } from '#schemas/feed.js';
+import { encodeUplink } from '#schemas/uplink.js';
+import type { StoredPart } from '#recordings/read/stored-recording.js';
+import { StoredTail } from '#recordings/derive/stored-tail.js';
+import { sha256 } from '#runtime/sha256.js';
+import type { SessionWriter, WriterParts } from '../writing/session-writer.js';
+
+const MAX_BUFFERED = 1 << 20;
+
+interface Sent {
+  readonly n: number;
+  readonly head: Uint8Array;
+  readonly content: Uint8Array;
+}
+
+export async function follow(socket: WebSocket, parts: WriterParts, writer: SessionWriter, after: number): Promise<void> {
+  let last = Math.max(0, after);
+  const open = (): boolean => socket.readyState === socket.OPEN;
+  while (open()) {
+    // Asked for first: what happens while blocks are read is not missed.
+    const change = writer.change();
+    const { storedParts, stored } = writer;
+    const blocks = last < stored ? await storedAfter(parts, writer.session, [...storedParts], last) : writer.held(last);
+    for (const { n, head, content } of blocks) {
+      if (n !== last + 1) break;
+      if (!open()) return;
+      await send(socket, encodeUplink('block', { session: writer.session, n, head: toHex(head) }, content));
+      last = n;
+    }
+    if (last < writer.last) continue;
+    if (writer.closed) return socket.close(feedCloses.over);
+    if (writer.stopped) return socket.close(feedCloses.away);
+    await change;
+  }
+}
+
+/** Resolves when the reader has taken enough of what was sent before. */
+function send(socket: WebSocket, frame: Uint8Array): Promise<void> {
+  return new Promise((resolve) => {
+    const wait = socket.bufferedAmount > MAX_BUFFERED;
+    socket.send(frame, () => {
+      if (wait) resolve();
+    });
+    if (!wait) resolve();
+  });
+}
+
+/** The rest of the part in which block `after + 1` is. */
+async function storedAfter(parts: WriterParts, session: string, stored: readonly StoredPart[], after: number): Promise<Sent[]> {
+  const tail = new StoredTail(parts, stored);
+  for (let part = stored.length; part >= 1; part--) {
+    const { proof } = await tail.part(part);
+    if (part > 1 && proof.first_block > after + 1) continue;
+    let head = part === 1 ? null : Buffer.from((await tail.part(part - 1)).proof.checkpoint.head, 'hex');
+    const sent: Sent[] = [];
+    for (const { n, content } of await tail.blocks(part)) {
+      head = Buffer.from(chainNext(sha256, head ?? chainStart(sha256, session), content));
+      if (n > after) sent.push({ n, head, content });
+    }
+    return sent;
+  }
+  return [];
+}

@@ -1,0 +1,97 @@
+/**
+ * An ingest as a process, or as a part of the one that holds the embedded stores.
+ *
+ * Order: stores, identity and authority, a look whether the event store must be rebuilt (before the first row is written:
+ * after that it is never empty), ingest, then the rebuild. Closing goes the other way round.
+ */
+import { randomBytes } from 'node:crypto';
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import type { QueueReport, IndexProgress } from '#schemas/api.js';
+import type { Log } from '#runtime/log.js';
+import { readSecret } from '#runtime/service/config.js';
+import { openMember } from '#runtime/service/member.js';
+import type { Joining } from '#runtime/service/member.js';
+import type { Running } from '#runtime/service/process.js';
+import { openZstd } from '#runtime/zstd.js';
+import { underLease } from '#stores/leases/keeper.js';
+import type { Alone } from '#stores/leases/keeper.js';
+import { openStores } from '#stores/configured/open.js';
+import type { Stores } from '#stores/configured/open.js';
+import type { IngestServiceConfig } from './config.js';
+import { startIngest } from './main.js';
+import { markPath } from './rebuild/rebuild-mark.js';
+import { Rebuild } from './rebuild/rebuild.js';
+import { openCompressor } from './sealing/compressor.js';
+
+export interface RunningIngestProcess extends Running {
+  /** For a viewer in the same process, which must not open the embedded stores again. */
+  readonly stores: Stores;
+  queues(): readonly QueueReport[];
+  rebuilding(): IndexProgress | null;
+}
+
+/** Renewed while a session is sealed. */
+const SEAL_LEASE_MS = 60_000;
+
+export async function startIngestProcess(
+  config: IngestServiceConfig & Joining,
+  { log }: { readonly log: Log },
+): Promise<RunningIngestProcess> {
+  const clock = Date.now;
+  const opened: (() => Promise<void> | void)[] = [];
+  const close = async (): Promise<void> => {
+    for (const release of opened.splice(0).reverse()) await release();
+  };
+  try {
+    mkdirSync(config.data, { recursive: true, mode: 0o700 });
+    const stores = await openStores(config, eventsPassword(config), (line) => log.info(line));
+    opened.push(() => stores.close());
+    const { objects, events } = stores;
+    const embedded = config.events === undefined;
+    // A server has other writers: `steno reindex` rebuilds it, when its operator says so.
+    const rebuild = embedded
+      ? await Rebuild.look({ objects, events, zstd: await openZstd(), log: log.child({ part: 'rebuild' }), clock }, markPath(config.data))
+      : undefined;
+    const member = await openMember('ingest', config, { dir: join(config.data, 'ingest-keys') }, { log, clock });
+    opened.push(() => member.close());
+    const { identity, authority } = member;
+    // The embedded event store opens for one process at a time, so whoever has it open holds what an earlier one held: what was
+    // killed while it sealed keeps nobody waiting. Beside a server's store there may be others.
+    const holder = embedded ? 'embedded' : randomBytes(8).toString('hex');
+    const alone: Alone = (name, work) => underLease(authority.leases, name, { holder, ttlMs: SEAL_LEASE_MS }, work);
+    const compressor = openCompressor();
+    opened.push(() => compressor.close());
+    const ingest = await startIngest(
+      { listen: config.listen, repack: config.repack },
+      {
+        tls: identity.tlsServerOptions(),
+        guard: (server, kinds) => identity.guard(server, kinds),
+        objects,
+        events,
+        snapshot: () => authority.current(),
+        compress: compressor.compress,
+        alone,
+        log: log.child({ part: 'ingest' }),
+        clock,
+      },
+    );
+    opened.push(() => ingest.close());
+    rebuild?.start();
+    opened.push(() => rebuild?.close());
+    return {
+      addresses: ingest.addresses,
+      stores,
+      queues: () => ingest.queues(),
+      rebuilding: () => rebuild?.progress() ?? null,
+      close,
+    };
+  } catch (error) {
+    await close();
+    throw error;
+  }
+}
+
+function eventsPassword({ events }: IngestServiceConfig): string | undefined {
+  return events?.password_file === undefined ? process.env['STENO_EVENTS_PASSWORD'] : readSecret(events.password_file);
+}

@@ -1,0 +1,461 @@
+/**
+ * One uplink connection: frames in, acknowledgements out.
+ *
+ *     connected ──hello──► greeted ──open──► (per session) recovering ──► open ──close, all stored──► closed
+ *        │  5 s without hello      └──events──► (authority, gateway) audit rows, (agent) kernel rows, (gateway, agent)
+ *        │                                      events of no session ──► ack
+ *        └──anything that is no frame──► refuse, close
+ *
+ * What is wrong with one session refuses that session; what is wrong with the connection closes it. At most
+ * `MAX_UNPROCESSED` bytes wait here, in frames not handled yet and parts not stored yet: beyond, the socket is not read
+ * and the gateway's spool fills instead. Tested in connection.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import type { WebSocket } from 'ws';
+import { z } from 'zod';
+import { StenoError, errorCatalogue } from '#schemas/base/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
+import { auditRow } from '#schemas/events/rows.js';
+import { freeEvent, freeRows } from '#schemas/events/free-rows.js';
+import type { AuditRow, EventRow } from '#schemas/events/rows.js';
+import { sessionIdPattern } from '#schemas/events/rows.js';
+import { MAX_UPLINK_FRAME, PIECE_MARK, UPLINK_VERSIONS, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import type { UplinkFrame, UplinkHeader } from '#schemas/uplink.js';
+import { fingerprint } from '#runtime/ssh/keys.js';
+import type { Log } from '#runtime/log.js';
+import type { Backlog } from '../writing/backlog.js';
+import type { KernelEvents } from './kernel-events.js';
+import { SessionWriter } from '../writing/session-writer.js';
+import type { WriterOwner, WriterParts } from '../writing/session-writer.js';
+import { certificateFault } from '#recordings/read/checkpoint-signature.js';
+
+export const MAX_UNPROCESSED = 8 << 20;
+const HELLO_TIMEOUT_MS = 5_000;
+/** Audit rows about refusals, a connection: a peer that is refused again and again fills no table. */
+const MAX_REFUSALS = 100;
+const MAX_SESSIONS = 20_000;
+const MAX_EVENTS = 1_000;
+const auditRows = z.array(auditRow).max(MAX_EVENTS);
+
+export interface UplinkPeer {
+  readonly kind: string;
+  readonly name: string;
+}
+
+export interface UplinkParts extends WriterParts {
+  /** Public key lines of the recording CA whose certificates gateways may show now. */
+  readonly admits: () => readonly string[];
+  /** All writers there are, by session: a second connection takes over from the first. */
+  readonly writers: WriterTable;
+  readonly kernel: KernelEvents;
+  readonly onClosed: (session: string, startedAt: number) => void;
+  readonly log: Log;
+  /** ms since 1970. */
+  readonly clock: () => number;
+  /** Bytes of lines that are not rendered yet, bytes of parts on their way to the object store, batches of the kernel's rows. */
+  readonly indexing: Backlog;
+  readonly storing: Backlog;
+  readonly kernelBacklog: Backlog;
+}
+
+interface Session {
+  /** One frame after the other, for this session. */
+  queue: Promise<void>;
+  writer: SessionWriter | null;
+  refused: boolean;
+  told: boolean;
+  /** Lets the next connection have the session. */
+  free: () => void;
+}
+
+/** Who writes which session; whoever comes later waits until whoever was before has let go. */
+export class WriterTable {
+  readonly #owners = new Map<string, { readonly release: () => Promise<void>; readonly writer: () => SessionWriter | null }>();
+
+  async take(session: string, release: () => Promise<void>, writer: () => SessionWriter | null): Promise<() => void> {
+    for (let owner = this.#owners.get(session); owner !== undefined; owner = this.#owners.get(session)) {
+      await owner.release();
+      if (this.#owners.get(session) === owner) this.#owners.delete(session);
+    }
+    const mine = { release, writer };
+    this.#owners.set(session, mine);
+    return () => {
+      if (this.#owners.get(session) === mine) this.#owners.delete(session);
+    };
+  }
+
+  get(session: string): SessionWriter | null {
+    return this.#owners.get(session)?.writer() ?? null;
+  }
+
+  *all(): Generator<SessionWriter> {
+    for (const { writer } of this.#owners.values()) {
+      const found = writer();
+      if (found !== null) yield found;
+    }
+  }
+}
+
+export class UplinkConnection {
+  readonly #socket: WebSocket;
+  readonly #peer: UplinkPeer;
+  readonly #parts: UplinkParts;
+  readonly #sessions = new Map<string, Session>();
+  #certificate: WriterOwner['certificate'] | null = null;
+  #greeted = false;
+  #version = 1;
+  #unprocessed = 0;
+  #paused = false;
+  #gone = false;
+  #refusals = 0;
+  #audits: Promise<void> = Promise.resolve();
+  readonly #progress = new Set<string>();
+  readonly done: Promise<void>;
+
+  constructor(socket: WebSocket, peer: UplinkPeer, parts: UplinkParts) {
+    this.#socket = socket;
+    this.#peer = peer;
+    this.#parts = parts;
+    const greeting = setTimeout(() => this.#refuseConnection(new StenoError('UPLINK_MALFORMED', 'no hello')), HELLO_TIMEOUT_MS);
+    socket.on('message', (data: Buffer, isBinary) => {
+      if (this.#gone) return;
+      try {
+        if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'a text message');
+        this.#frame(decodeUplink(data), data.length);
+        if (this.#greeted) clearTimeout(greeting);
+      } catch (error) {
+        this.#refuseConnection(error);
+      }
+    });
+    socket.on('error', (error) => this.#parts.log.info({ peer: peer.name, err: error }, 'uplink connection failed'));
+    this.done = new Promise((resolve) => {
+      socket.on('close', () => {
+        clearTimeout(greeting);
+        this.#gone = true;
+        void Promise.allSettled([...this.#sessions].map(([session, entry]) => this.#release(session, entry))).then(() => resolve());
+      });
+    });
+  }
+
+  /** No more frames are taken; what is under way is finished. */
+  close(): void {
+    this.#socket.close(1001);
+    // A peer that does not answer the close is cut off.
+    setTimeout(() => this.#socket.terminate(), 1_000).unref();
+  }
+
+  #frame(frame: UplinkFrame, bytes: number): void {
+    if (frame.kind === 'hello') {
+      this.#hello(frame.header);
+      return;
+    }
+    if (!this.#greeted) throw new StenoError('UPLINK_MALFORMED', `${frame.kind} before hello`);
+    switch (frame.kind) {
+      case 'open':
+        this.#open(frame.header.session);
+        return;
+      case 'block':
+      case 'checkpoint':
+      case 'close':
+        this.#enqueue(frame, bytes);
+        return;
+      case 'events':
+        this.#events(frame.header, frame.payload, bytes);
+        return;
+      default:
+        throw new StenoError('UPLINK_MALFORMED', `${frame.kind} from a sender`);
+    }
+  }
+
+  #hello(hello: UplinkHeader<'hello'>): void {
+    if (this.#greeted) throw new StenoError('UPLINK_MALFORMED', 'hello twice');
+    if (!UPLINK_VERSIONS.includes(hello.version)) throw new StenoError('UPLINK_VERSION', `version ${hello.version}`);
+    if (hello.name !== this.#peer.name) throw new StenoError('UPLINK_UNAUTHENTICATED', 'the name is not that of the certificate');
+    if (hello.certificate !== undefined && this.#peer.kind === 'gateway') {
+      const blob = Buffer.from(hello.certificate, 'base64');
+      const fault = certificateFault(blob, this.#peer.name, this.#parts.admits(), this.#parts.clock());
+      if (fault !== null) throw new StenoError('UPLINK_UNAUTHENTICATED', `the recording certificate: ${fault}`);
+      this.#certificate = { blob, fingerprint: fingerprint(blob) };
+    }
+    this.#greeted = true;
+    this.#version = hello.version;
+    // The sender's own: it would refuse another.
+    this.#send(encodeUplink('hello', { version: hello.version, name: 'ingest' }));
+  }
+
+  #open(session: string): void {
+    const certificate = this.#certificate;
+    if (certificate === null) throw new StenoError('UPLINK_UNAUTHENTICATED', 'sessions need a recording certificate');
+    if (!sessionIdPattern.test(session)) throw new StenoError('UPLINK_MALFORMED', 'no session id');
+    if (this.#sessions.size >= MAX_SESSIONS) throw new StenoError('TOO_MANY', 'sessions on one connection');
+    const known = this.#sessions.get(session);
+    if (known !== undefined && !known.refused) throw new StenoError('UPLINK_MALFORMED', 'open twice');
+    const entry: Session = { queue: Promise.resolve(), writer: null, refused: false, told: false, free: () => undefined };
+    this.#sessions.set(session, entry);
+    const before = known?.queue ?? Promise.resolve();
+    entry.queue = before
+      .then(() => this.#recover(session, entry, certificate))
+      .catch((error: unknown) => this.#refuse(session, entry, error));
+  }
+
+  async #recover(session: string, entry: Session, certificate: WriterOwner['certificate']): Promise<void> {
+    if (this.#gone) return;
+    entry.free = await this.#parts.writers.take(
+      session,
+      () => this.#release(session, entry),
+      () => entry.writer,
+    );
+    const current = (): boolean => !this.#gone && this.#sessions.get(session) === entry;
+    try {
+      if (!current()) throw new StenoError('DRAINING');
+      const opened = await SessionWriter.open(
+        this.#parts,
+        session,
+        {
+          gateway: this.#peer.name,
+          certificate,
+          onProgress: () => this.#ack(session),
+          onFailure: (error) => this.#refuse(session, entry, error),
+        },
+        () => !current(),
+      );
+      if (opened.kind === 'closed') {
+        this.#sessions.delete(session);
+        entry.free();
+        if (!opened.sealed) this.#parts.onClosed(session, opened.startedAt);
+        this.#send(encodeUplink('resume', { session, stored: opened.blocks, closed: true }));
+        return;
+      }
+      entry.writer = opened.writer;
+      this.#send(encodeUplink('resume', { session, stored: opened.writer.stored, closed: false }));
+    } catch (error) {
+      entry.free();
+      throw error;
+    }
+  }
+
+  #enqueue(frame: Extract<UplinkFrame, { kind: 'block' | 'checkpoint' | 'close' }>, bytes: number): void {
+    const { session } = frame.header;
+    const entry = this.#sessions.get(session);
+    // A sender may not have read yet that the session was closed or refused.
+    if (entry === undefined || entry.refused) return;
+    this.#take(bytes);
+    this.#parts.indexing.add(bytes);
+    entry.queue = entry.queue
+      .then(async () => {
+        const { writer } = entry;
+        if (writer === null || entry.refused || this.#gone) return;
+        if (frame.kind === 'block') {
+          await writer.block(frame.header.n, frame.header.head, frame.payload);
+          return;
+        }
+        const { bytes: held, done } = await writer.checkpoint(frame.header.part, frame.header.checkpoint, frame.kind === 'close');
+        this.#take(held);
+        this.#parts.storing.add(held);
+        void done.then(() => {
+          this.#parts.storing.settle(held);
+          this.#give(held);
+        });
+        if (held === 0) this.#ack(session);
+      })
+      .catch((error: unknown) => this.#refuse(session, entry, error))
+      .finally(() => {
+        this.#parts.indexing.settle(bytes);
+        this.#give(bytes);
+      });
+  }
+
+  /** Acknowledgements of one turn of the event loop go out as one. */
+  #ack(session: string): void {
+    if (this.#progress.size === 0) setImmediate(() => this.#sendAcks());
+    this.#progress.add(session);
+  }
+
+  #sendAcks(): void {
+    for (const session of this.#progress) {
+      const entry = this.#sessions.get(session);
+      const writer = entry?.writer;
+      if (entry === undefined || writer === null || writer === undefined || entry.refused) continue;
+      this.#send(encodeUplink('ack', { session, received: writer.received, stored: writer.stored, closed: writer.closed }));
+      if (!writer.closed || entry.told) continue;
+      entry.told = true;
+      const { startedAt } = writer;
+      void this.#release(session, entry).then(() => this.#parts.onClosed(session, startedAt));
+    }
+    this.#progress.clear();
+  }
+
+  #events({ id, table }: UplinkHeader<'events'>, payload: Uint8Array, bytes: number): void {
+    if (table === 'events' && this.#version < 2) throw new StenoError('UPLINK_MALFORMED', 'these events take version 2');
+    // Of sessions nodes tell what the kernel saw, and nothing else; nobody else does.
+    if (table !== 'events' && (table === 'kernel') !== (this.#peer.kind === 'agent'))
+      throw new StenoError('UPLINK_UNAUTHENTICATED', `these events from a peer of kind ${this.#peer.kind}`);
+    let value: unknown;
+    try {
+      value = JSON.parse(Buffer.from(payload.buffer, payload.byteOffset, payload.length).toString('utf8'));
+    } catch {
+      // One batch that is damaged holds up nothing else of this sender.
+      return this.#refuseEvents(id, [], new StenoError('UPLINK_MALFORMED', 'events are not JSON'));
+    }
+    if (table === 'kernel') return this.#kernelEvents(id, value, bytes);
+    if (table === 'events') return this.#freeEvents(id, value, bytes);
+    const parsed = auditRows.safeParse(value);
+    if (!parsed.success) return this.#refuseEvents(id, value, malformedRow(parsed.error));
+    this.#take(bytes);
+    void this.#parts.batch
+      .add({ id: `events ${this.#peer.kind}/${this.#peer.name} ${id}`, audit: parsed.data })
+      .then(() => this.#send(encodeUplink('ack', { events: id })))
+      .catch((error: unknown) => this.#refuseEvents(id, value, error))
+      .finally(() => this.#give(bytes));
+  }
+
+  #freeEvents(id: string, value: unknown, bytes: number): void {
+    const parsed = freeRows.safeParse(value);
+    if (!parsed.success) return this.#refuseEvents(id, value, malformedRow(parsed.error));
+    const events: EventRow[] = [];
+    for (const row of parsed.data) {
+      const event = freeEvent(row, this.#peer);
+      if (event === null)
+        return this.#refuseEvents(
+          id,
+          value,
+          new StenoError('UPLINK_UNAUTHENTICATED', `events of ${row.source} from a peer of kind ${this.#peer.kind}`),
+        );
+      events.push(event);
+    }
+    this.#take(bytes);
+    void this.#parts.batch
+      .add({ id: `free ${this.#peer.kind}/${this.#peer.name} ${id}`, events })
+      .then(() => this.#send(encodeUplink('ack', { events: id })))
+      .catch((error: unknown) => this.#refuseEvents(id, value, error))
+      .finally(() => this.#give(bytes));
+  }
+
+  #kernelEvents(id: string, value: unknown, bytes: number): void {
+    this.#take(bytes);
+    this.#parts.kernelBacklog.add();
+    this.#parts.kernel
+      .add(this.#peer.name, id, value)
+      .then(() => this.#send(encodeUplink('ack', { events: id })))
+      .catch((error: unknown) => this.#refuseEvents(id, value, error))
+      .finally(() => {
+        this.#parts.kernelBacklog.settle();
+        this.#give(bytes);
+      });
+  }
+
+  /**
+   * A sender cuts a refused batch in two until single rows are refused; those are lost, and each leaves an audit row that
+   * names its session. So does a batch of a node as it came first: whether that node cuts it is not known.
+   */
+  #refuseEvents(id: string, rows: unknown, error: unknown): void {
+    const { code, detail } = described(error);
+    this.#send(encodeUplink('refuse', { events: id, code, detail }));
+    if (errorCatalogue[code].retryable) return;
+    this.#parts.log.warn({ peer: this.#peer.name, events: id, code, err: error }, 'events refused');
+    const sessions = new Set((Array.isArray(rows) ? rows : []).map(sessionOf));
+    const whole = this.#peer.kind === 'agent' && !id.includes(PIECE_MARK);
+    const last = Array.isArray(rows) && (rows.length === 1 || (code !== 'UPLINK_MALFORMED' && sessions.size === 1));
+    const [session = ''] = sessions;
+    if (whole || last)
+      this.#audit(code, detail, sessions.size === 1 ? session : '', { events: id, rows: Array.isArray(rows) ? rows.length : 0 });
+  }
+
+  #refuse(session: string, entry: Session, error: unknown): void {
+    if (entry.refused || (error instanceof StenoError && error.code === 'DRAINING')) return;
+    entry.refused = true;
+    const { code, detail } = described(error);
+    this.#parts.log.warn({ peer: this.#peer.name, session, code, err: error }, 'session refused');
+    this.#send(encodeUplink('refuse', { session, code, detail }));
+    this.#audit(code, detail, session);
+    const { writer } = entry;
+    entry.writer = null;
+    void writer?.close();
+  }
+
+  #refuseConnection(error: unknown): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    const { code, detail } = described(error);
+    this.#parts.log.warn({ peer: this.#peer.name, code, err: error }, 'uplink refused');
+    this.#send(encodeUplink('refuse', { code, detail }));
+    this.#audit(code, detail, '');
+    this.close();
+  }
+
+  #audit(code: ErrorCode, detail: string, session: string, data: object = {}): void {
+    if (this.#refusals++ >= MAX_REFUSALS) return;
+    const row = refusal(this.#peer, code, detail, session, data, this.#parts.clock());
+    this.#audits = this.#audits.then(() => this.#parts.batch.add({ id: row.id, audit: [row] })).catch(() => undefined);
+  }
+
+  async #release(session: string, entry: Session): Promise<void> {
+    if (this.#sessions.get(session) === entry) this.#sessions.delete(session);
+    entry.refused = true;
+    await entry.writer?.close();
+    await entry.queue;
+    // The queue may have opened it meanwhile.
+    await entry.writer?.close();
+    entry.free();
+  }
+
+  #take(bytes: number): void {
+    this.#unprocessed += bytes;
+    if (this.#unprocessed > MAX_UNPROCESSED && !this.#paused) {
+      this.#paused = true;
+      this.#socket.pause();
+    }
+  }
+
+  #give(bytes: number): void {
+    this.#unprocessed -= bytes;
+    if (this.#paused && this.#unprocessed < MAX_UNPROCESSED / 2) {
+      this.#paused = false;
+      this.#socket.resume();
+    }
+  }
+
+  /** Answers are small and one for each frame; a peer that reads none of them is cut off. */
+  #send(frame: Uint8Array): void {
+    if (this.#socket.readyState !== this.#socket.OPEN) return;
+    this.#socket.send(frame);
+    if (this.#socket.bufferedAmount > MAX_UPLINK_FRAME) this.#socket.terminate();
+  }
+}
+
+function described(error: unknown): { code: ErrorCode; detail: string } {
+  if (error instanceof StenoError) return { code: error.code, detail: (error.detail ?? '').slice(0, 1024) };
+  return { code: 'INTERNAL', detail: '' };
+}
+
+/** The same refusal of the same thing has the same id, so that a gateway that tries again leaves one row. */
+function refusal(peer: UplinkPeer, code: ErrorCode, detail: string, session: string, data: object, at: number): AuditRow {
+  const id = createHash('sha256')
+    .update(JSON.stringify([peer.kind, peer.name, code, detail, session, data, session === '' ? at : 0]))
+    .digest('hex');
+  return {
+    id,
+    at,
+    event: 'uplink.refused',
+    actor: `${peer.kind}/${peer.name}`,
+    target: session === '' ? 'uplink' : session,
+    outcome: 'failure',
+    code,
+    reason: detail,
+    source_address: '',
+    session,
+    node: peer.kind === 'agent' ? peer.name : '',
+    login: '',
+    data: JSON.stringify(data),
+  };
+}
+
+function malformedRow(error: z.ZodError): StenoError {
+  return new StenoError('UPLINK_MALFORMED', `events: ${error.issues[0]?.path.join('.') ?? ''}`);
+}
+
+/** The session that a row names: kernel rows begin with it, audit rows have a field. */
+function sessionOf(row: unknown): string {
+  const named: unknown = Array.isArray(row) ? row[0] : (row as { readonly session?: unknown } | null)?.session;
+  return typeof named === 'string' && sessionIdPattern.test(named) ? named : '';
+}

@@ -1,0 +1,90 @@
+/**
+ * Events of the kernel from nodes: checked, bound to their session, inserted.
+ *
+ * A node may speak of sessions on itself and of no others: the session's row, which comes from the gateway's recording,
+ * says where it is, and also whose it is and when it began. Events that come before that row wait a little, then the node
+ * is told to send them again. Tested in kernel-events.test.ts.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import { kernelEvent, kernelRows } from '#schemas/kernel/kernel.js';
+import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { sessionTime } from '#schemas/recording/line.js';
+import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import type { EventStore } from '#stores/events/contract.js';
+import type { RowBatch } from '../writing/row-batch.js';
+
+export interface KernelEventParts {
+  readonly events: Pick<EventStore, 'session'>;
+  readonly batch: RowBatch;
+  /** ms since 1970. */
+  readonly clock: () => number;
+}
+
+type Place = Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at'>;
+
+const KNOWN = 10_000;
+/** The first block of a recording leaves its gateway within a second. */
+const WAIT_MS = 4_000;
+const LOOK_MS = 150;
+/** A session that began so long ago and has no recording has none. */
+const GIVEN_UP_MS = 24 * 3_600_000;
+
+export class KernelEvents {
+  readonly #parts: KernelEventParts;
+  readonly #known = new Map<string, Place>();
+  readonly #looking = new Map<string, Promise<Place | null>>();
+  #closed = false;
+
+  constructor(parts: KernelEventParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Resolves when the rows are durable. Rejects UPLINK_MALFORMED, UPLINK_UNAUTHENTICATED for a session of another node,
+   * SESSION_UNKNOWN for one that will never be known, UPLINK_EARLY (to be sent again), or what the store rejects with.
+   */
+  async add(node: string, id: string, value: unknown): Promise<void> {
+    const parsed = kernelRows.safeParse(value);
+    if (!parsed.success) throw new StenoError('UPLINK_MALFORMED', `events: ${parsed.error.issues[0]?.path.join('.') ?? ''}`);
+    const places = new Map<string, Place>();
+    for (const [session] of parsed.data) {
+      if (!places.has(session)) places.set(session, await this.#place(node, session));
+    }
+    const events: EventRow[] = parsed.data.map((row: KernelRow) => kernelEvent(row, places.get(row[0])!));
+    await this.#parts.batch.add({ id: `kernel ${node} ${id}`, events });
+  }
+
+  close(): void {
+    this.#closed = true;
+  }
+
+  async #place(node: string, session: string): Promise<Place> {
+    const known = this.#known.get(session) ?? (await this.#look(session));
+    if (known === null) {
+      const old = this.#parts.clock() - sessionTime(session) > GIVEN_UP_MS;
+      throw new StenoError(old ? 'SESSION_UNKNOWN' : 'UPLINK_EARLY', session);
+    }
+    if (known.node !== node) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is on another node`);
+    return known;
+  }
+
+  #look(session: string): Promise<Place | null> {
+    const looking = this.#looking.get(session) ?? this.#search(session).finally(() => this.#looking.delete(session));
+    this.#looking.set(session, looking);
+    return looking;
+  }
+
+  async #search(session: string): Promise<Place | null> {
+    for (let waited = 0; ; waited += LOOK_MS) {
+      const row = await this.#parts.events.session(session);
+      if (row !== undefined) {
+        const { user, node, login, started_at } = row;
+        this.#known.set(session, { user, node, login, started_at });
+        if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value!);
+        return row;
+      }
+      if (waited >= WAIT_MS || this.#closed) return null;
+      await new Promise((resolve) => setTimeout(resolve, LOOK_MS));
+    }
+  }
+}

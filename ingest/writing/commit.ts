@@ -1,0 +1,94 @@
+/**
+ * When parts of a recording are safe: the order of writes, and what a crash between two of them means.
+ *
+ * The parts that were signed while the ones before them were written are written together, as a group (session-writer.ts).
+ *
+ *   1. rows       of all blocks of the group, and of the session itself, are in the event store
+ *        crash here: rows without an object. The gateway sends the blocks again, they give the same rows under the same
+ *        identity (projection.ts), and nothing is there twice.
+ *   2. objects    the gateway's certificate, then the parts in their order, each put whole and only if absent
+ *        crash here, or between two parts: parts whose session row is of an earlier part. Recovery (recovery.ts) finds them
+ *        by their keys, without a hole since each was put before the next, goes on after the last, and writes the row that
+ *        is missing before it answers.
+ *   3. row        of the session as it is after the last part of the group; its version is the number of that part
+ *        crash here: all is stored and the gateway does not know. It opens the session again and hears how far it is.
+ *   4. `ack stored` to the gateway, whose spool may forget the parts
+ *
+ * A failure is not told from "done but reported as failed": every step is repeated until it succeeds, and every step is
+ * the same when it is done twice. Tested as a table in faults.test.ts.
+ */
+import { certificateKey } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
+import type { SessionRow } from '#schemas/events/rows.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import type { RowBatch } from './row-batch.js';
+import type { StoreRetry } from './store-retry.js';
+
+export interface CommitParts {
+  readonly objects: ObjectStore;
+  /** Of the object store. */
+  readonly objectRetry: StoreRetry;
+  readonly batch: RowBatch;
+}
+
+export interface PartCommit {
+  readonly key: string;
+  readonly object: Uint8Array;
+  /** Step 1, under way since the blocks arrived. */
+  readonly rows: Promise<unknown>;
+  /** The session's row after this part. */
+  readonly row: SessionRow;
+}
+
+/** `group`: parts of one session that follow one another. `stopped`: whether whoever asked has gone; then no further try is made. */
+export async function commitParts(
+  parts: CommitParts,
+  certificate: { readonly fingerprint: string; readonly blob: Uint8Array },
+  group: readonly PartCommit[],
+  stopped: () => boolean,
+): Promise<void> {
+  const { objects, objectRetry } = parts;
+  for (const { rows } of group) await rows;
+  await putCertificate(parts, certificate, stopped);
+  for (const { key, object } of group) await objectRetry.run(() => objects.put(key, object, { ifAbsent: true }), stopped);
+  const last = group.at(-1);
+  if (last !== undefined) await commitSession(parts, last.row);
+}
+
+/** Certificates that this process has put, or is putting, by fingerprint. */
+const certificates = new WeakMap<ObjectStore, Map<string, Promise<void>>>();
+const MAX_CERTIFICATES = 1000;
+
+/** Once, not for every part; and one at a time, since a store that is no S3 to the letter may show half of an object to a second writer. */
+async function putCertificate(
+  { objects, objectRetry }: CommitParts,
+  { fingerprint, blob }: { readonly fingerprint: string; readonly blob: Uint8Array },
+  stopped: () => boolean,
+): Promise<void> {
+  const known = certificates.get(objects) ?? new Map<string, Promise<void>>();
+  certificates.set(objects, known);
+  for (let other = known.get(fingerprint); other !== undefined; other = known.get(fingerprint)) {
+    // Who was putting it may have stopped.
+    if (
+      await other.then(
+        () => true,
+        () => false,
+      )
+    )
+      return;
+  }
+  if (known.size >= MAX_CERTIFICATES) known.clear();
+  const put = objectRetry.run(() => objects.put(certificateKey(certificateId(fingerprint)), blob, { ifAbsent: true }), stopped);
+  known.set(fingerprint, put);
+  try {
+    await put;
+  } catch (error) {
+    known.delete(fingerprint);
+    throw error;
+  }
+}
+
+/** Step 3, which recovery and sealing take as well. */
+export async function commitSession({ batch }: CommitParts, row: SessionRow): Promise<void> {
+  await batch.add({ id: `session ${row.session} ${row.version} ${row.state} ${row.stored_bytes}`, sessions: [row] });
+}

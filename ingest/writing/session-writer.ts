@@ -1,0 +1,370 @@
+/**
+ * One open session: takes its blocks and checkpoints, and makes rows and objects of them.
+ *
+ *     recovering ──► open ──block──► open        chain, cut and lines checked; rows on their way; held in memory
+ *                     │  ──checkpoint──► open    signature checked; the part goes to commit.ts, in the background
+ *                     │  ──close──► closed       the same, and nothing follows
+ *                     │  ──30 s without output──► asleep ──block──► open   the terminal is given back, and made again
+ *                     └──anything wrong──► refused (the caller tells the gateway and the audit)
+ *
+ * A block that was seen before is ignored when it is the same and refused when it is not; of parts stored long ago the
+ * bytes are no longer compared, since nothing is written from a resend. It lives as long as the connection: whoever
+ * connects next recovers from the stores. Tested in session-writer.test.ts.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
+import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
+import { certificateId } from '#schemas/recording/proof.js';
+import type { RecordingHeader } from '#schemas/recording/line.js';
+import { sha256 } from '#runtime/sha256.js';
+import { BlockReader } from '#recordings/read/block-reader.js';
+import { commitParts, commitSession } from './commit.js';
+import type { CommitParts, PartCommit } from './commit.js';
+import { SessionSummary } from '#recordings/derive/event-rows.js';
+import { PartBuilder } from './part.js';
+import { Projection } from '#recordings/derive/projection.js';
+import type { Rows } from '#recordings/derive/projection.js';
+import { StoredTail } from '#recordings/derive/stored-tail.js';
+import { bytesOf, recover, rowOf } from './recovery.js';
+import type { OpenState, RecoveryParts } from './recovery.js';
+import { checkpointFault } from '#recordings/read/checkpoint-signature.js';
+import type { StoredBlock, StoredPart } from '#recordings/read/stored-recording.js';
+import type { StoreRetry } from './store-retry.js';
+
+/** Blocks that no checkpoint covers yet may take this much memory; gateways sign every 256 KiB. */
+const MAX_UNSIGNED_BYTES = 4 << 20;
+/** The sum of file and network names in a header is far below this. */
+const MAX_STARTED_AT = 4_102_444_800_000;
+
+export interface WriterParts extends CommitParts, RecoveryParts {
+  readonly eventRetry: StoreRetry;
+  /** Public key lines of the recording CA. */
+  readonly trusted: () => readonly string[];
+}
+
+export interface WriterOwner {
+  /** Name of the gateway, from its certificate of the service CA. */
+  readonly gateway: string;
+  readonly certificate: { readonly fingerprint: string; readonly blob: Uint8Array };
+  /** Something was stored or became searchable. */
+  readonly onProgress: () => void;
+  /** Storing failed for good. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+interface Chain {
+  n: number;
+  bytes: number;
+  head: Uint8Array;
+}
+
+/** A part on its way to the store. */
+interface CommittingPart {
+  readonly building: PartBuilder;
+  readonly checkpoint: SignedCheckpoint;
+  readonly stored: StoredPart;
+  readonly commit: PartCommit;
+}
+
+export class SessionWriter {
+  readonly session: string;
+  readonly #parts: WriterParts;
+  readonly #owner: WriterOwner;
+  readonly #chain: Chain;
+  #reader = new BlockReader();
+  #header: RecordingHeader | null = null;
+  #prefix = '';
+  #summary: SessionSummary | null = null;
+  #projection: Projection | null = null;
+  #stored: StoredPart[] = [];
+  /** Of all objects, also of those on their way to the store. */
+  #objectBytes = 0;
+  /** Blocks up to here are in `#stored`, as committed. */
+  #storedBlock = 0;
+  #received = 0;
+  #closed = false;
+  #finished = false;
+  #stopped = false;
+  /** The part that grows, and before it the parts on their way to the store. */
+  #building: PartBuilder;
+  readonly #committing: CommittingPart[] = [];
+  #failed = false;
+  #heads = new Map<number, Uint8Array>();
+  #rows: Promise<void>[] = [];
+  #commits: Promise<void> = Promise.resolve();
+  #waiters: (() => void)[] = [];
+  /** `performance.now()` of the last block. */
+  touched = performance.now();
+
+  private constructor(parts: WriterParts, session: string, owner: WriterOwner, state: OpenState | null) {
+    this.#parts = parts;
+    this.session = session;
+    this.#owner = owner;
+    this.#chain = { n: 0, bytes: 0, head: chainStart(sha256, session) };
+    this.#building = new PartBuilder(1, 1);
+    if (state === null) return;
+    const { checkpoint } = state.proof;
+    this.#chain = { n: checkpoint.block, bytes: checkpoint.bytes, head: Buffer.from(checkpoint.head, 'hex') };
+    this.#heads.set(checkpoint.block, this.#chain.head);
+    this.#reader = state.reader;
+    this.#header = state.header;
+    this.#prefix = state.prefix;
+    this.#summary = state.summary;
+    this.#projection = state.projection;
+    this.#stored = [...state.parts];
+    this.#objectBytes = bytesOf(state.parts);
+    this.#storedBlock = this.#received = checkpoint.block;
+    this.#building = new PartBuilder(state.parts.length + 1, checkpoint.block + 1);
+  }
+
+  /** Recovers from the stores; waits while they do not answer. `closed`: there is nothing to write any more. */
+  static async open(
+    parts: WriterParts,
+    session: string,
+    owner: WriterOwner,
+    stopped: () => boolean,
+  ): Promise<
+    | { readonly kind: 'closed'; readonly blocks: number; readonly sealed: boolean; readonly startedAt: number }
+    | { readonly kind: 'open'; readonly writer: SessionWriter }
+  > {
+    const found = await parts.objectRetry.run(() => recover(parts, session), stopped);
+    const gateway = found.kind === 'open' ? found.state.header.steno.gateway : found.kind === 'closed' ? found.gateway : null;
+    if (gateway !== null && gateway !== owner.gateway)
+      throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is of another gateway`);
+    if (found.kind !== 'new' && found.row !== null) await commitSession(parts, found.row);
+    if (found.kind === 'closed') return found;
+    return { kind: 'open', writer: new SessionWriter(parts, session, owner, found.kind === 'open' ? found.state : null) };
+  }
+
+  get stored(): number {
+    return this.#storedBlock;
+  }
+
+  get received(): number {
+    return Math.max(this.#received, this.#storedBlock);
+  }
+
+  get closed(): boolean {
+    return this.#closed;
+  }
+
+  get startedAt(): number {
+    return this.#header?.steno.started_at ?? 0;
+  }
+
+  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_MALFORMED. The caller waits for one call before the next. */
+  async block(n: number, headHex: string, content: Uint8Array): Promise<void> {
+    this.touched = performance.now();
+    if (n <= this.#chain.n) {
+      const known = this.#heads.get(n);
+      if (known !== undefined && toHex(known) !== headHex) throw broken(n, 'another block of this number came before');
+      return;
+    }
+    if (this.#finished) throw broken(n, 'the session is closed');
+    if (n !== this.#chain.n + 1) throw broken(n, `block ${this.#chain.n + 1} is missing`);
+    const head = chainNext(sha256, this.#chain.head, content);
+    if (toHex(head) !== headHex) throw broken(n, 'its hash does not follow');
+    if (this.#building.bytes + content.length > MAX_UNSIGNED_BYTES)
+      throw new StenoError('UPLINK_MALFORMED', 'no checkpoint in 4 MiB of blocks');
+    await this.#wake();
+    const read = this.#read(content);
+    if (read.header !== null) this.#begin(read.header);
+    const projection = this.#projection!;
+    const summary = this.#summary!;
+    const first = this.#building.frames.length === 0;
+    const snapshot = first && read.n > 1 ? projection.snapshot() : null;
+    const projected = projection.block(read);
+    summary.add(read);
+    if (first || projected.startsEpoch) this.#building.startFrame(projected.anchor ?? snapshot, read.from);
+    this.#building.add({ n, head, content });
+    this.#chain.n = n;
+    this.#chain.head = head;
+    this.#chain.bytes += content.length;
+    this.#heads.set(n, head);
+    this.#addRows(`${this.session} ${n}`, n, projected, n === 1);
+    this.#tell();
+  }
+
+  /** Throws UPLINK_CHAIN_BROKEN or UPLINK_SIGNATURE. Resolves when checked; `done` when the part is stored. */
+  async checkpoint(
+    part: number,
+    checkpoint: SignedCheckpoint,
+    closes: boolean,
+  ): Promise<{ readonly bytes: number; readonly done: Promise<void> }> {
+    const building = this.#building;
+    if (part < building.part) return { bytes: 0, done: this.#commits };
+    const header = this.#header;
+    if (header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint where none can be');
+    const says = (what: string): StenoError => broken(checkpoint.block, `the checkpoint of part ${part} has another ${what}`);
+    if (part !== building.part) throw says('number');
+    if (checkpoint.session !== this.session || checkpoint.gateway !== this.#owner.gateway || checkpoint.counter !== header.steno.counter)
+      throw says('session');
+    if (closes !== (checkpoint.end !== 'open')) throw says('end');
+    const { n, bytes, head } = this.#chain;
+    if (checkpoint.block !== n || checkpoint.bytes !== bytes || checkpoint.at !== this.#reader.at || checkpoint.head !== toHex(head))
+      throw says('head');
+    if (building.bytes === 0 && !closes) throw says('end: it covers nothing');
+    const { certificate } = this.#owner;
+    const fault = checkpointFault(checkpoint, certificate.blob, this.#parts.trusted());
+    if (fault !== null) throw new StenoError('UPLINK_SIGNATURE', `session ${this.session}: ${fault}`);
+    if (closes) {
+      await this.#wake();
+      this.#finished = true;
+      this.#addRows(`${this.session} ${n} finish`, n, this.#projection!.finish(), false);
+    }
+    return { bytes: building.bytes, done: this.#commit(checkpoint) };
+  }
+
+  /** Gives the terminal back; the next block makes it again from the stores and from memory. */
+  sleep(): void {
+    if (this.#header?.steno.tty !== true) return;
+    this.#projection?.dispose();
+    this.#projection = null;
+  }
+
+  /** Blocks after block `n` that are in memory, if the one after it is. */
+  held(n: number): readonly { readonly n: number; readonly head: Uint8Array; readonly content: Uint8Array }[] {
+    return this.#unstored.flatMap(({ blocks }) => blocks).filter((block) => block.n > n);
+  }
+
+  get #unstored(): readonly PartBuilder[] {
+    return [...this.#committing.map(({ building }) => building), this.#building];
+  }
+
+  get last(): number {
+    return this.#chain.n;
+  }
+
+  get storedParts(): readonly StoredPart[] {
+    return this.#stored;
+  }
+
+  /** Resolves at the next block, at the end, and when the writer goes. */
+  change(): Promise<void> {
+    return this.#stopped ? Promise.resolve() : new Promise((resolve) => this.#waiters.push(resolve));
+  }
+
+  get stopped(): boolean {
+    return this.#stopped;
+  }
+
+  /** Waits for writes that are under way; tries none again. */
+  async close(): Promise<void> {
+    this.#stopped = true;
+    this.#tell();
+    await this.#commits;
+    this.#projection?.dispose();
+    this.#projection = null;
+  }
+
+  #read(content: Uint8Array): ReturnType<BlockReader['read']> {
+    try {
+      return this.#reader.read(content);
+    } catch (error) {
+      if (error instanceof StenoError) throw new StenoError('UPLINK_CHAIN_BROKEN', `session ${this.session}: ${error.detail ?? ''}`);
+      throw error;
+    }
+  }
+
+  #begin(header: RecordingHeader): void {
+    const { session, gateway, started_at: startedAt } = header.steno;
+    if (session !== this.session || gateway !== this.#owner.gateway) throw broken(1, 'the header is of another session or gateway');
+    if (!Number.isSafeInteger(startedAt) || startedAt < 0 || startedAt > MAX_STARTED_AT) throw broken(1, 'the header has no start');
+    if (!Number.isSafeInteger(header.steno.counter) || header.steno.counter < 0) throw broken(1, 'the header has no counter');
+    this.#header = header;
+    this.#prefix = recordingPrefix(session, startedAt);
+    this.#summary = new SessionSummary(header);
+    this.#projection = new Projection(header);
+  }
+
+  #addRows(id: string, n: number, { screen, events }: Rows, first: boolean): void {
+    const sessions = first ? [this.#summary!.row(0, 'live', '', 0)] : [];
+    if (!first && screen.length === 0 && events.length === 0) {
+      // Nothing to insert; received follows the rows before it.
+      this.#rows.push((this.#rows.at(-1) ?? Promise.resolve()).then(() => this.#receive(n)));
+    } else {
+      this.#rows.push(this.#parts.batch.add({ id, screen, events, sessions }).then(() => this.#receive(n)));
+    }
+    this.#rows.at(-1)!.catch(() => undefined);
+  }
+
+  #receive(n: number): void {
+    if (this.#stopped || n <= this.#received) return;
+    this.#received = n;
+    this.#owner.onProgress();
+  }
+
+  #commit(checkpoint: SignedCheckpoint): Promise<void> {
+    const building = this.#building;
+    const object = building.object(checkpoint, certificateId(this.#owner.certificate.fingerprint), (content, level) =>
+      this.#parts.zstd.compress(content, level),
+    );
+    const stored: StoredPart = { part: building.part, key: partKey(this.#prefix, building.part), bytes: object.length };
+    this.#objectBytes += object.length;
+    const row = rowOf(this.#summary!, checkpoint, building.part, this.#objectBytes);
+    const rows = Promise.all(this.#rows);
+    rows.catch(() => undefined);
+    this.#rows = [];
+    this.#committing.push({ building, checkpoint, stored, commit: { key: stored.key, object, rows, row } });
+    this.#building = new PartBuilder(building.part + 1, checkpoint.block + 1);
+    // What is signed while a group is written makes up the next one: whoever finds nothing left has been written with it.
+    this.#commits = this.#commits
+      .then(() => this.#commitGroup())
+      .catch((error: unknown) => {
+        const abandoned = error instanceof StenoError && error.code === 'DRAINING';
+        this.#failed = true;
+        this.#stopped = true;
+        this.#tell();
+        if (!abandoned) this.#owner.onFailure(error);
+      });
+    return this.#commits;
+  }
+
+  async #commitGroup(): Promise<void> {
+    const group = [...this.#committing];
+    if (group.length === 0 || this.#failed) return;
+    await commitParts(
+      this.#parts,
+      this.#owner.certificate,
+      group.map(({ commit }) => commit),
+      () => this.#stopped,
+    );
+    this.#committing.splice(0, group.length);
+    this.#stored.push(...group.map(({ stored }) => stored));
+    const { checkpoint, building } = group.at(-1)!;
+    this.#storedBlock = checkpoint.block;
+    this.#closed = checkpoint.end !== 'open';
+    // What came before the last stored part is compared no more.
+    for (const n of this.#heads.keys()) if (n < building.firstBlock) this.#heads.delete(n);
+    if (!this.#stopped) this.#owner.onProgress();
+    this.#tell();
+  }
+
+  async #wake(): Promise<void> {
+    if (this.#projection !== null || this.#header === null) return;
+    const header = this.#header;
+    const stored = [...this.#stored];
+    const frames = this.#unstored.flatMap((part) => part.frames);
+    const reader = new BlockReader({ n: this.#storedBlock, at: frames[0]?.from ?? this.#reader.at });
+    const held = frames.flatMap(({ keyframe, blocks }) =>
+      blocks.map((block, i): StoredBlock => {
+        const { from, at, until } = reader.read(block.content);
+        return { n: block.n, from, at, until, content: block.content, keyframe: i === 0 ? keyframe : null };
+      }),
+    );
+    const { projection } = await this.#parts.objectRetry.run(
+      () => new StoredTail(this.#parts, stored).projection(header, stored.length, held),
+      () => this.#stopped,
+    );
+    this.#projection = projection;
+  }
+
+  #tell(): void {
+    for (const resolve of this.#waiters.splice(0)) resolve();
+  }
+}
+
+function broken(block: number, detail: string): StenoError {
+  return new StenoError('UPLINK_CHAIN_BROKEN', `block ${block}: ${detail}`);
+}

@@ -1,0 +1,59 @@
+/**
+ * Who signed a checkpoint: the gateway's recording key, by a certificate of the recording CA.
+ *
+ * Checked when a certificate is shown and again for every checkpoint, at the time the checkpoint says; a clock far
+ * from ours is refused when it is shown. The CA's signature over a certificate is verified once: its bytes do not change,
+ * and a connection shows the same certificate for every checkpoint. Anything that cannot be read is a refusal. Tested in
+ * checkpoint-signature.test.ts and ingest/uplink/connection.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import { StenoError } from '#schemas/base/errors.js';
+import { CHECKPOINT_NAMESPACE, checkpointText } from '#schemas/recording/checkpoint.js';
+import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import { checkCertificate } from '#schemas/ssh/admission.js';
+import { parseCertificate } from '#schemas/ssh/certificate.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { sshsigSignedData } from '#schemas/ssh/signature.js';
+import { Lru } from '#runtime/lru.js';
+import { verify } from '#runtime/ssh/keys.js';
+
+/** What is wrong, or null. `trusted`: public key lines of the recording CA. `now`: ms since 1970. */
+export function certificateFault(blob: Uint8Array, gateway: string, trusted: readonly string[], now: number): string | null {
+  try {
+    const admission = checkCertificate(parseCertificate(blob), {
+      kind: 'user',
+      now: now / 1000,
+      trusted: trusted.map((line) => parseAuthorizedLine(line).blob),
+      principal: gateway,
+      verify: verifyOnce,
+    });
+    return admission.ok ? null : admission.detail;
+  } catch (error) {
+    if (error instanceof StenoError) return error.message;
+    throw error;
+  }
+}
+
+const MAX_VERIFIED = 1_000;
+/** Signatures of CAs that matched, by the digest of key, signature and what is signed, each with its length. */
+const verified = new Lru<true>(MAX_VERIFIED);
+
+function verifyOnce(key: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean {
+  const digest = createHash('sha256');
+  for (const part of [key, signature, data]) digest.update(`${part.length} `).update(part);
+  const id = digest.digest('hex');
+  if (verified.get(id) === true) return true;
+  const matches = verify(key, signature, data);
+  if (matches) verified.set(id, true, 1);
+  return matches;
+}
+
+/** What is wrong with the checkpoint of `checkpoint.gateway`, or null. */
+export function checkpointFault(checkpoint: SignedCheckpoint, certificate: Uint8Array, trusted: readonly string[]): string | null {
+  const fault = certificateFault(certificate, checkpoint.gateway, trusted, checkpoint.time);
+  if (fault !== null) return `the recording certificate: ${fault}`;
+  const digest = createHash('sha512').update(checkpointText(checkpoint)).digest();
+  const signed = sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', digest);
+  const signature = Buffer.from(checkpoint.signature, 'base64');
+  return verify(parseCertificate(certificate).publicKey, signature, signed) ? null : 'the signature does not match';
+}

@@ -1,0 +1,177 @@
+import fc from 'fast-check';
+import { describe, expect, it, vi } from 'vitest';
+import pino from 'pino';
+import { StrangerSlots, decideSlot, defaultSlots } from './stranger-slots.js';
+import type { Slot, SlotLimits } from './stranger-slots.js';
+
+const address = (n: number): string => `10.${(n >> 16) & 255}.${(n >> 8) & 255}.${n & 255}`;
+
+/** An attack: silent connections of `sources` addresses, as many as they are given, that come again when they are displaced. */
+function besieged(sources: number, random: () => number, limits = defaultSlots): { readonly slots: StrangerSlots; wave(): void } {
+  const slots = new StrangerSlots(limits, { random });
+  const wave = (): void => {
+    for (let each = 0; each < limits.perSource; each++) for (let n = 0; n < sources; n++) slots.take(address(n), () => undefined);
+  };
+  wave();
+  return { slots, wave };
+}
+
+/** A linear congruential generator: the same numbers in each run. */
+function seeded(seed: number): () => number {
+  let state = seed >>> 0;
+  return () => {
+    state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0;
+    return state / 2 ** 32;
+  };
+}
+
+describe('while strangers hold every slot', () => {
+  it.each([10, 50, 199])('a newcomer gets one at the first try, though %i addresses hold them all', (sources) => {
+    const { slots } = besieged(sources, seeded(sources));
+    expect(slots.size).toBeGreaterThan(120);
+    for (let i = 0; i < 50; i++) {
+      const slot = slots.take('192.0.2.1', () => {
+        throw new Error('the newcomer was displaced');
+      });
+      expect(slot).not.toBeNull();
+      slot!.release();
+    }
+  });
+
+  it('a newcomer keeps it for a key exchange with fair probability, though 5,000 addresses come 200 times a second', () => {
+    const random = seeded(7);
+    const { slots } = besieged(5_000, random);
+    let [kept, n] = [0, 0];
+    for (let i = 0; i < 400; i++) {
+      let displaced = false;
+      const slot = slots.take('192.0.2.1', () => {
+        displaced = true;
+      });
+      // A key exchange and a signature take a quarter of a second.
+      for (let other = 0; other < 50; other++) slots.take(address(100_000 + n++), () => undefined);
+      if (slot !== null && !displaced) kept++;
+      slot?.release();
+    }
+    // (1 - 1/200) ^ 50 = 0.78
+    expect(kept / 400).toBeGreaterThan(0.7);
+  });
+
+  it('a source on which somebody was admitted has room that no stranger takes, and is never displaced', () => {
+    const random = seeded(3);
+    const slots = new StrangerSlots(defaultSlots, { random });
+    slots.take('192.0.2.9', () => undefined)!.admitted();
+    for (let n = 0; n < 20_000; n++) slots.take(address(n), () => undefined);
+    for (let i = 0; i < defaultSlots.perSource; i++)
+      expect(
+        slots.take('192.0.2.9', () => {
+          throw new Error('displaced');
+        }),
+      ).not.toBeNull();
+    for (let n = 0; n < 20_000; n++) slots.take(address(50_000 + n), () => undefined);
+    expect(slots.size).toBeLessThanOrEqual(defaultSlots.full + defaultSlots.reserve);
+  });
+
+  it('the addresses of one /64 are one source', () => {
+    const slots = new StrangerSlots(defaultSlots, { random: () => 0.999_999 });
+    const taken = Array.from({ length: 500 }, (_, n) => slots.take(`2001:db8:1:2::${n.toString(16)}`, () => undefined)).filter(
+      (slot) => slot !== null,
+    );
+    expect(taken).toHaveLength(defaultSlots.perSource);
+    expect(slots.take('2001:db8:1:3::1', () => undefined)).not.toBeNull();
+    expect(slots.take('::ffff:192.0.2.1', () => undefined)).not.toBeNull();
+  });
+
+  it('it is told once a minute, with numbers', () => {
+    vi.useFakeTimers();
+    try {
+      const [lines, reports]: [string[], object[]] = [[], []];
+      const log = pino({}, { write: (line: string) => void lines.push(line) });
+      const slots = new StrangerSlots(defaultSlots, { random: seeded(1), log, report: (counts) => reports.push(counts) });
+      for (let n = 0; n < 1_000; n++) slots.take(address(n % 15), () => undefined);
+      expect(lines).toEqual([]);
+      vi.advanceTimersByTime(60_000);
+      expect(lines).toHaveLength(1);
+      expect(reports).toHaveLength(1);
+      const { refused, displaced } = slots.turnedAway;
+      expect(reports[0]).toMatchObject({ refused, displaced });
+      expect(refused).toBeGreaterThan(500);
+      vi.advanceTimersByTime(600_000);
+      expect(lines).toHaveLength(1);
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+});
+
+describe('whatever happens', () => {
+  const limits: SlotLimits = { start: 3, rate: 30, full: 8, perSource: 3, reserve: 2 };
+  const step = fc.oneof(
+    {
+      weight: 5,
+      arbitrary: fc.record({
+        kind: fc.constant('arrive' as const),
+        source: fc.integer({ min: 0, max: 12 }),
+        random: fc.double({ min: 0, max: 0.999_999, noNaN: true }),
+      }),
+    },
+    { weight: 2, arbitrary: fc.record({ kind: fc.constantFrom('release' as const, 'admit' as const), which: fc.nat() }) },
+  );
+
+  it('the bounds hold, nothing leaks, and the same as a plain list says', () => {
+    fc.assert(
+      fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
+        let random = 0;
+        const slots = new StrangerSlots(limits, { random: () => random, now: () => 0 });
+        const model = new Map<Slot, number>();
+        const known = new Set<number>();
+        const of = (source: number): number => [...model.values()].filter((one) => one === source).length;
+        for (const one of steps) {
+          if (one.kind === 'arrive') {
+            random = one.random;
+            const [before, own] = [model.size, of(one.source)];
+            let mine: Slot | null = null;
+            const displaced: number[] = [];
+            mine = slots.take(address(one.source), () => {
+              model.delete(mine!);
+              displaced.push(one.source);
+            });
+            if (own >= limits.perSource) expect(mine).toBeNull();
+            else if (own === 0 && (known.has(one.source) || before < limits.full)) expect(mine).not.toBeNull();
+            if (mine !== null) model.set(mine, one.source);
+          } else if (model.size > 0) {
+            const [slot, source] = [...model][one.which % model.size]!;
+            if (one.kind === 'admit') {
+              slot.admitted();
+              known.add(source);
+            } else slot.release();
+            slot.release();
+            model.delete(slot);
+          }
+          expect(slots.size).toBe(model.size);
+          expect(slots.size).toBeLessThanOrEqual(limits.full + limits.reserve);
+          for (const source of new Set(model.values())) expect(of(source)).toBeLessThanOrEqual(limits.perSource);
+        }
+        for (const slot of model.keys()) slot.release();
+        expect(slots.size).toBe(0);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('a source without a slot is refused only while every slot is held by as many sources, and then never', () => {
+    fc.assert(
+      fc.property(
+        fc.array(fc.integer({ min: 1, max: 20 }), { minLength: 1, maxLength: 200 }),
+        fc.double({ min: 0, max: 0.999_999, noNaN: true }),
+        (counts, random) => {
+          const held = new Map(counts.map((count, n) => [address(n), count]));
+          const taken = Math.min(
+            defaultSlots.full,
+            counts.reduce((a, b) => a + b, 0),
+          );
+          expect(decideSlot(defaultSlots, { held, taken, reserved: 0, own: 0, known: false }, 'new', random).kind).not.toBe('refuse');
+        },
+      ),
+    );
+  });
+});

@@ -1,0 +1,202 @@
+/**
+ * A stage's connection to the authority: the watch that keeps its snapshot fresh (snapshot-watch.ts), and calls over mutual
+ * TLS. Tested in `authority/authority-client.test.ts`, against a real authority.
+ */
+import { Agent } from 'node:https';
+import { setTimeout as sleep } from 'node:timers/promises';
+import type {
+  Enrolment,
+  JoinResult,
+  NodeRegistration,
+  SessionCertificateRequest,
+  SessionConfirmation,
+  SessionConfirmationRequest,
+  Snapshot,
+  WebIdentity,
+} from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/documents/cluster.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
+import type { LockEffect } from '#schemas/lock-effect.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
+import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
+import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { callAuthority } from './authority-http.js';
+import type { AuthorityCall } from './authority-http.js';
+import type { Log } from '../log.js';
+import type { ServiceIdentity } from './identity.js';
+import { SnapshotWatch } from './snapshot-watch.js';
+
+export interface AuthorityClientConfig {
+  /** `https://host:port`; several, with commas, where authorities share one store: any of them will do. */
+  readonly url: string;
+  readonly identity: ServiceIdentity;
+}
+
+export interface AuthorityClient {
+  /** The last snapshot; throws NOT_RUNNING while there was none yet. */
+  current(): Snapshot;
+  /** Resolves with the first snapshot; rejects when closed before. */
+  ready(): Promise<void>;
+  /** Called with every snapshot from now on; returns how to stop. */
+  onChange(callback: (snapshot: Snapshot) => void): () => void;
+  /** The certificate's blob. */
+  sessionCertificate(request: SessionCertificateRequest): Promise<Buffer>;
+  /**
+   * For a host key, as public key line, under the name of a node or of the caller. `host_certificate`: the caller's own, whose
+   * other names this one shall have too. The certificate's blob.
+   */
+  hostCertificate(request: { readonly public_key: string; readonly name: string; readonly host_certificate?: string }): Promise<Buffer>;
+  /** Agents only: says where the caller's own node is. */
+  registerNode(node: NodeRegistration): Promise<NodeRecord>;
+  /** Gateways only. */
+  readonly nodes: NodeCalls;
+  /** Gateways only: connections to nodes, which count over all gateways. */
+  readonly places: PlaceCalls;
+  /** Ingest only: `stores/leases/contract.ts` over the authority; a holder is a run of the caller. */
+  readonly leases: LeaseCalls;
+  /** Gateways only: what locks have ended here. */
+  lockEffects(effects: readonly LockEffect[]): Promise<void>;
+  /** Viewers only. */
+  signIn(token: string, client?: string): Promise<WebIdentity>;
+  webSession(token: string): Promise<WebIdentity>;
+  clusterStatement(): Promise<SignedStatement>;
+  signOut(token: string, client?: string): Promise<void>;
+  /**
+   * Gateways only: asks for a second factor for a session. `shown` is told the address that the user opens; resolves with
+   * what goes into the request of the session certificate. Rejects SESSION_UNCONFIRMED when it is denied, late or aborted.
+   */
+  confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
+  /** Viewers only: a call that somebody else makes, whose address and web session go along. */
+  relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
+  close(): void;
+}
+
+export interface LeaseCalls {
+  acquire(request: { readonly name: string; readonly holder: string; readonly ttlMs: number }): Promise<number | null>;
+  renew(claim: { readonly name: string; readonly holder: string; readonly token: number; readonly ttlMs: number }): Promise<boolean>;
+  release(claim: { readonly name: string; readonly holder: string; readonly token: number }): Promise<void>;
+}
+
+/** Both answer whether the authority knew the gateway's run: else it is told everything again. */
+export interface PlaceCalls {
+  /** Rejects SESSIONS_TOO_MANY. */
+  take(request: PlaceRequest): Promise<boolean>;
+  tell(report: PlaceReport): Promise<boolean>;
+}
+
+/** What a gateway carries for machines that join and for nodes behind its tunnels. */
+export interface NodeCalls {
+  challenge(): Promise<unknown>;
+  join(signed: SignedJoin, source: string): Promise<JoinResult>;
+  signed(request: SignedNodeRequest): Promise<unknown>;
+  trust(): Promise<SignedTrust>;
+  /** Which nodes hold a tunnel. `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  held(held: object): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
+}
+
+const CONFIRMATION_POLL_MS = 500;
+
+export function connectAuthority({ url, identity }: AuthorityClientConfig, { log }: { readonly log: Log }): AuthorityClient {
+  const newAgent = (): Agent =>
+    // Resumed sessions skip the check of the server's kind, so none is resumed.
+    new Agent({ ...identity.tlsClientOptions(['authority']), keepAlive: true, maxSockets: 64, maxCachedSessions: 0 });
+  let agent = newAgent();
+  const stopRenewed = identity.onRenewed(() => {
+    const old = agent;
+    agent = newAgent();
+    // Calls under way end on the old one; idle connections of it go.
+    setTimeout(() => old.destroy(), 15_000).unref();
+  });
+  const places = url.split(',');
+  let place = 0;
+  /** What an authority that is away has not heard, another is asked; what one refused stands. */
+  const call = async (what: AuthorityCall): Promise<unknown> => {
+    for (let tried = 1; ; tried += 1) {
+      const chosen = place;
+      try {
+        return await callAuthority({ kind: 'tls', url: places[chosen]!, agent }, what);
+      } catch (error) {
+        if (tried >= places.length || !(error instanceof StenoError) || error.code !== 'NOT_RUNNING') throw error;
+        if (place === chosen) place = (chosen + 1) % places.length;
+      }
+    }
+  };
+  identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
+
+  const watch = new SnapshotWatch(
+    places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`),
+    identity,
+    log,
+  );
+  watch.onChange((snapshot) => identity.follow({ ...snapshot, fleet: snapshot.nodes.length }));
+  const certificate = async (target: string, body: unknown): Promise<Buffer> =>
+    Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
+  const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
+  const from = (client: string | undefined): Readonly<Record<string, string>> =>
+    client === undefined ? {} : { [CLIENT_ADDRESS_HEADER]: client };
+  return {
+    current: () => watch.current(),
+    ready: () => watch.ready,
+    onChange: (callback) => watch.onChange(callback),
+    sessionCertificate: (request) => certificate('/v1/session-certificate', request),
+    hostCertificate: (request) => certificate('/v1/host-certificate', request),
+    registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
+    signIn: async (token, client) =>
+      (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
+    nodes: {
+      challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
+      join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
+      signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
+      trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
+      held: async (held) => (await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean; gateways: string[] },
+    },
+    places: {
+      take: async (request) => ((await call({ method: 'POST', target: '/v1/session-places', body: request })) as { known: boolean }).known,
+      tell: async (report) => ((await call({ method: 'PUT', target: '/v1/session-places', body: report })) as { known: boolean }).known,
+    },
+    leases: {
+      acquire: async ({ name, holder: run, ttlMs: ttl_ms }) =>
+        ((await call({ method: 'POST', target: '/v1/leases/acquire', body: { name, run, ttl_ms } })) as { token: number | null }).token,
+      renew: async ({ name, holder: run, token, ttlMs: ttl_ms }) =>
+        ((await call({ method: 'POST', target: '/v1/leases/renew', body: { name, run, token, ttl_ms } })) as { held: boolean }).held,
+      release: async ({ name, holder: run, token }) => {
+        await call({ method: 'POST', target: '/v1/leases/release', body: { name, run, token } });
+      },
+    },
+    lockEffects: async (effects) => {
+      await call({ method: 'PUT', target: '/v1/lock-effects', body: { effects } });
+    },
+    webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
+    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
+    signOut: async (token, client) => {
+      await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } });
+    },
+    confirmSession: async (request, shown, signal) => {
+      const {
+        token,
+        url: address,
+        expires_at: until,
+      } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
+      shown(address);
+      // The authority's clock says when it is over; this one only ends asking if that answer never comes.
+      for (let rounds = Math.ceil((until - Date.now()) / CONFIRMATION_POLL_MS) + 20; rounds > 0 && !signal.aborted; rounds -= 1) {
+        const { state } = (await call({ method: 'POST', target: '/v1/session-confirmations/state', body: { token } })) as { state: string };
+        if (state === 'approved') return token;
+        if (state !== 'waiting')
+          throw new StenoError('SESSION_UNCONFIRMED', state === 'denied' ? 'it was denied in the browser' : 'nobody confirmed it in time');
+        await sleep(CONFIRMATION_POLL_MS, undefined, { signal }).catch(() => undefined);
+      }
+      throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
+    },
+    relay: ({ session: token, client, ...what }) =>
+      call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
+    close() {
+      stopRenewed();
+      identity.renewWith(undefined);
+      watch.close();
+      agent.destroy();
+    },
+  };
+}

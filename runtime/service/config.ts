@@ -1,0 +1,141 @@
+/**
+ * Configuration files of services: YAML, strict, checked by one schema per service.
+ *
+ * What is wrong is shown with its line and with what may have been meant. No field holds a secret: where one is needed, the
+ * field names a file, or the environment has it, so a configuration may lie in a repository. `configText` prints what is in
+ * force, defaults included, and of each secret only whether it is set. Tested in config.test.ts.
+ */
+import { readFileSync, statSync } from 'node:fs';
+import { isAbsolute } from 'node:path';
+import { stringify } from 'yaml';
+import { z } from 'zod';
+import { StenoError } from '#schemas/base/errors.js';
+import { isName } from '#schemas/base/identity.js';
+import { caPin } from '#schemas/join.js';
+import { parseAs } from '../resources/document.js';
+
+const HOST_PORT = /^(?:\[[0-9a-fA-F:.]+\]|[A-Za-z0-9._-]+):(\d{1,5})$/;
+
+function isHostPort(text: string): boolean {
+  const port = HOST_PORT.exec(text)?.[1];
+  return port !== undefined && Number(port) <= 65_535;
+}
+
+function isBase(text: string, protocol: string): boolean {
+  if (!URL.canParse(text)) return false;
+  const url = new URL(text);
+  return url.protocol === protocol && url.pathname === '/' && url.search === '' && url.hash === '' && url.username === '';
+}
+
+export const hostPort = z.string().max(300).refine(isHostPort, 'is not HOST:PORT');
+export const path = z.string().min(1).max(4096).refine(isAbsolute, 'is not an absolute path');
+/** `https://HOST:PORT` with nothing after it. */
+export const httpsBase = z
+  .string()
+  .max(300)
+  .refine((text) => isBase(text, 'https:'), 'is not https://HOST:PORT');
+export const webBase = z
+  .string()
+  .max(300)
+  .refine((text) => isBase(text, 'https:') || isBase(text, 'http:'), 'is not https://HOST or https://HOST:PORT');
+export const wssBase = z
+  .string()
+  .max(300)
+  .refine((text) => isBase(text, 'wss:'), 'is not wss://HOST:PORT');
+
+/** What every service has. */
+export const serviceFields = {
+  /** Of the service; unique among those of its kind. */
+  name: z.string().max(63).refine(isName, 'is not a valid name'),
+  /** Keys, certificates, and what the service keeps. */
+  data: path,
+  /** Where `/healthz` and `/readyz` answer, without TLS. Left out: nowhere. */
+  health: hostPort.optional(),
+  /** Only algorithms that FIPS 140 approves. */
+  fips: z.boolean().default(false),
+};
+
+/** What services have that join an authority. */
+export const memberFields = {
+  ...serviceFields,
+  /** Authorities that share one store; any of them will do. */
+  authorities: z.array(httpsBase).min(1).max(16),
+  join: z
+    .strictObject({
+      /** File with a token of `steno tokens add --type gateway|ingest|viewer`; read only where the service has not joined yet. */
+      token_file: path.optional(),
+      /** Of the service CA, as `steno tokens add` prints them. */
+      ca_pins: z.array(caPin).max(16).default([]),
+    })
+    .prefault({}),
+};
+export type MemberConfig = z.output<z.ZodObject<typeof memberFields>>;
+
+/** Objects in a bucket, with AWS_* in the environment; left out: a folder under `data`. */
+export const objectsUrl = z
+  .string()
+  .max(300)
+  .regex(/^s3:\/\//, 'is not s3://BUCKET/PREFIX');
+
+const MAX_SECRET = 4096;
+
+/** The content of a file that holds a secret. Throws CONFIG_INVALID when others may read it. */
+export function readSecret(file: string): string {
+  let text: string;
+  try {
+    // systemd hands credentials over with 0440, to root's group alone.
+    if ((statSync(file).mode & 0o037) !== 0) throw new StenoError('CONFIG_INVALID', `others may read ${file}; give it mode 0600`);
+    text = readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if (error instanceof StenoError) throw error;
+    throw new StenoError('CONFIG_INVALID', `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`);
+  }
+  if (text === '' || text.length > MAX_SECRET) throw new StenoError('CONFIG_INVALID', `${file} holds no secret`);
+  return text;
+}
+
+/** Throws CONFIG_INVALID with file, line, column, and what is wrong. */
+export function readConfig<Schema extends z.ZodType>(file: string, schema: Schema): z.output<Schema> {
+  let text: string;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new StenoError('CONFIG_INVALID', `${file} cannot be read (${(error as NodeJS.ErrnoException).code ?? 'error'})`);
+  }
+  return parseConfig(text, file, schema);
+}
+
+export function parseConfig<Schema extends z.ZodType>(text: string, file: string, schema: Schema): z.output<Schema> {
+  try {
+    return parseAs(text, file, schema);
+  } catch (error) {
+    if (error instanceof StenoError && error.code === 'DOCUMENT_INVALID') throw new StenoError('CONFIG_INVALID', error.detail);
+    throw error;
+  }
+}
+
+/** `secrets`: by name, whether each is set. */
+export function configText(config: object, secrets: Readonly<Record<string, boolean>>): string {
+  const lines = Object.entries(secrets).map(([secret, set]) => `# ${secret}: ${set ? 'set' : 'not set'}\n`);
+  return `${stringify(config, { lineWidth: 0, aliasDuplicateObjects: false })}${lines.join('')}`;
+}
+
+/** A ClickHouse server. Its password is in a file, or in $STENO_EVENTS_PASSWORD. */
+export const eventsServer = z.strictObject({
+  url: z
+    .string()
+    .max(300)
+    .refine((text) => isBase(text, 'https:') || isBase(text, 'http:'), 'is not https://HOST:PORT'),
+  database: z
+    .string()
+    .regex(/^[a-z][a-z0-9_]{0,62}$/, 'is not the name of a database')
+    .default('steno'),
+  username: z.string().min(1).max(255).default('default'),
+  /** A cluster in the server's configuration, over which the tables are replicated. */
+  cluster: z
+    .string()
+    .regex(/^[a-zA-Z_][a-zA-Z0-9_]{0,62}$/, 'is not the name of a cluster')
+    .optional(),
+  password_file: path.optional(),
+});
+export type EventsServer = z.output<typeof eventsServer>;

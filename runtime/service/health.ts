@@ -1,0 +1,58 @@
+/**
+ * `/healthz`: this process runs. `/readyz`: it serves; 503 while it starts and while it drains, so that whoever balances
+ * connections stops sending new ones. Plain HTTP without a word about anything else; listen where only probes get to.
+ * Tested in health.test.ts.
+ */
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import { StenoError } from '#schemas/base/errors.js';
+
+export type Readiness = 'starting' | 'ready' | 'draining';
+
+export interface Health {
+  /** `host:port`. */
+  readonly address: string;
+  set(state: Readiness): void;
+  close(): Promise<void>;
+}
+
+const LIMIT_MS = 5_000;
+const MAX_CONNECTIONS = 64;
+
+/** Rejects PORT_TAKEN. */
+export async function startHealth(listen: string): Promise<Health> {
+  let state: Readiness = 'starting';
+  const server = createServer({ requestTimeout: LIMIT_MS, headersTimeout: LIMIT_MS, keepAliveTimeout: LIMIT_MS }, (request, response) => {
+    const known = request.method === 'GET' || request.method === 'HEAD';
+    const [code, text] =
+      known && request.url === '/healthz'
+        ? [200, 'ok']
+        : known && request.url === '/readyz'
+          ? [state === 'ready' ? 200 : 503, state]
+          : [404, 'not found'];
+    response.writeHead(code, { 'content-type': 'text/plain', 'cache-control': 'no-store' });
+    response.end(`${text}\n`);
+  });
+  server.maxConnections = MAX_CONNECTIONS;
+  const { hostname, port } = new URL(`http://${listen}`);
+  const host = hostname.replace(/^\[|\]$/g, '');
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', listen) : error),
+    );
+    // URL leaves out the default port of its scheme.
+    server.listen({ host, port: port === '' ? 80 : Number(port) }, resolve);
+  });
+  const bound = server.address() as AddressInfo;
+  return {
+    address: `${host.includes(':') ? `[${host}]` : host}:${bound.port}`,
+    set(next) {
+      state = next;
+    },
+    close: () =>
+      new Promise((resolve) => {
+        server.close(() => resolve());
+        server.closeAllConnections();
+      }),
+  };
+}

@@ -1,0 +1,45 @@
+/** A service that joins an authority: its identity, and its connection to the authority once a snapshot is there. */
+import { connectAuthority } from './authority-client.js';
+import type { AuthorityClient } from './authority-client.js';
+import { readSecret } from './config.js';
+import type { MemberConfig } from './config.js';
+import { openServiceIdentity } from './identity.js';
+import type { IdentityConfig, IdentityContext, ServiceIdentity } from './identity.js';
+import type { JoiningKind } from '#schemas/service-join.js';
+
+/** `token`: by whoever starts the service in its own process group; a file names it otherwise. */
+export type Joining = MemberConfig & { readonly token?: string };
+
+export interface Member {
+  readonly identity: ServiceIdentity;
+  readonly authority: AuthorityClient;
+  close(): void;
+}
+
+type Wishes = Pick<IdentityConfig, 'hostNames' | 'everyHostKey' | 'records'> & { readonly dir: string };
+
+/** Rejects SERVICE_NOT_JOINED, SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN, AUTHORITY_UNTRUSTED, NOT_RUNNING. */
+export async function openMember(kind: JoiningKind, config: Joining, wishes: Wishes, context: IdentityContext): Promise<Member> {
+  const { token_file: file, ca_pins: pins } = config.join;
+  const identity = await openServiceIdentity(
+    {
+      kind,
+      name: config.name,
+      ...wishes,
+      join: { authorities: config.authorities, pins, token: () => config.token ?? (file === undefined ? undefined : readSecret(file)) },
+    },
+    context,
+  );
+  const authority = connectAuthority({ url: config.authorities.join(','), identity }, { log: context.log });
+  const close = (): void => {
+    authority.close();
+    identity.close();
+  };
+  try {
+    await authority.ready();
+  } catch (error) {
+    close();
+    throw error;
+  }
+  return { identity, authority, close };
+}

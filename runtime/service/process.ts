@@ -1,0 +1,168 @@
+/**
+ * The life of a stage's process under `steno up`.
+ *
+ *     starting ──config by IPC──► started ──'ready' to parent──► serving ──TERM, INT or parent gone──► draining ──► exit 0
+ *         └──── failure: 'failed' with the catalogue code to parent, exit with the code's exit status ────────────►
+ *
+ * The configuration comes over the IPC channel, never in argv, which every user of the machine can read. When the
+ * parent dies the channel closes and the stage drains: nothing is left running. Tested in test/end-to-end/spine.test.ts.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
+import { enterFips } from '../fips.js';
+import { openLog } from '../log.js';
+import { startHealth } from './health.js';
+import type { Log } from '../log.js';
+
+export interface Running {
+  /** What listens where, `host:port` or a path. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** Drains and releases everything; resolves when nothing is left to lose. */
+  close(): Promise<void>;
+}
+
+export type FromService =
+  | { readonly kind: 'ready'; readonly addresses: Readonly<Record<string, string>> }
+  | { readonly kind: 'failed'; readonly code: ErrorCode; readonly detail: string };
+export type ToService = { readonly kind: 'config'; readonly config: unknown } | { readonly kind: 'close' };
+
+/** A drain that takes longer has hung: the process goes, and the spool has the rest. */
+const DRAIN_LIMIT_MS = 15_000;
+
+/** `contain`: true for an error that nobody caught and that is not the whole stage's. */
+export function runService<Config>(
+  stage: string,
+  start: (config: Config, context: { readonly log: Log }) => Promise<Running>,
+  contain: (error: unknown) => boolean = () => false,
+): void {
+  const log = openLog(stage);
+  let running: Promise<Running> | undefined;
+  let closing = false;
+  /** Milliseconds of this process, for whoever asks where a start takes its time. */
+  const loaded = Math.round(performance.now());
+  let configured = 0;
+  const tell = (message: FromService): void => {
+    if (process.connected) process.send?.(message);
+  };
+  const begin = async (config: unknown): Promise<Running> => {
+    // Before any key is made or read.
+    if ((config as { readonly fips?: boolean }).fips === true) enterFips();
+    return start(config as Config, { log });
+  };
+  const close = async (reason: string): Promise<void> => {
+    if (closing) return;
+    closing = true;
+    log.info({ reason }, 'draining');
+    setTimeout(() => {
+      log.error('drain took too long');
+      process.exit(70);
+    }, DRAIN_LIMIT_MS).unref();
+    try {
+      await (await running)?.close();
+    } catch (error) {
+      log.error({ err: error }, 'drain failed');
+      process.exit(70);
+    }
+    process.exit(0);
+  };
+  process.on('message', (message: ToService) => {
+    if (message.kind === 'close') void close('asked by parent');
+    if (message.kind !== 'config' || running !== undefined) return;
+    configured = Math.round(performance.now());
+    running = begin(message.config);
+    running.then(
+      ({ addresses }) => {
+        log.info({ addresses, loaded_ms: loaded, configured_ms: configured, ready_ms: Math.round(performance.now()) }, 'ready');
+        tell({ kind: 'ready', addresses });
+      },
+      (error: unknown) => {
+        const known =
+          error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
+        log.error({ err: error }, 'start failed');
+        tell({ kind: 'failed', code: known.code, detail: known.detail ?? '' });
+        process.disconnect?.();
+        process.exit(known.entry.exit);
+      },
+    );
+  });
+  process.on('disconnect', () => void close('parent gone'));
+  process.on('SIGTERM', () => void close('SIGTERM'));
+  // Ctrl-C reaches the whole process group: the parent decides the order in which stages drain.
+  process.on('SIGINT', () => undefined);
+  // By itself it would open the debugger to everybody on this machine.
+  process.on('SIGUSR1', () => undefined);
+  process.on('uncaughtException', (error) => {
+    if (contain(error)) return;
+    log.fatal({ err: error }, 'uncaught exception');
+    process.exit(70);
+  });
+  process.on('unhandledRejection', (error) => {
+    if (contain(error)) return;
+    log.fatal({ err: error }, 'unhandled rejection');
+    process.exit(70);
+  });
+  if (process.send === undefined) {
+    log.fatal('this program is started by `steno up`');
+    process.exit(64);
+  }
+  // It may have gone while this program was loaded.
+  if (!process.connected) void close('parent gone');
+}
+
+/**
+ * A service by itself, in the foreground, as `steno SERVICE --config` runs it. The first TERM or INT drains; a second INT ends it.
+ * Rejects with what a start failed with; the process ends when the service has drained.
+ */
+export async function serve(
+  stage: string,
+  start: (context: { readonly log: Log }) => Promise<Running>,
+  { health, fips }: { readonly health?: string | undefined; readonly fips: boolean },
+): Promise<void> {
+  // Before any key is made or read.
+  if (fips) enterFips();
+  const log = openLog(stage);
+  const probes = health === undefined ? undefined : await startHealth(health);
+  let running: Promise<Running> | undefined;
+  let draining = false;
+  const drain = async (reason: string): Promise<void> => {
+    if (draining) {
+      if (reason === 'SIGINT') process.exit(70);
+      return;
+    }
+    draining = true;
+    probes?.set('draining');
+    log.info({ reason }, 'draining');
+    setTimeout(() => {
+      log.error('drain took too long');
+      process.exit(70);
+    }, DRAIN_LIMIT_MS).unref();
+    try {
+      // A start that fails is reported by whoever started.
+      await (await running?.catch(() => undefined))?.close();
+      await probes?.close();
+    } catch (error) {
+      log.error({ err: error }, 'drain failed');
+      process.exit(70);
+    }
+    process.exit(0);
+  };
+  process.on('SIGTERM', () => void drain('SIGTERM'));
+  process.on('SIGINT', () => void drain('SIGINT'));
+  // By itself it would open the debugger to everybody on this machine.
+  process.on('SIGUSR1', () => undefined);
+  const fatal = (error: unknown): void => {
+    log.fatal({ err: error }, 'uncaught exception');
+    process.exit(70);
+  };
+  process.on('uncaughtException', fatal);
+  process.on('unhandledRejection', fatal);
+  running = start({ log });
+  try {
+    const { addresses } = await running;
+    if (!draining) probes?.set('ready');
+    log.info({ addresses, health: probes?.address, ready_ms: Math.round(performance.now()) }, 'ready');
+  } catch (error) {
+    await probes?.close();
+    throw error;
+  }
+}

@@ -1,0 +1,47 @@
+/**
+ * Reviews of access: who holds which role, what it reaches, since when, and whether it was ever used.
+ *
+ * A row is one user with one role: what a reviewer keeps or removes. Use is read from recorded sessions: of the nodes and
+ * logins that the role reaches today, the last session of this user. Pure. Tested in reviewed-access.test.ts.
+ */
+
+import type { AccessHolding } from './access-reviews.js';
+
+/** Sessions of a user as a login on a node. */
+export interface AccessUse {
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
+  readonly last_at: number;
+  readonly count: number;
+}
+
+export interface ReviewedHolding extends AccessHolding {
+  /** Null: never. */
+  readonly last_used: number | null;
+  readonly sessions: number;
+  /** Neither used nor given within the last 90 days. */
+  readonly unused: boolean;
+}
+
+export const UNUSED_MS = 90 * 86_400_000;
+
+/** `used`: in any order. `now`: ms since 1970. */
+export function reviewed(holdings: readonly AccessHolding[], used: readonly AccessUse[], now: number): readonly ReviewedHolding[] {
+  const byUser = new Map<string, AccessUse[]>();
+  for (const use of used) byUser.set(use.user, [...(byUser.get(use.user) ?? []), use]);
+  return holdings.map((holding) => {
+    const logins = new Map(holding.reach.map(({ node, logins: allowed }) => [node, allowed]));
+    const uses = (byUser.get(holding.user) ?? []).filter(({ node, login }) => {
+      const allowed = logins.get(node) ?? [];
+      return allowed.includes(login) || (login !== 'root' && allowed.includes('*'));
+    });
+    const last = uses.reduce<number | null>((latest, { last_at: at }) => (latest === null || at > latest ? at : latest), null);
+    return {
+      ...holding,
+      last_used: last,
+      sessions: uses.reduce((sum, { count }) => sum + count, 0),
+      unused: (last ?? 0) < now - UNUSED_MS && holding.since < now - UNUSED_MS,
+    };
+  });
+}

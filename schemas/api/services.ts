@@ -1,0 +1,112 @@
+/** Services that joined, and the tokens they join with: `steno services`, `steno tokens`. */
+import { z } from 'zod';
+import { isName } from '../base/identity.js';
+import { tokenId } from '../join.js';
+import { joiningKinds } from '../service-join.js';
+import { endpoint, noAnswer, noBody, noParams } from './endpoint.js';
+
+const kind = z.enum(joiningKinds);
+const name = z.string().max(63).refine(isName, 'is not a valid name');
+
+const token = {
+  id: tokenId,
+  kind,
+  /** The only name that may join with it; null: any. */
+  name: name.nullable(),
+  uses_left: z.int(),
+  created_by: z.string(),
+  /** ms since 1970. */
+  created_at: z.int(),
+  expires_at: z.int(),
+};
+export const serviceTokenInfo = z.strictObject(token).readonly();
+export type ServiceTokenInfo = z.output<typeof serviceTokenInfo>;
+
+export const serviceTokenCreated = z
+  .strictObject({
+    ...token,
+    /** Shown this once. */
+    token: z.string(),
+    ca_pins: z.array(z.string()).readonly(),
+  })
+  .readonly();
+export type ServiceTokenCreated = z.output<typeof serviceTokenCreated>;
+
+export const joinedServiceInfo = z
+  .strictObject({
+    kind,
+    name,
+    /** ms since 1970. */
+    joined_at: z.int(),
+    /** Since when it gets no certificates any more; null while it does. */
+    removed_at: z.int().nullable(),
+  })
+  .readonly();
+export type JoinedServiceInfo = z.output<typeof joinedServiceInfo>;
+
+export const listServiceTokens = endpoint({
+  method: 'GET',
+  path: '/v1/service-tokens',
+  summary: 'List tokens of services that still count.',
+  admits: ['owner', 'administer'],
+  event: 'service_token.list',
+  params: noParams,
+  body: noBody,
+  answer: z.array(serviceTokenInfo).readonly(),
+  errors: [],
+});
+
+export const createServiceToken = endpoint({
+  method: 'POST',
+  path: '/v1/service-tokens',
+  summary: 'Create a token for a service; its secret is in this answer alone.',
+  admits: ['owner', 'administer'],
+  event: 'service_token.create',
+  params: noParams,
+  body: z.strictObject({
+    kind,
+    name: name.nullable().default(null),
+    ttl_ms: z.number().int().min(10_000).max(86_400_000),
+    uses: z.number().int().min(1).max(100).default(1),
+  }),
+  answer: serviceTokenCreated,
+  errors: ['TOO_MANY'],
+});
+
+export const deleteServiceToken = endpoint({
+  method: 'DELETE',
+  path: '/v1/service-tokens/:id',
+  summary: 'Delete a token of services; those that joined with it stay.',
+  admits: ['owner', 'administer'],
+  event: 'service_token.delete',
+  params: z.strictObject({ id: tokenId }),
+  body: noBody,
+  answer: noAnswer,
+  errors: ['NOT_FOUND'],
+});
+
+export const listServices = endpoint({
+  method: 'GET',
+  path: '/v1/services',
+  summary: 'List the services that joined.',
+  admits: ['owner', 'administer'],
+  event: 'service.list',
+  params: noParams,
+  body: noBody,
+  answer: z.array(joinedServiceInfo).readonly(),
+  errors: [],
+});
+
+export const removeService = endpoint({
+  method: 'DELETE',
+  path: '/v1/services/:kind/:name',
+  summary: 'Give a service no more certificates.',
+  admits: ['owner', 'administer'],
+  event: 'service.remove',
+  params: z.strictObject({ kind, name }),
+  body: noBody,
+  answer: noAnswer,
+  errors: ['NOT_FOUND'],
+});
+
+export const serviceEndpoints = [listServiceTokens, createServiceToken, deleteServiceToken, listServices, removeService] as const;

@@ -1,0 +1,62 @@
+/**
+ * Host names as the programs that dial them understand them: which spellings mean the same host.
+ *
+ * `ssh` compares names without case; resolvers drop a final dot; and to inet_aton(3), which every `getaddrinfo` asks first,
+ * `127.1`, `0x7f.1`, `017700000001` and `2130706433` are 127.0.0.1. Pure text, no resolver is asked: a DNS name and the
+ * address that it stands for stay two hosts. Tested in host-name.test.ts with a generator of spellings.
+ */
+import { holds, literalAddress, parseBlock } from './ip-address.js';
+
+/** One text for all spellings of a name or address. Brackets around IPv6 and zones (`%eth0`) do not count. */
+export function canonicalHost(text: string): string {
+  let plain = text.toLowerCase();
+  // Around each other in any order: until there is none left.
+  for (let before = ''; before !== plain;) {
+    before = plain;
+    plain = plain
+      .replace(/^\[([^\]]*)\]$/, '$1')
+      .replace(/%[^\]]*/, '')
+      .replace(/\.+$/, '');
+  }
+  const bytes = literalAddress(plain);
+  if (bytes === undefined) return plain;
+  if (bytes.length === 4) return bytes.join('.');
+  return Array.from({ length: 8 }, (_, i) => ((bytes[2 * i]! << 8) | bytes[2 * i + 1]!).toString(16)).join(':');
+}
+
+/** What `/etc/hosts` of common systems gives the loopback addresses, beside `localhost` and all below it (RFC 6761). */
+const loopbackNames: ReadonlySet<string> = new Set([
+  'localhost',
+  'localhost4',
+  'localhost6',
+  'localhost.localdomain',
+  'localhost4.localdomain4',
+  'localhost6.localdomain6',
+  'ip6-localhost',
+  'ip6-loopback',
+]);
+
+const loopback = [parseBlock('127.0.0.0/8')!, parseBlock('::1')!];
+const unspecified = [parseBlock('0.0.0.0/8')!, parseBlock('::')!];
+
+/** Whether a name, in lower case and without a final dot, means the machine itself. */
+export function isLoopbackName(name: string): boolean {
+  return loopbackNames.has(name) || name.endsWith('.localhost');
+}
+
+/**
+ * Whether the name or address may mean the machine itself, wherever it is dialled; 0.0.0.0 and `::` do on Linux. For what is
+ * refused or left out; `isSurelyLoopback` is for what is permitted.
+ */
+export function isLoopbackHost(text: string): boolean {
+  const host = canonicalHost(text);
+  const address = literalAddress(host);
+  return isLoopbackName(host) || (address !== undefined && [...loopback, ...unspecified].some((block) => holds(block, address)));
+}
+
+/** Whether it means the machine itself and nothing else, whatever files and resolver say: 127.0.0.0/8, `::1`, or `localhost`. */
+export function isSurelyLoopback(text: string): boolean {
+  const host = canonicalHost(text);
+  const address = literalAddress(host);
+  return host === 'localhost' || (address !== undefined && loopback.some((block) => holds(block, address)));
+}

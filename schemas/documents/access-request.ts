@@ -1,0 +1,201 @@
+/**
+ * Access requests: what was asked for, who agreed, and what an approved one grants.
+ *
+ *     (none) ──create──► pending ──enough approvals──► approved ──its time──► over
+ *                          │ │ └──one denial too many──► denied    └──cancel──► cancelled
+ *                          │ └──cancel──► cancelled
+ *                          └──its time──► expired
+ *
+ * What is granted are roles as they are on the day of use, cut down to the request's nodes: a grant never holds more
+ * than its roles do, nor more than they did when it was asked for: a role that was changed since and is not narrower makes
+ * the request void (`changedRoles`), for who agreed did not agree to that. `rolesOfGrant` is the one place that says what a grant is worth; gateway, viewer and authority
+ * call it with the same snapshot. Tested in access-request.test.ts.
+ */
+import { isNarrower } from '../policy/power/documents.js';
+import { same } from '../policy/power/within.js';
+import type { Role } from '../policy/role.js';
+
+export const requestStates = ['pending', 'approved', 'denied', 'cancelled', 'expired', 'over'] as const;
+export type RequestState = (typeof requestStates)[number];
+
+/** `role`: the role as it is. `narrowed`: only on these nodes. `nodes`: these nodes as these logins, by leave and under the terms of a role. */
+export type GrantItem =
+  | { readonly kind: 'role'; readonly role: string }
+  | { readonly kind: 'narrowed'; readonly role: string; readonly nodes: readonly string[] }
+  | { readonly kind: 'nodes'; readonly role: string; readonly nodes: readonly string[]; readonly logins: readonly string[] };
+
+/** What an approved request gives, while it lasts. */
+export interface Grant {
+  /** Of the request. */
+  readonly id: string;
+  readonly user: string;
+  /** ms since 1970. */
+  readonly ends_at: number;
+  readonly items: readonly GrantItem[];
+}
+
+export interface RequestReview {
+  readonly reviewer: string;
+  readonly decision: 'approve' | 'deny';
+  readonly reason: string;
+  readonly at: number;
+  /** How it came: `steno`, `web`, or the webhook it came back through. */
+  readonly via: string;
+}
+
+export interface AccessRequest {
+  readonly id: string;
+  readonly user: string;
+  readonly state: RequestState;
+  readonly reason: string;
+  readonly items: readonly GrantItem[];
+  readonly created_at: number;
+  /** Until when it can be decided. */
+  readonly expires_at: number;
+  /** How long the grant is good for once it is approved, in ms. */
+  readonly duration: number;
+  readonly decided_at: number | null;
+  /** Of an approved one. */
+  readonly ends_at: number | null;
+  /** How many have to agree, or to disagree, as of the day it was made. */
+  readonly thresholds: { readonly approve: number; readonly deny: number };
+  readonly reviews: readonly RequestReview[];
+  /** Revision of each of its roles when it was asked for, which reviews are about. */
+  readonly revisions: Readonly<Record<string, number>>;
+  /** Roles that are not what they were, nor narrower: while there are any it can be neither approved nor used. */
+  readonly changed: readonly string[];
+}
+
+/** A role as it was when it was asked for. */
+export interface RolePin {
+  readonly revision: number;
+  readonly document: Role;
+}
+
+export interface NewAccessRequest {
+  readonly roles: readonly string[];
+  readonly nodes: readonly string[];
+  readonly logins: readonly string[];
+  readonly reason: string;
+  /** ms. */
+  readonly duration: number;
+}
+
+/** What somebody could ask for. */
+export interface RequestOptions {
+  readonly roles: readonly {
+    readonly name: string;
+    readonly description: string;
+    readonly max_duration: number;
+    readonly approvals: number;
+  }[];
+  readonly nodes: readonly {
+    readonly name: string;
+    readonly logins: readonly string[];
+    readonly max_duration: number;
+    readonly approvals: number;
+  }[];
+}
+
+/** A request, and what whoever looks at it may do. */
+export type RequestView = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
+
+/** As stored, and what time has made of it. */
+export function stateAt(
+  request: { readonly state: RequestState; readonly expires_at: number; readonly ends_at: number | null },
+  now: number,
+): RequestState {
+  if (request.state === 'pending' && request.expires_at <= now) return 'expired';
+  if (request.state === 'approved' && (request.ends_at ?? 0) <= now) return 'over';
+  return request.state;
+}
+
+/** What the reviews come to. A denial counts first: who has doubts is heard before who has none. */
+export function standing(
+  reviews: readonly Pick<RequestReview, 'decision'>[],
+  thresholds: AccessRequest['thresholds'],
+): 'pending' | 'approved' | 'denied' {
+  const count = (decision: RequestReview['decision']): number => reviews.filter((review) => review.decision === decision).length;
+  if (count('deny') >= Math.max(1, thresholds.deny)) return 'denied';
+  return count('approve') >= Math.max(1, thresholds.approve) ? 'approved' : 'pending';
+}
+
+/** The roles that a grant is worth today. Undefined when one of them no longer exists: what it denied would be forgotten. */
+export function rolesOfGrant(grant: Pick<Grant, 'items'>, known: readonly Role[]): readonly Role[] | undefined {
+  const roles: Role[] = [];
+  for (const item of grant.items) {
+    const role = known.find(({ name }) => name === item.role);
+    if (role === undefined) return undefined;
+    roles.push(...(item.kind === 'role' ? [role] : worth(role, item)));
+  }
+  return roles;
+}
+
+/** Of the roles that items are of, those that are not what was asked for, nor narrower; one that is gone is not among them. */
+export function changedRoles(
+  pins: Readonly<Record<string, RolePin>>,
+  items: readonly GrantItem[],
+  known: readonly Role[],
+): readonly string[] {
+  return [...new Set(items.map(({ role }) => role))]
+    .filter((name) => {
+      const now = known.find((role) => role.name === name);
+      const pin = Object.hasOwn(pins, name) ? pins[name] : undefined;
+      return now !== undefined && (pin === undefined || !(same(now, pin.document) || isNarrower(now, pin.document)));
+    })
+    .sort();
+}
+
+/** The role on these nodes and no other, and nothing but reaching them. What it denies stays denied. */
+function worth(role: Role, item: Exclude<GrantItem, { readonly kind: 'role' }>): readonly Role[] {
+  if (item.kind === 'nodes') return [onlyReaching(role, { nodes: { name: [...item.nodes] }, logins: [...item.logins] })];
+  const { nodes: selector, node_expression: expression, logins } = role.allow;
+  // Whom the role gives no node gets none by naming one.
+  if (Object.keys(selector).length === 0 && expression === undefined) return [];
+  const named = Object.hasOwn(selector, 'name') ? [selector['name']!].flat() : ['*'];
+  const nodes = named.includes('*') ? item.nodes : item.nodes.filter((node) => named.includes(node));
+  return nodes.length === 0
+    ? []
+    : [
+        onlyReaching(role, {
+          nodes: { ...selector, name: [...nodes] },
+          logins,
+          ...(expression === undefined ? {} : { node_expression: expression }),
+        }),
+      ];
+}
+
+function onlyReaching(role: Role, allow: Pick<Role['allow'], 'nodes' | 'node_expression' | 'logins'>): Role {
+  return {
+    ...role,
+    allow: { ...allow, kubernetes: [], sessions: [], approve: [], rules: [], request: [] },
+    view: 'none',
+    administer: false,
+  };
+}
+
+/** What a grant gives, in words, one line an item. */
+export function describeItem(item: GrantItem): string {
+  switch (item.kind) {
+    case 'role':
+      return `role ${item.role}`;
+    case 'narrowed':
+      return `role ${item.role}, only on ${item.nodes.join(', ')}`;
+    case 'nodes':
+      return `${item.logins.join(', ')} on ${item.nodes.join(', ')}, by the terms of role ${item.role}`;
+  }
+}
+
+/** Names of roles, nodes and logins that a request is about. */
+export function scopeOfItems(items: readonly GrantItem[]): {
+  readonly roles: readonly string[];
+  readonly nodes: readonly string[];
+  readonly logins: readonly string[];
+} {
+  const unique = (all: readonly string[]): readonly string[] => [...new Set(all)].sort();
+  return {
+    roles: unique(items.flatMap((item) => (item.kind === 'nodes' ? [] : [item.role]))),
+    nodes: unique(items.flatMap((item) => (item.kind === 'role' ? [] : item.nodes))),
+    logins: unique(items.flatMap((item) => (item.kind === 'nodes' ? item.logins : []))),
+  };
+}

@@ -1,0 +1,62 @@
+/**
+ * The kinds of events there are, and which source may tell of which: the one list that validators, the event store, the
+ * command line, the page and docs/events.md derive from.
+ *
+ * A kind that is not listed for the source that names it comes from a newer Steno. Its event is stored as `unknown` and keeps
+ * the name in `raw_kind`: it is shown and counted under that name, never as another kind. Tested in kinds.test.ts.
+ */
+
+/** Who observed the event: the gateway's recorder, the kernel of a node, or the Kubernetes front door. */
+export const eventSources = ['recording', 'kernel', 'kubernetes'] as const;
+export type EventSource = (typeof eventSources)[number];
+
+interface Kind {
+  readonly sources: readonly EventSource[];
+  /** What happened, for people. */
+  readonly text: string;
+}
+
+export const kinds = {
+  exec: { sources: ['recording', 'kernel'], text: 'a program, command, shell or subsystem was started' },
+  exit: { sources: ['recording', 'kernel'], text: 'a process, or the session, ended' },
+  file: { sources: ['recording', 'kernel'], text: 'a file was opened, changed, renamed, deleted or transferred' },
+  connect: { sources: ['kernel'], text: 'a connection was opened' },
+  listen: { sources: ['recording', 'kernel'], text: 'a socket began to accept connections' },
+  dns: { sources: ['kernel'], text: 'a name was looked up' },
+  sftp: { sources: ['recording'], text: 'an SFTP operation on a file' },
+  kube: { sources: ['kubernetes'], text: 'a request to a Kubernetes API' },
+  forward: { sources: ['recording'], text: 'a forwarded connection opened or closed' },
+  gap: { sources: ['recording', 'kernel'], text: 'something was not captured, and why' },
+  participant: { sources: ['recording'], text: 'somebody joined or left the session' },
+  signal: { sources: ['recording'], text: 'a signal was sent to the program' },
+  marker: { sources: ['recording'], text: 'a marker was set' },
+  stream: { sources: ['recording'], text: 'the total and digest of one direction of a stream' },
+  kernel: { sources: ['kernel'], text: 'recording of kernel events began or ended' },
+  fork: { sources: ['kernel'], text: 'a process made another' },
+  accept: { sources: ['kernel'], text: 'a connection was accepted' },
+  send: { sources: ['kernel'], text: 'a datagram was sent' },
+  privilege: { sources: ['kernel'], text: 'a process changed its user, groups or capabilities' },
+  system: { sources: ['kernel'], text: 'a module, program, mount, namespace or trace of the system changed' },
+  escape: { sources: ['kernel'], text: 'something outside the process tree of the session was asked to run a program' },
+  unknown: { sources: eventSources, text: 'a kind that a newer version of Steno sent; `raw_kind` has its name' },
+} as const satisfies Readonly<Record<string, Kind>>;
+
+export type EventKind = keyof typeof kinds;
+export const eventKinds = Object.keys(kinds) as readonly EventKind[] as readonly [EventKind, ...EventKind[]];
+
+type KindsOf<S extends EventSource> = { [K in EventKind]: S extends (typeof kinds)[K]['sources'][number] ? K : never }[EventKind];
+export type KernelKind = Exclude<KindsOf<'kernel'>, 'unknown'>;
+
+/** The kinds that a source may tell of; `unknown` is what a store makes of the others. */
+export function kindsOf(source: EventSource): readonly EventKind[] {
+  return eventKinds.filter((kind) => kind !== 'unknown' && (kinds[kind].sources as readonly EventSource[]).includes(source));
+}
+
+/** Names that a kind of a later version may have. */
+export const kindPattern = /^[a-z][a-z0-9_]{0,31}$/;
+
+/** What is stored for a kind that `source` names. */
+export function storedKind(source: EventSource, name: string): { readonly kind: EventKind; readonly raw_kind: string } {
+  const known = Object.hasOwn(kinds, name) && name !== 'unknown' && kindsOf(source).includes(name as EventKind);
+  return known ? { kind: name as EventKind, raw_kind: '' } : { kind: 'unknown', raw_kind: name };
+}

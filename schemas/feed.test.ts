@@ -1,0 +1,58 @@
+import fc from 'fast-check';
+import { expect, test } from 'vitest';
+import { FeedCursor, formatFeedRequest, parseFeedRequest } from './feed.js';
+import { sessionId } from './recording/line.js';
+import { decodeUplink, encodeUplink } from './uplink.js';
+
+const sessions = fc
+  .tuple(fc.integer({ min: 0, max: 4_102_444_800_000 }), fc.uint8Array({ minLength: 10, maxLength: 10 }))
+  .map(([time, random]) => sessionId(time, random));
+/** What URLSearchParams does for names and values that need no escapes: its type is not known in this folder. */
+const query = (path: string) => {
+  const pairs = new Map((path.split('?')[1] ?? '').split('&').map((pair) => pair.split('=') as [string, string]));
+  return { get: (name: string) => pairs.get(name) ?? null };
+};
+
+test('a request is read as it was written', () => {
+  fc.assert(
+    fc.property(sessions, fc.integer({ min: 0, max: 1e15 - 1 }), (session, after) => {
+      expect(parseFeedRequest(query(formatFeedRequest({ session, after })))).toEqual({ session, after });
+    }),
+  );
+});
+
+test.each([
+  ['no session', '/live?after=1'],
+  ['a session that is none', '/live?session=..&after=1'],
+  ['a negative block', `/live?session=${sessionId(0, new Uint8Array(10))}&after=-1`],
+  ['a block that is no number', `/live?session=${sessionId(0, new Uint8Array(10))}&after=1e3`],
+  ['a block beyond every recording', `/live?session=${sessionId(0, new Uint8Array(10))}&after=${'9'.repeat(16)}`],
+])('%s is no request', (_, path) => {
+  expect(parseFeedRequest(query(path))).toBeNull();
+});
+
+test('whatever is resent, a follower takes every block once and in order, and a hole is told', () => {
+  fc.assert(
+    fc.property(fc.integer({ min: 0, max: 20 }), fc.array(fc.integer({ min: 1, max: 30 }), { maxLength: 60 }), (after, numbers) => {
+      const session = sessionId(0, new Uint8Array(10));
+      const cursor = new FeedCursor({ session, after });
+      let last = after;
+      for (const n of numbers) {
+        const frame = decodeUplink(encodeUplink('block', { session, n, head: '0'.repeat(64) }, Uint8Array.of(n)));
+        const step = cursor.take(frame);
+        expect(step.kind).toBe(n <= last ? 'other' : n === last + 1 ? 'block' : 'hole');
+        if (step.kind === 'block') expect(step.lines).toEqual(Uint8Array.of((last = n)));
+      }
+      expect(cursor.last).toBe(last);
+    }),
+  );
+});
+
+test('blocks of other sessions, and other frames, are ignored', () => {
+  const [mine, other] = [sessionId(0, new Uint8Array(10)), sessionId(1, new Uint8Array(10))];
+  const cursor = new FeedCursor({ session: mine, after: 0 });
+  expect(cursor.take(decodeUplink(encodeUplink('block', { session: other, n: 1, head: '0'.repeat(64) }, Uint8Array.of(1)))).kind).toBe(
+    'other',
+  );
+  expect(cursor.take(decodeUplink(encodeUplink('open', { session: mine }))).kind).toBe('other');
+});

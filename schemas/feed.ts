@@ -1,0 +1,80 @@
+/**
+ * The feed: the blocks of a live session, as ingest gives them to followers, and as the viewer passes them on to browsers.
+ *
+ *     ingest   wss /live?session=ID&after=BLOCK   mutual TLS, subprotocol of the uplink; for peers of kind viewer
+ *              one message a block: the uplink's frame `block` (session, n, head, lines)
+ *     viewer   wss /api/sessions/ID/live?after=BLOCK
+ *              one text message a block: its lines
+ *
+ * Order: the first block is `after` + 1, and none is left out or repeated: what is stored comes first, then what comes in.
+ * A slow follower delays only itself.
+ * Followers only listen: a message from one closes its connection with `misuse`.
+ * Resume: after `away` a follower connects again with the last block that it has. A browser that is told `behind` or
+ * `unavailable` reads the segment index first, since what it lacks may be stored by now.
+ *
+ * Pure, without the uplink's decoder, so that the page need not load it. Tested in feed.test.ts.
+ */
+import { isSessionId } from './recording/line.js';
+
+export const FEED_PATH = '/live';
+
+/** Why ingest closes. `over`: the session has ended and all of it was sent. `away`: its gateway sends nothing here now. */
+export const feedCloses = { over: 1000, misuse: 1008, away: 1012 } as const;
+
+/** Why the viewer closes. */
+export const liveCloses = { over: 1000, misuse: 1008, signedOut: 4401, behind: 4409, slow: 4413, full: 4429, unavailable: 4503 } as const;
+
+export interface FeedRequest {
+  readonly session: string;
+  /** The last block that the follower has; 0: none. */
+  readonly after: number;
+}
+
+/** Path and query of a request. */
+export function formatFeedRequest({ session, after }: FeedRequest): string {
+  return `${FEED_PATH}?session=${session}&after=${after}`;
+}
+
+/** Null for anything that is no request. `query`: of the URL. */
+export function parseFeedRequest(query: Query): FeedRequest | null {
+  const session = query.get('session') ?? '';
+  const after = query.get('after') ?? '0';
+  return isSessionId(session) && /^\d{1,15}$/.test(after) ? { session, after: Number(after) } : null;
+}
+
+/** Of URLSearchParams what is needed: this folder knows the types of neither Node nor browsers. */
+interface Query {
+  get(name: string): string | null;
+}
+
+export type FeedStep =
+  | { readonly kind: 'block'; readonly lines: Uint8Array }
+  /** Of another session, another kind, or had already: to be ignored. */
+  | { readonly kind: 'other' }
+  /** Blocks between are missing. */
+  | { readonly kind: 'hole' };
+
+/** A follower's place in the feed. */
+export class FeedCursor {
+  readonly #session: string;
+  #last: number;
+
+  constructor({ session, after }: FeedRequest) {
+    this.#session = session;
+    this.#last = after;
+  }
+
+  /** The last block that was taken, to come again with. */
+  get last(): number {
+    return this.#last;
+  }
+
+  /** `frame`: as `decodeUplink` gives it. */
+  take(frame: { readonly kind: string; readonly header: object; readonly payload: Uint8Array }): FeedStep {
+    const { session, n } = frame.header as { readonly session?: unknown; readonly n?: unknown };
+    if (frame.kind !== 'block' || session !== this.#session || typeof n !== 'number' || n <= this.#last) return { kind: 'other' };
+    if (n !== this.#last + 1) return { kind: 'hole' };
+    this.#last = n;
+    return { kind: 'block', lines: frame.payload };
+  }
+}

@@ -1,0 +1,17 @@
+/** What gaps of kernel events are called: for the command and the page alike. */
+const gapReasons: Readonly<Record<string, string>> = {
+  ring_full: 'came faster than they were read',
+  disk_full: 'the node had no room to keep them',
+  not_followed: 'of processes that the kernel had no room to follow',
+  cut: 'with arguments that were cut',
+  refused: 'were not taken by the event log',
+  unknown_session: 'came before the node knew whose they are',
+  hole: 'were taken away before the node service read them',
+};
+
+/** What a gap of kernel events says to people. `open`: nobody knows how long it goes on. */
+export function gapText(why: string, count: number | null, open = false): string {
+  const reason = gapReasons[why];
+  if (reason !== undefined) return `${count ?? 'some'} ${count === 1 ? 'event' : 'events'} ${why === 'cut' ? '' : 'missing: '}${reason}`;
+  return open || count === null ? 'events are missing from here on' : `${count} ${count === 1 ? 'event' : 'events'} missing`;
+}

@@ -1,0 +1,70 @@
+import { expect, it } from 'vitest';
+import { KERNEL_BLOCKS, kernelEvent, kernelOrder, kernelReport, kernelRow } from './kernel.js';
+import { eventRow } from '../events/rows.js';
+
+const row = [
+  '01jd0000000000000000000000',
+  KERNEL_BLOCKS + 3,
+  4,
+  250,
+  'file',
+  '/etc/x',
+  null,
+  '',
+  '',
+  null,
+  'open',
+  'read',
+  'ENOENT',
+  null,
+  '{"pid":1}',
+];
+const of = { user: 'ana', node: 'web-1', login: 'root', started_at: 1_000 };
+
+it('a row and its session make an event of the store', () => {
+  const event = kernelEvent(kernelRow.parse(row), of);
+  expect(eventRow.parse(event)).toEqual(event);
+  expect(event).toMatchObject({
+    session: row[0],
+    source: 'kernel',
+    emitter: 'agent/web-1',
+    block: 3,
+    index: 4,
+    at: 1_250,
+    offset_ms: 250,
+    kind: 'file',
+    ...{ user: 'ana', node: 'web-1', login: 'root' },
+  });
+});
+
+it.each(['sftp', 'later_kind', 'unknown'])('a kind that this version does not know of kernels is kept by its name: %s', (kind) => {
+  const event = kernelEvent(kernelRow.parse(row.with(4, kind)), of);
+  expect(eventRow.parse(event)).toMatchObject({ kind: 'unknown', raw_kind: kind });
+});
+
+it('a moment beyond what the store holds stays within it', () => {
+  expect(kernelEvent(kernelRow.parse(row.with(3, Number.MAX_SAFE_INTEGER)), of).at).toBe(7_258_118_400_000);
+});
+
+it.each([
+  ['a block of a recording', 1, 7],
+  ['what can be no kind', 4, 'Read Mail'],
+  ['data that is no object', 14, '[]'],
+  ['no session', 0, 'x'],
+  ['a negative time', 3, -1],
+  ['a long path', 5, 'x'.repeat(4097)],
+])('%s is refused', (_what, place, value) => expect(kernelRow.safeParse(row.with(place, value)).success).toBe(false));
+
+it('orders and reports are exactly what they are', () => {
+  const order = { session: row[0], mode: 'strict', classes: ['exec'], offset_ms: 0, error_ms: 1 };
+  expect(kernelOrder.safeParse(order).success).toBe(true);
+  for (const bad of [
+    { ...order, more: 1 },
+    { ...order, classes: [] },
+    { ...order, mode: 'off' },
+    { ...order, offset_ms: -1 },
+  ])
+    expect(kernelOrder.safeParse(bad).success).toBe(false);
+  for (const bad of [{ state: 'on' }, { state: 'off' }, { state: 'gap', why: 'other', count: 1, first_ms: 0, last_ms: 0 }])
+    expect(kernelReport.safeParse(bad).success).toBe(false);
+});

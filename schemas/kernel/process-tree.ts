@@ -1,0 +1,132 @@
+/**
+ * The tree of a session's processes, from its events in their order: who started whom, what each became by exec, what it
+ * did, how it ended. Pure; used by the command and by the page. Tested in process-tree.test.ts.
+ *
+ * A process id may come again: a fork begins a new process whatever had its number before. What is done by a process
+ * whose beginning is not among the events hangs at the top, so nothing is left out.
+ */
+import type { KernelEventInfo } from '../api.js';
+import { LIBRARIES } from './matters.js';
+
+export interface ProcessNode {
+  readonly pid: number;
+  /** ms of session time; of the first event when its beginning was not seen. */
+  readonly started: number;
+  /** What it became, in turn; none: a copy of its parent. */
+  readonly execs: KernelEventInfo[];
+  /** Everything else it did. */
+  readonly acts: KernelEventInfo[];
+  readonly children: ProcessNode[];
+  exit: KernelEventInfo | null;
+}
+
+export interface ProcessForest {
+  readonly roots: readonly ProcessNode[];
+  /** What is of the session and of no process: gaps, and when recording began. */
+  readonly other: readonly KernelEventInfo[];
+}
+
+export function processForest(events: Iterable<KernelEventInfo>): ProcessForest {
+  const roots: ProcessNode[] = [];
+  const other: KernelEventInfo[] = [];
+  const alive = new Map<number, ProcessNode>();
+  const begin = (pid: number, started: number, parent: ProcessNode | undefined): ProcessNode => {
+    const node: ProcessNode = { pid, started, execs: [], acts: [], children: [], exit: null };
+    (parent === undefined ? roots : parent.children).push(node);
+    alive.set(pid, node);
+    return node;
+  };
+  for (const event of events) {
+    const pid = event.data['pid'];
+    if (typeof pid !== 'number' || event.kind === 'gap' || event.kind === 'kernel') {
+      other.push(event);
+      continue;
+    }
+    const child = event.data['child'];
+    if (event.kind === 'fork') {
+      // The session's first process is forked by the node service, which is none of the session's.
+      if (typeof child === 'number') begin(child, event.offset, alive.get(pid));
+      continue;
+    }
+    const parent = event.data['ppid'];
+    const node = alive.get(pid) ?? begin(pid, event.offset, typeof parent === 'number' ? alive.get(parent) : undefined);
+    if (event.kind === 'exec') node.execs.push(event);
+    else if (event.kind === 'exit') {
+      node.exit = event;
+      alive.delete(pid);
+    } else node.acts.push(event);
+  }
+  return { roots, other };
+}
+
+export interface FoldedForest extends ProcessForest {
+  /** Events of the login that the node service made: before anything of the user's ran. */
+  readonly login: number;
+}
+
+/** What the node service has su(1) say when it hands over to the account's shell (agent/account.ts). */
+const HANDOVER = 'echo steno-session-started;';
+const dull = /^\/dev\/(null|tty|zero|full)$/;
+const libraries = new RegExp(LIBRARIES);
+
+/** Services that the C library asks for before it does things by itself. */
+const asked = /^\/(var\/)?run\/nscd\/socket$|^\/dev\/log$/;
+
+function isDull({ kind, name, path, outcome }: KernelEventInfo): boolean {
+  if (kind === 'connect') return outcome === 'ENOENT' && asked.test(path);
+  return kind === 'file' && (name === 'digest' || dull.test(path) || (name === 'map' && libraries.test(path)));
+}
+
+/** A program looked for in one folder after the other, and then found: that it was not in the others says nothing. */
+function isSearch(event: KernelEventInfo, execs: readonly KernelEventInfo[]): boolean {
+  if (event.kind !== 'file' || event.name !== 'execute' || event.outcome !== 'ENOENT') return false;
+  const found = execs.find((exec) => isBefore(event, exec));
+  return found !== undefined && [found.path, String(found.data['asked'] ?? '')].some((path) => baseName(path) === baseName(event.path));
+}
+
+function baseName(path: string): string {
+  return path.slice(path.lastIndexOf('/') + 1);
+}
+
+/**
+ * The forest as an investigator begins: without the login that the node service made, without processes that did nothing
+ * but start others, and without openings of `/dev/null` and the like,
+ * without the system's own libraries that programs map, and without the folders in which a program was looked for before it was found. All that is left out is in the forest itself.
+ *
+ * The login is what came before the account's shell took over: nothing of the user's ran until then, so nothing can be hidden
+ * in it. What its processes do afterwards is shown.
+ */
+export function fold(forest: ProcessForest): FoldedForest {
+  const [first] = forest.roots;
+  const handover = first === undefined ? null : handoverOf(first);
+  let login = 0;
+  const before = (event: KernelEventInfo): boolean => handover !== null && isBefore(event, handover);
+  const folded = (node: ProcessNode): readonly ProcessNode[] => {
+    const execs = node.execs.filter((event) => !before(event));
+    const acts = node.acts.filter((event) => !before(event));
+    login += node.execs.length + node.acts.length - execs.length - acts.length;
+    const shown = acts.filter((event) => !isDull(event) && !isSearch(event, execs));
+    const children = node.children.flatMap(folded);
+    if (execs.length + shown.length === 0) return children;
+    // What it was is no secret where it did something later.
+    return [{ ...node, execs: execs.length > 0 ? execs : node.execs.slice(-1), acts: shown, children }];
+  };
+  return { roots: forest.roots.flatMap(folded), other: forest.other, login };
+}
+
+/** The execution of the account's program: the next one of the process that said it was handing over. */
+function handoverOf(root: ProcessNode): KernelEventInfo | null {
+  for (const child of root.children) {
+    const at = child.execs.findIndex(
+      ({ data }) => Array.isArray(data['argv']) && data['argv'][1] === '-c' && String(data['argv'][2]).startsWith(HANDOVER),
+    );
+    if (at >= 0) return child.execs[at + 1] ?? null;
+  }
+  return null;
+}
+
+function isBefore(a: KernelEventInfo, b: KernelEventInfo): boolean {
+  const [blockA = 0, indexA = 0] = a.place.split('.').map(Number);
+  const [blockB = 0, indexB = 0] = b.place.split('.').map(Number);
+  return blockA < blockB || (blockA === blockB && indexA < indexB);
+}

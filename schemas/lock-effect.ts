@@ -1,0 +1,40 @@
+/**
+ * What a lock has ended, as each gateway tells the authority, so that whoever sets a lock learns which gateways have applied it.
+ *
+ *     PUT /v1/lock-effects {effects: [{lock, connections, sessions}]}    gateways, after they have applied a lock
+ *     GET /v1/lock-effects/LOCK                                          whoever may list locks
+ *
+ * A gateway tells of every lock that it applies, also when nothing ended by it. Counts are totals, so a message may be sent
+ * again. Neither the event store nor the viewer has a part in it. Tested in authority/access/lock-effects.test.ts.
+ */
+import { z } from 'zod';
+import { isName } from './base/identity.js';
+
+/** Of one message; below the bound of a body. */
+export const MAX_LOCK_EFFECTS = 500;
+
+const count = z.number().int().min(0).max(10_000_000);
+const effect = z.strictObject({
+  lock: z.string().max(63).refine(isName, 'is not a valid name'),
+  /** Ended with all their sessions. */
+  connections: count,
+  sessions: count,
+});
+
+export type LockEffect = z.infer<typeof effect>;
+
+export const lockEffectReport = z.strictObject({ effects: z.array(effect).max(MAX_LOCK_EFFECTS) });
+export type LockEffectReport = z.infer<typeof lockEffectReport>;
+
+export interface LockEffects {
+  readonly lock: string;
+  /** Names of the gateways that are there now. */
+  readonly gateways: readonly string[];
+  readonly applied: readonly {
+    readonly gateway: string;
+    readonly connections: number;
+    readonly sessions: number;
+    /** ms since 1970. */
+    readonly at: number;
+  }[];
+}

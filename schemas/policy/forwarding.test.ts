@@ -1,0 +1,245 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import { roleSchema } from './role.js';
+import type { Role } from './role.js';
+import {
+  decodeForwarding,
+  encodeForwarding,
+  isAnyForwarding,
+  permittedAddresses,
+  refuseConnecting,
+  refuseListening,
+  refuseSocket,
+} from './forwarding.js';
+import type { Forwarding } from './forwarding.js';
+import { decide } from './node.js';
+
+const allow = { nodes: { '*': '*' }, logins: ['www'] };
+function rulesOf(...roles: readonly object[]): Forwarding {
+  const parsed = roles.map((one, i): Role => roleSchema.parse({ kind: 'role', name: `r${i}`, allow, ...one }));
+  const decision = decide({ user: 'ann', traits: {}, roles: parsed }, { name: 'web-1', labels: {} }, 'www');
+  if (!decision.allowed) throw new Error(decision.reason);
+  return decision.forwarding;
+}
+const own = ['10.0.0.5', 'fd00::5'];
+/** As a node decides that resolved the host to this address. */
+const node = (rules: Forwarding, host: string, address: string, port = 443): boolean =>
+  permittedAddresses(rules, { host, port }, [address], own).length === 1;
+const closed = { loopback: false };
+
+describe('the node connects', () => {
+  const table: [string, object[], string, string, number, boolean][] = [
+    ['anywhere by default', [{}], '10.1.1.1', '10.1.1.1', 80, true],
+    ['to itself by default', [{}], 'localhost', '127.0.0.1', 80, true],
+    ['not to the metadata service by default', [{}], '169.254.169.254', '169.254.169.254', 80, false],
+    ['not to it by a name that stands for it', [{}], 'innocent.example.com', '169.254.169.254', 80, false],
+    ['not to it where `to` names it', [{ port_forwarding: { to: ['169.254.169.254'] } }], '169.254.169.254', '169.254.169.254', 80, false],
+    ['to it where a role opens it', [{ port_forwarding: { metadata: true } }], '169.254.169.254', '169.254.169.254', 80, true],
+    [
+      'not where another role denies it',
+      [{ port_forwarding: { metadata: true } }, { deny: { port_forwarding: { metadata: true } } }],
+      '169.254.169.254',
+      '169.254.169.254',
+      80,
+      false,
+    ],
+    ['not to itself where that is closed', [{ port_forwarding: closed }], 'localhost', '127.0.0.1', 80, false],
+    ['not by another of its addresses', [{ port_forwarding: closed }], '10.0.0.5', '10.0.0.5', 80, false],
+    ['not by the unspecified address', [{ port_forwarding: closed }], '0', '0.0.0.0', 80, false],
+    ['to itself where another role of the user allows it', [{ port_forwarding: closed }, {}], 'localhost', '127.0.0.1', 80, true],
+    ['not where one denies it', [{}, { deny: { port_forwarding: { loopback: true } } }], 'localhost', '::1', 80, false],
+    ['where `to` says', [{ port_forwarding: { to: ['10.0.0.0/8:80'] } }], '10.9.9.9', '10.9.9.9', 80, true],
+    ['to no other port', [{ port_forwarding: { to: ['10.0.0.0/8:80'] } }], '10.9.9.9', '10.9.9.9', 81, false],
+    ['to no other address', [{ port_forwarding: { to: ['10.0.0.0/8:80'] } }], '11.0.0.1', '11.0.0.1', 80, false],
+    ['to a name that `to` names', [{ port_forwarding: { to: ['db.example.com:5432'] } }], 'DB.Example.com.', '192.0.2.1', 5432, true],
+    ['below a name', [{ port_forwarding: { to: ['*.example.com'] } }], 'a.b.example.com', '192.0.2.1', 5432, true],
+    ['not at the name itself', [{ port_forwarding: { to: ['*.example.com'] } }], 'example.com', '192.0.2.1', 5432, false],
+    ['not to a name that only looks alike', [{ port_forwarding: { to: ['*.example.com'] } }], 'aexample.com', '192.0.2.1', 5432, false],
+    [
+      'not to itself by a name that `to` names',
+      [{ port_forwarding: { ...closed, to: ['db.example.com'] } }],
+      'db.example.com',
+      '127.0.0.1',
+      80,
+      false,
+    ],
+    [
+      'grants of two roles are not added up',
+      [{ port_forwarding: { to: ['10.0.0.0/8'] } }, { port_forwarding: { ...closed, to: ['*'] } }],
+      'localhost',
+      '127.0.0.1',
+      80,
+      false,
+    ],
+    ['a block that is denied', [{}, { deny: { port_forwarding: { to: ['10.0.0.0/8'] } } }], '10.1.1.1', '10.1.1.1', 80, false],
+    [
+      'a block that is denied, through a translator',
+      [{}, { deny: { port_forwarding: { to: ['10.0.0.0/8'] } } }],
+      '64:ff9b::a01:101',
+      '64:ff9b::a01:101',
+      80,
+      false,
+    ],
+    ['a name that is denied', [{}, { deny: { port_forwarding: { to: ['db.example.com'] } } }], 'db.example.com', '192.0.2.1', 80, false],
+    ['nowhere where all is denied', [{}, { deny: { port_forwarding: true } }], '10.1.1.1', '10.1.1.1', 80, false],
+    ['nowhere without a grant', [{ port_forwarding: false }], '10.1.1.1', '10.1.1.1', 80, false],
+    ['nowhere where only listening is granted', [{ port_forwarding: { local: false } }], '10.1.1.1', '10.1.1.1', 80, false],
+  ];
+  test.each(table)('%s', (_claim, roles, host, address, port, allowed) => {
+    const rules = rulesOf(...roles);
+    expect(node(rules, host, address, port)).toBe(allowed);
+    expect(node(decodeForwarding(encodeForwarding(rules)), host, address, port)).toBe(allowed);
+    // A gateway never stops what the node would allow, where the node asks.
+    if (allowed) expect(refuseConnecting(rules, { host, port }, true)).toBeNull();
+  });
+});
+
+describe('the gateway passes to a node that does not check names', () => {
+  const table: [string, object[], string, boolean][] = [
+    ['a name, by default', [{}], 'db.example.com', true],
+    ['localhost, by default', [{}], 'localhost', true],
+    ['the known name of a metadata service: never', [{}], 'metadata.google.internal', false],
+    ['localhost where loopback is closed: never', [{ port_forwarding: closed }], 'x.localhost', false],
+    ['the empty host where loopback is closed: never', [{ port_forwarding: closed }], '', false],
+    ['any name where loopback is closed: not, it may stand for it', [{ port_forwarding: closed }], 'db.example.com', false],
+    ['a name that `to` names', [{ port_forwarding: { ...closed, to: ['db.example.com'] } }], 'db.example.com', true],
+    ['a name where `to` lists blocks', [{ port_forwarding: { to: ['10.0.0.0/8'] } }], 'db.example.com', false],
+    ['a name where `to` lists ports alone', [{ port_forwarding: { to: ['*:80', '*:443'] } }], 'db.example.com', true],
+    ['a name where an address is denied', [{}, { deny: { port_forwarding: { to: ['10.0.0.1'] } } }], 'db.example.com', false],
+    ['localhost where its address is denied', [{}, { deny: { port_forwarding: { to: ['127.0.0.1'] } } }], 'localhost', false],
+    ['a name where metadata is denied outright', [{}, { deny: { port_forwarding: { metadata: true } } }], 'db.example.com', false],
+    ['an address', [{ port_forwarding: { ...closed, to: ['10.0.0.0/8'] } }], '10.1.1.1', true],
+    ['an address in another spelling', [{ port_forwarding: closed }], '0x7f.1', false],
+    ['a metadata address with the dot of the root', [{}], '169.254.169.254.', false],
+    ['one in brackets', [{}], '[fe80::1]', false],
+    ['one in digits of another script', [{}], '１６９.254.169.254', false],
+    ['one with a blank', [{}], '169.254.169.254 ', false],
+    ['one with a NUL behind a name', [{}], 'localhost\0.example.com', false],
+  ];
+  test.each(table)('%s', (_claim, roles, host, passes) =>
+    expect(refuseConnecting(rulesOf(...roles), { host, port: 443 }, false) === null).toBe(passes),
+  );
+});
+
+test('directions and sockets are granted and denied by themselves', () => {
+  expect(refuseListening(rulesOf({}), false)).toBeNull();
+  expect(refuseListening(rulesOf({ port_forwarding: { remote: false } }), false)).not.toBeNull();
+  expect(refuseListening(rulesOf({ port_forwarding: { sockets: false } }), false)).toBeNull();
+  expect(refuseListening(rulesOf({ port_forwarding: { sockets: false } }), true)).not.toBeNull();
+  expect(refuseSocket(rulesOf({}))).toBeNull();
+  expect(refuseSocket(rulesOf({ port_forwarding: { sockets: false } }))).not.toBeNull();
+  expect(refuseSocket(rulesOf({}, { deny: { port_forwarding: { sockets: true } } }))).not.toBeNull();
+  expect(refuseSocket(rulesOf({ port_forwarding: { local: false } }))).not.toBeNull();
+  expect(isAnyForwarding(rulesOf({}, { deny: { port_forwarding: { local: true, remote: true } } }))).toBe(false);
+});
+
+test.each([
+  '',
+  '{}',
+  'null',
+  '[]',
+  '{"allow":[{"local":1}],"deny":[]}',
+  '{"allow":[{}],"deny":[],"x":1}',
+  '{"allow":[{"to":["127.1"]}],"deny":[]}',
+])('rules %j that cannot be read allow nothing', (text) => {
+  expect(isAnyForwarding(decodeForwarding(text))).toBe(false);
+});
+
+describe('whatever the roles and the spelling', () => {
+  /** Spellings of an IPv4 address that some resolver takes. */
+  const spelled = (address: string): fc.Arbitrary<string> => {
+    const [a, b, c, d] = address.split('.').map(Number) as [number, number, number, number];
+    const number = (n: number): fc.Arbitrary<string> =>
+      fc.constantFrom(String(n), `0x${n.toString(16)}`, `0${n.toString(8)}`, `0X${n.toString(16)}`, `00${n.toString(8)}`);
+    const hex = (n: number): string => n.toString(16);
+    return fc.oneof(
+      number(a * 2 ** 24 + b * 65_536 + c * 256 + d),
+      fc.tuple(number(a), number(b * 65_536 + c * 256 + d)).map((parts) => parts.join('.')),
+      fc.tuple(number(a), number(b), number(c * 256 + d)).map((parts) => parts.join('.')),
+      fc.tuple(number(a), number(b), number(c), number(d)).map((parts) => parts.join('.')),
+      fc.constantFrom(
+        `::ffff:${address}`,
+        `::FFFF:${address}`,
+        `0:0:0:0:0:ffff:${address}`,
+        `::ffff:${hex(a * 256 + b)}:${hex(c * 256 + d)}`,
+        `::${address}`,
+        `64:ff9b::${address}`,
+        `64:ff9b::${hex(a * 256 + b)}:${hex(c * 256 + d)}`,
+        `::ffff:0:${address}`,
+        `2002:${hex(a * 256 + b)}:${hex(c * 256 + d)}::1`,
+        `64:ff9b:1::${address}`,
+      ),
+    );
+  };
+  const settings = fc.oneof(
+    fc.boolean(),
+    fc.record({
+      local: fc.boolean(),
+      loopback: fc.boolean(),
+      to: fc.constantFrom(undefined, ['*'], ['169.254.0.0/16', '127.0.0.0/8'], ['10.0.0.0/8'], ['::/0', '0.0.0.0/0']),
+    }),
+  );
+  const denials = fc.constantFrom({}, { port_forwarding: { loopback: true } }, { port_forwarding: { to: ['10.0.0.0/8'] } });
+  const roles = fc.array(fc.record({ port_forwarding: settings, deny: denials }), { minLength: 1, maxLength: 3 });
+
+  test('no spelling of a metadata address gets through while no role opens metadata', () => {
+    fc.assert(
+      fc.property(
+        roles,
+        fc.constantFrom('169.254.169.254', '169.254.170.2', '100.100.100.200', '192.0.0.192', '168.63.129.16').chain(spelled),
+        fc.integer({ min: 1, max: 65_535 }),
+        fc.boolean(),
+        (given, host, port, checks) => {
+          expect(refuseConnecting(rulesOf(...given), { host, port }, checks)).not.toBeNull();
+        },
+      ),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('no spelling of loopback gets through where every role closes it', () => {
+    fc.assert(
+      fc.property(roles, fc.constantFrom('127.0.0.1', '127.8.9.10', '0.0.0.0').chain(spelled), fc.boolean(), (given, host, checks) => {
+        const rules = rulesOf(
+          ...given.map((one) => ({
+            ...one,
+            port_forwarding: typeof one.port_forwarding === 'boolean' ? { loopback: false } : { ...one.port_forwarding, loopback: false },
+          })),
+        );
+        expect(refuseConnecting(rules, { host, port: 80 }, checks)).not.toBeNull();
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  test('a gateway lets nothing by address to a node that such a node would not let', () => {
+    fc.assert(
+      fc.property(roles, fc.oneof(fc.ipV4(), fc.ipV6(), fc.constantFrom('127.0.0.1', '::1', 'fe80::1')), (given, host) => {
+        const rules = rulesOf(...given);
+        if (refuseConnecting(rules, { host, port: 80 }, false) === null)
+          expect(permittedAddresses(rules, { host, port: 80 }, [host])).toHaveLength(1);
+      }),
+      { numRuns: 1_000 },
+    );
+  });
+
+  test('a denial, in a role or as one more, never opens anything', () => {
+    fc.assert(
+      fc.property(
+        roles,
+        fc.oneof(fc.ipV4(), fc.constantFrom('127.0.0.1', '169.254.1.1', 'db.example.com', 'localhost')),
+        fc.boolean(),
+        (given, host, checks) => {
+          const before = refuseConnecting(rulesOf(...given), { host, port: 80 }, checks);
+          const after = refuseConnecting(
+            rulesOf(...given, { deny: { port_forwarding: { loopback: true, to: ['10.0.0.0/8'] } }, port_forwarding: false }),
+            { host, port: 80 },
+            checks,
+          );
+          if (before !== null) expect(after).not.toBeNull();
+        },
+      ),
+      { numRuns: 1_000 },
+    );
+  });
+});

@@ -1,0 +1,259 @@
+import { describe, expect, test } from 'vitest';
+import { roleSchema } from '../role.js';
+import type { Role } from '../role.js';
+import { isNarrower, lackingForRole } from './documents.js';
+
+const role = (more: object = {}, name = 'r'): Role =>
+  roleSchema.parse({ kind: 'role', name, view: 'none', port_forwarding: false, agent_forwarding: false, ...more });
+const dev = { allow: { nodes: { env: 'dev' }, logins: ['www'] } };
+const rule = (resources: string[], verbs: string[]) => ({ rules: [{ resources, verbs }] });
+/** What ann, who holds these roles, lacks to write the role. */
+const lacking = (written: object, before: object | undefined, ...held: object[]): string | null =>
+  lackingForRole(
+    { roles: held.map((one, i) => role(one, `h${i}`)), person: { user: 'ann', traits: { logins: ['ops'] } } },
+    role(written),
+    before === undefined ? undefined : role(before),
+  );
+
+describe('a role that is written', () => {
+  test.each<[string, object, object | undefined, object[], RegExp | null]>([
+    ['within what its author has', dev, undefined, [{ allow: { nodes: { env: ['dev', 'stage'] }, logins: ['www', 'ops'] } }], null],
+    ['with a node its author lacks', { allow: { nodes: { env: 'prod' }, logins: ['www'] } }, undefined, [dev], /login www on the nodes/],
+    [
+      'with a login its author lacks',
+      { allow: { nodes: { env: 'dev' }, logins: ['root'] } },
+      undefined,
+      [{ allow: { nodes: { env: 'dev' }, logins: ['*'] } }],
+      /login root/,
+    ],
+    [
+      'with a login of one role and nodes of another',
+      { allow: { nodes: { env: 'dev' }, logins: ['ops'] } },
+      undefined,
+      [dev, { allow: { nodes: { env: 'stage' }, logins: ['ops'] } }],
+      /login ops/,
+    ],
+    [
+      'with any login, where the author has any',
+      { allow: { nodes: { env: 'dev' }, logins: ['*', '{user}'] } },
+      undefined,
+      [{ allow: { nodes: { env: 'dev' }, logins: ['*'] } }],
+      null,
+    ],
+    [
+      'with a template that gives its holders their names',
+      { allow: { nodes: { env: 'dev' }, logins: ['{user}'] } },
+      undefined,
+      [{ allow: { nodes: { env: 'dev' }, logins: ['{user}'] } }],
+      /login \{user\}/,
+    ],
+    [
+      'with the login that a template gives its author',
+      { allow: { nodes: { env: 'dev' }, logins: ['ann', 'ops'] } },
+      undefined,
+      [{ allow: { nodes: { env: 'dev' }, logins: ['{user}', '{traits.logins}'] } }],
+      null,
+    ],
+    [
+      'where another role denies its author',
+      dev,
+      undefined,
+      [{ allow: { nodes: { '*': '*' }, logins: ['*'] } }, { deny: { nodes: { frozen: 'yes' } } }],
+      /login www/,
+    ],
+    [
+      'with the same denial',
+      { ...dev, deny: { nodes: { frozen: 'yes' } } },
+      undefined,
+      [{ allow: { nodes: { '*': '*' }, logins: ['*'] } }, { deny: { nodes: { frozen: 'yes' } } }],
+      null,
+    ],
+    [
+      'by an expression about its holders',
+      { allow: { nodes: { env: 'dev' }, node_expression: 'labels.t in user.traits.t', logins: ['www'] } },
+      undefined,
+      [{ allow: { nodes: { env: 'dev' }, node_expression: 'labels.t in user.traits.t', logins: ['www'] } }],
+      /login www/,
+    ],
+    ['under looser terms', dev, undefined, [{ ...dev, require_session_mfa: true }], /login www/],
+    ['with a forwarding its author lacks', { ...dev, port_forwarding: true }, undefined, [dev], /login www/],
+    [
+      'with metadata that its author lacks',
+      { ...dev, port_forwarding: { metadata: true } },
+      undefined,
+      [{ ...dev, port_forwarding: true }],
+      /login www/,
+    ],
+    [
+      'with a destination that its author lacks',
+      { ...dev, port_forwarding: { to: ['10.0.0.0/8', 'db:5432'] } },
+      undefined,
+      [{ ...dev, port_forwarding: { to: ['10.0.0.0/8'] } }],
+      /login www/,
+    ],
+    [
+      'with anywhere, by one who has some places',
+      { ...dev, port_forwarding: true },
+      undefined,
+      [{ ...dev, port_forwarding: { to: ['10.0.0.0/8'] } }],
+      /login www/,
+    ],
+    [
+      'with some places, by one who has anywhere',
+      { ...dev, port_forwarding: { to: ['10.0.0.0/8'], remote: false } },
+      undefined,
+      [{ ...dev, port_forwarding: true }],
+      null,
+    ],
+    [
+      'with forwardings that another role denies its author',
+      { ...dev, port_forwarding: true },
+      undefined,
+      [{ ...dev, port_forwarding: true }, { deny: { port_forwarding: { loopback: true } } }],
+      /login www/,
+    ],
+    [
+      'with the same denial of forwardings',
+      { ...dev, port_forwarding: true, deny: { port_forwarding: { loopback: true, to: ['10.0.0.1'] } } },
+      undefined,
+      [{ ...dev, port_forwarding: true }, { deny: { port_forwarding: { loopback: true } } }],
+      null,
+    ],
+    [
+      'that loses a part of a denial of forwardings',
+      { deny: { port_forwarding: { loopback: true } } },
+      { deny: { port_forwarding: { loopback: true, to: ['10.0.0.1'] } } },
+      [dev],
+      /deny.port_forwarding/,
+    ],
+    [
+      'that denies a part instead of all',
+      { deny: { port_forwarding: { local: true } } },
+      { deny: { port_forwarding: true } },
+      [dev],
+      /deny.port_forwarding/,
+    ],
+    ['that keeps less of streams', { ...dev, recording: { streams: 'limited' } }, undefined, [dev], /login www/],
+    ['that keeps less of what is typed unechoed', dev, undefined, [{ ...dev, recording: { unechoed: 'full' } }], /login www/],
+    ['that keeps more', { ...dev, recording: { streams: 'full', unechoed: 'full' } }, undefined, [dev], null],
+    ['that administers', { administer: true }, undefined, [{ allow: rule(['role', 'user'], ['*']) }], /administer everything/],
+    [
+      'that says every verb on every kind, by one who has them one by one',
+      { allow: rule(['*'], ['*']) },
+      undefined,
+      [
+        {
+          allow: rule(
+            ['role', 'user', 'node', 'lock', 'token', 'ca', 'connector', 'cluster', 'request', 'service', 'bot', 'audit', 'sql', 'access'],
+            ['list', 'read', 'create', 'update', 'delete', 'label'],
+          ),
+        },
+      ],
+      /administer everything/,
+    ],
+    ['with power that its author has', { allow: rule(['role'], ['update']) }, undefined, [{ allow: rule(['role'], ['*']) }], null],
+    [
+      'with power that its author lacks',
+      { allow: rule(['user'], ['update']) },
+      undefined,
+      [{ allow: rule(['role'], ['*']) }],
+      /update user/,
+    ],
+    [
+      'that approves more',
+      { allow: { approve: [{ roles: ['*'] }] } },
+      undefined,
+      [{ allow: { approve: [{ roles: ['dev-*'] }] } }],
+      /approve requests/,
+    ],
+    [
+      'that asks for more',
+      { allow: { request: [{ roles: ['dba'] }] } },
+      undefined,
+      [{ allow: { request: [{ roles: ['dev-*'] }] } }],
+      /ask for what/,
+    ],
+    [
+      'that asks for nodes by a rule that another hides',
+      { allow: { request: [{ nodes: { env: 'dev' }, logins: ['root'] }] } },
+      undefined,
+      [
+        {
+          allow: {
+            request: [
+              { nodes: { env: 'dev' }, logins: ['www'] },
+              { nodes: { env: 'dev' }, logins: ['root'] },
+            ],
+          },
+        },
+      ],
+      /ask for what/,
+    ],
+    [
+      'that needs fewer approvals',
+      { allow: { request: [{ roles: ['dba'] }] } },
+      undefined,
+      [{ allow: { request: [{ roles: ['dba'], thresholds: { approve: 2 } }] } }],
+      /ask for what/,
+    ],
+    ['that sees all recordings', { view: 'all' }, undefined, [{ view: 'own' }], /to list the sessions of view: all/],
+    [
+      'that reaches into Kubernetes',
+      { allow: { kubernetes: [{ namespaces: ['shop'], groups: ['admins'] }] } },
+      undefined,
+      [{ allow: { kubernetes: [{ groups: ['devs'] }] } }],
+      /kubernetes/,
+    ],
+    ['that keeps what it gave already', { ...dev, description: 'other' }, dev, [{}], null],
+    ['that gives less', {}, dev, [{}], null],
+    ['that loses a denial', {}, { deny: rule(['ca'], ['*']) }, [{ allow: rule(['*'], ['read']) }], /deny.rules/],
+    ['that loses a denied node', {}, { deny: { nodes: { env: 'prod' } } }, [dev], /deny.nodes/],
+    ['that loses a term', dev, { ...dev, require_session_mfa: true }, [dev], /require_session_mfa/],
+    [
+      'that loses a rule on asking for nodes, which may hide another',
+      {},
+      { allow: { request: [{ nodes: { env: 'prod' } }] } },
+      [dev],
+      /hide one of another role/,
+    ],
+    ['that lives longer', { ...dev, max_ttl: '12h' }, { ...dev, max_ttl: '1h' }, [dev], /max_ttl/],
+  ])('%s', (_claim, written, before, held, refusal) => {
+    const answer = lacking(written, before, ...held);
+    if (refusal === null) expect(answer).toBeNull();
+    else expect(answer).toMatch(refusal);
+  });
+});
+
+test.each<[string, object, boolean]>([
+  ['the same', dev, true],
+  ['with a node less', { allow: { nodes: { env: 'dev', team: 'x' }, logins: ['www'] } }, true],
+  ['with a login more', { allow: { nodes: { env: 'dev' }, logins: ['www', 'root'] } }, false],
+  ['with stricter terms', { ...dev, idle_timeout: '5m' }, true],
+  ['that records less', { ...dev, recording: { mode: 'best_effort' } }, false],
+  ['with nothing at all', {}, true],
+  ['that administers too', { ...dev, administer: true }, false],
+  ['that denies more', { ...dev, deny: { logins: ['www'] } }, true],
+])('a role %s is narrower: %s', (_claim, more, narrower) => {
+  const template = { allow: { nodes: { env: 'dev' }, logins: ['{user}'] } };
+  expect(isNarrower(role(more), role(dev))).toBe(narrower);
+  expect(isNarrower(role(template), role(template))).toBe(true);
+});
+
+test('every field of roles is compared: one that is not known here must be the same', () => {
+  const filled = role({ ...dev });
+  const more = { ...filled, allow: { ...filled.allow, new_power: true } } as Role;
+  expect(lackingForRole({ roles: [role({ administer: true, ...dev })], person: { user: 'ann', traits: {} } }, more, undefined)).toMatch(
+    /new_power/,
+  );
+  expect(lackingForRole({ roles: [filled], person: { user: 'ann', traits: {} } }, { ...filled, new_term: 1 } as Role, undefined)).toMatch(
+    /new_term/,
+  );
+  // Those of the schema are: nothing else is left to say "the same" of.
+  expect(
+    lackingForRole(
+      { roles: [role(dev)], person: { user: 'ann', traits: {} } },
+      role({ ...dev, max_session_length: '1h', idle_timeout: '1h', max_sessions: 1 }),
+      undefined,
+    ),
+  ).toBeNull();
+});

@@ -1,0 +1,262 @@
+/**
+ * Roles: what the authority's YAML documents say. How they decide is in policy/; docs/roles.md explains every field.
+ *
+ * Strict: unknown fields are errors. Version 2 adds to version 1 and changes nothing of it, so documents of version 1,
+ * which name no version, read as they are. Tested in role.test.ts.
+ */
+import { z } from 'zod';
+import { compileExpression, ExpressionError } from './label-expression.js';
+import type { ExpressionSubject } from './label-expression.js';
+import { forwardDenial, forwardSettings } from './forwarding.js';
+import { parseTemplate } from './login-template.js';
+import { streamsModes, unechoedModes } from '../recording/line.js';
+
+const name = z
+  .string()
+  .regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is no name: lower-case letters, digits, dot, dash and underscore')
+  .refine((text) => !text.includes('..'), 'has two dots in a row');
+/** A name, or the beginning of one and `*`, or `*`. */
+const namePattern = z
+  .string()
+  .max(64)
+  .regex(/^(?:[a-z0-9][a-z0-9_.-]{0,62}\*?|\*)$/, 'is no name, nor the beginning of one with * at its end');
+const text = (max: number) => z.string().max(max);
+const template = (message: string, fixed: RegExp) =>
+  text(160).refine((value) => {
+    const parsed = parseTemplate(value);
+    return parsed !== null && (parsed.expand !== null || fixed.test(value));
+  }, message);
+
+/** A login name of a node; `*` is any, but root where it allows, root too where it denies; or a template. */
+const login = template(
+  'is no login: a name of the node, *, {user}, {traits.KEY} or {email.local(traits.KEY)}',
+  /^(?:\*|[a-z_][a-z0-9_.-]{0,31})$/,
+);
+/** Names of Kubernetes users and groups. */
+const kubeName = template('is no name of Kubernetes, nor a template', /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/);
+const kubePattern = (allowed: RegExp) => z.string().max(253).regex(allowed, 'is no name, nor the beginning of one with * at its end');
+
+/** Labels a node must carry, all of them, each with one of the values; `*: '*'` is every node, a value `*` any value. */
+const labels = z
+  .record(z.string().min(1).max(63), z.union([text(255), z.array(text(255)).min(1).max(64)]))
+  .refine((map) => Object.keys(map).length <= 64, 'are too many');
+export type NodeSelector = z.output<typeof labels>;
+
+const expression = (about: ExpressionSubject) =>
+  z.string().superRefine((value, context) => {
+    try {
+      compileExpression(value, about);
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      context.addIssue({ code: 'custom', message: error.message, params: { offset: error.at } });
+    }
+  });
+
+const units: Readonly<Record<string, number>> = { s: 1, m: 60, h: 3600, d: 86_400 };
+/** Seconds, as a number or as `30s`, `15m`, `8h`, `7d`. */
+const seconds = (least: number, most: number) =>
+  z.preprocess(
+    (value) => {
+      const match = typeof value === 'string' ? /^(\d{1,9})([smhd])$/.exec(value) : null;
+      return match === null ? value : Number(match[1]) * units[match[2]!]!;
+    },
+    z.number({ error: 'is no duration: a number of seconds, or 30s, 15m, 8h, 7d' }).int().min(least).max(most),
+  );
+
+export const sessionActions = ['list', 'view', 'follow', 'export', 'join', 'moderate'] as const;
+export type SessionAction = (typeof sessionActions)[number];
+export const joinModes = ['observer', 'peer', 'moderator'] as const;
+export type JoinMode = (typeof joinModes)[number];
+/** What is administered; `access`: reading it is seeing what others may reach. */
+export const resourceKinds = [
+  'role',
+  'user',
+  'node',
+  'lock',
+  'token',
+  'ca',
+  'connector',
+  'cluster',
+  'request',
+  'service',
+  'bot',
+  'audit',
+  'sql',
+  'access',
+] as const;
+export type ResourceKind = (typeof resourceKinds)[number];
+/** `label`: saying which labels a node, or a machine that joins, carries; of nodes alone. */
+export const resourceVerbs = ['list', 'read', 'create', 'update', 'delete', 'label'] as const;
+export type ResourceVerb = (typeof resourceVerbs)[number];
+
+/** Whose sessions: `own`, `all`, or those for which an expression holds. */
+const sessionRule = z.strictObject({
+  actions: z
+    .array(z.enum([...sessionActions, '*']))
+    .min(1)
+    .max(16),
+  of: z.enum(['own', 'all']).default('all'),
+  where: expression('session').optional(),
+  /** As what one may join. */
+  modes: z.array(z.enum(joinModes)).max(3).default(['observer']),
+});
+export type SessionRule = z.output<typeof sessionRule>;
+
+const resourceRule = z.strictObject({
+  resources: z
+    .array(z.enum([...resourceKinds, '*']))
+    .min(1)
+    .max(32),
+  verbs: z
+    .array(z.enum([...resourceVerbs, '*']))
+    .min(1)
+    .max(8),
+});
+
+const kubeRule = z.strictObject({
+  /** Labels of the cluster, as of nodes. */
+  clusters: labels.default({ '*': '*' }),
+  namespaces: z
+    .array(kubePattern(/^(?:[a-z0-9][a-z0-9-]{0,62}\*?|\*)$/))
+    .max(256)
+    .default(['*']),
+  /** `pods`, `pods/exec`, `deployments.apps`, or the beginning of one with `*`. */
+  resources: z
+    .array(kubePattern(/^(?:[a-z0-9][a-z0-9./-]{0,252}\*?|\*)$/))
+    .max(256)
+    .default(['*']),
+  names: z
+    .array(kubePattern(/^(?:[A-Za-z0-9][A-Za-z0-9:._-]{0,251}\*?|\*)$/))
+    .max(256)
+    .default(['*']),
+  verbs: z
+    .array(z.string().regex(/^(?:[a-z]{1,32}|\*)$/, 'is no verb of Kubernetes'))
+    .max(32)
+    .default(['*']),
+  groups: z.array(kubeName).max(64).default([]),
+  users: z.array(kubeName).max(64).default([]),
+});
+export type KubeRule = z.output<typeof kubeRule>;
+
+/** What may be asked for in access requests, and who has to agree. */
+const requestRule = z.strictObject({
+  roles: z.array(namePattern).max(256).default([]),
+  nodes: labels.default({}),
+  node_expression: expression('node').optional(),
+  /** Logins one may ask for on those nodes; none given: those that the role allows elsewhere. */
+  logins: z.array(login).max(64).default([]),
+  max_duration: seconds(60, 2_592_000).default(28_800),
+  thresholds: z
+    .strictObject({ approve: z.number().int().min(1).max(32).default(1), deny: z.number().int().min(1).max(32).default(1) })
+    .prefault({}),
+});
+export type RequestRule = z.output<typeof requestRule>;
+
+/** Whose requests, for which roles and nodes, one may approve or deny. */
+const approveRule = z.strictObject({
+  roles: z.array(namePattern).max(256).default([]),
+  nodes: labels.default({}),
+  where: expression('request').optional(),
+});
+export type ApproveRule = z.output<typeof approveRule>;
+
+const both = {
+  nodes: labels.default({}),
+  node_expression: expression('node').optional(),
+  logins: z.array(login).max(256).default([]),
+  kubernetes: z.array(kubeRule).max(256).default([]),
+  sessions: z.array(sessionRule).max(64).default([]),
+  approve: z.array(approveRule).max(64).default([]),
+  rules: z.array(resourceRule).max(64).default([]),
+};
+const allow = z.strictObject({ ...both, request: z.array(requestRule).max(64).default([]) });
+const deny = z.strictObject({
+  ...both,
+  /** Denied here whatever other roles allow. */
+  port_forwarding: z.union([z.boolean(), forwardDenial]).default(false),
+  agent_forwarding: z.boolean().default(false),
+  /** What may not be asked for. */
+  request: z
+    .array(z.strictObject({ roles: z.array(namePattern).max(256).default([]), nodes: labels.default({}) }))
+    .max(64)
+    .default([]),
+});
+
+export const kernelEventClasses = ['exec', 'file', 'network', 'dns', 'security'] as const;
+export type KernelEventClass = (typeof kernelEventClasses)[number];
+const enhanced = z.strictObject({
+  /** `strict`: without kernel events no session. */
+  mode: z.enum(['off', 'best_effort', 'strict']).default('best_effort'),
+  classes: z
+    .array(z.enum(kernelEventClasses))
+    .max(5)
+    .default([...kernelEventClasses]),
+});
+
+export const roleSchema = z.strictObject({
+  kind: z.literal('role'),
+  /** Of the document's form; 1 and none are the same. Newer ones are refused. */
+  version: z
+    .union([z.literal(1), z.literal(2)], { error: 'is no version this Steno reads: 1 or 2' })
+    .transform(() => 2 as const)
+    .default(2),
+  name,
+  description: text(1024).default(''),
+  /** How long certificates of this role live: one minute to 30 hours. */
+  max_ttl: seconds(60, 108_000).default(43_200),
+  allow: allow.prefault({}),
+  deny: deny.prefault({}),
+  port_forwarding: z.union([z.boolean(), forwardSettings]).default(true),
+  agent_forwarding: z.boolean().default(true),
+  /** A session ends after so long, from a minute to 30 days; left out: no limit. */
+  max_session_length: seconds(60, 2_592_000).optional(),
+  /** A session ends when nothing came from the client for so long; left out: no limit. */
+  idle_timeout: seconds(60, 2_592_000).optional(),
+  /** Connections to nodes that a user has at a time, over all gateways. */
+  max_sessions: z.number().int().min(1).max(10_000).optional(),
+  /** Live sessions end when the certificate does. */
+  disconnect_expired_cert: z.boolean().default(false),
+  /** A second factor for each session. */
+  require_session_mfa: z.boolean().default(false),
+  recording: z
+    .strictObject({
+      mode: z.enum(['strict', 'best_effort']).default('strict'),
+      /** Which streams without a terminal are recorded in full; the others up to `limit`. */
+      streams: z.enum(streamsModes).default('commands'),
+      /** Bytes kept per direction of a stream that is not recorded in full, beside its tail. */
+      limit: z
+        .number()
+        .int()
+        .min(0)
+        .max(1 << 30)
+        .default(1 << 20),
+      /** What is kept of long input that the terminal does not echo: its size and digest, or its bytes too. */
+      unechoed: z.enum(unechoedModes).default('digest'),
+      /** What the kernel tells of the session: commands, files, connections. */
+      enhanced: enhanced.prefault({}),
+    })
+    .prefault({}),
+  /** Short for `sessions` that list, view, follow and export: those of `all`, of the user's `own`, or `none`. */
+  view: z.enum(['all', 'own', 'none']).default('own'),
+  /** Short for `rules` on everything. */
+  administer: z.boolean().default(false),
+});
+
+export type Role = z.infer<typeof roleSchema>;
+
+export interface NodeRecord {
+  readonly name: string;
+  readonly kind: 'openssh' | 'agent';
+  /** `host:port`. */
+  readonly address: string;
+  readonly labels: Readonly<Record<string, string>>;
+  /** Accepted host keys as `type base64`; empty: only a host certificate of Steno's host CA is accepted. */
+  readonly host_keys: readonly string[];
+  readonly last_seen_at: number | null;
+  /** SHA-256 (lower-case hex, over the SPKI) of the key with which its agent joined; then `address` is empty: gateways reach it through the tunnel that it holds. */
+  readonly tunnel_key?: string;
+  /** Set where the node takes session certificates for `LOGIN@NODE` and needs none for the bare login, which other nodes would take too. */
+  readonly node_principals?: boolean;
+  /** Accounts on the authority's own machine through which Steno could be taken over: for those who administer everything. Said by the authority, never stored. */
+  readonly owner_logins?: readonly string[];
+}

@@ -1,0 +1,89 @@
+/**
+ * What no signature covers in a container, recomputed: the order of its frames, which certificates stand there, every
+ * entry of seek tables, and the index. Each answers what is wrong, or null. Tested in verify.test.ts and test/verify.
+ */
+import type { Segment } from './container.js';
+import { readNumber } from './proof.js';
+import type { Fault, Place } from './verdict.js';
+
+const letters = { certificate: 'C', part: 'P', data: 'D', index: 'I', 'seek-table': 'S' } as const;
+const kindOf = (segment: Segment): keyof typeof letters => (segment.kind === 'proof' ? segment.proof.kind : segment.kind);
+
+/** A file is certificates, then objects as they lie in the store, or their data frames and proofs with one table over all. */
+const layout = /^C+(?:D*PS?)*D*PI?S$/;
+
+export function layoutFault(segments: readonly Segment[], parts: number): Fault | null {
+  const kinds = segments.map((segment) => letters[kindOf(segment)]).join('');
+  if (!kinds.endsWith('S')) return { code: 'VERIFY_TRUNCATED', detail: 'the seek table at the end is missing', block: null };
+  if (layout.test(kinds) && (parts === 1 || !kinds.includes('I'))) return null;
+  return { code: 'VERIFY_ALTERED', detail: 'a frame stands where none can be', block: null };
+}
+
+/** `ids`: of the certificates, each once. `named`: by the proofs in order. */
+export function certificatesFault(ids: readonly string[], segments: readonly Segment[], named: readonly string[]): string | null {
+  const there = segments.filter((segment) => kindOf(segment) === 'certificate').length;
+  const wanted = [...new Set(named)];
+  return there === ids.length && ids.length === wanted.length && ids.every((id, i) => id === wanted[i])
+    ? null
+    : 'the certificates are not those that the proofs name, in their order';
+}
+
+/** A table lists all frames since the last table; that of a stored object lists its data frames alone. */
+export function seekTableFault(segments: readonly Segment[]): string | null {
+  let since: { readonly kind: string; readonly compressed: number; readonly decompressed: number }[] = [];
+  for (const segment of segments) {
+    const kind = kindOf(segment);
+    if (segment.kind !== 'seek-table') {
+      since.push({
+        kind,
+        compressed: segment.kind === 'data' ? segment.bytes.length : segment.length,
+        decompressed: segment.kind === 'data' ? segment.decompressed : 0,
+      });
+      continue;
+    }
+    const lists = (frames: typeof since): boolean =>
+      frames.length === segment.entries.length &&
+      frames.every(
+        ({ compressed, decompressed }, i) =>
+          segment.entries[i]!.compressed === compressed && segment.entries[i]!.decompressed === decompressed,
+      );
+    const ofObject = since.filter((frame) => frame.kind === 'part').length === 1 && lists(since.filter((frame) => frame.kind === 'data'));
+    if (!lists(since) && !ofObject) return `the seek table at byte ${segment.offset} does not list the frames before it`;
+    since = [];
+  }
+  return null;
+}
+
+const ENTRY_BYTES = 18;
+
+/** Segments begin at every frame, and may begin at keyframes. */
+export function indexFault(
+  segments: readonly Segment[],
+  term: { readonly cols: number; readonly rows: number },
+  places: readonly Place[],
+): string | null {
+  const index = segments.find((segment) => segment.kind === 'index');
+  if (index?.kind !== 'index') return null;
+  const { content } = index;
+  const wrong = 'the index does not say where segments begin';
+  if (
+    content.length < 4 ||
+    (content.length - 4) % ENTRY_BYTES !== 0 ||
+    readNumber(content, 0, 2) !== term.cols ||
+    readNumber(content, 2, 2) !== term.rows
+  )
+    return wrong;
+  // In order, as `places` are: every place is the next entry, or may be left out.
+  let at = 4;
+  for (const { frame, offset, at: start, block } of places.slice(1)) {
+    const listed =
+      at < content.length &&
+      readNumber(content, at, 4) === frame &&
+      readNumber(content, at + 4, 4) === offset &&
+      readNumber(content, at + 8, 6) === start &&
+      readNumber(content, at + 14, 4) === block;
+    if (listed) at += ENTRY_BYTES;
+    else if (offset === 0) return wrong;
+  }
+  return at === content.length ? null : wrong;
+}

@@ -1,0 +1,68 @@
+/** What a verifier is given, and what it finds. */
+import type { ErrorCode } from '../base/errors.js';
+import type { Sha256 } from './chain.js';
+import type { SignedCheckpoint } from './checkpoint.js';
+import type { Keyframe, RecordingHeader } from './line.js';
+
+export interface VerifierParts {
+  readonly sha256: Sha256;
+  /** Decompresses one zstd data frame and checks its checksum; throws when it is damaged. */
+  readonly decompress: (frame: Uint8Array) => Uint8Array;
+  /**
+   * Checks that `certificate` (SSH blob) was issued by the recording CA for `checkpoint.gateway`, was valid at
+   * `checkpoint.time`, and made the signature. Returns what is wrong, or null.
+   */
+  readonly checkSignature: (checkpoint: SignedCheckpoint, certificate: Uint8Array) => string | null;
+  /** `SHA256:...`, as OpenSSH prints it. */
+  readonly fingerprint: (certificate: Uint8Array) => string;
+  /** Compares keyframes with what the lines draw. A verifier without a terminal leaves it out: keyframes stay unchecked. */
+  readonly screens?: (header: RecordingHeader) => ScreenCheck;
+}
+
+export type Verdict =
+  | {
+      readonly ok: true;
+      readonly header: RecordingHeader;
+      readonly checkpoint: SignedCheckpoint;
+      readonly parts: number;
+      readonly blocks: number;
+      /** Bytes of signed lines. */
+      readonly bytes: number;
+      /** Session time of the last line in ms. */
+      readonly duration: number;
+      readonly keyframes: number;
+      /** Whether keyframes were compared with what the lines draw. */
+      readonly keyframesChecked: boolean;
+    }
+  | {
+      readonly ok: false;
+      readonly code: ErrorCode;
+      readonly detail: string;
+      /** The first block that is bad or missing, where known. */
+      readonly block: number | null;
+      /** Session time in ms up to which everything was found good. */
+      readonly goodUntil: number;
+      readonly header: RecordingHeader | null;
+    };
+
+export interface Fault {
+  readonly code: ErrorCode;
+  readonly detail: string;
+  readonly block: number | null;
+}
+
+/** Draws the lines and compares keyframes with what they drew. */
+export interface ScreenCheck {
+  /** A line with code `o` or `r`, newline included. */
+  line(line: Uint8Array): void;
+  /** What differs, or null. */
+  keyframe(keyframe: Keyframe): string | null;
+}
+
+/** Where a segment may begin: at a frame or a keyframe. */
+export interface Place {
+  readonly frame: number;
+  readonly offset: number;
+  readonly at: number;
+  readonly block: number;
+}

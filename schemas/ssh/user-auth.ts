@@ -1,0 +1,45 @@
+/**
+ * What a user signs to be let in: the publickey request of RFC 4252 section 7, and the one of OpenSSH that names the
+ * server's host key as well (`publickey-hostbound-v00@openssh.com`, PROTOCOL section 3.1).
+ *
+ *     string session id ‖ byte 50 ‖ string user ‖ string "ssh-connection" ‖ string method ‖ byte 1
+ *       ‖ string algorithm ‖ string public key or certificate [‖ string host key]
+ *
+ * The session id is a hash over the key exchange with one server, so the signature fits one connection and no other. Tested
+ * in user-auth.test.ts, and by what stock `ssh` signs in gateway/ssh/server/user-proof.test.ts.
+ */
+import { SshWriter } from './wire.js';
+
+export const METHOD_PUBLICKEY = 'publickey';
+export const METHOD_HOSTBOUND = 'publickey-hostbound-v00@openssh.com';
+/** What a server announces that takes `METHOD_HOSTBOUND` (RFC 8308), and its version. */
+export const EXTENSION_HOSTBOUND = ['publickey-hostbound@openssh.com', '0'] as const;
+/** Of a session id, bytes: SHA-256 to SHA-512. */
+export const SESSION_ID_BYTES = { min: 32, max: 64 } as const;
+
+export interface UserAuthRequest {
+  readonly userName: string;
+  readonly algorithm: string;
+  /** Blob of the key or certificate. */
+  readonly publicKey: Uint8Array;
+  /** Blob that the server showed in the first key exchange; null: the method does not name it. */
+  readonly hostKey: Uint8Array | null;
+}
+
+/** The message without its signature. */
+export function userAuthRequest({ userName, algorithm, publicKey, hostKey }: UserAuthRequest): Uint8Array {
+  const request = new SshWriter()
+    .byte(50)
+    .utf8(userName)
+    .utf8('ssh-connection')
+    .utf8(hostKey === null ? METHOD_PUBLICKEY : METHOD_HOSTBOUND)
+    .byte(1)
+    .utf8(algorithm)
+    .string(publicKey);
+  return (hostKey === null ? request : request.string(hostKey)).bytes();
+}
+
+/** What the signature covers. `request`: `userAuthRequest`, or the bytes of one as they came. */
+export function userAuthData(sessionId: Uint8Array, request: Uint8Array): Uint8Array {
+  return new SshWriter().string(sessionId).raw(request).bytes();
+}

@@ -1,0 +1,354 @@
+/**
+ * The ClickHouse engine behind the event store: in this process (chDB) or a server over HTTP, through one client.
+ *
+ * A chDB directory belongs to one process at a time (an advisory lock on its `status` file, which the kernel
+ * drops when the process dies, however it dies). Its calls run on libuv's thread pool. The package sends
+ * statements with bound parameters one at a time for the whole process; inserts carry none, so a long search
+ * delays other searches but no insert. Three connections, each with one call at a time: writing, reading, and a
+ * person's own SQL. A fourth, which runs nothing, is opened first and closed last: it alone can hand arguments to the
+ * engine, which the process has one of.
+ * A server has as many connections as Steno asks at a time, and two more for people's own SQL.
+ *
+ * Tested in `stores/events/clickhouse/store.test.ts` and `stores/events/clickhouse/http.test.ts`.
+ */
+import { createHash } from 'node:crypto';
+import { mkdir } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { ClickHouseLogLevel, createClient } from '@clickhouse/client';
+import type { ClickHouseClient } from '@clickhouse/client';
+import { StenoError } from '#schemas/base/errors.js';
+import { engineError } from './failures.js';
+import { EMBEDDED, insertSettings, onCluster } from './layout.js';
+import type { Layout } from './layout.js';
+
+export type BoundValues = Readonly<Record<string, string | number | readonly string[]>>;
+
+export interface Table {
+  readonly meta: readonly { readonly name: string; readonly type: string }[];
+  readonly data: readonly (readonly unknown[])[];
+}
+
+export interface Engine {
+  readonly layout: Layout;
+  /** The database that the tables are in. */
+  readonly database: string;
+  /** A definition. Text from this code only. */
+  command(sql: string): Promise<void>;
+  /** `body` is JSONCompactEachRow. Resolves when the rows are durable. */
+  insert(table: string, columns: string, body: string, token: string): Promise<void>;
+  /** Values only ever reach the engine as parameters. */
+  read(sql: string, parameters: BoundValues): Promise<readonly (readonly unknown[])[]>;
+  /** For SQL that `sql.ts` has checked. */
+  readChecked(sql: string): Promise<Table>;
+  close(): Promise<void>;
+}
+
+export interface ChdbOptions {
+  readonly kind: 'chdb';
+  /** Absolute path of a directory of its own; created with mode 0700. */
+  readonly path: string;
+}
+
+export interface ServerOptions {
+  readonly kind: 'server';
+  /** `http://host:8123` or `https://...`. ClickHouse 26.7 or newer, the version that is embedded. */
+  readonly url: string;
+  /** `[a-z][a-z0-9_]*`; created if it does not exist. `steno` unless told. */
+  readonly database?: string | undefined;
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  /** How long a request may go without an answer, in ms; a minute unless told. A person's own SQL is given more. */
+  readonly timeoutMs?: number | undefined;
+  /** Name of a cluster in the server's configuration: tables are replicated over it. `[a-zA-Z_][a-zA-Z0-9_]*`. */
+  readonly cluster?: string | undefined;
+}
+
+export type EngineOptions = ChdbOptions | ServerOptions;
+
+/** The package implements the client's own contract, but against another copy of its type declarations. */
+type ClientConnection = NonNullable<NonNullable<Parameters<typeof createClient>[0]>['connection']>;
+
+const databasePattern = /^[a-z][a-z0-9_]{0,62}$/;
+/**
+ * Threads of the engine keep three descriptors of /proc each for as long as they live: idle ones end, beyond a few. Merges,
+ * which are half of the work of indexing much output, yield to everything else on the machine.
+ */
+const engineArguments = ['--max_thread_pool_free_size=4', '--os_threads_nice_value_merge_mutate=15'];
+const requestTimeoutMs = 60_000;
+/** A person's own query may run five minutes, and its answer is on the way for a while. */
+const visitorTimeoutMs = 330_000;
+const serverConnections = 10;
+const visitorConnections = 2;
+const clusterPattern = /^[a-zA-Z_][a-zA-Z0-9_]{0,62}$/;
+
+export async function openEngine(options: EngineOptions): Promise<Engine> {
+  switch (options.kind) {
+    case 'chdb':
+      return await openChdb(options.path);
+    case 'server':
+      return await openServer(options);
+  }
+}
+
+async function openChdb(path: string): Promise<Engine> {
+  const [{ createChdbConnection }, { Session }] = await loadChdb();
+  await mkdir(path, { recursive: true, mode: 0o700 });
+  const opened = <T>(open: () => T): T => {
+    try {
+      return open();
+    } catch (error) {
+      // The package tells a locked directory from a broken one only on standard error.
+      throw new StenoError('STORE_UNAVAILABLE', `the event store at ${path} cannot be opened; another process may have it open`, {
+        cause: error,
+      });
+    }
+  };
+  const connect = (): ClickHouseClient =>
+    opened(() => createClient({ connection: createChdbConnection({ path }) as unknown as ClientConnection }));
+  const use = async (): Promise<ClickHouseClient> => {
+    const client = connect();
+    try {
+      await client.command({ query: 'CREATE DATABASE IF NOT EXISTS steno' });
+      await client.command({ query: 'USE steno' });
+    } catch (error) {
+      await client.close();
+      throw error;
+    }
+    return client;
+  };
+  const host = opened(() => new Session(path, { connectionArgs: engineArguments }));
+  const clients: { close(): Promise<void> | void }[] = [host];
+  try {
+    const links: Link[] = [];
+    for (let i = 0; i < 3; i += 1) {
+      const link = new Link(await use(), use);
+      links.push(link);
+      clients.unshift(link);
+    }
+    const [writer, reader, visitor] = links as [Link, Link, Link];
+    return new ClientEngine(
+      EMBEDDED,
+      'steno',
+      { writer, reader, visitor, clients },
+      { writing: new Lane(1), reading: new Lane(1), visiting: new Lane(1) },
+    );
+  } catch (error) {
+    for (const client of clients) await client.close();
+    throw engineError(error);
+  }
+}
+
+async function openServer(options: ServerOptions): Promise<Engine> {
+  const { database = 'steno', cluster, timeoutMs = requestTimeoutMs } = options;
+  if (!databasePattern.test(database)) throw new StenoError('BAD_REQUEST', 'not a database name');
+  if (cluster !== undefined && !clusterPattern.test(cluster)) throw new StenoError('BAD_REQUEST', 'not a cluster name');
+  const layout: Layout = { kind: 'server', cluster };
+  const connect = (name: string, connections: number, timeout: number): ClickHouseClient =>
+    createClient({
+      url: options.url,
+      database: name,
+      request_timeout: timeout,
+      max_open_connections: connections,
+      // An answer that outgrows memory is the limits' business; one that stalls is the timeout's.
+      compression: { request: true, response: true },
+      // Failures are thrown; whoever catches them logs them.
+      log: { level: ClickHouseLogLevel.OFF },
+      // The status of an answer says how the statement ended, not how it began.
+      clickhouse_settings: { wait_end_of_query: 1 },
+      ...(options.username === undefined ? {} : { username: options.username }),
+      ...(options.password === undefined ? {} : { password: options.password }),
+    });
+  const first = connect('default', 1, timeoutMs);
+  try {
+    const result = await first.query({ query: 'SELECT version()', format: 'JSONCompactEachRow' });
+    const version = String((await result.json<readonly unknown[]>())[0]?.[0]);
+    if (!isRecent(version))
+      throw new StenoError('STORE_UNAVAILABLE', `ClickHouse ${oldestServer.join('.')} or newer is needed, this is ${version}`);
+    await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}${onCluster(layout)}` });
+  } catch (error) {
+    throw engineError(error);
+  } finally {
+    await first.close();
+  }
+  const client = connect(database, 2 * serverConnections, timeoutMs);
+  // Sockets of its own, so that people's queries take none from Steno's.
+  const visitor = connect(database, visitorConnections, visitorTimeoutMs);
+  return new ClientEngine(
+    layout,
+    database,
+    { writer: new Link(client), reader: new Link(client), visitor: new Link(visitor), clients: [client, visitor] },
+    { writing: new Lane(serverConnections), reading: new Lane(serverConnections), visiting: new Lane(visitorConnections) },
+  );
+}
+
+const oldestServer = [26, 7] as const;
+
+function isRecent(version: string): boolean {
+  const [major = 0, minor = 0] = version.split('.').map(Number);
+  return major > oldestServer[0] || (major === oldestServer[0] && minor >= oldestServer[1]);
+}
+
+/**
+ * A connection. The embedded engine keeps what a statement had answered when it broke off, and puts it before the answer to
+ * the next statement of that connection: another person's rows. So a connection on which something failed is opened anew.
+ */
+class Link {
+  readonly #renew: (() => Promise<ClickHouseClient>) | undefined;
+  #client: ClickHouseClient;
+  #tainted = false;
+
+  /** Without `renew` a failure taints nothing: each request of a server has an answer of its own. */
+  constructor(client: ClickHouseClient, renew?: () => Promise<ClickHouseClient>) {
+    this.#client = client;
+    this.#renew = renew;
+  }
+
+  /** With `renew`, one call at a time. */
+  async run<T>(act: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+    if (this.#tainted && this.#renew !== undefined) {
+      const fresh = await this.#renew();
+      const old = this.#client;
+      this.#client = fresh;
+      this.#tainted = false;
+      await old.close();
+    }
+    try {
+      return await act(this.#client);
+    } catch (error) {
+      this.#tainted = true;
+      throw error;
+    }
+  }
+
+  close(): Promise<void> {
+    return this.#client.close();
+  }
+}
+
+interface Clients {
+  readonly writer: Link;
+  readonly reader: Link;
+  readonly visitor: Link;
+  /** In the order in which they are closed. */
+  readonly clients: readonly { close(): Promise<void> | void }[];
+}
+
+interface Lanes {
+  readonly writing: Lane;
+  readonly reading: Lane;
+  readonly visiting: Lane;
+}
+
+class ClientEngine implements Engine {
+  readonly layout: Layout;
+  readonly database: string;
+  readonly #clients: Clients;
+  readonly #lanes: Lanes;
+  #closed: Promise<void> | undefined;
+
+  constructor(layout: Layout, database: string, clients: Clients, lanes: Lanes) {
+    this.layout = layout;
+    this.database = database;
+    this.#clients = clients;
+    this.#lanes = lanes;
+  }
+
+  async command(sql: string): Promise<void> {
+    await this.#run(this.#lanes.writing, this.#clients.writer, (client) => client.command({ query: sql }));
+  }
+
+  async insert(table: string, columns: string, body: string, token: string): Promise<void> {
+    // The token stands in the statement because a setting sent beside it would stay with the connection. Hashed,
+    // it is hex and needs no quoting.
+    const hash = createHash('sha256').update(token).digest('hex');
+    const query = `INSERT INTO ${table} (${columns}) SETTINGS async_insert = 0, insert_deduplication_token = '${hash}'${insertSettings(this.layout)} FORMAT JSONCompactEachRow`;
+    await this.#run(this.#lanes.writing, this.#clients.writer, async (client) => {
+      const { stream } = await client.exec({ query, values: Readable.from([Buffer.from(body)]) });
+      await nothingIn(stream);
+    });
+  }
+
+  async read(sql: string, parameters: BoundValues): Promise<readonly (readonly unknown[])[]> {
+    return await this.#run(this.#lanes.reading, this.#clients.reader, async (client) => {
+      const result = await client.query({ query: sql, query_params: { ...parameters }, format: 'JSONCompactEachRow' });
+      return await result.json<readonly unknown[]>();
+    });
+  }
+
+  async readChecked(sql: string): Promise<Table> {
+    return await this.#run(this.#lanes.visiting, this.#clients.visitor, async (client) => {
+      const result = await client.query({ query: sql, format: 'JSONCompact' });
+      const { meta, data } = (await result.json()) as unknown as Table;
+      return { meta, data };
+    });
+  }
+
+  close(): Promise<void> {
+    this.#closed ??= (async () => {
+      await Promise.all([this.#lanes.writing.idle(), this.#lanes.reading.idle(), this.#lanes.visiting.idle()]);
+      for (const client of this.#clients.clients) await client.close();
+    })();
+    return this.#closed;
+  }
+
+  async #run<T>(lane: Lane, link: Link, act: (client: ClickHouseClient) => Promise<T>): Promise<T> {
+    if (this.#closed !== undefined) throw new StenoError('STORE_UNAVAILABLE', 'the event store is closed');
+    try {
+      return await lane.run(() => link.run(act));
+    } catch (error) {
+      throw engineError(error);
+    }
+  }
+}
+
+/** Lets so many calls through at a time, in order. */
+class Lane {
+  readonly #waiting: (() => void)[] = [];
+  readonly #idle: (() => void)[] = [];
+  #free: number;
+  #running = 0;
+
+  constructor(width: number) {
+    this.#free = width;
+  }
+
+  async run<T>(act: () => Promise<T>): Promise<T> {
+    this.#running += 1;
+    if (this.#free > 0) this.#free -= 1;
+    else
+      await new Promise<void>((resolve) => {
+        this.#waiting.push(resolve);
+      });
+    try {
+      return await act();
+    } finally {
+      const next = this.#waiting.shift();
+      if (next === undefined) this.#free += 1;
+      else next();
+      this.#running -= 1;
+      if (this.#running === 0) for (const resolve of this.#idle.splice(0)) resolve();
+    }
+  }
+
+  async idle(): Promise<void> {
+    if (this.#running > 0)
+      await new Promise<void>((resolve) => {
+        this.#idle.push(resolve);
+      });
+  }
+}
+
+/** An INSERT answers nothing; whatever comes is an error that came late. */
+async function nothingIn(stream: AsyncIterable<Uint8Array>): Promise<void> {
+  let text = '';
+  for await (const chunk of stream) text = `${text}${Buffer.from(chunk).toString('utf8')}`.slice(0, 500);
+  if (text.trim() !== '') throw new StenoError('STORE_UNAVAILABLE', text);
+}
+
+async function loadChdb(): Promise<readonly [typeof import('chdb/connection'), typeof import('chdb')]> {
+  try {
+    return await Promise.all([import('chdb/connection'), import('chdb')]);
+  } catch (error) {
+    throw new StenoError('ENGINE_MISSING', 'chdb', { cause: error });
+  }
+}

@@ -1,0 +1,254 @@
+/**
+ * A person's own SQL: checked to be a plain read, then run within limits.
+ *
+ * The engine's read-only mode alone is not enough: in it `file('/etc/passwd')` reads, INTO OUTFILE writes and
+ * table functions reach the network. So what may stand in a query is a list, and the engine's own parser says
+ * what stands in it:
+ *   1. the engine prints the statement back: one statement, comments gone, one spelling
+ *   2. the engine prints its tree, wrapped as a subquery, where INTO OUTFILE and FORMAT cannot stand
+ *   3. every node is of a kind listed here, every table one of ours, every function of an allowed category
+ *   4. what was printed, not what was typed, runs, again as a subquery, read-only and within the limits, each table with
+ *      the filter of whoever asks
+ *
+ * Tested in `stores/events/conformance.ts`.
+ */
+import { availableParallelism } from 'node:os';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Condition } from '#schemas/policy/session-condition.js';
+import type { SqlLimits, SqlResult } from '../contract.js';
+import type { Engine } from '../engine/engine.js';
+import { sqlError } from '../engine/failures.js';
+import { literal, visibleTables } from '../queries/visible.js';
+
+const maximumLength = 20_000;
+const maximumNodes = 5_000;
+const maximumMemory = 2_000_000_000;
+
+/** Threads of one query, so that another core is left for inserts and for Steno's own reads. */
+const maximumThreads = Math.max(1, Math.floor(availableParallelism() / 2));
+
+const tables = new Set(['sessions', 'events', 'screen', 'audit', 'findings']);
+
+/** ClickHouse `src/Parsers/AST*.h`, by the name each node prints. */
+const nodes = new Set([
+  'SelectWithUnionQuery',
+  'SelectIntersectExceptQuery',
+  'SelectQuery',
+  'ExpressionList',
+  'Subquery',
+  'WithElement',
+  'TablesInSelectQuery',
+  'TablesInSelectQueryElement',
+  'TableExpression',
+  'TableIdentifier',
+  'TableJoin',
+  'ArrayJoin',
+  'Function',
+  'Identifier',
+  'Literal',
+  'Asterisk',
+  'QualifiedAsterisk',
+  'OrderByElement',
+  'WindowDefinition',
+  'WindowListElement',
+]);
+
+const categories = new Set([
+  'Aggregate Functions',
+  'Window Functions',
+  'Arithmetic',
+  'Arrays',
+  'Bit',
+  'Comparison',
+  'Conditional',
+  'Dates and Times',
+  'Encoding',
+  'Hash',
+  'IP Address',
+  'JSON',
+  'Logical',
+  'Map',
+  'Mathematical',
+  'Null',
+  'Rounding',
+  'String',
+  'String Replacement',
+  'String Search',
+  'String Splitting',
+  'Time Window',
+  'Tuple',
+  'Type Conversion',
+  'URL',
+  'UUID',
+  'Distance',
+]);
+
+/** Useful ones of no category of their own; the parser's own names among them. */
+const furtherFunctions = [
+  'lambda',
+  'exists',
+  'cast',
+  '_cast',
+  'totypename',
+  'transform',
+  'identity',
+  'bar',
+  'materialize',
+  'ignore',
+  'formatreadablesize',
+  'formatreadablequantity',
+  'formatreadabletimedelta',
+  'finalizeaggregation',
+  'rownumberinallblocks',
+];
+/** In an allowed category, yet about the engine rather than its argument. */
+const refusedFunctions = ['chdb', 'naivebayesngrams', 'servertimezone'];
+
+interface Node {
+  readonly kind: string;
+  readonly label: string;
+  readonly children: Node[];
+}
+
+export class SqlGuard {
+  readonly #engine: Engine;
+  #functions: Promise<ReadonlySet<string>> | undefined;
+  #combinators: readonly string[] = [];
+
+  constructor(engine: Engine) {
+    this.#engine = engine;
+  }
+
+  async run(sql: string, limits: SqlLimits, visible?: Condition): Promise<SqlResult> {
+    if (sql.length > maximumLength) throw new StenoError('QUERY_REFUSED', `longer than ${maximumLength} characters`);
+    try {
+      const checked = await this.#check(sql);
+      const { meta, data } = await this.#engine.readChecked(
+        `SELECT * FROM (${checked}) LIMIT ${limits.maxRows + 1} SETTINGS readonly = 1, final = 1, ` +
+          `max_execution_time = ${limits.maxSeconds}, max_memory_usage = ${maximumMemory}, max_result_bytes = 100000000, max_threads = ${maximumThreads}, log_comment = \'steno sql\', ${this.#filters(visible)}` +
+          'output_format_json_quote_64bit_integers = 1',
+      );
+      const wide = meta.map(({ type }) => /^(Nullable\()?U?Int64\)?$/.test(type));
+      const rows = data.slice(0, limits.maxRows).map((row) => row.map((value, i) => (wide[i] === true ? narrow(value) : value)));
+      return { columns: meta.map(({ name, type }) => ({ name, type })), rows, truncated: data.length > limits.maxRows };
+    } catch (error) {
+      throw sqlError(error);
+    }
+  }
+
+  /** The engine adds a table's filter wherever the query reads that table, in subqueries too. */
+  #filters(visible: Condition | undefined): string {
+    if (visible === undefined) return '';
+    const { database } = this.#engine;
+    const filters = visibleTables(database, visible).map(([table, filter]) => `${literal(`${database}.${table}`)}: ${literal(filter)}`);
+    return `additional_table_filters = {${filters.join(', ')}}, `;
+  }
+
+  async #check(sql: string): Promise<string> {
+    const [row] = await this.#engine.read('SELECT formatQuerySingleLine({sql:String})', { sql });
+    const printed = String(row?.[0]);
+    checkQuotedNames(printed);
+    const explained = await this.#engine.readChecked(`SELECT explain FROM (EXPLAIN AST SELECT * FROM (${printed}))`);
+    const root = parseTree(explained.data.map(([line]) => String(line)));
+    const functions = await this.#allowedFunctions();
+    this.#checkNode(root, undefined, functions);
+    return printed;
+  }
+
+  #checkNode(node: Node, parent: Node | undefined, functions: ReadonlySet<string>): void {
+    if (!nodes.has(node.kind)) throw refused(`${node.kind} is not allowed`);
+    switch (node.kind) {
+      case 'TableIdentifier':
+        // A name without a dot is a table of ours or a common table expression: there is nothing else to find.
+        if (!/^\w+$/.test(node.label)) throw refused(`the table ${node.label} is not one of ${[...tables].join(', ')}`);
+        break;
+      case 'Function':
+        if (parent?.kind === 'TableExpression') throw refused(`the table function ${node.label} is not allowed`);
+        if (!this.#allows(functions, node.label.toLowerCase())) throw refused(`the function ${node.label} is not allowed`);
+        if (
+          /in(ignoreset)?$/i.test(node.label) &&
+          node.children[0]?.children[1]?.kind === 'Identifier' &&
+          node.children[0].children[1].label.includes('.')
+        ) {
+          throw refused('the right side of IN is not a list or a subquery');
+        }
+        break;
+      default:
+        break;
+    }
+    for (const child of node.children) this.#checkNode(child, node, functions);
+  }
+
+  #allows(functions: ReadonlySet<string>, name: string): boolean {
+    if (functions.has(name)) return true;
+    const combinator = this.#combinators.find((suffix) => name.endsWith(suffix) && name.length > suffix.length);
+    return combinator !== undefined && this.#allows(functions, name.slice(0, -combinator.length));
+  }
+
+  #allowedFunctions(): Promise<ReadonlySet<string>> {
+    this.#functions ??= this.#loadFunctions().catch((error: unknown) => {
+      this.#functions = undefined;
+      throw error;
+    });
+    return this.#functions;
+  }
+
+  async #loadFunctions(): Promise<ReadonlySet<string>> {
+    const combinators = await this.#engine.read('SELECT lower(name) FROM system.aggregate_function_combinators', {});
+    this.#combinators = combinators.map(([name]) => String(name)).sort((a, b) => b.length - a.length);
+    const rows = await this.#engine.read(
+      "SELECT lower(name), lower(alias_to), categories FROM system.functions WHERE origin = 'System'",
+      {},
+    );
+    const allowed = new Set<string>(furtherFunctions);
+    for (const [name, , category] of rows) if (categories.has(String(category))) allowed.add(String(name));
+    for (const [name, original] of rows) if (original !== '' && allowed.has(String(original))) allowed.add(String(name));
+    for (const name of refusedFunctions) allowed.delete(name);
+    return allowed;
+  }
+}
+
+/**
+ * Names in backquotes may hold anything, and the tree prints them bare: one with line ends could draw a tree of
+ * its own. Such names are refused before the tree is read. Strings are passed over; the engine escapes them there.
+ */
+function checkQuotedNames(printed: string): void {
+  for (const [token] of printed.matchAll(/'(?:[^'\\]|\\.)*'|`(?:[^`\\]|\\.)*`/gs)) {
+    if (token.startsWith('`') && !/^`[\w .:%+-]*`$/.test(token))
+      throw refused('a quoted name may hold letters, digits, blanks and .:%+-_ only');
+  }
+}
+
+/** One node a line, one blank of indentation a level. */
+function parseTree(lines: readonly string[]): Node {
+  if (lines.length > maximumNodes) throw refused('the query is too long');
+  const path: Node[] = [];
+  let root: Node | undefined;
+  for (const line of lines) {
+    const match = /^( *)([A-Za-z]+)(.*)$/s.exec(line);
+    if (match === null) throw refused('the query cannot be examined');
+    const depth = match[1]!.length;
+    const label = match[3]!
+      .replace(/ \(children \d+\)$/, '')
+      .replace(/ \(alias .*\)$/s, '')
+      .trim();
+    const node: Node = { kind: match[2]!, label, children: [] };
+    if (depth > path.length || (depth === 0 && root !== undefined)) throw refused('the query cannot be examined');
+    path.length = depth;
+    path.at(-1)?.children.push(node);
+    path.push(node);
+    root ??= node;
+  }
+  if (root === undefined) throw refused('the query cannot be examined');
+  return root;
+}
+
+function narrow(value: unknown): unknown {
+  if (typeof value !== 'string') return value;
+  const number = Number(value);
+  return Number.isSafeInteger(number) ? number : value;
+}
+
+function refused(detail: string): StenoError {
+  return new StenoError('QUERY_REFUSED', detail);
+}

@@ -1,0 +1,27 @@
+/** Stores for the conformance suite, with a way to end what runs in their engine. For tests only. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { EventFixture } from '../conformance.js';
+import { ClickHouseEventStore } from '../clickhouse/store.js';
+import { openEngine } from '../engine/engine.js';
+import type { Engine, EngineOptions } from '../engine/engine.js';
+import { migrate } from '../migrations/migrate.js';
+
+export async function openedChdb(): Promise<EventFixture> {
+  const folder = await mkdtemp(join(tmpdir(), 'steno-events-'));
+  return opened({ kind: 'chdb', path: join(folder, 'events') }, () => rm(folder, { recursive: true, force: true }));
+}
+
+export async function opened(options: EngineOptions, dispose: (engine: Engine) => Promise<void>): Promise<EventFixture> {
+  const engine = await openEngine(options);
+  await migrate(engine);
+  return {
+    store: new ClickHouseEventStore(engine),
+    async kill(text) {
+      if (!/^\w+$/.test(text)) throw new TypeError('not a word');
+      await engine.command(`KILL QUERY WHERE query LIKE '%${text}%' AND query NOT LIKE 'KILL%' ASYNC`);
+    },
+    dispose: () => dispose(engine),
+  };
+}

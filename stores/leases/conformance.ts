@@ -1,0 +1,125 @@
+/** What every implementation of `Leases` must do; run on each by leases.test.ts. The store's clock is the caller's to set. */
+import { expect, test } from 'vitest';
+import { MAX_LEASE_MS } from './contract.js';
+import type { Leases } from './contract.js';
+import { FaultyLeases } from './faulty.js';
+import { underLease } from './keeper.js';
+
+export interface LeaseWorld {
+  /** One process's access to the store; every call opens another. */
+  readonly open: () => Promise<Leases>;
+  /** The store's clock, ms. */
+  readonly clock: { now: number };
+}
+
+export function conformance(world: () => LeaseWorld): void {
+  const ttlMs = 10_000;
+  const ask = (holder: string, name = 'work') => ({ name, holder, ttlMs });
+
+  test('of many who ask at the same time one gets it, and the others after it was given back', async () => {
+    const all = await Promise.all(Array.from({ length: 4 }, () => world().open()));
+    const tokens = await Promise.all(all.map((leases, i) => leases.acquire(ask(`h${i}`))));
+    const [winner] = tokens.flatMap((token, i) => (token === null ? [] : [{ token, i }]));
+    expect(tokens.filter((token) => token !== null)).toHaveLength(1);
+    await all[winner!.i]!.release({ name: 'work', holder: `h${winner!.i}`, token: winner!.token });
+    expect(await all[0]!.acquire(ask('h9'))).toBeGreaterThan(winner!.token);
+  });
+
+  test('leases of other names are free, and every token is greater than the last', async () => {
+    const leases = await world().open();
+    let last = 0;
+    for (const name of ['a', 'b', 'c', 'a', 'b']) {
+      const token = (await leases.acquire(ask('h', name)))!;
+      expect(token).toBeGreaterThan(last);
+      last = token;
+    }
+  });
+
+  test('a holder that is killed keeps it until it has run out; the next has a greater token, and the old one does nothing', async () => {
+    const [one, two] = [await world().open(), await world().open()];
+    const old = { name: 'work', holder: 'killed', token: (await one.acquire(ask('killed')))! };
+    expect(await two.acquire(ask('next'))).toBeNull();
+    world().clock.now += ttlMs;
+    const token = (await two.acquire(ask('next')))!;
+    expect(token).toBeGreaterThan(old.token);
+    expect(await one.renew({ ...old, ttlMs })).toBe(false);
+    await one.release(old);
+    expect(await one.acquire(ask('third'))).toBeNull();
+    expect(await two.renew({ name: 'work', holder: 'next', token, ttlMs })).toBe(true);
+  });
+
+  test('it is held for as long as it is renewed, by its holder only', async () => {
+    const leases = await world().open();
+    const token = (await leases.acquire(ask('h')))!;
+    for (let i = 0; i < 3; i += 1) {
+      world().clock.now += ttlMs - 1;
+      expect(await leases.renew({ name: 'work', holder: 'other', token, ttlMs })).toBe(false);
+      expect(await leases.renew({ name: 'work', holder: 'h', token, ttlMs })).toBe(true);
+    }
+    expect(await leases.acquire(ask('other'))).toBeNull();
+  });
+
+  test('with the clock set forward it may be given away early: the first holder finds out, and cannot do anything to the second', async () => {
+    const leases = await world().open();
+    const first = { name: 'work', holder: 'a', token: (await leases.acquire(ask('a')))! };
+    world().clock.now += 3_600_000;
+    expect(await leases.renew({ ...first, ttlMs })).toBe(false);
+    const second = { name: 'work', holder: 'b', token: (await leases.acquire(ask('b')))! };
+    await leases.release(first);
+    expect(await leases.renew({ ...second, ttlMs })).toBe(true);
+  });
+
+  test('with the clock set back it is not held for ever', async () => {
+    const leases = await world().open();
+    await leases.acquire(ask('a'));
+    world().clock.now -= MAX_LEASE_MS * 10;
+    expect(await leases.acquire(ask('b'))).not.toBeNull();
+  });
+
+  test('taken, and reported as failed: asking again gets it, with a token that leaves the first behind', async () => {
+    const faulty = new FaultyLeases(await world().open());
+    faulty.faults.failAfter('acquire');
+    await expect(faulty.acquire(ask('h'))).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(await faulty.acquire(ask('other'))).toBeNull();
+    expect(await faulty.acquire(ask('h'))).toBeGreaterThan(1);
+  });
+
+  test('given back, and reported as failed: giving back again harms nobody who has it by then', async () => {
+    const faulty = new FaultyLeases(await world().open());
+    const claim = { name: 'work', holder: 'h', token: (await faulty.acquire(ask('h')))! };
+    faulty.faults.failAfter('release');
+    await expect(faulty.release(claim)).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+    expect(await faulty.acquire(ask('other'))).not.toBeNull();
+    await faulty.release(claim);
+    expect(await faulty.acquire(ask('third'))).toBeNull();
+  });
+
+  test('work under a lease excludes other work, and is told before its next step when the lease is lost', async () => {
+    const leases = await world().open();
+    const first = await underLease(leases, 'work', { holder: 'a', ttlMs }, async (held) => {
+      await held.check();
+      expect((await underLease(leases, 'work', { holder: 'b', ttlMs }, async () => 'b')).kind).toBe('held elsewhere');
+      world().clock.now += ttlMs;
+      const second = await underLease(leases, 'work', { holder: 'b', ttlMs }, async ({ token }) => token);
+      expect(second).toMatchObject({ kind: 'done' });
+      await expect(held.check()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+      expect(held.signal.aborted).toBe(true);
+      return 'a';
+    });
+    expect(first).toEqual({ kind: 'done', result: 'a' });
+    expect(await leases.acquire(ask('c'))).not.toBeNull();
+  });
+
+  test('a renewal that failed is no loss while time is left; without an answer until the end it is', async () => {
+    const faulty = new FaultyLeases(await world().open());
+    let monotonic = 0;
+    await underLease(faulty, 'work', { holder: 'a', ttlMs, monotonic: () => monotonic }, async (held) => {
+      faulty.faults.failBefore('renew');
+      await expect(held.check()).rejects.toMatchObject({ code: 'STORE_UNAVAILABLE' });
+      expect(held.signal.aborted).toBe(false);
+      await held.check();
+      monotonic += ttlMs;
+      await expect(held.check()).rejects.toMatchObject({ code: 'LEASE_LOST' });
+    });
+  });
+}

@@ -1,0 +1,40 @@
+/**
+ * Leases: who may do a piece of background work now, among processes that share a state store.
+ *
+ * Obligations of every implementation, checked by conformance.ts:
+ *
+ * * At most one unexpired lease of a name is out, by the clock of the store. A lease is never taken from its holder before
+ *   it has run out, except by the same holder (a run of a process) asking again, as after an answer that was lost.
+ * * Tokens grow: one that is given out is greater than every one before it, of any name, also over restarts.
+ * * `renew` and `release` do nothing for a token that is not the current one of its name.
+ * * A call that fails may have been done. Asking again is right for all three.
+ * * The store's clock may be set. Forward: leases run out early, and two may work at once; their tokens tell them apart.
+ *   Back: a lease that ends later than MAX_LEASE_MS from now cannot be of this clock, and counts as run out.
+ *
+ * A lease is no lock: a holder that is stopped for longer than its lease does not notice before it goes on. Work whose steps
+ * cannot be repeated asks `check` before each (keeper.ts), and work in the state store itself compares the token in its own
+ * transaction (`fence`, sql.ts).
+ */
+export interface LeaseRequest {
+  readonly name: string;
+  /** One run of one process: `ingest/a/0123456789abcdef`. */
+  readonly holder: string;
+  /** At most MAX_LEASE_MS. */
+  readonly ttlMs: number;
+}
+
+export interface LeaseClaim {
+  readonly name: string;
+  readonly holder: string;
+  readonly token: number;
+}
+
+export const MAX_LEASE_MS = 600_000;
+
+export interface Leases {
+  /** The token; null while somebody else holds it. */
+  acquire(request: LeaseRequest): Promise<number | null>;
+  /** From now on for `ttlMs`; false when it is no longer held. */
+  renew(claim: LeaseClaim & { readonly ttlMs: number }): Promise<boolean>;
+  release(claim: LeaseClaim): Promise<void>;
+}

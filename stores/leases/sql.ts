@@ -1,0 +1,99 @@
+/**
+ * Leases in the state store, SQLite and PostgreSQL: a row while a lease is out. The row's number is the token.
+ *
+ * Expiry goes by the store's clock: PostgreSQL's own, so that authorities whose clocks differ agree; the process's with SQLite,
+ * which has one. Tested in leases.test.ts.
+ */
+import { sql } from 'kysely';
+import type { Kysely, Transaction } from 'kysely';
+import { StenoError } from '#schemas/base/errors.js';
+import type { StateEngine } from '../state/engine/dialect.js';
+import type { StateSchema } from '../state/schema.js';
+import { transact } from '../state/transaction.js';
+import { MAX_LEASE_MS } from './contract.js';
+import type { LeaseClaim, LeaseRequest, Leases } from './contract.js';
+
+type Tx = Transaction<StateSchema>;
+type StoreClock = (tx: Tx) => Promise<number>;
+
+export function storeClock(engine: StateEngine, clock: () => number): StoreClock {
+  if (engine === 'sqlite') return async () => clock();
+  return async (tx) => {
+    const { rows } = await sql<{ now: string | number }>`SELECT floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint AS now`.execute(
+      tx,
+    );
+    return Number(rows[0]!.now);
+  };
+}
+
+export class SqlLeases implements Leases {
+  readonly #db: Kysely<StateSchema>;
+  readonly #now: StoreClock;
+
+  constructor(db: Kysely<StateSchema>, now: StoreClock) {
+    this.#db = db;
+    this.#now = now;
+  }
+
+  async acquire({ name, holder, ttlMs }: LeaseRequest): Promise<number | null> {
+    assertSpan(ttlMs);
+    try {
+      return await transact(this.#db, async (tx) => {
+        const now = await this.#now(tx);
+        const held = await tx.selectFrom('leases').selectAll().where('name', '=', name).executeTakeFirst();
+        if (held !== undefined) {
+          if (held.holder !== holder && counts(held.expires_at, now)) return null;
+          await tx.deleteFrom('leases').where('token', '=', held.token).execute();
+        }
+        const { token } = await tx
+          .insertInto('leases')
+          .values({ name, holder, expires_at: now + ttlMs })
+          .returning('token')
+          .executeTakeFirstOrThrow();
+        return token;
+      });
+    } catch (error) {
+      // Somebody else has put a row of this name meanwhile.
+      if ((error as { code?: unknown }).code === '23505') return null;
+      throw error;
+    }
+  }
+
+  async renew({ name, holder, token, ttlMs }: LeaseClaim & { readonly ttlMs: number }): Promise<boolean> {
+    assertSpan(ttlMs);
+    return transact(this.#db, async (tx) => {
+      const now = await this.#now(tx);
+      const { numUpdatedRows } = await tx
+        .updateTable('leases')
+        .set({ expires_at: now + ttlMs })
+        .where('token', '=', token)
+        .where('name', '=', name)
+        .where('holder', '=', holder)
+        // One that has run out may be somebody else's in a moment: its holder asks for a new one.
+        .where('expires_at', '>', now)
+        .where('expires_at', '<=', now + MAX_LEASE_MS)
+        .executeTakeFirst();
+      return numUpdatedRows === 1n;
+    });
+  }
+
+  async release({ name, holder, token }: LeaseClaim): Promise<void> {
+    await transact(this.#db, (tx) =>
+      tx.deleteFrom('leases').where('token', '=', token).where('name', '=', name).where('holder', '=', holder).execute(),
+    );
+  }
+}
+
+/** Throws LEASE_LOST unless the token is the current one: what this transaction does is then not done. */
+export async function fence(tx: Tx, { name, token }: Pick<LeaseClaim, 'name' | 'token'>): Promise<void> {
+  const held = await tx.selectFrom('leases').select('token').where('name', '=', name).executeTakeFirst();
+  if (held?.token !== token) throw new StenoError('LEASE_LOST', name);
+}
+
+function counts(expiresAt: number, now: number): boolean {
+  return expiresAt > now && expiresAt <= now + MAX_LEASE_MS;
+}
+
+function assertSpan(ttlMs: number): void {
+  if (!Number.isSafeInteger(ttlMs) || ttlMs < 1 || ttlMs > MAX_LEASE_MS) throw new StenoError('INTERNAL', `a lease of ${ttlMs} ms`);
+}

@@ -1,0 +1,69 @@
+/**
+ * A second real S3 server for tests: versitygw, on loopback over a folder. It keeps the promises that s3rver breaks, and is
+ * no part of npm: `test/peers/versitygw` builds it.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { S3Options } from './s3.js';
+
+/** Found from the sources as from `dist/`; null where it was not built. */
+export const versitygw: string | null =
+  ['../../node_modules/.cache/bin/versitygw', '../../../node_modules/.cache/bin/versitygw']
+    .map((path) => fileURLToPath(new URL(path, import.meta.url)))
+    .find((path) => existsSync(path)) ?? null;
+export const whyNoVersitygw = 'versitygw is not built: run test/peers/versitygw, which needs Go';
+
+export interface VersityServer {
+  readonly options: S3Options;
+  readonly close: () => Promise<void>;
+}
+
+/** With one empty bucket, `recordings`. Throws when the server ends before it listens. */
+export async function startVersitygw(): Promise<VersityServer> {
+  if (versitygw === null) throw new Error(whyNoVersitygw);
+  const folder = await mkdtemp(join(tmpdir(), 'steno-versitygw-'));
+  await Promise.all(['root/recordings', 'attributes'].map((name) => mkdir(join(folder, name), { recursive: true })));
+  const credentials = { accessKeyId: 'steno', secretAccessKey: 'test-only-secret' };
+  const port = await freePort();
+  // Attributes in files beside: extended attributes are not everywhere.
+  const child = spawn(versitygw, ['--port', `127.0.0.1:${port}`, 'posix', '--sidecar', join(folder, 'attributes'), join(folder, 'root')], {
+    env: { ROOT_ACCESS_KEY: credentials.accessKeyId, ROOT_SECRET_KEY: credentials.secretAccessKey },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const gone = once(child, 'exit');
+  await new Promise<void>((resolve, reject) => {
+    let said = '';
+    const take = (chunk: Buffer): void => {
+      said += chunk.toString();
+      if (said.includes('listening on')) resolve();
+    };
+    child.stdout.on('data', take);
+    child.stderr.on('data', take);
+    child.once('error', reject);
+    child.once('exit', (code) => reject(new Error(`versitygw ended with ${code}:\n${said}`)));
+  });
+  return {
+    options: { bucket: 'recordings', endpoint: `http://127.0.0.1:${port}`, forcePathStyle: true, credentials },
+    close: async () => {
+      child.kill('SIGTERM');
+      await gone;
+      await rm(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  await once(server, 'close');
+  return port;
+}

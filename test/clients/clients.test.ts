@@ -1,0 +1,232 @@
+/**
+ * Programs that other people wrote, each against Steno and against a plain sshd with the same expectations, and against
+ * what the recording says of it. README.md says which and what they cannot; `build` makes them.
+ *
+ * Peers run two at a time in the background, each through all its cases in order; the tests wait for the outcomes.
+ * STENO_CLIENTS=go,jsch runs only those, STENO_CLIENTS_CASES=rekey,terminal only those; STENO_CLIENTS_NODES=local,stock says through Steno to which nodes.
+ */
+import { mkdirSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import type { SessionInfo } from '#schemas/api.js';
+import { CLEAN_CLOSE, cases } from './cases.js';
+import type { Case, Place } from './cases.js';
+import { PeerProcess } from './peer-process.js';
+import { missing, peers } from './peers.js';
+import type { Peer } from './peers.js';
+import { optionCases, outlines, sorted } from './openssh.js';
+import type { OptionCase } from './openssh.js';
+import { programCases } from './programs.js';
+import { Scene } from './scene.js';
+import type { Server } from './scene.js';
+
+const AT_ONCE = 2;
+const only = process.env['STENO_CLIENTS']?.split(',');
+const onlyCases = process.env['STENO_CLIENTS_CASES']?.split(',');
+const nodes = (process.env['STENO_CLIENTS_NODES'] ?? 'local').split(',');
+const servers = ['plain', ...nodes.map((node) => `steno ${node}`)];
+
+const scene = new Scene();
+
+interface Outcome {
+  readonly place: Place;
+  readonly seen: unknown;
+  /** What went wrong instead. */
+  readonly problem?: Error;
+  /** Of Steno: what the recordings say. */
+  readonly recorded?: unknown;
+}
+
+/** Something that will be known: made here, waited for by a test, settled by the run. */
+class Later<T> {
+  settle!: (value: T) => void;
+  readonly value = new Promise<T>((resolve) => {
+    this.settle = resolve;
+  });
+}
+
+const outcomes = new Map<string, Later<Outcome>>();
+const closes = new Map<string, Later<unknown>>();
+const keyOf = (...words: readonly string[]): string => words.join(' / ');
+const chosen = peers.filter(({ name }) => only === undefined || only.includes(name));
+const there = chosen.filter((peer) => missing(peer) === undefined);
+const doable = (peer: Peer): readonly Case[] =>
+  cases.filter(({ name }) => peer.cannot[name] === undefined && (onlyCases?.includes(name) ?? true));
+
+for (const server of servers) {
+  for (const peer of there) {
+    for (const { name } of doable(peer)) outcomes.set(keyOf(server, peer.name, name), new Later());
+    closes.set(keyOf(server, peer.name), new Later());
+  }
+}
+
+async function runPeer(peer: Peer, serverName: string): Promise<void> {
+  const user = `${peer.name}-${serverName.replace(' ', '-')}`;
+  const server: Server = serverName === 'plain' ? scene.plain() : await scene.as(user, serverName.split(' ')[1]!);
+  const program = new PeerProcess(peer.command, {
+    ...scene.steno.env,
+    SSH_AUTH_SOCK: server.agent,
+    PEER_HOST: server.host,
+    PEER_PORT: String(server.port),
+    PEER_USER: server.user,
+    PEER_KEY: server.key,
+    PEER_KNOWN_HOSTS: peer.trust === 'authority' ? server.authority : server.hostKeys,
+  });
+  let open = 0;
+  for (const each of doable(peer)) {
+    const folder = scene.file('work', user, each.name.replaceAll(' ', '-'));
+    mkdirSync(folder, { recursive: true });
+    const place: Place = {
+      folder,
+      auth: peer.cannot['certificate'] === undefined ? 'certificate' : 'agent',
+      echoPort: scene.echo.port,
+      bulk: scene.bulk,
+      sample: scene.sample,
+    };
+    outcomes.get(keyOf(serverName, peer.name, each.name))!.settle(
+      await outcomeOf(each, program, place, server, user).catch((problem: Error) => {
+        open++;
+        return { place, seen: undefined, problem };
+      }),
+    );
+  }
+  const status = await program.end();
+  closes.get(keyOf(serverName, peer.name))!.settle({ status, failures: open });
+}
+
+async function outcomeOf(each: Case, program: PeerProcess, place: Place, server: Server, user: string): Promise<Outcome> {
+  let seen: unknown;
+  let problem: Error | undefined;
+  try {
+    seen = await each.run(program, place);
+  } catch (error) {
+    problem = error as Error;
+  }
+  if (problem !== undefined) {
+    // What it left must not be taken for the next case's.
+    if (server.kind === 'steno') await scene.recordings(user, 0).catch(() => undefined);
+    return { place, seen, problem };
+  }
+  if (server.kind === 'plain') return { place, seen };
+  return { place, seen, recorded: each.recorded(await scene.recordings(user, each.sessions), place) };
+}
+
+/** Options of one program share a user at Steno; other programs have one each, for some leave sessions that nobody can count. */
+async function settleOptions(name: string, list: readonly OptionCase[], serverName: string): Promise<void> {
+  const entry = (user: string): Server | Promise<Server> =>
+    serverName === 'plain' ? scene.plain() : scene.as(user, serverName.split(' ')[1]!);
+  const userOf = ({ option }: OptionCase): string => [...(name === 'programs' ? [option] : [name]), ...serverName.split(' ')].join('-');
+  const servers = new Map<string, Server>();
+  for (const each of list) {
+    const user = userOf(each);
+    const server = servers.get(user) ?? (await entry(user));
+    servers.set(user, server);
+    const folder = scene.file('work', `${name}-${user}`, each.option.replaceAll(/\W/g, '_'));
+    mkdirSync(folder, { recursive: true });
+    let outcome: OptionOutcome;
+    try {
+      const seen = await each.run(scene, server, folder);
+      outcome = { seen, folder, recorded: server.kind === 'plain' ? undefined : outlines(await scene.recordings(user, each.sessions)) };
+    } catch (problem) {
+      outcome = { seen: undefined, folder, problem: problem as Error };
+      if (server.kind === 'steno') await scene.recordings(user, 0).catch(() => undefined);
+    }
+    options.get(keyOf(serverName, name, each.option))!.settle(outcome);
+  }
+}
+
+interface OptionOutcome {
+  readonly seen: unknown;
+  readonly folder: string;
+  readonly problem?: Error;
+  readonly recorded?: unknown;
+}
+const options = new Map<string, Later<OptionOutcome>>();
+const groups = [
+  { name: 'openssh', list: optionCases.filter(({ option }) => onlyCases?.includes(option) ?? true) },
+  { name: 'programs', list: programCases.filter((each) => (onlyCases?.includes(each.option) ?? true) && each.missing() === undefined) },
+].filter(({ name }) => only === undefined || only.includes(name));
+for (const { name, list } of groups) {
+  for (const server of servers) for (const { option } of list) options.set(keyOf(server, name, option), new Later());
+}
+
+let running: Promise<unknown> = Promise.resolve();
+
+beforeAll(async () => {
+  await scene.start();
+  const queue = [
+    ...groups.flatMap(({ name, list }) => servers.map((server) => () => settleOptions(name, list, server))),
+    ...there.flatMap((peer) => servers.map((server) => () => runPeer(peer, server))),
+  ];
+  running = Promise.all(
+    Array.from({ length: AT_ONCE }, async () => {
+      for (let next = queue.shift(); next !== undefined; next = queue.shift()) await next();
+    }),
+  );
+});
+afterAll(async () => {
+  await running;
+  await scene.stop();
+});
+
+describe.each(chosen.map((peer) => [peer.name, peer] as const))('%s', (_, peer) => {
+  const reason = missing(peer);
+  if (reason !== undefined) {
+    it.skip(`is not here: ${reason}`, () => undefined);
+    return;
+  }
+  describe.each(servers)('at %s', (server) => {
+    it.each(doable(peer).map((each) => [each.claim, each] as const))('%s', { timeout: 300_000 }, async (__, each) => {
+      const { place, seen, problem, recorded } = await outcomes.get(keyOf(server, peer.name, each.name))!.value;
+      if (problem !== undefined) throw problem;
+      expect(seen).toEqual(each.seen(place));
+      if (server !== 'plain') expect(recorded).toEqual(each.record(place));
+    });
+
+    it(CLEAN_CLOSE.claim, { timeout: 300_000 }, async () => {
+      expect(await closes.get(keyOf(server, peer.name))!.value).toEqual({ status: 0, failures: 0 });
+    });
+  });
+});
+
+describe.each(groups.map(({ name, list }) => [name, list] as const))('%s', (name, list) => {
+  if (name === 'programs') {
+    for (const { option, missing: why } of programCases)
+      if (why() !== undefined) it.skip(`${option} is not here: ${why()}`, () => undefined);
+  }
+  describe.each(servers)('at %s', (server) => {
+    it.each(list.map((each) => [`${each.option} ${each.claim}`, each] as const))('%s', { timeout: 300_000 }, async (_, each) => {
+      const { seen, folder, problem, recorded } = await options.get(keyOf(server, name, each.option))!.value;
+      if (problem !== undefined) throw problem;
+      expect(seen).toEqual(each.seen(scene, folder));
+      if (server !== 'plain' && each.record.length > 0) expect(recorded).toEqual(sorted(each.record));
+    });
+  });
+});
+
+describe('afterwards', () => {
+  it(
+    '`steno sessions` lists every session as over, and one of each user verifies and exports as it was shown',
+    { timeout: 300_000 },
+    async () => {
+      await running;
+      const { steno, viewer } = scene;
+      const all = await steno.json<SessionInfo[]>('sessions', '--limit', '1000');
+      expect(
+        all
+          .filter(({ state }) => state === 'live' || state === 'interrupted')
+          .map(({ user, kind, command }) => `${user} ${kind} ${command}`),
+      ).toEqual([]);
+      const one = new Map(all.map(({ user, id }) => [user, id]));
+      // One after the other: a user has few exports at a time.
+      const checked: { readonly user: string; readonly verified: number; readonly exported: boolean }[] = [];
+      for (const [user, id] of one) {
+        checked.push({
+          user,
+          verified: (await steno.steno('verify', id)).status,
+          exported: (await steno.steno('export', id, '--format', 'cast')).stdout === (await viewer.cast(id)),
+        });
+      }
+      expect(checked.filter(({ verified, exported }) => verified !== 0 || !exported)).toEqual([]);
+    },
+  );
+});

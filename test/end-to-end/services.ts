@@ -1,0 +1,47 @@
+/** Services that run by themselves, each from a configuration file, as on machines of their own; ended by their pids. */
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { stringify } from 'yaml';
+import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import { background } from './client-tools.js';
+import type { Background } from './client-tools.js';
+import { bin } from './machine.js';
+import type { Steno } from './machine.js';
+
+export interface Service extends Background {
+  /** What listens where, as the service says when it is ready. */
+  readonly addresses: Readonly<Record<string, string>>;
+  /** Ends it and answers its exit code; TERM drains. */
+  drain(signal?: NodeJS.Signals): Promise<number | null>;
+}
+
+/** A token of its kind, in a file that only the service reads, and the pins beside it. */
+export async function joining(
+  steno: Steno,
+  kind: 'gateway' | 'ingest' | 'viewer',
+  name: string,
+): Promise<{ readonly token_file: string; readonly ca_pins: readonly string[] }> {
+  const { token, ca_pins } = await steno.json<ServiceTokenCreated>('tokens', 'add', '--type', kind, '--name', name);
+  const file = join(steno.folder, `${kind}-${name}.token`);
+  writeFileSync(file, `${token}\n`, { mode: 0o600 });
+  return { token_file: file, ca_pins };
+}
+
+/** Runs `steno KIND --config` and waits until it serves. */
+export async function startService(steno: Steno, kind: string, name: string, config: object): Promise<Service> {
+  const folder = join(steno.folder, 'services');
+  mkdirSync(folder, { recursive: true, mode: 0o700 });
+  const file = join(folder, `${kind}-${name}.yaml`);
+  writeFileSync(file, stringify(config, { aliasDuplicateObjects: false }));
+  const child = background(steno, process.execPath, [bin, kind, '--config', file]);
+  const [, addresses] = await child.until(/"addresses":(\{[^}]*\})[^\n]*"msg":"ready"/);
+  return {
+    ...child,
+    addresses: JSON.parse(addresses!) as Record<string, string>,
+    async drain(signal = 'SIGTERM') {
+      if (signal === 'SIGTERM') await child.stop();
+      else process.kill(child.pid, signal);
+      return child.ended;
+    },
+  };
+}

@@ -1,0 +1,20 @@
+/**
+ * A further account of the machine, with a shell, for users who do not administer Steno: the account that runs it, and root,
+ * are not for them (authority/directory/own-machine.ts). Needs root, as whoever becomes another account does.
+ */
+import { execFileSync, spawnSync } from 'node:child_process';
+
+let count = 0;
+
+export class TestAccount {
+  readonly name = `stt${process.pid}n${count++}`;
+
+  constructor() {
+    if (process.getuid!() !== 0) throw new Error('this test makes an account of the machine, which needs root');
+    execFileSync('useradd', ['-m', '-s', '/bin/bash', this.name]);
+  }
+
+  remove(): void {
+    spawnSync('userdel', ['-r', this.name]);
+  }
+}

@@ -1,0 +1,17 @@
+/**
+ * Runs tests as vitest does, but does not load files that start a program which is not on this machine (needs.mjs): each
+ * counts as one skipped test that says what it wants.
+ */
+// @ts-check
+import { TestRunner, test } from 'vitest';
+import { missingFor } from './needs.mjs';
+
+export default class Runner extends TestRunner {
+  /** @override @param {string} file @param {import('@vitest/runner').VitestRunnerImportSource} source */
+  importFile(file, source) {
+    const missing = source === 'collect' ? missingFor(file) : [];
+    if (missing.length === 0) return super.importFile(file, source);
+    test.skip(`needs ${missing.join(', ')}`, () => undefined);
+    return undefined;
+  }
+}

@@ -1,0 +1,220 @@
+/**
+ * Authentic recordings of every kind, made by the real ingest and sealed and exported by the real code: what the two
+ * verifiers are tried on. Lines and checkpoints come from ingest's testkit; test/end-to-end has the gateway's own.
+ */
+import { generateKey } from '#runtime/ssh/keys.js';
+import type { SshPrivateKey } from '#runtime/ssh/keys.js';
+import { openZstd } from '#runtime/zstd.js';
+import { openEventStore } from '#stores/events/clickhouse/store.js';
+import { openDirectoryStore } from '#stores/objects/directory.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import { recordingPrefix, certificateKey } from '#schemas/recording/layout.js';
+import { encodeProof } from '#schemas/recording/container.js';
+import { certificateId } from '#schemas/recording/proof.js';
+import { startIngest } from '../../ingest/main.js';
+import { Recorder, RecordingAuthority, signCheckpoint } from '#recordings/testing/recorder.js';
+import { ServiceAuthority, UplinkClient, quiet, temporaryFolder } from '../../ingest/testing/gateway.js';
+import type { Made, RecordingIdentity } from '#recordings/testing/recorder.js';
+import { exportRecording } from '../../viewer/api/export/export.js';
+import { RecordingReader } from '#recordings/read/recording-reader.js';
+
+export interface AuthenticRecording {
+  readonly name: string;
+  readonly file: Buffer;
+  /** Exit code: a recording that is not over is authentic and truncated. */
+  readonly code: number;
+}
+
+/** Numbers that look random and are the same at every run. */
+export function random(seed: number): (below: number) => number {
+  let state = seed >>> 0;
+  return (below) => {
+    state = (state + 0x6d2b79f5) >>> 0;
+    let mixed = Math.imul(state ^ (state >>> 15), state | 1);
+    mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+    return ((mixed ^ (mixed >>> 14)) >>> 0) % below;
+  };
+}
+
+function terminal(identity: RecordingIdentity, more: Partial<Recorder['header']['steno']> = {}): Recorder {
+  const recorder = new Recorder(identity, more);
+  recorder.output(5, '$ ').input(100, 'l').output(2, 'l').input(900, 's').output(2, 's').input(300, '\r');
+  return recorder
+    .output(1500, '\r\n\x1b[1;31mred\x1b[m \u2500 naïve\r\n')
+    .line(10, { code: 'r', data: '100x30' })
+    .output(700, '$ exit\r\n')
+    .line(4, { code: 'x', data: '0' });
+}
+
+/** Several epochs: anchors, with a screen that a scrolling region, a saved cursor and colours make worth comparing. */
+function long(identity: RecordingIdentity, every: number): Recorder {
+  const next = random(7);
+  const recorder = new Recorder(identity);
+  recorder.output(5, '\x1b[5;20r\x1b7$ top\r\n');
+  for (let i = 0; i < 130; i++) {
+    const noise = Array.from({ length: 900 }, () => `\x1b[3${next(8)}m${String.fromCharCode(97 + next(26))}`).join('');
+    recorder.output(180, `${noise}\x1b[m line ${i}\r\n`);
+    if (every > 0 && i % every === every - 1) recorder.checkpoint();
+  }
+  return recorder.output(1200, '\x1b8done\x1b[?1049h\x1b[2;3Hfull screen').line(5, { code: 'x', data: '0' });
+}
+
+export interface Corpus {
+  readonly ca: RecordingAuthority;
+  /** The key of the recording CA, and a gateway that it certified. */
+  readonly caKey: SshPrivateKey;
+  readonly gateway: RecordingIdentity;
+  readonly recordings: readonly AuthenticRecording[];
+  /** The objects of a sealed recording behind its certificate, as they lie in the store. */
+  readonly objects: Buffer;
+}
+
+export async function makeCorpus(): Promise<Corpus> {
+  const folder = await temporaryFolder();
+  const zstd = await openZstd();
+  const caKey = generateKey();
+  const ca = new RecordingAuthority(caKey);
+  const [gateway, renewed] = [ca.certify('gw-1'), ca.certify('gw-1')];
+  const services = await ServiceAuthority.create();
+  const [tls, ingestTls] = [await services.certify('gateway/gw-1'), await services.certify('ingest/local')];
+  const events = await openEventStore({ kind: 'chdb', path: `${folder.path}/events` });
+  const objects = await openDirectoryStore(`${folder.path}/objects`);
+  const reader = new RecordingReader(objects, zstd);
+  const recordings: AuthenticRecording[] = [];
+  const start = (repack: boolean): ReturnType<typeof startIngest> =>
+    startIngest(
+      { listen: '127.0.0.1:0', repack },
+      {
+        tls: ingestTls,
+        guard: () => undefined,
+        objects,
+        events,
+        snapshot: () => ({ recording_ca: [ca.line], recording_ca_retired: [] }),
+        log: quiet,
+        clock: Date.now,
+        retry: { firstWait: 1, longestWait: 5 },
+      },
+    );
+  const sealed = async (session: string): Promise<void> => {
+    for (;;) {
+      const row = await events.session(session);
+      if (row !== undefined && row.version >= 4_000_000_000) return;
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    }
+  };
+  const exported = async ({ header }: Recorder): Promise<Buffer> => {
+    const { session, started_at: startedAt } = header.steno;
+    // A reader of its own: what was read as parts is sealed later.
+    const index = (await new RecordingReader(objects, zstd).index(session, startedAt))!;
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of exportRecording(
+      { objects, zstd, reader, events, sessions: undefined as never },
+      { tty: true } as never,
+      index,
+      'cast.zst',
+    ))
+      chunks.push(chunk);
+    return Buffer.concat(chunks);
+  };
+  const deliver = async (address: string, recorder: Recorder, made: readonly Made[], identity = gateway): Promise<void> => {
+    const client = await UplinkClient.connect(address, tls, identity);
+    await client.deliver(recorder.session, made);
+    await client.close();
+  };
+  const add = async (name: string, recorder: Recorder, code = 0): Promise<void> =>
+    void recordings.push({ name, file: await exported(recorder), code });
+
+  let ingest = await start(true);
+  let address = ingest.addresses['uplink']!;
+  const whole = async (name: string, recorder: Recorder): Promise<void> => {
+    await deliver(address, recorder, recorder.made);
+    await sealed(recorder.session);
+    await add(name, recorder);
+  };
+  const first = terminal(gateway).close();
+  await whole('terminal, sealed', first);
+  await whole('terminal with anchors, sealed', long(gateway, 40).close());
+  await whole(
+    'exec',
+    new Recorder(gateway, { kind: 'exec', tty: false })
+      .line(1, { code: 's', data: { fact: 'exec', command: 'uname -a' } })
+      .output(30, 'Linux\n')
+      .line(1, { code: 'b', data: { stream: 'out', replaces: false, base64: '/wD+' } })
+      .line(2, { code: 's', data: { fact: 'total', stream: 'out', bytes: 9, sha256: '00'.repeat(32) } })
+      .line(1, { code: 'x', data: '0' })
+      .close(),
+  );
+  await whole(
+    'sftp',
+    new Recorder(gateway, { kind: 'sftp', tty: false })
+      .line(1, { code: 's', data: { fact: 'subsystem', name: 'sftp' } })
+      .line(2500, {
+        code: 's',
+        data: {
+          fact: 'file',
+          protocol: 'sftp',
+          operation: 'write',
+          path: '/tmp/ü "q"',
+          size: 4,
+          sha256: 'ab'.repeat(32),
+          outcome: 'success',
+        },
+      })
+      .line(5, { code: 'g', data: { reason: 'body_limit', stream: 'in', bytes: 7 } })
+      .close(),
+  );
+  await whole('empty', new Recorder(gateway).close());
+  await whole(
+    'interrupted, with gaps of the kernel',
+    new Recorder(gateway)
+      .line(5, { code: 's', data: { fact: 'kernel', classes: ['exec'], error_ms: 2 } })
+      .output(2, '$ ')
+      .line(1100, { code: 'g', data: { reason: 'kernel_events', count: 3, from: 10, to: 900 } })
+      .line(0, { code: 'g', data: { reason: 'interrupted' } })
+      .close('interrupted'),
+  );
+  await ingest.close();
+
+  // Without repacking parts stay, under a manifest.
+  ingest = await start(false);
+  address = ingest.addresses['uplink']!;
+  await whole('terminal, in parts', long(gateway, 12).close());
+  const two = new Recorder(gateway).output(5, 'one\r\n').output(1200, 'two\r\n').output(1200, '$ ').checkpoint();
+  // The recording goes on under a renewed certificate, and its end brings no lines.
+  const before = [...two.made];
+  const rest = resigned(two, renewed);
+  await deliver(address, two, before);
+  await deliver(address, two, rest, renewed);
+  await sealed(two.session);
+  await add('in parts of two certificates, the last without lines', two);
+  const live = long(gateway, 30);
+  await deliver(address, live, live.made.slice(0, live.made.findLastIndex(({ kind }) => kind === 'checkpoint') + 1));
+  await add('live', live, 11);
+  await ingest.close();
+  const corpus = { ca, caKey, gateway, recordings, objects: await stored(objects, first, gateway) };
+  await events.close();
+  await folder.remove();
+  return corpus;
+}
+
+/** What closes `recorder` with another key of the same gateway: the block that is open, a checkpoint, then an end that covers nothing more. */
+function resigned(recorder: Recorder, identity: RecordingIdentity): readonly Made[] {
+  const from = recorder.made.length;
+  recorder.close('complete');
+  const made = recorder.made.slice(from);
+  const last = made.at(-1)!;
+  if (last.kind !== 'close') throw new Error('no end');
+  const { signature: _, ...checkpoint } = last.checkpoint;
+  return [
+    ...made.slice(0, -1),
+    { kind: 'checkpoint', part: last.part, checkpoint: signCheckpoint({ ...checkpoint, end: 'open' }, identity.key) },
+    { kind: 'close', part: last.part + 1, checkpoint: signCheckpoint(checkpoint, identity.key) },
+  ];
+}
+
+async function stored(objects: ObjectStore, { header }: Recorder, identity: RecordingIdentity): Promise<Buffer> {
+  const files = [encodeProof({ kind: 'certificate', certificate: await objects.get(certificateKey(certificateId(identity.fingerprint))) })];
+  for await (const { key } of objects.list(recordingPrefix(header.steno.session, header.steno.started_at)))
+    files.push(await objects.get(key));
+  return Buffer.concat(files);
+}

@@ -1,0 +1,115 @@
+/**
+ * Tells the authority of every recording that is opened, followed or exported, of every search, and of refusals, before
+ * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
+ * minutes; searches, exports and refusals each time. Tested in viewer/api/main.test.ts.
+ */
+import type { Disclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { SessionAction } from '#schemas/policy/role.js';
+import type { Viewer } from './access.js';
+import { Lru } from '#runtime/lru.js';
+
+/** What is told of a session. */
+export type Disclosed = Pick<RecordingDisclosure, 'session' | 'node' | 'login'>;
+
+export interface DisclosureAuthority {
+  relay(call: { readonly method: 'POST'; readonly target: string; readonly body: unknown; readonly client: string }): Promise<unknown>;
+}
+
+const REPEAT_MS = 300_000;
+const REMEMBERED = 10_000;
+const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event']>>> = {
+  view: 'recording.view',
+  follow: 'recording.follow',
+  export: 'recording.export',
+};
+
+export class Disclosures {
+  readonly #authority: DisclosureAuthority;
+  readonly #clock: () => number;
+  readonly #told = new Lru<number>(REMEMBERED);
+
+  constructor(authority: DisclosureAuthority, clock: () => number) {
+    this.#authority = authority;
+    this.#clock = clock;
+  }
+
+  /** Runs `open`, which says by what it throws whether it may be. Free for actions that show nothing of a recording. */
+  async of<T extends Disclosed>(
+    viewer: Viewer,
+    action: SessionAction,
+    source: string,
+    session: T,
+    open: () => void,
+    format?: string,
+  ): Promise<T> {
+    const event = events[action];
+    try {
+      open();
+    } catch (error) {
+      if (error instanceof StenoError && event !== undefined) await this.#tell(viewer, event, source, session, format, error);
+      throw error;
+    }
+    if (event === undefined) return session;
+    const key = `${action} ${viewer.user} ${session.session}`;
+    const now = this.#clock();
+    if (action !== 'export' && (this.#told.get(key) ?? 0) > now) return session;
+    await this.#tell(viewer, event, source, session, format, undefined);
+    this.#told.set(key, now + REPEAT_MS, 1);
+    return session;
+  }
+
+  /** Runs a search, and tells of it before its hits are anybody's. */
+  async ofSearch<T extends { readonly hits: readonly unknown[] }>(
+    viewer: Viewer,
+    source: string,
+    { q, mode }: { readonly q: string; readonly mode: string },
+    run: () => Promise<T>,
+  ): Promise<T> {
+    const body: SearchDisclosure = {
+      event: 'recording.search',
+      actor: viewer.user,
+      source_address: source,
+      query: q,
+      mode,
+      hits: 0,
+      code: null,
+      reason: '',
+    };
+    let found: T;
+    try {
+      found = await run();
+    } catch (error) {
+      if (error instanceof StenoError) await this.#send({ ...body, code: error.code, reason: (error.detail ?? '').slice(0, 1024) });
+      throw error;
+    }
+    await this.#send({ ...body, hits: found.hits.length });
+    return found;
+  }
+
+  async #tell(
+    viewer: Viewer,
+    event: RecordingDisclosure['event'],
+    source: string,
+    { session, node, login }: Disclosed,
+    format: string | undefined,
+    error: StenoError | undefined,
+  ): Promise<void> {
+    const body: RecordingDisclosure = {
+      event,
+      actor: viewer.user,
+      source_address: source,
+      session,
+      node,
+      login,
+      ...(format === undefined ? {} : { format }),
+      code: error?.code ?? null,
+      reason: (error?.detail ?? '').slice(0, 1024),
+    };
+    await this.#send(body);
+  }
+
+  #send(body: Disclosure): Promise<unknown> {
+    return this.#authority.relay({ method: 'POST', target: '/v1/disclosures', client: body.source_address, body });
+  }
+}

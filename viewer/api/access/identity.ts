@@ -1,0 +1,169 @@
+/**
+ * Who sends a request: the holder of a web session (cookie) or of a user certificate (signed request, `steno` command).
+ *
+ * The cookie is HttpOnly and SameSite=Strict, so no script reads it and no other site sends it. What the authority says
+ * about a cookie is remembered for `REMEMBER_MS` under a hash of it, or until the authority says that something changed.
+ * Tokens are never logged. Tested in viewer/api/main.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import { parse, serialize } from 'cookie';
+import type { WebIdentity } from '#schemas/api.js';
+import type { SignedStatement } from '#schemas/documents/cluster.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
+import type { Caller, ReceivedRequest } from '#runtime/http/request-auth.js';
+import type { Access, Viewer } from './access.js';
+import { Lru } from '#runtime/lru.js';
+
+export interface ViewerAuthority {
+  /** Turns a one-time token into a web session. Throws LINK_USED. */
+  signIn(token: string, client?: string): Promise<WebIdentity>;
+  /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
+  webSession(token: string): Promise<WebIdentity>;
+  /** Ends a web session; free for one that is over. */
+  /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
+  clusterStatement(): Promise<SignedStatement>;
+  signOut(token: string, client?: string): Promise<void>;
+  /** Called when roles, locks or grants have changed; returns how to stop. */
+  onChange(callback: () => void): () => void;
+}
+
+export interface RequestVerifying {
+  verify(request: ReceivedRequest): Caller;
+  /** A caller of before, by what roles are now; throws when they would be refused. */
+  recheck(identity: UserIdentity): Caller;
+}
+
+export interface IncomingFacts {
+  readonly method: string;
+  readonly target: string;
+  readonly authorization: string | undefined;
+  readonly cookie: string | undefined;
+  readonly sourceAddress: string;
+}
+
+export interface Identified extends Viewer {
+  readonly by: 'cookie' | 'signature';
+  /** The same person by what roles are now; throws when they would be refused. */
+  readonly recheck: () => Promise<Viewer>;
+  /** ms since 1970, from which the identity no longer counts. */
+  readonly expiresAt: number;
+}
+
+export const COOKIE = 'steno_session';
+/** Over TLS: browsers take a cookie of such a name from this very host over TLS alone, so no neighbour can plant a session of theirs (RFC 6265bis, 4.1.3.2). */
+const HOST_COOKIE = `__Host-${COOKIE}`;
+const REMEMBER_MS = 1_000;
+const REMEMBER_MAX = 1_000;
+
+export class Identities {
+  readonly #authority: ViewerAuthority;
+  readonly #requests: RequestVerifying;
+  readonly #access: Access;
+  readonly #clock: () => number;
+  readonly secure: boolean;
+  readonly #known = new Lru<{ readonly identity: Identified; readonly until: number }>(REMEMBER_MAX);
+
+  /** `secure`: the page is served over TLS, so the cookie never goes without. */
+  constructor(authority: ViewerAuthority, requests: RequestVerifying, access: Access, clock: () => number, secure = false) {
+    this.#access = access;
+    this.secure = secure;
+    this.#authority = authority;
+    this.#requests = requests;
+    this.#clock = clock;
+  }
+
+  async signIn(token: string, client: string): Promise<{ readonly identity: Identified; readonly cookie: string }> {
+    return this.begin(await this.#authority.signIn(token, client));
+  }
+
+  /** What the authority said before no longer counts. */
+  forget(): void {
+    this.#known.clear();
+  }
+
+  /** A web session that the authority has just begun. */
+  begin(web: WebIdentity): { readonly identity: Identified; readonly cookie: string } {
+    const maxAge = Math.max(0, Math.floor((web.expires_at - this.#clock()) / 1000));
+    return {
+      identity: this.#fromWeb(web),
+      cookie: serialize(cookieName(this.secure), web.token, { httpOnly: true, sameSite: 'strict', path: '/', maxAge, secure: this.secure }),
+    };
+  }
+
+  async signOut(cookieHeader: string | undefined, client: string): Promise<void> {
+    const token = cookieToken(cookieHeader, this.secure);
+    if (token === null) return;
+    this.#known.delete(keyOf(token));
+    await this.#authority.signOut(token, client);
+  }
+
+  /** Throws NOT_SIGNED_IN, or why a signed request is refused. */
+  async identify(request: IncomingFacts): Promise<Identified> {
+    if (request.authorization !== undefined) {
+      const { identity, roles } = this.#requests.verify({
+        method: request.method,
+        target: request.target,
+        authorization: request.authorization,
+        body: new Uint8Array(0),
+        sourceAddress: request.sourceAddress,
+      });
+      const viewer = (now: Caller): Viewer =>
+        this.#access.viewer({ user: now.identity.user, traits: now.identity.traits, roles: now.roles });
+      return {
+        ...viewer({ identity, roles }),
+        by: 'signature',
+        expiresAt: identity.validBefore * 1000,
+        recheck: async () => viewer(this.#requests.recheck(identity)),
+      };
+    }
+    const token = cookieToken(request.cookie, this.secure);
+    if (token === null) throw new StenoError('NOT_SIGNED_IN');
+    const now = this.#clock();
+    const key = keyOf(token);
+    const known = this.#known.get(key);
+    if (known !== undefined && known.until > now && known.identity.expiresAt > now) return known.identity;
+    this.#known.delete(key);
+    const identity = this.#fromWeb(await this.#authority.webSession(token));
+    if (identity.expiresAt <= now) throw new StenoError('NOT_SIGNED_IN');
+    this.#known.set(key, { identity, until: now + REMEMBER_MS }, 1);
+    return identity;
+  }
+
+  #fromWeb(web: WebIdentity): Identified {
+    const { user, roles, traits } = web;
+    return {
+      ...this.#access.viewer({ user, traits, roles }),
+      by: 'cookie',
+      expiresAt: web.expires_at,
+      recheck: () =>
+        this.identify({
+          method: 'GET',
+          target: '/',
+          authorization: undefined,
+          cookie: `${cookieName(this.secure)}=${web.token}`,
+          sourceAddress: '',
+        }),
+    };
+  }
+}
+
+/** The header that takes the cookie away. */
+export function clearedCookie(secure: boolean): string {
+  return serialize(cookieName(secure), '', { httpOnly: true, sameSite: 'strict', path: '/', maxAge: 0, secure });
+}
+
+/** `secure`: the page is served over TLS; a cookie of the plain name is then none of ours. */
+export function cookieToken(header: string | undefined, secure: boolean): string | null {
+  if (header === undefined || header.length > 8192) return null;
+  const token = parse(header)[cookieName(secure)];
+  return token !== undefined && /^[A-Za-z0-9_.~-]{16,512}$/.test(token) ? token : null;
+}
+
+function cookieName(secure: boolean): string {
+  return secure ? HOST_COOKIE : COOKIE;
+}
+
+function keyOf(token: string): string {
+  return createHash('sha256').update(token).digest('base64url');
+}

@@ -1,0 +1,26 @@
+/** Configuration of a viewer, as `steno viewer --config` reads it. Explained in docs/operate.md. */
+import { isIP } from 'node:net';
+import { z } from 'zod';
+import { eventsServer, hostPort, httpsBase, memberFields, objectsUrl, webBase, wssBase } from '#runtime/service/config.js';
+
+export const viewerConfig = z.strictObject({
+  ...memberFields,
+  /** Where the page and its API are served, without TLS: put a proxy in front that has a certificate. */
+  listen: hostPort,
+  /** How people reach the page, such as https://steno.example.com. */
+  address: webBase,
+  /** How users reach a gateway. */
+  ssh: hostPort,
+  /** How commands of users reach the authority; the first of `authorities` when left out. */
+  authority_address: httpsBase.optional(),
+  /** Proxies in front, whose X-Forwarded-For counts. */
+  proxies: z
+    .array(z.string().refine((text) => isIP(text) !== 0, 'is not an IP address'))
+    .max(64)
+    .default([]),
+  /** Where live sessions are followed. */
+  ingest: z.array(wssBase).min(1).max(16),
+  objects: objectsUrl.optional(),
+  events: eventsServer.optional(),
+});
+export type ViewerServiceConfig = z.output<typeof viewerConfig>;

@@ -1,0 +1,71 @@
+/**
+ * The built page. Its files are read into memory at start and looked up by exact path, so a request cannot name
+ * anything else on this machine. Paths of the page's own views are answered with the page. Tested in viewer/api/main.test.ts.
+ */
+import { createHash } from 'node:crypto';
+import { readFile, readdir } from 'node:fs/promises';
+import { extname, join, relative, sep } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { momentOf, openingPath } from '#schemas/opening.js';
+
+export interface StaticFile {
+  readonly type: string;
+  readonly bytes: Buffer;
+  readonly gzip: Buffer | null;
+  readonly etag: string;
+  readonly cacheControl: string;
+}
+
+const types: Readonly<Record<string, string>> = {
+  '.html': 'text/html; charset=utf-8',
+  '.js': 'text/javascript; charset=utf-8',
+  '.css': 'text/css; charset=utf-8',
+  '.svg': 'image/svg+xml',
+  '.png': 'image/png',
+  '.woff2': 'font/woff2',
+  '.wasm': 'application/wasm',
+  '.json': 'application/json',
+  '.txt': 'text/plain; charset=utf-8',
+};
+const MAX_BYTES = 32 << 20;
+
+/**
+ * What the page at this address will ask for first, for a `Link` header: the browser then has it on its way while it
+ * loads the scripts. It follows from the address alone; who may have it is decided when it is asked for.
+ */
+export function openingOf(url: string): string | null {
+  const match = /^\/sessions\/([0-9a-z]{26})(?:\?(.*))?$/.exec(url);
+  return match === null ? null : openingPath(match[1]!, momentOf(new URLSearchParams(match[2] ?? '').get('t')));
+}
+
+/** Files by path, `/index.html` among them; empty when the page was not built. */
+export async function loadPage(root: string): Promise<ReadonlyMap<string, StaticFile>> {
+  const files = new Map<string, StaticFile>();
+  let total = 0;
+  const entries = await readdir(root, { recursive: true, withFileTypes: true }).catch(() => []);
+  for (const entry of entries) {
+    const type = types[extname(entry.name)];
+    if (!entry.isFile() || type === undefined) continue;
+    const path = join(entry.parentPath, entry.name);
+    const bytes = await readFile(path);
+    total += bytes.length;
+    if (total > MAX_BYTES) throw new Error(`more than ${MAX_BYTES} bytes of page under ${root}`);
+    const gzip = bytes.length > 1024 && !type.startsWith('image/png') ? gzipSync(bytes) : null;
+    const url = `/${relative(root, path).split(sep).join('/')}`;
+    files.set(url, {
+      type,
+      bytes,
+      gzip,
+      etag: `"${createHash('sha256').update(bytes).digest('base64url').slice(0, 22)}"`,
+      // Names under assets/ carry a hash of the content.
+      cacheControl: url.startsWith('/assets/') ? 'public, max-age=31536000, immutable' : 'no-cache',
+    });
+  }
+  return files;
+}
+
+const views = /^\/(sign-in|account|invitation|confirm|login\/device|sessions(\/[0-9a-z]{1,64})?|search|requests|audit)?$/;
+
+export function findFile(files: ReadonlyMap<string, StaticFile>, path: string): StaticFile | undefined {
+  return files.get(views.test(path) ? '/index.html' : path);
+}

@@ -1,0 +1,47 @@
+/** The state of what this stage reads, for `steno status` and `steno doctor`. Tested in viewer/api/main.test.ts. */
+import type { IndexProgress, QueueReport, StatusReport } from '#schemas/api.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Condition } from '#schemas/policy/session-condition.js';
+import type { EventStore } from '#stores/events/contract.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import type { Viewer } from '../access/access.js';
+
+export function incompleteText({ done, total, lost, failed }: IndexProgress): string {
+  const far = total === 0 ? 'recordings are being indexed' : `${done} of ${total} recordings are indexed`;
+  const next = failed ? 'the rebuild stopped; restart Steno or run `steno reindex`' : 'the rest follows in the background';
+  return `incomplete: ${far}, ${next}${lost ? '; earlier kernel events and audit rows are lost' : ''}`;
+}
+
+export async function statusReport(
+  version: string,
+  viewer: Viewer,
+  events: EventStore,
+  objects: ObjectStore,
+  {
+    visible,
+    queues,
+    rebuilding,
+  }: { readonly visible: Condition | undefined; readonly queues: readonly QueueReport[]; readonly rebuilding: IndexProgress | null },
+): Promise<StatusReport> {
+  let live = 0;
+  let total = 0;
+  const check = async (name: string, look: () => Promise<string>): Promise<StatusReport['checks'][number]> => {
+    try {
+      return { name, ok: true, detail: await look() };
+    } catch (error) {
+      return { name, ok: false, detail: error instanceof StenoError ? error.message : 'does not answer' };
+    }
+  };
+  const checks = [
+    await check('event store', async () => {
+      ({ live, total } = await events.countSessions({ visible }));
+      return 'answers';
+    }),
+    await check('object store', async () => {
+      for await (const _ of objects.list('gateways/')) break;
+      return 'answers';
+    }),
+    ...(rebuilding === null ? [] : [{ name: 'search index', ok: false, detail: incompleteText(rebuilding) }]),
+  ];
+  return { version, queues: viewer.view === 'all' ? queues : [], sessions_live: live, sessions_total: total, checks };
+}

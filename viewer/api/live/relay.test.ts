@@ -1,0 +1,104 @@
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { WebSocket } from 'ws';
+import type { LineBody } from '#schemas/recording/line.js';
+import { MAX_BACKLOG } from './relay.js';
+import { record } from '../testing/recorded.js';
+import type { Recorded } from '../testing/recorded.js';
+import { openStand } from '../testing/stand.js';
+import type { Stand } from '../testing/stand.js';
+
+let stand: Stand;
+beforeAll(async () => {
+  stand = await openStand();
+});
+afterAll(() => stand.close());
+
+function* ticks(): Generator<readonly [number, LineBody]> {
+  for (let i = 0; i < 6; i++) yield [i * 1200, { code: 'o', data: `tick ${i}\r\n` }];
+}
+
+interface Follower {
+  readonly socket: WebSocket;
+  readonly messages: string[];
+  readonly closed: Promise<{ readonly code: number; readonly reason: string }>;
+  readonly count: (n: number) => Promise<void>;
+}
+
+function follow(id: string, after: number, cookie = stand.signIn('root', 'all')): Follower {
+  const socket = new WebSocket(`${stand.url.replace('http', 'ws')}/api/sessions/${id}/live?after=${after}`, {
+    headers: { cookie, origin: stand.url },
+  });
+  const messages: string[] = [];
+  const waiting = new Set<() => void>();
+  socket.on('message', (data, binary) => {
+    expect(binary).toBe(false);
+    messages.push(String(data));
+    for (const look of waiting) look();
+  });
+  return {
+    socket,
+    messages,
+    closed: new Promise((resolve) => socket.on('close', (code, reason) => resolve({ code, reason: reason.toString() }))),
+    count: (n) =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (messages.length >= n) resolve();
+        };
+        waiting.add(look);
+        look();
+      }),
+  };
+}
+
+function publish({ id, blocks }: Recorded, from: number, to: number): void {
+  for (const { n, lines } of blocks) if (n >= from && n <= to) stand.live.publish(id, n, lines);
+}
+
+test('blocks arrive as text, one message a block, those before and those after joining', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks(), storedParts: 1, blocksPerPart: 2 });
+  publish(session, 3, 4);
+  const follower = follow(session.id, 2);
+  await follower.count(2);
+  publish(session, 5, 6);
+  await follower.count(4);
+  expect(follower.messages).toEqual(session.blocks.slice(2).map(({ lines }) => lines));
+  stand.live.end(session.id);
+  expect((await follower.closed).code).toBe(1000);
+});
+
+test('a viewer that asks for what is stored meanwhile is sent back to the index', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks(), blocksPerPart: 2 });
+  publish(session, 4, 6);
+  const follower = follow(session.id, 0);
+  expect((await follower.closed).code).toBe(4409);
+  expect(follower.messages).toEqual([]);
+});
+
+test('a viewer that reads nothing is cut off with a word, and the others go on', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks() });
+  const slow = follow(session.id, 0);
+  const quick = follow(session.id, 0);
+  publish(session, 1, 1);
+  await Promise.all([slow.count(1), quick.count(1)]);
+  slow.socket.pause();
+  const big = `[0,"o","${'x'.repeat(60_000)}"]\n`;
+  // The backlog and whatever the two kernels' socket buffers take.
+  const blocks = Math.ceil((MAX_BACKLOG + (24 << 20)) / big.length);
+  for (let n = 2; n < 2 + blocks; n++) {
+    stand.live.publish(session.id, n, big);
+    if (n % 20 === 0) await quick.count(n - 5);
+  }
+  await quick.count(blocks + 1);
+  slow.socket.resume();
+  const { code, reason } = await slow.closed;
+  expect([code, reason]).toEqual([4413, expect.stringContaining('too slow')]);
+  expect(slow.messages.length).toBeLessThan(quick.messages.length);
+  quick.socket.close();
+});
+
+test('a viewer that speaks is hung up on', async () => {
+  const session = await record(stand, { state: 'live', lines: ticks() });
+  const follower = follow(session.id, 0);
+  follower.socket.on('open', () => follower.socket.send('hello'));
+  expect((await follower.closed).code).toBe(1008);
+});

@@ -1,0 +1,70 @@
+/**
+ * Search over what was seen on screens, each hit in its context: the lines that appeared just before and after it.
+ *
+ * The context of `HITS_A_QUERY` hits is one query. Tested in viewer/api/main.test.ts.
+ */
+import type { SearchHit, SearchResult } from '#schemas/api.js';
+import type { EventStore, ScreenHit } from '#stores/events/contract.js';
+import type { z } from 'zod';
+import type { Access, Viewer } from '../access/access.js';
+import type { searchQuery } from '../http/query.js';
+
+/** Lines of context on each side. */
+const CONTEXT = 2;
+/** Read on each side: rows at the hit's own moment, itself among them, are sorted out here. */
+const CONTEXT_READ = 12;
+const HITS_A_QUERY = 25;
+
+export interface SearchParts {
+  readonly events: EventStore;
+  readonly access: Access;
+}
+
+/** What is found is what was on screens: it takes the right to view. */
+export async function search({ events, access }: SearchParts, viewer: Viewer, query: z.output<typeof searchQuery>): Promise<SearchResult> {
+  const { q, before, user, mode, limit, ...filters } = query;
+  const scope = access.narrow(viewer, 'view', user);
+  if (scope.kind === 'nobody') return { hits: [], next: null };
+  const whose = 'user' in scope ? scope.user : undefined;
+  const visible = scope.kind === 'each' ? scope.visible : undefined;
+  const page = await events.searchScreen({ ...filters, text: q, mode, limit, cursor: before, user: whose, visible });
+  const contexts: Around[] = [];
+  // The store bounds how many places one query may name.
+  for (let from = 0; from < page.rows.length; from += HITS_A_QUERY)
+    contexts.push(...(await contextOf(events, page.rows.slice(from, from + HITS_A_QUERY))));
+  const hits = page.rows.map((hit, i): SearchHit => ({
+    session: hit.session,
+    time: hit.offset_ms,
+    at: hit.at,
+    row: hit.row,
+    text: hit.text,
+    user: hit.user,
+    node: hit.node,
+    login: hit.login,
+    ...contexts[i]!,
+    link: linkTo(hit, q),
+  }));
+  return { hits, next: page.next };
+}
+
+function linkTo(hit: ScreenHit, q: string): string {
+  return `/sessions/${hit.session}?t=${hit.offset_ms}&q=${encodeURIComponent(q)}`;
+}
+
+interface Around {
+  readonly before: readonly string[];
+  readonly after: readonly string[];
+}
+
+async function contextOf(events: EventStore, hits: readonly ScreenHit[]): Promise<Around[]> {
+  if (hits.length === 0) return [];
+  const places = hits.map(({ session, offset_ms }) => ({ session, offset_ms }));
+  const around = await events.screenAround(places, CONTEXT_READ);
+  return hits.map((hit, i) => {
+    const list = around[i]!;
+    const at = list.findIndex(({ offset_ms, row, text }) => offset_ms === hit.offset_ms && row === hit.row && text === hit.text);
+    if (at < 0) return { before: [], after: [] };
+    const texts = list.map(({ text }) => text);
+    return { before: texts.slice(Math.max(0, at - CONTEXT), at), after: texts.slice(at + 1, at + 1 + CONTEXT) };
+  });
+}

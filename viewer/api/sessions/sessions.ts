@@ -1,0 +1,293 @@
+/**
+ * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the words of the HTTP
+ * interface, cut down to what the asker may see. Tested in viewer/api/main.test.ts.
+ */
+import type { KernelEventInfo, KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
+import { StenoError } from '#schemas/base/errors.js';
+import { KERNEL_BLOCKS, kernelPlace } from '#schemas/kernel/kernel.js';
+import { markerOf } from '#schemas/marker.js';
+import type { SessionAction } from '#schemas/policy/role.js';
+import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import type { EventStore, Page } from '#stores/events/contract.js';
+import type { AuditRow } from '#schemas/events/rows.js';
+import type { z } from 'zod';
+import { requireReading } from '../access/access.js';
+import type { Access, Viewer } from '../access/access.js';
+import type { Disclosures } from '../access/disclosures.js';
+import { Lru } from '#runtime/lru.js';
+import type { auditQuery, kernelEventsQuery, sessionsQuery } from '../http/query.js';
+import type { RecordingIndex } from '#recordings/read/recording-reader.js';
+
+/** More facts than this are cut; the export holds them all. */
+export const MAX_FACTS = 10_000;
+const MAX_MARKERS = 2_000;
+const PLACES_KEPT = 10_000;
+/** Rows of sealed sessions change no more, but for a reindexing. */
+const SEALED_KEPT = 2_000;
+const SEALED_KEPT_MS = 60_000;
+
+export type SessionPlace = Pick<SessionRow, 'session' | 'user' | 'node' | 'login' | 'kind' | 'started_at' | 'labels' | 'labels_known'>;
+
+/** Who asks for what, from which address. */
+export interface Asking {
+  readonly viewer: Viewer;
+  readonly action: SessionAction;
+  readonly source: string;
+  /** Of an export. */
+  readonly format?: string;
+}
+
+export class Sessions {
+  readonly #events: EventStore;
+  readonly #access: Access;
+  readonly #disclosures: Disclosures;
+  readonly #clock: () => number;
+  readonly #places = new Lru<SessionPlace>(PLACES_KEPT);
+  readonly #sealed = new Lru<{ readonly row: SessionRow; readonly until: number }>(SEALED_KEPT);
+
+  constructor(events: EventStore, access: Access, disclosures: Disclosures, clock: () => number) {
+    this.#events = events;
+    this.#access = access;
+    this.#disclosures = disclosures;
+    this.#clock = clock;
+  }
+
+  async list(viewer: Viewer, query: z.output<typeof sessionsQuery>): Promise<SessionList> {
+    const { before, user, ...filters } = query;
+    const scope = this.#access.narrow(viewer, 'list', user);
+    if (scope.kind === 'nobody') return { sessions: [], next: null };
+    const whose = 'user' in scope ? scope.user : undefined;
+    const visible = scope.kind === 'each' ? scope.visible : undefined;
+    const { rows, next } = await this.#events.sessions({ ...filters, cursor: before, user: whose, visible });
+    // Who looks at a list opens one of its sessions next.
+    for (const row of rows) this.#keep(row);
+    return { sessions: rows.map((row) => this.info(row)), next };
+  }
+
+  /** Throws SESSION_UNKNOWN for what does not exist and for what may not be listed, alike; ACCESS_DENIED for the rest. */
+  async row(asking: Asking, id: string): Promise<SessionRow> {
+    const { viewer, action, source, format } = asking;
+    await this.#mayAtAll(asking, id);
+    const kept = this.#sealed.get(id);
+    const row = kept !== undefined && kept.until > this.#clock() ? kept.row : await this.#events.session(id);
+    if (row === undefined) throw new StenoError('SESSION_UNKNOWN');
+    if (row !== kept?.row) this.#keep(row);
+    return this.#disclosures.of(viewer, action, source, row, () => this.#access.require(viewer, action, row), format);
+  }
+
+  #keep(row: SessionRow): void {
+    if (row.state === 'sealed') this.#sealed.set(row.session, { row, until: this.#clock() + SEALED_KEPT_MS }, 1);
+  }
+
+  /** A session that is shown whole: its place in the list and its recording. */
+  async opened(asking: Omit<Asking, 'action'>, id: string): Promise<SessionRow> {
+    const row = await this.row({ ...asking, action: 'view' }, id);
+    this.#access.narrow(asking.viewer, 'list', undefined);
+    this.#access.require(asking.viewer, 'list', row);
+    return row;
+  }
+
+  /** Whether an asker of before may still; nothing is told. */
+  async recheck(viewer: Viewer, action: SessionAction, id: string): Promise<void> {
+    const place = await this.#place(id);
+    if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
+    this.#access.require(viewer, action, place);
+  }
+
+  /** What never changes of a session, without asking the store each time: a seek must not wait for a query. */
+  async place(asking: Asking, id: string): Promise<SessionPlace> {
+    const { viewer, action, source } = asking;
+    await this.#mayAtAll(asking, id);
+    const place = await this.#place(id);
+    if (place === undefined) throw new StenoError('SESSION_UNKNOWN');
+    return this.#disclosures.of(viewer, action, source, place, () => this.#access.require(viewer, action, place));
+  }
+
+  /** Who may see no session at all hears that whatever the id is, and that they tried is told. */
+  async #mayAtAll({ viewer, action, source, format }: Asking, id: string): Promise<void> {
+    if (viewer.view !== 'none') return;
+    try {
+      this.#access.narrow(viewer, action, undefined);
+    } catch (error) {
+      await this.#disclosures.of(
+        viewer,
+        action,
+        source,
+        { session: id, node: '', login: '' },
+        () => {
+          throw error;
+        },
+        format,
+      );
+    }
+  }
+
+  async #place(id: string): Promise<SessionPlace | undefined> {
+    const known = this.#places.get(id);
+    if (known !== undefined) return known;
+    const row = await this.#events.session(id);
+    if (row === undefined) return undefined;
+    const { session, user, node, login, kind, started_at, labels, labels_known } = row;
+    const place = { session, user, node, login, kind, started_at, labels, labels_known };
+    this.#places.set(id, place, 1);
+    return place;
+  }
+
+  info(row: SessionRow): SessionInfo {
+    return {
+      id: row.session,
+      kind: row.kind,
+      state: row.state,
+      user: row.user,
+      node: row.node,
+      login: row.login,
+      gateway: row.gateway,
+      source_address: row.source_address,
+      client_version: row.client_version,
+      command: row.command,
+      tty: row.tty,
+      cols: row.cols,
+      rows: row.rows,
+      started_at: row.started_at,
+      ended_at: row.ended_at,
+      duration: Math.max(0, (row.ended_at ?? this.#clock()) - row.started_at),
+      exit_code: row.exit_code,
+      exit_signal: row.exit_signal,
+      bytes_in: row.bytes_in,
+      bytes_out: row.bytes_out,
+      recording_bytes: row.recording_bytes,
+      stored_bytes: row.stored_bytes,
+      requests: row.request_id === '' ? [] : row.request_id.split(','),
+    };
+  }
+
+  /** In the order of the recording. */
+  async facts(session: string, limit = MAX_FACTS): Promise<SessionFact[]> {
+    return (await this.#events_(session, limit)).map(factOf);
+  }
+
+  /** What the node's kernel told, in order. */
+  async kernelEvents(session: string, { kinds, only, after, limit }: z.output<typeof kernelEventsQuery>): Promise<KernelEventList> {
+    const { rows, next } = await this.#events.events({
+      session,
+      order: 'session',
+      source: 'kernel',
+      kinds,
+      only,
+      after: after && storedPlace(after),
+      limit,
+    });
+    const gaps = await this.#events_(session, MAX_FACTS, ['gap']);
+    return {
+      events: rows.map(kernelEventOf),
+      gaps: gaps.filter(({ reason }) => reason === 'kernel_events').map(kernelGapOf),
+      more: next !== null,
+    };
+  }
+
+  async segmentIndex(row: SessionRow, index: RecordingIndex | null): Promise<SegmentIndex> {
+    return {
+      ...this.segments(row, index),
+      markers: (await this.#events_(row.session, MAX_MARKERS)).flatMap((event) => markerOf(event.offset_ms, event.kind, event) ?? []),
+    };
+  }
+
+  segments(row: SessionRow, index: RecordingIndex | null): Omit<SegmentIndex, 'markers'> {
+    const segments = index?.segments ?? [];
+    const duration = index?.duration ?? 0;
+    return {
+      session: row.session,
+      cols: index?.cols ?? row.cols,
+      rows: index?.rows ?? row.rows,
+      duration,
+      live: row.state === 'live',
+      block: index?.block ?? 0,
+      segments: segments.map((place, n) => ({
+        n,
+        start: place.start,
+        end: segments[n + 1]?.start ?? duration,
+        first_block: place.firstBlock,
+      })),
+    };
+  }
+
+  audit(viewer: Viewer, query: z.output<typeof auditQuery>): Promise<Page<AuditRow>> {
+    requireReading(viewer, 'audit');
+    const { before, ...filters } = query;
+    return this.#events.audit({ ...filters, cursor: before });
+  }
+
+  async #events_(session: string, limit: number, kinds?: readonly EventRow['kind'][]): Promise<EventRow[]> {
+    const all: EventRow[] = [];
+    for (let cursor: string | undefined; all.length < limit;) {
+      const page = await this.#events.events({
+        session,
+        order: 'session',
+        source: 'recording',
+        kinds,
+        limit: Math.min(1000, limit - all.length),
+        cursor,
+      });
+      all.push(...page.rows);
+      if (page.next === null) break;
+      cursor = page.next;
+    }
+    return all;
+  }
+}
+
+/** Callers page by the places that nodes write. */
+function storedPlace({ block, index }: { readonly block: number; readonly index: number }): {
+  readonly block: number;
+  readonly index: number;
+} {
+  return { block: Math.max(0, block - KERNEL_BLOCKS), index };
+}
+
+function kernelEventOf(row: EventRow): KernelEventInfo {
+  return {
+    place: kernelPlace(row),
+    at: row.at,
+    offset: row.offset_ms,
+    kind: row.kind === 'unknown' ? row.raw_kind : row.kind,
+    path: row.path,
+    size: row.size,
+    sha256: row.sha256,
+    address: row.address,
+    port: row.port,
+    name: row.name,
+    reason: row.reason,
+    outcome: row.outcome,
+    count: row.count,
+    data: parsed(row.data),
+  };
+}
+
+/** A gap line of the recording, in the words of the gaps that nodes tell by themselves; where it begins, if it says so. */
+function kernelGapOf(row: EventRow): KernelEventInfo {
+  const { detail, from, to } = parsed(row.data);
+  return {
+    ...kernelEventOf(row),
+    offset: typeof from === 'number' ? from : row.offset_ms,
+    name: typeof detail === 'string' ? detail : '',
+    data: { signed: true, ...(typeof from === 'number' ? { first_ms: from } : {}), ...(typeof to === 'number' ? { last_ms: to } : {}) },
+  };
+}
+
+function factOf(event: EventRow): SessionFact {
+  const known: Record<string, unknown> = {};
+  for (const key of ['path', 'size', 'sha256', 'address', 'port', 'name', 'reason', 'outcome', 'count'] as const) {
+    const value = event[key];
+    if (value !== '' && value !== null) known[key] = value;
+  }
+  return { at: event.at, offset: event.offset_ms, kind: event.kind, data: { ...parsed(event.data), ...known } };
+}
+
+function parsed(data: string): Record<string, unknown> {
+  try {
+    const value: unknown = JSON.parse(data);
+    return typeof value === 'object' && value !== null && !Array.isArray(value) ? (value as Record<string, unknown>) : {};
+  } catch {
+    return {};
+  }
+}

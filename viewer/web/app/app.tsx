@@ -1,0 +1,228 @@
+/**
+ * The page: who is signed in, what the address names, and the frame around it. Without an identity only the sign-in
+ * page is shown; the address stays, so that signing in leads back to it.
+ */
+import { useEffect, useState } from 'react';
+import type { FormEvent, ReactNode } from 'react';
+import type { Me } from '#schemas/api.js';
+import { ApiFailure, getJson, post, signedOut } from '../parts/api.js';
+import { AccountPage } from '../login/account.js';
+import { ConfirmPage } from '../login/confirm.js';
+import { DeviceLoginPage } from '../login/device.js';
+import { InvitationPage } from '../login/invitation.js';
+import { SignInPage } from '../login/sign-in.js';
+import { earlyOpening, sessionAddress } from '../parts/opening.js';
+import { AuditPage } from '../audit/audit.js';
+import { RequestsPage } from '../requests/requests.js';
+import { SearchPage } from '../search/search.js';
+import { SessionPage } from '../sessions/session.js';
+import { SessionsPage } from '../sessions/sessions.js';
+import { Background } from './background.js';
+import { Empty, Link } from '../parts/basics.js';
+import { navigate, queryText, usePlace } from '../parts/router.js';
+
+type Identity =
+  { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
+
+/** The token in the address, which is taken out of it at once: it must not stay in the history. */
+function takeToken(): string | null {
+  const match = /^#sign-in=(.+)$/.exec(location.hash);
+  if (match === null) return null;
+  history.replaceState(null, '', location.pathname + location.search);
+  return decodeURIComponent(match[1]!);
+}
+
+let signingIn: Promise<Identity> | undefined;
+
+async function identify(): Promise<Identity> {
+  const token = takeToken();
+  if (token !== null) {
+    try {
+      return { kind: 'user', me: await post<Me>('/api/sign-in', { token }) };
+    } catch (error) {
+      const known = await getJson<Me>('/api/me').catch(() => null);
+      return known === null ? { kind: 'nobody', refusal: (error as Error).message } : { kind: 'user', me: known };
+    }
+  }
+  const opening = earlyOpening();
+  if (opening !== null) {
+    const known = await opening.answer.catch((error: unknown) =>
+      error instanceof ApiFailure && error.code === 'NOT_SIGNED_IN' ? ('nobody' as const) : null,
+    );
+    if (known === 'nobody') return { kind: 'nobody', refusal: null };
+    if (known !== null) return { kind: 'user', me: known.me };
+  }
+  return getJson<Me>('/api/me').then(
+    (me): Identity => ({ kind: 'user', me }),
+    (): Identity => ({ kind: 'nobody', refusal: null }),
+  );
+}
+
+export function App(): ReactNode {
+  const [identity, setIdentity] = useState<Identity>({ kind: 'unknown' });
+  useEffect(() => {
+    // A token counts once: a second run of this effect must wait for the first.
+    signingIn ??= identify();
+    void signingIn.then(setIdentity);
+    const onSignedOut = (): void => setIdentity({ kind: 'nobody', refusal: null });
+    const onHash = (): void => {
+      if (!location.hash.startsWith('#sign-in=')) return;
+      signingIn = identify();
+      void signingIn.then(setIdentity);
+    };
+    window.addEventListener(signedOut, onSignedOut);
+    window.addEventListener('hashchange', onHash);
+    return () => {
+      window.removeEventListener(signedOut, onSignedOut);
+      window.removeEventListener('hashchange', onHash);
+    };
+  }, []);
+  const { path } = usePlace();
+  const onSignedIn = (me: Me): void => {
+    signingIn = Promise.resolve({ kind: 'user', me });
+    setIdentity({ kind: 'user', me });
+  };
+  if (path === '/invitation') {
+    return (
+      <InvitationPage
+        onSignedIn={(me) => {
+          navigate('/', 'replace');
+          onSignedIn(me);
+        }}
+      />
+    );
+  }
+  switch (identity.kind) {
+    case 'unknown':
+      return <div className="starting" aria-busy="true" />;
+    case 'nobody':
+      return <SignInPage refusal={identity.refusal} onSignedIn={onSignedIn} />;
+    case 'user':
+      if (path === '/login/device') return <DeviceLoginPage onSignedIn={onSignedIn} />;
+      if (path === '/confirm') return <ConfirmPage onSignedIn={onSignedIn} />;
+      return <Frame me={identity.me} onSignedIn={onSignedIn} onSignOut={() => setIdentity({ kind: 'nobody', refusal: null })} />;
+  }
+}
+
+function Frame({
+  me,
+  onSignedIn,
+  onSignOut,
+}: {
+  readonly me: Me;
+  readonly onSignedIn: (me: Me) => void;
+  readonly onSignOut: () => void;
+}): ReactNode {
+  const { path } = usePlace();
+  const session = sessionAddress.exec(path)?.[1];
+  const signOut = (): void => {
+    void post<{ next: string | null }>('/api/sign-out', {})
+      .then(({ next }) => {
+        // The provider of single sign-on signs out, too, and sends the browser back.
+        if (next !== null) location.assign(next);
+      })
+      .catch(() => undefined)
+      .finally(() => {
+        signingIn = Promise.resolve({ kind: 'nobody', refusal: null });
+        onSignOut();
+      });
+  };
+  return (
+    <>
+      <a className="skip" href="#content">
+        Skip to content
+      </a>
+      <header className="top">
+        <Link to="/sessions" className="brand" aria-label="Steno, list of sessions">
+          <span className="brand-dot" aria-hidden="true" />
+          Steno
+        </Link>
+        <nav aria-label="Views">
+          <NavLink to="/sessions" here={path === '/' || path.startsWith('/sessions')}>
+            Sessions
+          </NavLink>
+          <NavLink to="/search" here={path === '/search'}>
+            Search
+          </NavLink>
+          <NavLink to="/requests" here={path.startsWith('/requests')}>
+            Requests
+          </NavLink>
+          {me.audit && (
+            <NavLink to="/audit" here={path === '/audit'}>
+              Audit
+            </NavLink>
+          )}
+        </nav>
+        {path !== '/search' && <QuickSearch />}
+        {me.audit && <Background />}
+        <div className="who">
+          <Link to="/account" title={`Account; roles: ${me.roles.join(', ')}`}>
+            {me.user}
+          </Link>
+          <button type="button" className="quiet" onClick={signOut}>
+            Sign out
+          </button>
+        </div>
+      </header>
+      <main id="content" tabIndex={-1}>
+        {path === '/account' ? <AccountPage onSignedIn={onSignedIn} /> : view(path, session, me)}
+      </main>
+    </>
+  );
+}
+
+function view(path: string, session: string | undefined, me: Me): ReactNode {
+  if (session !== undefined) return <SessionPage key={session} id={session} />;
+  if (path === '/' || path === '/sessions' || path === '/sign-in') return <SessionsPage me={me} />;
+  if (path === '/search') return <SearchPage />;
+  if (path === '/requests') return <RequestsPage me={me} />;
+  if (path === '/audit') return <AuditPage />;
+  return (
+    <Empty title="There is nothing here">
+      <Link to="/sessions">List of sessions</Link>
+    </Empty>
+  );
+}
+
+function NavLink({ to, here, children }: { readonly to: string; readonly here: boolean; readonly children: ReactNode }): ReactNode {
+  return (
+    <Link to={to} className="nav" aria-current={here ? 'page' : undefined}>
+      {children}
+    </Link>
+  );
+}
+
+/** Search from anywhere; `/` leads here. */
+function QuickSearch(): ReactNode {
+  const [text, setText] = useState('');
+  useEffect(() => {
+    const onKey = (event: KeyboardEvent): void => {
+      if (event.key !== '/' || event.ctrlKey || event.metaKey || event.altKey || isTyping(event.target)) return;
+      event.preventDefault();
+      document.querySelector<HTMLInputElement>('.quick input')?.focus();
+    };
+    window.addEventListener('keydown', onKey);
+    return () => window.removeEventListener('keydown', onKey);
+  }, []);
+  const submit = (event: FormEvent): void => {
+    event.preventDefault();
+    if (text.trim() !== '') navigate(`/search${queryText({ q: text.trim() })}`);
+  };
+  return (
+    <form className="quick" role="search" onSubmit={submit}>
+      <input
+        type="search"
+        value={text}
+        maxLength={1000}
+        onChange={(event) => setText(event.target.value)}
+        placeholder="Search what was seen"
+        aria-label="Search what was seen on screens"
+      />
+      <kbd aria-hidden="true">/</kbd>
+    </form>
+  );
+}
+
+export function isTyping(target: EventTarget | null): boolean {
+  return target instanceof HTMLInputElement || target instanceof HTMLTextAreaElement || target instanceof HTMLSelectElement;
+}

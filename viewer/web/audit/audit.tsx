@@ -1,0 +1,118 @@
+/** The audit log: who did what to Steno itself, and what was refused. */
+import type { ReactNode } from 'react';
+import type { AuditRow } from '#schemas/events/rows.js';
+import { useJson } from '../parts/api.js';
+import { isoTime, moment } from '../parts/format.js';
+import { Empty, Failure, Link, useTitle } from '../parts/basics.js';
+import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
+import { SafeText } from '../parts/safe-text.js';
+import { queryText, usePlace } from '../parts/router.js';
+
+const names = ['event', 'actor', 'outcome', 'from', 'to'] as const;
+const outcomes = [
+  ['', 'any'],
+  ['success', 'success'],
+  ['failure', 'failure'],
+] as const;
+
+interface AuditPageRows {
+  readonly rows: readonly AuditRow[];
+  readonly next: string | null;
+}
+
+export function AuditPage(): ReactNode {
+  useTitle('Audit');
+  const { query } = usePlace();
+  const filters = useFilters(names);
+  const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
+  const before = query.get('before');
+  const { data, error } = useJson<AuditPageRows>(
+    `/api/audit${queryText({ ...values, before, limit: 100 })}`,
+    before === null ? 5_000 : undefined,
+  );
+  return (
+    <section className="page">
+      <div className="page-head">
+        <h1>Audit</h1>
+      </div>
+      <details className="filters" open={matchMedia('(min-width: 900px)').matches}>
+        <summary>Filters</summary>
+        <div className="filter-row">
+          <TextFilter label="Event" name="event" filters={filters} placeholder="session. or session.start" />
+          <TextFilter label="Actor" name="actor" filters={filters} />
+          <ChoiceFilter label="Outcome" name="outcome" filters={filters} choices={outcomes} />
+          <MomentFilter label="From" name="from" filters={filters} />
+          <MomentFilter label="To" name="to" filters={filters} />
+        </div>
+      </details>
+      {error !== null && <Failure error={error} />}
+      {data !== null && data.rows.length === 0 && (
+        <Empty title="Nothing recorded">
+          <p>Admissions, refusals and changes appear here.</p>
+        </Empty>
+      )}
+      {data !== null && data.rows.length > 0 && (
+        <div className="scroll">
+          <table className="audit">
+            <thead>
+              <tr>
+                {['When', 'Event', 'Actor', 'Target', 'From', 'Why'].map((title) => (
+                  <th key={title} scope="col">
+                    {title}
+                  </th>
+                ))}
+              </tr>
+            </thead>
+            <tbody>
+              {data.rows.map((row) => (
+                <Row key={row.id} row={row} />
+              ))}
+            </tbody>
+          </table>
+        </div>
+      )}
+      {data !== null && (
+        <div className="pager">
+          {before !== null && <Link to={`/audit${queryText(values)}`}>Newest</Link>}
+          {data.next !== null && <Link to={`/audit${queryText({ ...values, before: data.next })}`}>Older</Link>}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Row({ row }: { readonly row: AuditRow }): ReactNode {
+  return (
+    <tr className={row.outcome === 'failure' ? 'failed' : undefined}>
+      <td>
+        <time dateTime={isoTime(row.at)}>{moment(row.at)}</time>
+      </td>
+      <td>
+        <span
+          className={`dot dot-${row.outcome === 'failure' ? 'bad' : 'good'}`}
+          role="img"
+          aria-label={row.outcome === 'failure' ? 'failure' : 'success'}
+        />
+        <SafeText text={row.event} />
+      </td>
+      <td>
+        <SafeText text={row.actor} />
+      </td>
+      <td className="mono">
+        {/^[0-9a-z]{26}$/.test(row.session) ? (
+          <Link to={`/sessions/${row.session}`}>
+            <SafeText text={row.login === '' && row.node === '' ? row.session : `${row.login}@${row.node}`} />
+          </Link>
+        ) : (
+          <SafeText text={row.target === '' ? row.node : row.target} />
+        )}
+      </td>
+      <td className="mono">
+        <SafeText text={row.source_address} />
+      </td>
+      <td>
+        {row.code !== '' && <code>{row.code}</code>} <SafeText text={row.reason} />
+      </td>
+    </tr>
+  );
+}

@@ -1,0 +1,165 @@
+/** The list of sessions, newest first, by day. Filters and page are in the address; it renews itself. */
+import { Fragment } from 'react';
+import type { ReactNode } from 'react';
+import type { IndexProgress, Me, SessionInfo, SessionList } from '#schemas/api.js';
+import { cutText } from '#schemas/recording/line.js';
+import { useJson } from '../parts/api.js';
+import { bytes, dayOf, duration, isoTime, moment, timeOfDay } from '../parts/format.js';
+import { Empty, Exit, Failure, Link, StateBadge, useTitle } from '../parts/basics.js';
+import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
+import { SafeText } from '../parts/safe-text.js';
+import { queryText, usePlace } from '../parts/router.js';
+
+const names = ['user', 'node', 'login', 'kind', 'state', 'from', 'to'] as const;
+const kinds = [
+  ['', 'any'],
+  ['shell', 'shell'],
+  ['exec', 'command'],
+  ['sftp', 'sftp'],
+  ['subsystem', 'subsystem'],
+  ['forward', 'forwarding'],
+] as const;
+const states = [
+  ['', 'any'],
+  ['live', 'live'],
+  ['ended', 'ended'],
+  ['sealed', 'sealed'],
+  ['interrupted', 'interrupted'],
+] as const;
+const REFRESH_MS = 3_000;
+
+export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
+  useTitle('Sessions');
+  const { query } = usePlace();
+  const filters = useFilters(names);
+  const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
+  const before = query.get('before');
+  const { data, error } = useJson<SessionList>(
+    `/api/sessions${queryText({ ...values, before, limit: 50 })}`,
+    before === null ? REFRESH_MS : undefined,
+  );
+  const filtered = names.some((name) => filters.get(name) !== '');
+  const live = data?.sessions.filter(({ state }) => state === 'live').length ?? 0;
+  return (
+    <section className="page">
+      <div className="page-head">
+        <h1>Sessions</h1>
+        {live > 0 && <span className="count">{live} live</span>}
+        {me.view === 'own' && <span className="note">You see your own sessions.</span>}
+        {me.view === 'some' && <span className="note">You see the sessions that your roles show you.</span>}
+      </div>
+      <details className="filters" open={filtered || matchMedia('(min-width: 900px)').matches}>
+        <summary>Filters{filtered ? ' (in use)' : ''}</summary>
+        <div className="filter-row">
+          {(me.view === 'all' || me.view === 'some') && <TextFilter label="User" name="user" filters={filters} />}
+          <TextFilter label="Node" name="node" filters={filters} />
+          <TextFilter label="Login" name="login" filters={filters} />
+          <ChoiceFilter label="Kind" name="kind" filters={filters} choices={kinds} />
+          <ChoiceFilter label="State" name="state" filters={filters} choices={states} />
+          <MomentFilter label="From" name="from" filters={filters} />
+          <MomentFilter label="To" name="to" filters={filters} />
+          {filtered && (
+            <button type="button" className="quiet clear" onClick={() => filters.set(Object.fromEntries(names.map((name) => [name, ''])))}>
+              Clear
+            </button>
+          )}
+        </div>
+      </details>
+      {error !== null && <Failure error={error} />}
+      {data?.incomplete !== undefined && <Rebuilding {...data.incomplete} />}
+      {data !== null && <List data={data} filtered={filtered} />}
+      {data !== null && (
+        <div className="pager">
+          {before !== null && <Link to={`/sessions${queryText(values)}`}>Newest</Link>}
+          {data.next !== null && <Link to={`/sessions${queryText({ ...values, before: data.next })}`}>Older</Link>}
+        </div>
+      )}
+    </section>
+  );
+}
+
+function Rebuilding({ done, total, failed }: IndexProgress): ReactNode {
+  return (
+    <p className="note" role="status">
+      The search index is being rebuilt{total === 0 ? '' : `: ${done} of ${total} recordings are back`}. The others are safe but not listed
+      yet{failed ? '; the rebuild stopped, and goes on when Steno is restarted' : ''}.
+    </p>
+  );
+}
+
+function List({ data, filtered }: { readonly data: SessionList; readonly filtered: boolean }): ReactNode {
+  if (data.sessions.length === 0) {
+    return (
+      <Empty title={filtered ? 'No session matches' : 'No sessions yet'}>
+        <p>{filtered ? 'Loosen a filter.' : 'Connect through the gateway: the session appears here while it runs.'}</p>
+      </Empty>
+    );
+  }
+  const now = Date.now();
+  let last = '';
+  return (
+    <div className="list" role="table" aria-label="Sessions">
+      <div className="list-head" role="row">
+        {['Started', 'Who, where', 'What', 'State', 'Length', 'Size', 'Exit'].map((title) => (
+          <span key={title} role="columnheader">
+            {title}
+          </span>
+        ))}
+      </div>
+      {data.sessions.map((session) => {
+        const day = dayOf(session.started_at, now);
+        const heading = day === last ? null : <h2 className="day">{day}</h2>;
+        last = day;
+        return (
+          <Fragment key={session.id}>
+            {heading}
+            <Row session={session} />
+          </Fragment>
+        );
+      })}
+    </div>
+  );
+}
+
+const kindText = { shell: 'shell', exec: 'command', sftp: 'sftp', subsystem: 'subsystem', forward: 'forwarding' } as const;
+
+function Row({ session }: { readonly session: SessionInfo }): ReactNode {
+  return (
+    <Link to={`/sessions/${session.id}`} className="row" role="row">
+      <time role="cell" className="cell-time" dateTime={isoTime(session.started_at)} title={moment(session.started_at)}>
+        {timeOfDay(session.started_at)}
+      </time>
+      <span role="cell" className="cell-who">
+        <strong>
+          <SafeText text={session.user} />
+        </strong>
+        <span className="arrow" aria-label="as">
+          →
+        </span>
+        <span className="mono">
+          <SafeText text={`${session.login}@${session.node}`} />
+        </span>
+      </span>
+      <span role="cell" className="cell-what">
+        <span className="kind">{kindText[session.kind]}</span>
+        {session.command !== '' && (
+          <code>
+            <SafeText text={cutText(session.command, 300)} />
+          </code>
+        )}
+      </span>
+      <span role="cell" className="cell-state">
+        <StateBadge state={session.state} />
+      </span>
+      <span role="cell" className="cell-length">
+        {duration(session.duration)}
+      </span>
+      <span role="cell" className="cell-size">
+        {bytes(session.recording_bytes)}
+      </span>
+      <span role="cell" className="cell-exit">
+        <Exit session={session} />
+      </span>
+    </Link>
+  );
+}
