@@ -34,7 +34,7 @@ export interface Terminal {
   readonly text: () => string;
   write(text: string): void;
   resize(cols: number, rows: number): void;
-  /** Resolves once the printed text matches; rejects when the program ends before. */
+  /** Resolves once the printed text matches. Rejects with the text when the program ends before, or after 100 s: sooner than a test. */
   until(pattern: RegExp): Promise<string>;
   readonly ended: Promise<number>;
   kill(signal?: NodeJS.Signals): void;
@@ -217,11 +217,14 @@ export class Steno {
       kill: (signal) => child.kill(signal),
       until: (pattern) =>
         new Promise((resolve, reject) => {
+          const fail = (why: string): void => reject(new Error(`${why} ${pattern}:\n${text}\n${this.logs()}`));
+          const limit = setTimeout(() => fail('100 s without'), 100_000).unref();
           const look = (): void => {
             if (pattern.test(text)) resolve(text);
-            else if (ended) reject(new Error(`ended before ${pattern}:\n${text}\n${this.logs()}`));
+            else if (ended) fail('ended before');
             else return;
             watchers.delete(look);
+            clearTimeout(limit);
           };
           watchers.add(look);
           look();

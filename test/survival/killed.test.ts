@@ -163,8 +163,10 @@ afterAll(() => steno.dispose());
 function kill(victim: Victim): () => Promise<void> {
   const { processes } = steno.run;
   if (victim === 'supervisor' || victim === 'everything') {
-    process.kill(steno.pid, 'SIGKILL');
-    if (victim === 'everything') for (const pid of Object.values(processes)) process.kill(pid, 'SIGKILL');
+    const pids = victim === 'everything' ? [steno.pid, ...Object.values(processes)] : [steno.pid];
+    // Stopped first, all of them: between two kills the gateway would see others go, and end its sessions in order.
+    for (const pid of pids) process.kill(pid, 'SIGSTOP');
+    for (const pid of pids) process.kill(pid, 'SIGKILL');
     return async () => {
       await steno.stop();
       await steno.start();
