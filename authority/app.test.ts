@@ -5,9 +5,10 @@ import { join } from 'node:path';
 import type { ConnectionOptions } from 'node:tls';
 import { afterEach, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
-import type { NodeStatus, Snapshot } from '#schemas/api.js';
+import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
-import { ownerName } from './app.js';
+import { ownerName } from './first-administrator.js';
 import { administrator, authorityIn, Cleanup, clientOf, identityOf, onSocket, temporaryFolder } from './testing/authority.js';
 
 const cleanup = new Cleanup();

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { WatchReader, ordered } from '#schemas/watch.js';
 import type { WatchMessage } from '#schemas/watch.js';
 import { anySnapshot, emptySnapshot } from '../schemas/testing/snapshots.js';

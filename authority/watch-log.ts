@@ -7,7 +7,7 @@
  * Tested in watch-log.test.ts: any interleaving of changes, losses and resumes ends with the snapshot.
  */
 import { randomBytes } from 'node:crypto';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { diffSnapshots, ordered } from '#schemas/watch.js';
 import type { WatchMessage, WatchPosition } from '#schemas/watch.js';
 

@@ -11,7 +11,7 @@ import type { Duplex } from 'node:stream';
 import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { ServiceName } from '#schemas/base/identity.js';
 import { WATCH_HEADER, parseWatch } from '#schemas/watch.js';
 import { peerService } from '#runtime/service/identity.js';

@@ -12,7 +12,7 @@ import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
 import { StenoError } from '#schemas/base/errors.js';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';

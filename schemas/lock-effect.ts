@@ -25,16 +25,3 @@ export type LockEffect = z.infer<typeof effect>;
 
 export const lockEffectReport = z.strictObject({ effects: z.array(effect).max(MAX_LOCK_EFFECTS) });
 export type LockEffectReport = z.infer<typeof lockEffectReport>;
-
-export interface LockEffects {
-  readonly lock: string;
-  /** Names of the gateways that are there now. */
-  readonly gateways: readonly string[];
-  readonly applied: readonly {
-    readonly gateway: string;
-    readonly connections: number;
-    readonly sessions: number;
-    /** ms since 1970. */
-    readonly at: number;
-  }[];
-}

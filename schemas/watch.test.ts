@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import type { Snapshot } from './api.js';
+import type { Snapshot } from './snapshot.js';
 import { WatchReader, applyDelta, diffSnapshots, formatWatch, nodeIn, ordered, parseWatch } from './watch.js';
 import { anySnapshot, emptySnapshot } from './testing/snapshots.js';
 

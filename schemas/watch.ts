@@ -13,7 +13,7 @@
  * whole in `values`; lists that a client does not know are passed over. Lists that did not change stay the same object, so
  * `before.nodes !== after.nodes` asks whether nodes changed. Tested in watch.test.ts and authority/watch-log.test.ts.
  */
-import type { Snapshot } from './api.js';
+import type { Snapshot } from './snapshot.js';
 
 export const WATCH_HEADER = 'steno-watch';
 

@@ -6,7 +6,8 @@
  */
 import { X509Certificate } from 'node:crypto';
 import { Agent } from 'node:https';
-import type { Enrolment, JoinResult } from '#schemas/api.js';
+import type { JoinResult } from '#schemas/api/inventory/nodes.js';
+import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SshMode } from '#schemas/join.js';
 import { callAuthority } from '#runtime/service/authority-http.js';

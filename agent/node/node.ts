@@ -27,7 +27,7 @@ import { openServiceIdentity } from '#runtime/service/identity.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { loadPrivateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
-import type { Enrolment } from '#schemas/api.js';
+import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { cloudLabels } from './cloud.js';
 import type { Cloud } from './cloud.js';
 import { GONE_MS, Gateways } from './gateways.js';

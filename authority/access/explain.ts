@@ -2,7 +2,7 @@
  * Why somebody may, or may not, act as a login on a node: the decision with the lines of the documents it rests on, and
  * of roles that do not allow it what keeps them from it. Tested in roles.test.ts.
  */
-import type { AccessExplanation, ExplainedClause } from '#schemas/api.js';
+import type { AccessExplanation, ExplainedClause } from '#schemas/api/access/roles.js';
 import { decide, refuseOwner } from '#schemas/policy/node.js';
 import type { Clause, Subject } from '#schemas/policy/subject.js';
 import type { NodeRecord } from '#schemas/policy/role.js';

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import type { LockEffects } from '#schemas/lock-effect.js';
+import type { LockEffects } from '#schemas/api/access/locks.js';
 import { administrator, authorityIn, Cleanup, clientOf, temporaryFolder } from '../testing/authority.js';
 
 const cleanup = new Cleanup();

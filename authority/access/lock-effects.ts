@@ -4,11 +4,11 @@
  * It depends on gateways and the state store alone. A gateway's word counts for itself: the row bears the name of its
  * certificate. Rows go with their lock, and when a lock is set anew under the same id. Tested in lock-effects.test.ts.
  */
+import { reportLockEffects, showLockEffects } from '#schemas/api/access/locks.js';
+import type { LockEffects } from '#schemas/api/access/locks.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { isName } from '#schemas/base/identity.js';
-import { lockEffectReport } from '#schemas/lock-effect.js';
-import type { LockEffectReport, LockEffects } from '#schemas/lock-effect.js';
-import { noBody, route } from '../http/server.js';
+import type { LockEffectReport } from '#schemas/lock-effect.js';
+import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { HOLDER_SILENCE_MS } from '../inventory/nodes/presence.js';
 import type { Reader, Records, Tx } from '../records/records.js';
@@ -22,15 +22,11 @@ export interface LockEffectParts {
 
 export function lockEffectRoutes({ records, clock }: LockEffectParts): readonly Route[] {
   return [
-    route('PUT /v1/lock-effects', ['gateway'], 'lock.effect', lockEffectReport, ({ principal, body }) => {
+    handle(reportLockEffects, ({ principal, body }) => {
       if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
       return records.act([], (tx) => putEffects(tx, principal.service.name, body, clock()));
     }),
-    route('GET /v1/lock-effects/:name', ['lock:list'], 'lock.effects', noBody, async ({ params }) => {
-      const lock = params['name'] ?? '';
-      if (!isName(lock)) throw new StenoError('BAD_REQUEST', 'the name in the path');
-      return records.read((db) => effectsOf(db, lock, clock()));
-    }),
+    handle(showLockEffects, (_, { name }) => records.read((db) => effectsOf(db, name, clock()))),
   ];
 }
 

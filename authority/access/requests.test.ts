@@ -1,6 +1,7 @@
 import { X509Certificate, generateKeyPairSync } from 'node:crypto';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { LockRecord, LoginResult } from '#schemas/api.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import type { AccessRequest, RequestOptions, RequestView } from '#schemas/documents/access-request.js';
 import { identityOf, loginPrincipal } from '#schemas/base/identity.js';
 import type { AuditRow } from '#schemas/events/rows.js';

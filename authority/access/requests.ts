@@ -13,7 +13,7 @@
  * grant counts though nobody heard: a start reads the state. Tested in requests.test.ts.
  */
 import { randomInt } from 'node:crypto';
-import type { LoginResult } from '#schemas/api.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { changedRoles, scopeOfItems, standing, stateAt } from '#schemas/documents/access-request.js';
 import type {
   AccessRequest,
@@ -58,8 +58,6 @@ export const PENDING_MS = 24 * 3_600_000;
 const USUAL_MS = 3_600_000;
 const MAX_PENDING = 20;
 const MAX_LISTED = 500;
-/** A certificate carries so many requests at most; a row of a session names them all. */
-export const MAX_CARRIED = 8;
 
 export interface RequestsParts extends IssueParts {
   /** Told when there is something for webhooks. */

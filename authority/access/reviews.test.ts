@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest';
-import type { AccessDecision, AccessHolding } from '#schemas/api/access-reviews.js';
+import type { AccessDecision, AccessHolding } from '#schemas/api/access/access-reviews.js';
 import { Cleanup, administrator, authorityIn, person, temporaryFolder } from '../testing/authority.js';
 
 const cleanup = new Cleanup();

@@ -2,8 +2,8 @@
  * Access reviews: who holds what, computed from users, roles and nodes of now, and the decisions of reviewers, which are
  * only ever added to. Nobody decides about their own access. Tested in reviews.test.ts.
  */
-import { decideAccess, listAccessDecisions, listAccessHoldings } from '#schemas/api/access-reviews.js';
-import type { AccessDecision, AccessHolding } from '#schemas/api/access-reviews.js';
+import { decideAccess, listAccessDecisions, listAccessHoldings } from '#schemas/api/access/access-reviews.js';
+import type { AccessDecision, AccessHolding } from '#schemas/api/access/access-reviews.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { reachableLogins } from '#schemas/policy/node.js';
 import type { Role } from '#schemas/policy/role.js';

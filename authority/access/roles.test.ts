@@ -1,12 +1,12 @@
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { AccessExplanation, RoleDocument } from '#schemas/api.js';
+import type { AccessExplanation, RoleDocument } from '#schemas/api/access/roles.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import { parseResource } from '#runtime/resources/document.js';
 import type { RunningAuthority } from '../app.js';
 import { Cleanup, administrator, authorityIn, person, temporaryFolder } from '../testing/authority.js';
 import type { Administrator } from '../testing/authority.js';
 import { sourceOf } from './roles.js';
-import type { AppliedRole } from './roles.js';
+import type { AppliedRole } from '#schemas/api/access/roles.js';
 
 const cleanup = new Cleanup();
 let dir: string;

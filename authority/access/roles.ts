@@ -7,6 +7,7 @@
  * and the new revision and the text. Tested in roles.test.ts.
  */
 import { stringify } from 'yaml';
+import type { AppliedRole } from '#schemas/api/access/roles.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';
 import { administersEverything, decideResource } from '#schemas/policy/administration.js';
@@ -33,14 +34,6 @@ export interface RolesParts {
 export interface RoleChange {
   readonly source: string;
   readonly revision?: number | null | undefined;
-}
-
-export interface AppliedRole {
-  readonly name: string;
-  readonly outcome: 'created' | 'updated' | 'unchanged';
-  /** Revisions before and after. */
-  readonly from: number | null;
-  readonly to: number;
 }
 
 export class Roles {

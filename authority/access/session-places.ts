@@ -6,12 +6,13 @@
  * The authority believes a gateway whose connections those are: what a gateway that is taken over can do with that is to
  * keep a user away from the others. Tested in session-places.test.ts.
  */
+import { reportSessionPlaces, takeSessionPlace } from '#schemas/api/access/session-places.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { PLACE_SILENCE_MS, placeReport, placeRequest } from '#schemas/session-place.js';
+import { PLACE_SILENCE_MS } from '#schemas/session-place.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 import { auditRow } from '../records/audit.js';
 import type { Caller } from '../records/audit.js';
-import { route } from '../http/server.js';
+import { handle } from '../http/server.js';
 import type { Context, Route } from '../http/server.js';
 import { chunks } from '../records/records.js';
 import type { Records, Tx } from '../records/records.js';
@@ -144,14 +145,11 @@ export function sessionPlaceRoutes(places: SessionPlaces): readonly Route[] {
     return principal.service.name;
   };
   return [
-    route(
-      'POST /v1/session-places',
-      ['gateway'],
-      'session_place.take',
-      placeRequest,
+    handle(
+      takeSessionPlace,
       (c) => places.take(gatewayOf(c), c.caller, c.body),
       ({ user }) => user,
     ),
-    route('PUT /v1/session-places', ['gateway'], 'session_place.tell', placeReport, (c) => places.tell(gatewayOf(c), c.body)),
+    handle(reportSessionPlaces, (c) => places.tell(gatewayOf(c), c.body)),
   ];
 }

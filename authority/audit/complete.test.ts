@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { openServiceIdentity } from '#runtime/service/identity.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
 import type { AuthorityCall } from '#runtime/service/authority-http.js';

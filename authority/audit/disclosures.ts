@@ -3,22 +3,16 @@
  *
  * Only viewers may tell; they name the person, since the connection is theirs. Tested in disclosures.test.ts.
  */
-import { z } from 'zod';
-import { disclosureSchema } from '#schemas/disclosure.js';
+import { reportDisclosure } from '#schemas/api/services/disclosures.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../records/audit.js';
-import { route } from '../http/server.js';
+import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import type { Records } from '../records/records.js';
 
 export function disclosureRoutes({ records, clock }: { readonly records: Records; readonly clock: () => number }): readonly Route[] {
   return [
-    route(
-      'POST /v1/disclosures',
-      ['viewer'],
-      'recording.disclose',
-      disclosureSchema,
-      async ({ body }: { readonly body: z.output<typeof disclosureSchema> }) => {
+    handle(reportDisclosure, async ({ body }) => {
         const error = body.code === null ? undefined : new StenoError(body.code, body.reason);
         const who = { actor: body.actor, source: body.source_address };
         if (body.event === 'recording.search') {
@@ -39,7 +33,6 @@ export function disclosureRoutes({ records, clock }: { readonly records: Records
           error,
         );
         await records.audit([{ ...row, session: body.session }]);
-      },
-    ),
+    }),
   ];
 }

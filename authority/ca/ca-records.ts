@@ -1,6 +1,6 @@
 /** CA keys, rotations and the seal in the state store: functions over it, no decisions. Tested in rotations.test.ts. */
 import type { Kysely } from 'kysely';
-import type { CaPhase } from '#schemas/api.js';
+import type { CaPhase } from '#schemas/api/services/ca.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import { transact } from '#stores/state/transaction.js';
 import type { Tx } from '../records/records.js';

@@ -15,7 +15,8 @@
  * Tested in ca.test.ts and rotations.test.ts.
  */
 import { X509Certificate, createHash, randomBytes } from 'node:crypto';
-import type { CaPhase, CaTrust } from '#schemas/api.js';
+import type { CaPhase } from '#schemas/api/services/ca.js';
+import type { CaTrust } from '#schemas/snapshot.js';
 import { CLUSTER_NAMESPACE } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { ServiceName } from '#schemas/base/identity.js';

@@ -11,7 +11,6 @@
  * User certificates name logins in a form that is no account's name, so no OpenSSH server takes them (identity.ts). Pure
  * functions; who may ask is decided in routes.ts. Tested in certificates.test.ts, with ssh-keygen as reader.
  */
-import { isIP } from 'node:net';
 import { StenoError } from '#schemas/base/errors.js';
 import {
   EXTENSION_ADMINISTRATOR,
@@ -210,14 +209,6 @@ export function hostPrincipals(service: Pick<ServiceName, 'name'>, more: readonl
 }
 
 const gatewayLoopbackNames = ['localhost', '127.0.0.1', '::1'] as const;
-
-/** A DNS name or an IP address, nothing that a pattern or a second name could hide in. */
-export function isHostName(text: string): boolean {
-  return (
-    isIP(text) !== 0 ||
-    (text.length <= 253 && /^[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?)*$/.test(text))
-  );
-}
 
 /** Key id of a service's host certificate: binds its renewal to the service it was given to. */
 export function hostKeyId(service: ServiceName): string {

@@ -3,7 +3,7 @@ import { X509Certificate } from 'node:crypto';
 import { existsSync, mkdirSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { CaReport } from '#schemas/api.js';
+import type { CaReport } from '#schemas/api/services/ca.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { administrator, authorityIn, Cleanup, clientOf, onSocket, silent, temporaryFolder } from '../testing/authority.js';

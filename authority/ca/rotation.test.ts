@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { caPhases } from '#schemas/api.js';
+import { caPhases } from '#schemas/api/services/ca.js';
 import { assertTransition, newKeySigns, nextPhase } from './rotation.js';
 
 describe('a rotation', () => {

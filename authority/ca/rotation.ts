@@ -16,7 +16,7 @@
  * people too. In a phase that does not concern a CA nothing of it changes hands. Pure; tested in rotation.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import type { CaPhase } from '#schemas/api.js';
+import type { CaPhase } from '#schemas/api/services/ca.js';
 import type { CaName } from './names.js';
 
 export type Holder = 'client' | 'server';

@@ -11,7 +11,7 @@
  * test/end-to-end/rotation.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
-import type { CaPhase, CaReport } from '#schemas/api.js';
+import type { CaPhase, CaReport } from '#schemas/api/services/ca.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import type { ServiceName } from '#schemas/base/identity.js';

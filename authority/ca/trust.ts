@@ -1,5 +1,6 @@
 /** The public part of the CAs in the form that logins carry. */
-import type { CaTrust, TrustReport } from '#schemas/api.js';
+import type { TrustReport } from '#schemas/api/services/ca.js';
+import type { CaTrust } from '#schemas/snapshot.js';
 
 export function trustReport(trust: CaTrust, cluster: string): TrustReport {
   return {

@@ -9,7 +9,7 @@ import { afterEach, describe, expect, test, vi } from 'vitest';
 import type { ServiceKind } from '#schemas/base/identity.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import type { Enrolment } from '#schemas/api.js';
+import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
 import { openServiceIdentity } from '#runtime/service/identity.js';
 import type { IdentityConfig, ServiceIdentity } from '#runtime/service/identity.js';

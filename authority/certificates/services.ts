@@ -2,11 +2,11 @@
  * Certificates of services and of hosts: what a service is given when it enrols or renews, and who may ask for which host
  * certificate. Tested in service-identity.test.ts and ../inventory/nodes/host-names.test.ts.
  */
-import { z } from 'zod';
-import type { Enrolment } from '#schemas/api.js';
+import type { z } from 'zod';
+import type { enrolService, Enrolment, issueHostCertificate } from '#schemas/api/services/certificates.js';
 import { remoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { formatServiceName, isName, serviceKinds } from '#schemas/base/identity.js';
+import { formatServiceName } from '#schemas/base/identity.js';
 import type { ServiceName } from '#schemas/base/identity.js';
 import { administersEverything } from '#schemas/policy/administration.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
@@ -20,12 +20,12 @@ import {
   hostKeyId,
   hostPrincipals,
   hostShape,
-  isHostName,
   recordingShape,
 } from '../ca/certificates.js';
 import type { CertificateShape } from '../ca/certificates.js';
 import type { SshCaName } from '../ca/names.js';
 import { p256Key } from '../ca/x509.js';
+import { serviceOf } from '../http/server.js';
 import type { Context } from '../http/server.js';
 import { assertNodeNames, claimGatewayNames } from '../inventory/nodes/host-names.js';
 import { putHostKeys } from '../inventory/nodes/records.js';
@@ -35,32 +35,9 @@ import type { Tx } from '../records/records.js';
 import { register } from './users.js';
 import type { IssueParts } from './users.js';
 
-const name = z.string().max(63).refine(isName, 'is not a valid name');
-const keyLine = z.string().min(1).max(16_384);
-const pem = z.string().min(1).max(4096);
+type EnrolBody = z.output<typeof enrolService.body>;
+type HostBody = z.output<typeof issueHostCertificate.body>;
 
-export const enrolBody = z.strictObject({
-  kind: z.enum(serviceKinds),
-  name,
-  service_key: pem,
-  host_key: keyLine.optional(),
-  recording_key: keyLine.optional(),
-  host_names: z.array(z.string().refine(isHostName, 'is not a host name')).max(32).optional(),
-  more_host_keys: z.array(keyLine).max(8).optional(),
-});
-
-/** Seconds: nobody renews these certificates but who asks for them. */
-export const hostBody = z.strictObject({
-  public_key: keyLine,
-  name,
-  host_certificate: keyLine.optional(),
-  ttl: z
-    .number()
-    .int()
-    .min(3_600)
-    .max(366 * 86_400)
-    .optional(),
-});
 /** Without administering everything. */
 const LONGEST_DELEGATED_S = 30 * 86_400;
 
@@ -131,7 +108,7 @@ export async function certifyService(
  */
 export async function hostCertificate(
   parts: IssueParts,
-  { principal, caller, body }: Context<z.output<typeof hostBody>>,
+  { principal, caller, body }: Context<HostBody>,
 ): Promise<{ readonly certificate: string }> {
   const { ca, directory, clock } = parts;
   if (principal.kind === 'service' && principal.service.kind === 'agent' && directory.node(body.name)?.tunnel_key !== undefined)
@@ -170,7 +147,7 @@ export async function hostCertificate(
   return { certificate: formatPublicLine(await ca.issueSsh('ssh-host', { ...shape, serial: serial! }), body.name) };
 }
 
-export function enrolledHostNames({ directory }: IssueParts, body: z.output<typeof enrolBody>): readonly string[] {
+export function enrolledHostNames({ directory }: IssueParts, body: EnrolBody): readonly string[] {
   const more = body.host_names ?? [];
   return body.kind === 'gateway' ? gatewayPrincipals(directory.current().cluster, more) : hostPrincipals(body, more);
 }
@@ -178,7 +155,7 @@ export function enrolledHostNames({ directory }: IssueParts, body: z.output<type
 /** The host keys that proofs of users may name: set at enrolment by the machine's owner, never by a renewal. */
 export async function keepHostKeys(
   tx: Tx,
-  body: Pick<z.output<typeof enrolBody>, 'kind' | 'name' | 'host_key' | 'more_host_keys'>,
+  body: ServiceName & { readonly host_key?: string | undefined; readonly more_host_keys?: readonly string[] | undefined },
 ): Promise<void> {
   if (body.kind !== 'gateway') return;
   const keys = [...(body.host_key === undefined ? [] : [body.host_key]), ...(body.more_host_keys ?? [])].map((line) =>
@@ -205,9 +182,4 @@ export function renewedHostNames({ directory, clock }: IssueParts, service: Serv
   if (service.kind !== 'gateway') return certificate.principals;
   // Certificates of older versions begin with the service's name, with and without Steno's domain.
   return gatewayPrincipals(cluster, certificate.principals.slice(principal === service.name ? 2 : 0));
-}
-
-export function serviceOf(principal: Context<unknown>['principal']): ServiceName {
-  if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
-  return principal.service;
 }

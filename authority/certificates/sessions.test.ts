@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { SessionCertificateRequest } from '#schemas/api.js';
+import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';

@@ -14,7 +14,7 @@
  * That the CA's signature on a user certificate holds is remembered by the certificate's bytes, for it cannot change;
  * everything else is checked each time. Tested in sessions.test.ts.
  */
-import type { SessionCertificateRequest } from '#schemas/api.js';
+import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import { remoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName, namesLogin } from '#schemas/base/identity.js';

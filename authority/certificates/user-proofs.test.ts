@@ -3,7 +3,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SessionCertificateRequest, UserProof } from '#schemas/api.js';
+import type { SessionCertificateRequest, UserProof } from '#schemas/api/services/certificates.js';
 import { OPTION_GATEWAY_ONLY, identityExtensions } from '#schemas/base/identity.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { encodeBase64 } from '#schemas/ssh/base64.js';

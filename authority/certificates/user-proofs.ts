@@ -11,7 +11,7 @@
  * Limits: a session id carries no time and, without 3, no gateway (docs/decisions/0050). Tested in user-proofs.test.ts.
  */
 import { createHash } from 'node:crypto';
-import type { SessionCertificateRequest, UserProof } from '#schemas/api.js';
+import type { SessionCertificateRequest, UserProof } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseTarget } from '#schemas/base/identity.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';

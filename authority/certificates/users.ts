@@ -3,7 +3,7 @@
  *
  * Tested in ../app.test.ts.
  */
-import type { LoginResult } from '#schemas/api.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { loginsOf } from '#schemas/policy/node.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';

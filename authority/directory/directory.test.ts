@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, describe, expect, test } from 'vitest';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import { openState } from '#stores/state/open.js';
 import { LiveCa } from '../ca/ca.js';

@@ -6,7 +6,7 @@
  * at a time, and changes that come meanwhile share the next one. What a lock or a grant that runs out changes, a timer finds.
  * Nothing is published when nothing differs. Tested in directory.test.ts and ../app.test.ts.
  */
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { NodeRecord, Role } from '#schemas/policy/role.js';
 import { changeList, diffSnapshots, nodeIn, ordered } from '#schemas/watch.js';
 import { changesAfter } from '#stores/state/directory-changes.js';

@@ -14,10 +14,8 @@ import type { Server as TlsServer, TLSSocket, TlsOptions } from 'node:tls';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { ApiError } from '#schemas/api.js';
-import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
-import { commonErrors } from '#schemas/api/endpoint.js';
-import type { Admits, Endpoint } from '#schemas/api/endpoint.js';
+import { CLIENT_ADDRESS_HEADER, commonErrors } from '#schemas/endpoint/endpoint.js';
+import type { Admits, ApiError, Endpoint } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
@@ -50,7 +48,6 @@ export interface Context<Body> {
   readonly principal: Principal;
   readonly caller: AuditCaller;
   readonly body: Body;
-  readonly params: Readonly<Record<string, string>>;
   readonly headers: Readonly<Record<string, string | undefined>>;
   /** For calls that a service relays: from here on audit rows name who is behind it. */
   readonly behalf: (who: AuditCaller) => AuditCaller;
@@ -58,49 +55,26 @@ export interface Context<Body> {
   readonly channel: () => string;
 }
 
-export interface Route<Schema extends z.ZodType = z.ZodType> {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  readonly path: string;
-  readonly admits: readonly Admits[];
-  /** What audit rows of refusals say was tried. */
-  readonly event: string;
-  readonly body: Schema;
-  /** What refusals were aimed at, where the path does not say it. */
-  readonly target?: (body: z.output<Schema>) => string;
-  readonly run: (context: Context<z.output<Schema>>) => Promise<unknown>;
-  /** Of a declared endpoint: what it answers, and the codes it may answer beside the common ones. */
-  readonly answer?: z.ZodType;
-  readonly errors?: readonly ErrorCode[];
-}
-
-/** A route with the type of its body. */
-export function route<Schema extends z.ZodType>(
-  head: `${'GET' | 'POST' | 'PUT' | 'DELETE'} ${string}`,
-  admits: readonly Admits[],
-  event: string,
-  body: Schema,
-  run: Route<Schema>['run'],
-  target?: Route<Schema>['target'],
-): Route {
-  const [method, path] = head.split(' ') as [Route['method'], string];
-  return { method, path, admits, event, body, run, ...(target === undefined ? {} : { target }) } as unknown as Route;
+/** A declared endpoint with its handler. */
+export interface Route extends Pick<Endpoint, 'method' | 'path' | 'admits' | 'event' | 'body' | 'answer' | 'errors'> {
+  /** What a refusal was aimed at, where the path does not say it. */
+  readonly target?: (body: unknown) => string;
+  readonly run: (context: Context<unknown>, params: Readonly<Record<string, string>>) => Promise<unknown>;
 }
 
 /** The route of a declared endpoint (schemas/api/README.md). `target`: what a refusal was aimed at, where the path does not say it. */
-export function handle<Params extends z.ZodObject, Body extends z.ZodType, Answer extends z.ZodType>(
-  declared: Endpoint<Params, Body, Answer>,
-  run: (context: Context<z.output<Body>>, params: z.output<Params>) => Promise<z.input<Answer>>,
-  target?: (body: z.output<Body>) => string,
+export function handle<const Of extends Endpoint>(
+  { method, path, admits, event, body, params, answer, errors }: Of,
+  run: (context: Context<z.output<Of['body']>>, params: z.output<Of['params']>) => Promise<z.input<Of['answer']>>,
+  target?: (body: z.output<Of['body']>) => string,
 ): Route {
-  const { method, path, admits, event, body, params, answer, errors } = declared;
-  const started = (context: Context<z.output<Body>>): Promise<unknown> => run(context, parse(params, context.params, 'path'));
+  const started = (context: Context<unknown>, given: Readonly<Record<string, string>>): Promise<unknown> =>
+    run(context as Context<z.output<Of['body']>>, parse(params, given, 'path') as z.output<Of['params']>);
   return {
     ...{ method, path, admits, event, body, run: started, answer, errors },
-    ...(target === undefined ? {} : { target }),
-  } as unknown as Route;
+    ...(target === undefined ? {} : { target: target as (body: unknown) => string }),
+  };
 }
-
-export const noBody = z.undefined();
 
 export interface HttpParts {
   readonly log: Log;
@@ -231,15 +205,16 @@ async function serve(
       return who;
     };
     target = entry.target?.(body) ?? target;
-    const answer = await (parts.checkAnswers ? runChecked : runTrusting)(entry, {
+    const context: Context<unknown> = {
       principal,
       caller,
       behalf,
       channel: () => channelBinding(request.raw.socket as TLSSocket),
       body,
-      params: request.params as Record<string, string>,
       headers: request.headers as Record<string, string | undefined>,
-    });
+    };
+    const run = (): Promise<unknown> => entry.run(context, request.params as Record<string, string>);
+    const answer = await (parts.checkAnswers ? checked(entry, run) : run());
     return answer ?? {};
   } catch (error) {
     if (error instanceof StenoError) {
@@ -251,21 +226,15 @@ async function serve(
   }
 }
 
-function runTrusting(entry: Route, context: Context<unknown>): Promise<unknown> {
-  return entry.run(context);
-}
-
-async function runChecked(entry: Route, context: Context<unknown>): Promise<unknown> {
-  const answer = await entry.run(context).catch((error: unknown) => {
-    if (!(error instanceof StenoError) || entry.errors === undefined) throw error;
-    if ([...commonErrors, ...entry.errors].includes(error.code)) throw error;
+async function checked(entry: Route, run: () => Promise<unknown>): Promise<unknown> {
+  const answer = await run().catch((error: unknown) => {
+    if (!(error instanceof StenoError) || [...commonErrors, ...entry.errors].includes(error.code)) throw error;
     throw new Error(`${entry.method} ${entry.path} does not declare ${error.code}`, { cause: error });
   });
   // As it goes over the wire.
   const sent: unknown = answer === undefined ? undefined : JSON.parse(JSON.stringify(answer));
-  const checked = entry.answer?.safeParse(sent);
-  if (checked?.success === false)
-    throw new Error(`${entry.method} ${entry.path} answers what it does not declare`, { cause: checked.error });
+  const parsed = entry.answer.safeParse(sent);
+  if (!parsed.success) throw new Error(`${entry.method} ${entry.path} answers what it does not declare`, { cause: parsed.error });
   return answer;
 }
 
@@ -315,6 +284,12 @@ export function nameOf(principal: Principal): string {
     case 'user':
       return principal.identity.user;
   }
+}
+
+/** Throws ACCESS_DENIED for whoever is none. */
+export function serviceOf(principal: Principal): ServiceName {
+  if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
+  return principal.service;
 }
 
 function sourceOf(request: FastifyRequest): string {

@@ -4,13 +4,14 @@ import { botRoutes } from './bots/routes.js';
 import type { IssueParts } from '../certificates/users.js';
 import type { Route } from '../http/server.js';
 import type { Links } from '../web-sessions/web-sessions.js';
-import type { Connectors } from './login/connector.js';
 import { DeviceLogins } from './login/device-login.js';
 import { LocalLogin } from './login/local-login.js';
 import { loginRoutes } from './login/routes.js';
 import { SessionConfirmations } from './login/session-confirmations.js';
 import { SingleSignOn } from './login/single-sign-on.js';
 import type { Sealer } from '../ca/seal.js';
+import type { SsoConnectors } from './sso/connectors.js';
+import { connectorRoutes } from './sso/routes.js';
 import type { PowerGuard } from '../power/guard.js';
 import { Enrolment } from './users/enrolment.js';
 import { Guesses } from './users/guesses.js';
@@ -21,7 +22,7 @@ import { Users } from './users/users.js';
 export interface PeopleParts extends IssueParts {
   readonly links: Links;
   readonly sealer: Sealer;
-  readonly connectors: Connectors;
+  readonly connectors: SsoConnectors;
   readonly guard: PowerGuard;
   /** Base URL of the page, without a slash at its end. */
   readonly web: string;
@@ -36,6 +37,7 @@ export function peopleRoutes(parts: PeopleParts): readonly Route[] {
   return [
     ...botRoutes(new Bots({ ...parts, users }), guard),
     ...userRoutes({ users, guard, enrolment: new Enrolment(local), links, clock }),
+    ...connectorRoutes(connectors, guard),
     ...loginRoutes({
       local: login,
       confirmations: new SessionConfirmations({ ...parts, local: login }),

@@ -9,7 +9,7 @@
  * takeover.test.ts, and as a property in worlds.test.ts.
  */
 import { rolesOfGrant } from '#schemas/documents/access-request.js';
-import type { Lock } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Traits } from '#schemas/base/identity.js';
 import { administersEverything } from '#schemas/policy/administration.js';

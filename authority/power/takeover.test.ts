@@ -1,7 +1,8 @@
 /** Attacks on a running authority, by signed requests, each as it once succeeded. */
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AccessRequest, RequestView } from '#schemas/documents/access-request.js';
-import type { LockRecord, UserInfo } from '#schemas/api.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { UserInfo } from '#schemas/api/people/users.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { Cleanup, administrator, authorityIn, person, temporaryFolder } from '../testing/authority.js';

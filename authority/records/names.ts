@@ -9,7 +9,7 @@
  * as the same subject of the same provider is the same person, and needs no decision. Tested in ../people/users/names.test.ts.
  */
 import type { Kysely } from 'kysely';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { StateSchema } from '#stores/state/schema.js';
 import type { Tx } from './records.js';

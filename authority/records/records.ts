@@ -7,7 +7,8 @@
  * stored as SHA-256 only. Tested in ../app.test.ts.
  */
 import type { Kysely, Transaction } from 'kysely';
-import type { Lock, LockRecord } from '#schemas/api.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseTraits } from '#schemas/base/identity.js';
 import type { Traits } from '#schemas/base/identity.js';

@@ -2,7 +2,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 
 const TOKEN_BYTES = 32;
-export const tokenPattern = /^[A-Za-z0-9_-]{43}$/;
 
 export function newToken(): string {
   return randomBytes(TOKEN_BYTES).toString('base64url');

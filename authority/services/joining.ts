@@ -8,7 +8,7 @@
  * with a token is one refusal to the caller; the audit row says which. Tested in services.test.ts.
  */
 import { verify as verifyRaw } from 'node:crypto';
-import type { Enrolment } from '#schemas/api.js';
+import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import type { ServiceName } from '#schemas/base/identity.js';
@@ -19,7 +19,7 @@ import { verify } from '#runtime/ssh/keys.js';
 import type { Caller } from '../records/audit.js';
 import { useToken } from '../records/join-tokens.js';
 import { parseSigned, serviceKey, tokenKey } from '../http/signed-request.js';
-import { isHostName } from '../ca/certificates.js';
+import { isHostName } from '#schemas/base/host-name.js';
 import type { Records, Tx } from '../records/records.js';
 import { joinedService, putJoinedService, serviceToken } from './records.js';
 

@@ -1,6 +1,6 @@
 /** Rows of services that join: functions over a transaction. Tested in services.test.ts. */
 import type { Kysely } from 'kysely';
-import type { JoinedServiceInfo, ServiceTokenInfo } from '#schemas/api/services.js';
+import type { JoinedServiceInfo, ServiceTokenInfo } from '#schemas/api/services/services.js';
 import type { JoiningKind } from '#schemas/service-join.js';
 import type { Row, StateSchema } from '#stores/state/schema.js';
 import type { Tx } from '../records/records.js';

@@ -4,14 +4,23 @@
  * A gateway certifies sessions for everybody and a viewer reads every recording: to let one in is as much as every role
  * there is, so no narrower right allows it. Tested in services.test.ts.
  */
-import { createServiceToken, deleteServiceToken, listServiceTokens, listServices, removeService } from '#schemas/api/services.js';
-import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import {
+  checkHealth,
+  createServiceToken,
+  deleteServiceToken,
+  joinService,
+  listServices,
+  listServiceTokens,
+  removeService,
+  returnService,
+  setIngest,
+} from '#schemas/api/services/services.js';
+import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { signedServiceJoin, signedServiceReturn } from '#schemas/service-join.js';
 import { auditRow } from '../records/audit.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
 import type { Ca } from '../ca/ca.js';
-import { handle, noBody, route } from '../http/server.js';
+import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { claimedService } from './joining.js';
 import type { ServiceJoining, ServiceJoiningParts } from './joining.js';
@@ -21,12 +30,13 @@ const MAX_TOKENS = 1_000;
 
 export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock'> {
   readonly ca: Ca;
+  readonly setIngest: (url: string) => void;
 }
 
-export function serviceRoutes({ ca, records, clock }: ServiceRouteParts, joining: ServiceJoining): readonly Route[] {
+export function serviceRoutes(parts: ServiceRouteParts, joining: ServiceJoining): readonly Route[] {
+  const { ca, records, clock } = parts;
   return [
-    // Any call opens the connection that a request to join is signed for.
-    route('GET /healthz', ['stranger'], 'health', noBody, async () => ({})),
+    handle(checkHealth, async () => undefined),
     handle(listServiceTokens, () => records.read((db) => liveServiceTokens(db, clock()))),
     handle(createServiceToken, async ({ caller, body }) => {
       const now = clock();
@@ -67,21 +77,19 @@ export function serviceRoutes({ ca, records, clock }: ServiceRouteParts, joining
       });
     }),
 
-    route(
-      'POST /v1/services/join',
-      ['stranger'],
-      'service.join',
-      signedServiceJoin,
+    handle(
+      joinService,
       ({ caller, body, channel }) => joining.join({ ...caller, actor: claimedService(body.request) }, body, channel()),
       ({ request }) => claimedService(request),
     ),
-    route(
-      'POST /v1/services/renew',
-      ['stranger'],
-      'service.renew',
-      signedServiceReturn,
+    handle(
+      returnService,
       ({ caller, body, channel }) => joining.back({ ...caller, actor: claimedService(body.request) }, body, channel()),
       ({ request }) => claimedService(request),
     ),
+    handle(setIngest, async ({ caller, body }) => {
+      await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
+      parts.setIngest(body.url);
+    }),
   ];
 }

@@ -1,5 +1,5 @@
 import { afterEach, describe, expect, test } from 'vitest';
-import type { JoinedServiceInfo, ServiceTokenCreated } from '#schemas/api/services.js';
+import type { JoinedServiceInfo, ServiceTokenCreated } from '#schemas/api/services/services.js';
 import type { JoiningKind } from '#schemas/service-join.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
 import { connectAuthority } from '#runtime/service/authority-client.js';

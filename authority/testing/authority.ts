@@ -5,7 +5,7 @@ import { Agent } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import type { LoginResult } from '#schemas/api.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { OPTION_GATEWAY_ONLY, identityExtensions } from '#schemas/base/identity.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import { parseAuthorizedLine, formatPublicLine } from '#schemas/ssh/public-key.js';

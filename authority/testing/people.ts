@@ -1,6 +1,9 @@
 /** What the tests of users and logins share: an authority with a clock of its own, an administrator, and a viewer that relays. */
 import { Secret, TOTP } from 'otpauth';
-import type { DeviceLogin, DeviceLoginAnswer, Invitation, InvitationFacts, TotpEnrolment, WebIdentity } from '#schemas/api.js';
+import type { InvitationFacts, TotpEnrolment } from '#schemas/api/people/account.js';
+import type { DeviceLogin, DeviceLoginAnswer } from '#schemas/api/people/logins.js';
+import type { Invitation } from '#schemas/api/people/users.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { openState } from '#stores/state/open.js';
 import { join } from 'node:path';

@@ -1,5 +1,5 @@
 /** Sign-ins recent enough for what a stolen cookie must not do. Tested in ../people/login/login.test.ts. */
-import type { WebIdentity } from '#schemas/api.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 
 /** A sign-in counts as fresh for this long. */

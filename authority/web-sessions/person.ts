@@ -4,6 +4,7 @@
  * Tested in ../access/requests.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
+import { WEB_SESSION_HEADER } from '#schemas/endpoint/endpoint.js';
 import type { Caller } from '../records/audit.js';
 import type { Context } from '../http/server.js';
 import type { Links } from './web-sessions.js';
@@ -13,8 +14,6 @@ export interface Person {
   readonly caller: Caller;
   readonly via: 'steno' | 'web';
 }
-
-export const WEB_SESSION_HEADER = 'x-steno-web-session';
 
 /** Throws NOT_SIGNED_IN, LOCKED. */
 export async function personOf(links: Links, { principal, caller, headers, behalf }: Context<unknown>): Promise<Person> {

@@ -6,14 +6,15 @@
  * Taking a link and beginning the session is one transaction, so of many who try at once one succeeds. A lock on the
  * user or a role ends every web session at its next use. Tested in ../http/server.test.ts.
  */
-import type { WebIdentity } from '#schemas/api.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { tokenPattern } from '#schemas/endpoint/fields.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import { assertUnlocked, lockTargets, rolesNamed } from '#runtime/http/request-auth.js';
 import { auditRow } from '../records/audit.js';
 import type { Caller } from '../records/audit.js';
 import type { Directory } from '../directory/directory.js';
-import { hashOf, newToken, tokenPattern } from '../records/tokens.js';
+import { hashOf, newToken } from '../records/tokens.js';
 import { deleteWebSession, insertLink, insertWebSession, takeLink } from '../records/records.js';
 import type { Records, Tx, WebSession } from '../records/records.js';
 

@@ -9,7 +9,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
-import type { JoinTokenCreated } from '#schemas/api/join-tokens.js';
+import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
 import { reachableNodes } from '#schemas/policy/node.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { NodeRecord } from '#schemas/policy/role.js';

@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
-import type { LoginResult } from '#schemas/api.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
 import { signRequest } from '#runtime/http/request-auth.js';

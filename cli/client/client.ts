@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { PeerCertificate } from 'node:tls';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
-import type { ApiError } from '#schemas/api.js';
+import type { ApiError } from '#schemas/endpoint/endpoint.js';
 import { parseServiceName } from '#schemas/base/identity.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
 import { signRequest } from '#runtime/http/request-auth.js';

@@ -1,7 +1,8 @@
 /** What every login leaves in `$STENO_HOME`, however it came about. Tested in test/end-to-end/users.test.ts. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
-import type { LoginResult, PublicAddresses } from '#schemas/api.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
+import type { PublicAddresses } from '#schemas/api.js';
 import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { callSocket } from './client.js';

@@ -9,7 +9,7 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import type { TrustReport } from '#schemas/api.js';
+import type { TrustReport } from '#schemas/api/services/ca.js';
 import { generateKeyPem } from '#runtime/ssh/keys.js';
 import { openClient } from './client.js';
 import { knownHosts, readProfile, sshConfig, writeWhole } from './home.js';

@@ -1,5 +1,5 @@
 /** Roles, for the verbs on resources. */
-import type { RoleDocument } from '#schemas/api.js';
+import type { RoleDocument } from '#schemas/api/access/roles.js';
 import type { Role } from '#schemas/policy/role.js';
 import type { Client } from '../client/client.js';
 import { standardOutput, table } from '../terminal/output.js';

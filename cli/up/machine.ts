@@ -25,7 +25,7 @@ import { enterFips } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
 import { joiningKinds } from '#schemas/service-join.js';
-import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import type { JoiningKind } from '#schemas/service-join.js';
 import type { Joining } from '#runtime/service/member.js';
 import type { AuthorityServiceConfig } from '../../authority/config.js';

@@ -8,7 +8,8 @@
  * sessions end or freeze when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
  * door supplies `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
  */
-import type { Lock, Snapshot } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import type { Allowed } from '#schemas/policy/node.js';

@@ -1,7 +1,9 @@
 /**
  * What the gateway asks of the authority. `current()` throws while nothing was heard of it: then nobody is admitted.
  */
-import type { SessionCertificateRequest, SessionConfirmationRequest, Snapshot } from '#schemas/api.js';
+import type { SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
+import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 
 export interface Authority {

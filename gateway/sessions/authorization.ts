@@ -2,7 +2,7 @@
  * What an admitted user may do on a node, by one snapshot: asked when a connection is made, and again of live ones when
  * the snapshot changes. Tested in ../ssh/server/gateway.test.ts; the rules themselves in schemas/policy/node.test.ts.
  */
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { remoteNode } from '#schemas/documents/cluster.js';
 import type { RemoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';

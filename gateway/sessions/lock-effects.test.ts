@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import type { Lock } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import { LockEffectReporter } from './lock-effects.js';
 

@@ -4,7 +4,7 @@
  * Every lock is told once, also one that ended nothing: its absence says that a gateway has not heard of it. What is not
  * heard is told again, with the next change and every RETRY_MS. Nobody waits for it. Tested in lock-effects.test.ts.
  */
-import type { Lock } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import { MAX_LOCK_EFFECTS } from '#schemas/lock-effect.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { Log } from '#runtime/log.js';

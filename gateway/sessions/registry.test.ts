@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import type { Lock, Snapshot } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import { decide } from '#schemas/policy/node.js';

@@ -6,7 +6,8 @@
  * each; 3. one summary row per lock. A crash between 1 and 3 leaves the recordings, in which the end or the freeze stands.
  * Tested in registry.test.ts.
  */
-import type { Lock, Snapshot } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import { Access } from './access.js';

@@ -1,6 +1,6 @@
 import pino from 'pino';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { PLACE_BEAT_MS } from '#schemas/session-place.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';

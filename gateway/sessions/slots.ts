@@ -12,7 +12,7 @@
  * question too: who ends a connection here and makes another finds the place free. Without the authority a role with a
  * limit admits nobody (decision 0034). Tested in slots.test.ts and authority/access/session-places.test.ts.
  */
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { MAX_PLACES, PLACE_BEAT_MS } from '#schemas/session-place.js';
 import type { Log } from '#runtime/log.js';

@@ -9,7 +9,7 @@
  * everything is told again. Tested in test/agent/tunnel.test.ts.
  */
 import { randomBytes } from 'node:crypto';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import type { Log } from '#runtime/log.js';

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { Lock } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPTION_GATEWAY_ONLY } from '#schemas/base/identity.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';

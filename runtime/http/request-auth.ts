@@ -10,7 +10,8 @@
  */
 import { createHash, randomBytes } from 'node:crypto';
 import { rolesOfGrant } from '#schemas/documents/access-request.js';
-import type { Lock, Snapshot } from '#schemas/api.js';
+import type { Lock } from '#schemas/documents/lock.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { importedIdentity } from '#schemas/documents/cluster.js';
 import { OPTION_CLUSTER_ONLY, identityOf, userCriticalOptions } from '#schemas/base/identity.js';

@@ -8,13 +8,13 @@
 import { isAlias, isCollection, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseAllDocuments, visit } from 'yaml';
 import type { Document, Node, Pair } from 'yaml';
 import type { z } from 'zod';
+import { MAX_DOCUMENT } from '#schemas/api/access/roles.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isResourceKind, resourceSchemas } from './kinds.js';
 import type { StoredKind } from './kinds.js';
 import { knownFields, suggestion } from './suggestion.js';
 
 export const MAX_FILE = 1 << 20;
-export const MAX_DOCUMENT = 64 << 10;
 const MAX_DOCUMENTS = 1000;
 const MAX_DEPTH = 32;
 

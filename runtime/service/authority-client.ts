@@ -4,18 +4,13 @@
  */
 import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type {
-  Enrolment,
-  JoinResult,
-  NodeRegistration,
-  SessionCertificateRequest,
-  SessionConfirmation,
-  SessionConfirmationRequest,
-  Snapshot,
-  WebIdentity,
-} from '#schemas/api.js';
+import type { JoinResult, NodeRegistration } from '#schemas/api/inventory/nodes.js';
+import type { SessionConfirmation, SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
+import type { Enrolment, SessionCertificateRequest } from '#schemas/api/services/certificates.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
-import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { LockEffect } from '#schemas/lock-effect.js';

@@ -10,7 +10,7 @@
  * Tested in authority/services/services.test.ts.
  */
 import { X509Certificate, createPrivateKey, sign } from 'node:crypto';
-import type { Enrolment } from '#schemas/api.js';
+import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import { parseJoinToken } from '#schemas/join.js';

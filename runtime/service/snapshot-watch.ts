@@ -8,7 +8,7 @@
  * where the authority still knows. Tested in `authority/authority-client.test.ts`, against a real authority.
  */
 import { WebSocket } from 'ws';
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { WATCH_HEADER, WatchReader, formatWatch } from '#schemas/watch.js';
 import type { WatchMessage } from '#schemas/watch.js';

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { canonicalHost, isLoopbackHost, isSurelyLoopback } from './host-name.js';
+import { canonicalHost, isHostName, isLoopbackHost, isSurelyLoopback } from './host-name.js';
 
 const spelledNumber = (value: number): fc.Arbitrary<string> =>
   fc.constantFrom(
@@ -129,5 +129,16 @@ describe('the machine itself', () => {
   it.each(['localhost4', 'ip6-localhost', 'x.localhost', '0.0.0.0', '::', '10.0.0.1', '0x', '127.0.0.1.example.com'])(
     'is not surely %s',
     (name) => expect(isSurelyLoopback(name)).toBe(false),
+  );
+});
+
+describe('a host name', () => {
+  it.each(['localhost', 'a.b-c.example', '127.0.0.1', '::1', 'fe80::1%eth0', '0'])('is %s', (name) =>
+    expect(isHostName(name)).toBe(true),
+  );
+
+  it.each(['', '*', '*.example', 'a,b', '!a', '-a', 'a b', 'a..b', 'a/b', 'a\n', '[::1]', '127.0.0.1%lo', 'fe80::1%', 'a'.repeat(254)])(
+    'is not %j',
+    (name) => expect(isHostName(name)).toBe(false),
   );
 });

@@ -5,7 +5,7 @@
  * `127.1`, `0x7f.1`, `017700000001` and `2130706433` are 127.0.0.1. Pure text, no resolver is asked: a DNS name and the
  * address that it stands for stay two hosts. Tested in host-name.test.ts with a generator of spellings.
  */
-import { holds, literalAddress, parseBlock } from './ip-address.js';
+import { holds, literalAddress, parseAddress, parseBlock } from './ip-address.js';
 
 /** One text for all spellings of a name or address. Brackets around IPv6 and zones (`%eth0`) do not count. */
 export function canonicalHost(text: string): string {
@@ -59,4 +59,18 @@ export function isSurelyLoopback(text: string): boolean {
   const host = canonicalHost(text);
   const address = literalAddress(host);
   return host === 'localhost' || (address !== undefined && loopback.some((block) => holds(block, address)));
+}
+
+/** A DNS name or an IP address, nothing that a pattern or a second name could hide in. */
+export function isHostName(text: string): boolean {
+  return (
+    isAddress(text) ||
+    (text.length <= 253 && /^[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?(\.[a-zA-Z0-9]([a-zA-Z0-9-]{0,62}[a-zA-Z0-9])?)*$/.test(text))
+  );
+}
+
+/** Of IPv6 alone with a zone (RFC 4007). */
+function isAddress(text: string): boolean {
+  const bare = text.replace(/%[0-9a-zA-Z.:-]+$/, '');
+  return !bare.includes('%') && parseAddress(bare) !== undefined && (bare === text || bare.includes(':'));
 }

@@ -11,18 +11,23 @@
  * the request void (`changedRoles`), for who agreed did not agree to that. `rolesOfGrant` is the one place that says what a grant is worth; gateway, viewer and authority
  * call it with the same snapshot. Tested in access-request.test.ts.
  */
+import { z } from 'zod';
 import { isNarrower } from '../policy/power/documents.js';
 import { same } from '../policy/power/within.js';
 import type { Role } from '../policy/role.js';
+
+const texts = z.array(z.string()).readonly();
 
 export const requestStates = ['pending', 'approved', 'denied', 'cancelled', 'expired', 'over'] as const;
 export type RequestState = (typeof requestStates)[number];
 
 /** `role`: the role as it is. `narrowed`: only on these nodes. `nodes`: these nodes as these logins, by leave and under the terms of a role. */
-export type GrantItem =
-  | { readonly kind: 'role'; readonly role: string }
-  | { readonly kind: 'narrowed'; readonly role: string; readonly nodes: readonly string[] }
-  | { readonly kind: 'nodes'; readonly role: string; readonly nodes: readonly string[]; readonly logins: readonly string[] };
+export const grantItem = z.discriminatedUnion('kind', [
+  z.strictObject({ kind: z.literal('role'), role: z.string() }).readonly(),
+  z.strictObject({ kind: z.literal('narrowed'), role: z.string(), nodes: texts }).readonly(),
+  z.strictObject({ kind: z.literal('nodes'), role: z.string(), nodes: texts, logins: texts }).readonly(),
+]);
+export type GrantItem = z.output<typeof grantItem>;
 
 /** What an approved request gives, while it lasts. */
 export interface Grant {
@@ -34,37 +39,46 @@ export interface Grant {
   readonly items: readonly GrantItem[];
 }
 
-export interface RequestReview {
-  readonly reviewer: string;
-  readonly decision: 'approve' | 'deny';
-  readonly reason: string;
-  readonly at: number;
-  /** How it came: `steno`, `web`, or the webhook it came back through. */
-  readonly via: string;
-}
+export const requestReview = z
+  .strictObject({
+    reviewer: z.string(),
+    decision: z.enum(['approve', 'deny']),
+    reason: z.string(),
+    at: z.int(),
+    /** How it came: `steno`, `web`, or the webhook it came back through. */
+    via: z.string(),
+  })
+  .readonly();
+export type RequestReview = z.output<typeof requestReview>;
 
-export interface AccessRequest {
-  readonly id: string;
-  readonly user: string;
-  readonly state: RequestState;
-  readonly reason: string;
-  readonly items: readonly GrantItem[];
-  readonly created_at: number;
+const request = {
+  id: z.string(),
+  user: z.string(),
+  state: z.enum(requestStates),
+  reason: z.string(),
+  items: z.array(grantItem).readonly(),
+  created_at: z.int(),
   /** Until when it can be decided. */
-  readonly expires_at: number;
+  expires_at: z.int(),
   /** How long the grant is good for once it is approved, in ms. */
-  readonly duration: number;
-  readonly decided_at: number | null;
+  duration: z.int(),
+  decided_at: z.int().nullable(),
   /** Of an approved one. */
-  readonly ends_at: number | null;
+  ends_at: z.int().nullable(),
   /** How many have to agree, or to disagree, as of the day it was made. */
-  readonly thresholds: { readonly approve: number; readonly deny: number };
-  readonly reviews: readonly RequestReview[];
+  thresholds: z.strictObject({ approve: z.int(), deny: z.int() }).readonly(),
+  reviews: z.array(requestReview).readonly(),
   /** Revision of each of its roles when it was asked for, which reviews are about. */
-  readonly revisions: Readonly<Record<string, number>>;
+  revisions: z.record(z.string(), z.int()).readonly(),
   /** Roles that are not what they were, nor narrower: while there are any it can be neither approved nor used. */
-  readonly changed: readonly string[];
-}
+  changed: texts,
+};
+export const accessRequest = z.strictObject(request).readonly();
+export type AccessRequest = z.output<typeof accessRequest>;
+
+/** A request, and what whoever looks at it may do. */
+export const requestView = z.strictObject({ ...request, may_review: z.boolean(), may_cancel: z.boolean() }).readonly();
+export type RequestView = z.output<typeof requestView>;
 
 /** A role as it was when it was asked for. */
 export interface RolePin {
@@ -81,24 +95,15 @@ export interface NewAccessRequest {
   readonly duration: number;
 }
 
+const choice = { name: z.string(), max_duration: z.int(), approvals: z.int() };
 /** What somebody could ask for. */
-export interface RequestOptions {
-  readonly roles: readonly {
-    readonly name: string;
-    readonly description: string;
-    readonly max_duration: number;
-    readonly approvals: number;
-  }[];
-  readonly nodes: readonly {
-    readonly name: string;
-    readonly logins: readonly string[];
-    readonly max_duration: number;
-    readonly approvals: number;
-  }[];
-}
-
-/** A request, and what whoever looks at it may do. */
-export type RequestView = AccessRequest & { readonly may_review: boolean; readonly may_cancel: boolean };
+export const requestOptions = z
+  .strictObject({
+    roles: z.array(z.strictObject({ ...choice, description: z.string() }).readonly()).readonly(),
+    nodes: z.array(z.strictObject({ ...choice, logins: texts }).readonly()).readonly(),
+  })
+  .readonly();
+export type RequestOptions = z.output<typeof requestOptions>;
 
 /** As stored, and what time has made of it. */
 export function stateAt(

@@ -87,12 +87,15 @@ export const roleMap = z
   .record(name, z.array(name).min(1).max(64))
   .refine((map) => Object.keys(map).length <= 256, 'has more than 256 roles');
 
-export interface TrustedCluster extends ClusterStatement {
-  /** Empty: their users do not come in. */
-  readonly role_map: Readonly<Record<string, readonly string[]>>;
-  /** Whether our users may go there. */
-  readonly reach: boolean;
-}
+export const trustedCluster = clusterStatement
+  .extend({
+    /** Empty: their users do not come in. */
+    role_map: z.record(z.string(), z.array(z.string()).readonly()).readonly(),
+    /** Whether our users may go there. */
+    reach: z.boolean(),
+  })
+  .readonly();
+export type TrustedCluster = z.output<typeof trustedCluster>;
 
 /** Null unless the text is a statement, exactly. Whoever signed it is for the caller to say. */
 export function parseStatement(text: string): ClusterStatement | null {

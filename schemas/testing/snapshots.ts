@@ -1,6 +1,6 @@
 /** Snapshots for properties: small sets of names, so that changes meet. */
 import fc from 'fast-check';
-import type { Snapshot } from '../api.js';
+import type { Snapshot } from '../snapshot.js';
 
 export const emptySnapshot: Snapshot = {
   version: 0,

@@ -1,6 +1,6 @@
 /** What every implementation of `Leases` must do; run on each by leases.test.ts. The store's clock is the caller's to set. */
 import { expect, test } from 'vitest';
-import { MAX_LEASE_MS } from './contract.js';
+import { MAX_LEASE_MS } from '#schemas/api/services/leases.js';
 import type { Leases } from './contract.js';
 import { FaultyLeases } from './faulty.js';
 import { underLease } from './keeper.js';

@@ -29,8 +29,6 @@ export interface LeaseClaim {
   readonly token: number;
 }
 
-export const MAX_LEASE_MS = 600_000;
-
 export interface Leases {
   /** The token; null while somebody else holds it. */
   acquire(request: LeaseRequest): Promise<number | null>;

@@ -10,7 +10,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { StateEngine } from '../state/engine/dialect.js';
 import type { StateSchema } from '../state/schema.js';
 import { transact } from '../state/transaction.js';
-import { MAX_LEASE_MS } from './contract.js';
+import { MAX_LEASE_MS } from '#schemas/api/services/leases.js';
 import type { LeaseClaim, LeaseRequest, Leases } from './contract.js';
 
 type Tx = Transaction<StateSchema>;

@@ -2,8 +2,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NodeStatus } from '#schemas/api.js';
-import type { JoinTokenCreated } from '#schemas/api/join-tokens.js';
+import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
+import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
 import { Namespace, whyNoNamespace } from '../agent/namespace.js';
 import { must } from '../end-to-end/client-tools.js';
 import { Steno, eventually } from '../end-to-end/machine.js';

@@ -2,8 +2,8 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { NodeStatus } from '#schemas/api.js';
-import type { JoinTokenCreated } from '#schemas/api/join-tokens.js';
+import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
+import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
 import { person, openAuthorities } from '../end-to-end/people.js';
 import type { Person } from '../end-to-end/people.js';
 import { Steno, bin, eventually } from '../end-to-end/machine.js';

@@ -1,7 +1,8 @@
 /** A lock while the event store and the viewer do not answer: it reaches the sessions of every gateway, and says so. */
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { Lock, LockRecord } from '#schemas/api.js';
-import type { LockEffects } from '#schemas/lock-effect.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { Lock } from '#schemas/documents/lock.js';
+import type { LockEffects } from '#schemas/api/access/locks.js';
 import { must } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import { openAuthorities, person } from './people.js';

@@ -2,7 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { BotToken } from '#schemas/api.js';
+import type { BotToken } from '#schemas/api/people/bots.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';

@@ -3,7 +3,7 @@ import { execFileSync } from 'node:child_process';
 import { chownSync, existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AccessExplanation } from '#schemas/api.js';
+import type { AccessExplanation } from '#schemas/api/access/roles.js';
 import { EXTENSION_ADMINISTRATOR, EXTENSION_VIA, nodePrincipal } from '#schemas/base/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';

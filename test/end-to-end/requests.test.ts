@@ -4,7 +4,7 @@ import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
-import type { ReviewedHolding } from '#schemas/api/reviewed-access.js';
+import type { ReviewedHolding } from '#schemas/api/access/reviewed-access.js';
 import type { SessionInfo } from '#schemas/api.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { Steno, eventually } from './machine.js';

@@ -2,7 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { AccessExplanation } from '#schemas/api.js';
+import type { AccessExplanation } from '#schemas/api/access/roles.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { must } from './client-tools.js';
 import { Steno, bin, eventually } from './machine.js';

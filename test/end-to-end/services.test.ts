@@ -3,7 +3,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import type { JoinedServiceInfo } from '#schemas/api/services.js';
+import type { JoinedServiceInfo } from '#schemas/api/services/services.js';
 import { must } from './client-tools.js';
 import { Steno, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';

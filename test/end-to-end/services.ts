@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
-import type { ServiceTokenCreated } from '#schemas/api/services.js';
+import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { background } from './client-tools.js';
 import type { Background } from './client-tools.js';
 import { bin } from './machine.js';

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { join } from 'node:path';
-import type { JoinTokenCreated } from '#schemas/api/join-tokens.js';
+import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
 import { bin } from './machine.js';
 import type { Steno } from './machine.js';
 

@@ -7,7 +7,8 @@ import { Secret, TOTP } from 'otpauth';
 import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { BotToken, Invitation, UserInfo } from '#schemas/api.js';
+import type { BotToken } from '#schemas/api/people/bots.js';
+import type { Invitation, UserInfo } from '#schemas/api/people/users.js';
 import { Steno, bin } from './machine.js';
 
 const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { connect } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { CaReport } from '#schemas/api.js';
+import type { CaReport } from '#schemas/api/services/ca.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { SessionRow } from '../end-to-end/machine.js';
 

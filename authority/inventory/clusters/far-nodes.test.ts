@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { once } from 'node:events';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import type { ClusterNodes } from '#schemas/api.js';
+import type { ClusterNodes } from '#schemas/api/inventory/clusters.js';
 import { NODES_NAMESPACE } from '#schemas/documents/cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { generateKey } from '#runtime/ssh/keys.js';

@@ -8,7 +8,7 @@
  * signatures alone. The other side learns the user's name and roles, as it does with every session. A list that was asked
  * for a moment ago is not asked for again, nor one of a cluster that did not answer. Tested in far-nodes.test.ts.
  */
-import type { ClusterNodes } from '#schemas/api.js';
+import type { ClusterNodes } from '#schemas/api/inventory/clusters.js';
 import {
   MAX_NODES_STATEMENT,
   NODES_NAMESPACE,

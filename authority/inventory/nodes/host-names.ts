@@ -10,7 +10,8 @@
 import { canonicalHost, isLoopbackHost } from '#schemas/base/host-name.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isGatewayPrincipal, stripDomain } from '#schemas/base/identity.js';
-import { hostPrincipals, isHostName } from '../../ca/certificates.js';
+import { isHostName } from '#schemas/base/host-name.js';
+import { hostPrincipals } from '../../ca/certificates.js';
 import type { Tx } from '../../records/records.js';
 
 const KEPT_MS = 30 * 86_400_000;

@@ -8,7 +8,8 @@
  * token is one refusal to the machine; the audit row says which. Tested in nodes.test.ts.
  */
 import { createHash, createPublicKey, randomBytes, verify as verifyRaw } from 'node:crypto';
-import type { Enrolment, JoinResult } from '#schemas/api.js';
+import type { JoinResult } from '#schemas/api/inventory/nodes.js';
+import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import {

@@ -1,8 +1,8 @@
 import { X509Certificate, generateKeyPairSync, randomBytes } from 'node:crypto';
 import { join as pathOf } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { JoinResult, NodeStatus } from '#schemas/api.js';
-import type { JoinTokenCreated, JoinTokenInfo } from '#schemas/api/join-tokens.js';
+import type { JoinResult, NodeStatus } from '#schemas/api/inventory/nodes.js';
+import type { JoinTokenCreated, JoinTokenInfo } from '#schemas/api/inventory/join-tokens.js';
 import { formatJoinToken, nodeText, parseJoinToken } from '#schemas/join.js';
 import type { JoinRequest, SignedJoin } from '#schemas/join.js';
 import type { AuditRow } from '#schemas/events/rows.js';

@@ -4,7 +4,7 @@
  * Tested in nodes.test.ts.
  */
 import { createHash } from 'node:crypto';
-import type { JoinTokenInfo } from '#schemas/api/join-tokens.js';
+import type { JoinTokenInfo } from '#schemas/api/inventory/join-tokens.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { MAX_GATEWAYS } from '#schemas/join.js';
 import type { SshMode } from '#schemas/join.js';

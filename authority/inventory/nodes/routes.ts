@@ -1,26 +1,40 @@
 /**
- * Routes of nodes: tokens for administrators, joining and presence for gateways, the live list for everybody.
+ * Routes of nodes: records and tokens for administrators, joining and presence for gateways, the live list for everybody.
  *
  * A user sees the nodes that a role lets them reach, and no others; `access:read` lets reviewers see another's list.
  * Tested in nodes.test.ts.
  */
-import { z } from 'zod';
-import type { NodeStatus } from '#schemas/api.js';
-import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/join-tokens.js';
+import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/inventory/join-tokens.js';
+import {
+  carryNodeRequest,
+  challengeJoin,
+  deleteNode,
+  joinNode,
+  listNodes,
+  listNodesOf,
+  putNode,
+  registerOwnNode,
+  reportHeldNodes,
+  showNodeTrust,
+} from '#schemas/api/inventory/nodes.js';
+import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName, isName } from '#schemas/base/identity.js';
-import { gatewayAddress, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
 import { reachableNodes } from '#schemas/policy/node.js';
+import type { NodeRecord } from '#schemas/policy/role.js';
 import type { Subject } from '#schemas/policy/subject.js';
 import { rolesNamed } from '#runtime/http/request-auth.js';
 import type { Ca } from '../../ca/ca.js';
-import { handle, noBody, route } from '../../http/server.js';
+import { handle, serviceOf } from '../../http/server.js';
 import type { Context, Route } from '../../http/server.js';
 import { Joining, claimedNode } from './joining.js';
 import type { JoiningParts } from './joining.js';
+import { auditRow } from '../../records/audit.js';
 import type { PowerGuard } from '../../power/guard.js';
 import type { Presence } from './presence.js';
+import { putNode as writeNode } from './records.js';
+import { NodeRegistry } from './registry.js';
 import { Tokens } from './tokens.js';
 
 export interface NodeRouteParts extends JoiningParts {
@@ -31,59 +45,56 @@ export interface NodeRouteParts extends JoiningParts {
   readonly signedTrust: () => Promise<SignedTrust>;
 }
 
-const name = z.string().max(63).refine(isName, 'is not a valid name');
-const names = z.array(name).max(10_000);
-const heldBody = z.strictObject({
-  epoch: z.string().regex(/^[0-9a-f]{16}$/),
-  address: z.union([z.literal(''), gatewayAddress]),
-  all: names.optional(),
-  up: names,
-  down: names,
-});
-
 export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
   const { ca, records, directory, presence, guard, clock } = parts;
   const tokens = new Tokens(records, presence, () => ca.trust.service_ca.join(''), guard, clock);
   const joining = new Joining(parts);
+  const registry = new NodeRegistry(parts);
   return [
     handle(listJoinTokens, () => tokens.list()),
     handle(createJoinToken, async (c) => tokens.create(await guard.author(c), c.body)),
     handle(deleteJoinToken, ({ caller }, { id }) => tokens.remove(caller, id)),
 
-    route('POST /v1/nodes/challenge', ['gateway'], 'node.challenge', z.union([noBody, z.strictObject({})]), () => joining.challenge()),
-    route(
-      'POST /v1/nodes/join',
-      ['gateway'],
-      'node.join',
-      z.strictObject({ signed: signedJoin, source: z.string().max(64) }),
-      ({ caller, body }) => joining.join(caller, body.signed, body.source),
-    ),
-    route(
-      'POST /v1/nodes/signed',
-      ['gateway'],
-      'node.request',
-      signedNodeRequest,
+    handle(challengeJoin, () => joining.challenge()),
+    handle(joinNode, ({ caller, body }) => joining.join(caller, body.signed, body.source)),
+    handle(
+      carryNodeRequest,
       ({ caller, body }) => joining.signed(caller, body),
       ({ request }) => claimedNode(request),
     ),
-    route('GET /v1/nodes/trust', ['gateway'], 'node.trust', noBody, () => parts.signedTrust()),
-    route('PUT /v1/nodes/held', ['gateway'], 'node.held', heldBody, async ({ principal, body }) => {
-      if (principal.kind !== 'service') throw new StenoError('ACCESS_DENIED');
-      return {
-        known: await presence.report({ holder: formatServiceName(principal.service), ...body }),
-        gateways: await presence.gateways(),
-      };
-    }),
+    handle(showNodeTrust, () => parts.signedTrust()),
+    handle(reportHeldNodes, async ({ principal, body }) => ({
+      known: await presence.report({ holder: formatServiceName(serviceOf(principal)), ...body }),
+      gateways: await presence.gateways(),
+    })),
 
-    route('GET /v1/nodes', ['user', 'gateway', 'viewer'], 'node.list', noBody, ({ principal }) => listed(parts, subjectOf(principal))),
-    route('GET /v1/users/:name/nodes', ['access:read'], 'node.list_as', noBody, async ({ params }) => {
-      const user = params['name'] ?? '';
+    handle(listNodes, ({ principal }) => listed(parts, subjectOf(principal))),
+    handle(listNodesOf, async (_, { name: user }) => {
       const record = isName(user) ? await records.user(user) : undefined;
       if (record === undefined) throw new StenoError('NOT_FOUND', `user ${user}`);
       if (record.disabled) return [];
       const { traits } = record as { readonly traits?: Subject['traits'] };
       return listed(parts, { user, traits: traits ?? {}, roles: rolesNamed(record.roles, directory.current().roles) });
     }),
+
+    handle(registerOwnNode, async ({ principal, caller, body }) => {
+      const { name } = serviceOf(principal);
+      // Labels decide access: a node that joined by token says what it may say over its tunnel.
+      if (directory.node(name)?.tunnel_key !== undefined) throw new StenoError('ACCESS_DENIED', 'this node joined by token');
+      const node: NodeRecord = { name, kind: 'agent', ...body, last_seen_at: clock() };
+      await records.act(
+        [auditRow(clock(), caller, { event: 'node.register', target: node.name, node: node.name, data: { address: node.address } })],
+        (tx) => writeNode(tx, node, clock()),
+      );
+      await directory.changed();
+      return node;
+    }),
+    handle(putNode, async (c, { name }) => {
+      if (name !== c.body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
+      const { last_seen_at: _, ...wish } = c.body;
+      return registry.put(wish, await guard.author(c));
+    }),
+    handle(deleteNode, async (c, { name }) => registry.remove(name, await guard.author(c))),
   ];
 }
 

@@ -3,7 +3,7 @@
  *
  * Tested in nodes.test.ts.
  */
-import type { JoinTokenCreated, JoinTokenInfo } from '#schemas/api/join-tokens.js';
+import type { JoinTokenCreated, JoinTokenInfo } from '#schemas/api/inventory/join-tokens.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BotInfo, BotLogin, BotToken } from '#schemas/api.js';
+import type { BotInfo, BotLogin, BotToken } from '#schemas/api/people/bots.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import { Cleanup, signer } from '../../testing/authority.js';

@@ -11,7 +11,7 @@
  * and kept before the first try. Tested in bots.test.ts.
  */
 import { randomBytes } from 'node:crypto';
-import type { BotInfo, BotLogin, BotToken } from '#schemas/api.js';
+import type { BotInfo, BotLogin, BotToken } from '#schemas/api/people/bots.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseAuthorization } from '#schemas/request.js';
 import { decodeBase64 } from '#schemas/ssh/base64.js';

@@ -11,7 +11,8 @@
  * certificate would prolong itself for ever. Tested in login.test.ts.
  */
 import { randomInt } from 'node:crypto';
-import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts, WebIdentity } from '#schemas/api.js';
+import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts } from '#schemas/api/people/logins.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { loginsOf } from '#schemas/policy/node.js';
 import { auditRow } from '../../records/audit.js';

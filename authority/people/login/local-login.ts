@@ -8,7 +8,7 @@
  * that is one factor, and the session says so. Which it was stands in the audit. A code and a recovery code count once, a
  * passkey's challenge too. Tested in authority/people/users/users.test.ts.
  */
-import type { WebIdentity } from '#schemas/api.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';

@@ -2,7 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts } from '#schemas/api.js';
+import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginFacts } from '#schemas/api/people/logins.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { identityOf } from '#schemas/base/identity.js';
 import { roleSchema } from '#schemas/policy/role.js';

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { ConfirmationFacts, SessionCertificateRequest } from '#schemas/api.js';
+import type { ConfirmationFacts } from '#schemas/api/people/confirmations.js';
+import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import { encodeBase64 } from '#schemas/ssh/base64.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';

@@ -11,7 +11,8 @@
  * login, node and address; without it the authority issues none, whatever the gateway thinks. Tested in
  * session-confirmations.test.ts.
  */
-import type { ConfirmationFacts, SessionConfirmation, SessionConfirmationRequest, WebIdentity } from '#schemas/api.js';
+import type { ConfirmationFacts, SessionConfirmation, SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
 import type { ServiceName } from '#schemas/base/identity.js';

@@ -9,7 +9,7 @@
  * is bound to, so that nobody can finish in another's browser (login CSRF) or with another's answer. What a connector
  * says of a user replaces what it said before; names that others hold are not given away. Tested in login.test.ts.
  */
-import type { WebIdentity } from '#schemas/api.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName, parseTraits } from '#schemas/base/identity.js';
 import { auditRow } from '../../records/audit.js';

@@ -10,7 +10,7 @@ import { X509Certificate, generateKeyPair, webcrypto } from 'node:crypto';
 import { promisify } from 'node:util';
 import { X509CertificateGenerator } from '@peculiar/x509';
 import { z } from 'zod';
-import { connectorSchema, summaryOf } from '#schemas/documents/connector.js';
+import { summaryOf } from '#schemas/documents/connector.js';
 import type { Connector as ConnectorDocument, OidcConnector, SamlConnector } from '#schemas/documents/connector.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';
@@ -18,8 +18,6 @@ import { mayAdminister } from '#schemas/policy/administration.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
 import type { Sealer } from '../../ca/seal.js';
-import { noBody, route } from '../../http/server.js';
-import type { Context, Route } from '../../http/server.js';
 import type { Connector, Connectors } from '../login/connector.js';
 import type { Author, PowerGuard } from '../../power/guard.js';
 import type { Records } from '../../records/records.js';
@@ -188,28 +186,6 @@ export class SsoConnectors implements Connectors {
     if (found === undefined) throw new StenoError('CONNECTOR_UNKNOWN', name);
     return found;
   }
-}
-
-export function connectorRoutes(connectors: SsoConnectors, guard: PowerGuard): readonly Route[] {
-  const named = ({ params }: Pick<Context<unknown>, 'params'>): string => params['name']!;
-  return [
-    route('GET /v1/connectors', ['connector:list'], 'connector.list', noBody, () => connectors.documents()),
-    route('GET /v1/connectors/:name', ['connector:read'], 'connector.read', noBody, (c) => connectors.document(named(c))),
-    route('PUT /v1/connectors/:name', ['connector:create', 'connector:update'], 'connector.put', connectorSchema, async (c) => {
-      if (named(c) !== c.body.name) throw new StenoError('BAD_REQUEST', 'path and body name different things');
-      return connectors.put(c.body, await guard.author(c));
-    }),
-    route('DELETE /v1/connectors/:name', ['connector:delete'], 'connector.delete', noBody, (c) => connectors.remove(named(c), c.caller)),
-    route('GET /v1/connectors/:name/metadata', ['viewer', 'connector:read'], 'connector.metadata', noBody, async (c) => ({
-      xml: await connectors.metadata(named(c)),
-    })),
-    route('GET /v1/connectors/:name/unasked', ['viewer'], 'connector.unasked', noBody, async (c) => ({
-      begin: await connectors.beginsUnasked(named(c)),
-    })),
-    route('GET /v1/connectors/:name/logout', ['viewer'], 'connector.logout', noBody, async (c) => ({
-      url: await connectors.logoutUrl(named(c)),
-    })),
-  ];
 }
 
 /** A secret is kept for the provider it was given for: pointed elsewhere, it would be sent to whoever is there. */

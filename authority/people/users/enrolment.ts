@@ -7,7 +7,8 @@
  * who finish at once one does. Everything that is shown (secret, recovery codes) is shown once. Tested in users.test.ts.
  */
 import { randomBytes } from 'node:crypto';
-import type { InvitationFacts, TotpEnrolment, WebIdentity } from '#schemas/api.js';
+import type { InvitationFacts, NewDevice, TotpEnrolment } from '#schemas/api/people/account.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../../records/audit.js';
 import type { Caller } from '../../records/audit.js';
@@ -18,7 +19,7 @@ import type { Sealer } from '../../ca/seal.js';
 import { checkStrength } from './password-strength.js';
 import type { Passwords } from './passwords.js';
 import { CEREMONY_MS, challengeOf, registrationOptions, verifyRegistration } from './passkeys.js';
-import type { PublicKeyCredentialCreationOptionsJSON, RegistrationResponseJSON, Site } from './passkeys.js';
+import type { PublicKeyCredentialCreationOptionsJSON, Site } from './passkeys.js';
 import {
   deleteDevice,
   devicesOf,
@@ -45,11 +46,6 @@ export interface EnrolmentParts extends UsersParts {
   readonly passwords: Passwords;
   readonly site: Site;
 }
-
-/** A new device, as the page sends it. */
-export type NewDevice =
-  | { readonly kind: 'totp'; readonly ceremony: string; readonly code: string; readonly label: string }
-  | { readonly kind: 'passkey'; readonly response: RegistrationResponseJSON; readonly label: string };
 
 const MAX_DEVICES = 20;
 

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
-import type { LockRecord, Snapshot } from '#schemas/api.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { Cleanup, administrator, authorityIn, clientOf, person, temporaryFolder } from '../../testing/authority.js';
 
 const cleanup = new Cleanup();

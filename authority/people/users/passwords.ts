@@ -18,7 +18,6 @@ const FIPS_ROUNDS = 210_000;
 const FIPS_BYTES = 32;
 const fipsForm = /^\$pbkdf2-sha512\$i=(\d{1,8})\$([A-Za-z0-9+/]+)\$([A-Za-z0-9+/]+)$/;
 const derive = promisify(pbkdf2);
-export const MAX_PASSWORD = 256;
 const AT_A_TIME = 4;
 const MAX_WAITING = 64;
 

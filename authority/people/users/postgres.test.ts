@@ -1,7 +1,7 @@
 /** Two authorities on one PostgreSQL are no two chances: whatever counts once counts once for both. */
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { BotToken } from '#schemas/api.js';
+import type { BotToken } from '#schemas/api/people/bots.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { AuthorityClient } from '#runtime/service/authority-client.js';
 import { generateKey } from '#runtime/ssh/keys.js';

@@ -1,5 +1,7 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AccountInfo, MfaDevice, TotpEnrolment, WebIdentity } from '#schemas/api.js';
+import type { AccountInfo, TotpEnrolment } from '#schemas/api/people/account.js';
+import type { MfaDevice } from '#schemas/api/people/users.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { Cleanup, administrator, authorityIn, onSocket, temporaryFolder } from '../../testing/authority.js';
 import { sourceKey } from './guesses.js';
 import { checkStrength } from './password-strength.js';

@@ -9,7 +9,7 @@
  * Changed roles count for browsers at once and for certificates from the next login on. Nobody can put themselves out.
  * Tested in users.test.ts.
  */
-import type { Invitation, UserInfo } from '#schemas/api.js';
+import type { Invitation, UserInfo } from '#schemas/api/people/users.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Traits } from '#schemas/base/identity.js';
 import type { AuditRow } from '#schemas/events/rows.js';

@@ -1,6 +1,6 @@
 /** `steno access check`: why somebody may, or may not, act as a login on a node. */
 import { Command } from 'commander';
-import type { AccessExplanation, ExplainedClause } from '#schemas/api.js';
+import type { AccessExplanation, ExplainedClause } from '#schemas/api/access/roles.js';
 import type { Forwarding } from '#schemas/policy/forwarding.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';

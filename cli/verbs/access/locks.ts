@@ -7,9 +7,10 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
-import type { Lock, LockRecord } from '#schemas/api.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import { StenoError } from '#schemas/base/errors.js';
-import type { LockEffects } from '#schemas/lock-effect.js';
+import type { LockEffects } from '#schemas/api/access/locks.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
 import { openHome } from '../../client/home.js';

@@ -2,7 +2,7 @@
 import { Command, Option } from 'commander';
 import { describeItem } from '#schemas/documents/access-request.js';
 import type { AccessRequest, NewAccessRequest, RequestOptions, RequestView } from '#schemas/documents/access-request.js';
-import type { LoginResult } from '#schemas/api.js';
+import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { formatDuration } from '#schemas/base/duration.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { openClient } from '../../client/client.js';

@@ -1,7 +1,7 @@
 /** `steno users`: who there is, and what an administrator does about them. */
 import { Command, InvalidArgumentError } from 'commander';
 import { StenoError } from '#schemas/base/errors.js';
-import type { Invitation, UserInfo } from '#schemas/api.js';
+import type { Invitation, UserInfo } from '#schemas/api/people/users.js';
 import { isName } from '#schemas/base/identity.js';
 import type { Traits } from '#schemas/base/identity.js';
 import { openClient } from '../../client/client.js';

@@ -1,11 +1,12 @@
 /** `steno nodes` and `steno tokens`: who is there, and how machines get in. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { ClusterNodes, NodeStatus } from '#schemas/api.js';
-import { call } from '#schemas/api/endpoint.js';
-import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/join-tokens.js';
-import type { JoinTokenCreated } from '#schemas/api/join-tokens.js';
-import { deleteServiceToken, listServiceTokens } from '#schemas/api/services.js';
+import type { ClusterNodes } from '#schemas/api/inventory/clusters.js';
+import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/inventory/join-tokens.js';
+import type { JoinTokenCreated } from '#schemas/api/inventory/join-tokens.js';
+import { deleteServiceToken, listServiceTokens } from '#schemas/api/services/services.js';
 import { formatDuration, parseDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';

@@ -1,8 +1,8 @@
 /** `steno services`, and tokens that services join with. */
 import { Command } from 'commander';
-import { call } from '#schemas/api/endpoint.js';
-import { createServiceToken, listServices, removeService } from '#schemas/api/services.js';
-import type { JoinedServiceInfo } from '#schemas/api/services.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import { createServiceToken, listServices, removeService } from '#schemas/api/services/services.js';
+import type { JoinedServiceInfo } from '#schemas/api/services/services.js';
 import { formatDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { joiningKinds } from '#schemas/service-join.js';

@@ -1,8 +1,8 @@
 /** `steno ca`: the certificate authorities, their rotation, what seals their keys, and host certificates. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { caPhases } from '#schemas/api.js';
-import type { CaPhase, CaReport } from '#schemas/api.js';
+import { caPhases } from '#schemas/api/services/ca.js';
+import type { CaPhase, CaReport } from '#schemas/api/services/ca.js';
 import { parseDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { readSecretFile } from '../../../authority/ca/secret-file.js';

@@ -3,7 +3,8 @@
  * the right to lock, is audited, and reaches the session through the authority alone: neither viewer nor event store is asked.
  */
 import { Command } from 'commander';
-import type { Lock, LockRecord } from '#schemas/api.js';
+import type { LockRecord } from '#schemas/api/access/locks.js';
+import type { Lock } from '#schemas/documents/lock.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';

@@ -1,10 +1,10 @@
 /** `steno review`: who can reach what, why, since when, and whether they ever did; and what reviewers decided about it. */
 import { Command, Option } from 'commander';
-import { reviewed } from '#schemas/api/reviewed-access.js';
-import type { AccessUse, ReviewedHolding } from '#schemas/api/reviewed-access.js';
-import { decideAccess, listAccessDecisions, listAccessHoldings } from '#schemas/api/access-reviews.js';
-import type { AccessDecision } from '#schemas/api/access-reviews.js';
-import { call } from '#schemas/api/endpoint.js';
+import { reviewed } from '#schemas/api/access/reviewed-access.js';
+import type { AccessUse, ReviewedHolding } from '#schemas/api/access/reviewed-access.js';
+import { decideAccess, listAccessDecisions, listAccessHoldings } from '#schemas/api/access/access-reviews.js';
+import type { AccessDecision } from '#schemas/api/access/access-reviews.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { csv, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';

@@ -11,7 +11,7 @@
  * test/end-to-end/clocks.test.ts with a real authority and a moved clock.
  */
 import { createHash } from 'node:crypto';
-import type { UserProof } from '#schemas/api.js';
+import type { UserProof } from '#schemas/api/services/certificates.js';
 import { errorCatalogue, StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';

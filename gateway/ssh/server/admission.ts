@@ -10,7 +10,8 @@
  * certificate was admitted here before. Tested in admission.test.ts with stock clients.
  */
 import { createHash } from 'node:crypto';
-import type { Snapshot, UserProof } from '#schemas/api.js';
+import type { UserProof } from '#schemas/api/services/certificates.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
 import { namesLogin, parseTarget } from '#schemas/base/identity.js';

@@ -8,7 +8,7 @@
  *
  * New snapshots reach an admitted connection through its access (../../sessions/access.ts).
  */
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Target } from '#schemas/base/identity.js';
 import { NO_FORWARDING, encodeForwarding } from '#schemas/policy/forwarding.js';

@@ -3,7 +3,7 @@
  * else. The gateway ends the SSH connection inside each of them itself, with a host certificate of the node's name.
  * Limits: `MAX_INNER` inner connections; a channel holds at most `WINDOW` unread bytes. Tested in gateway.test.ts.
  */
-import type { Snapshot } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import { isName, stripDomain } from '#schemas/base/identity.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import { LocalAnswers } from './local-answers.js';

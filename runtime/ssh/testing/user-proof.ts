@@ -1,6 +1,6 @@
 /** What a client would sign to be let in by a gateway, for tests that stand in for both. */
 import { randomBytes } from 'node:crypto';
-import type { UserProof } from '#schemas/api.js';
+import type { UserProof } from '#schemas/api/services/certificates.js';
 import { userAuthData, userAuthRequest } from '#schemas/ssh/user-auth.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshSigner } from '../keys.js';

@@ -1,5 +1,5 @@
 /** Who has used what: the last session of each user on each node as each login, for access reviews. Tested in viewer/api/main.test.ts. */
-import type { AccessUse } from '#schemas/api/reviewed-access.js';
+import type { AccessUse } from '#schemas/api/access/reviewed-access.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventStore } from '#stores/events/contract.js';
 import { requireReading } from './access.js';

@@ -7,7 +7,7 @@
  */
 import { createHash } from 'node:crypto';
 import { parse, serialize } from 'cookie';
-import type { WebIdentity } from '#schemas/api.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';

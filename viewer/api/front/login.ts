@@ -9,7 +9,9 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
 import { z } from 'zod';
-import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginStart, Me, PublicAddresses, WebIdentity } from '#schemas/api.js';
+import type { DeviceLogin, DeviceLoginAnswer } from '#schemas/api/people/logins.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
+import type { DeviceLoginStart, Me, PublicAddresses } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { meOf } from '../access/access.js';
 import { Limiter } from '../http/guard.js';

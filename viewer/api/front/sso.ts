@@ -4,7 +4,7 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import type { WebIdentity } from '#schemas/api.js';
+import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { cookieToken } from '../access/identity.js';
 import { parseInput } from '../http/query.js';
 

@@ -1,7 +1,9 @@
 /** A user's own account: devices, password, recovery codes. Changing anything needs a sign-in of the last ten minutes. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
-import type { AccountInfo, Me, MfaDevice } from '#schemas/api.js';
+import type { AccountInfo } from '#schemas/api/people/account.js';
+import type { MfaDevice } from '#schemas/api/people/users.js';
+import type { Me } from '#schemas/api.js';
 import { post, remove, put, useJson } from '../parts/api.js';
 import { moment } from '../parts/format.js';
 import { Failure, useTitle } from '../parts/basics.js';

@@ -1,7 +1,8 @@
 /** An invitation: the invited user chooses how to sign in from now on, and is signed in. The link counts at the very end. */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { InvitationFacts, Me } from '#schemas/api.js';
+import type { InvitationFacts } from '#schemas/api/people/account.js';
+import type { Me } from '#schemas/api.js';
 import { ApiFailure, post } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
 import { Card, Field, Form, RecoveryCodes, useTask } from './card.js';

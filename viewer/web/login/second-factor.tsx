@@ -1,7 +1,7 @@
 /** Adding an authenticator app: a picture to scan, and the first code as proof that it was. */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { TotpEnrolment } from '#schemas/api.js';
+import type { TotpEnrolment } from '#schemas/api/people/account.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';
 import { Field, Form, QrCode, useTask } from './card.js';

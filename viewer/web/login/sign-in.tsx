@@ -4,7 +4,8 @@
  */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { LoginMethods, Me } from '#schemas/api.js';
+import type { LoginMethods } from '#schemas/api/people/logins.js';
+import type { Me } from '#schemas/api.js';
 import { post, useJson } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Copy, useTitle } from '../parts/basics.js';

@@ -1,6 +1,6 @@
 /** Calls to viewer/api. Failures are `ApiFailure`, in the words of the error catalogue. */
 import { useCallback, useEffect, useRef, useState } from 'react';
-import type { ApiError } from '#schemas/api.js';
+import type { ApiError } from '#schemas/endpoint/endpoint.js';
 
 export class ApiFailure extends Error {
   readonly code: string;

@@ -1,12 +1,12 @@
 import fc from 'fast-check';
 import { describe, expect, expectTypeOf, test } from 'vitest';
 import { errorCatalogue } from '../base/errors.js';
-import { decideAccess, listAccessDecisions } from './access-reviews.js';
-import type { AccessDecision } from './access-reviews.js';
-import { call, targetOf } from './endpoint.js';
-import type { Method } from './endpoint.js';
-import { deleteJoinToken } from './join-tokens.js';
-import { endpoints } from './openapi.js';
+import { decideAccess, listAccessDecisions } from './access/access-reviews.js';
+import type { AccessDecision } from './access/access-reviews.js';
+import { call, targetOf } from '../endpoint/endpoint.js';
+import type { Method } from '../endpoint/endpoint.js';
+import { deleteJoinToken } from './inventory/join-tokens.js';
+import { authorityEndpoints as endpoints } from './authority.js';
 
 describe('a declared endpoint', () => {
   test.each(endpoints.map((one) => [`${one.method} ${one.path}`, one] as const))(

@@ -1,12 +1,12 @@
 /** Services that joined, and the tokens they join with: `steno services`, `steno tokens`. */
 import { z } from 'zod';
-import { isName } from '../base/identity.js';
-import { tokenId } from '../join.js';
-import { joiningKinds } from '../service-join.js';
-import { endpoint, noAnswer, noBody, noParams } from './endpoint.js';
+import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
+import { name } from '../../endpoint/fields.js';
+import { tokenId } from '../../join.js';
+import { joiningKinds, signedServiceJoin, signedServiceReturn } from '../../service-join.js';
+import { enrolment } from './certificates.js';
 
 const kind = z.enum(joiningKinds);
-const name = z.string().max(63).refine(isName, 'is not a valid name');
 
 const token = {
   id: tokenId,
@@ -109,4 +109,69 @@ export const removeService = endpoint({
   errors: ['NOT_FOUND'],
 });
 
-export const serviceEndpoints = [listServiceTokens, createServiceToken, deleteServiceToken, listServices, removeService] as const;
+const joinErrors = ['SERVICE_JOIN_REFUSED', 'KEY_GARBLED', 'SIGNATURE_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN'] as const;
+
+export const joinService = endpoint({
+  method: 'POST',
+  path: '/v1/services/join',
+  summary: 'Join as a service, by a token.',
+  admits: ['stranger'],
+  event: 'service.join',
+  params: noParams,
+  body: signedServiceJoin,
+  answer: enrolment,
+  errors: ['SERVICE_NAME_TAKEN', ...joinErrors],
+});
+
+export const returnService = endpoint({
+  method: 'POST',
+  path: '/v1/services/renew',
+  summary: 'Come back as a service that joined and whose certificates have expired.',
+  admits: ['stranger'],
+  event: 'service.renew',
+  params: noParams,
+  body: signedServiceReturn,
+  answer: enrolment,
+  errors: joinErrors,
+});
+
+export const setIngest = endpoint({
+  method: 'PUT',
+  path: '/v1/ingest',
+  summary: 'Say where ingest is.',
+  admits: ['owner'],
+  event: 'ingest.set',
+  params: noParams,
+  body: z.strictObject({
+    url: z
+      .string()
+      .max(300)
+      .regex(/^wss:\/\/[^\s/?#@]+(\/[^\s?#]*)?$/),
+  }),
+  answer: noAnswer,
+  errors: [],
+});
+
+export const checkHealth = endpoint({
+  method: 'GET',
+  path: '/healthz',
+  summary: 'Answer anybody: it also opens the connection that a request to join is signed for.',
+  admits: ['stranger'],
+  event: 'health',
+  params: noParams,
+  body: noBody,
+  answer: noAnswer,
+  errors: [],
+});
+
+export const serviceEndpoints = [
+  listServiceTokens,
+  createServiceToken,
+  deleteServiceToken,
+  listServices,
+  removeService,
+  joinService,
+  returnService,
+  setIngest,
+  checkHealth,
+] as const;

@@ -1,16 +1,11 @@
-/** The OpenAPI 3.1 document of the declared endpoints: docs/openapi.json. Tested in api.test.ts and test/architecture/openapi.test.ts. */
+/** The OpenAPI 3.1 document of declared endpoints. Tested in test/architecture/openapi.test.ts. */
 import { z } from 'zod';
 import { errorCatalogue } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
-import { accessReviewEndpoints } from './access-reviews.js';
-import { commonErrors, noAnswer, noBody } from './endpoint.js';
+import { commonErrors, emptyBody, noAnswer, noBody } from './endpoint.js';
 import type { Endpoint } from './endpoint.js';
-import { joinTokenEndpoints } from './join-tokens.js';
-import { serviceEndpoints } from './services.js';
 
-export const endpoints: readonly Endpoint[] = [...accessReviewEndpoints, ...joinTokenEndpoints, ...serviceEndpoints];
-
-export function openApi(list: readonly Endpoint[] = endpoints): object {
+export function openApi(title: string, list: readonly Endpoint[]): object {
   const paths: Record<string, Record<string, object>> = {};
   for (const one of list) {
     const path = one.path.replace(/:(\w+)/g, '{$1}');
@@ -18,7 +13,7 @@ export function openApi(list: readonly Endpoint[] = endpoints): object {
   }
   return {
     openapi: '3.1.0',
-    info: { title: 'Steno authority', version: '1' },
+    info: { title, version: '1' },
     paths,
     components: { schemas: { Error: errorSchema } },
   };
@@ -47,7 +42,7 @@ function operation({ summary, admits, params, body, answer, errors: declared }: 
     summary,
     'x-admits': admits,
     ...(parameters.length === 0 ? {} : { parameters }),
-    ...((body as unknown) === noBody ? {} : { requestBody: { required: true, content: json(jsonSchema(body, 'input')) } }),
+    ...([noBody, emptyBody].includes(body as never) ? {} : { requestBody: { required: true, content: json(jsonSchema(body, 'input')) } }),
     responses: {
       '200': {
         description: 'Done.',
@@ -73,7 +68,7 @@ function refusals(codes: readonly ErrorCode[]): Record<string, object> {
 }
 
 function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io });
+  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
   return rest;
 }
 

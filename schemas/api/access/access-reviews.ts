@@ -1,9 +1,8 @@
 /** Reviews of access: who holds which role, and what reviewers decided about it: `steno review`. */
 import { z } from 'zod';
-import { isName } from '../base/identity.js';
-import { endpoint, noBody, noParams } from './endpoint.js';
+import { endpoint, noBody, noParams } from '../../endpoint/endpoint.js';
+import { name } from '../../endpoint/fields.js';
 
-const name = z.string().max(63).refine(isName, 'is not a valid name');
 const decision = z.enum(['keep', 'remove']);
 
 export const accessDecision = z

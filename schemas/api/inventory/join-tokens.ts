@@ -1,7 +1,7 @@
 /** Tokens by which machines join: `steno tokens`. */
 import { z } from 'zod';
-import { gatewayAddress, labelPattern, nodeLabels, tokenId } from '../join.js';
-import { endpoint, noAnswer, noBody, noParams } from './endpoint.js';
+import { gatewayAddress, labelPattern, nodeLabels, tokenId } from '../../join.js';
+import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
 
 const info = {
   id: tokenId,

@@ -1,0 +1,85 @@
+/** The two listeners of the authority: the owner's socket, and TLS for services and signed requests. */
+import type { IncomingMessage } from 'node:http';
+import type { AddressInfo, Server } from 'node:net';
+import type { Duplex } from 'node:stream';
+import { StenoError } from '#schemas/base/errors.js';
+import type { ServiceIdentity } from '#runtime/service/identity.js';
+import { refuseCaller } from './owner-caller.js';
+import { listenPrivately } from './owner-socket.js';
+import { ownerServer, tlsServer } from './server.js';
+import type { HttpParts, Route } from './server.js';
+
+export interface OwnerSocket {
+  readonly path: string;
+  readonly owner: string;
+  /** Process id of `steno up`. */
+  readonly supervisor: number | undefined;
+}
+
+/** Resolves once it listens, with how to close it. */
+export async function openOwnerSocket(
+  routes: readonly Route[],
+  { path, owner, supervisor }: OwnerSocket,
+  parts: HttpParts,
+): Promise<() => Promise<void>> {
+  const { app, server } = await ownerServer(routes, owner, parts, (socket) =>
+    refuseCaller(socket, { uid: process.getuid?.() ?? -1, supervisor }),
+  );
+  await listenPrivately(server, path);
+  return async () => {
+    await stop(server);
+    await app.close();
+  };
+}
+
+export interface TlsListener {
+  /** `https://host:port`. */
+  readonly url: string;
+  close(): Promise<void>;
+}
+
+/** `listen`: `host:port`. Certificates that `identity` renews are shown from then on. */
+export async function openTlsListener(
+  routes: readonly Route[],
+  identity: ServiceIdentity,
+  { listen, onUpgrade }: { readonly listen: string; readonly onUpgrade: (request: IncomingMessage, socket: Duplex, head: Buffer) => void },
+  parts: HttpParts,
+): Promise<TlsListener> {
+  const { app, server } = await tlsServer(routes, identity.tlsServerOptions(), parts);
+  const stopRenewed = identity.onRenewed(() => server.setSecureContext(identity.tlsServerOptions()));
+  server.on('upgrade', onUpgrade);
+  const close = async (): Promise<void> => {
+    await stop(server);
+    await app.close();
+    stopRenewed();
+  };
+  try {
+    return { url: await listenOn(server, listen), close };
+  } catch (error) {
+    stopRenewed();
+    throw error;
+  }
+}
+
+async function listenOn(server: Server, address: string): Promise<string> {
+  const match = /^(?:\[([0-9a-fA-F:]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(address);
+  const host = match?.[1] ?? match?.[2];
+  if (host === undefined) throw new StenoError('USAGE', `${address} is not host:port`);
+  await new Promise<void>((done, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', address) : error),
+    );
+    server.listen({ host, port: Number(match?.[3]) }, done);
+  });
+  const { port } = server.address() as AddressInfo;
+  return `https://${host.includes(':') ? `[${host}]` : host}:${port}`;
+}
+
+/** Stops listening and ends what is connected: keep-alive connections of clients would hold a drain for minutes. */
+function stop(server: Server): Promise<void> {
+  return new Promise((done) => {
+    server.close(() => done());
+    (server as Server & { closeIdleConnections?: () => void }).closeIdleConnections?.();
+    setTimeout(() => (server as Server & { closeAllConnections?: () => void }).closeAllConnections?.(), 1_000).unref();
+  });
+}

@@ -1,0 +1,16 @@
+/** Endpoints about who may do what: roles, requests, reviews, locks. */
+import { accessReviewEndpoints } from './access-reviews.js';
+import { lockEndpoints } from './locks.js';
+import { requestEndpoints } from './requests.js';
+import { roleEndpoints } from './roles.js';
+import { sessionPlaceEndpoints } from './session-places.js';
+import { webhookEndpoints } from './webhooks.js';
+
+export const accessEndpoints = [
+  ...accessReviewEndpoints,
+  ...lockEndpoints,
+  ...requestEndpoints,
+  ...roleEndpoints,
+  ...sessionPlaceEndpoints,
+  ...webhookEndpoints,
+] as const;

@@ -1,0 +1,10 @@
+/** Endpoints about nodes and trusted clusters. */
+import { clusterEndpoints } from './clusters.js';
+import { joinTokenEndpoints } from './join-tokens.js';
+import { nodeEndpoints } from './nodes.js';
+
+export const inventoryEndpoints = [
+  ...clusterEndpoints,
+  ...joinTokenEndpoints,
+  ...nodeEndpoints,
+] as const;

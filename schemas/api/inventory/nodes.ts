@@ -1,0 +1,215 @@
+/** Nodes: `steno nodes`, what gateways carry for machines that join, and what agents say of their own node. */
+import { z } from 'zod';
+import { isHostName } from '../../base/host-name.js';
+import { emptyBody, endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
+import { labels, list, moment, name, record, textMap, texts } from '../../endpoint/fields.js';
+import { gatewayAddress, signedJoin, signedNodeRequest, signedTrust } from '../../join.js';
+import { parseAuthorizedLine, parsePublicKey } from '../../ssh/public-key.js';
+import { enrolment } from '../services/certificates.js';
+
+const address = z.string().max(300).refine(isAddress, 'is not host:port');
+const hostKeys = z.array(z.string().max(4096).refine(isPlainKey, 'is not `type base64` of a public key')).max(16);
+const kind = z.enum(['openssh', 'agent']);
+
+const node = {
+  name: z.string(),
+  kind,
+  address: z.string(),
+  labels: textMap,
+  host_keys: texts,
+  last_seen_at: moment.nullable(),
+  tunnel_key: z.string().exactOptional(),
+  node_principals: z.boolean().exactOptional(),
+  owner_logins: texts.exactOptional(),
+};
+/** `NodeRecord` of policy/role.ts. */
+export const nodeRecord = record(node);
+
+/** `agentless`: nobody holds a connection to it. `since`: of the state `live`. */
+export const nodeStatus = record({ ...node, state: z.enum(['live', 'gone', 'agentless']), since: moment.nullable() });
+export type NodeStatus = z.output<typeof nodeStatus>;
+
+export const listNodes = endpoint({
+  method: 'GET',
+  path: '/v1/nodes',
+  summary: 'List the nodes that the caller may reach.',
+  admits: ['user', 'gateway', 'viewer'],
+  event: 'node.list',
+  params: noParams,
+  body: noBody,
+  answer: list(nodeStatus),
+  errors: [],
+});
+
+export const listNodesOf = endpoint({
+  method: 'GET',
+  path: '/v1/users/:name/nodes',
+  summary: 'List the nodes that a user may reach.',
+  admits: ['access:read'],
+  event: 'node.list_as',
+  params: z.strictObject({ name: z.string() }),
+  body: noBody,
+  answer: list(nodeStatus),
+  errors: ['NOT_FOUND'],
+});
+
+export const putNode = endpoint({
+  method: 'PUT',
+  path: '/v1/nodes/:name',
+  summary: 'Register a node, or change what is known of it.',
+  admits: ['node:create', 'node:update'],
+  event: 'node.put',
+  params: z.strictObject({ name }),
+  body: z.strictObject({
+    name,
+    kind,
+    address,
+    labels,
+    host_keys: hostKeys,
+    last_seen_at: z.number().int().nullable().optional(),
+    node_principals: z.boolean().optional(),
+  }),
+  answer: nodeRecord,
+  errors: ['NODE_NAME_RESERVED', 'LOGIN_TOO_OLD', 'POWER_LACKING'],
+});
+
+export const deleteNode = endpoint({
+  method: 'DELETE',
+  path: '/v1/nodes/:name',
+  summary: 'Remove a node.',
+  admits: ['node:delete'],
+  event: 'node.delete',
+  params: z.strictObject({ name }),
+  body: noBody,
+  answer: noAnswer,
+  errors: ['NOT_FOUND', 'LOGIN_TOO_OLD', 'POWER_LACKING'],
+});
+
+export const registerOwnNode = endpoint({
+  method: 'PUT',
+  path: '/v1/nodes/self',
+  summary: "Say where the calling agent's own node is.",
+  admits: ['agent'],
+  event: 'node.register',
+  params: noParams,
+  body: z.strictObject({
+    address,
+    labels,
+    host_keys: hostKeys,
+    /** It takes session certificates for `LOGIN@NODE`, and needs no others. */
+    node_principals: z.boolean().default(false),
+  }),
+  answer: nodeRecord,
+  errors: [],
+});
+export type NodeRegistration = z.input<typeof registerOwnNode.body>;
+
+export const challengeJoin = endpoint({
+  method: 'POST',
+  path: '/v1/nodes/challenge',
+  summary: 'Get a nonce for a machine that wants to join.',
+  admits: ['gateway'],
+  event: 'node.challenge',
+  params: noParams,
+  body: emptyBody,
+  answer: record({ nonce: z.string(), expires_at: moment }),
+  errors: ['TOO_MANY'],
+});
+
+export const joinResult = z.discriminatedUnion('kind', [
+  record({ kind: z.literal('joined'), enrolment, labels: textMap }),
+  record({ kind: z.literal('refused'), code: z.string(), detail: z.string() }),
+]);
+export type JoinResult = z.output<typeof joinResult>;
+
+export const joinNode = endpoint({
+  method: 'POST',
+  path: '/v1/nodes/join',
+  summary: "Carry a machine's signed request to join; a refusal is an answer.",
+  admits: ['gateway'],
+  event: 'node.join',
+  params: noParams,
+  body: z.strictObject({
+    signed: signedJoin,
+    /** Where the machine is, by the gateway. */
+    source: z.string().max(64),
+  }),
+  answer: joinResult,
+  errors: [],
+});
+
+export const carryNodeRequest = endpoint({
+  method: 'POST',
+  path: '/v1/nodes/signed',
+  summary: "Carry a node's signed renewal or report.",
+  admits: ['gateway'],
+  event: 'node.request',
+  params: noParams,
+  body: signedNodeRequest,
+  answer: z.union([enrolment, record({ refused_labels: texts })]),
+  errors: ['NODE_UNKNOWN', 'CERT_BAD_SIGNATURE', 'REQUEST_REPLAYED', 'KEY_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN'],
+});
+
+export const showNodeTrust = endpoint({
+  method: 'GET',
+  path: '/v1/nodes/trust',
+  summary: 'Get what nodes may believe, signed by this authority.',
+  admits: ['gateway'],
+  event: 'node.trust',
+  params: noParams,
+  body: noBody,
+  answer: signedTrust,
+  errors: ['NOT_RUNNING'],
+});
+
+const names = z.array(name).max(10_000);
+
+export const reportHeldNodes = endpoint({
+  method: 'PUT',
+  path: '/v1/nodes/held',
+  summary: 'Report which nodes hold a tunnel to the calling gateway.',
+  admits: ['gateway'],
+  event: 'node.held',
+  params: noParams,
+  body: z.strictObject({
+    epoch: z.string().regex(/^[0-9a-f]{16}$/),
+    address: z.union([z.literal(''), gatewayAddress]),
+    all: names.optional(),
+    up: names,
+    down: names,
+  }),
+  /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  answer: record({ known: z.boolean(), gateways: texts }),
+  errors: [],
+});
+
+export const nodeEndpoints = [
+  challengeJoin,
+  joinNode,
+  carryNodeRequest,
+  showNodeTrust,
+  reportHeldNodes,
+  listNodes,
+  listNodesOf,
+  registerOwnNode,
+  putNode,
+  deleteNode,
+] as const;
+
+/** `host:port` or `[IPv6]:port`; a host that could be read as an option of a program is none. */
+function isAddress(text: string): boolean {
+  const match = /^(?:\[([0-9a-fA-F:.]+)\]|([^:[\]]+)):(\d{1,5})$/.exec(text);
+  const host = match?.[1] ?? match?.[2];
+  const port = Number(match?.[3]);
+  return host !== undefined && isHostName(host) && port >= 1 && port <= 65_535;
+}
+
+function isPlainKey(text: string): boolean {
+  try {
+    const { blob, comment } = parseAuthorizedLine(text);
+    parsePublicKey(blob);
+    return comment === '';
+  } catch {
+    return false;
+  }
+}

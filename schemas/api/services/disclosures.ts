@@ -1,0 +1,17 @@
+/** What viewers tell of recordings that people opened, searched, followed and exported, or tried to. */
+import { disclosureSchema } from '../../disclosure.js';
+import { endpoint, noAnswer, noParams } from '../../endpoint/endpoint.js';
+
+export const reportDisclosure = endpoint({
+  method: 'POST',
+  path: '/v1/disclosures',
+  summary: 'Report that a person saw a recording, or was refused it: one audit row.',
+  admits: ['viewer'],
+  event: 'recording.disclose',
+  params: noParams,
+  body: disclosureSchema,
+  answer: noAnswer,
+  errors: [],
+});
+
+export const disclosureEndpoints = [reportDisclosure] as const;

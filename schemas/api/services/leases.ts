@@ -1,0 +1,53 @@
+/** Leases for services that have no access to the state store (stores/leases/contract.ts). */
+import { z } from 'zod';
+import { endpoint, noAnswer, noParams } from '../../endpoint/endpoint.js';
+import { record } from '../../endpoint/fields.js';
+
+export const MAX_LEASE_MS = 600_000;
+
+/** Each kind of service has names of its own. */
+const lease = {
+  name: z.string().regex(/^seal\/[A-Za-z0-9_-]{1,64}$/, 'is not the name of a lease'),
+  run: z.string().regex(/^[a-z0-9]{1,32}$/, 'is not a run'),
+};
+const ttlMs = z.number().int().min(1).max(MAX_LEASE_MS);
+const token = z.number().int().min(1).max(Number.MAX_SAFE_INTEGER);
+
+export const acquireLease = endpoint({
+  method: 'POST',
+  path: '/v1/leases/acquire',
+  summary: 'Acquire a lease for a run of the calling service.',
+  admits: ['ingest'],
+  event: 'lease.acquire',
+  params: noParams,
+  body: z.strictObject({ ...lease, ttl_ms: ttlMs }),
+  /** Null while somebody else holds it. */
+  answer: record({ token: z.int().nullable() }),
+  errors: [],
+});
+
+export const renewLease = endpoint({
+  method: 'POST',
+  path: '/v1/leases/renew',
+  summary: 'Renew a lease; `held` is false when it is no longer held.',
+  admits: ['ingest'],
+  event: 'lease.renew',
+  params: noParams,
+  body: z.strictObject({ ...lease, token, ttl_ms: ttlMs }),
+  answer: record({ held: z.boolean() }),
+  errors: [],
+});
+
+export const releaseLease = endpoint({
+  method: 'POST',
+  path: '/v1/leases/release',
+  summary: 'Release a lease.',
+  admits: ['ingest'],
+  event: 'lease.release',
+  params: noParams,
+  body: z.strictObject({ ...lease, token }),
+  answer: noAnswer,
+  errors: [],
+});
+
+export const leaseEndpoints = [acquireLease, renewLease, releaseLease] as const;

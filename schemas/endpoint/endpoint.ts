@@ -1,0 +1,122 @@
+/**
+ * How an endpoint is declared: once, in `schemas/api/`. The server's route, the caller's path and types, the audit event of a
+ * refusal, who is admitted, whether viewers pass it on, and the OpenAPI document all derive from the declaration.
+ *
+ * Bodies, parameters and queries are parsed strictly on the server. Answers are trusted by callers, which know the server by
+ * its certificate, and are checked against `answer` where tests run the server. Tested in ../api/endpoints.test.ts.
+ */
+import { z } from 'zod';
+import type { ErrorCode } from '../base/errors.js';
+import type { ServiceKind } from '../base/identity.js';
+import type { ResourceKind, ResourceVerb } from '../policy/role.js';
+
+export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
+
+/**
+ * Who may call: anybody with something to show in the body (a token), the owner of the machine, any user, users whose roles administer everything or permit this verb on this kind
+ * of resource (`role:update`), or services of a kind.
+ */
+export type Admits = 'stranger' | 'owner' | 'user' | 'administer' | `${ResourceKind}:${ResourceVerb}` | 'service' | ServiceKind;
+
+export interface Endpoint {
+  readonly method: Method;
+  /** Parameters as `:name`, each a field of `params`. */
+  readonly path: `/${string}`;
+  readonly summary: string;
+  readonly admits: readonly Admits[];
+  /** `noun.verb`: the event of the audit row that a refusal leaves. */
+  readonly event: string;
+  readonly params: z.ZodObject;
+  readonly body: z.ZodType;
+  readonly answer: z.ZodType;
+  /** Codes this endpoint answers with, beside `commonErrors`. */
+  readonly errors: readonly ErrorCode[];
+  /** Viewers pass it on for browsers and commands, under `/api` in place of `/v1`. */
+  readonly relayed?: Relayed;
+}
+
+export interface Relayed {
+  /** For the user of the web session whose cookie comes along; without one it is NOT_SIGNED_IN. */
+  readonly session: boolean;
+  /** Counts against the limits of logins, per address and altogether. */
+  readonly limited: boolean;
+  /** Bytes of body; 4 KiB unless given. */
+  readonly bodyLimit?: number;
+}
+
+export const relayedSignedIn = { session: true, limited: false } as const satisfies Relayed;
+export const relayedForLogins = { session: false, limited: true } as const satisfies Relayed;
+
+/** Keeps every part of the declaration in its type; a field that is none of an endpoint's is an error. */
+export function endpoint<const Declared extends Endpoint>(
+  declared: Declared & Record<Exclude<keyof Declared, keyof Endpoint>, never>,
+): Declared {
+  return declared;
+}
+
+export const noParams = z.strictObject({});
+export const noBody = z.undefined();
+/** Nothing, or `{}`. */
+export const emptyBody = z.union([noBody, z.strictObject({})]);
+/** The answer is `{}`. */
+export const noAnswer = z.void();
+
+/** What any endpoint may answer before its handler runs, and when the state store is away. */
+export const commonErrors = [
+  'NOT_SIGNED_IN',
+  'ACCESS_DENIED',
+  'BAD_REQUEST',
+  'TOO_LARGE',
+  'LOCKED',
+  'STORE_UNAVAILABLE',
+  'INTERNAL',
+] as const satisfies readonly ErrorCode[];
+
+/** Why a certificate in the body does not count. */
+export const certificateErrors = [
+  'CERT_BAD_SIGNATURE',
+  'CERT_EXPIRED',
+  'CERT_GARBLED',
+  'CERT_NOT_YET_VALID',
+  'CERT_UNKNOWN_CA',
+  'CERT_UNKNOWN_OPTION',
+  'CERT_WRONG_KIND',
+  'CERT_WRONG_PRINCIPAL',
+  'CERT_WRONG_SOURCE',
+  'REQUEST_OVER',
+  'REQUEST_STALE',
+] as const satisfies readonly ErrorCode[];
+
+/** Any refusal. */
+export interface ApiError {
+  readonly error: { readonly code: string; readonly message: string; readonly fix: string; readonly detail?: string };
+}
+
+/** In which a viewer tells the authority whose request it passes on; believed of viewers only. */
+export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
+/** The token of the browser's web session, in what viewers pass on. */
+export const WEB_SESSION_HEADER = 'x-steno-web-session';
+
+type Params<Of extends Endpoint> = z.input<Of['params']>;
+type Body<Of extends Endpoint> = z.input<Of['body']>;
+
+export type Input<Of extends Endpoint> = (Record<never, never> extends Params<Of>
+  ? { readonly params?: Params<Of> }
+  : { readonly params: Params<Of> }) &
+  (undefined extends Body<Of> ? { readonly body?: Body<Of> } : { readonly body: Body<Of> });
+
+export type Answer<Of extends Endpoint> = z.output<Of['answer']>;
+
+/** Sends one request and resolves with the parsed JSON; rejects with the refusal. */
+export type Send = (method: Method, target: string, body?: unknown) => Promise<unknown>;
+
+/** Calls an endpoint. Fields that a newer server adds to its answer are passed on. */
+export async function call<Of extends Endpoint>(send: Send, { method, path }: Of, input: Input<Of>): Promise<Answer<Of>> {
+  const { params, body } = input as { readonly params?: Readonly<Record<string, unknown>>; readonly body?: unknown };
+  return (await send(method, targetOf(path, params ?? {}), body)) as Answer<Of>;
+}
+
+/** The path with its parameters filled in. */
+export function targetOf(path: string, params: Readonly<Record<string, unknown>>): string {
+  return path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));
+}

@@ -1,0 +1,38 @@
+/** The snapshot: what the authority tells every stage, first whole and then by its changes (watch.ts). */
+import type { Grant } from './documents/access-request.js';
+import type { TrustedCluster } from './documents/cluster.js';
+import type { Lock } from './documents/lock.js';
+import type { NodeRecord, Role } from './policy/role.js';
+
+/** Keys of the CAs that count: one each, or two while a CA is rotated, the older first. */
+export interface CaTrust {
+  /** Public key lines. */
+  readonly ssh_user_ca: readonly string[];
+  readonly ssh_host_ca: readonly string[];
+  readonly recording_ca: readonly string[];
+  /** Of old recordings: what they certify is verified, no new certificate of theirs is accepted. */
+  readonly recording_ca_retired: readonly string[];
+  /** Certificates in PEM. */
+  readonly x509_user_ca: readonly string[];
+  readonly service_ca: readonly string[];
+  /** Which of them signs for services now: what another has signed is to be renewed. `authority`: its own certificate. */
+  readonly signing: { readonly ssh_host: string; readonly recording: string; readonly service: string; readonly authority: string };
+}
+
+export interface Snapshot extends CaTrust {
+  readonly version: number;
+  readonly roles: readonly Role[];
+  readonly nodes: readonly NodeRecord[];
+  readonly locks: readonly Lock[];
+  /** Our own name among clusters, and those we trust. */
+  readonly cluster: string;
+  readonly clusters: readonly TrustedCluster[];
+  /** Of approved access requests, as long as they last. */
+  readonly grants: readonly Grant[];
+  /** Approved requests that a changed role makes void (access-request.ts). */
+  readonly void_grants: readonly { readonly id: string; readonly user: string; readonly changed: readonly string[] }[];
+  /** Users whose name another had before, and since when it is theirs, ms since 1970. */
+  readonly names_since: Readonly<Record<string, number>>;
+  /** Users whose account, or name, was in other hands, and since when what is under the name is theirs to see as their own. */
+  readonly own_since: Readonly<Record<string, number>>;
+}
