@@ -159,10 +159,11 @@ export class Directory {
   /** A lock or a grant that ends is a change too. */
   #expire({ locks, notices, grants }: Snapshot, now: number): void {
     clearTimeout(this.#timer);
-    this.#expiry = [...locks.map((lock) => lock.expires_at ?? Infinity), ...notices.map(({ expires_at: at }) => at), ...grants.map(({ ends_at }) => ends_at)].reduce(
-      (least, at) => Math.min(least, at),
-      Infinity,
-    );
+    this.#expiry = [
+      ...locks.map((lock) => lock.expires_at ?? Infinity),
+      ...notices.map(({ expires_at: at }) => at),
+      ...grants.map(({ ends_at }) => ends_at),
+    ].reduce((least, at) => Math.min(least, at), Infinity);
     if (this.#expiry === Infinity) return;
     const wait = Math.min(Math.max(this.#expiry - now, 10), LONGEST_TIMER_MS);
     this.#timer = setTimeout(() => void this.changed().catch(() => undefined), wait);

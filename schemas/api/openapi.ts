@@ -9,7 +9,12 @@ import { sessionNoticeEndpoints } from './session-notices.js';
 import { joinTokenEndpoints } from './join-tokens.js';
 import { serviceEndpoints } from './services.js';
 
-export const endpoints: readonly Endpoint[] = [...accessReviewEndpoints, ...joinTokenEndpoints, ...serviceEndpoints, ...sessionNoticeEndpoints];
+export const endpoints: readonly Endpoint[] = [
+  ...accessReviewEndpoints,
+  ...joinTokenEndpoints,
+  ...serviceEndpoints,
+  ...sessionNoticeEndpoints,
+];
 
 export function openApi(list: readonly Endpoint[] = endpoints): object {
   const paths: Record<string, Record<string, object>> = {};

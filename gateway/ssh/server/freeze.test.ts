@@ -105,8 +105,6 @@ it('a notice stands on the terminal and in the recording, with who sent it, and 
   await output.until('got:half line');
   await closed;
   expect(output.text().split('from bob').length).toBe(2);
-  expect(JSON.stringify(linesOf(session))).toContain(
-    Buffer.from('\r\nsteno: from bob: wir räumen gleich auf\r\n').toString('base64'),
-  );
+  expect(JSON.stringify(linesOf(session))).toContain(Buffer.from('\r\nsteno: from bob: wir räumen gleich auf\r\n').toString('base64'));
   expect(world.recorder.audits.filter(({ event }) => event === 'session.notice')).toHaveLength(1);
 });
