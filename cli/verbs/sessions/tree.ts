@@ -40,7 +40,12 @@ export function treeLines(events: readonly KernelEventInfo[], all: boolean, colu
       node.login === true ? dim('(the login by the node service)') : begin === undefined ? dim('(a copy of its parent)') : execution(begin);
     // Below the process's own line stands what is the process's; its children hang on the same line further down.
     const below = `${rest}${node.children.length > 0 ? '│ ' : '  '}`;
-    add(node.login === true ? node.acts[0]!.offset : (begin?.offset ?? node.started), first, `${below}  `, `${title}${failed} ${dim(`[${node.pid}]`)}`);
+    add(
+      node.login === true ? node.acts[0]!.offset : (begin?.offset ?? node.started),
+      first,
+      `${below}  `,
+      `${title}${failed} ${dim(`[${node.pid}]`)}`,
+    );
     for (const event of node.login === true ? node.acts : inTurn(node)) {
       const became = event.kind === 'exec';
       add(event.offset, `${below}${became ? '→ ' : '· '}`, `${below}    `, became ? execution(event) : describe(event));

@@ -183,9 +183,18 @@ function Process({ node, onSeek }: { readonly node: ProcessNode; readonly onSeek
   return (
     <li>
       {lines.map((exec, i) => (
-        <button key={i} type="button" className="process" onClick={() => onSeek(exec?.offset ?? (node.login === true ? node.acts[0]!.offset : node.started))}>
+        <button
+          key={i}
+          type="button"
+          className="process"
+          onClick={() => onSeek(exec?.offset ?? (node.login === true ? node.acts[0]!.offset : node.started))}
+        >
           {i > 0 && '→ '}
-          {exec === null ? <em>{node.login === true ? 'the login by the node service' : 'a copy of its parent'}</em> : <SafeText text={exec.name} />}
+          {exec === null ? (
+            <em>{node.login === true ? 'the login by the node service' : 'a copy of its parent'}</em>
+          ) : (
+            <SafeText text={exec.name} />
+          )}
           {i === lines.length - 1 && node.exit !== null && node.exit.outcome !== 'success' && (
             <span className="process-exit">
               {' '}
