@@ -3,6 +3,7 @@ import type { Grant } from './documents/access-request.js';
 import type { TrustedCluster } from './documents/cluster.js';
 import type { Lock } from './documents/lock.js';
 import type { NodeRecord, Role } from './policy/role.js';
+import type { SessionNotice } from './session-notice.js';
 
 /** Keys of the CAs that count: one each, or two while a CA is rotated, the older first. */
 export interface CaTrust {
@@ -24,6 +25,8 @@ export interface Snapshot extends CaTrust {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
+  /** Words to live sessions. */
+  readonly notices: readonly SessionNotice[];
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];

@@ -10,6 +10,7 @@ import { requestRoutes } from './request-routes.js';
 import type { Requests } from './requests.js';
 import { reviewRoutes } from './reviews.js';
 import { roleRoutes } from './role-routes.js';
+import { sessionNoticeRoutes } from './session-notices.js';
 import { sessionPlaceRoutes } from './session-places.js';
 import type { SessionPlaces } from './session-places.js';
 
@@ -27,6 +28,7 @@ export function accessRoutes(parts: AccessParts): readonly Route[] {
     ...reviewRoutes(parts),
     ...lockRoutes(parts),
     ...lockEffectRoutes(parts),
+    ...sessionNoticeRoutes(parts),
     ...sessionPlaceRoutes(parts.sessionPlaces),
     ...leaseRoutes(parts.leases),
   ];

@@ -21,6 +21,7 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/base/identity.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { NodeRecord, Role } from '#schemas/policy/role.js';
+import type { SessionNotice } from '#schemas/session-notice.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
@@ -83,6 +84,7 @@ export class TestAuthority implements Authority {
   roles: Role[] = [roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] } })];
   nodes: NodeRecord[] = [];
   locks: Lock[] = [];
+  notices: readonly SessionNotice[] = [];
   clusters: TrustedCluster[] = [];
   grants: Grant[] = [];
   available = true;
@@ -108,6 +110,7 @@ export class TestAuthority implements Authority {
       roles: this.roles,
       nodes: this.nodes,
       locks: this.locks,
+      notices: this.notices,
       grants: this.grants,
       void_grants: [],
       names_since: {},

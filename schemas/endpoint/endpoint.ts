@@ -87,6 +87,9 @@ export const certificateErrors = [
   'REQUEST_STALE',
 ] as const satisfies readonly ErrorCode[];
 
+/** Why no certificate is issued for a key: it is none, or the token that holds the CA does not answer. */
+export const signingErrors = ['KEY_GARBLED', 'CA_SIGNER_UNAVAILABLE', 'CA_SIGNER_CONFIG'] as const satisfies readonly ErrorCode[];
+
 /** Any refusal. */
 export interface ApiError {
   readonly error: { readonly code: string; readonly message: string; readonly fix: string; readonly detail?: string };

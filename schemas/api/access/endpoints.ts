@@ -3,6 +3,7 @@ import { accessReviewEndpoints } from './access-reviews.js';
 import { lockEndpoints } from './locks.js';
 import { requestEndpoints } from './requests.js';
 import { roleEndpoints } from './roles.js';
+import { sessionNoticeEndpoints } from './session-notices.js';
 import { sessionPlaceEndpoints } from './session-places.js';
 import { webhookEndpoints } from './webhooks.js';
 
@@ -11,6 +12,7 @@ export const accessEndpoints = [
   ...lockEndpoints,
   ...requestEndpoints,
   ...roleEndpoints,
+  ...sessionNoticeEndpoints,
   ...sessionPlaceEndpoints,
   ...webhookEndpoints,
 ] as const;

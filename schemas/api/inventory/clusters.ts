@@ -1,7 +1,7 @@
 /** Trusted clusters: `steno clusters`. */
 import { z } from 'zod';
 import { clusterName, clusterStatement, roleMap, signedNodes, signedStatement, trustedCluster } from '../../documents/cluster.js';
-import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
+import { endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { list, record, textMap } from '../../endpoint/fields.js';
 
 /** What another cluster says of its nodes. */
@@ -15,7 +15,7 @@ export const clusterNodes = record({
 export type ClusterNodes = z.output<typeof clusterNodes>;
 
 const params = z.strictObject({ name: clusterName });
-const statementErrors = ['CLUSTER_UNTRUSTED', 'CLUSTER_STALE', 'SIGNATURE_GARBLED', 'KEY_GARBLED'] as const;
+const statementErrors = ['CLUSTER_UNTRUSTED', 'CLUSTER_STALE', 'SIGNATURE_GARBLED', ...signingErrors] as const;
 
 export const listClusterNodes = endpoint({
   method: 'GET',
@@ -62,7 +62,7 @@ export const exportCluster = endpoint({
   params: noParams,
   body: clusterStatement.pick({ gateways: true, updates: true }),
   answer: signedStatement,
-  errors: ['NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN'],
+  errors: ['NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors],
 });
 
 export const showClusterStatement = endpoint({
@@ -74,7 +74,7 @@ export const showClusterStatement = endpoint({
   params: noParams,
   body: noBody,
   answer: signedStatement,
-  errors: ['NOT_FOUND'],
+  errors: ['NOT_FOUND', ...signingErrors],
 });
 
 export const trustCluster = endpoint({

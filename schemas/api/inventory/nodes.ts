@@ -1,7 +1,7 @@
 /** Nodes: `steno nodes`, what gateways carry for machines that join, and what agents say of their own node. */
 import { z } from 'zod';
 import { isHostName } from '../../base/host-name.js';
-import { emptyBody, endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
+import { emptyBody, endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { labels, list, moment, name, record, textMap, texts } from '../../endpoint/fields.js';
 import { gatewayAddress, signedJoin, signedNodeRequest, signedTrust } from '../../join.js';
 import { parseAuthorizedLine, parsePublicKey } from '../../ssh/public-key.js';
@@ -82,7 +82,7 @@ export const deleteNode = endpoint({
   params: z.strictObject({ name }),
   body: noBody,
   answer: noAnswer,
-  errors: ['NOT_FOUND', 'LOGIN_TOO_OLD', 'POWER_LACKING'],
+  errors: ['NODE_UNKNOWN', 'LOGIN_TOO_OLD', 'POWER_LACKING'],
 });
 
 export const registerOwnNode = endpoint({
@@ -147,7 +147,7 @@ export const carryNodeRequest = endpoint({
   params: noParams,
   body: signedNodeRequest,
   answer: z.union([enrolment, record({ refused_labels: texts })]),
-  errors: ['NODE_UNKNOWN', 'CERT_BAD_SIGNATURE', 'REQUEST_REPLAYED', 'KEY_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN'],
+  errors: ['NODE_UNKNOWN', 'CERT_BAD_SIGNATURE', 'REQUEST_REPLAYED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors],
 });
 
 export const showNodeTrust = endpoint({

@@ -1,7 +1,7 @@
 /** Bots: `steno bots`, by administrators and by bots themselves. */
 import { z } from 'zod';
 import { traitsSchema } from '../../base/identity.js';
-import { certificateErrors, endpoint, noBody, noParams } from '../../endpoint/endpoint.js';
+import { certificateErrors, endpoint, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { keyLine, list, moment, name, pem, record, texts, textsMap, token } from '../../endpoint/fields.js';
 import { loginResult } from './user-certificates.js';
 import { roleNames } from './users.js';
@@ -44,7 +44,7 @@ const ttl = z
   .default(3_600_000);
 const params = z.strictObject({ name });
 const withTtl = z.strictObject({ ttl });
-const loginErrors = ['KEY_GARBLED', 'REQUEST_OVER', 'REQUEST_STALE', 'NOT_FOUND'] as const;
+const loginErrors = ['REQUEST_OVER', 'REQUEST_STALE', 'NOT_FOUND', ...signingErrors] as const;
 
 export const listBots = endpoint({
   method: 'GET',

@@ -1,6 +1,6 @@
 /** The ways of logging in, which viewers carry for browsers and commands. */
 import { z } from 'zod';
-import { endpoint, noAnswer, noBody, noParams, relayedForLogins } from '../../endpoint/endpoint.js';
+import { endpoint, noAnswer, noBody, noParams, relayedForLogins, signingErrors } from '../../endpoint/endpoint.js';
 import { base64url, keyLine, list, moment, name, pem, record, texts, token } from '../../endpoint/fields.js';
 import { MAX_PASSWORD } from './account.js';
 import { loginResult } from './user-certificates.js';
@@ -195,7 +195,7 @@ export const pollDeviceLogin = endpoint({
   params: noParams,
   body: z.strictObject({ device_code: token }),
   answer: deviceLoginAnswer,
-  errors: ['LOGIN_ATTEMPT_OVER', 'LOGIN_DENIED', 'KEY_GARBLED', 'REQUEST_OVER', 'REQUEST_STALE', 'NOT_FOUND'],
+  errors: ['LOGIN_ATTEMPT_OVER', 'LOGIN_DENIED', 'REQUEST_OVER', 'REQUEST_STALE', 'NOT_FOUND', ...signingErrors],
 });
 
 export const showDeviceLogin = endpoint({

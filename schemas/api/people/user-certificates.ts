@@ -1,6 +1,6 @@
 /** Certificates of users: as a login carries them home, and with what access requests have granted. */
 import { z } from 'zod';
-import { endpoint, noParams } from '../../endpoint/endpoint.js';
+import { endpoint, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { keyLine, moment, name, pem, record, texts } from '../../endpoint/fields.js';
 import { trustFields } from '../services/ca.js';
 
@@ -31,7 +31,7 @@ export const logInAsOwner = endpoint({
   params: noParams,
   body: z.strictObject({ public_key: keyLine, tls_key: pem.optional() }),
   answer: loginResult,
-  errors: ['KEY_GARBLED', 'REQUEST_OVER', 'REQUEST_STALE', 'NOT_FOUND'],
+  errors: ['REQUEST_OVER', 'REQUEST_STALE', 'NOT_FOUND', ...signingErrors],
 });
 
 export const certifyRequests = endpoint({
@@ -50,7 +50,7 @@ export const certifyRequests = endpoint({
       .refine((ids) => new Set(ids).size === ids.length, 'names something twice'),
   }),
   answer: loginResult,
-  errors: ['KEY_GARBLED', 'NOT_FOUND', 'NODE_UNKNOWN', 'REQUEST_OVER', 'REQUEST_STALE'],
+  errors: ['NOT_FOUND', 'NODE_UNKNOWN', 'REQUEST_OVER', 'REQUEST_STALE', ...signingErrors],
 });
 
 export const userCertificateEndpoints = [logInAsOwner, certifyRequests] as const;

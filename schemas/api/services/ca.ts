@@ -1,6 +1,6 @@
 /** The CAs: their public keys, and their rotation: `steno ca`. */
 import { z } from 'zod';
-import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
+import { endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { list, moment, record, texts } from '../../endpoint/fields.js';
 
 export const caPhases = ['standby', 'init', 'update-clients', 'update-servers', 'rollback'] as const;
@@ -82,7 +82,7 @@ export const rotateCa = endpoint({
   params: z.strictObject({ name: z.string() }),
   body: z.union([z.strictObject({ phase: z.enum(caPhases), force: z.boolean().optional() }), z.strictObject({ grace_ms: z.int() })]),
   answer: caReport,
-  errors: ['NOT_FOUND', 'CA_PHASE', 'CA_ROTATION_EARLY', 'CA_SIGNER_UNAVAILABLE', 'CA_SIGNER_CONFIG', 'KEY_GARBLED'],
+  errors: ['NOT_FOUND', 'CA_PHASE', 'CA_ROTATION_EARLY', ...signingErrors],
 });
 
 export const resealCas = endpoint({

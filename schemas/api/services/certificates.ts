@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import { isHostName } from '../../base/host-name.js';
 import { serviceKinds } from '../../base/identity.js';
-import { certificateErrors, endpoint, noParams } from '../../endpoint/endpoint.js';
+import { certificateErrors, endpoint, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { base64, keyLine, login, name, pem, record, token } from '../../endpoint/fields.js';
 
 export const enrolment = record({
@@ -40,7 +40,7 @@ export const enrolService = endpoint({
     more_host_keys: z.array(keyLine).max(8).readonly().exactOptional(),
   }),
   answer: enrolment,
-  errors: ['KEY_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN'],
+  errors: ['NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors],
 });
 export type EnrolRequest = z.output<typeof enrolService.body>;
 
@@ -57,7 +57,7 @@ export const renewService = endpoint({
     host_certificate: keyLine.exactOptional(),
   }),
   answer: enrolment,
-  errors: ['KEY_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...certificateErrors],
+  errors: ['NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors, ...certificateErrors],
 });
 export type RenewalRequest = z.output<typeof renewService.body>;
 
@@ -82,7 +82,7 @@ export const issueHostCertificate = endpoint({
       .optional(),
   }),
   answer: certificate,
-  errors: ['NODE_UNKNOWN', 'KEY_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...certificateErrors],
+  errors: ['NODE_UNKNOWN', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors, ...certificateErrors],
 });
 
 /**
@@ -128,9 +128,9 @@ export const issueSessionCertificate = endpoint({
     'NODE_UNKNOWN',
     'SESSION_UNCONFIRMED',
     'CLUSTER_NO_MFA',
-    'KEY_GARBLED',
     'SIGNATURE_GARBLED',
     'TOO_MANY',
+    ...signingErrors,
     ...certificateErrors,
   ],
 });

@@ -1,6 +1,6 @@
 /** Services that joined, and the tokens they join with: `steno services`, `steno tokens`. */
 import { z } from 'zod';
-import { endpoint, noAnswer, noBody, noParams } from '../../endpoint/endpoint.js';
+import { endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { name } from '../../endpoint/fields.js';
 import { tokenId } from '../../join.js';
 import { joiningKinds, signedServiceJoin, signedServiceReturn } from '../../service-join.js';
@@ -109,7 +109,7 @@ export const removeService = endpoint({
   errors: ['NOT_FOUND'],
 });
 
-const joinErrors = ['SERVICE_JOIN_REFUSED', 'KEY_GARBLED', 'SIGNATURE_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN'] as const;
+const joinErrors = ['SERVICE_JOIN_REFUSED', 'SIGNATURE_GARBLED', 'NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors] as const;
 
 export const joinService = endpoint({
   method: 'POST',
