@@ -1,11 +1,32 @@
 /** The endpoints of the authority. */
 import type { Endpoint } from '../endpoint/endpoint.js';
+import { accessRequest, requestView } from '../documents/access-request.js';
+import { connectorSchema } from '../documents/connector.js';
+import { webhookSchema } from '../documents/webhook.js';
+import { roleSchema } from '../policy/role.js';
 import { accessEndpoints } from './access/endpoints.js';
 import { inventoryEndpoints } from './inventory/endpoints.js';
 import { peopleEndpoints } from './people/endpoints.js';
+import { loginResult } from './people/user-certificates.js';
+import { userInfo } from './people/users.js';
+import { webIdentity } from './people/web-sessions.js';
+import { enrolment } from './services/certificates.js';
 import { servicesEndpoints } from './services/endpoints.js';
 
 const declared = [...accessEndpoints, ...inventoryEndpoints, ...peopleEndpoints, ...servicesEndpoints] as const;
 
 export type AuthorityEndpoint = (typeof declared)[number];
 export const authorityEndpoints: readonly Endpoint[] = declared;
+
+/** What several of them carry, by name: for the OpenAPI document. */
+export const authoritySchemas = {
+  Role: roleSchema,
+  Connector: connectorSchema,
+  Webhook: webhookSchema,
+  AccessRequest: accessRequest,
+  RequestView: requestView,
+  LoginResult: loginResult,
+  WebIdentity: webIdentity,
+  UserInfo: userInfo,
+  Enrolment: enrolment,
+} as const;

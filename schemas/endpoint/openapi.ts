@@ -5,17 +5,20 @@ import type { ErrorCode } from '../base/errors.js';
 import { commonErrors, emptyBody, noAnswer, noBody } from './endpoint.js';
 import type { Endpoint } from './endpoint.js';
 
-export function openApi(title: string, list: readonly Endpoint[]): object {
+/** `shared`: schemas that many endpoints carry, by the names under which the document has them once. */
+export function openApi(title: string, list: readonly Endpoint[], shared: Readonly<Record<string, z.ZodType>> = {}): object {
   const paths: Record<string, Record<string, object>> = {};
+  const components: Record<string, object> = { Error: errorSchema };
+  const jsonSchema = writer(shared, components);
   for (const one of list) {
     const path = one.path.replace(/:(\w+)/g, '{$1}');
-    paths[path] = { ...paths[path], [one.method.toLowerCase()]: operation(one) };
+    paths[path] = { ...paths[path], [one.method.toLowerCase()]: operation(one, jsonSchema) };
   }
   return {
     openapi: '3.1.0',
     info: { title, version: '1' },
     paths,
-    components: { schemas: { Error: errorSchema } },
+    components: { schemas: components },
   };
 }
 
@@ -31,7 +34,7 @@ const errorSchema = {
   },
 };
 
-function operation({ summary, admits, params, body, answer, errors: declared }: Endpoint): object {
+function operation({ summary, admits, params, body, answer, errors: declared }: Endpoint, jsonSchema: WriteSchema): object {
   const parameters = Object.entries(params.shape).map(([name, schema]) => ({
     name,
     in: 'path',
@@ -67,9 +70,23 @@ function refusals(codes: readonly ErrorCode[]): Record<string, object> {
   );
 }
 
-function jsonSchema(schema: z.ZodType, io: 'input' | 'output'): object {
-  const { $schema: _, ...rest } = z.toJSONSchema(schema, { io, unrepresentable: 'any' });
-  return rest;
+type WriteSchema = (schema: z.ZodType, io: 'input' | 'output') => object;
+
+/** Writes schemas; what is `shared` goes into `components`, as it comes in and as it goes out. */
+function writer(shared: Readonly<Record<string, z.ZodType>>, components: Record<string, object>): WriteSchema {
+  const metadata = z.registry<{ id: string }>();
+  for (const [id, schema] of Object.entries(shared)) metadata.add(schema, { id });
+  return (schema, io) => {
+    const named = (id: string): string => (io === 'input' ? `${id}Input` : id);
+    const written = z.toJSONSchema(schema, { io, metadata, unrepresentable: 'any' });
+    const { $schema: _, $defs, ...rest } = JSON.parse(
+      JSON.stringify(written, (key, value: unknown) =>
+        key === '$ref' && typeof value === 'string' ? value.replace(/^#\/\$defs\/(.+)$/, (_all, id: string) => `#/components/schemas/${named(id)}`) : value,
+      ),
+    ) as { readonly $schema?: string; readonly $defs?: Readonly<Record<string, object>> };
+    for (const [id, definition] of Object.entries($defs ?? {})) components[named(id)] = definition;
+    return rest;
+  };
 }
 
 function json(schema: object): object {
