@@ -22,7 +22,11 @@ export interface HousekeepingParts {
   readonly log: Log;
 }
 
-export async function purgeAll({ records, sessionPlaces, clock }: Pick<HousekeepingParts, 'records' | 'sessionPlaces' | 'clock'>): Promise<void> {
+export async function purgeAll({
+  records,
+  sessionPlaces,
+  clock,
+}: Pick<HousekeepingParts, 'records' | 'sessionPlaces' | 'clock'>): Promise<void> {
   await records.purge(clock());
   await records.act([], (tx) => purgeClaims(tx, clock()));
   await sessionPlaces.purge();

@@ -1,5 +1,12 @@
 /** Access requests over HTTP: signed by the `steno` command, or relayed by a viewer for a web session. */
-import { cancelRequest, createRequest, listRequestOptions, listRequests, reviewRequest, showRequest } from '#schemas/api/access/requests.js';
+import {
+  cancelRequest,
+  createRequest,
+  listRequestOptions,
+  listRequests,
+  reviewRequest,
+  showRequest,
+} from '#schemas/api/access/requests.js';
 import { certifyRequests } from '#schemas/api/people/user-certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';

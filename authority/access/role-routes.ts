@@ -26,7 +26,8 @@ export function roleRoutes(parts: RolesParts): readonly Route[] {
       return principal.kind !== 'user' || may(principal, 'list') ? all : all.filter((role) => holds(principal, role.name));
     }),
     handle(showRole, async ({ principal }, { name }) => {
-      if (!may(principal, 'read') && !holds(principal, name)) throw new StenoError('ACCESS_DENIED', 'no role of yours allows to read roles');
+      if (!may(principal, 'read') && !holds(principal, name))
+        throw new StenoError('ACCESS_DENIED', 'no role of yours allows to read roles');
       return documentOf(await roles.get(name));
     }),
     handle(

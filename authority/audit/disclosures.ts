@@ -13,26 +13,26 @@ import type { Records } from '../records/records.js';
 export function disclosureRoutes({ records, clock }: { readonly records: Records; readonly clock: () => number }): readonly Route[] {
   return [
     handle(reportDisclosure, async ({ body }) => {
-        const error = body.code === null ? undefined : new StenoError(body.code, body.reason);
-        const who = { actor: body.actor, source: body.source_address };
-        if (body.event === 'recording.search') {
-          return records.audit([
-            auditRow(clock(), who, { event: body.event, target: body.query, data: { mode: body.mode, hits: body.hits } }, error),
-          ]);
-        }
-        const row = auditRow(
-          clock(),
-          who,
-          {
-            event: body.event,
-            target: body.session,
-            node: body.node,
-            login: body.login,
-            data: body.format === undefined ? {} : { format: body.format },
-          },
-          error,
-        );
-        await records.audit([{ ...row, session: body.session }]);
+      const error = body.code === null ? undefined : new StenoError(body.code, body.reason);
+      const who = { actor: body.actor, source: body.source_address };
+      if (body.event === 'recording.search') {
+        return records.audit([
+          auditRow(clock(), who, { event: body.event, target: body.query, data: { mode: body.mode, hits: body.hits } }, error),
+        ]);
+      }
+      const row = auditRow(
+        clock(),
+        who,
+        {
+          event: body.event,
+          target: body.session,
+          node: body.node,
+          login: body.login,
+          data: body.format === undefined ? {} : { format: body.format },
+        },
+        error,
+      );
+      await records.audit([{ ...row, session: body.session }]);
     }),
   ];
 }

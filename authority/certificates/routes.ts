@@ -1,6 +1,6 @@
 /** The routes of certificates: of the machine's owner, services, hosts and sessions. Tested in service-identity.test.ts and sessions.test.ts. */
 import { logInAsOwner } from '#schemas/api/people/user-certificates.js';
-import { enrolService, issueHostCertificate, issueSessionCertificate, renewService } from '#schemas/api/services/certificates.js';
+import { enrolOwnService, issueHostCertificate, issueSessionCertificate, renewService } from '#schemas/api/services/certificates.js';
 import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { handle, serviceOf } from '../http/server.js';
@@ -21,7 +21,7 @@ export function certificateRoutes(parts: CertificateRouteParts, joining: Service
     handle(logInAsOwner, ({ caller, body }) =>
       issueUserCertificate(parts, caller, { user: caller.actor, mfa: null, requests: [] }, body.public_key, body.tls_key),
     ),
-    handle(enrolService, ({ caller, body }) =>
+    handle(enrolOwnService, ({ caller, body }) =>
       certifyService(parts, caller, 'service.enroll', { kind: body.kind, name: body.name }, body, enrolledHostNames(parts, body), {
         also: (tx) => keepHostKeys(tx, body),
       }),
@@ -34,7 +34,9 @@ export function certificateRoutes(parts: CertificateRouteParts, joining: Service
         throw new StenoError('ACCESS_DENIED', 'this node joined by token');
       return certifyService(parts, caller, 'service.renew', service, body, renewedHostNames(parts, service, body.host_certificate));
     }),
-    handle(issueSessionCertificate, ({ principal, caller, body }) => sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest)),
+    handle(issueSessionCertificate, ({ principal, caller, body }) =>
+      sessions.issue(serviceOf(principal), caller, body as SessionCertificateRequest),
+    ),
     handle(
       issueHostCertificate,
       (c) => hostCertificate(parts, c),

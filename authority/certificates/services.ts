@@ -3,7 +3,7 @@
  * certificate. Tested in service-identity.test.ts and ../inventory/nodes/host-names.test.ts.
  */
 import type { z } from 'zod';
-import type { enrolService, Enrolment, issueHostCertificate } from '#schemas/api/services/certificates.js';
+import type { enrolOwnService, Enrolment, issueHostCertificate } from '#schemas/api/services/certificates.js';
 import { remoteNode } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
@@ -35,7 +35,7 @@ import type { Tx } from '../records/records.js';
 import { register } from './users.js';
 import type { IssueParts } from './users.js';
 
-type EnrolBody = z.output<typeof enrolService.body>;
+type EnrolBody = z.output<typeof enrolOwnService.body>;
 type HostBody = z.output<typeof issueHostCertificate.body>;
 
 /** Without administering everything. */

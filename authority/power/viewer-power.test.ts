@@ -87,7 +87,7 @@ test('is nothing that issues certificates to services, ends or locks anybody, or
 
 test('renews itself alone, and gets no certificate of a host or for recordings by that', async () => {
   const call = (more: object): Promise<unknown> =>
-    viewer.relay({ method: 'POST', target: '/v1/renew', client: '192.0.2.7', body: { service_key: p256(), ...more } });
+    viewer.relaying({ client: '192.0.2.7' })('POST', '/v1/renew', { service_key: p256(), ...more });
   await expect(call({ host_key: formatPublicLine(generateKey().publicBlob) })).rejects.toMatchObject({ code: 'BAD_REQUEST' });
   await expect(call({ recording_key: formatPublicLine(generateKey().publicBlob) })).rejects.toMatchObject({ code: 'BAD_REQUEST' });
   expect(Object.keys((await call({})) as object).sort()).toEqual(['service_ca', 'service_certificate']);
@@ -97,14 +97,7 @@ describe('without the web session of a user it does not', () => {
   test.each(Object.entries(bySession))('%s', async (route, body) => {
     const [method, path] = route.split(' ') as ['GET' | 'POST' | 'PUT' | 'DELETE', string];
     const target = path.replace(':name', 'some-name');
-    const call = (session?: string): Promise<unknown> =>
-      viewer.relay({
-        method,
-        target,
-        client: '192.0.2.7',
-        ...(body === undefined ? {} : { body }),
-        ...(session === undefined ? {} : { session }),
-      });
+    const call = (session?: string): Promise<unknown> => viewer.relaying({ session, client: '192.0.2.7' })(method, target, body);
     await expect(call()).rejects.toMatchObject({ code: 'NOT_SIGNED_IN' });
     await expect(call(token)).rejects.toMatchObject({ code: 'NOT_SIGNED_IN' });
   });

@@ -61,13 +61,7 @@ export async function people(cleanup: Cleanup, more: Partial<AuthorityConfig> = 
   const admin = await administrator(authority, cleanup);
   const viewer = await clientOf(authority, { kind: 'viewer', name: 'web' }, cleanup);
   const relay: People['relay'] = async (method, target, body, { session, client = '192.0.2.7' } = {}) =>
-    (await viewer.relay({
-      method,
-      target,
-      client,
-      ...(body === undefined ? {} : { body }),
-      ...(session === undefined ? {} : { session }),
-    })) as never;
+    (await viewer.relaying({ session, client })(method, target, body)) as never;
   const invite: People['invite'] = async (name, roles = ['admin']) => {
     const { link } = (await admin.call('POST', '/v1/users', { name, roles, traits: {} })) as Invitation;
     return link.slice(link.indexOf('#') + 1);

@@ -12,9 +12,9 @@ import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { PeerCertificate } from 'node:tls';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
-import type { ApiError } from '#schemas/endpoint/endpoint.js';
+import type { ApiError, Send } from '#schemas/endpoint/endpoint.js';
 import { parseServiceName } from '#schemas/base/identity.js';
-import { callAuthority } from '#runtime/service/authority-http.js';
+import { callAuthority, sendTo } from '#runtime/service/authority-http.js';
 import { signRequest } from '#runtime/http/request-auth.js';
 import { loadPrivateKey } from '#runtime/ssh/keys.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -29,7 +29,7 @@ export interface Client {
   get<T>(path: string): Promise<T>;
   /** The body as it comes, for exports. */
   stream(path: string): Promise<Readable>;
-  authority<T>(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T>;
+  readonly authority: Send;
 }
 
 export function openClient(home: Home, now: () => number = Date.now): Client {
@@ -51,21 +51,17 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
     stream: (path) => viewer(profile, path, signed('GET', path, '')),
     async authority(method, target, body) {
       const authorization = signed(method, target, body === undefined ? '' : JSON.stringify(body));
-      const answer = await callAuthority(
+      return callAuthority(
         { kind: 'tls', url: profile.authority, agent },
         { method, target, headers: { authorization }, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) },
       );
-      return answer as never;
     },
   };
 }
 
-/** A call to the authority over the owner's socket, which needs no certificate. Throws NOT_RUNNING. */
-export async function callSocket<T>(path: string, method: 'GET' | 'POST', target: string, body?: unknown): Promise<T> {
-  return (await callAuthority(
-    { kind: 'socket', path },
-    { method, target, timeoutMs: TIMEOUT_MS, ...(body === undefined ? {} : { body }) },
-  )) as T;
+/** Calls to the authority over the owner's socket, which need no certificate. They reject with NOT_RUNNING when nobody listens. */
+export function overSocket(path: string): Send {
+  return sendTo({ kind: 'socket', path }, { timeoutMs: TIMEOUT_MS });
 }
 
 /** The viewer before anybody has logged in. */

@@ -1,11 +1,13 @@
 /** What every login leaves in `$STENO_HOME`, however it came about. Tested in test/end-to-end/users.test.ts. */
 import { spawnSync } from 'node:child_process';
 import { existsSync, readFileSync } from 'node:fs';
+import { createSignInLink } from '#schemas/api/people/web-sessions.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import type { PublicAddresses } from '#schemas/api.js';
 import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
-import { callSocket } from './client.js';
+import { overSocket } from './client.js';
 import { createHome, knownHosts, sshConfig, writeWhole } from './home.js';
 import type { Home, Profile } from './home.js';
 import { trustOf, writeTlsCertificate } from './trust.js';
@@ -49,7 +51,7 @@ export function loadAgent(home: Home, profile: Profile): boolean {
 }
 
 export async function signInLink(socket: string, web: string): Promise<string> {
-  const { url_token } = await callSocket<{ url_token: string }>(socket, 'POST', '/v1/sign-in-link', {});
+  const { url_token } = await call(overSocket(socket), createSignInLink, {});
   // In the fragment, which browsers do not send: the token appears in no log and no referrer.
   return `${web}/#sign-in=${url_token}`;
 }

@@ -9,6 +9,8 @@
 import { createPrivateKey, createPublicKey } from 'node:crypto';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { showTrust } from '#schemas/api/services/ca.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { TrustReport } from '#schemas/api/services/ca.js';
 import { generateKeyPem } from '#runtime/ssh/keys.js';
 import { openClient } from './client.js';
@@ -35,7 +37,7 @@ export function trustOf(
 /** Asks the authority and writes what is new. Rejects as the call does, or with NOT_SIGNED_IN. */
 export async function refreshTrust(home: Home): Promise<Profile> {
   const before = readProfile(home);
-  const profile = { ...before, ...trustOf(await openClient(home).authority<TrustReport>('GET', '/v1/trust')) };
+  const profile = { ...before, ...trustOf(await call(openClient(home).authority, showTrust, {})) };
   if (JSON.stringify(profile) === JSON.stringify(before)) return before;
   writeWhole(home.knownHosts, knownHosts(profile), 0o644);
   writeWhole(home.sshConfig, sshConfig(home, profile), 0o644);

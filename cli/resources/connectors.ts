@@ -1,6 +1,8 @@
 /** Connectors of single sign-on, for the verbs on resources. Secrets go to the authority and never come back. Tested in test/sso/sso.test.ts. */
 import { readFileSync } from 'node:fs';
 import { stringify } from 'yaml';
+import { deleteConnector, listConnectors, putConnector, showConnector } from '#schemas/api/people/connectors.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { Connector } from '#schemas/documents/connector.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseResource } from '#runtime/resources/document.js';
@@ -8,14 +10,12 @@ import type { Client } from '../client/client.js';
 import { standardOutput, table } from '../terminal/output.js';
 import type { AppliedResource, Resources } from './resource.js';
 
-const path = (name: string): string => `/v1/connectors/${encodeURIComponent(name)}`;
-
 export function connectorResources(kind: Connector['kind']): Resources {
   const values = async (client: Client): Promise<readonly Connector[]> =>
-    (await client.authority<readonly Connector[]>('GET', '/v1/connectors')).filter((one) => one.kind === kind);
+    (await call(client.authority, listConnectors, {})).filter((one) => one.kind === kind);
   /** Throws CONNECTOR_UNKNOWN, also for one of the other kind. */
   const find = async (client: Client, name: string): Promise<Connector> => {
-    const found = await client.authority<Connector>('GET', path(name));
+    const found = await call(client.authority, showConnector, { params: { name } });
     if (found.kind !== kind) throw new StenoError('CONNECTOR_UNKNOWN', `${name} is of kind ${found.kind}`);
     return found;
   };
@@ -39,19 +39,20 @@ export function connectorResources(kind: Connector['kind']): Resources {
       const documents = given.map(({ source }) => documentOf(source));
       const results: AppliedResource[] = [];
       for (const document of documents) {
-        const before = await client.authority<Connector>('GET', path(document.name)).catch((error: unknown) => {
+        const before = await call(client.authority, showConnector, { params: { name: document.name } }).catch((error: unknown) => {
           if (error instanceof StenoError && error.code === 'CONNECTOR_UNKNOWN') return undefined;
           throw error;
         });
         const outcome = before === undefined ? 'created' : same(before, document) ? 'unchanged' : 'updated';
-        if (outcome !== 'unchanged' && !check) await client.authority('PUT', path(document.name), document);
+        if (outcome !== 'unchanged' && !check)
+          await call(client.authority, putConnector, { params: { name: document.name }, body: document });
         results.push({ name: document.name, outcome, from: null, to: null });
       }
       return results;
     },
     async remove(client, name) {
       await find(client, name);
-      await client.authority('DELETE', path(name));
+      await call(client.authority, deleteConnector, { params: { name } });
     },
   };
 }

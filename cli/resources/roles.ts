@@ -1,11 +1,10 @@
 /** Roles, for the verbs on resources. */
-import type { RoleDocument } from '#schemas/api/access/roles.js';
+import { applyRoles, deleteRole, listRoles, showRole } from '#schemas/api/access/roles.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { Role } from '#schemas/policy/role.js';
 import type { Client } from '../client/client.js';
 import { standardOutput, table } from '../terminal/output.js';
-import type { AppliedResource, Resources } from './resource.js';
-
-const path = (name: string): string => `/v1/roles/${encodeURIComponent(name)}`;
+import type { Resources } from './resource.js';
 
 export const roleResources: Resources = {
   kind: 'role',
@@ -22,19 +21,19 @@ export const roleResources: Resources = {
   },
   values: rolesOf,
   async get(client, name) {
-    const { revision, source, updated_at, updated_by, role } = await client.authority<RoleDocument>('GET', path(name));
+    const { revision, source, updated_at, updated_by, role } = await call(client.authority, showRole, { params: { name } });
     return { name, revision, source, value: role, updatedAt: updated_at, updatedBy: updated_by };
   },
   async apply(client, documents, check) {
-    return (await client.authority<{ applied: readonly AppliedResource[] }>('POST', '/v1/roles', { documents, check })).applied;
+    return (await call(client.authority, applyRoles, { body: { documents, check } })).applied;
   },
   async remove(client, name) {
-    await client.authority('DELETE', path(name));
+    await call(client.authority, deleteRole, { params: { name } });
   },
 };
 
 function rolesOf(client: Client): Promise<readonly Role[]> {
-  return client.authority<readonly Role[]>('GET', '/v1/roles');
+  return call(client.authority, listRoles, {});
 }
 
 function nodesOf({ allow }: Role): string {

@@ -1,6 +1,8 @@
 /** Webhooks, for the verbs on resources. They have no revisions: the last one applied counts. */
 import { isDeepStrictEqual } from 'node:util';
 import { stringify } from 'yaml';
+import { deleteWebhook, listWebhooks, putWebhook } from '#schemas/api/access/webhooks.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Webhook } from '#schemas/documents/webhook.js';
 import { parseResource } from '#runtime/resources/document.js';
@@ -8,8 +10,7 @@ import type { Client } from '../client/client.js';
 import { standardOutput, table } from '../terminal/output.js';
 import type { AppliedResource, Resources } from './resource.js';
 
-const path = (name: string): string => `/v1/webhooks/${encodeURIComponent(name)}`;
-const all = (client: Client): Promise<readonly Webhook[]> => client.authority<readonly Webhook[]>('GET', '/v1/webhooks');
+const all = (client: Client): Promise<readonly Webhook[]> => call(client.authority, listWebhooks, {});
 
 export const webhookResources: Resources = {
   kind: 'webhook',
@@ -36,12 +37,13 @@ export const webhookResources: Resources = {
       const { name, value } = parseResource(source, 'webhook');
       const before = known.find((one) => one.name === name);
       const same = before !== undefined && isDeepStrictEqual(before, value);
-      if (!same && !check) await client.authority('PUT', path(name), value);
+      if (value.kind !== 'webhook') throw new StenoError('USAGE', 'this is no webhook');
+      if (!same && !check) await call(client.authority, putWebhook, { params: { name }, body: value });
       results.push({ name, outcome: before === undefined ? 'created' : same ? 'unchanged' : 'updated', from: null, to: null });
     }
     return results;
   },
   async remove(client, name) {
-    await client.authority('DELETE', path(name));
+    await call(client.authority, deleteWebhook, { params: { name } });
   },
 };

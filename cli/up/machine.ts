@@ -18,6 +18,8 @@ import { mkdirSync, readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { createServiceToken } from '#schemas/api/services/services.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isLoopbackHost } from '#schemas/base/host-name.js';
 import { isName } from '#schemas/base/identity.js';
@@ -31,7 +33,7 @@ import type { Joining } from '#runtime/service/member.js';
 import type { AuthorityServiceConfig } from '../../authority/config.js';
 import type { AuthorityExtras } from '../../authority/process.js';
 import type { GatewayServiceConfig } from '../../gateway/config.js';
-import { callSocket } from '../client/client.js';
+import { overSocket } from '../client/client.js';
 import { checkDisk, lockDataDir, writeRunFile } from '../machine/data-dir.js';
 import type { DataDir, RunFile } from '../machine/data-dir.js';
 import { splitAddress } from '../client/home.js';
@@ -246,7 +248,7 @@ export async function startMachine(
 }
 
 function serviceToken(socket: string, kind: JoiningKind): Promise<ServiceTokenCreated> {
-  return callSocket(socket, 'POST', '/v1/service-tokens', { kind, name: SERVICE_NAME, ttl_ms: TOKEN_TTL_MS });
+  return call(overSocket(socket), createServiceToken, { body: { kind, name: SERVICE_NAME, ttl_ms: TOKEN_TTL_MS } });
 }
 
 /** Browsers do passkeys for names only, so loopback is called by its name. */

@@ -4,13 +4,29 @@
  */
 import { Agent } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { reportLockEffects } from '#schemas/api/access/locks.js';
+import { reportSessionPlaces, takeSessionPlace } from '#schemas/api/access/session-places.js';
+import { showClusterStatement } from '#schemas/api/inventory/clusters.js';
+import {
+  carryNodeRequest,
+  challengeJoin,
+  joinNode,
+  registerOwnNode,
+  reportHeldNodes,
+  showNodeTrust,
+} from '#schemas/api/inventory/nodes.js';
 import type { JoinResult, NodeRegistration } from '#schemas/api/inventory/nodes.js';
-import type { SessionConfirmation, SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
+import { askConfirmation, showConfirmationState } from '#schemas/api/people/confirmations.js';
+import type { SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
+import { endWebSession, showWebSession, signIn } from '#schemas/api/people/web-sessions.js';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
-import type { Enrolment, SessionCertificateRequest } from '#schemas/api/services/certificates.js';
+import { issueHostCertificate, issueSessionCertificate, renewService } from '#schemas/api/services/certificates.js';
+import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
+import { acquireLease, releaseLease, renewLease } from '#schemas/api/services/leases.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
-import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
+import { CLIENT_ADDRESS_HEADER, WEB_SESSION_HEADER, call } from '#schemas/endpoint/endpoint.js';
+import type { Input, Send } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
@@ -63,8 +79,8 @@ export interface AuthorityClient {
    * what goes into the request of the session certificate. Rejects SESSION_UNCONFIRMED when it is denied, late or aborted.
    */
   confirmSession(request: SessionConfirmationRequest, shown: (url: string) => void, signal: AbortSignal): Promise<string>;
-  /** Viewers only: a call that somebody else makes, whose address and web session go along. */
-  relay(call: AuthorityCall & { readonly session?: string; readonly client: string }): Promise<unknown>;
+  /** Viewers only: calls that somebody else makes, whose address and web session go along. */
+  relaying(who: { readonly session?: string | undefined; readonly client: string }): Send;
   close(): void;
 }
 
@@ -88,7 +104,7 @@ export interface NodeCalls {
   signed(request: SignedNodeRequest): Promise<unknown>;
   trust(): Promise<SignedTrust>;
   /** Which nodes hold a tunnel. `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
-  held(held: object): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
+  held(held: Input<typeof reportHeldNodes>['body']): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
 }
 
 const CONFIRMATION_POLL_MS = 500;
@@ -107,7 +123,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   const places = url.split(',');
   let place = 0;
   /** What an authority that is away has not heard, another is asked; what one refused stands. */
-  const call = async (what: AuthorityCall): Promise<unknown> => {
+  const ask = async (what: AuthorityCall): Promise<unknown> => {
     for (let tried = 1; ; tried += 1) {
       const chosen = place;
       try {
@@ -118,7 +134,13 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       }
     }
   };
-  identity.renewWith(async (body) => (await call({ method: 'POST', target: '/v1/renew', body })) as Enrolment);
+  /** `headers`: of a call that is somebody else's. */
+  const sending =
+    (headers?: Readonly<Record<string, string>>): Send =>
+    (method, target, body) =>
+      ask({ method, target, ...(body === undefined ? {} : { body }), ...(headers === undefined ? {} : { headers }) });
+  const send = sending();
+  identity.renewWith((body) => call(send, renewService, { body }));
 
   const watch = new SnapshotWatch(
     places.map((each) => `${each.replace(/^https:/, 'wss:')}/v1/watch`),
@@ -126,58 +148,51 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
     log,
   );
   watch.onChange((snapshot) => identity.follow({ ...snapshot, fleet: snapshot.nodes.length }));
-  const certificate = async (target: string, body: unknown): Promise<Buffer> =>
-    Buffer.from(parseAuthorizedLine(((await call({ method: 'POST', target, body })) as { certificate: string }).certificate).blob);
-  const session = (token: string): Readonly<Record<string, string>> => ({ 'x-steno-web-session': token });
+  const blobOf = ({ certificate }: { readonly certificate: string }): Buffer => Buffer.from(parseAuthorizedLine(certificate).blob);
+  const session = (token: string): Readonly<Record<string, string>> => ({ [WEB_SESSION_HEADER]: token });
   const from = (client: string | undefined): Readonly<Record<string, string>> =>
     client === undefined ? {} : { [CLIENT_ADDRESS_HEADER]: client };
   return {
     current: () => watch.current(),
     ready: () => watch.ready,
     onChange: (callback) => watch.onChange(callback),
-    sessionCertificate: (request) => certificate('/v1/session-certificate', request),
-    hostCertificate: (request) => certificate('/v1/host-certificate', request),
-    registerNode: async (node) => (await call({ method: 'PUT', target: '/v1/nodes/self', body: node })) as NodeRecord,
-    signIn: async (token, client) =>
-      (await call({ method: 'POST', target: '/v1/sign-in', body: { token }, headers: from(client) })) as WebIdentity,
+    sessionCertificate: async (body) => blobOf(await call(send, issueSessionCertificate, { body })),
+    hostCertificate: async (body) => blobOf(await call(send, issueHostCertificate, { body })),
+    registerNode: (body) => call(send, registerOwnNode, { body }),
+    signIn: (token, client) => call(sending(from(client)), signIn, { body: { token } }),
     nodes: {
-      challenge: () => call({ method: 'POST', target: '/v1/nodes/challenge', body: {} }),
-      join: async (signed, source) => (await call({ method: 'POST', target: '/v1/nodes/join', body: { signed, source } })) as JoinResult,
-      signed: (request) => call({ method: 'POST', target: '/v1/nodes/signed', body: request }),
-      trust: async () => (await call({ method: 'GET', target: '/v1/nodes/trust' })) as SignedTrust,
-      held: async (held) => (await call({ method: 'PUT', target: '/v1/nodes/held', body: held })) as { known: boolean; gateways: string[] },
+      challenge: () => call(send, challengeJoin, { body: {} }),
+      join: (signed, source) => call(send, joinNode, { body: { signed, source } }),
+      signed: (body) => call(send, carryNodeRequest, { body }),
+      trust: () => call(send, showNodeTrust, {}),
+      held: (body) => call(send, reportHeldNodes, { body }),
     },
     places: {
-      take: async (request) => ((await call({ method: 'POST', target: '/v1/session-places', body: request })) as { known: boolean }).known,
-      tell: async (report) => ((await call({ method: 'PUT', target: '/v1/session-places', body: report })) as { known: boolean }).known,
+      take: async (body) => (await call(send, takeSessionPlace, { body })).known,
+      tell: async (body) => (await call(send, reportSessionPlaces, { body })).known,
     },
     leases: {
-      acquire: async ({ name, holder: run, ttlMs: ttl_ms }) =>
-        ((await call({ method: 'POST', target: '/v1/leases/acquire', body: { name, run, ttl_ms } })) as { token: number | null }).token,
+      acquire: async ({ name, holder: run, ttlMs: ttl_ms }) => (await call(send, acquireLease, { body: { name, run, ttl_ms } })).token,
       renew: async ({ name, holder: run, token, ttlMs: ttl_ms }) =>
-        ((await call({ method: 'POST', target: '/v1/leases/renew', body: { name, run, token, ttl_ms } })) as { held: boolean }).held,
+        (await call(send, renewLease, { body: { name, run, token, ttl_ms } })).held,
       release: async ({ name, holder: run, token }) => {
-        await call({ method: 'POST', target: '/v1/leases/release', body: { name, run, token } });
+        await call(send, releaseLease, { body: { name, run, token } });
       },
     },
     lockEffects: async (effects) => {
-      await call({ method: 'PUT', target: '/v1/lock-effects', body: { effects } });
+      await call(send, reportLockEffects, { body: { effects } });
     },
-    webSession: async (token) => (await call({ method: 'GET', target: '/v1/web-session', headers: session(token) })) as WebIdentity,
-    clusterStatement: async () => (await call({ method: 'GET', target: '/v1/cluster-statement' })) as SignedStatement,
+    webSession: (token) => call(sending(session(token)), showWebSession, {}),
+    clusterStatement: () => call(send, showClusterStatement, {}),
     signOut: async (token, client) => {
-      await call({ method: 'DELETE', target: '/v1/web-session', headers: { ...session(token), ...from(client) } });
+      await call(sending({ ...session(token), ...from(client) }), endWebSession, {});
     },
     confirmSession: async (request, shown, signal) => {
-      const {
-        token,
-        url: address,
-        expires_at: until,
-      } = (await call({ method: 'POST', target: '/v1/session-confirmations', body: request })) as SessionConfirmation;
+      const { token, url: address, expires_at: until } = await call(send, askConfirmation, { body: request });
       shown(address);
       // The authority's clock says when it is over; this one only ends asking if that answer never comes.
       for (let rounds = Math.ceil((until - Date.now()) / CONFIRMATION_POLL_MS) + 20; rounds > 0 && !signal.aborted; rounds -= 1) {
-        const { state } = (await call({ method: 'POST', target: '/v1/session-confirmations/state', body: { token } })) as { state: string };
+        const { state } = await call(send, showConfirmationState, { body: { token } });
         if (state === 'approved') return token;
         if (state !== 'waiting')
           throw new StenoError('SESSION_UNCONFIRMED', state === 'denied' ? 'it was denied in the browser' : 'nobody confirmed it in time');
@@ -185,8 +200,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
       }
       throw new StenoError('SESSION_UNCONFIRMED', 'nobody confirmed it in time');
     },
-    relay: ({ session: token, client, ...what }) =>
-      call({ ...what, headers: { ...(token === undefined ? {} : session(token)), ...from(client) } }),
+    relaying: ({ session: token, client }) => sending({ ...(token === undefined ? {} : session(token)), ...from(client) }),
     close() {
       stopRenewed();
       identity.renewWith(undefined);

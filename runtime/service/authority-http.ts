@@ -9,6 +9,7 @@ import { request as httpsRequest } from 'node:https';
 import type { IncomingMessage, RequestOptions } from 'node:http';
 import type { Agent } from 'node:https';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
+import type { Send } from '#schemas/endpoint/endpoint.js';
 
 export type AuthorityPlace =
   | { readonly kind: 'socket'; readonly path: string }
@@ -38,6 +39,11 @@ export async function callAuthority(place: AuthorityPlace, call: AuthorityCall):
     if (error instanceof StenoError && error.cause instanceof IdleConnectionLost) return callOnce(place, call);
     throw error;
   }
+}
+
+/** For `call` of declared endpoints. */
+export function sendTo(place: AuthorityPlace, options: Pick<AuthorityCall, 'timeoutMs'> = {}): Send {
+  return (method, target, body) => callAuthority(place, { method, target, ...options, ...(body === undefined ? {} : { body }) });
 }
 
 class IdleConnectionLost extends Error {}

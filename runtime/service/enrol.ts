@@ -10,6 +10,8 @@
  * Tested in authority/services/services.test.ts.
  */
 import { X509Certificate, createPrivateKey, sign } from 'node:crypto';
+import { checkHealth, joinService, returnService } from '#schemas/api/services/services.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
@@ -18,7 +20,7 @@ import { serviceJoinText, serviceReturnText } from '#schemas/service-join.js';
 import type { JoiningKind, ServiceReturn, SignedServiceReturn } from '#schemas/service-join.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import type { SshSigner } from '../ssh/keys.js';
-import { callAuthority } from './authority-http.js';
+import { sendTo } from './authority-http.js';
 import { certificatesIn, pinOf } from './joining.js';
 import type { ServiceSigner } from './joining.js';
 import { PinnedAgent, pinnedCa, verificationFailure } from './pinned-tls.js';
@@ -97,7 +99,8 @@ async function askOne(
   const place = { kind: 'tls', url, agent } as const;
   try {
     // Any call opens the connection that the request is signed for.
-    await callAuthority(place, { method: 'GET', target: '/healthz' });
+    const send = sendTo(place);
+    await call(send, checkHealth, {});
     const request: ServiceReturn = {
       version: 1,
       channel: agent.channel(),
@@ -109,9 +112,9 @@ async function askOne(
       more_host_keys: keys.moreHosts.map(({ publicBlob }) => formatPublicLine(publicBlob)),
       host_names: [...plan.hostNames],
     };
-    const [target, body] =
-      token === undefined ? ['/v1/services/renew', signReturn(request, keys)] : ['/v1/services/join', signJoin(request, keys, token)];
-    return (await callAuthority(place, { method: 'POST', target, body })) as Enrolment;
+    return await (token === undefined
+      ? call(send, returnService, { body: signReturn(request, keys) })
+      : call(send, joinService, { body: signJoin(request, keys, token) }));
   } catch (error) {
     const why = verificationFailure(error);
     throw why === undefined ? error : new StenoError('AUTHORITY_UNTRUSTED', `${address} (${why})`, { cause: error });

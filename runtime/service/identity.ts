@@ -15,6 +15,8 @@ import type { KeyObject } from 'node:crypto';
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { ConnectionOptions, SecureContextOptions, Server, TLSSocket, TlsOptions } from 'node:tls';
+import { enrolOwnService } from '#schemas/api/services/certificates.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api/services/certificates.js';
 import type { CaTrust } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -24,7 +26,7 @@ import type { ServiceKind, ServiceName } from '#schemas/base/identity.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { equalBytes } from '#schemas/ssh/wire.js';
-import { callAuthority } from './authority-http.js';
+import { sendTo } from './authority-http.js';
 import { fipsMode } from '../fips.js';
 import { serviceSigner } from './joining.js';
 import type { NodeKeys, ServiceSigner } from './joining.js';
@@ -184,7 +186,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
       ...(config.hostNames === undefined ? {} : { host_names: config.hostNames }),
       ...(moreHostKeys.length === 0 ? {} : { more_host_keys: moreHostKeys.map(({ publicBlob }) => formatPublicLine(publicBlob)) }),
     };
-    return (await callAuthority({ kind: 'socket', path: config.socket }, { method: 'POST', target: '/v1/enroll', body })) as Enrolment;
+    return call(sendTo({ kind: 'socket', path: config.socket }), enrolOwnService, { body });
   };
 
   const kept = files.read('enrolment.json');

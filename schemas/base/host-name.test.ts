@@ -133,9 +133,7 @@ describe('the machine itself', () => {
 });
 
 describe('a host name', () => {
-  it.each(['localhost', 'a.b-c.example', '127.0.0.1', '::1', 'fe80::1%eth0', '0'])('is %s', (name) =>
-    expect(isHostName(name)).toBe(true),
-  );
+  it.each(['localhost', 'a.b-c.example', '127.0.0.1', '::1', 'fe80::1%eth0', '0'])('is %s', (name) => expect(isHostName(name)).toBe(true));
 
   it.each(['', '*', '*.example', 'a,b', '!a', '-a', 'a b', 'a..b', 'a/b', 'a\n', '[::1]', '127.0.0.1%lo', 'fe80::1%', 'a'.repeat(254)])(
     'is not %j',

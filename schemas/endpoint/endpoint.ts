@@ -100,8 +100,14 @@ export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
 /** The token of the browser's web session, in what viewers pass on. */
 export const WEB_SESSION_HEADER = 'x-steno-web-session';
 
-type Params<Of extends Endpoint> = z.input<Of['params']>;
-type Body<Of extends Endpoint> = z.input<Of['body']>;
+/** What a caller gives is not changed. */
+type Given<T> = T extends readonly (infer Item)[]
+  ? readonly Given<Item>[]
+  : T extends object
+    ? { readonly [Key in keyof T]: Given<T[Key]> }
+    : T;
+type Params<Of extends Endpoint> = Given<z.input<Of['params']>>;
+type Body<Of extends Endpoint> = Given<z.input<Of['body']>>;
 
 export type Input<Of extends Endpoint> = (Record<never, never> extends Params<Of>
   ? { readonly params?: Params<Of> }

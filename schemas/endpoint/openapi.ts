@@ -79,9 +79,15 @@ function writer(shared: Readonly<Record<string, z.ZodType>>, components: Record<
   return (schema, io) => {
     const named = (id: string): string => (io === 'input' ? `${id}Input` : id);
     const written = z.toJSONSchema(schema, { io, metadata, unrepresentable: 'any' });
-    const { $schema: _, $defs, ...rest } = JSON.parse(
+    const {
+      $schema: _,
+      $defs,
+      ...rest
+    } = JSON.parse(
       JSON.stringify(written, (key, value: unknown) =>
-        key === '$ref' && typeof value === 'string' ? value.replace(/^#\/\$defs\/(.+)$/, (_all, id: string) => `#/components/schemas/${named(id)}`) : value,
+        key === '$ref' && typeof value === 'string'
+          ? value.replace(/^#\/\$defs\/(.+)$/, (_all, id: string) => `#/components/schemas/${named(id)}`)
+          : value,
       ),
     ) as { readonly $schema?: string; readonly $defs?: Readonly<Record<string, object>> };
     for (const [id, definition] of Object.entries($defs ?? {})) components[named(id)] = definition;

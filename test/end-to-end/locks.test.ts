@@ -8,6 +8,8 @@ import { join } from 'node:path';
 import Database from 'better-sqlite3';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { createSignInLink } from '#schemas/api/people/web-sessions.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
 import type { LockRecord } from '#schemas/api/access/locks.js';
 import type { Lock } from '#schemas/documents/lock.js';
@@ -236,7 +238,7 @@ describe('a locked user', () => {
   it('no longer follows a live session in the browser, and their web session is over', async () => {
     const watched = await shell();
     const [session] = await eventually(liveSessions, (sessions) => sessions.length > 0);
-    const { url_token: token } = await ownCall<{ url_token: string }>();
+    const { url_token: token } = await ownCall();
     const web = steno.run.web;
     const signIn = await fetch(`${web}/api/sign-in`, {
       method: 'POST',
@@ -310,8 +312,8 @@ it('a lock that was committed by an authority that then died is in force once it
 });
 
 /** A sign-in link of lena's, by a call that she signs. */
-async function ownCall<T>(): Promise<T> {
+async function ownCall(): Promise<{ readonly url_token: string }> {
   const { openClient } = await import('../../cli/client/client.js');
   const { openHome } = await import('../../cli/client/home.js');
-  return openClient(openHome(lena.env)).authority<T>('POST', '/v1/sign-in-link', {});
+  return call(openClient(openHome(lena.env)).authority, createSignInLink, {});
 }

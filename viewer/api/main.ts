@@ -13,6 +13,8 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import type { ApiError } from '#schemas/endpoint/endpoint.js';
 import type { IndexProgress, Me, PublicAddresses, QueueReport, RecordingCa, SegmentIndex, SessionList } from '#schemas/api.js';
+import { answerClusterNodes } from '#schemas/api/inventory/clusters.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { encodeOpening, firstSegment } from '#schemas/opening.js';
 import type { SessionOpening } from '#schemas/opening.js';
@@ -29,15 +31,23 @@ import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
 import type { SlotLimits } from '#runtime/http/stranger-slots.js';
 import { openZstd } from '#runtime/zstd.js';
 import { beginExport, exportRecording, exportTypes } from './export/export.js';
-import { PERMISSIONS_POLICY, checkHost, checkOrigin, limited, ownHosts, securityHeaders, sourceAddress } from './http/guard.js';
+import {
+  checkHost,
+  checkOrigin,
+  fromOtherSites,
+  limited,
+  ownHosts,
+  PERMISSIONS_POLICY,
+  securityHeaders,
+  sourceAddress,
+} from './http/guard.js';
 import { Identities, clearedCookie, cookieToken } from './access/identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './access/identity.js';
 import { LIVE_PATH, liveRoute, liveSocket } from './live/live-route.js';
 import { LiveRelay } from './live/relay.js';
 import { loginRoutes } from './front/login.js';
 import { connectorOf, providerLogout, samlMetadataRoute } from './front/sso.js';
-import { HOOK_PATH, requestRoutes } from './front/requests.js';
-import type { LoginRelay } from './front/login.js';
+import { hookRoutes } from './front/hooks.js';
 import type { LiveSource } from './live/relay.js';
 import {
   auditQuery,
@@ -77,7 +87,7 @@ export interface ViewerConfig {
 export interface ViewerDeps {
   readonly objects: ObjectStore;
   readonly events: EventStore;
-  readonly authority: ViewerAuthority & LoginRelay;
+  readonly authority: ViewerAuthority;
   readonly requests: RequestVerifying;
   readonly live: LiveSource;
   /** Public key lines of every recording CA that ever counted: what a page checks recordings with. */
@@ -86,7 +96,6 @@ export interface ViewerDeps {
   readonly queues?: () => readonly QueueReport[];
   /** How far a rebuild of the event store is; null when nothing is missing. */
   readonly rebuilding?: () => IndexProgress | null;
-  /** Those there are now. */
   /** `own_since` of the snapshot: what is older is not shown to them as their own; ms since 1970. */
   readonly ownSince: () => Readonly<Record<string, number>>;
   readonly log: Log;
@@ -101,7 +110,6 @@ const EXPORTS_AT_A_TIME = 8;
 /** Session time in ms of the line before the segment, as in the index it belongs to. */
 const SEGMENT_START = 'x-steno-segment-start';
 const sessionPath = '/api/sessions/:id';
-const CLUSTER_NODES_PATH = '/cluster/nodes';
 /** A user and their roles, in JSON in JSON, with signatures. */
 const MAX_QUESTION = 128 * 1024;
 const QUESTIONS_PER_MINUTE = 1_200;
@@ -171,13 +179,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     checkHost(hosts, request.headers.host);
     if (request.ws && request.routeOptions.url !== LIVE_PATH) throw new StenoError('NOT_FOUND');
     if (request.ws && request.headers.authorization === undefined) checkOrigin(request.headers.host, request.headers.origin);
-    // A provider of single sign-on sends its answer by a form of its own; what it may do is in login/routes.ts.
-    const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
-    // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
-    const fromWebhook = request.routeOptions.url === HOOK_PATH;
-    // Nor does a question of another cluster.
-    const fromCluster = request.routeOptions.url === CLUSTER_NODES_PATH;
-    if (request.method !== 'GET' && request.method !== 'HEAD' && !fromProvider && !fromWebhook && !fromCluster)
+    if (request.method !== 'GET' && request.method !== 'HEAD' && request.routeOptions.config.fromOtherSites !== true)
       checkOrigin(request.headers.host, request.headers.origin);
     if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
   });
@@ -206,13 +208,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   );
 
   // Another cluster asks for one of its users; what it may know is for the authority, by the signature.
-  app.post(CLUSTER_NODES_PATH, { bodyLimit: MAX_QUESTION, onRequest: limited(app, { all: QUESTIONS_PER_MINUTE }) }, (request) =>
-    deps.authority.relay({
-      method: 'POST',
-      target: '/v1/cluster-nodes',
-      body: request.body ?? {},
-      client: sourceAddress(request),
-    }),
+  app.post(
+    '/cluster/nodes',
+    { bodyLimit: MAX_QUESTION, onRequest: limited(app, { all: QUESTIONS_PER_MINUTE }), config: fromOtherSites },
+    (request) =>
+      call(deps.authority.relaying({ client: sourceAddress(request) }), answerClusterNodes, { body: (request.body ?? {}) as never }),
   );
 
   app.post('/api/sign-in', { onRequest: limited(app, SIGN_INS) }, async (request, reply): Promise<Me> => {
@@ -228,7 +228,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return { next: via === null ? null : await providerLogout(deps.authority, via, client) };
   });
   samlMetadataRoute(app, deps.authority);
-  requestRoutes(app, { authority: deps.authority, secure: identities.secure });
+  await app.register(hookRoutes, { authority: deps.authority });
   loginRoutes(app, {
     authority: deps.authority,
     identities,

@@ -37,7 +37,7 @@ beforeEach(async () => {
       .on('end', () => {
         const question = JSON.parse(Buffer.concat(chunks).toString()) as SignedStatement;
         asked.push(question);
-        carry(question, (body) => viewer.relay({ method: 'POST', target: '/v1/cluster-nodes', body, client: '192.0.2.1' })).then(
+        carry(question, (body) => viewer.relaying({ client: '192.0.2.1' })('POST', '/v1/cluster-nodes', body)).then(
           (answer) => response.end(JSON.stringify(answer)),
           () => response.writeHead(403).end('{}'),
         );

@@ -42,7 +42,7 @@ describe.skipIf('missing' in programs)(
     /** The same call at both, several times, all at once: how many were answered. */
     const answered = async (target: string, body: unknown, client = '192.0.2.7'): Promise<number> => {
       const results = await Promise.allSettled(
-        Array.from({ length: 6 }, (_, i) => viewers[i % 2]!.relay({ method: 'POST', target, body, client })),
+        Array.from({ length: 6 }, (_, i) => viewers[i % 2]!.relaying({ client })('POST', target, body)),
       );
       return results.filter(({ status }) => status === 'fulfilled').length;
     };
@@ -64,12 +64,7 @@ describe.skipIf('missing' in programs)(
 
     test('guesses at one are counted by the other', async () => {
       const guess = (viewer: AuthorityClient): Promise<unknown> =>
-        viewer.relay({
-          method: 'POST',
-          target: '/v1/login/local',
-          body: { user: 'ghost', password: 'no', code: '000000' },
-          client: '198.51.100.9',
-        });
+        viewer.relaying({ client: '198.51.100.9' })('POST', '/v1/login/local', { user: 'ghost', password: 'no', code: '000000' });
       for (let i = 0; i < 5; i++) await expect(guess(viewers[i % 2]!)).rejects.toMatchObject({ code: 'LOGIN_FAILED' });
       for (const viewer of viewers) await expect(guess(viewer)).rejects.toMatchObject({ code: 'LOGIN_BLOCKED' });
     });

@@ -343,7 +343,7 @@ describe('guessing', () => {
     const { clientOf } = await import('../../testing/authority.js');
     const viewer = await clientOf(first, { kind: 'viewer', name: 'web' }, cleanup);
     const guess = (user: string, by = viewer, client = '192.0.2.1'): Promise<unknown> =>
-      by.relay({ method: 'POST', target: '/v1/login/local', body: { user, password: 'wrong', code: '000000' }, client });
+      by.relaying({ client })('POST', '/v1/login/local', { user, password: 'wrong', code: '000000' });
     for (let i = 0; i < 5; i++) await expect(guess('ghost')).rejects.toEqual(refusal('LOGIN_FAILED'));
     await expect(guess('ghost')).rejects.toEqual(refusal('LOGIN_BLOCKED'));
     await expect(guess('other')).rejects.toEqual(refusal('LOGIN_FAILED'));

@@ -1,5 +1,7 @@
 /** `steno access check`: why somebody may, or may not, act as a login on a node. */
 import { Command } from 'commander';
+import { checkAccess } from '#schemas/api/access/roles.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { AccessExplanation, ExplainedClause } from '#schemas/api/access/roles.js';
 import type { Forwarding } from '#schemas/policy/forwarding.js';
 import { openClient } from '../../client/client.js';
@@ -16,7 +18,7 @@ export function accessCommand(): Command {
     .argument('<login>')
     .option('--json', 'print JSON')
     .action(async (user: string, node: string, login: string, options: { json?: boolean }) => {
-      const found = await openClient(openHome()).authority<AccessExplanation>('POST', '/v1/access/check', { user, node, login });
+      const found = await call(openClient(openHome()).authority, checkAccess, { body: { user, node, login } });
       if (options.json === true) json(standardOutput, found);
       else standardOutput.out.write(explanation(found));
       if (!found.allowed || found.lock !== null) process.exitCode = 77;

@@ -5,6 +5,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { createBot, createBotToken, listBots, renewBot, resetBot } from '#schemas/api/people/bots.js';
+import { deleteUser } from '#schemas/api/people/users.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { BotInfo, BotLogin, BotToken } from '#schemas/api/people/bots.js';
 import type { PublicAddresses } from '#schemas/api.js';
@@ -34,14 +37,13 @@ function parseTtl(text: string): number {
 }
 
 const open = (): Client => openClient(openHome());
-const path = (name: string, verb: string): string => `/v1/bots/${encodeURIComponent(name)}/${verb}`;
 
 export function botsCommand(): Command {
   const command = new Command('bots')
     .description('list bots: users that are machines, such as CI runners; or add one')
     .option('--json', 'print JSON');
   command.action(async (options: { json?: boolean }) => {
-    const bots = await open().authority<BotInfo[]>('GET', '/v1/bots');
+    const bots = await call(open().authority, listBots, {});
     if (options.json === true) return json(standardOutput, bots);
     const live = (bot: BotInfo) => bot.instances.filter(({ stopped_at, expires_at }) => stopped_at === null && expires_at > Date.now());
     table<BotInfo>(standardOutput, bots, [
@@ -63,30 +65,32 @@ export function botsCommand(): Command {
     .action(async (name: string, options: TokenOptions & { roles: readonly string[]; traits?: Traits }) => {
       if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no name: lower-case letters, digits, dot, dash and underscore`);
       tellToken(
-        await open().authority<BotToken>('POST', '/v1/bots', {
-          name,
-          roles: options.roles,
-          traits: options.traits ?? {},
-          ttl: options.ttl,
+        await call(open().authority, createBot, {
+          body: {
+            name,
+            roles: options.roles,
+            traits: options.traits ?? {},
+            ttl: options.ttl,
+          },
         }),
         options,
       );
     });
   withTtl(command.command('token').description('another token, for one more machine of this bot').argument('<name>')).action(
     async (name: string, options: TokenOptions) =>
-      tellToken(await open().authority<BotToken>('POST', path(name, 'token'), { ttl: options.ttl }), options),
+      tellToken(await call(open().authority, createBotToken, { params: { name }, body: { ttl: options.ttl } }), options),
   );
   withTtl(
     command.command('reset').description('stop all its machines, lift the lock of a theft, and print a fresh token').argument('<name>'),
   ).action(async (name: string, options: TokenOptions) =>
-    tellToken(await open().authority<BotToken>('POST', path(name, 'reset'), { ttl: options.ttl }), options),
+    tellToken(await call(open().authority, resetBot, { params: { name }, body: { ttl: options.ttl } }), options),
   );
   command
     .command('rm')
     .description('forget a bot; its name stays locked while certificates of it may live')
     .argument('<name>')
     .action(async (name: string) => {
-      await open().authority('DELETE', `/v1/users/${encodeURIComponent(name)}`);
+      await call(open().authority, deleteUser, { params: { name } });
       standardOutput.out.write(`${name} is removed.\n`);
     });
   return command;
@@ -164,14 +168,16 @@ async function renew(home: Home, file: string): Promise<void> {
   const kept = stateSchema.safeParse(JSON.parse(readFileSync(file, 'utf8')));
   if (!kept.success) throw new StenoError('USAGE', `${file} is not the state of a bot`);
   // Kept before the call: if its answer is lost, the same attempt may be made again, by this copy only.
-  const state: State = { ...kept.data, attempt: kept.data.attempt ?? randomBytes(32).toString('base64url') };
+  const state = { ...kept.data, attempt: kept.data.attempt ?? randomBytes(32).toString('base64url') };
   keepState(file, state);
   const profile = readProfile(home);
-  const renewed = await openClient(home).authority<BotLogin>('POST', '/v1/bots/renew', {
-    instance: state.instance,
-    generation: state.generation,
-    attempt: state.attempt,
-    tls_key: tlsPublicKey(home),
+  const renewed = await call(openClient(home).authority, renewBot, {
+    body: {
+      instance: state.instance,
+      generation: state.generation,
+      attempt: state.attempt,
+      tls_key: tlsPublicKey(home),
+    },
   });
   keepLogin(home, renewed.login, profile, profile.web_ca);
   keepState(file, { ...state, generation: renewed.generation, attempt: null });

@@ -7,6 +7,8 @@
 import { randomInt } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import { deleteLock, listLocks, putLock, showLockEffects } from '#schemas/api/access/locks.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { LockRecord } from '#schemas/api/access/locks.js';
 import type { Lock } from '#schemas/documents/lock.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -72,7 +74,7 @@ export function lockCommand(): Command {
           reason,
           expires_at: ttl === undefined ? null : Date.now() + ttl,
         };
-        await client.authority('PUT', `/v1/locks/${lock.id}`, lock);
+        await call(client.authority, putLock, { params: { name: lock.id }, body: lock });
         // The lock is in force from here on; everything below only tells what it did.
         const effects = await effectsOf(client, lock.id);
         if (asJson === true) return json(standardOutput, { ...lock, effects });
@@ -92,7 +94,7 @@ export function lockCommand(): Command {
 async function effectsOf(client: Client, lock: string): Promise<LockEffects | null> {
   const until = performance.now() + ASKED_MS;
   for (;;) {
-    const effects = await client.authority<LockEffects>('GET', `/v1/lock-effects/${lock}`).catch(() => null);
+    const effects = await call(client.authority, showLockEffects, { params: { name: lock } }).catch(() => null);
     if (effects === null || missing(effects).length === 0 || performance.now() >= until) return effects;
     await sleep(ASK_AGAIN_MS);
   }
@@ -122,7 +124,7 @@ export function locksCommand(): Command {
     .description('list the locks in force')
     .option('--json', 'print JSON')
     .action(async (options: { json?: boolean }) => {
-      const locks = await openClient(openHome()).authority<LockRecord[]>('GET', '/v1/locks');
+      const locks = await call(openClient(openHome()).authority, listLocks, {});
       if (options.json === true) return json(standardOutput, locks);
       if (locks.length === 0) {
         standardOutput.err.write('Nothing is locked.\n');
@@ -145,7 +147,7 @@ export function unlockCommand(): Command {
     .description('lift a lock')
     .argument('<id>', 'as `steno locks` lists it')
     .action(async (id: string) => {
-      await openClient(openHome()).authority('DELETE', `/v1/locks/${encodeURIComponent(id)}`);
+      await call(openClient(openHome()).authority, deleteLock, { params: { name: id } });
       standardOutput.out.write(`${styled(standardOutput.out, standardOutput.env, 'green', '✓')} ${visible(id)} is lifted\n`);
     });
 }

@@ -4,13 +4,15 @@ import { existsSync, readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import { logInAsOwner } from '#schemas/api/people/user-certificates.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { DeviceLoginAnswer } from '#schemas/api/people/logins.js';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import type { DeviceLoginStart, PublicAddresses } from '#schemas/api.js';
 import { NODE_DOMAIN } from '#schemas/base/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
-import { callSocket, openPublicWeb } from '../../client/client.js';
+import { overSocket, openPublicWeb } from '../../client/client.js';
 import type { PublicWeb } from '../../client/client.js';
 import { dataDir, readRunFile } from '../../machine/data-dir.js';
 import { openHome, readProfile } from '../../client/home.js';
@@ -90,9 +92,11 @@ async function loginBySocket(options: LoginOptions, usual: Home): Promise<void> 
   const run = readRunFile(dataDir(options.data));
   const home = run.fips ? openHome(process.env, run) : usual;
   const key = keyOf(home);
-  const result = await callSocket<LoginResult>(run.socket, 'POST', '/v1/login', {
-    public_key: formatPublicLine(key.publicBlob, 'steno'),
-    tls_key: tlsPublicKey(home),
+  const result = await call(overSocket(run.socket), logInAsOwner, {
+    body: {
+      public_key: formatPublicLine(key.publicBlob, 'steno'),
+      tls_key: tlsPublicKey(home),
+    },
   });
   const profile = keepLogin(home, result, run);
   const inAgent = options.agent && loadAgent(home, profile);

@@ -1,7 +1,17 @@
 /** `steno request`, `steno requests`: asking for access, deciding about it, and using it. */
 import { Command, Option } from 'commander';
+import {
+  cancelRequest,
+  createRequest,
+  listRequestOptions,
+  listRequests,
+  reviewRequest,
+  showRequest,
+} from '#schemas/api/access/requests.js';
+import { certifyRequests } from '#schemas/api/people/user-certificates.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { describeItem } from '#schemas/documents/access-request.js';
-import type { AccessRequest, NewAccessRequest, RequestOptions, RequestView } from '#schemas/documents/access-request.js';
+import type { AccessRequest, NewAccessRequest, RequestView } from '#schemas/documents/access-request.js';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
 import { formatDuration } from '#schemas/base/duration.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
@@ -22,7 +32,7 @@ export function requestsCommand(): Command {
     .option('--all', 'also those that are decided or over')
     .option('--json', 'print JSON')
     .action(async (options: { all?: boolean; json?: boolean }) => {
-      const all = await openClient(openHome()).authority<RequestView[]>('GET', '/v1/requests');
+      const all = await call(openClient(openHome()).authority, listRequests, {});
       const requests = options.all === true ? all : all.filter(({ state }) => state === 'pending' || state === 'approved');
       if (options.json === true) return json(standardOutput, requests);
       if (requests.length === 0) {
@@ -79,7 +89,7 @@ export function requestCommand(): Command {
         reason: options.reason,
         duration: options.ttl ?? null,
       };
-      const request = await openClient(openHome()).authority<AccessRequest>('POST', '/v1/requests', wanted);
+      const request = await call(openClient(openHome()).authority, createRequest, { body: wanted });
       if (options.json === true) return json(standardOutput, request);
       out.write(
         `${styled(out, env, 'green', '✓')} ${styled(out, env, 'bold', request.id)} asks for ${visible(request.items.map(describeItem).join('; '))}, for ${formatDuration(request.duration)}\n`,
@@ -92,7 +102,7 @@ export function requestCommand(): Command {
     .description('list what you can ask for')
     .option('--json', 'print JSON')
     .action(async (options: { json?: boolean }) => {
-      const found = await openClient(openHome()).authority<RequestOptions>('GET', '/v1/request-options');
+      const found = await call(openClient(openHome()).authority, listRequestOptions, {});
       if (options.json === true) return json(standardOutput, found);
       const rows = [
         ...found.roles.map((choice) => ({ kind: 'role', logins: [] as readonly string[], ...choice })),
@@ -116,7 +126,7 @@ export function requestCommand(): Command {
     .argument('<id>')
     .option('--json', 'print JSON')
     .action(async (id: string, options: { json?: boolean }) => {
-      const request = await openClient(openHome()).authority<RequestView>('GET', path(id));
+      const request = await call(openClient(openHome()).authority, showRequest, { params: { name: id } });
       if (options.json === true) return json(standardOutput, request);
       print(request);
     });
@@ -128,9 +138,9 @@ export function requestCommand(): Command {
       .option('--reason <text>', 'why; whoever asked reads it', '')
       .option('--json', 'print JSON')
       .action(async (id: string, options: { reason: string; json?: boolean }) => {
-        const request = await openClient(openHome()).authority<RequestView>('POST', `${path(id)}/review`, {
-          decision,
-          reason: options.reason,
+        const request = await call(openClient(openHome()).authority, reviewRequest, {
+          params: { name: id },
+          body: { decision, reason: options.reason },
         });
         if (options.json === true) return json(standardOutput, request);
         print(request);
@@ -145,7 +155,10 @@ export function requestCommand(): Command {
     .option('--reason <text>', 'why', '')
     .option('--json', 'print JSON')
     .action(async (id: string, options: { reason: string; json?: boolean }) => {
-      const request = await openClient(openHome()).authority<RequestView>('POST', `${path(id)}/cancel`, { reason: options.reason });
+      const request = await call(openClient(openHome()).authority, cancelRequest, {
+        params: { name: id },
+        body: { reason: options.reason },
+      });
       if (options.json === true) return json(standardOutput, request);
       print(request);
     });
@@ -171,13 +184,15 @@ export async function useRequests(home: Home, ids: readonly string[], agent: boo
   const wanted =
     ids.length > 0
       ? ids
-      : (await client.authority<RequestView[]>('GET', '/v1/requests'))
+      : (await call(client.authority, listRequests, {}))
           .filter(({ state, user }) => state === 'approved' && user === client.profile.user)
           .map(({ id }) => id);
-  const login = await client.authority<LoginResult>('POST', '/v1/request-certificate', {
-    public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'),
-    tls_key: tlsPublicKey(home),
-    requests: wanted,
+  const login = await call(client.authority, certifyRequests, {
+    body: {
+      public_key: formatPublicLine(keyOf(home).publicBlob, 'steno'),
+      tls_key: tlsPublicKey(home),
+      requests: wanted,
+    },
   });
   const profile = keepLogin(home, login, client.profile, client.profile.web_ca);
   if (agent) loadAgent(home, profile);
@@ -227,8 +242,4 @@ function endOf({ state, expires_at: expires, ends_at: ends, decided_at: decided 
 
 function approvals(count: number): string {
   return `${count} approval${count === 1 ? '' : 's'}`;
-}
-
-function path(id: string): string {
-  return `/v1/requests/${encodeURIComponent(id)}`;
 }

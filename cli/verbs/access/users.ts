@@ -1,5 +1,18 @@
 /** `steno users`: who there is, and what an administrator does about them. */
 import { Command, InvalidArgumentError } from 'commander';
+import {
+  createUser,
+  deleteUser,
+  disableUser,
+  enableUser,
+  listUserNames,
+  listUsers,
+  releaseUserName,
+  resetUser,
+  showUser,
+  updateUser,
+} from '#schemas/api/people/users.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Invitation, UserInfo } from '#schemas/api/people/users.js';
 import { isName } from '#schemas/base/identity.js';
@@ -42,12 +55,11 @@ export function parseTrait(text: string, previous: Traits = {}): Traits {
 }
 
 const open = (): Client => openClient(openHome());
-const path = (name: string, more = ''): string => `/v1/users/${encodeURIComponent(name)}${more}`;
 
 export function usersCommand(): Command {
   const command = new Command('users').description('list users, or invite, change and put out one').option('--json', 'print JSON');
   command.action(async (options: Options) => {
-    const users = await open().authority<UserInfo[]>('GET', '/v1/users');
+    const users = await call(open().authority, listUsers, {});
     if (options.json === true) return json(standardOutput, users);
     table<UserInfo>(standardOutput, users, [
       { title: 'NAME', value: ({ name }) => name, style: () => 'bold' },
@@ -69,10 +81,10 @@ export function usersCommand(): Command {
     .requiredOption('--roles <a,b>', 'roles to hold', parseNames)
     .option('--traits <key=value>', 'facts that roles may refer to; may be repeated', parseTrait)
     .option('--json', 'print JSON')
-    .action(async (name: string, options: GrantOptions) => {
+    .action(async (name: string, options: GrantOptions & { readonly roles: readonly string[] }) => {
       if (!isName(name)) throw new StenoError('USAGE', `"${name}" is no user name: lower-case letters, digits, dot, dash and underscore`);
       tellInvitation(
-        await open().authority<Invitation>('POST', '/v1/users', { name, roles: options.roles, traits: options.traits ?? {} }),
+        await call(open().authority, createUser, { body: { name, roles: options.roles, traits: options.traits ?? {} } }),
         options,
       );
     });
@@ -81,7 +93,7 @@ export function usersCommand(): Command {
     .description('everything about one user')
     .argument('<name>')
     .option('--json', 'print JSON')
-    .action(async (name: string, options: Options) => tellUser(await open().authority<UserInfo>('GET', path(name)), options));
+    .action(async (name: string, options: Options) => tellUser(await call(open().authority, showUser, { params: { name } }), options));
   command
     .command('edit')
     .description('give other roles or traits; certificates follow at the next login')
@@ -93,9 +105,12 @@ export function usersCommand(): Command {
       if (options.roles === undefined && options.traits === undefined) throw new StenoError('USAGE', 'give --roles or --traits');
       const { roles, traits } = options;
       tellUser(
-        await open().authority<UserInfo>('PUT', path(name), {
-          ...(roles === undefined ? {} : { roles }),
-          ...(traits === undefined ? {} : { traits }),
+        await call(open().authority, updateUser, {
+          params: { name },
+          body: {
+            ...(roles === undefined ? {} : { roles }),
+            ...(traits === undefined ? {} : { traits }),
+          },
         }),
         options,
       );
@@ -106,7 +121,7 @@ export function usersCommand(): Command {
     .argument('<name>')
     .option('--reason <text>', 'why; stands in the audit and in the lock', '')
     .action(async (name: string, { reason }: { reason: string }) => {
-      await open().authority('POST', path(name, '/disable'), { reason });
+      await call(open().authority, disableUser, { params: { name }, body: { reason } });
       standardOutput.out.write(`${name} is disabled and locked.\n`);
     });
   command
@@ -114,7 +129,7 @@ export function usersCommand(): Command {
     .description('let a disabled user in again')
     .argument('<name>')
     .action(async (name: string) => {
-      await open().authority('POST', path(name, '/enable'));
+      await call(open().authority, enableUser, { params: { name } });
       standardOutput.out.write(`${name} is enabled.\n`);
     });
   command
@@ -122,7 +137,7 @@ export function usersCommand(): Command {
     .description('forget a user; the name is kept from others until it is released')
     .argument('<name>')
     .action(async (name: string) => {
-      await open().authority('DELETE', path(name));
+      await call(open().authority, deleteUser, { params: { name } });
       standardOutput.out.write(`${name} is removed.\n`);
     });
   command
@@ -134,11 +149,11 @@ export function usersCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (name: string | undefined, options: Options) => {
       if (name !== undefined) {
-        await open().authority('POST', `/v1/user-names/${encodeURIComponent(name)}/release`);
+        await call(open().authority, releaseUserName, { params: { name } });
         standardOutput.out.write(`The name ${name} may be used again.\n`);
         return;
       }
-      const kept = await open().authority<{ readonly name: string; readonly removed_at: number }[]>('GET', '/v1/user-names');
+      const kept = await call(open().authority, listUserNames, {});
       if (options.json === true) return json(standardOutput, kept);
       table(standardOutput, kept, [
         { title: 'NAME', value: (row) => row.name },
@@ -151,7 +166,7 @@ export function usersCommand(): Command {
     .argument('<name>')
     .option('--json', 'print JSON')
     .action(async (name: string, options: Options) =>
-      tellInvitation(await open().authority<Invitation>('POST', path(name, '/reset')), options),
+      tellInvitation(await call(open().authority, resetUser, { params: { name } }), options),
     );
   return command;
 }

@@ -2,6 +2,8 @@
 import { createHash } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
+import { exportCluster, listClusters, refreshCluster, trustCluster, untrustCluster } from '#schemas/api/inventory/clusters.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { SignedStatement, TrustedCluster } from '#schemas/documents/cluster.js';
 import { MAX_STATEMENT, parseStatement, signedStatement } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -35,7 +37,7 @@ export function clustersCommand(): Command {
     .description('other Stenos: whose users come in, and to whose nodes ours go')
     .option('--json', 'print JSON');
   command.action(async (options: { json?: boolean }) => {
-    const clusters = await openClient(openHome()).authority<TrustedCluster[]>('GET', '/v1/clusters');
+    const clusters = await call(openClient(openHome()).authority, listClusters, {});
     if (options.json === true) return json(standardOutput, clusters);
     if (clusters.length === 0) {
       standardOutput.err.write(
@@ -65,9 +67,11 @@ export function clustersCommand(): Command {
       const client = openClient(openHome());
       const gateways = options.gateway ?? [client.profile.ssh];
       for (const gateway of gateways) splitAddress(gateway);
-      const signed = await client.authority<SignedStatement>('POST', '/v1/cluster-statement', {
-        gateways,
-        updates: options.updates ?? null,
+      const signed = await call(client.authority, exportCluster, {
+        body: {
+          gateways,
+          updates: options.updates ?? null,
+        },
       });
       standardOutput.out.write(`${JSON.stringify(signed, null, 2)}\n`);
       const { name, ssh_user_ca: keys } = statementOf(signed);
@@ -92,10 +96,13 @@ export function clustersCommand(): Command {
           `the file names ${keys.map(fingerprint).join(', ')}, not ${options.fingerprint.slice(0, 80)}`,
         );
       }
-      const cluster = await openClient(openHome()).authority<TrustedCluster>('PUT', `/v1/clusters/${name}`, {
-        signed,
-        role_map: options.map,
-        reach: options.reach,
+      const cluster = await call(openClient(openHome()).authority, trustCluster, {
+        params: { name },
+        body: {
+          signed,
+          role_map: options.map,
+          reach: options.reach,
+        },
       });
       if (options.json === true) return json(standardOutput, cluster);
       const { out, env } = standardOutput;
@@ -109,10 +116,7 @@ export function clustersCommand(): Command {
     .description('fetch the newest keys of a cluster now; it is done every minute anyway')
     .argument('<name>')
     .action(async (name: string) => {
-      const { changed } = await openClient(openHome()).authority<{ changed: boolean }>(
-        'POST',
-        `/v1/clusters/${encodeURIComponent(name)}/refresh`,
-      );
+      const { changed } = await call(openClient(openHome()).authority, refreshCluster, { params: { name } });
       standardOutput.out.write(changed ? `New keys of ${name} are trusted.\n` : `Nothing is new of ${name}.\n`);
     });
   command
@@ -120,7 +124,7 @@ export function clustersCommand(): Command {
     .description('end the trust; connections of both ways end at once')
     .argument('<name>')
     .action(async (name: string) => {
-      await openClient(openHome()).authority('DELETE', `/v1/clusters/${encodeURIComponent(name)}`);
+      await call(openClient(openHome()).authority, untrustCluster, { params: { name } });
       standardOutput.out.write(`Cluster ${name} is not trusted any more.\n`);
     });
   return command;

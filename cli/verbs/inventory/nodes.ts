@@ -1,7 +1,8 @@
 /** `steno nodes` and `steno tokens`: who is there, and how machines get in. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError, Option } from 'commander';
-import type { ClusterNodes } from '#schemas/api/inventory/clusters.js';
+import { listClusterNodes } from '#schemas/api/inventory/clusters.js';
+import { deleteNode, listNodes, listNodesOf, putNode } from '#schemas/api/inventory/nodes.js';
 import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/inventory/join-tokens.js';
@@ -12,7 +13,6 @@ import { StenoError } from '#schemas/base/errors.js';
 import { isName } from '#schemas/base/identity.js';
 import { labelKey, labelPattern } from '#schemas/join.js';
 import type { JoiningKind } from '#schemas/service-join.js';
-import type { NodeRecord } from '#schemas/policy/role.js';
 import { openClient } from '../../client/client.js';
 import { openHome, splitAddress } from '../../client/home.js';
 import { json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
@@ -65,12 +65,13 @@ agent: whether those are there shows when you connect. Nodes of trusted clusters
 reach, as of a minute ago at most.`,
     );
   command.action(async (options: { as?: string; json?: boolean }) => {
-    const path = options.as === undefined ? '/v1/nodes' : `/v1/users/${encodeURIComponent(options.as)}/nodes`;
     const client = openClient(openHome());
     // Of others nobody asks another cluster: it would take their word for who asks.
     const [own, far] = await Promise.all([
-      client.authority<NodeStatus[]>('GET', path),
-      options.as === undefined ? client.authority<ClusterNodes[]>('GET', '/v1/cluster-nodes') : [],
+      options.as === undefined
+        ? call(client.authority, listNodes, {})
+        : call(client.authority, listNodesOf, { params: { name: options.as } }),
+      options.as === undefined ? call(client.authority, listClusterNodes, {}) : [],
     ]);
     for (const { cluster, unreachable } of far)
       if (unreachable !== null) standardOutput.err.write(`The nodes of ${cluster} cannot be listed now: ${visible(unreachable)}\n`);
@@ -133,13 +134,16 @@ function addAndRemove(command: Command): void {
         splitAddress(address);
         const hostKeys = options.hostKey === undefined ? [] : readHostKeys(readFileSync(options.hostKey, 'utf8'));
         if (options.hostKey !== undefined && hostKeys.length === 0) throw new StenoError('USAGE', `no host key in ${options.hostKey}`);
-        const node = await openClient(openHome()).authority<NodeRecord>('PUT', `/v1/nodes/${name}`, {
-          name,
-          kind: 'openssh',
-          address,
-          labels: options.labels,
-          host_keys: hostKeys,
-          ...(options.nodePrincipals === undefined ? {} : { node_principals: options.nodePrincipals }),
+        const node = await call(openClient(openHome()).authority, putNode, {
+          params: { name },
+          body: {
+            name,
+            kind: 'openssh',
+            address,
+            labels: options.labels,
+            host_keys: hostKeys,
+            ...(options.nodePrincipals === undefined ? {} : { node_principals: options.nodePrincipals }),
+          },
         });
         if (options.json === true) return json(standardOutput, node);
         standardOutput.out.write(
@@ -156,7 +160,7 @@ function addAndRemove(command: Command): void {
     .description('forget a node and end its tunnel; sessions recorded on it stay')
     .argument('<name>')
     .action(async (name: string) => {
-      await openClient(openHome()).authority('DELETE', `/v1/nodes/${encodeURIComponent(name)}`);
+      await call(openClient(openHome()).authority, deleteNode, { params: { name } });
     });
 }
 

@@ -1,12 +1,14 @@
 /** `steno ca`: the certificate authorities, their rotation, what seals their keys, and host certificates. */
 import { readFileSync } from 'node:fs';
 import { Command, InvalidArgumentError } from 'commander';
-import { caPhases } from '#schemas/api/services/ca.js';
+import { issueHostCertificate } from '#schemas/api/services/certificates.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import { caPhases, listCas, resealCas, rotateCa } from '#schemas/api/services/ca.js';
 import type { CaPhase, CaReport } from '#schemas/api/services/ca.js';
 import { parseDuration } from '#schemas/base/duration.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { readSecretFile } from '../../../authority/ca/secret-file.js';
-import { callSocket, openClient } from '../../client/client.js';
+import { overSocket, openClient } from '../../client/client.js';
 import { dataDir, readRunFile } from '../../machine/data-dir.js';
 import { openHome, readProfile, writeWhole } from '../../client/home.js';
 import type { Profile } from '../../client/home.js';
@@ -26,7 +28,7 @@ export function caCommand(): Command {
     .option('--json', 'print JSON')
     .action(async (options: { all?: boolean; json?: boolean }) => {
       const home = openHome();
-      const reports = await openClient(home).authority<CaReport[]>('GET', '/v1/ca');
+      const reports = await call(openClient(home).authority, listCas, {});
       await freshTrust(home);
       if (options.json === true) return json(standardOutput, reports);
       standardOutput.out.write(
@@ -70,7 +72,7 @@ login, at every \`steno ssh\`, and by \`steno ca status\`: let a phase last as l
       const names = name === 'all' ? [...NAMES.filter((each) => each !== 'ssh-user'), 'ssh-user'] : [name];
       const reports: CaReport[] = [];
       for (const each of names) {
-        const report = await client.authority<CaReport>('PUT', `/v1/ca/${each}/rotation`, body);
+        const report = await call(client.authority, rotateCa, { params: { name: each }, body });
         reports.push(report);
         if (options.json !== true)
           standardOutput.out.write(
@@ -122,10 +124,12 @@ registered, up to 30 days: see docs/openssh-nodes.md.`,
       const home = openHome();
       const { out } = options;
       if (out !== undefined && isFresh(out, line, options.name, (await refreshTrust(home)).ssh_host_ca, Date.now())) return;
-      const { certificate } = await openClient(home).authority<{ certificate: string }>('POST', '/v1/host-certificate', {
-        public_key: line,
-        name: options.name,
-        ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+      const { certificate } = await call(openClient(home).authority, issueHostCertificate, {
+        body: {
+          public_key: line,
+          name: options.name,
+          ...(options.ttl === undefined ? {} : { ttl: options.ttl }),
+        },
       });
       if (out === undefined) standardOutput.out.write(`${certificate.trim()}\n`);
       else {
@@ -152,15 +156,15 @@ no way in without it: keep it where a fire does not reach it. What sealed the ke
       const { socket } = readRunFile(dataDir(options.data));
       const body =
         options.keyFile === true
-          ? { kind: 'file' }
+          ? { kind: 'file' as const }
           : {
-              kind: 'passphrase',
+              kind: 'passphrase' as const,
               passphrase:
                 options.passphraseFile === undefined
                   ? await newPassphrase()
                   : readSecretFile(options.passphraseFile, 'SEAL_PASSPHRASE_WEAK'),
             };
-      await callSocket(socket, 'POST', '/v1/ca-seal', body);
+      await call(overSocket(socket), resealCas, { body });
       standardOutput.out.write(
         `From now on ${body.kind === 'file' ? 'a new key file opens' : 'this passphrase opens'} the CA keys, and nothing else does.\n`,
       );

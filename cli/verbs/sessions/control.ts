@@ -3,7 +3,7 @@
  * audited, and reaches the session through the authority alone: neither viewer nor event store is asked. All but a notice are locks.
  */
 import { Command } from 'commander';
-import type { LockRecord } from '#schemas/api/access/locks.js';
+import { deleteLock, listLocks, putLock } from '#schemas/api/access/locks.js';
 import { postSessionNotice } from '#schemas/api/access/session-notices.js';
 import type { Lock } from '#schemas/documents/lock.js';
 import { call } from '#schemas/endpoint/endpoint.js';
@@ -44,10 +44,10 @@ export function unfreezeCommand(): Command {
     .argument('<id>', 'of the session')
     .action(async (id: string) => {
       const client = openClient(openHome());
-      const locks = await client.authority<LockRecord[]>('GET', '/v1/locks');
+      const locks = await call(client.authority, listLocks, {});
       const frozen = locks.filter(({ target_kind: kind, target }) => kind === 'session-input' && target === id);
       if (frozen.length === 0) throw new StenoError('NOT_FOUND', `session ${id} is not frozen`);
-      for (const lock of frozen) await client.authority('DELETE', `/v1/locks/${encodeURIComponent(lock.id)}`);
+      for (const lock of frozen) await call(client.authority, deleteLock, { params: { name: lock.id } });
       done(`the input of session ${id} is no longer frozen`);
     });
 }
@@ -81,7 +81,7 @@ export function endCommand(): Command {
 
 async function setLock(kind: Lock['target_kind'], target: string, reason: string, expiresAt: number | null): Promise<Lock> {
   const lock: Lock = { id: lockId(kind, target), target_kind: kind, target, reason, expires_at: expiresAt };
-  await openClient(openHome()).authority('PUT', `/v1/locks/${lock.id}`, lock);
+  await call(openClient(openHome()).authority, putLock, { params: { name: lock.id }, body: lock });
   return lock;
 }
 

@@ -64,15 +64,7 @@ export const answerWebhook = endpoint({
   }),
   /** Null: well signed, and nothing that decides a request. */
   answer: record({ request: requestView.nullable() }),
-  errors: [
-    'CALLBACK_REFUSED',
-    'SECRET_MISSING',
-    'NOT_FOUND',
-    'SELF_REVIEW',
-    'REQUEST_DECIDED',
-    'REQUEST_STALE',
-    'REVIEWED_ALREADY',
-  ],
+  errors: ['CALLBACK_REFUSED', 'SECRET_MISSING', 'NOT_FOUND', 'SELF_REVIEW', 'REQUEST_DECIDED', 'REQUEST_STALE', 'REVIEWED_ALREADY'],
 });
 
 export const webhookEndpoints = [listWebhooks, putWebhook, deleteWebhook, answerWebhook] as const;

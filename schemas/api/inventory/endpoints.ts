@@ -3,8 +3,4 @@ import { clusterEndpoints } from './clusters.js';
 import { joinTokenEndpoints } from './join-tokens.js';
 import { nodeEndpoints } from './nodes.js';
 
-export const inventoryEndpoints = [
-  ...clusterEndpoints,
-  ...joinTokenEndpoints,
-  ...nodeEndpoints,
-] as const;
+export const inventoryEndpoints = [...clusterEndpoints, ...joinTokenEndpoints, ...nodeEndpoints] as const;

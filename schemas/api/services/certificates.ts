@@ -23,7 +23,7 @@ const keys = {
 };
 const certificate = record({ certificate: z.string() });
 
-export const enrolService = endpoint({
+export const enrolOwnService = endpoint({
   method: 'POST',
   path: '/v1/enroll',
   summary: "Certify a service of the authority's own machine.",
@@ -42,7 +42,7 @@ export const enrolService = endpoint({
   answer: enrolment,
   errors: ['NODE_NAME_RESERVED', 'GATEWAY_NAME_TAKEN', ...signingErrors],
 });
-export type EnrolRequest = z.output<typeof enrolService.body>;
+export type EnrolRequest = z.output<typeof enrolOwnService.body>;
 
 export const renewService = endpoint({
   method: 'POST',
@@ -137,4 +137,4 @@ export const issueSessionCertificate = endpoint({
 /** As gateways send it. */
 export type SessionCertificateRequest = z.output<typeof issueSessionCertificate.body> & { readonly proof: UserProof };
 
-export const certificateEndpoints = [enrolService, renewService, issueHostCertificate, issueSessionCertificate] as const;
+export const certificateEndpoints = [enrolOwnService, renewService, issueHostCertificate, issueSessionCertificate] as const;

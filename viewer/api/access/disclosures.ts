@@ -3,18 +3,17 @@
  * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
  * minutes; searches, exports and refusals each time. Tested in viewer/api/main.test.ts.
  */
+import { reportDisclosure } from '#schemas/api/services/disclosures.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { Disclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import type { Viewer } from './access.js';
+import type { ViewerAuthority } from './identity.js';
 import { Lru } from '#runtime/lru.js';
 
 /** What is told of a session. */
 export type Disclosed = Pick<RecordingDisclosure, 'session' | 'node' | 'login'>;
-
-export interface DisclosureAuthority {
-  relay(call: { readonly method: 'POST'; readonly target: string; readonly body: unknown; readonly client: string }): Promise<unknown>;
-}
 
 const REPEAT_MS = 300_000;
 const REMEMBERED = 10_000;
@@ -25,11 +24,11 @@ const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event'
 };
 
 export class Disclosures {
-  readonly #authority: DisclosureAuthority;
+  readonly #authority: Pick<ViewerAuthority, 'relaying'>;
   readonly #clock: () => number;
   readonly #told = new Lru<number>(REMEMBERED);
 
-  constructor(authority: DisclosureAuthority, clock: () => number) {
+  constructor(authority: Pick<ViewerAuthority, 'relaying'>, clock: () => number) {
     this.#authority = authority;
     this.#clock = clock;
   }
@@ -110,6 +109,6 @@ export class Disclosures {
   }
 
   #send(body: Disclosure): Promise<unknown> {
-    return this.#authority.relay({ method: 'POST', target: '/v1/disclosures', client: body.source_address, body });
+    return call(this.#authority.relaying({ client: body.source_address }), reportDisclosure, { body });
   }
 }

@@ -10,6 +10,7 @@ import { parse, serialize } from 'cookie';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
+import type { Send } from '#schemas/endpoint/endpoint.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import type { Caller, ReceivedRequest } from '#runtime/http/request-auth.js';
 import type { Access, Viewer } from './access.js';
@@ -20,10 +21,12 @@ export interface ViewerAuthority {
   signIn(token: string, client?: string): Promise<WebIdentity>;
   /** The holder of a web session. Throws NOT_SIGNED_IN when it is unknown, over or locked. */
   webSession(token: string): Promise<WebIdentity>;
-  /** Ends a web session; free for one that is over. */
   /** What this cluster says of itself, signed. Throws NOT_FOUND while nobody exported it. */
   clusterStatement(): Promise<SignedStatement>;
+  /** Ends a web session; free for one that is over. */
   signOut(token: string, client?: string): Promise<void>;
+  /** For calls of somebody else: whose web session it is, and from which address they come. They reject with the refusal of the authority. */
+  relaying(who: { readonly session?: string | undefined; readonly client: string }): Send;
   /** Called when roles, locks or grants have changed; returns how to stop. */
   onChange(callback: () => void): () => void;
 }

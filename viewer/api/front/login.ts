@@ -9,35 +9,31 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
 import { z } from 'zod';
-import type { DeviceLogin, DeviceLoginAnswer } from '#schemas/api/people/logins.js';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import type { DeviceLoginStart, Me, PublicAddresses } from '#schemas/api.js';
+import { acceptInvitation } from '#schemas/api/people/account.js';
+import { joinBot } from '#schemas/api/people/bots.js';
+import {
+  beginDeviceLogin,
+  beginSingleSignOn,
+  finishSingleSignOn,
+  logInWithPasskey,
+  logInWithPassword,
+  parkSingleSignOn,
+  pollDeviceLogin,
+} from '#schemas/api/people/logins.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { Send } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { meOf } from '../access/access.js';
-import { limited, sourceAddress } from '../http/guard.js';
-import { cookieToken } from '../access/identity.js';
-import type { Identities } from '../access/identity.js';
+import { fromOtherSites, limited, sourceAddress } from '../http/guard.js';
+import type { Identities, ViewerAuthority } from '../access/identity.js';
 import { parseInput } from '../http/query.js';
+import { relayRoutes } from './relay.js';
 import { unasked } from './sso.js';
 
-export interface RelayedCall {
-  readonly method: 'GET' | 'POST' | 'PUT' | 'DELETE';
-  /** Path of the authority. */
-  readonly target: string;
-  readonly body?: unknown;
-  /** Token of the browser's web session. */
-  readonly session?: string;
-  /** Address of who asked. */
-  readonly client: string;
-}
-
-export interface LoginRelay {
-  /** Rejects with the refusal of the authority. */
-  relay(call: RelayedCall): Promise<unknown>;
-}
-
 export interface LoginRouteDeps {
-  readonly authority: LoginRelay;
+  readonly authority: Pick<ViewerAuthority, 'relaying'>;
   readonly identities: Identities;
   readonly addresses: () => PublicAddresses;
 }
@@ -59,26 +55,11 @@ const fields = z.record(z.string().max(64), z.string().max(200_000));
 
 export function loginRoutes(app: FastifyInstance, { authority, identities, addresses }: LoginRouteDeps): void {
   const onRequest = limited(app, LOGINS);
-  const call = (
-    request: FastifyRequest,
-    method: RelayedCall['method'],
-    target: string,
-    body?: unknown,
-    session?: string,
-  ): Promise<unknown> =>
-    authority.relay({
-      method,
-      target,
-      client: sourceAddress(request),
-      ...(body === undefined ? {} : { body }),
-      ...(session === undefined ? {} : { session }),
-    });
+  relayRoutes(app, { authority, secure: identities.secure, logins: onRequest });
+  const by = (request: FastifyRequest): Send => authority.relaying({ client: sourceAddress(request) });
   const json = (request: FastifyRequest): Record<string, unknown> => parseInput(anyBody, request.body ?? {});
-  const session = (request: FastifyRequest): string => {
-    const token = cookieToken(request.headers.cookie, identities.secure);
-    if (token === null) throw new StenoError('NOT_SIGNED_IN');
-    return token;
-  };
+  /** As it came: the authority parses it. */
+  const given = (request: FastifyRequest): never => json(request) as never;
   /** The browser's new session, instead of the one it came with. */
   const signedIn = async (request: FastifyRequest, reply: FastifyReply, web: WebIdentity): Promise<Me> => {
     await identities.signOut(request.headers.cookie, sourceAddress(request)).catch(() => undefined);
@@ -86,22 +67,17 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     void reply.header('set-cookie', cookie);
     return meOf(identity);
   };
-  const large = { bodyLimit: MAX_BODY };
-  const login = { ...large, onRequest };
+  const login = { bodyLimit: MAX_BODY, onRequest };
 
-  app.get('/api/login/methods', (request) => call(request, 'GET', '/v1/login/methods'));
-  for (const way of ['local', 'passkey'] as const) {
-    app.post(`/api/login/${way}`, login, async (request, reply): Promise<Me> => {
-      return signedIn(request, reply, (await call(request, 'POST', `/v1/login/${way}`, json(request))) as WebIdentity);
-    });
-  }
-  app.post('/api/login/passkey-options', { onRequest }, (request) => call(request, 'POST', '/v1/login/passkey-options'));
+  app.post('/api/login/local', login, async (request, reply): Promise<Me> =>
+    signedIn(request, reply, await call(by(request), logInWithPassword, { body: given(request) })),
+  );
+  app.post('/api/login/passkey', login, async (request, reply): Promise<Me> =>
+    signedIn(request, reply, await call(by(request), logInWithPasskey, { body: given(request) })),
+  );
 
   app.post('/api/login/connectors/:name', { onRequest }, async (request, reply) => {
-    const { url, binding } = (await call(request, 'POST', `/v1/login/connectors/${nameOf(request)}`, json(request))) as {
-      url: string;
-      binding: string;
-    };
+    const { url, binding } = await call(by(request), beginSingleSignOn, { params: { name: nameOf(request) }, body: given(request) });
     // Lax: the provider sends the browser back from another site. Only the callback ever sees it.
     void reply.header(
       'set-cookie',
@@ -113,11 +89,10 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     try {
       const query = parseInput(fields, request.query);
       const binding = parse(request.headers.cookie ?? '')[BINDING] ?? '';
-      const { identity, next } = (await call(request, 'POST', `/v1/login/callback/${nameOf(request)}`, {
-        state: cut(query['state']),
-        binding: cut(binding),
-        query,
-      })) as { identity: WebIdentity; next: string };
+      const { identity, next } = await call(by(request), finishSingleSignOn, {
+        params: { name: nameOf(request) },
+        body: { state: cut(query['state']), binding: cut(binding), query },
+      });
       await signedIn(request, reply, identity);
       return reply.redirect(next, 303);
     } catch (error) {
@@ -129,13 +104,13 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string', bodyLimit: MAX_FORM }, (_request, body, done) => {
       done(null, Object.fromEntries(new URLSearchParams(body as string)));
     });
-    scope.post(`${BINDING_PATH}/:name`, { bodyLimit: MAX_FORM, onRequest }, async (request, reply) => {
+    scope.post(`${BINDING_PATH}/:name`, { bodyLimit: MAX_FORM, onRequest, config: fromOtherSites }, async (request, reply) => {
       try {
         const form = parseInput(fields, request.body);
-        const given = cut(form['RelayState'] ?? form['state']);
-        await call(request, 'POST', `/v1/login/parked/${nameOf(request)}`, { state: given, form });
+        const state = cut(form['RelayState'] ?? form['state']);
+        await call(by(request), parkSingleSignOn, { params: { name: nameOf(request) }, body: { state, form } });
         // A form from another site comes without the cookie; the page it leads to comes with it.
-        return await reply.redirect(`${BINDING_PATH}/${nameOf(request)}?state=${given}`, 303);
+        return await reply.redirect(`${BINDING_PATH}/${nameOf(request)}?state=${state}`, 303);
       } catch (error) {
         const code = error instanceof StenoError ? error.code : 'INTERNAL';
         const begin = code === 'LOGIN_ATTEMPT_OVER' ? await unasked(authority, nameOf(request), sourceAddress(request)) : null;
@@ -146,7 +121,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
 
   app.post('/api/login/device', login, async (request): Promise<DeviceLoginStart> => {
     const { auth, ...body } = json(request);
-    const begun = (await call(request, 'POST', '/v1/login/device', body)) as DeviceLogin;
+    const begun = await call(by(request), beginDeviceLogin, { body: body as never });
     const { web } = addresses();
     const more = auth === undefined || auth === 'local' ? '' : `&auth=${encodeURIComponent(parseInput(connectorName, auth))}`;
     return {
@@ -156,36 +131,17 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     };
   });
   app.post('/api/login/device/token', { onRequest: limited(app, POLLS) }, async (request) => {
-    const answer = (await call(request, 'POST', '/v1/login/device/token', json(request))) as DeviceLoginAnswer;
+    const answer = await call(by(request), pollDeviceLogin, { body: given(request) });
     return answer.state === 'approved' ? { ...answer, addresses: addresses() } : answer;
   });
-  for (const what of ['login/device/facts', 'login/device/decision', 'confirm/facts', 'confirm/decision']) {
-    app.post(`/api/${what}`, login, (request) => call(request, 'POST', `/v1/${what}`, json(request), session(request)));
-  }
   app.post('/api/login/bot', login, async (request) => {
-    return { ...((await call(request, 'POST', '/v1/bots/join', json(request))) as object), addresses: addresses() };
+    return { ...(await call(by(request), joinBot, { body: given(request) })), addresses: addresses() };
   });
 
-  for (const what of ['invitation', 'invitation/password', 'invitation/totp', 'invitation/passkey']) {
-    app.post(`/api/${what}`, { onRequest }, (request) => call(request, 'POST', `/v1/${what}`, json(request)));
-  }
   app.post('/api/invitation/accept', login, async (request, reply) => {
-    const { identity, recovery_codes } = (await call(request, 'POST', '/v1/invitation/accept', json(request))) as {
-      identity: WebIdentity;
-      recovery_codes: readonly string[];
-    };
+    const { identity, recovery_codes } = await call(by(request), acceptInvitation, { body: given(request) });
     return { me: await signedIn(request, reply, identity), recovery_codes };
   });
-
-  app.get('/api/account', (request) => call(request, 'GET', '/v1/account', undefined, session(request)));
-  for (const what of ['totp', 'passkey', 'recovery-codes']) {
-    app.post(`/api/account/${what}`, (request) => call(request, 'POST', `/v1/account/${what}`, undefined, session(request)));
-  }
-  app.post('/api/account/devices', large, (request) => call(request, 'POST', '/v1/account/devices', json(request), session(request)));
-  app.delete('/api/account/devices/:name', (request) =>
-    call(request, 'DELETE', `/v1/account/devices/${nameOf(request)}`, undefined, session(request)),
-  );
-  app.put('/api/account/password', (request) => call(request, 'PUT', '/v1/account/password', json(request), session(request)));
 }
 
 /** What is no token at all is for the authority to refuse, which tells the audit of it. */

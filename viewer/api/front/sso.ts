@@ -4,15 +4,16 @@
  */
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { showConnectorLogout, showConnectorMetadata, showConnectorUnasked } from '#schemas/api/people/connectors.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { cookieToken } from '../access/identity.js';
+import type { ViewerAuthority } from '../access/identity.js';
 import { sourceAddress } from '../http/guard.js';
 import { parseInput } from '../http/query.js';
 
 /** The authority, as far as it is asked here. */
-interface Asked {
-  relay(call: { readonly method: 'GET'; readonly target: string; readonly client: string }): Promise<unknown>;
-}
+type Asked = Pick<ViewerAuthority, 'relaying'>;
 
 const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name');
 
@@ -20,21 +21,17 @@ const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a 
 export function samlMetadataRoute(app: FastifyInstance, authority: Asked): void {
   app.get('/api/login/saml/:name/metadata', async (request, reply) => {
     const name = parseInput(connectorName, (request.params as { name?: unknown }).name);
-    const { xml } = (await authority.relay({
-      method: 'GET',
-      target: `/v1/connectors/${name}/metadata`,
-      client: sourceAddress(request),
-    })) as { xml: string };
+    const { xml } = await call(authority.relaying({ client: sourceAddress(request) }), showConnectorMetadata, { params: { name } });
     return reply.type('application/samlmetadata+xml; charset=utf-8').send(xml);
   });
 }
 
 /** Where a browser goes whose answer nobody asked for: into a login that somebody asks for, where the connector wants that. */
 export async function unasked(authority: Asked, connector: string, client: string): Promise<string | null> {
-  const answer = (await authority
-    .relay({ method: 'GET', target: `/v1/connectors/${connector}/unasked`, client })
-    .catch(() => ({ begin: false }))) as { begin: boolean };
-  return answer.begin ? `/sign-in?auth=${connector}` : null;
+  const { begin } = await call(authority.relaying({ client }), showConnectorUnasked, { params: { name: connector } }).catch(() => ({
+    begin: false,
+  }));
+  return begin ? `/sign-in?auth=${connector}` : null;
 }
 
 /** The connector that began the browser's web session; null for another way, or no session. */
@@ -54,8 +51,8 @@ export async function connectorOf(
 
 /** Where the browser goes to sign out of the provider; null when nowhere, or when the provider cannot be asked. */
 export async function providerLogout(authority: Asked, connector: string, client: string): Promise<string | null> {
-  const answer = await authority
-    .relay({ method: 'GET', target: `/v1/connectors/${connector}/logout`, client })
-    .catch(() => ({ url: null }));
-  return (answer as { url: string | null }).url;
+  const { url } = await call(authority.relaying({ client }), showConnectorLogout, { params: { name: connector } }).catch(() => ({
+    url: null,
+  }));
+  return url;
 }

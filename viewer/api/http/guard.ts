@@ -38,6 +38,14 @@ export const securityHeaders = helmet({
 /** Helmet knows no such header. */
 export const PERMISSIONS_POLICY = 'camera=(), geolocation=(), microphone=(), payment=(), usb=()';
 
+declare module 'fastify' {
+  interface FastifyContextConfig {
+    readonly fromOtherSites?: boolean;
+  }
+}
+/** `config` of routes that take what pages and servers of other sites send: it counts by what is in it, not by a cookie. */
+export const fromOtherSites = { fromOtherSites: true } as const;
+
 const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 
 /** The values of `Host` that are ours. On a loopback address its usual names count too. */

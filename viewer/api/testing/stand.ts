@@ -143,7 +143,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
           watching.add(callback);
           return () => watching.delete(callback);
         },
-        relay: async ({ target, body }) => {
+        relaying: () => async (_method, target, body) => {
           if (target === '/v1/disclosures') return void disclosures.push(disclosureSchema.parse(body));
           if (target !== '/v1/login/methods') throw new StenoError('LOGIN_FAILED');
           return { local: true, passkeys: false, origin: 'http://localhost', connectors: [] };
