@@ -113,7 +113,17 @@ export function displayWidth(text: string): number {
 }
 
 /** What the system refused to do with a file that a command was given, or keeps its own things in. */
-const fileCodes: ReadonlySet<string> = new Set(['EACCES', 'EPERM', 'EROFS', 'ENOSPC', 'EDQUOT', 'ENOENT', 'ENOTDIR', 'EISDIR', 'ENAMETOOLONG']);
+const fileCodes: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOSPC',
+  'EDQUOT',
+  'ENOENT',
+  'ENOTDIR',
+  'EISDIR',
+  'ENAMETOOLONG',
+]);
 
 function fileError(error: unknown): StenoError | undefined {
   const { code = '', syscall, path } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};

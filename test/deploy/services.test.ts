@@ -80,7 +80,8 @@ describe.skipIf(why !== null)('the units of services', () => {
     await machine.must('systemd-run', '--quiet', '--unit=web', ...sshd);
     await steno('nodes', 'add', 'web', '127.0.0.1:2200', '--host-key', '/etc/ssh/host.pub');
     const ssh = ['ssh', '-F', '/var/lib/steno/.steno/ssh_config', 'root@web.steno'];
-    const say = (word: string): Promise<string> => machine.must('runuser', '-u', 'steno', '--', 'env', 'HOME=/var/lib/steno', ...ssh, `echo ${word}`);
+    const say = (word: string): Promise<string> =>
+      machine.must('runuser', '-u', 'steno', '--', 'env', 'HOME=/var/lib/steno', ...ssh, `echo ${word}`);
     expect(await say('before-restarts')).toBe('before-restarts\n');
     for (const name of ['authority', 'store', 'gateway']) await machine.must('systemctl', 'restart', `steno@${name}`);
     expect(await say('after-restarts')).toBe('after-restarts\n');
@@ -92,6 +93,8 @@ describe.skipIf(why !== null)('the units of services', () => {
       );
     // The programs may not write elsewhere, and hold no power to.
     const pid = await property('gateway', 'MainPID');
-    expect(await machine.must('grep', '-E', 'NoNewPrivs|CapBnd', `/proc/${pid}/status`)).toBe('CapBnd:\t0000000000000000\nNoNewPrivs:\t1\n');
+    expect(await machine.must('grep', '-E', 'NoNewPrivs|CapBnd', `/proc/${pid}/status`)).toBe(
+      'CapBnd:\t0000000000000000\nNoNewPrivs:\t1\n',
+    );
   });
 });
