@@ -9,7 +9,7 @@ import type { Ca } from '../ca/ca.js';
 import type { CaName } from '../ca/names.js';
 import type { Rotations } from '../ca/rotations.js';
 import type { SealStore } from '../ca/seal-store.js';
-import { trustReport } from '../ca/trust.js';
+import { trustReport } from './trust.js';
 
 export interface CaRouteParts {
   readonly ca: Ca;

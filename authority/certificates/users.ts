@@ -13,7 +13,7 @@ import type { Act, Caller } from '../records/audit.js';
 import type { Ca } from '../ca/ca.js';
 import { certifiableKey, userShape } from '../ca/certificates.js';
 import type { UserGrant } from '../ca/certificates.js';
-import { trustReport } from '../ca/trust.js';
+import { trustReport } from './trust.js';
 import { p256Key } from '../ca/x509.js';
 import type { Directory } from '../directory/directory.js';
 import { insertCertificates } from '../records/records.js';

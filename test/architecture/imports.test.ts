@@ -105,11 +105,9 @@ describe('architecture', () => {
     for (const file of product) perFolder.set(dirname(file), (perFolder.get(dirname(file)) ?? 0) + 1);
     // Migrations are a numbered series that only grows.
     expect([...perFolder].filter(([folder, count]) => count > 15 && basename(folder) !== 'migrations')).toEqual([]);
-    // What composes a stage names its parts.
-    const composing = ['authority/app.ts', 'authority/routes.ts'];
     const wide = product.filter((file) => {
       const own = imports(file).filter((to) => sources.has(to) && folderOf(to) === folderOf(file));
-      return new Set(own).size > 20 && !composing.includes(file);
+      return new Set(own).size > 20;
     });
     expect(wide).toEqual([]);
   });
