@@ -13,7 +13,7 @@ import type { Duplex } from 'node:stream';
 import { WebSocketServer } from 'ws';
 import type { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/snapshot.js';
-import type { QueueReport } from '#schemas/api.js';
+import type { QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { FEED_PATH, feedCloses, parseFeedRequest } from '#schemas/feed.js';
 import type { ServiceKind } from '#schemas/base/identity.js';

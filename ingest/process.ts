@@ -7,7 +7,7 @@
 import { randomBytes } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import type { QueueReport, IndexProgress } from '#schemas/api.js';
+import type { QueueReport, IndexProgress } from '#schemas/api/recordings/status.js';
 import type { Log } from '#runtime/log.js';
 import { readSecret } from '#runtime/service/config.js';
 import { openMember } from '#runtime/service/member.js';

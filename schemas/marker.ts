@@ -2,9 +2,12 @@
  * What of a session's events is drawn on its timeline. Rows of the event store and the facts made of them carry the same
  * names, so one function serves the server's index and the page. Values come from a recording: what is no text is none.
  */
-import type { SegmentIndex } from './api.js';
+import { z } from 'zod';
 
-export type Marker = SegmentIndex['markers'][number];
+export const marker = z
+  .strictObject({ at: z.number(), label: z.string(), kind: z.enum(['gap', 'file', 'participant', 'marker']) })
+  .readonly();
+export type Marker = z.output<typeof marker>;
 
 export function markerOf(at: number, kind: string, values: object): Marker | null {
   const text = (name: string): string => {

@@ -14,7 +14,8 @@ import type { Server as TlsServer, TLSSocket, TlsOptions } from 'node:tls';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { CLIENT_ADDRESS_HEADER, commonErrors } from '#schemas/endpoint/endpoint.js';
+import { checkAnswer } from '#schemas/endpoint/answer-check.js';
+import { CLIENT_ADDRESS_HEADER } from '#schemas/endpoint/endpoint.js';
 import type { Admits, ApiError, Endpoint } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { ErrorCode } from '#schemas/base/errors.js';
@@ -214,7 +215,7 @@ async function serve(
       headers: request.headers as Record<string, string | undefined>,
     };
     const run = (): Promise<unknown> => entry.run(context, request.params as Record<string, string>);
-    const answer = await (parts.checkAnswers ? checked(entry, run) : run());
+    const answer = await (parts.checkAnswers ? checkAnswer(entry, run) : run());
     return answer ?? {};
   } catch (error) {
     if (error instanceof StenoError) {
@@ -224,18 +225,6 @@ async function serve(
     if (isStoreFailure(error)) throw new StenoError('STORE_UNAVAILABLE', 'the state store of the authority', { cause: error });
     throw error;
   }
-}
-
-async function checked(entry: Route, run: () => Promise<unknown>): Promise<unknown> {
-  const answer = await run().catch((error: unknown) => {
-    if (!(error instanceof StenoError) || [...commonErrors, ...entry.errors].includes(error.code)) throw error;
-    throw new Error(`${entry.method} ${entry.path} does not declare ${error.code}`, { cause: error });
-  });
-  // As it goes over the wire.
-  const sent: unknown = answer === undefined ? undefined : JSON.parse(JSON.stringify(answer));
-  const parsed = entry.answer.safeParse(sent);
-  if (!parsed.success) throw new Error(`${entry.method} ${entry.path} answers what it does not declare`, { cause: parsed.error });
-  return answer;
 }
 
 function parseBody(schema: z.ZodType, raw: Buffer | undefined): unknown {

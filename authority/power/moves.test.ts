@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { authorityEndpoints } from '#schemas/api/authority.js';
 import type { RunningAuthority } from '../app.js';
 import { Cleanup, authorityIn, temporaryFolder } from '../testing/authority.js';
 import { moves } from './moves.js';
@@ -9,7 +10,11 @@ beforeAll(async () => {
   ({ routes } = await authorityIn(temporaryFolder(cleanup), cleanup));
 });
 afterAll(() => cleanup.run());
-const nameOf = ({ method, path }: RunningAuthority['routes'][number]): string => `${method} ${path}`;
+const nameOf = ({ method, path }: Pick<RunningAuthority['routes'][number], 'method' | 'path'>): string => `${method} ${path}`;
+
+test('every declared endpoint has a route, and every route is declared', () => {
+  expect(routes.map(nameOf).sort()).toEqual(authorityEndpoints.map(nameOf).sort());
+});
 
 test('every route that changes something has a line, and every line a route', () => {
   expect(moves.map(({ route }) => route).sort()).toEqual(

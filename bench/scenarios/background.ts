@@ -1,7 +1,7 @@
 /** Keystrokes alone, and beside what nobody waits for: indexing much output, then sealing it. */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { QueueReport } from '#schemas/api.js';
+import type { QueueReport } from '#schemas/api/recordings/status.js';
 import type { Field } from '../field.js';
 import { quantile, round3 } from '../measure.js';
 import type { Section } from '../measure.js';

@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
-import type { KernelEventInfo, SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { bin } from '../../test/end-to-end/machine.js';
 import type { Steno } from '../../test/end-to-end/machine.js';
 

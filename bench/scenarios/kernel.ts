@@ -9,7 +9,8 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import type { KernelEventInfo, SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { kernelEventClasses } from '#schemas/policy/role.js';
 import { openLog } from '#runtime/log.js';
 import { KernelRecorder } from '../../agent/kernel/kernel-recorder.js';

@@ -5,7 +5,7 @@ import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Lock } from '#schemas/documents/lock.js';
-import type { SessionList } from '#schemas/api.js';
+import type { SessionList } from '#schemas/api/recordings/sessions.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
 import { eventually } from '../../test/end-to-end/machine.js';
@@ -49,7 +49,7 @@ export async function locks(field: Field, count: number): Promise<Section> {
   const apart = await open(who, steno.login, count, 'apart');
   const ids = await eventually(
     async () => {
-      const { sessions } = await administrator.get<SessionList>('/api/sessions?user=bench&state=live&limit=200');
+      const { sessions } = (await administrator.viewer('GET', '/api/sessions?user=bench&state=live&limit=200')) as SessionList;
       return new Map(sessions.map(({ command, id }) => [command, id]));
     },
     (found) => apart.every(({ marker }) => found.has(marker)),

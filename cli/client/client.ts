@@ -12,7 +12,7 @@ import { readFileSync } from 'node:fs';
 import type { Readable } from 'node:stream';
 import type { PeerCertificate } from 'node:tls';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
-import type { ApiError, Send } from '#schemas/endpoint/endpoint.js';
+import type { ApiError, Method, Send } from '#schemas/endpoint/endpoint.js';
 import { parseServiceName } from '#schemas/base/identity.js';
 import { callAuthority, sendTo } from '#runtime/service/authority-http.js';
 import { signRequest } from '#runtime/http/request-auth.js';
@@ -26,7 +26,8 @@ const TIMEOUT_MS = 60_000;
 
 export interface Client {
   readonly profile: Profile;
-  get<T>(path: string): Promise<T>;
+  /** Viewers take signed requests without a body. */
+  readonly viewer: Send;
   /** The body as it comes, for exports. */
   stream(path: string): Promise<Readable>;
   readonly authority: Send;
@@ -47,8 +48,8 @@ export function openClient(home: Home, now: () => number = Date.now): Client {
   });
   return {
     profile,
-    get: async (path) => parse(await collect(await viewer(profile, path, signed('GET', path, '')))),
-    stream: (path) => viewer(profile, path, signed('GET', path, '')),
+    viewer: async (method, target) => parse(await collect(await viewer(profile, method, target, signed(method, target, '')))),
+    stream: (target) => viewer(profile, 'GET', target, signed('GET', target, '')),
     async authority(method, target, body) {
       const authorization = signed(method, target, body === undefined ? '' : JSON.stringify(body));
       return callAuthority(
@@ -68,7 +69,7 @@ export function overSocket(path: string): Send {
 export interface PublicWeb {
   readonly url: string;
   readonly ca: string | undefined;
-  post<T>(path: string, body: unknown): Promise<T>;
+  readonly send: Send;
 }
 
 /**
@@ -85,13 +86,13 @@ export function openPublicWeb(address: string, ca?: string): PublicWeb {
   return {
     url: url.origin,
     ca,
-    async post(path, body) {
-      const content = Buffer.from(JSON.stringify(body));
+    async send(method, path, body) {
+      const content = Buffer.from(JSON.stringify(body ?? {}));
       const options: RequestOptions & { ca?: string } = {
         host: name,
         port: url.port,
         path,
-        method: 'POST',
+        method,
         ...(ca === undefined ? {} : { ca }),
         headers: { 'content-type': 'application/json', 'content-length': content.length, origin: url.origin },
       };
@@ -102,13 +103,13 @@ export function openPublicWeb(address: string, ca?: string): PublicWeb {
   };
 }
 
-async function viewer(profile: Profile, path: string, authorization: string): Promise<Readable> {
+async function viewer(profile: Profile, method: Method, path: string, authorization: string): Promise<Readable> {
   const url = new URL(path, profile.web);
   const options: RequestOptions & { ca?: string } = {
     host: url.hostname.replace(/^\[|\]$/g, ''),
     port: url.port,
     path,
-    method: 'GET',
+    method,
     headers: { authorization },
     ...(profile.web_ca === undefined ? {} : { ca: profile.web_ca }),
   };

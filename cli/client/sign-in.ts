@@ -4,7 +4,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { createSignInLink } from '#schemas/api/people/web-sessions.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
-import type { PublicAddresses } from '#schemas/api.js';
+import type { PublicAddresses } from '#schemas/api/front/sign-in.js';
 import { generateKey, loadPrivateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { overSocket } from './client.js';

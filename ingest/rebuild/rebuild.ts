@@ -11,7 +11,7 @@
  */
 import { randomBytes } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { IndexProgress } from '#schemas/api.js';
+import type { IndexProgress } from '#schemas/api/recordings/status.js';
 import type { Log } from '#runtime/log.js';
 import type { EventStore } from '#stores/events/contract.js';
 import { RebuildMark, readMark, rowsMissing } from './rebuild-mark.js';

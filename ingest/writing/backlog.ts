@@ -5,7 +5,7 @@
  *
  * Tested in backlog.test.ts.
  */
-import type { QueueName, QueueReport, QueueUnit } from '#schemas/api.js';
+import type { QueueName, QueueReport, QueueUnit } from '#schemas/api/recordings/status.js';
 
 export class Backlog {
   readonly #name: QueueName;

@@ -18,21 +18,34 @@ export type Method = 'GET' | 'POST' | 'PUT' | 'DELETE';
  */
 export type Admits = 'stranger' | 'owner' | 'user' | 'administer' | `${ResourceKind}:${ResourceVerb}` | 'service' | ServiceKind;
 
-export interface Endpoint {
+/** What endpoints of the authority and of viewer/api have in common. */
+export interface AnyEndpoint {
   readonly method: Method;
   /** Parameters as `:name`, each a field of `params`. */
   readonly path: `/${string}`;
   readonly summary: string;
   readonly admits: readonly Admits[];
-  /** `noun.verb`: the event of the audit row that a refusal leaves. */
-  readonly event: string;
   readonly params: z.ZodObject;
+  readonly query?: z.ZodObject;
   readonly body: z.ZodType;
   readonly answer: z.ZodType;
   /** Codes this endpoint answers with, beside `commonErrors`. */
   readonly errors: readonly ErrorCode[];
+}
+
+/** Of the authority; none takes a query. */
+export interface Endpoint extends AnyEndpoint {
+  /** `noun.verb`: the event of the audit row that a refusal leaves. */
+  readonly event: string;
   /** Viewers pass it on for browsers and commands, under `/api` in place of `/v1`. */
   readonly relayed?: Relayed;
+}
+
+/** Of viewer/api. What it opens and refuses of recordings it tells the authority, which keeps the audit. */
+export interface ViewerEndpoint extends AnyEndpoint {
+  readonly query: z.ZodObject;
+  /** Of an answer that is not JSON: its bytes are as `summary` says. */
+  readonly media?: string;
 }
 
 export interface Relayed {
@@ -54,7 +67,16 @@ export function endpoint<const Declared extends Endpoint>(
   return declared;
 }
 
+export function viewerEndpoint<const Declared extends ViewerEndpoint>(
+  declared: Declared & Record<Exclude<keyof Declared, keyof ViewerEndpoint>, never>,
+): Declared {
+  return declared;
+}
+
 export const noParams = z.strictObject({});
+export const noQuery = z.strictObject({});
+/** Whatever stands in the query is not looked at. */
+export const anyQuery = z.object({});
 export const noBody = z.undefined();
 /** Nothing, or `{}`. */
 export const emptyBody = z.union([noBody, z.strictObject({})]);
@@ -106,26 +128,40 @@ type Given<T> = T extends readonly (infer Item)[]
   : T extends object
     ? { readonly [Key in keyof T]: Given<T[Key]> }
     : T;
-type Params<Of extends Endpoint> = Given<z.input<Of['params']>>;
-type Body<Of extends Endpoint> = Given<z.input<Of['body']>>;
+type Params<Of extends AnyEndpoint> = Given<z.input<Of['params']>>;
+type Body<Of extends AnyEndpoint> = Given<z.input<Of['body']>>;
+/** As text, typed by people often: the server says which values count. */
+type Query<Of extends AnyEndpoint> = Of extends { readonly query: z.ZodObject }
+  ? { readonly [Key in keyof z.input<Of['query']>]?: string | number | undefined }
+  : never;
 
-export type Input<Of extends Endpoint> = (Record<never, never> extends Params<Of>
+export type Input<Of extends AnyEndpoint> = (Record<never, never> extends Params<Of>
   ? { readonly params?: Params<Of> }
   : { readonly params: Params<Of> }) &
-  (undefined extends Body<Of> ? { readonly body?: Body<Of> } : { readonly body: Body<Of> });
+  (undefined extends Body<Of> ? { readonly body?: Body<Of> } : { readonly body: Body<Of> }) & { readonly query?: Query<Of> };
 
-export type Answer<Of extends Endpoint> = z.output<Of['answer']>;
+export type Answer<Of extends AnyEndpoint> = z.output<Of['answer']>;
 
 /** Sends one request and resolves with the parsed JSON; rejects with the refusal. */
 export type Send = (method: Method, target: string, body?: unknown) => Promise<unknown>;
 
 /** Calls an endpoint. Fields that a newer server adds to its answer are passed on. */
-export async function call<Of extends Endpoint>(send: Send, { method, path }: Of, input: Input<Of>): Promise<Answer<Of>> {
-  const { params, body } = input as { readonly params?: Readonly<Record<string, unknown>>; readonly body?: unknown };
-  return (await send(method, targetOf(path, params ?? {}), body)) as Answer<Of>;
+export async function call<Of extends AnyEndpoint>(send: Send, { method, path }: Of, input: Input<Of>): Promise<Answer<Of>> {
+  const { params, query, body } = input as AnyInput;
+  return (await send(method, targetOf(path, params ?? {}, query), body)) as Answer<Of>;
 }
 
-/** The path with its parameters filled in. */
-export function targetOf(path: string, params: Readonly<Record<string, unknown>>): string {
-  return path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));
+interface AnyInput {
+  readonly params?: Readonly<Record<string, unknown>>;
+  readonly query?: Readonly<Record<string, unknown>>;
+  readonly body?: unknown;
+}
+
+/** The path with its parameters filled in, and the values of the query that are there. */
+export function targetOf(path: string, params: Readonly<Record<string, unknown>>, query: Readonly<Record<string, unknown>> = {}): string {
+  const target = path.replace(/:(\w+)/g, (_, name: string) => encodeURIComponent(String(params[name])));
+  const search = Object.entries(query)
+    .flatMap(([name, value]) => (value === undefined ? [] : [`${name}=${encodeURIComponent(String(value))}`]))
+    .join('&');
+  return search === '' ? target : `${target}?${search}`;
 }

@@ -26,6 +26,19 @@ export const labels = z
   .record(z.string().regex(/^[a-z0-9][a-z0-9_./-]{0,62}$/), z.string().max(255))
   .refine((map) => Object.keys(map).length <= 64, 'are too many');
 
+/** Values of a query: text of at most so much, whole numbers, moments in ms since 1970. */
+export const queryText = z.string().min(1).max(255);
+export const queryInteger = (min: number, max: number) =>
+  z
+    .string()
+    .regex(/^\d{1,15}$/, 'not a whole number')
+    .transform(Number)
+    .pipe(z.number().int().min(min).max(max));
+export const queryMoment = queryInteger(0, 7_258_118_400_000);
+/** Of the next page, as an answer gave it. */
+export const queryCursor = z.string().min(1).max(2048);
+export const queryRange = { from: queryMoment.optional(), to: queryMoment.optional(), before: queryCursor.optional() };
+
 /** Fields of answers. */
 export const texts = z.array(z.string()).readonly();
 export const textMap = z.record(z.string(), z.string()).readonly();

@@ -3,10 +3,10 @@ import { z } from 'zod';
 import { errorCatalogue } from '../base/errors.js';
 import type { ErrorCode } from '../base/errors.js';
 import { commonErrors, emptyBody, noAnswer, noBody } from './endpoint.js';
-import type { Endpoint } from './endpoint.js';
+import type { AnyEndpoint, ViewerEndpoint } from './endpoint.js';
 
 /** `shared`: schemas that many endpoints carry, by the names under which the document has them once. */
-export function openApi(title: string, list: readonly Endpoint[], shared: Readonly<Record<string, z.ZodType>> = {}): object {
+export function openApi(title: string, list: readonly AnyEndpoint[], shared: Readonly<Record<string, z.ZodType>> = {}): object {
   const paths: Record<string, Record<string, object>> = {};
   const components: Record<string, object> = { Error: errorSchema };
   const jsonSchema = writer(shared, components);
@@ -34,13 +34,18 @@ const errorSchema = {
   },
 };
 
-function operation({ summary, admits, params, body, answer, errors: declared }: Endpoint, jsonSchema: WriteSchema): object {
-  const parameters = Object.entries(params.shape).map(([name, schema]) => ({
-    name,
-    in: 'path',
-    required: true,
+function operation(endpoint: AnyEndpoint, jsonSchema: WriteSchema): object {
+  const { summary, admits, params, query, body, answer, errors: declared } = endpoint;
+  const { media } = endpoint as Partial<ViewerEndpoint>;
+  const inPath = Object.entries(params.shape).map(([name, schema]) => ({
+    ...{ name, in: 'path', required: true },
     schema: jsonSchema(schema as z.ZodType, 'input'),
   }));
+  const inQuery = Object.entries(query?.shape ?? {}).map(([name, schema]) => ({
+    ...{ name, in: 'query', required: !(schema as z.ZodType).safeParse(undefined).success },
+    schema: jsonSchema(schema as z.ZodType, 'input'),
+  }));
+  const parameters = [...inPath, ...inQuery];
   return {
     summary,
     'x-admits': admits,
@@ -49,7 +54,10 @@ function operation({ summary, admits, params, body, answer, errors: declared }: 
     responses: {
       '200': {
         description: 'Done.',
-        content: json((answer as unknown) === noAnswer ? { type: 'object', additionalProperties: false } : jsonSchema(answer, 'output')),
+        content:
+          media !== undefined
+            ? { [media]: { schema: { type: 'string' } } }
+            : json((answer as unknown) === noAnswer ? { type: 'object', additionalProperties: false } : jsonSchema(answer, 'output')),
       },
       ...refusals([...new Set<ErrorCode>([...commonErrors, ...declared])]),
     },

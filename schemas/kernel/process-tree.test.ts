@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { KernelEventInfo } from '../api.js';
+import type { KernelEventInfo } from './event-info.js';
 import { fold, processForest } from './process-tree.js';
 import type { ProcessNode } from './process-tree.js';
 

@@ -5,7 +5,7 @@
  * A process id may come again: a fork begins a new process whatever had its number before. What is done by a process
  * whose beginning is not among the events hangs at the top, so nothing is left out.
  */
-import type { KernelEventInfo } from '../api.js';
+import type { KernelEventInfo } from './event-info.js';
 import { LIBRARIES } from './matters.js';
 
 export interface ProcessNode {

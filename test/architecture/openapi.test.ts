@@ -1,10 +1,14 @@
-/** docs/openapi.json is what the declared endpoints say; `npm run docs:openapi` writes it. */
+/** The OpenAPI documents are what the declared endpoints say; `npm run docs:openapi` writes them. */
 import { readFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { authorityEndpoints, authoritySchemas } from '#schemas/api/authority.js';
+import { servedByViewers } from '#schemas/api/viewer.js';
 import { openApi } from '#schemas/endpoint/openapi.js';
 
-test('docs/openapi.json is what the declarations of endpoints say', () => {
-  const stored: unknown = JSON.parse(readFileSync(new URL('../../docs/openapi.json', import.meta.url), 'utf8'));
-  expect(stored).toEqual(JSON.parse(JSON.stringify(openApi('Steno authority', authorityEndpoints, authoritySchemas))));
+test.each([
+  ['openapi.json', () => openApi('Steno authority', authorityEndpoints, authoritySchemas)],
+  ['openapi-viewer.json', () => openApi('Steno viewer', servedByViewers, authoritySchemas)],
+])('docs/%s is what the declarations of endpoints say', (name, document) => {
+  const stored: unknown = JSON.parse(readFileSync(new URL(`../../docs/${name}`, import.meta.url), 'utf8'));
+  expect(stored).toEqual(JSON.parse(JSON.stringify(document())));
 });

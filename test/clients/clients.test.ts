@@ -7,7 +7,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { CLEAN_CLOSE, cases } from './cases.js';
 import type { Case, Place } from './cases.js';
 import { PeerProcess } from './peer-process.js';

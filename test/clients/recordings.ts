@@ -1,6 +1,6 @@
 /** What a recording says of a session, cut down to what the cases compare. */
 import { createHash } from 'node:crypto';
-import type { SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { parseHeader, parseLine } from '#schemas/recording/line.js';
 import type { FileFact, RecordingHeader, RecordingLine, StreamFact } from '#schemas/recording/line.js';
 import type { Viewer } from '../end-to-end/client-tools.js';

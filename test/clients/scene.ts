@@ -7,7 +7,7 @@ import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import type { SessionInfo, SessionList } from '#schemas/api.js';
+import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
 import { background, echoServer, isOver, must, viewerOf } from '../end-to-end/client-tools.js';
@@ -223,7 +223,9 @@ export class Scene {
   async recordings(user: string, count: number): Promise<readonly Recording[]> {
     const client = openClient(openHome(this.steno.env));
     const fresh = async (): Promise<readonly SessionInfo[]> =>
-      (await client.get<SessionList>(`/api/sessions?limit=200&user=${user}`)).sessions.filter(({ id }) => !this.#seen.has(id)).reverse();
+      ((await client.viewer('GET', `/api/sessions?limit=200&user=${user}`)) as SessionList).sessions
+        .filter(({ id }) => !this.#seen.has(id))
+        .reverse();
     const rows = await eventually(fresh, (all) => all.length >= count && all.every(isOver));
     for (const { id } of rows) this.#seen.add(id);
     return Promise.all(rows.map((row) => recordingOf(this.viewer, row)));

@@ -7,7 +7,7 @@ import { readFileSync } from 'node:fs';
 import { text } from 'node:stream/consumers';
 import { join } from 'node:path';
 import type { AuditRow } from '#schemas/events/rows.js';
-import type { SessionInfo, SessionList } from '#schemas/api.js';
+import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { terminated } from '#runtime/testing/terminated.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
@@ -129,8 +129,8 @@ export interface Viewer {
 export function viewerOf(steno: Steno): Viewer {
   const client = openClient(openHome(steno.env));
   return {
-    sessions: async () => (await client.get<SessionList>('/api/sessions?limit=200')).sessions,
-    audit: async () => (await client.get<{ readonly rows: readonly AuditRow[] }>('/api/audit?limit=200')).rows,
+    sessions: async () => ((await client.viewer('GET', '/api/sessions?limit=200')) as SessionList).sessions,
+    audit: async () => ((await client.viewer('GET', '/api/audit?limit=200')) as { readonly rows: readonly AuditRow[] }).rows,
     cast: async (id) => text(await client.stream(`/api/sessions/${id}/export?format=cast`)),
   };
 }

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { AccessRequest } from '#schemas/documents/access-request.js';
 import type { ReviewedHolding } from '#schemas/api/access/reviewed-access.js';
-import type { SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { Steno, eventually } from './machine.js';
 import { TestAccount } from './test-account.js';

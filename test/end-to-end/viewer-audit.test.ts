@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { WebSocket } from 'ws';
+import { servedByViewers } from '#schemas/api/viewer.js';
 import type { TotpEnrolment } from '#schemas/api/people/account.js';
 import type { DeviceLogin } from '#schemas/api/people/logins.js';
 import type { Invitation } from '#schemas/api/people/users.js';
@@ -72,6 +73,7 @@ beforeAll(async () => {
       requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
       live: { url: 'ws://127.0.0.1:1', tls: {} },
       recordingCas: () => authority.current().recording_ca,
+      checkAnswers: true,
       log: silent,
       clock: Date.now,
     },
@@ -337,7 +339,7 @@ const cases: Readonly<Record<string, Case>> = {
     done: ['request.create', asked],
     refused: ['request.create', () => post('/api/requests', { roles: ['dba'], reason: 'x' }, pat.session)],
   },
-  'POST /api/requests/:id/review': {
+  'POST /api/requests/:name/review': {
     done: [
       'request.approve',
       async () => {
@@ -348,7 +350,7 @@ const cases: Readonly<Record<string, Case>> = {
     ],
     refused: ['request.review', async () => post(`/api/requests/${await asked()}/review`, { decision: 'approve' }, dan.session)],
   },
-  'POST /api/requests/:id/cancel': {
+  'POST /api/requests/:name/cancel': {
     done: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, dan.session)],
     refused: ['request.cancel', async () => post(`/api/requests/${await asked()}/cancel`, {}, pat.session)],
   },
@@ -390,7 +392,7 @@ const plain: ReadonlySet<string> = new Set([
   'GET /api/login/saml/:name/metadata',
   'GET /api/account',
   'GET /api/requests',
-  'GET /api/requests/:id',
+  'GET /api/requests/:name',
   'GET /api/request-options',
   'GET /*',
 ]);
@@ -407,6 +409,14 @@ describe('the routes of viewer/api', () => {
     const known = [...Object.keys(cases), ...questions, ...plain];
     expect(heads.filter((head) => !known.includes(head))).toEqual([]);
     expect(known.filter((head) => !heads.includes(head))).toEqual([]);
+  });
+
+  it('are declared, but for those of providers, webhooks and the files of the page', () => {
+    const declared = servedByViewers.map(({ method, path }) => `${method} ${path}`);
+    const heads = viewer.routes.map(({ method, path }) => `${method} ${path}`);
+    const own = ['GET /api/login/callback/:name', 'POST /api/login/callback/:name', 'POST /hooks/:name', 'GET /*'];
+    expect(heads.filter((head) => !declared.includes(head)).sort()).toEqual(own.sort());
+    expect(declared.filter((head) => !heads.includes(head))).toEqual([]);
   });
 
   it('that are GET read: what they leave behind is that somebody read, but for the way back from a provider', () => {

@@ -1,7 +1,7 @@
 /** Kernel events of an agent in a network namespace of its own, that reaches nothing but the gateway's port. */
 import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { KernelEventInfo } from '#schemas/api.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { explain, obstacles } from '../../agent/kernel/probes/programs.js';
 import { Namespace, whyNoNamespace } from '../agent/namespace.js';
 import { Steno, eventually } from '../end-to-end/machine.js';

@@ -9,7 +9,7 @@ import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SessionList } from '#schemas/api.js';
+import type { SessionList } from '#schemas/api/recordings/sessions.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import { openVerifier } from '#runtime/ssh/verifier.js';

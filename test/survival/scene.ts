@@ -11,7 +11,8 @@ import { createWriteStream, existsSync, readFileSync, readdirSync, writeFileSync
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { expect } from 'vitest';
-import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
+import type { SearchHit, SearchResult } from '#schemas/api/recordings/search.js';
+import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';
@@ -221,7 +222,7 @@ export class Scene {
 
 /** A signed request to the viewer, as the verbs make them. */
 export function api<T>(steno: Steno, path: string): Promise<T> {
-  return openClient(openHome(steno.env)).get<T>(path);
+  return openClient(openHome(steno.env)).viewer('GET', path) as Promise<T>;
 }
 
 export async function audit(steno: Steno, event: string): Promise<readonly AuditRow[]> {

@@ -17,7 +17,7 @@ import { join } from 'node:path';
 import { buffer } from 'node:stream/consumers';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { SessionInfo, SessionList } from '#schemas/api.js';
+import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { openVerifier } from '#runtime/ssh/verifier.js';
 import { openClient } from '../../cli/client/client.js';
 import { openHome } from '../../cli/client/home.js';

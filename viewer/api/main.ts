@@ -5,70 +5,41 @@
  * of them before it is upgraded. Queries are parsed strictly, answers are never stored by browsers.
  * Nothing of a request but method, route and status is logged. Tested in main.test.ts.
  */
-import { Readable } from 'node:stream';
-import rateLimit from '@fastify/rate-limit';
-import websocket from '@fastify/websocket';
-import fastify from 'fastify';
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import type { SignedStatement } from '#schemas/documents/cluster.js';
-import type { ApiError } from '#schemas/endpoint/endpoint.js';
-import type { IndexProgress, Me, PublicAddresses, QueueReport, RecordingCa, SegmentIndex, SessionList } from '#schemas/api.js';
-import { answerClusterNodes } from '#schemas/api/inventory/clusters.js';
-import { call } from '#schemas/endpoint/endpoint.js';
+import type { FastifyRequest } from 'fastify';
+import type { PublicAddresses } from '#schemas/api/front/sign-in.js';
+import type { IndexProgress, QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { encodeOpening, firstSegment } from '#schemas/opening.js';
-import type { SessionOpening } from '#schemas/opening.js';
-import type { SessionAction } from '#schemas/policy/role.js';
-import { Access, meOf } from './access/access.js';
-import { Disclosures } from './access/disclosures.js';
-import { parseEndpoint } from './http/endpoint.js';
 import type { EventStore } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
-import { StrangerGuard } from '#runtime/http/stranger-guard.js';
-import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
-import type { SlotLimits } from '#runtime/http/stranger-slots.js';
 import { openZstd } from '#runtime/zstd.js';
-import { beginExport, exportRecording, exportTypes } from './export/export.js';
-import {
-  checkHost,
-  checkOrigin,
-  fromOtherSites,
-  limited,
-  ownHosts,
-  PERMISSIONS_POLICY,
-  securityHeaders,
-  sourceAddress,
-} from './http/guard.js';
-import { Identities, clearedCookie, cookieToken } from './access/identity.js';
+import { RecordingReader } from '#recordings/read/recording-reader.js';
+import { Access } from './access/access.js';
+import type { Viewer } from './access/access.js';
+import { Disclosures } from './access/disclosures.js';
+import { Identities, cookieToken } from './access/identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './access/identity.js';
+import { exportRoutes } from './export/routes.js';
+import { clusterRoutes } from './front/clusters.js';
+import { hookRoutes } from './front/hooks.js';
+import { loginRoutes } from './front/login.js';
+import { signInRoutes } from './front/sign-in.js';
+import { samlMetadataRoute } from './front/sso.js';
+import { parseEndpoint } from './http/endpoint.js';
+import { ownHosts, sourceAddress } from './http/guard.js';
+import { pageRoute } from './http/page-route.js';
+import { serving } from './http/serve.js';
+import { listen, makeServer } from './http/server.js';
+import type { ViewerRoute } from './http/server.js';
+import { loadPage } from './http/static.js';
+import { statusRoutes } from './http/status-routes.js';
 import { LIVE_PATH, liveRoute, liveSocket } from './live/live-route.js';
 import { LiveRelay } from './live/relay.js';
-import { loginRoutes } from './front/login.js';
-import { connectorOf, providerLogout, samlMetadataRoute } from './front/sso.js';
-import { hookRoutes } from './front/hooks.js';
 import type { LiveSource } from './live/relay.js';
-import {
-  auditQuery,
-  exportQuery,
-  kernelEventsQuery,
-  noQuery,
-  openingQuery,
-  parseInput,
-  parseSessionId,
-  searchQuery,
-  sessionsQuery,
-  signInBody,
-} from './http/query.js';
-import { RecordingReader } from '#recordings/read/recording-reader.js';
-import { search } from './search/search.js';
+import { searchRoutes } from './search/routes.js';
+import { sessionRoutes } from './sessions/routes.js';
 import { Sessions } from './sessions/sessions.js';
-import type { Asking } from './sessions/sessions.js';
-import { findFile, loadPage, openingOf } from './http/static.js';
-import { accessUse } from './access/access-use.js';
-import { METRICS_TYPE, isLocalScrape, metricsText } from './http/metrics.js';
-import { statusReport } from './http/status.js';
 
 export interface ViewerConfig {
   /** `host:port`; port 0 picks a free one. */
@@ -98,31 +69,11 @@ export interface ViewerDeps {
   readonly rebuilding?: () => IndexProgress | null;
   /** `own_since` of the snapshot: what is older is not shown to them as their own; ms since 1970. */
   readonly ownSince: () => Readonly<Record<string, number>>;
+  /** Checks every answer against what its endpoint declares: for tests. */
+  readonly checkAnswers?: boolean;
   readonly log: Log;
   /** ms since 1970. */
   readonly clock: () => number;
-}
-
-/** A minute. */
-const SIGN_INS = { address: 20, all: 300 };
-const STATEMENTS_PER_MINUTE = 20;
-const EXPORTS_AT_A_TIME = 8;
-/** Session time in ms of the line before the segment, as in the index it belongs to. */
-const SEGMENT_START = 'x-steno-segment-start';
-const sessionPath = '/api/sessions/:id';
-/** A user and their roles, in JSON in JSON, with signatures. */
-const MAX_QUESTION = 128 * 1024;
-const QUESTIONS_PER_MINUTE = 1_200;
-
-/** A browser opens six connections at once, and a whole office may come from one address. */
-const slots: SlotLimits = { ...defaultSlots, start: 200, full: 600, perSource: 100, reserve: 200 };
-const MAX_CONNECTIONS = 4096;
-/** For a whole request to arrive, which is at most 4 KiB of body. */
-const REQUEST_TIMEOUT_MS = 10_000;
-
-export interface ViewerRoute {
-  readonly method: string;
-  readonly path: string;
 }
 
 export interface RunningViewer extends Running {
@@ -131,222 +82,57 @@ export interface RunningViewer extends Running {
 }
 
 export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promise<RunningViewer> {
-  const { objects, events, log, clock } = deps;
+  const { objects, events, authority, log, clock } = deps;
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
-  const proxies = new Set(config.proxies ?? []);
   const access = new Access(deps.ownSince);
-  const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
-  const disclosures = new Disclosures(deps.authority, clock);
+  const identities = new Identities(authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
+  const disclosures = new Disclosures(authority, clock);
   const sessions = new Sessions(events, access, disclosures, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
-  let hosts: ReadonlySet<string> = new Set();
-  const stopWatching = deps.authority.onChange(() => {
-    identities.forget();
-    relay.recheck();
-  });
   const queues = deps.queues ?? (() => []);
-  let exporting = 0;
-
-  const app = fastify({
-    bodyLimit: 4096,
-    routerOptions: { maxParamLength: 64 },
-    requestTimeout: REQUEST_TIMEOUT_MS,
-    keepAliveTimeout: REQUEST_TIMEOUT_MS,
-    connectionTimeout: 0,
-    // Strangers that say nothing or too slowly are gone within twelve seconds; answers and sockets take what they take.
-    http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
-    trustProxy: [...proxies],
-    exposeHeadRoutes: false,
+  let hosts: ReadonlySet<string> = new Set();
+  const { app, strangers, slots, routes } = await makeServer({
+    log,
+    proxies: new Set(config.proxies ?? []),
+    hosts: () => hosts,
+    live: { path: LIVE_PATH, options: liveSocket },
   });
-  const routes: ViewerRoute[] = [];
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const each of [method].flat()) routes.push({ method: each, path: url });
-  });
-  app.server.maxConnections = MAX_CONNECTIONS;
-  // A stranger is a connection that has sent no whole request head yet; behind a proxy of ours there are none.
-  const strangers = new StrangerGuard(app.server, new StrangerSlots(slots, { log }), { exempt: proxies });
-  // Only JSON is understood, so no form of another site can be posted here.
-  app.removeContentTypeParser('text/plain');
-
-  await app.register(rateLimit, { global: false });
-  await app.register(websocket, { options: liveSocket });
-  app.addHook('onRequest', (request, reply, done) => securityHeaders(request.raw, reply.raw, () => done()));
-  app.addHook('onRequest', async (request, reply) => {
-    strangers.passed(request.raw.socket);
-    reply.header('permissions-policy', PERMISSIONS_POLICY);
-    checkHost(hosts, request.headers.host);
-    if (request.ws && request.routeOptions.url !== LIVE_PATH) throw new StenoError('NOT_FOUND');
-    if (request.ws && request.headers.authorization === undefined) checkOrigin(request.headers.host, request.headers.origin);
-    if (request.method !== 'GET' && request.method !== 'HEAD' && request.routeOptions.config.fromOtherSites !== true)
-      checkOrigin(request.headers.host, request.headers.origin);
-    if (request.url.startsWith('/api/')) reply.header('cache-control', 'no-store');
-  });
-  app.setErrorHandler((error, request, reply) => void sendError(reply, toStenoError(error, log, request)));
-  app.setNotFoundHandler((_, reply) => void sendError(reply, new StenoError('NOT_FOUND')));
-
-  /** Who may not see all sessions is not told how many there are. */
-  const rebuildingFor = ({ view }: Identified): IndexProgress | null => {
-    const progress = deps.rebuilding?.() ?? null;
-    return progress === null || view === 'all' ? progress : { ...progress, done: 0, total: 0 };
-  };
   const identify = async (request: FastifyRequest): Promise<Identified> => {
     const identity = await identities.identify(requestFacts(request));
     strangers.admitted(request.raw.socket);
     return identity;
   };
+  /** Who may not see all sessions is not told how many there are. */
+  const rebuildingFor = ({ view }: Viewer): IndexProgress | null => {
+    const progress = deps.rebuilding?.() ?? null;
+    return progress === null || view === 'all' ? progress : { ...progress, done: 0, total: 0 };
+  };
+  const addresses = (): PublicAddresses => {
+    if (config.addresses === undefined) throw new StenoError('NOT_FOUND', 'this server was not told where Steno is reached');
+    return config.addresses;
+  };
 
-  // For whoever trusts this cluster: public keys and addresses, signed. No identity is asked, the other side has none here.
-  app.get(
-    '/cluster',
-    { onRequest: limited(app, { address: STATEMENTS_PER_MINUTE }) },
-    async (_request, reply): Promise<SignedStatement> => {
-      void reply.header('cache-control', 'no-store');
-      return deps.authority.clusterStatement();
-    },
-  );
-
-  // Another cluster asks for one of its users; what it may know is for the authority, by the signature.
-  app.post(
-    '/cluster/nodes',
-    { bodyLimit: MAX_QUESTION, onRequest: limited(app, { all: QUESTIONS_PER_MINUTE }), config: fromOtherSites },
-    (request) =>
-      call(deps.authority.relaying({ client: sourceAddress(request) }), answerClusterNodes, { body: (request.body ?? {}) as never }),
-  );
-
-  app.post('/api/sign-in', { onRequest: limited(app, SIGN_INS) }, async (request, reply): Promise<Me> => {
-    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress(request));
-    void reply.header('set-cookie', cookie);
-    return meOf(identity);
-  });
-  app.post('/api/sign-out', async (request, reply) => {
-    const client = sourceAddress(request);
-    const via = await connectorOf(deps.authority, request.headers.cookie, identities.secure);
-    await identities.signOut(request.headers.cookie, client);
-    void reply.header('set-cookie', clearedCookie(identities.secure));
-    return { next: via === null ? null : await providerLogout(deps.authority, via, client) };
-  });
-  samlMetadataRoute(app, deps.authority);
-  await app.register(hookRoutes, { authority: deps.authority });
-  loginRoutes(app, {
-    authority: deps.authority,
-    identities,
-    addresses: () => {
-      if (config.addresses === undefined) throw new StenoError('NOT_FOUND', 'this server was not told where Steno is reached');
-      return config.addresses;
-    },
-  });
-  app.get('/api/me', async (request): Promise<Me> => {
-    return meOf(await identify(request));
-  });
-  app.get('/api/recording-ca', async (request): Promise<RecordingCa> => {
-    parseInput(noQuery, request.query);
-    await identify(request);
-    return { keys: deps.recordingCas() };
-  });
-  app.get('/api/sessions', async (request): Promise<SessionList> => {
-    const viewer = await identify(request);
-    const list = await sessions.list(viewer, parseInput(sessionsQuery, request.query));
-    const incomplete = rebuildingFor(viewer);
-    return incomplete === null ? list : { ...list, incomplete };
-  });
-  app.get('/api/search', async (request) => {
-    const [viewer, query] = [await identify(request), parseInput(searchQuery, request.query)];
-    return disclosures.ofSearch(viewer, sourceAddress(request), query, () => search({ events, access }, viewer, query));
-  });
-  app.get('/api/audit', async (request) => {
-    const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
-    return { rows, next };
-  });
-  app.get('/api/access-use', async (request) => accessUse(events, await identify(request), parseInput(noQuery, request.query)));
-  app.get('/api/status', async (request) => {
-    const viewer = await identify(request);
-    return statusReport(config.version, viewer, events, objects, {
-      visible: access.visible(viewer, 'list'),
-      queues: queues(),
-      rebuilding: rebuildingFor(viewer),
-    });
-  });
-  app.get('/metrics', async (request, reply) => {
-    parseInput(noQuery, request.query);
-    if (!isLocalScrape(request.raw)) throw new StenoError('NOT_FOUND');
-    return reply.type(METRICS_TYPE).send(metricsText(queues(), strangers.slots.turnedAway));
-  });
-
-  const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({
-    viewer: await identify(request),
-    action,
-    source: sourceAddress(request),
-    ...(format === undefined ? {} : { format }),
-  });
-  const sessionOf = async (request: FastifyRequest, action: SessionAction, format?: string) =>
-    sessions.row(await asking(request, action, format), parseSessionId((request.params as { id: string }).id));
-  app.get(sessionPath, async (request) => {
-    parseInput(noQuery, request.query);
-    return sessions.info(await sessionOf(request, 'list'));
-  });
-  app.get(`${sessionPath}/opening`, async (request, reply) => {
-    const { at } = parseInput(openingQuery, request.query);
-    const viewer = await identify(request);
-    const row = await sessions.opened({ viewer, source: sourceAddress(request) }, parseSessionId((request.params as { id: string }).id));
-    const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) =>
-      firstSegment(segments, row.state === 'live', at ?? null),
-    );
-    const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
-    return reply.type('text/plain; charset=utf-8').send(asBuffer(encodeOpening(opening, lines)));
-  });
-  app.get(`${sessionPath}/segments`, async (request): Promise<SegmentIndex> => {
-    parseInput(noQuery, request.query);
-    const row = await sessionOf(request, 'view');
-    return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
-  });
-  app.get(`${sessionPath}/segments/:n`, async (request, reply) => {
-    const { id, n } = request.params as { id: string; n: string };
-    const row = await sessions.place(await asking(request, 'view'), parseSessionId(id));
-    if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
-    const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
-    // Sealing numbers segments anew: who holds an older index sees it by the start.
-    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(asBuffer(lines));
-  });
-  app.get(`${sessionPath}/facts`, async (request) => {
-    parseInput(noQuery, request.query);
-    return sessions.facts((await sessionOf(request, 'view')).session);
-  });
-  app.get(`${sessionPath}/events`, async (request) => {
-    const query = parseInput(kernelEventsQuery, request.query);
-    return sessions.kernelEvents((await sessionOf(request, 'view')).session, query);
-  });
-  app.get(`${sessionPath}/export`, async (request, reply) => {
-    const { format } = parseInput(exportQuery, request.query);
-    const row = await sessionOf(request, 'export', format);
-    if (exporting >= EXPORTS_AT_A_TIME) throw new StenoError('TOO_MANY', 'exports at a time');
-    exporting += 1;
-    const ended = (): void => void (exporting -= 1);
-    const source = await beginExport(async () => {
-      const index = await reader.index(row.session, row.started_at);
-      if (index === null) throw new StenoError('NOT_FOUND', 'nothing of this recording is stored yet');
-      return exportRecording({ objects, events, zstd, reader, sessions }, row, index, format);
-    }).catch((error: unknown) => {
-      ended();
-      throw error;
-    });
-    const stream = Readable.from(source, { objectMode: false });
-    stream.once('close', ended);
-    stream.once('error', (error) => log.error({ err: error, session: row.session }, 'export failed'));
-    return reply.header('content-disposition', `attachment; filename="${row.session}.${format}"`).type(exportTypes[format]).send(stream);
-  });
+  const serve = serving(app, { identify, checkAnswers: deps.checkAnswers ?? false });
+  clusterRoutes(serve, authority);
+  signInRoutes(serve, { authority, identities });
+  loginRoutes(serve, { authority, identities, addresses });
+  samlMetadataRoute(serve, authority);
+  await app.register(hookRoutes, { authority });
+  sessionRoutes(serve, { sessions, reader, rebuildingFor });
+  searchRoutes(serve, { events, access, disclosures, sessions });
+  exportRoutes(serve, { objects, events, zstd, reader, sessions, log });
   liveRoute(app, { sessions, relay, identify, clock });
-  app.get('/*', (request, reply) => {
-    const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
-    if (file === undefined) throw new StenoError('NOT_FOUND');
-    const ahead = cookieToken(request.headers.cookie, identities.secure) === null ? null : openingOf(request.url);
-    if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
-    void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
-    if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
-    if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''))
-      return reply.header('content-encoding', 'gzip').send(file.gzip);
-    return reply.send(file.bytes);
+  statusRoutes(serve, {
+    ...{ version: config.version, events, objects, access, queues, rebuildingFor },
+    recordingCas: deps.recordingCas,
+    turnedAway: () => slots.turnedAway,
+  });
+  pageRoute(app, page, (cookie) => cookieToken(cookie, identities.secure) !== null);
+  const stopWatching = authority.onChange(() => {
+    identities.forget();
+    relay.recheck();
   });
 
   await listen(app, host, port);
@@ -362,25 +148,11 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     async close() {
       stopWatching();
       relay.close();
-      strangers.slots.close();
+      slots.close();
       app.server.closeAllConnections();
       await app.close();
     },
   };
-}
-
-/** The same bytes, as what fastify sends. */
-function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
-  return Buffer.from(buffer, byteOffset, length);
-}
-
-async function listen(app: FastifyInstance, host: string, port: number): Promise<void> {
-  try {
-    await app.listen({ host, port });
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EADDRINUSE') throw new StenoError('PORT_TAKEN', `${host}:${port}`, { cause: error });
-    throw error;
-  }
 }
 
 function requestFacts(request: FastifyRequest): IncomingFacts {
@@ -391,24 +163,4 @@ function requestFacts(request: FastifyRequest): IncomingFacts {
     cookie: request.headers.cookie,
     sourceAddress: sourceAddress(request),
   };
-}
-
-function toStenoError(error: unknown, log: Log, request: FastifyRequest): StenoError {
-  if (error instanceof StenoError) {
-    if (error.entry.status >= 500) log.warn({ err: error, route: request.routeOptions.url }, 'request failed');
-    return error;
-  }
-  const status = (error as { statusCode?: unknown }).statusCode;
-  if (status === 413) return new StenoError('TOO_LARGE');
-  if (typeof status === 'number' && status >= 400 && status < 500) return new StenoError('BAD_REQUEST');
-  log.error({ err: error, route: request.routeOptions.url }, 'request failed unexpectedly');
-  return new StenoError('INTERNAL');
-}
-
-function bodyOf({ code, detail, entry }: StenoError): ApiError {
-  return { error: { code, message: entry.message, fix: entry.fix, ...(detail === undefined ? {} : { detail }) } };
-}
-
-function sendError(reply: FastifyReply, error: StenoError): FastifyReply {
-  return reply.code(error.entry.status).type('application/json; charset=utf-8').header('cache-control', 'no-store').send(bodyOf(error));
 }

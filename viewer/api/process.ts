@@ -1,6 +1,6 @@
 /** A viewer as a process, or as a part of the one that holds the embedded stores. Order: stores, identity and authority, viewer. */
 import { join } from 'node:path';
-import type { QueueReport, IndexProgress } from '#schemas/api.js';
+import type { QueueReport, IndexProgress } from '#schemas/api/recordings/status.js';
 import { RequestVerifier } from '#runtime/http/request-auth.js';
 import type { Log } from '#runtime/log.js';
 import { readSecret } from '#runtime/service/config.js';

@@ -5,12 +5,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, InvalidArgumentError } from 'commander';
 import { randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { logInBot } from '#schemas/api/front/sign-in.js';
 import { createBot, createBotToken, listBots, renewBot, resetBot } from '#schemas/api/people/bots.js';
 import { deleteUser } from '#schemas/api/people/users.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { BotInfo, BotLogin, BotToken } from '#schemas/api/people/bots.js';
-import type { PublicAddresses } from '#schemas/api.js';
 import { isName } from '#schemas/base/identity.js';
 import type { Traits } from '#schemas/base/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
@@ -154,10 +154,12 @@ async function enter(home: Home, file: string, options: BotOptions): Promise<voi
   if (!/^[A-Za-z0-9_-]{43}$/.test(token)) throw new StenoError('USAGE', `${options.tokenFile} holds no join token`);
   const web = openPublicWeb(options.proxy, options.ca === undefined ? undefined : readFileSync(options.ca, 'utf8'));
   const key = keyOf(home);
-  const joined = await web.post<BotLogin & { readonly addresses: PublicAddresses }>('/api/login/bot', {
-    token,
-    public_key: formatPublicLine(key.publicBlob),
-    tls_key: tlsPublicKey(home),
+  const joined = await call(web.send, logInBot, {
+    body: {
+      token,
+      public_key: formatPublicLine(key.publicBlob),
+      tls_key: tlsPublicKey(home),
+    },
   });
   keepLogin(home, joined.login, joined.addresses, web.ca);
   keepState(file, { version: 1, instance: joined.instance, generation: joined.generation, attempt: null });

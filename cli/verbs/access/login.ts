@@ -4,12 +4,12 @@ import { existsSync, readFileSync } from 'node:fs';
 import { hostname, userInfo } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command } from 'commander';
+import { logInCommand, pollCommandLogin } from '#schemas/api/front/sign-in.js';
 import { logInAsOwner } from '#schemas/api/people/user-certificates.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
-import type { DeviceLoginAnswer } from '#schemas/api/people/logins.js';
 import type { LoginResult } from '#schemas/api/people/user-certificates.js';
-import type { DeviceLoginStart, PublicAddresses } from '#schemas/api.js';
+import type { DeviceLoginStart, PublicAddresses } from '#schemas/api/front/sign-in.js';
 import { NODE_DOMAIN } from '#schemas/base/identity.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { overSocket, openPublicWeb } from '../../client/client.js';
@@ -108,12 +108,14 @@ async function loginByBrowser(options: LoginOptions, home: Home, web: PublicWeb)
   if (options.web === true)
     throw new StenoError('USAGE', '--web prints a link of the Steno on this machine; with --proxy, sign in at that address');
   const key = keyOf(home);
-  const begun = await web.post<DeviceLoginStart>('/api/login/device', {
-    public_key: formatPublicLine(key.publicBlob),
-    tls_key: tlsPublicKey(home),
-    client: clientName(),
-    ...(options.user === undefined ? {} : { user: options.user }),
-    ...(options.auth === undefined ? {} : { auth: options.auth }),
+  const begun = await call(web.send, logInCommand, {
+    body: {
+      public_key: formatPublicLine(key.publicBlob),
+      tls_key: tlsPublicKey(home),
+      client: clientName(),
+      ...(options.user === undefined ? {} : { user: options.user }),
+      ...(options.auth === undefined ? {} : { auth: options.auth }),
+    },
   });
   const { err, env } = standardOutput;
   err.write(`Open  ${styled(err, env, 'cyan', visible(begun.verification_uri_complete))}\n`);
@@ -134,12 +136,12 @@ async function approval(
   const end = Date.now() + begun.expires_in * 1000;
   while (Date.now() < end) {
     await sleep(Math.min(Math.max(begun.interval, 1), 30) * 1000);
-    const answer = await web
-      .post<DeviceLoginAnswer & { readonly addresses: PublicAddresses }>('/api/login/device/token', { device_code: begun.device_code })
-      .catch((error: unknown): { readonly state: 'waiting' } => {
+    const answer = await call(web.send, pollCommandLogin, { body: { device_code: begun.device_code } }).catch(
+      (error: unknown): { readonly state: 'waiting' } => {
         if (error instanceof StenoError && error.entry.retryable) return { state: 'waiting' };
         throw error;
-      });
+      },
+    );
     if (answer.state === 'approved') return answer;
   }
   throw new StenoError('LOGIN_ATTEMPT_OVER');

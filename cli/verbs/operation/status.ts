@@ -3,7 +3,9 @@ import { execFileSync } from 'node:child_process';
 import { readFileSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { Command } from 'commander';
-import type { QueueName, QueueReport, StatusReport } from '#schemas/api.js';
+import { showStatus } from '#schemas/api/recordings/status.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { QueueName, QueueReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { sshBindingAvailable } from '#runtime/ssh/native-binding.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -21,7 +23,7 @@ export function statusCommand(): Command {
     .action(async (options: { json?: boolean }) => {
       const client = openClient(openHome());
       const { profile } = client;
-      const report = await client.get<StatusReport>('/api/status');
+      const report = await call(client.viewer, showStatus, {});
       if (options.json === true) {
         json(standardOutput, {
           user: profile.user,
@@ -138,7 +140,7 @@ async function examine(data: string | undefined): Promise<Check[]> {
     kernelEvents(),
     quarantine(dir.path),
     check('services', 'warning', async () => {
-      const { checks } = await openClient(home).get<StatusReport>('/api/status');
+      const { checks } = await call(openClient(home).viewer, showStatus, {});
       const bad = checks.filter(({ ok }) => !ok);
       if (bad.length > 0) throw new StenoError('STORE_UNAVAILABLE', bad.map(({ name, detail }) => `${name}: ${detail}`).join('; '));
       return checks.map(({ name }) => name).join(', ');

@@ -1,5 +1,7 @@
 /** `steno audit`: who was admitted, refused and changed what. For those whose roles may view all sessions. */
 import { Command } from 'commander';
+import { listAudit } from '#schemas/api/recordings/audit.js';
+import { call } from '#schemas/endpoint/endpoint.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
@@ -29,8 +31,8 @@ export function auditCommand(): Command {
     .option('--json', 'print JSON')
     .action(async ({ event, actor, outcome, since, until, limit, ...options }: Filters) => {
       const client = openClient(openHome());
-      const filters = { event, actor, outcome, from: since?.toString(), to: until?.toString() };
-      const rows = await rowsOf<AuditRow>((search) => client.get(`/api/audit?${search}`), filters, limit, 200);
+      const filters = { event, actor, outcome, from: since, to: until };
+      const rows = await rowsOf<AuditRow>((page) => call(client.viewer, listAudit, { query: { ...filters, ...page } }), limit, 200);
       if (options.json === true) return json(standardOutput, rows);
       if (rows.length === 0) {
         standardOutput.err.write('Nothing in the audit log.\n');

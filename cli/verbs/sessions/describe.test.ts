@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { KernelEventInfo } from '#schemas/api.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { kernelKinds } from '#schemas/kernel/kernel.js';
 import { describe } from './describe.js';
 

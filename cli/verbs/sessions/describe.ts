@@ -1,5 +1,5 @@
 /** Kernel events in words, one line each, whatever their texts hold. Tested in describe.test.ts. */
-import type { KernelEventInfo } from '#schemas/api.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { gapText } from '#schemas/kernel/kernel-gap.js';
 import { isReading } from '#schemas/kernel/matters.js';
 import { bytes, clock, standardOutput, styled, visible } from '../../terminal/output.js';

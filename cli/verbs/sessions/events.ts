@@ -1,7 +1,9 @@
 /** `steno events`: what a session did in the kernel of its node. */
 import { Command, InvalidArgumentError } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KernelEventInfo, KernelEventList, SessionInfo } from '#schemas/api.js';
+import { listKernelEvents, showSession } from '#schemas/api/recordings/sessions.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { kernelKinds } from '#schemas/kernel/kernel.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
@@ -117,13 +119,16 @@ class Events {
   async *read(): AsyncGenerator<KernelEventInfo> {
     const { tree, all, kind } = this.#options;
     for (;;) {
-      const query = new URLSearchParams({ limit: String(PAGE), ...(this.#after === '' ? {} : { after: this.#after }) });
-      if (kind !== undefined) query.set('kinds', kind.join(','));
-      // A tree needs the forks; what was only read would bury it.
-      if (all !== true) query.set('only', tree === true ? 'tree' : 'changes');
-      const { events, gaps, more } = await this.#client.get<KernelEventList>(
-        `/api/sessions/${encodeURIComponent(this.#session)}/events?${query}`,
-      );
+      const { events, gaps, more } = await call(this.#client.viewer, listKernelEvents, {
+        params: { id: this.#session },
+        query: {
+          limit: PAGE,
+          after: this.#after === '' ? undefined : this.#after,
+          kinds: kind?.join(','),
+          // A tree needs the forks; what was only read would bury it.
+          only: all === true ? undefined : tree === true ? 'tree' : 'changes',
+        },
+      });
       this.gaps = gaps.length;
       const waiting = this.showsGaps ? gaps.filter(({ place }) => !this.#told.has(place)) : [];
       const due = (until: number): KernelEventInfo[] => {
@@ -174,7 +179,7 @@ async function follow(client: Client, session: string, options: Options): Promis
   const source = new Events(client, session, { ...options, tree: false });
   for (let over = false; ; await sleep(FOLLOW_MS)) {
     // Asked before the events, so that the last of them are read once more when it is over.
-    const { state } = await client.get<SessionInfo>(`/api/sessions/${encodeURIComponent(session)}`);
+    const { state } = await call(client.viewer, showSession, { params: { id: session } });
     for await (const event of source.read()) {
       if (options.json === true) standardOutput.out.write(`${escapedJson(event)}\n`);
       else printEvent(event);

@@ -5,8 +5,10 @@
  * `TerminalFilter`. Live sessions are played as far as they are stored.
  */
 import { Command, InvalidArgumentError } from 'commander';
+import { listSegments, showSegment } from '#schemas/api/recordings/sessions.js';
+import { call, targetOf } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
-import type { SegmentIndex } from '#schemas/api.js';
+import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
 import { parseLine, parseSize } from '#schemas/recording/line.js';
 import type { RecordingLine } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
@@ -45,7 +47,7 @@ export function playCommand(): Command {
     .action(async (id: string, options: PlayOptions) => {
       requireSession(id);
       const client = openClient(openHome());
-      const index = await client.get<SegmentIndex>(`/api/sessions/${id}/segments`);
+      const index = await call(client.viewer, listSegments, { params: { id } });
       await new Playback(client, index, options).run();
     });
 }
@@ -132,7 +134,7 @@ class Playback {
   }
 
   async #lines(n: number): Promise<RecordingLine[]> {
-    const body = await this.#client.stream(`/api/sessions/${this.#index.session}/segments/${n}`);
+    const body = await this.#client.stream(targetOf(showSegment.path, { id: this.#index.session, n }));
     body.setEncoding('utf8');
     let text = '';
     for await (const chunk of body as AsyncIterable<string>) {

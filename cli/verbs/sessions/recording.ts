@@ -3,6 +3,8 @@ import { createWriteStream, readFileSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { Command, Option } from 'commander';
+import { exportSession } from '#schemas/api/recordings/sessions.js';
+import { targetOf } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isSessionId } from '#schemas/recording/line.js';
 import type { Verdict } from '#schemas/recording/verify.js';
@@ -33,7 +35,7 @@ export function exportCommand(): Command {
       if (options.output === undefined && options.format === 'cast.zst' && process.stdout.isTTY) {
         throw new StenoError('USAGE', 'a compressed recording does not belong on a terminal: name a file with -o');
       }
-      const body = await openClient(openHome()).stream(`/api/sessions/${id}/export?format=${options.format}`);
+      const body = await openClient(openHome()).stream(targetOf(exportSession.path, { id }, { format: options.format }));
       if (options.output === undefined) return pipeline(body, process.stdout, { end: false });
       // A transfer that breaks leaves no half file under the name that was asked for.
       const temporary = `${options.output}.part`;
@@ -78,7 +80,7 @@ async function readTarget(target: string): Promise<Uint8Array> {
   const chunks: Buffer[] = [];
   let length = 0;
   for await (const chunk of (await openClient(openHome()).stream(
-    `/api/sessions/${target}/export?format=cast.zst`,
+    targetOf(exportSession.path, { id: target }, { format: 'cast.zst' }),
   )) as AsyncIterable<Buffer>) {
     length += chunk.length;
     if (length > MAX_VERIFY_BYTES) throw new StenoError('TOO_LARGE', target);

@@ -1,7 +1,8 @@
 /** `steno review`: who can reach what, why, since when, and whether they ever did; and what reviewers decided about it. */
 import { Command, Option } from 'commander';
+import { listAccessUse } from '#schemas/api/recordings/audit.js';
 import { reviewed } from '#schemas/api/access/reviewed-access.js';
-import type { AccessUse, ReviewedHolding } from '#schemas/api/access/reviewed-access.js';
+import type { ReviewedHolding } from '#schemas/api/access/reviewed-access.js';
 import { decideAccess, listAccessDecisions, listAccessHoldings } from '#schemas/api/access/access-reviews.js';
 import type { AccessDecision } from '#schemas/api/access/access-reviews.js';
 import { call } from '#schemas/endpoint/endpoint.js';
@@ -39,7 +40,7 @@ export function reviewCommand(): Command {
     .action(async (options: Options) => {
       const client = openClient(openHome());
       const holdings = await call(client.authority, listAccessHoldings, {});
-      const used = await client.get<AccessUse[]>('/api/access-use');
+      const used = await call(client.viewer, listAccessUse, {});
       const rows = reviewed(holdings, used, Date.now()).filter(
         (row) =>
           (options.user === undefined || row.user === options.user) &&

@@ -1,6 +1,10 @@
 /** `steno sessions` and `steno search`. */
 import { Command } from 'commander';
-import type { SearchHit, SearchResult, SessionInfo, SessionList } from '#schemas/api.js';
+import { listSessions } from '#schemas/api/recordings/sessions.js';
+import { searchScreens } from '#schemas/api/recordings/search.js';
+import { call } from '#schemas/endpoint/endpoint.js';
+import type { SearchHit } from '#schemas/api/recordings/search.js';
+import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import { cutText } from '#schemas/recording/line.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
@@ -29,27 +33,23 @@ function withFilters(command: Command): Command {
     .option('--json', 'print JSON');
 }
 
-function query(
-  { user, node, login, since, until }: Filters,
-  more: Readonly<Record<string, string | undefined>>,
-): Readonly<Record<string, string | undefined>> {
-  return { user, node, login, from: since?.toString(), to: until?.toString(), ...more };
+function placeAndTime({ user, node, login, since, until }: Filters) {
+  return { user, node, login, from: since, to: until };
 }
 
 /** The first `limit` rows, page by page: a page of the viewer has at most `pageSize` rows. */
 export async function rowsOf<Row>(
-  get: (query: string) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
-  filters: Readonly<Record<string, string | undefined>>,
+  get: (page: {
+    readonly before?: string;
+    readonly limit: number;
+  }) => Promise<{ readonly rows: readonly Row[]; readonly next: string | null }>,
   limit: number,
   pageSize: number,
 ): Promise<readonly Row[]> {
   const all: Row[] = [];
   let before: string | null | undefined;
   while (all.length < limit && before !== null) {
-    const pairs = Object.entries({ ...filters, before, limit: String(Math.min(limit - all.length, pageSize)) });
-    const { rows, next } = await get(
-      new URLSearchParams(pairs.filter((pair): pair is [string, string] => pair[1] !== undefined)).toString(),
-    );
+    const { rows, next } = await get({ ...(before === undefined ? {} : { before }), limit: Math.min(limit - all.length, pageSize) });
     all.push(...rows);
     before = next;
   }
@@ -68,17 +68,14 @@ export function sessionsCommand(): Command {
     .action(async (filters: Filters & { state?: string; kind?: string; request?: string }) => {
       const client = openClient(openHome());
       let rebuilding: SessionList['incomplete'];
-      const page = async (search: string) => {
-        const { sessions: rows, next, incomplete } = await client.get<SessionList>(`/api/sessions?${search}`);
+      const { state, kind, request } = filters;
+      const page = async (more: object) => {
+        const query = { ...placeAndTime(filters), state, kind, request, ...more };
+        const { sessions: rows, next, incomplete } = await call(client.viewer, listSessions, { query });
         rebuilding = incomplete;
         return { rows, next };
       };
-      const sessions = await rowsOf<SessionInfo>(
-        page,
-        query(filters, { state: filters.state, kind: filters.kind, request: filters.request }),
-        filters.limit,
-        200,
-      );
+      const sessions = await rowsOf<SessionInfo>(page, filters.limit, 200);
       if (rebuilding !== undefined)
         standardOutput.err.write(
           `The search index is being rebuilt: this list and searches lack recordings that are not indexed yet${rebuilding.total === 0 ? '' : ` (${rebuilding.done} of ${rebuilding.total} are)`}.\n`,
@@ -125,11 +122,12 @@ export function searchCommand(): Command {
       const client = openClient(openHome());
       const mode = filters.regex === true ? 'regex' : filters.substring === true ? 'substring' : 'words';
       const text = words.join(' ');
-      const page = async (search: string) => {
-        const { hits: rows, next } = await client.get<SearchResult>(`/api/search?${search}`);
+      const page = async (more: object) => {
+        const query = { ...placeAndTime(filters), q: text, mode, session: filters.session, ...more };
+        const { hits: rows, next } = await call(client.viewer, searchScreens, { query });
         return { rows, next };
       };
-      const hits = await rowsOf<SearchHit>(page, query(filters, { q: text, mode, session: filters.session }), filters.limit, 100);
+      const hits = await rowsOf<SearchHit>(page, filters.limit, 100);
       if (hits.length === 0) process.exitCode = 1;
       if (filters.json === true) return json(standardOutput, hits);
       if (hits.length === 0) {

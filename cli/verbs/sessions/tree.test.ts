@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import type { KernelEventInfo } from '#schemas/api.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { treeLines } from './tree.js';
 
 let index = 0;

@@ -2,7 +2,7 @@
  * The tree of a session's processes, as text: each program, below it what it did in turn, then the processes that it started. On a
  * terminal long lines go on below their beginning. Tested in tree.test.ts.
  */
-import type { KernelEventInfo } from '#schemas/api.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import type { ProcessNode } from '#schemas/kernel/process-tree.js';
 import { displayWidth, standardOutput, styled, visible } from '../../terminal/output.js';

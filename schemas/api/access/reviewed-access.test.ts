@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { UNUSED_MS, reviewed } from './reviewed-access.js';
 import type { AccessHolding } from './access-reviews.js';
-import type { AccessUse } from './reviewed-access.js';
+import type { AccessUse } from '../recordings/audit.js';
 
 const now = 1_763_800_000_000;
 const day = 86_400_000;

@@ -5,16 +5,8 @@
  * logins that the role reaches today, the last session of this user. Pure. Tested in reviewed-access.test.ts.
  */
 
+import type { AccessUse } from '../recordings/audit.js';
 import type { AccessHolding } from './access-reviews.js';
-
-/** Sessions of a user as a login on a node. */
-export interface AccessUse {
-  readonly user: string;
-  readonly node: string;
-  readonly login: string;
-  readonly last_at: number;
-  readonly count: number;
-}
 
 export interface ReviewedHolding extends AccessHolding {
   /** Null: never. */

@@ -44,9 +44,9 @@ export const deviceLoginFacts = record({
 });
 export type DeviceLoginFacts = z.output<typeof deviceLoginFacts>;
 
-const waiting = record({ state: z.literal('waiting'), interval: z.int() });
+export const deviceLoginWaiting = record({ state: z.literal('waiting'), interval: z.int() });
 export const approvedFields = { state: z.literal('approved'), login: loginResult };
-export const deviceLoginAnswer = z.discriminatedUnion('state', [waiting, record(approvedFields)]);
+export const deviceLoginAnswer = z.discriminatedUnion('state', [deviceLoginWaiting, record(approvedFields)]);
 export type DeviceLoginAnswer = z.output<typeof deviceLoginAnswer>;
 
 /** Of an authenticator app, or a recovery code. */

@@ -1,7 +1,7 @@
 /** What services say to each other, and what the first bytes of their connections are. */
 import { decodeUplink, encodeUplink } from '#schemas/uplink.js';
 import { agentMessage, decodeFrame, encodeFrame, gatewayMessage, openStream, parseTunnelJson } from '#schemas/tunnel.js';
-import { decodeOpening, encodeOpening } from '#schemas/opening.js';
+import { decodeOpening, encodeOpening } from '#schemas/api/recordings/opening.js';
 import { parseAuthorization } from '#schemas/request.js';
 import { parseJoinToken } from '#schemas/join.js';
 import { parseStatement } from '#schemas/documents/cluster.js';

@@ -1,5 +1,5 @@
 /** Who has used what: the last session of each user on each node as each login, for access reviews. Tested in viewer/api/main.test.ts. */
-import type { AccessUse } from '#schemas/api/access/reviewed-access.js';
+import type { AccessUse } from '#schemas/api/recordings/audit.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { EventStore } from '#stores/events/contract.js';
 import { requireReading } from './access.js';
@@ -8,7 +8,7 @@ import type { Viewer } from './access.js';
 const MAX_ROWS = 100_000;
 
 /** Throws ACCESS_DENIED, or QUERY_TOO_HEAVY where there is more than one answer can hold. */
-export async function accessUse(events: EventStore, viewer: Viewer, _query: object): Promise<readonly AccessUse[]> {
+export async function accessUse(events: EventStore, viewer: Viewer): Promise<readonly AccessUse[]> {
   requireReading(viewer, 'access');
   const { rows, truncated } = await events.sessionUse(MAX_ROWS);
   if (truncated) throw new StenoError('QUERY_TOO_HEAVY', `more than ${MAX_ROWS} users, nodes and logins`);

@@ -6,7 +6,7 @@
  * policy as a condition (`visible`), which the event store evaluates: it decides as `may` does. Tested as a table in
  * access.test.ts.
  */
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { decideResource } from '#schemas/policy/administration.js';
 import { decideSession, sessionCondition, sessionScope } from '#schemas/policy/session.js';

@@ -8,6 +8,7 @@
  *
  * Tested in export.test.ts with `verifyRecording` and stock `zstd`.
  */
+import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { EventStore, ScreenLine } from '#stores/events/contract.js';
@@ -17,8 +18,6 @@ import { exportFile, exportLines } from '#recordings/read/export-file.js';
 import type { RecordingIndex, RecordingReader } from '#recordings/read/recording-reader.js';
 import { renderText } from '#recordings/render/plain-text.js';
 import type { Sessions } from '../sessions/sessions.js';
-
-export type ExportFormat = 'cast.zst' | 'cast' | 'txt' | 'json';
 
 export interface ExportParts {
   readonly objects: ObjectStore;

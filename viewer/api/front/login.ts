@@ -6,11 +6,21 @@
  * of a provider lead to a page of ours, with a code of the catalogue in the address and nothing else. Nothing of a body
  * is logged. Tested in test/end-to-end/users.test.ts.
  */
-import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import type { FastifyReply, FastifyRequest } from 'fastify';
 import { parse, serialize } from 'cookie';
 import { z } from 'zod';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
-import type { DeviceLoginStart, Me, PublicAddresses } from '#schemas/api.js';
+import {
+  connectorParams,
+  enrolByInvitation,
+  logInBot,
+  logInCommand,
+  pollCommandLogin,
+  signInWithConnector,
+  signInWithPasskey,
+  signInWithPassword,
+} from '#schemas/api/front/sign-in.js';
+import type { Me, PublicAddresses } from '#schemas/api/front/sign-in.js';
 import { acceptInvitation } from '#schemas/api/people/account.js';
 import { joinBot } from '#schemas/api/people/bots.js';
 import {
@@ -29,6 +39,7 @@ import { meOf } from '../access/access.js';
 import { fromOtherSites, limited, sourceAddress } from '../http/guard.js';
 import type { Identities, ViewerAuthority } from '../access/identity.js';
 import { parseInput } from '../http/query.js';
+import type { Serving } from '../http/serve.js';
 import { relayRoutes } from './relay.js';
 import { unasked } from './sso.js';
 
@@ -49,17 +60,14 @@ const BINDING = 'steno_login';
 const BINDING_PATH = '/api/login/callback';
 const BINDING_S = 600;
 
-const anyBody = z.record(z.string(), z.unknown());
-const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name');
+const connectorName = connectorParams.shape.name;
 const fields = z.record(z.string().max(64), z.string().max(200_000));
 
-export function loginRoutes(app: FastifyInstance, { authority, identities, addresses }: LoginRouteDeps): void {
+export function loginRoutes(serving: Serving, { authority, identities, addresses }: LoginRouteDeps): void {
+  const { app } = serving;
   const onRequest = limited(app, LOGINS);
   relayRoutes(app, { authority, secure: identities.secure, logins: onRequest });
   const by = (request: FastifyRequest): Send => authority.relaying({ client: sourceAddress(request) });
-  const json = (request: FastifyRequest): Record<string, unknown> => parseInput(anyBody, request.body ?? {});
-  /** As it came: the authority parses it. */
-  const given = (request: FastifyRequest): never => json(request) as never;
   /** The browser's new session, instead of the one it came with. */
   const signedIn = async (request: FastifyRequest, reply: FastifyReply, web: WebIdentity): Promise<Me> => {
     await identities.signOut(request.headers.cookie, sourceAddress(request)).catch(() => undefined);
@@ -67,24 +75,32 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     void reply.header('set-cookie', cookie);
     return meOf(identity);
   };
-  const login = { bodyLimit: MAX_BODY, onRequest };
+  const login = { bodyLimit: MAX_BODY, onRequest, passesBody: true } as const;
 
-  app.post('/api/login/local', login, async (request, reply): Promise<Me> =>
-    signedIn(request, reply, await call(by(request), logInWithPassword, { body: given(request) })),
+  serving.open(
+    signInWithPassword,
+    async ({ request, reply, body }) => signedIn(request, reply, await call(by(request), logInWithPassword, { body })),
+    login,
   );
-  app.post('/api/login/passkey', login, async (request, reply): Promise<Me> =>
-    signedIn(request, reply, await call(by(request), logInWithPasskey, { body: given(request) })),
+  serving.open(
+    signInWithPasskey,
+    async ({ request, reply, body }) => signedIn(request, reply, await call(by(request), logInWithPasskey, { body })),
+    login,
   );
 
-  app.post('/api/login/connectors/:name', { onRequest }, async (request, reply) => {
-    const { url, binding } = await call(by(request), beginSingleSignOn, { params: { name: nameOf(request) }, body: given(request) });
-    // Lax: the provider sends the browser back from another site. Only the callback ever sees it.
-    void reply.header(
-      'set-cookie',
-      serialize(BINDING, binding, { httpOnly: true, sameSite: 'lax', path: BINDING_PATH, maxAge: BINDING_S, secure: identities.secure }),
-    );
-    return { url };
-  });
+  serving.open(
+    signInWithConnector,
+    async ({ request, reply, params, body }) => {
+      const { url, binding } = await call(by(request), beginSingleSignOn, { params, body });
+      // Lax: the provider sends the browser back from another site. Only the callback ever sees it.
+      void reply.header(
+        'set-cookie',
+        serialize(BINDING, binding, { httpOnly: true, sameSite: 'lax', path: BINDING_PATH, maxAge: BINDING_S, secure: identities.secure }),
+      );
+      return { url };
+    },
+    { onRequest, passesBody: true },
+  );
   const back = async (request: FastifyRequest, reply: FastifyReply): Promise<FastifyReply> => {
     try {
       const query = parseInput(fields, request.query);
@@ -119,29 +135,39 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     });
   });
 
-  app.post('/api/login/device', login, async (request): Promise<DeviceLoginStart> => {
-    const { auth, ...body } = json(request);
-    const begun = await call(by(request), beginDeviceLogin, { body: body as never });
-    const { web } = addresses();
-    const more = auth === undefined || auth === 'local' ? '' : `&auth=${encodeURIComponent(parseInput(connectorName, auth))}`;
-    return {
-      ...begun,
-      verification_uri: `${web}/login/device`,
-      verification_uri_complete: `${web}/login/device?code=${begun.user_code}${more}`,
-    };
-  });
-  app.post('/api/login/device/token', { onRequest: limited(app, POLLS) }, async (request) => {
-    const answer = await call(by(request), pollDeviceLogin, { body: given(request) });
-    return answer.state === 'approved' ? { ...answer, addresses: addresses() } : answer;
-  });
-  app.post('/api/login/bot', login, async (request) => {
-    return { ...(await call(by(request), joinBot, { body: given(request) })), addresses: addresses() };
-  });
+  serving.open(
+    logInCommand,
+    async ({ request, body }) => {
+      const { auth, ...rest } = parseInput(z.record(z.string(), z.unknown()), body) as typeof body;
+      const begun = await call(by(request), beginDeviceLogin, { body: rest });
+      const { web } = addresses();
+      const more = auth === undefined || auth === 'local' ? '' : `&auth=${encodeURIComponent(parseInput(connectorName, auth))}`;
+      return {
+        ...begun,
+        verification_uri: `${web}/login/device`,
+        verification_uri_complete: `${web}/login/device?code=${begun.user_code}${more}`,
+      };
+    },
+    login,
+  );
+  serving.open(
+    pollCommandLogin,
+    async ({ request, body }) => {
+      const answer = await call(by(request), pollDeviceLogin, { body });
+      return answer.state === 'approved' ? { ...answer, addresses: addresses() } : answer;
+    },
+    { onRequest: limited(app, POLLS), passesBody: true },
+  );
+  serving.open(logInBot, async ({ request, body }) => ({ ...(await call(by(request), joinBot, { body })), addresses: addresses() }), login);
 
-  app.post('/api/invitation/accept', login, async (request, reply) => {
-    const { identity, recovery_codes } = await call(by(request), acceptInvitation, { body: given(request) });
-    return { me: await signedIn(request, reply, identity), recovery_codes };
-  });
+  serving.open(
+    enrolByInvitation,
+    async ({ request, reply, body }) => {
+      const { identity, recovery_codes } = await call(by(request), acceptInvitation, { body });
+      return { me: await signedIn(request, reply, identity), recovery_codes };
+    },
+    login,
+  );
 }
 
 /** What is no token at all is for the authority to refuse, which tells the audit of it. */

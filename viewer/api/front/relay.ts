@@ -5,6 +5,7 @@
  */
 import type { FastifyInstance, onRequestAsyncHookHandler } from 'fastify';
 import { authorityEndpoints } from '#schemas/api/authority.js';
+import { relayedPath } from '#schemas/api/viewer.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { noBody, targetOf } from '#schemas/endpoint/endpoint.js';
 import { cookieToken } from '../access/identity.js';
@@ -25,7 +26,7 @@ export function relayRoutes(app: FastifyInstance, { authority, secure, logins }:
     if (relayed === undefined) continue;
     app.route({
       method,
-      url: path.replace(/^\/v1\//, '/api/'),
+      url: relayedPath(path),
       ...(relayed.bodyLimit === undefined ? {} : { bodyLimit: relayed.bodyLimit }),
       ...(relayed.limited ? { onRequest: logins } : {}),
       handler: (request) => {

@@ -2,26 +2,22 @@
  * What single sign-on needs of this server beside the login itself: the metadata that a SAML provider reads, the
  * way to sign out of the provider too, and what becomes of an answer that nobody asked for. Tested in test/sso/sso.test.ts.
  */
-import type { FastifyInstance } from 'fastify';
-import { z } from 'zod';
+import { showSamlMetadata } from '#schemas/api/front/sign-in.js';
 import { showConnectorLogout, showConnectorMetadata, showConnectorUnasked } from '#schemas/api/people/connectors.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { WebIdentity } from '#schemas/api/people/web-sessions.js';
 import { cookieToken } from '../access/identity.js';
 import type { ViewerAuthority } from '../access/identity.js';
 import { sourceAddress } from '../http/guard.js';
-import { parseInput } from '../http/query.js';
+import type { Serving } from '../http/serve.js';
 
 /** The authority, as far as it is asked here. */
 type Asked = Pick<ViewerAuthority, 'relaying'>;
 
-const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name');
-
 /** Public, as the provider asks for it. It holds an address, a certificate, and nothing secret. */
-export function samlMetadataRoute(app: FastifyInstance, authority: Asked): void {
-  app.get('/api/login/saml/:name/metadata', async (request, reply) => {
-    const name = parseInput(connectorName, (request.params as { name?: unknown }).name);
-    const { xml } = await call(authority.relaying({ client: sourceAddress(request) }), showConnectorMetadata, { params: { name } });
+export function samlMetadataRoute(serving: Serving, authority: Asked): void {
+  serving.open(showSamlMetadata, async ({ request, reply, params }) => {
+    const { xml } = await call(authority.relaying({ client: sourceAddress(request) }), showConnectorMetadata, { params });
     return reply.type('application/samlmetadata+xml; charset=utf-8').send(xml);
   });
 }

@@ -6,7 +6,7 @@
  * Tested in metrics.test.ts and viewer/api/main.test.ts.
  */
 import type { IncomingMessage } from 'node:http';
-import type { QueueReport } from '#schemas/api.js';
+import type { QueueReport } from '#schemas/api/recordings/status.js';
 import type { TurnedAway } from '#runtime/http/stranger-slots.js';
 
 export const METRICS_TYPE = 'text/plain; version=0.0.4; charset=utf-8';

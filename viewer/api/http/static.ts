@@ -6,7 +6,7 @@ import { createHash } from 'node:crypto';
 import { readFile, readdir } from 'node:fs/promises';
 import { extname, join, relative, sep } from 'node:path';
 import { gzipSync } from 'node:zlib';
-import { momentOf, openingPath } from '#schemas/opening.js';
+import { momentOf, openingPath } from '#schemas/api/recordings/opening.js';
 
 export interface StaticFile {
   readonly type: string;

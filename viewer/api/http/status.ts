@@ -1,5 +1,5 @@
 /** The state of what this stage reads, for `steno status` and `steno doctor`. Tested in viewer/api/main.test.ts. */
-import type { IndexProgress, QueueReport, StatusReport } from '#schemas/api.js';
+import type { IndexProgress, QueueReport, StatusReport } from '#schemas/api/recordings/status.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Condition } from '#schemas/policy/session-condition.js';
 import type { EventStore } from '#stores/events/contract.js';

@@ -3,14 +3,15 @@
  * ordinary answer of HTTP; Host and Origin are checked with every request (main.ts). Tested in viewer/api/main.test.ts.
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { followSession } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Identified } from '../access/identity.js';
 import { sourceAddress } from '../http/guard.js';
-import { liveQuery, parseInput, parseSessionId } from '../http/query.js';
+import { parseInput, parseSessionId } from '../http/query.js';
 import type { Sessions } from '../sessions/sessions.js';
 import type { Follow, LiveRelay } from './relay.js';
 
-export const LIVE_PATH = '/api/sessions/:id/live';
+export const LIVE_PATH = followSession.path;
 /** Of `ws`; a viewer has nothing to say. */
 export const liveSocket = { maxPayload: 1024, perMessageDeflate: false } as const;
 
@@ -29,7 +30,7 @@ export function liveRoute(app: FastifyInstance, { sessions, relay, identify, clo
     preValidation: async (request) => {
       if (!request.ws) throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
       const identity = await identify(request);
-      const { after } = parseInput(liveQuery, request.query);
+      const { after } = parseInput(followSession.query, request.query);
       const asking = { viewer: identity, action: 'follow', source: sourceAddress(request) } as const;
       const { session } = await sessions.row(asking, parseSessionId(request.params.id));
       const recheck = async (): Promise<void> => {

@@ -3,11 +3,10 @@
  *
  * The context of `HITS_A_QUERY` hits is one query. Tested in viewer/api/main.test.ts.
  */
-import type { SearchHit, SearchResult } from '#schemas/api.js';
+import type { SearchHit, SearchResult, searchScreens } from '#schemas/api/recordings/search.js';
 import type { EventStore, ScreenHit } from '#stores/events/contract.js';
 import type { z } from 'zod';
 import type { Access, Viewer } from '../access/access.js';
-import type { searchQuery } from '../http/query.js';
 
 /** Lines of context on each side. */
 const CONTEXT = 2;
@@ -21,7 +20,11 @@ export interface SearchParts {
 }
 
 /** What is found is what was on screens: it takes the right to view. */
-export async function search({ events, access }: SearchParts, viewer: Viewer, query: z.output<typeof searchQuery>): Promise<SearchResult> {
+export async function search(
+  { events, access }: SearchParts,
+  viewer: Viewer,
+  query: z.output<typeof searchScreens.query>,
+): Promise<SearchResult> {
   const { q, before, user, mode, limit, ...filters } = query;
   const scope = access.narrow(viewer, 'view', user);
   if (scope.kind === 'nobody') return { hits: [], next: null };

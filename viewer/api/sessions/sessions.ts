@@ -2,20 +2,21 @@
  * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the words of the HTTP
  * interface, cut down to what the asker may see. Tested in viewer/api/main.test.ts.
  */
-import type { KernelEventInfo, KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
+import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
+import type { listAudit } from '#schemas/api/recordings/audit.js';
+import type { listKernelEvents, listSessions } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { KERNEL_BLOCKS, kernelPlace } from '#schemas/kernel/kernel.js';
 import { markerOf } from '#schemas/marker.js';
 import type { SessionAction } from '#schemas/policy/role.js';
-import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import type { AuditRow, EventRow, SessionRow } from '#schemas/events/rows.js';
 import type { EventStore, Page } from '#stores/events/contract.js';
-import type { AuditRow } from '#schemas/events/rows.js';
 import type { z } from 'zod';
 import { requireReading } from '../access/access.js';
 import type { Access, Viewer } from '../access/access.js';
 import type { Disclosures } from '../access/disclosures.js';
 import { Lru } from '#runtime/lru.js';
-import type { auditQuery, kernelEventsQuery, sessionsQuery } from '../http/query.js';
 import type { RecordingIndex } from '#recordings/read/recording-reader.js';
 
 /** More facts than this are cut; the export holds them all. */
@@ -52,7 +53,7 @@ export class Sessions {
     this.#clock = clock;
   }
 
-  async list(viewer: Viewer, query: z.output<typeof sessionsQuery>): Promise<SessionList> {
+  async list(viewer: Viewer, query: z.output<typeof listSessions.query>): Promise<SessionList> {
     const { before, user, ...filters } = query;
     const scope = this.#access.narrow(viewer, 'list', user);
     if (scope.kind === 'nobody') return { sessions: [], next: null };
@@ -167,7 +168,7 @@ export class Sessions {
   }
 
   /** What the node's kernel told, in order. */
-  async kernelEvents(session: string, { kinds, only, after, limit }: z.output<typeof kernelEventsQuery>): Promise<KernelEventList> {
+  async kernelEvents(session: string, { kinds, only, after, limit }: z.output<typeof listKernelEvents.query>): Promise<KernelEventList> {
     const { rows, next } = await this.#events.events({
       session,
       order: 'session',
@@ -211,7 +212,7 @@ export class Sessions {
     };
   }
 
-  audit(viewer: Viewer, query: z.output<typeof auditQuery>): Promise<Page<AuditRow>> {
+  audit(viewer: Viewer, query: z.output<typeof listAudit.query>): Promise<Page<AuditRow>> {
     requireReading(viewer, 'audit');
     const { before, ...filters } = query;
     return this.#events.audit({ ...filters, cursor: before });

@@ -174,6 +174,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
       ownSince: () => ({}),
       live: { url: live.url, tls: {} },
       recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')],
+      checkAnswers: true,
       log: pino({ level: 'silent' }),
       clock: Date.now,
     },

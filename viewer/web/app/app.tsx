@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { ApiFailure, getJson, post, signedOut } from '../parts/api.js';
 import { AccountPage } from '../login/account.js';
 import { ConfirmPage } from '../login/confirm.js';

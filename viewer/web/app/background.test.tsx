@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import type { QueueReport } from '#schemas/api.js';
+import type { QueueReport } from '#schemas/api/recordings/status.js';
 import { left, waiting } from './background.js';
 
 const queue = (name: QueueReport['name'], unit: QueueReport['unit'], rest: number, done: number, since: number | null): QueueReport => ({

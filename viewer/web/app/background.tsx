@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { QueueName, QueueReport, StatusReport } from '#schemas/api.js';
+import type { QueueName, QueueReport, StatusReport } from '#schemas/api/recordings/status.js';
 import { getJson } from '../parts/api.js';
 import { bytes } from '../parts/format.js';
 

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { AccountInfo } from '#schemas/api/people/account.js';
 import type { MfaDevice } from '#schemas/api/people/users.js';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { post, remove, put, useJson } from '../parts/api.js';
 import { moment } from '../parts/format.js';
 import { Failure, useTitle } from '../parts/basics.js';

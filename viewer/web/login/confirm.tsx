@@ -3,7 +3,7 @@ import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { ConfirmationFacts } from '#schemas/api/people/confirmations.js';
 import type { LoginMethods } from '#schemas/api/people/logins.js';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { ApiFailure, post, useJson } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
 import { Card, Field, Form, useTask } from './card.js';

@@ -5,7 +5,7 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { DeviceLoginFacts } from '#schemas/api/people/logins.js';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { post } from '../parts/api.js';
 import { duration } from '../parts/format.js';
 import { useTitle } from '../parts/basics.js';

@@ -2,7 +2,7 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { InvitationFacts } from '#schemas/api/people/account.js';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { ApiFailure, post } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
 import { Card, Field, Form, RecoveryCodes, useTask } from './card.js';

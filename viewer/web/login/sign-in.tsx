@@ -5,7 +5,7 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { LoginMethods } from '#schemas/api/people/logins.js';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { post, useJson } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Copy, useTitle } from '../parts/basics.js';

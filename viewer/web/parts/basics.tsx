@@ -1,7 +1,7 @@
 /** Small pieces that every view uses. */
 import { useEffect, useState } from 'react';
 import type { AnchorHTMLAttributes, MouseEvent, ReactNode } from 'react';
-import type { SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import type { ApiFailure } from './api.js';
 import { navigate } from './router.js';
 

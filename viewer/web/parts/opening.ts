@@ -3,8 +3,8 @@
  * anything to draw with, and on the connection that the server's `Link` header has opened already. It also says who is
  * signed in, so that nothing waits for `/api/me`. Sessions opened later ask when they are shown.
  */
-import { decodeOpening, momentOf, openingPath } from '#schemas/opening.js';
-import type { SessionOpening } from '#schemas/opening.js';
+import { decodeOpening, momentOf, openingPath } from '#schemas/api/recordings/opening.js';
+import type { SessionOpening } from '#schemas/api/recordings/opening.js';
 import { ApiFailure, getText } from './api.js';
 
 export interface Opened extends SessionOpening {

@@ -1,7 +1,7 @@
 /** The player: terminal, timeline, controls, and the hits of a search to step through. */
 import { useCallback, useMemo, useRef } from 'react';
 import type { CSSProperties, ReactNode } from 'react';
-import type { SearchHit } from '#schemas/api.js';
+import type { SearchHit } from '#schemas/api/recordings/search.js';
 import type { Marker } from '#schemas/marker.js';
 import { clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';

@@ -11,7 +11,7 @@
  * at its end the replay follows. Time is passed in. Tested in replay.test.ts.
  */
 import type { Dispatch, Driver, DriverFactory } from 'asciinema-player';
-import { segmentAt } from '#schemas/opening.js';
+import { segmentAt } from '#schemas/api/recordings/opening.js';
 import { SegmentCache } from './segments.js';
 import type { ParsedLines, ScreenEvent, Size } from './segments.js';
 import { Tail } from './tail.js';

@@ -6,7 +6,7 @@
  */
 import { useEffect, useLayoutEffect, useState, useSyncExternalStore } from 'react';
 import { liveCloses } from '#schemas/feed.js';
-import type { SegmentIndex } from '#schemas/api.js';
+import type { SegmentIndex } from '#schemas/api/recordings/sessions.js';
 import { ApiFailure, getJson, getSegment } from '../parts/api.js';
 import type { Opened } from '../parts/opening.js';
 import { afterFrame } from './after-frame.js';

@@ -3,7 +3,7 @@ import { useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
 import { describeItem } from '#schemas/documents/access-request.js';
 import type { RequestOptions, RequestView } from '#schemas/documents/access-request.js';
-import type { Me } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import { post, useJson } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
 import { duration, isoTime, moment } from '../parts/format.js';

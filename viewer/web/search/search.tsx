@@ -1,7 +1,7 @@
 /** Search over what was seen on screens: hits newest first, in context, each leading to its moment in the replay. */
 import { useEffect, useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
-import type { SearchHit, SearchResult } from '#schemas/api.js';
+import type { SearchHit, SearchResult } from '#schemas/api/recordings/search.js';
 import { useJson } from '../parts/api.js';
 import { clock, isoTime, moment } from '../parts/format.js';
 import { Empty, Failure, Link, useTitle } from '../parts/basics.js';

@@ -1,6 +1,6 @@
 /** What the event store knows of a session beside its screen: files, forwardings, gaps. Each row leads to its moment. */
 import type { ReactNode } from 'react';
-import type { SessionFact } from '#schemas/api.js';
+import type { SessionFact } from '#schemas/api/recordings/sessions.js';
 import { bytes, clock } from '../parts/format.js';
 import { SafeText } from '../parts/safe-text.js';
 

@@ -1,7 +1,8 @@
 /** What a session did in the kernel of its node, beside its replay: processes as a tree, files, network. Each leads to its moment. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
-import type { KernelEventInfo, KernelEventList } from '#schemas/api.js';
+import type { KernelEventList } from '#schemas/api/recordings/sessions.js';
+import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { gapText } from '#schemas/kernel/kernel-gap.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import type { ProcessNode } from '#schemas/kernel/process-tree.js';

@@ -1,9 +1,10 @@
 /** One session: its replay, what it did beside its screen, who it was, and how to take it away and check it. */
 import { useEffect, useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { SearchResult, SessionFact, SessionInfo } from '#schemas/api.js';
+import type { SearchResult } from '#schemas/api/recordings/search.js';
+import type { SessionFact, SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { markerOf } from '#schemas/marker.js';
-import { momentOf } from '#schemas/opening.js';
+import { momentOf } from '#schemas/api/recordings/opening.js';
 import { cutText } from '#schemas/recording/line.js';
 import { ApiFailure, useJson } from '../parts/api.js';
 import { bytes, duration, isoTime, moment } from '../parts/format.js';

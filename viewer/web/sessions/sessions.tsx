@@ -1,7 +1,9 @@
 /** The list of sessions, newest first, by day. Filters and page are in the address; it renews itself. */
 import { Fragment } from 'react';
 import type { ReactNode } from 'react';
-import type { IndexProgress, Me, SessionInfo, SessionList } from '#schemas/api.js';
+import type { Me } from '#schemas/api/front/sign-in.js';
+import type { SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
+import type { IndexProgress } from '#schemas/api/recordings/status.js';
 import { cutText } from '#schemas/recording/line.js';
 import { useJson } from '../parts/api.js';
 import { bytes, dayOf, duration, isoTime, moment, timeOfDay } from '../parts/format.js';

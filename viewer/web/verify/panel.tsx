@@ -4,7 +4,7 @@
  */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
 import { bytes, clock, moment } from '../parts/format.js';
 import { Copy, NamedValues } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';

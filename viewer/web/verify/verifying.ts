@@ -6,7 +6,8 @@
  *
  * The download is an export: it takes that right and is noted as one.
  */
-import type { RecordingCa, SessionInfo } from '#schemas/api.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import type { RecordingCa } from '#schemas/api/recordings/status.js';
 import { ApiFailure, getBody, getJson } from '../parts/api.js';
 import type { Outcome, VerifyOrder, WorkerSays } from './outcome.js';
 

@@ -9,7 +9,8 @@
  * write it alike, hence `openingPath`. Markers are left out: they come with the facts, which a first screen can do
  * without. Tested in opening.test.ts and viewer/api/main.test.ts.
  */
-import type { Me, SegmentIndex, SessionInfo } from './api.js';
+import type { Me } from '../front/sign-in.js';
+import type { SegmentIndex, SessionInfo } from './sessions.js';
 
 export interface SessionOpening {
   readonly me: Me;

@@ -1,0 +1,30 @@
+/** What other clusters ask of viewers, who need no identity here: what counts is signed. */
+import { signedNodes, signedStatement } from '../../documents/cluster.js';
+import { anyQuery, noBody, noParams, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { answerClusterNodes, showClusterStatement } from '../inventory/clusters.js';
+
+export const showCluster = viewerEndpoint({
+  method: 'GET',
+  path: '/cluster',
+  summary: 'Show our newest statement for whoever trusts this cluster: public keys and addresses, signed.',
+  admits: ['stranger'],
+  params: noParams,
+  query: anyQuery,
+  body: noBody,
+  answer: signedStatement,
+  errors: [...showClusterStatement.errors, 'TOO_MANY'],
+});
+
+export const askClusterNodes = viewerEndpoint({
+  method: 'POST',
+  path: '/cluster/nodes',
+  summary: "Answer another cluster's signed question about one of its users.",
+  admits: ['stranger'],
+  params: noParams,
+  query: anyQuery,
+  body: signedStatement,
+  answer: signedNodes,
+  errors: [...answerClusterNodes.errors, 'TOO_MANY'],
+});
+
+export const clusterFrontEndpoints = [showCluster, askClusterNodes] as const;

@@ -1,0 +1,236 @@
+/** Recorded sessions: the list, and what is known and stored of each. Times are ms since 1970, offsets ms of session time. */
+import { z } from 'zod';
+import { noBody, noParams, noQuery, viewerEndpoint } from '../../endpoint/endpoint.js';
+import { list, queryInteger, queryRange, queryText, record, texts } from '../../endpoint/fields.js';
+import { sessionKinds, sessionStates } from '../../events/rows.js';
+import { kernelEventInfo } from '../../kernel/event-info.js';
+import { kernelKinds } from '../../kernel/kernel.js';
+import { marker } from '../../marker.js';
+import { indexProgress } from './status.js';
+
+export type SessionState = (typeof sessionStates)[number];
+
+export const sessionInfo = record({
+  id: z.string(),
+  kind: z.enum(sessionKinds),
+  state: z.enum(sessionStates),
+  user: z.string(),
+  node: z.string(),
+  login: z.string(),
+  gateway: z.string(),
+  source_address: z.string(),
+  client_version: z.string(),
+  command: z.string(),
+  tty: z.boolean(),
+  cols: z.int(),
+  rows: z.int(),
+  started_at: z.int(),
+  ended_at: z.int().nullable(),
+  /** Session time of the last line. */
+  duration: z.number(),
+  exit_code: z.int().nullable(),
+  exit_signal: z.string().nullable(),
+  bytes_in: z.number(),
+  bytes_out: z.number(),
+  recording_bytes: z.number(),
+  stored_bytes: z.number(),
+  /** Access requests that it was under. */
+  requests: texts,
+});
+export type SessionInfo = z.output<typeof sessionInfo>;
+
+export const sessionList = record({
+  sessions: list(sessionInfo),
+  /** Not there when all rows are. */
+  incomplete: indexProgress.exactOptional(),
+  /** Pass as `before` for the next page; null at the end. */
+  next: z.string().nullable(),
+});
+export type SessionList = z.output<typeof sessionList>;
+
+export const segmentIndex = record({
+  session: z.string(),
+  cols: z.int(),
+  rows: z.int(),
+  duration: z.number(),
+  live: z.boolean(),
+  /** Last durable block: where the live socket goes on. */
+  block: z.int(),
+  /** In order, without holes. `start`, `end`: offsets; `first_block`: block of the first line; `cols`, `rows` at start. */
+  segments: list(record({ n: z.int(), start: z.number(), end: z.number(), first_block: z.int() })),
+  markers: list(marker),
+});
+export type SegmentIndex = z.output<typeof segmentIndex>;
+
+export const sessionFact = record({ at: z.int(), offset: z.number(), kind: z.string(), data: z.unknown() });
+export type SessionFact = z.output<typeof sessionFact>;
+
+export const kernelEventList = record({
+  events: list(kernelEventInfo),
+  /**
+   * Gaps of the kernel events that the session's recording tells of, in its order: signed by the gateway, and outside the
+   * order of `events`, since a node's rows stand behind all of a recording's. All that there are now, with each page.
+   */
+  gaps: list(kernelEventInfo),
+  /** Whether there are more behind the last one, now. */
+  more: z.boolean(),
+});
+export type KernelEventList = z.output<typeof kernelEventList>;
+
+export const exportFormats = ['cast.zst', 'cast', 'txt', 'json'] as const;
+export type ExportFormat = (typeof exportFormats)[number];
+
+/** An id that is none is answered like a session that does not exist, so any text is taken. */
+const params = z.strictObject({ id: z.string() });
+const errors = ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY'] as const;
+/** `STORE_…`, `RECORDING_…`: what the object store holds cannot be read, or is damaged. */
+const stored = [...errors, 'NOT_FOUND', 'STORE_NOT_FOUND'] as const;
+
+export const listSessions = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions',
+  summary: 'List sessions that the caller may see, newest first.',
+  admits: ['user'],
+  params: noParams,
+  query: z.strictObject({
+    user: queryText.optional(),
+    node: queryText.optional(),
+    login: queryText.optional(),
+    ...queryRange,
+    kind: z.enum(sessionKinds).optional(),
+    request: queryText.optional(),
+    state: z.enum(sessionStates).optional(),
+    limit: queryInteger(1, 200).default(50),
+  }),
+  body: noBody,
+  answer: sessionList,
+  errors: ['QUERY_TOO_HEAVY'],
+});
+
+export const showSession = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id',
+  summary: 'Show a session.',
+  admits: ['user'],
+  params,
+  query: noQuery,
+  body: noBody,
+  answer: sessionInfo,
+  errors,
+});
+
+export const openSession = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/opening',
+  summary: 'Show what a page shows first of a session, in one answer (schemas/api/recordings/opening.ts).',
+  admits: ['user'],
+  params,
+  query: z.strictObject({ at: queryInteger(0, 999_999_999_999).optional() }),
+  body: noBody,
+  answer: z.string(),
+  media: 'text/plain',
+  errors: stored,
+});
+
+export const listSegments = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/segments',
+  summary: 'List the segments of a recording.',
+  admits: ['user'],
+  params,
+  query: noQuery,
+  body: noBody,
+  answer: segmentIndex,
+  errors: stored,
+});
+
+export const showSegment = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/segments/:n',
+  summary: 'Get the lines of a segment: asciicast v3 events without a header, keyframe first.',
+  admits: ['user'],
+  params: z.strictObject({ id: z.string(), n: z.string() }),
+  query: noQuery,
+  body: noBody,
+  answer: z.string(),
+  media: 'text/plain',
+  errors: stored,
+});
+
+export const listFacts = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/facts',
+  summary: 'List files, forwards, gaps and participants of a session.',
+  admits: ['user'],
+  params,
+  query: noQuery,
+  body: noBody,
+  answer: list(sessionFact),
+  errors,
+});
+
+export const listKernelEvents = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/events',
+  summary: "List what the node's kernel told of a session, in order.",
+  admits: ['user'],
+  params,
+  query: z.strictObject({
+    kinds: z
+      .string()
+      .max(255)
+      .transform((kinds) => kinds.split(','))
+      .pipe(z.array(z.enum(kernelKinds)).min(1))
+      .optional(),
+    only: z.enum(['changes', 'tree']).optional(),
+    after: z
+      .string()
+      .regex(/^\d{1,10}\.\d{1,10}$/, 'not a place')
+      .transform((place) => place.split('.').map(Number))
+      .pipe(z.tuple([z.int().max(0xffff_ffff), z.int().max(0xffff_ffff)]))
+      .transform(([block, index]) => ({ block, index }))
+      .optional(),
+    limit: queryInteger(1, 1000).default(200),
+  }),
+  body: noBody,
+  answer: kernelEventList,
+  errors,
+});
+
+export const exportSession = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/export',
+  summary: 'Export a recording: verifiable, as lines, as text, or as JSON.',
+  admits: ['user'],
+  params,
+  query: z.strictObject({ format: z.enum(exportFormats).default('cast.zst') }),
+  body: noBody,
+  answer: z.string(),
+  media: 'application/octet-stream',
+  errors: ['TOO_MANY', ...stored],
+});
+
+export const followSession = viewerEndpoint({
+  method: 'GET',
+  path: '/api/sessions/:id/live',
+  summary: 'Follow a live session: a WebSocket of text messages, each some event lines, from after a block on.',
+  admits: ['user'],
+  params,
+  query: z.strictObject({ after: queryInteger(0, 4_294_967_295).default(0) }),
+  body: noBody,
+  answer: z.string(),
+  media: 'text/plain',
+  errors,
+});
+
+export const sessionEndpoints = [
+  listSessions,
+  showSession,
+  openSession,
+  listSegments,
+  showSegment,
+  listFacts,
+  listKernelEvents,
+  exportSession,
+  followSession,
+] as const;

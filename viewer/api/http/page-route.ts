@@ -1,0 +1,24 @@
+/** The page and its files: whatever no other route answers. Tested in viewer/api/main.test.ts and viewer/api/page.test.ts. */
+import type { FastifyInstance } from 'fastify';
+import { StenoError } from '#schemas/base/errors.js';
+import { findFile, openingOf } from './static.js';
+import type { StaticFile } from './static.js';
+
+/** `signedIn`: whether a cookie of ours comes along; what the page will ask for first is named in a header then. */
+export function pageRoute(
+  app: FastifyInstance,
+  page: ReadonlyMap<string, StaticFile>,
+  signedIn: (cookie: string | undefined) => boolean,
+): void {
+  app.get('/*', (request, reply) => {
+    const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
+    if (file === undefined) throw new StenoError('NOT_FOUND');
+    const ahead = signedIn(request.headers.cookie) ? openingOf(request.url) : null;
+    if (ahead !== null) void reply.header('link', `<${ahead}>; rel=preload; as=fetch; crossorigin=anonymous`);
+    void reply.type(file.type).header('cache-control', file.cacheControl).header('etag', file.etag).header('vary', 'accept-encoding');
+    if (request.headers['if-none-match'] === file.etag) return reply.code(304).send();
+    if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''))
+      return reply.header('content-encoding', 'gzip').send(file.gzip);
+    return reply.send(file.bytes);
+  });
+}

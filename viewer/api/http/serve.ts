@@ -1,0 +1,86 @@
+/**
+ * The routes of declared endpoints (schemas/api/viewer.ts). Who asks is identified first; then parameters, query and body are
+ * parsed by the declaration; then the handler asks access.ts. Tested in viewer/api/main.test.ts.
+ */
+import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
+import type { z } from 'zod';
+import { checkAnswer, checkRefusal } from '#schemas/endpoint/answer-check.js';
+import { noBody } from '#schemas/endpoint/endpoint.js';
+import type { ViewerEndpoint } from '#schemas/endpoint/endpoint.js';
+import type { Identified } from '../access/identity.js';
+import { parseInput } from './query.js';
+
+export interface Asked<Of extends ViewerEndpoint> {
+  readonly request: FastifyRequest;
+  readonly reply: FastifyReply;
+  readonly params: z.output<Of['params']>;
+  readonly query: z.output<Of['query']>;
+  readonly body: z.output<Of['body']>;
+}
+
+/** What is not JSON is sent by the handler. */
+type Sent<Of extends ViewerEndpoint> = Of extends { readonly media: string } ? FastifyReply : z.input<Of['answer']>;
+
+export interface ServeOptions extends Pick<RouteShorthandOptions, 'onRequest' | 'bodyLimit' | 'config'> {
+  /** The body goes to the authority as it came, which parses it and audits what it refuses. */
+  readonly passesBody?: true;
+}
+
+export interface Serving {
+  readonly app: FastifyInstance;
+  /** For whoever asks. */
+  open<Of extends ViewerEndpoint>(declared: Of, run: (asked: Asked<Of>) => Promise<Sent<Of>>, options?: ServeOptions): void;
+  /** For the holder of a web session or a user certificate. */
+  signedIn<Of extends ViewerEndpoint>(declared: Of, run: (viewer: Identified, asked: Asked<Of>) => Promise<Sent<Of>>): void;
+}
+
+export interface ServingParts {
+  readonly identify: (request: FastifyRequest) => Promise<Identified>;
+  /** Answers and error codes that the endpoint does not declare become INTERNAL: for tests. */
+  readonly checkAnswers: boolean;
+}
+
+export function serving(app: FastifyInstance, { identify, checkAnswers }: ServingParts): Serving {
+  const route = (
+    declared: ViewerEndpoint,
+    options: ServeOptions,
+    run: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>,
+  ): void => {
+    const { passesBody: _, ...more } = options;
+    const checked = declared.media === undefined ? checkAnswer : checkRefusal;
+    app.route({
+      method: declared.method,
+      url: declared.path,
+      ...more,
+      handler: (request, reply) => (checkAnswers ? checked(declared, () => run(request, reply)) : run(request, reply)),
+    });
+  };
+  const asked = <Of extends ViewerEndpoint>(
+    declared: Of,
+    request: FastifyRequest,
+    reply: FastifyReply,
+    passesBody: boolean,
+  ): Asked<Of> => ({
+    request,
+    reply,
+    params: parseInput(declared.params, request.params) as z.output<Of['params']>,
+    query: parseInput(declared.query, request.query) as z.output<Of['query']>,
+    body: bodyOf(declared, request, passesBody) as z.output<Of['body']>,
+  });
+  return {
+    app,
+    open: (declared, run, options = {}) =>
+      route(declared, options, async (request, reply) => run(asked(declared, request, reply, options.passesBody === true))),
+    signedIn: (declared, run) =>
+      route(declared, {}, async (request, reply) => {
+        const viewer = await identify(request);
+        return run(viewer, asked(declared, request, reply, false));
+      }),
+  };
+}
+
+/** A body that the endpoint does not take is not looked at. */
+function bodyOf({ body }: ViewerEndpoint, request: FastifyRequest, passesBody: boolean): unknown {
+  if ((body as unknown) === noBody) return undefined;
+  return passesBody ? (request.body ?? {}) : parseInput(body, request.body);
+}

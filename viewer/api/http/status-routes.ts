@@ -1,0 +1,38 @@
+/** The routes of the state of this server: for people, for the check of recordings, for programs that measure. Tested in viewer/api/main.test.ts. */
+import { showMetrics, showRecordingCa, showStatus } from '#schemas/api/recordings/status.js';
+import type { IndexProgress, QueueReport } from '#schemas/api/recordings/status.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { EventStore } from '#stores/events/contract.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
+import type { TurnedAway } from '#runtime/http/stranger-slots.js';
+import type { Access, Viewer } from '../access/access.js';
+import { METRICS_TYPE, isLocalScrape, metricsText } from './metrics.js';
+import type { Serving } from './serve.js';
+import { statusReport } from './status.js';
+
+export interface StatusRouteParts {
+  readonly version: string;
+  readonly events: EventStore;
+  readonly objects: ObjectStore;
+  readonly access: Access;
+  readonly queues: () => readonly QueueReport[];
+  readonly rebuildingFor: (viewer: Viewer) => IndexProgress | null;
+  readonly recordingCas: () => readonly string[];
+  readonly turnedAway: () => TurnedAway;
+}
+
+export function statusRoutes(serving: Serving, parts: StatusRouteParts): void {
+  const { version, events, objects, access, queues, rebuildingFor } = parts;
+  serving.signedIn(showRecordingCa, async () => ({ keys: parts.recordingCas() }));
+  serving.signedIn(showStatus, (viewer) =>
+    statusReport(version, viewer, events, objects, {
+      visible: access.visible(viewer, 'list'),
+      queues: queues(),
+      rebuilding: rebuildingFor(viewer),
+    }),
+  );
+  serving.open(showMetrics, async ({ request, reply }) => {
+    if (!isLocalScrape(request.raw)) throw new StenoError('NOT_FOUND');
+    return reply.type(METRICS_TYPE).send(metricsText(queues(), parts.turnedAway()));
+  });
+}

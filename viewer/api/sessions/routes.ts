@@ -1,0 +1,81 @@
+/** The routes of recorded sessions: lists, segments, facts, events. Tested in viewer/api/main.test.ts. */
+import type { FastifyRequest } from 'fastify';
+import {
+  listFacts,
+  listKernelEvents,
+  listSegments,
+  listSessions,
+  openSession,
+  showSegment,
+  showSession,
+} from '#schemas/api/recordings/sessions.js';
+import type { SessionInfo } from '#schemas/api/recordings/sessions.js';
+import { encodeOpening, firstSegment } from '#schemas/api/recordings/opening.js';
+import type { SessionOpening } from '#schemas/api/recordings/opening.js';
+import type { IndexProgress } from '#schemas/api/recordings/status.js';
+import { StenoError } from '#schemas/base/errors.js';
+import type { SessionAction } from '#schemas/policy/role.js';
+import type { RecordingReader } from '#recordings/read/recording-reader.js';
+import { meOf } from '../access/access.js';
+import type { Viewer } from '../access/access.js';
+import { sourceAddress } from '../http/guard.js';
+import { parseSessionId } from '../http/query.js';
+import type { Serving } from '../http/serve.js';
+import type { Asking, Sessions } from './sessions.js';
+
+/** Session time in ms of the line before the segment, as in the index it belongs to. */
+const SEGMENT_START = 'x-steno-segment-start';
+
+export interface SessionRouteParts {
+  readonly sessions: Sessions;
+  readonly reader: RecordingReader;
+  readonly rebuildingFor: (viewer: Viewer) => IndexProgress | null;
+}
+
+export function sessionRoutes(serving: Serving, { sessions, reader, rebuildingFor }: SessionRouteParts): void {
+  const rowOf = (viewer: Viewer, request: FastifyRequest, action: SessionAction, id: string) =>
+    sessions.row(askingOf(viewer, request, action), parseSessionId(id));
+
+  serving.signedIn(listSessions, async (viewer, { query }) => {
+    const found = await sessions.list(viewer, query);
+    const incomplete = rebuildingFor(viewer);
+    return incomplete === null ? found : { ...found, incomplete };
+  });
+  serving.signedIn(showSession, async (viewer, { request, params }): Promise<SessionInfo> =>
+    sessions.info(await rowOf(viewer, request, 'list', params.id)),
+  );
+  serving.signedIn(openSession, async (viewer, { request, reply, params, query }) => {
+    const row = await sessions.opened({ viewer, source: sourceAddress(request) }, parseSessionId(params.id));
+    const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) =>
+      firstSegment(segments, row.state === 'live', query.at ?? null),
+    );
+    const opening: SessionOpening = { me: meOf(viewer), session: sessions.info(row), index: sessions.segments(row, index), first: n };
+    return reply.type('text/plain; charset=utf-8').send(asBuffer(encodeOpening(opening, lines)));
+  });
+  serving.signedIn(listSegments, async (viewer, { request, params }) => {
+    const row = await rowOf(viewer, request, 'view', params.id);
+    return sessions.segmentIndex(row, await reader.index(row.session, row.started_at));
+  });
+  serving.signedIn(showSegment, async (viewer, { request, reply, params: { id, n } }) => {
+    const row = await sessions.place(askingOf(viewer, request, 'view'), parseSessionId(id));
+    if (!/^\d{1,7}$/.test(n)) throw new StenoError('NOT_FOUND');
+    const { start, lines } = await reader.segment(row.session, row.started_at, Number(n));
+    // Sealing numbers segments anew: who holds an older index sees it by the start.
+    return reply.header(SEGMENT_START, start).type('text/plain; charset=utf-8').send(asBuffer(lines));
+  });
+  serving.signedIn(listFacts, async (viewer, { request, params }) =>
+    sessions.facts((await rowOf(viewer, request, 'view', params.id)).session),
+  );
+  serving.signedIn(listKernelEvents, async (viewer, { request, params, query }) =>
+    sessions.kernelEvents((await rowOf(viewer, request, 'view', params.id)).session, query),
+  );
+}
+
+export function askingOf(viewer: Viewer, request: FastifyRequest, action: SessionAction): Asking {
+  return { viewer, action, source: sourceAddress(request) };
+}
+
+/** The same bytes, as what fastify sends. */
+function asBuffer({ buffer, byteOffset, length }: Uint8Array): Buffer {
+  return Buffer.from(buffer, byteOffset, length);
+}
