@@ -2,7 +2,7 @@
 import { readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { JoinedServiceInfo, ServiceTokenCreated } from '#schemas/api/services.js';
+import type { JoinedServiceInfo, ServiceTokenCreated } from '#schemas/api/services/services.js';
 import type { SearchHit } from '#schemas/api/recordings/search.js';
 import { bin, eventually } from '../end-to-end/machine.js';
 import { BootedMachine, whyNoMachine } from './booted-machine.js';

@@ -21,11 +21,7 @@ import { Disclosures } from './access/disclosures.js';
 import { Identities, cookieToken } from './access/identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './access/identity.js';
 import { exportRoutes } from './export/routes.js';
-import { clusterRoutes } from './front/clusters.js';
-import { hookRoutes } from './front/hooks.js';
-import { loginRoutes } from './front/login.js';
-import { signInRoutes } from './front/sign-in.js';
-import { samlMetadataRoute } from './front/sso.js';
+import { frontRoutes } from './front/front.js';
 import { parseEndpoint } from './http/endpoint.js';
 import { ownHosts, sourceAddress } from './http/guard.js';
 import { pageRoute } from './http/page-route.js';
@@ -115,11 +111,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   };
 
   const serve = serving(app, { identify, checkAnswers: deps.checkAnswers ?? false });
-  clusterRoutes(serve, authority);
-  signInRoutes(serve, { authority, identities });
-  loginRoutes(serve, { authority, identities, addresses });
-  samlMetadataRoute(serve, authority);
-  await app.register(hookRoutes, { authority });
+  await frontRoutes(serve, { authority, identities, addresses });
   sessionRoutes(serve, { sessions, reader, rebuildingFor });
   searchRoutes(serve, { events, access, disclosures, sessions });
   exportRoutes(serve, { objects, events, zstd, reader, sessions, log });

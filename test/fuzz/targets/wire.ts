@@ -139,7 +139,7 @@ const texts: Target = {
     'schemas/request',
     'schemas/join',
     'schemas/cluster',
-    'schemas/opening',
+    'schemas/api/recordings/opening',
     'gateway/spool/journal',
   ],
   maxLength: 1024,
