@@ -139,7 +139,7 @@ const texts: Target = {
     'schemas/request',
     'schemas/join',
     'schemas/cluster',
-    'schemas/api/recordings/opening',
+    'schemas/opening',
     'gateway/spool/journal',
   ],
   maxLength: 1024,
