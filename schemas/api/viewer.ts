@@ -1,4 +1,5 @@
 /** The endpoints of viewer/api: its own, and those of the authority that it passes on. */
+import { viewerErrors } from '../endpoint/endpoint.js';
 import type { AnyEndpoint, ViewerEndpoint } from '../endpoint/endpoint.js';
 import { authorityEndpoints } from './authority.js';
 import { clusterFrontEndpoints } from './front/clusters.js';
@@ -22,11 +23,18 @@ export const viewerEndpoints: readonly ViewerEndpoint[] = declared;
 
 /** With those of the authority that viewers pass on, at their paths here. */
 export const servedByViewers: readonly AnyEndpoint[] = [
-  ...viewerEndpoints,
+  ...viewerEndpoints.map((one) => ({ ...one, errors: [...one.errors, ...viewerErrors] })),
   ...authorityEndpoints.flatMap((one) =>
     one.relayed === undefined
       ? []
-      : [{ ...one, path: relayedPath(one.path), admits: [one.relayed.session ? 'user' : 'stranger'] as const }],
+      : [
+          {
+            ...one,
+            path: relayedPath(one.path),
+            admits: [one.relayed.session ? 'user' : 'stranger'] as const,
+            errors: [...one.errors, ...viewerErrors, ...(one.relayed.limited ? (['TOO_MANY'] as const) : [])],
+          },
+        ],
   ),
 ];
 

@@ -94,6 +94,9 @@ export const commonErrors = [
   'INTERNAL',
 ] as const satisfies readonly ErrorCode[];
 
+/** What any endpoint of viewer/api may answer beside: the authority is away, which is asked who it is and told who saw what. */
+export const viewerErrors = ['NOT_RUNNING', 'AUTHORITY_UNTRUSTED'] as const satisfies readonly ErrorCode[];
+
 /** Why a certificate in the body does not count. */
 export const certificateErrors = [
   'CERT_BAD_SIGNATURE',

@@ -83,8 +83,7 @@ export type ExportFormat = (typeof exportFormats)[number];
 /** An id that is none is answered like a session that does not exist, so any text is taken. */
 const params = z.strictObject({ id: z.string() });
 const errors = ['SESSION_UNKNOWN', 'QUERY_TOO_HEAVY'] as const;
-/** `STORE_…`, `RECORDING_…`: what the object store holds cannot be read, or is damaged. */
-const stored = [...errors, 'NOT_FOUND', 'STORE_NOT_FOUND'] as const;
+const stored = [...errors, 'NOT_FOUND', 'STORE_NOT_FOUND', 'RECORDING_MALFORMED'] as const;
 
 export const listSessions = viewerEndpoint({
   method: 'GET',

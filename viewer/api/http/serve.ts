@@ -5,7 +5,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest, RouteShorthandOptions } from 'fastify';
 import type { z } from 'zod';
 import { checkAnswer, checkRefusal } from '#schemas/endpoint/answer-check.js';
-import { noBody } from '#schemas/endpoint/endpoint.js';
+import { noBody, viewerErrors } from '#schemas/endpoint/endpoint.js';
 import type { ViewerEndpoint } from '#schemas/endpoint/endpoint.js';
 import type { Identified } from '../access/identity.js';
 import { parseInput } from './query.js';
@@ -41,20 +41,6 @@ export interface ServingParts {
 }
 
 export function serving(app: FastifyInstance, { identify, checkAnswers }: ServingParts): Serving {
-  const route = (
-    declared: ViewerEndpoint,
-    options: ServeOptions,
-    run: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>,
-  ): void => {
-    const { passesBody: _, ...more } = options;
-    const checked = declared.media === undefined ? checkAnswer : checkRefusal;
-    app.route({
-      method: declared.method,
-      url: declared.path,
-      ...more,
-      handler: (request, reply) => (checkAnswers ? checked(declared, () => run(request, reply)) : run(request, reply)),
-    });
-  };
   const asked = <Of extends ViewerEndpoint>(
     declared: Of,
     request: FastifyRequest,
@@ -67,15 +53,27 @@ export function serving(app: FastifyInstance, { identify, checkAnswers }: Servin
     query: parseInput(declared.query, request.query) as z.output<Of['query']>,
     body: bodyOf(declared, request, passesBody) as z.output<Of['body']>,
   });
+  const checked = <T>(declared: ViewerEndpoint, run: () => Promise<T>): Promise<T> => {
+    if (!checkAnswers) return run();
+    const all = { ...declared, errors: [...declared.errors, ...viewerErrors] };
+    return declared.media === undefined ? checkAnswer(all, run) : checkRefusal(all, run);
+  };
   return {
     app,
-    open: (declared, run, options = {}) =>
-      route(declared, options, async (request, reply) => run(asked(declared, request, reply, options.passesBody === true))),
-    signedIn: (declared, run) =>
-      route(declared, {}, async (request, reply) => {
+    open(declared, run, { passesBody, ...options } = {}) {
+      const { method, path: url } = declared;
+      const handler = (request: FastifyRequest, reply: FastifyReply): Promise<unknown> =>
+        checked(declared, async () => run(asked(declared, request, reply, passesBody === true)));
+      app.route({ method, url, ...options, handler });
+    },
+    signedIn(declared, run) {
+      const { method, path: url } = declared;
+      const handler = async (request: FastifyRequest, reply: FastifyReply): Promise<unknown> => {
         const viewer = await identify(request);
-        return run(viewer, asked(declared, request, reply, false));
-      }),
+        return checked(declared, async () => run(viewer, asked(declared, request, reply, false)));
+      };
+      app.route({ method, url, handler });
+    },
   };
 }
 
