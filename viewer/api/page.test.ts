@@ -294,6 +294,27 @@ describe('a person', () => {
     expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
   });
 
+  test('goes back to the list as it was, of which nothing is left to the next person', async () => {
+    await page.goto(`${stand.url}/sessions`);
+    await page.locator('.row').first().click();
+    await page.waitForSelector('.session-head');
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    await page.route('**/api/sessions?*', async (route) => {
+      await held;
+      // What is shown no more was given up.
+      await route.continue().catch(() => undefined);
+    });
+    await page.goBack();
+    await page.waitForSelector('.row');
+    await page.evaluate(`location.hash = '#sign-in=${stand.link('yann', 'own')}'`);
+    await page.locator('.who', { hasText: 'yann' }).waitFor();
+    expect(await page.locator('.row').count()).toBe(0);
+    release();
+    await page.waitForSelector('.empty');
+    await page.unroute('**/api/sessions?*');
+  });
+
   test('is told what to do when a link was used, and when signed out', async () => {
     expect(complaints).toEqual([]);
     await page.locator('.who button').click();
