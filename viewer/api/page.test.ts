@@ -11,22 +11,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/container.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
+import { executablePath, headless } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
 import type { Stand } from './testing/stand.js';
-
-const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 let folder: string;
 let stand: Stand;
@@ -94,8 +83,7 @@ beforeAll(async () => {
     exitCode: 3,
   });
   context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath,
-    args,
+    ...headless,
     viewport: { width: 1280, height: 800 },
   });
   page = context.pages()[0] ?? (await context.newPage());
