@@ -76,8 +76,11 @@ export function serveSession(session: Session, context: ChannelContext): void {
   // ssh2 as it is patched hands over what it does not know itself.
   (session as unknown as NodeJS.EventEmitter).on(
     'request',
-    (accept: (() => void) | undefined, reject: (() => void) | undefined, { name, data }: { readonly name: string; readonly data: unknown }) =>
-      watch.takesRequest(name, data instanceof Uint8Array ? data : null) ? accept?.() : reject?.(),
+    (
+      accept: (() => void) | undefined,
+      reject: (() => void) | undefined,
+      { name, data }: { readonly name: string; readonly data: unknown },
+    ) => (watch.takesRequest(name, data instanceof Uint8Array ? data : null) ? accept?.() : reject?.()),
   );
   // ssh2 as it is patched hands the modes over as they came.
   session.on('pty', (accept, reject, info: Omit<PseudoTtyInfo, 'modes'> & { readonly term?: string; readonly modes: Buffer }) => {

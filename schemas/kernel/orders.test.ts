@@ -4,7 +4,10 @@ import { isOwnVariable, kernelReport, orderRequest, orderVariable, ORDER_VARIABL
 const order = { session: '01jd0000000000000000000000', mode: 'strict', classes: ['exec'], offset_ms: 0, error_ms: 1 } as const;
 
 it('an order grows by fields and words that a node service of before passes over', () => {
-  expect(orderRequest.parse({ ...order, reports: ['read', 'later'], later: { more: 1 } })).toEqual({ ...order, reports: ['read', 'later'] });
+  expect(orderRequest.parse({ ...order, reports: ['read', 'later'], later: { more: 1 } })).toEqual({
+    ...order,
+    reports: ['read', 'later'],
+  });
   expect(orderRequest.parse(order)).toEqual({ ...order, reports: [] });
 });
 

@@ -12,7 +12,11 @@ it.each([
   ['nothing', extInfo(), []],
   ['what OpenSSH says', extInfo(['server-sig-algs', 'ssh-ed25519,rsa-sha2-512'], ['ping@openssh.com', '0']), []],
   ['what this version says', extInfo(['server-sig-algs', 'ssh-ed25519'], NODE_EXTENSION), [KERNEL_REQUESTS]],
-  ['names of a later version', extInfo([CAPABILITIES, `later,${KERNEL_REQUESTS},last@example`]), ['later', KERNEL_REQUESTS, 'last@example']],
+  [
+    'names of a later version',
+    extInfo([CAPABILITIES, `later,${KERNEL_REQUESTS},last@example`]),
+    ['later', KERNEL_REQUESTS, 'last@example'],
+  ],
 ])('%s', (_what, payload, expected) => expect([...capabilitiesIn(payload)]).toEqual(expected));
 
 it.each([

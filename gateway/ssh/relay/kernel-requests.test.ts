@@ -6,7 +6,15 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterEach, beforeAll, afterAll, describe, expect, it } from 'vitest';
 import type { ServerChannel } from 'ssh2';
-import { ORDER_REQUEST, PROGRESS_VARIABLE, ORDER_VARIABLE, REPORT_PREFIX, REPORT_REQUEST, orderRequest, orderVariable } from '#schemas/kernel/orders.js';
+import {
+  ORDER_REQUEST,
+  PROGRESS_VARIABLE,
+  ORDER_VARIABLE,
+  REPORT_PREFIX,
+  REPORT_REQUEST,
+  orderRequest,
+  orderVariable,
+} from '#schemas/kernel/orders.js';
 import type { KernelReport } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { roleSchema } from '#schemas/policy/role.js';
@@ -59,7 +67,9 @@ async function start(
 
 /** One command through the gateway, and its recording. */
 async function session(on = 'scripted'): Promise<Finished & { readonly recording: Recording }> {
-  const ran = await world.run('ssh', ['-F', world.sshConfig, '-o', 'SendEnv=LC_*', `root@${on}.steno`, 'anything'], { env: { LC_ALL: 'C' } });
+  const ran = await world.run('ssh', ['-F', world.sshConfig, '-o', 'SendEnv=LC_*', `root@${on}.steno`, 'anything'], {
+    env: { LC_ALL: 'C' },
+  });
   return { ...ran, recording: world.recorder.recordings().at(-1)! };
 }
 
