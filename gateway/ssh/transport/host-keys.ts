@@ -61,7 +61,12 @@ export class HostKeys {
     now: () => number,
   ) {
     this.#certificateOf = certificateOf;
-    const kind = (key: SshPrivateKey): Kind => ({ key, plain: plainHostKey(key), names: hostKeyNames(key), certified: new LRUCache({ max: maxNames }) });
+    const kind = (key: SshPrivateKey): Kind => ({
+      key,
+      plain: plainHostKey(key),
+      names: hostKeyNames(key),
+      certified: new LRUCache({ max: maxNames }),
+    });
     const [first, ...others] = keys;
     this.#kinds = [kind(first), ...others.map(kind)];
     this.#plain = Object.fromEntries(this.#kinds.flatMap(({ plain, names }) => names.map((name) => [name, plain])));
