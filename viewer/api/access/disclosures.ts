@@ -3,6 +3,7 @@
  * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
  * minutes; searches, exports and refusals each time. Tested in viewer/api/main.test.ts.
  */
+import { LRUCache } from 'lru-cache';
 import { reportDisclosure } from '#schemas/api/services/disclosures.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { Disclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
@@ -10,7 +11,6 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import type { Viewer } from './access.js';
 import type { ViewerAuthority } from './identity.js';
-import { Lru } from '#runtime/lru.js';
 
 /** What is told of a session. */
 export type Disclosed = Pick<RecordingDisclosure, 'session' | 'node' | 'login'>;
@@ -25,12 +25,11 @@ const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event'
 
 export class Disclosures {
   readonly #authority: Pick<ViewerAuthority, 'relaying'>;
-  readonly #clock: () => number;
-  readonly #told = new Lru<number>(REMEMBERED);
+  readonly #told: LRUCache<string, true>;
 
   constructor(authority: Pick<ViewerAuthority, 'relaying'>, clock: () => number) {
     this.#authority = authority;
-    this.#clock = clock;
+    this.#told = new LRUCache({ max: REMEMBERED, ttl: REPEAT_MS, ttlResolution: 0, perf: { now: clock } });
   }
 
   /** Runs `open`, which says by what it throws whether it may be. Free for actions that show nothing of a recording. */
@@ -51,10 +50,9 @@ export class Disclosures {
     }
     if (event === undefined) return session;
     const key = `${action} ${viewer.user} ${session.session}`;
-    const now = this.#clock();
-    if (action !== 'export' && (this.#told.get(key) ?? 0) > now) return session;
+    if (action !== 'export' && this.#told.has(key)) return session;
     await this.#tell(viewer, event, source, session, format, undefined);
-    this.#told.set(key, now + REPEAT_MS, 1);
+    this.#told.set(key, true);
     return session;
   }
 

@@ -1,13 +1,14 @@
 /** A user's own account: devices, password, recovery codes. Changing anything needs a sign-in of the last ten minutes. */
 import { useState } from 'react';
 import type { ReactNode } from 'react';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import type { AccountInfo } from '#schemas/api/people/account.js';
 import type { MfaDevice } from '#schemas/api/people/users.js';
-import type { Me } from '#schemas/api/front/sign-in.js';
-import { post, remove, put, useJson } from '../parts/api.js';
+import { post, remove, put } from '../parts/api.js';
 import { moment } from '../parts/format.js';
 import { Failure, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
+import { useJson } from '../parts/use-json.js';
 import { Field, Form, RecoveryCodes, useTask } from './card.js';
 import { makePasskey, passkeysWorkHere } from './passkey.js';
 import { AuthenticatorApp } from './second-factor.js';

@@ -1,11 +1,12 @@
 /** Confirming that a session may start, with a second factor: where a role asks for it, `ssh` shows this page's address. */
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
+import type { Me } from '#schemas/api/front/sign-in.js';
 import type { ConfirmationFacts } from '#schemas/api/people/confirmations.js';
 import type { LoginMethods } from '#schemas/api/people/logins.js';
-import type { Me } from '#schemas/api/front/sign-in.js';
-import { ApiFailure, post, useJson } from '../parts/api.js';
+import { ApiFailure, post } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
+import { useJson } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, usePasskey } from './passkey.js';
 import { SignIn } from './sign-in.js';

@@ -4,11 +4,12 @@
  */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
-import type { LoginMethods } from '#schemas/api/people/logins.js';
 import type { Me } from '#schemas/api/front/sign-in.js';
-import { post, useJson } from '../parts/api.js';
+import type { LoginMethods } from '#schemas/api/people/logins.js';
+import { post } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Copy, useTitle } from '../parts/basics.js';
+import { useJson } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, usePasskey } from './passkey.js';
 
