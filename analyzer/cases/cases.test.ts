@@ -3,7 +3,9 @@ import { loadRules } from '../sigma/rule-set.js';
 import { sources } from '../sources/log-source.js';
 import { RuleMatcher } from '../matching/matcher.js';
 import { runCases } from './cases.js';
-import { ExampleError, exampleRow } from './example-row.js';
+import { eventFields } from './event-fields.js';
+import { exampleRow } from './example-row.js';
+import { ExampleError } from './row-writer.js';
 
 const rule = (logsource: string, selection: string): string =>
   `title: T\nlogsource: ${logsource}\ndetection: { sel: ${selection}, condition: sel }\n`;
@@ -67,6 +69,22 @@ describe('an example', () => {
       }
     },
   );
+
+  it('is read back as it was written', () => {
+    for (const source of sources) {
+      const texts = Object.entries(source.fields)
+        .filter(([name, field]) => field.kind === 'data' && name !== 'euid')
+        .map(([name, field]) => [name, field.kind === 'data' && field.type === 'text' ? `of ${name}` : '7']);
+      const fields = Object.fromEntries(texts) as Record<string, string>;
+      expect(eventFields(source, exampleRow(source, fields)), source.name).toMatchObject(fields);
+    }
+    const [processes] = sources;
+    expect(eventFields(processes!, exampleRow(processes!, { User: 'root', Hashes: 'SHA256=AB' }))).toMatchObject({
+      User: 'root',
+      sha256: 'ab',
+      Hashes: 'SHA256=ab',
+    });
+  });
 
   it('gives numbers where the source has numbers', () => {
     const connections = sources.find(({ name }) => name === 'network_connection')!;

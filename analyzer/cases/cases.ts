@@ -14,7 +14,8 @@ import { StenoError } from '#schemas/base/errors.js';
 import { parseAs } from '#runtime/resources/document.js';
 import { RuleMatcher } from '../matching/matcher.js';
 import type { EvaluableRule, RuleFile, RuleSet } from '../sigma/rule-set.js';
-import { ExampleError, exampleRow } from './example-row.js';
+import { exampleRow } from './example-row.js';
+import { ExampleError } from './row-writer.js';
 
 const caseFile = z.strictObject({
   rule: z.string().min(1).max(256).optional(),
