@@ -63,7 +63,7 @@ export function runCases(file: RuleFile, rules: RuleSet): readonly CaseResult[] 
 
 function ruleOf(file: RuleFile, named: string | undefined, { evaluable, lacking }: RuleSet): EvaluableRule {
   const beside = file.name.replace(/\.test(\.ya?ml)$/, '$1');
-  const isMeant = ({ rule }: { readonly rule: EvaluableRule['rule'] }): boolean =>
+  const isMeant = ({ rule }: RuleSet['lacking'][number] | EvaluableRule): boolean =>
     named === undefined ? rule.file === beside : rule.id === named.toLowerCase() || rule.name === named;
   const found = evaluable.filter(isMeant);
   const [only] = found;

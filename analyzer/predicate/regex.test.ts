@@ -22,7 +22,7 @@ describe('expressions', () => {
     ['a++', /possessive/],
     ['(', /missing closing/],
     ['((a{100}){100}){10}', /repeat/],
-    ['(\\pL{300}x?){3}', /steps/],
+    ['(?:abcdefgh){900}', /steps/],
     ['x'.repeat(3_000), /longer/],
     ['a\0b', /NUL/],
   ])('refuses %s', (text, why) => {

@@ -12,7 +12,7 @@ import { mapOnto } from '../sources/mapping.js';
 import type { Source } from '../sources/source.js';
 import { splitRules } from './document.js';
 import { parseRule } from './rule.js';
-import type { DetectionRule, FilterRule, RuleOptions, SigmaDocument } from './rule.js';
+import type { CorrelationRule, DetectionRule, FilterRule, RuleOptions, SigmaDocument } from './rule.js';
 
 export interface RuleFile {
   /** For people. */
@@ -30,7 +30,7 @@ export interface EvaluableRule {
 export interface RuleSet {
   readonly evaluable: readonly EvaluableRule[];
   /** With sentences about what Steno has not. */
-  readonly lacking: readonly { readonly rule: DetectionRule; readonly missing: readonly string[] }[];
+  readonly lacking: readonly { readonly rule: DetectionRule | CorrelationRule; readonly missing: readonly string[] }[];
   /** RULE_INVALID, one for each document that is not valid. */
   readonly faults: readonly StenoError[];
 }
@@ -53,8 +53,8 @@ export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}):
       if (document !== null) documents.push(document);
     }
   }
-  const rules = documents.filter((document) => document.kind === 'rule');
-  const ids = new Map<string, DetectionRule>();
+  const rules = documents.filter((document) => document.kind !== 'filter');
+  const ids = new Map<string, DetectionRule | CorrelationRule>();
   const kept = rules.filter((rule) => {
     const other = rule.id === '' ? undefined : ids.get(rule.id);
     if (other === undefined) ids.set(rule.id, rule);
@@ -64,17 +64,17 @@ export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}):
   const filters = documents.filter((document) => document.kind === 'filter');
   for (const filter of filters) {
     const unknown = filter.rules?.find((name) => !kept.some((rule) => isNamed(rule, name)));
-    if (unknown !== undefined)
-      faults.push(
-        new StenoError(
-          'RULE_INVALID',
-          `${filter.file}:${filter.line}:1: the filter names ${JSON.stringify(unknown)}, and no such rule is loaded`,
-        ),
-      );
+    if (unknown !== undefined) faults.push(unknownRule(filter, 'filter', unknown));
   }
   const evaluable: EvaluableRule[] = [];
-  const lacking: { rule: DetectionRule; missing: readonly string[] }[] = [];
+  const lacking: { rule: DetectionRule | CorrelationRule; missing: readonly string[] }[] = [];
   for (const rule of kept) {
+    if (rule.kind === 'correlation') {
+      const unknown = rule.correlation.rules.find((name) => !kept.some((other) => isNamed(other, name)));
+      if (unknown !== undefined) faults.push(unknownRule(rule, 'correlation', unknown));
+      lacking.push({ rule, missing: rule.missing });
+      continue;
+    }
     const made = evaluableOf(
       rule,
       filters.filter((filter) => isFor(filter, rule)),
@@ -97,7 +97,11 @@ function evaluableOf(rule: DetectionRule, filters: readonly FilterRule[]): Evalu
   return { rule, scope: source, predicate: mapped.predicate };
 }
 
-function isNamed(rule: DetectionRule, name: string): boolean {
+function unknownRule({ file, line }: SigmaDocument, what: string, name: string): StenoError {
+  return new StenoError('RULE_INVALID', `${file}:${line}:1: the ${what} names ${JSON.stringify(name)}, and no such rule is loaded`);
+}
+
+function isNamed(rule: DetectionRule | CorrelationRule, name: string): boolean {
   return (rule.id !== '' && rule.id === name.toLowerCase()) || (rule.name !== '' && rule.name === name);
 }
 

@@ -1,11 +1,13 @@
 /**
- * One document of the Sigma specification 2.1: a rule, or a filter for rules. Read strictly where the specification defines a
+ * One document of the Sigma specification 2.1: a rule, a correlation, or a filter for rules. Read strictly where the specification defines a
  * field; fields of other names are allowed there, and passed over here. Tested in rule.test.ts.
  */
 import type { Node } from 'yaml';
 import type { LogSource } from '../sources/log-source.js';
 import type { RuleField } from '../sources/mapping.js';
 import type { Predicate } from '../predicate/predicate.js';
+import { parseCorrelation } from './correlation.js';
+import type { Correlation } from './correlation.js';
 import { parseDetection } from './detection.js';
 import { RuleDocument } from './document.js';
 import type { Entry } from './document.js';
@@ -26,18 +28,27 @@ interface Head {
   readonly name: string;
 }
 
-export interface DetectionRule extends Head {
-  readonly kind: 'rule';
+/** What findings come from: rules and correlations. */
+interface Finding extends Head {
   readonly level: Level;
   readonly status: Status | null;
   readonly description: string;
   readonly tags: readonly string[];
   /** ATT&CK ids, as in `T1003.008`. */
   readonly techniques: readonly string[];
-  readonly logSource: LogSource;
-  readonly predicate: Predicate<RuleField>;
   /** What it needs, and was not given or cannot be evaluated here. */
   readonly missing: readonly string[];
+}
+
+export interface DetectionRule extends Finding {
+  readonly kind: 'rule';
+  readonly logSource: LogSource;
+  readonly predicate: Predicate<RuleField>;
+}
+
+export interface CorrelationRule extends Finding {
+  readonly kind: 'correlation';
+  readonly correlation: Correlation;
 }
 
 export interface FilterRule extends Head {
@@ -49,7 +60,7 @@ export interface FilterRule extends Head {
   readonly missing: readonly string[];
 }
 
-export type SigmaDocument = DetectionRule | FilterRule;
+export type SigmaDocument = DetectionRule | CorrelationRule | FilterRule;
 
 export interface RuleOptions {
   /** Values of `%name%`, for the modifier `expand`. */
@@ -67,8 +78,11 @@ export function parseRule(source: string, file: string, firstLine: number, { pla
   const head = headOf(document, entries);
   const parsing: Parsing = { document, placeholders, missing: new Set() };
   switch (only.key) {
-    case 'correlation':
-      throw document.fault('is a correlation, which this version does not read', only.keyNode);
+    case 'correlation': {
+      const correlation = parseCorrelation(document, only);
+      const missing = [`correlation ${correlation.type}: correlations are checked, and not evaluated`];
+      return { kind: 'correlation', ...head, ...findingOf(document, entries), correlation, missing };
+    }
     case 'filter': {
       const { inner, condition } = bodyOf(document, only);
       const rules = inner.find(({ key }) => key === 'rules');
@@ -97,15 +111,10 @@ export function parseRule(source: string, file: string, firstLine: number, { pla
       const { predicate, aggregation } = parseDetection(searches, condition, parsing);
       if (aggregation !== null)
         parsing.missing.add(`condition "| ${aggregation.slice(0, 100)}": an aggregation of Sigma 1; write a correlation`);
-      const tags = tagsOf(document, entries);
       return {
         kind: 'rule',
         ...head,
-        level: choice(document, entries, 'level', levels) ?? 'medium',
-        status: choice(document, entries, 'status', statuses) ?? null,
-        description: document.text(entries, 'description', 65_535) ?? '',
-        tags,
-        techniques: tags.filter((tag) => /^attack\.t\d{4}(?:\.\d{3})?$/i.test(tag)).map((tag) => tag.slice('attack.'.length).toUpperCase()),
+        ...findingOf(document, entries),
         logSource: logSourceOf(document, entries),
         predicate,
         missing: [...parsing.missing],
@@ -125,6 +134,17 @@ function headOf(document: RuleDocument, entries: readonly Entry[]): Head {
       throw document.fault(`${key} is a day, as in 2026-01-31`, nodeAt(entries, key));
   }
   return { file: document.file, line: document.firstLine, title, id: id.toLowerCase(), name: document.text(entries, 'name', 256) ?? '' };
+}
+
+function findingOf(document: RuleDocument, entries: readonly Entry[]): Omit<Finding, keyof Head | 'missing'> {
+  const tags = tagsOf(document, entries);
+  return {
+    level: choice(document, entries, 'level', levels) ?? 'medium',
+    status: choice(document, entries, 'status', statuses) ?? null,
+    description: document.text(entries, 'description', 65_535) ?? '',
+    tags,
+    techniques: tags.filter((tag) => /^attack\.t\d{4}(?:\.\d{3})?$/i.test(tag)).map((tag) => tag.slice('attack.'.length).toUpperCase()),
+  };
 }
 
 function logSourceOf(document: RuleDocument, entries: readonly Entry[]): LogSource {

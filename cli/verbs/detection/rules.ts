@@ -8,7 +8,7 @@ import { readPlaceholders, readRuleFiles } from '../../../analyzer/sigma/rule-fi
 import type { RuleFolder } from '../../../analyzer/sigma/rule-files.js';
 import { loadRules } from '../../../analyzer/sigma/rule-set.js';
 import type { RuleSet } from '../../../analyzer/sigma/rule-set.js';
-import type { DetectionRule, Level } from '../../../analyzer/sigma/rule.js';
+import type { CorrelationRule, DetectionRule, Level } from '../../../analyzer/sigma/rule.js';
 import { said } from '../../../analyzer/sources/log-source.js';
 import { json, standardOutput, styled, table, visible } from '../../terminal/output.js';
 
@@ -39,7 +39,7 @@ export function rulesCommand(): Command {
 }
 
 interface Line {
-  readonly rule: DetectionRule;
+  readonly rule: DetectionRule | CorrelationRule;
   /** Empty: it can be evaluated. */
   readonly missing: readonly string[];
 }
@@ -52,14 +52,14 @@ function listRules(path: string, options: Options): void {
   if (options.json === true) {
     json(
       standardOutput,
-      lines.map(({ rule: { file, line, title, id, level, techniques, logSource }, missing }) => ({
+      lines.map(({ rule, rule: { file, line, title, id, level, techniques }, missing }) => ({
         file,
         line,
         title,
         id,
         level,
         techniques,
-        logsource: said(logSource),
+        logsource: sourceOf(rule),
         evaluable: missing.length === 0,
         missing,
       })),
@@ -68,13 +68,17 @@ function listRules(path: string, options: Options): void {
     table<Line>(standardOutput, lines, [
       { title: 'LEVEL', value: ({ rule }) => rule.level, style: ({ rule }) => colours[rule.level] },
       { title: 'TECHNIQUES', value: ({ rule }) => rule.techniques.join(',') || '-' },
-      { title: 'LOG SOURCE', value: ({ rule }) => said(rule.logSource) },
+      { title: 'LOG SOURCE', value: ({ rule }) => sourceOf(rule) },
       { title: 'TITLE', value: ({ rule }) => rule.title },
       { title: 'EVALUABLE', value: ({ missing }) => (missing.length === 0 ? 'yes' : `no: ${missing.join('; ')}`) },
     ]);
     standardOutput.err.write(`${set.evaluable.length} of ${lines.length} rules can be evaluated\n`);
   }
   throwFaults(set.faults);
+}
+
+function sourceOf(rule: Line['rule']): string {
+  return rule.kind === 'rule' ? said(rule.logSource) : 'correlation';
 }
 
 const colours: Readonly<Record<Level, 'red' | 'yellow' | 'dim' | null>> = {
