@@ -14,7 +14,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { parseAs } from '#runtime/resources/document.js';
 import { RuleMatcher } from '../matching/matcher.js';
 import type { EvaluableRule, RuleFile, RuleSet } from '../sigma/rule-set.js';
-import { exampleRow } from './example-row.js';
+import { writerOf } from './example-row.js';
 import { ExampleError } from './row-writer.js';
 
 const caseFile = z.strictObject({
@@ -49,8 +49,9 @@ export function runCases(file: RuleFile, rules: RuleSet): readonly CaseResult[] 
   return cases.map(({ name, event, matches }) => {
     let failure: string | null = null;
     try {
-      const row = exampleRow(scope, event);
-      const matched = only.match(row).length > 0;
+      const writer = writerOf(scope, event);
+      const row = writer.row();
+      const matched = only.match(row, writer.other).length > 0;
       if (taken.match(row).length === 0) failure = `${scope.name} takes no such event`;
       else if (matched !== matches) failure = matched ? 'matches, and should not' : 'does not match, and should';
     } catch (error) {

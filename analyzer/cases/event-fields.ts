@@ -1,9 +1,10 @@
 /** A row as a rule of its log source sees it: the fields that are there, by their names in the rule. Tested in cases.test.ts. */
 import type { EventRow } from '#schemas/events/rows.js';
 import { EventView, evaluationOf } from '../matching/evaluate.js';
+import type { Program } from '../predicate/field.js';
 import type { Source } from '../sources/source.js';
 
-export function eventFields(source: Source, row: EventRow): Readonly<Record<string, string>> {
+export function eventFields(source: Source, row: EventRow, other: Program | null = null): Readonly<Record<string, string>> {
   const view = new EventView();
   const readers = Object.entries(source.fields).map(([name, field]) => {
     if (field.kind === 'cases') {
@@ -13,6 +14,6 @@ export function eventFields(source: Source, row: EventRow): Readonly<Record<stri
     const number = view.numberOf(field);
     return [name, () => view.text(number)] as const;
   });
-  view.set(row);
+  view.set(row, other);
   return Object.fromEntries(readers.map(([name, read]) => [name, read()]).filter(([, text]) => text !== ''));
 }

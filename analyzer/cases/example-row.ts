@@ -5,8 +5,12 @@ import { ExampleError, RowWriter } from './row-writer.js';
 
 export type ExampleValue = string | number | boolean;
 
-/** Throws an ExampleError for a field, or a value, that the source does not have. */
 export function exampleRow(source: Source, fields: Readonly<Record<string, ExampleValue>>): EventRow {
+  return writerOf(source, fields).row();
+}
+
+/** Throws an ExampleError for a field, or a value, that the source does not have. */
+export function writerOf(source: Source, fields: Readonly<Record<string, ExampleValue>>): RowWriter {
   const writer = new RowWriter(source);
   for (const [name, value] of Object.entries(fields)) {
     const field = Object.hasOwn(source.fields, name) ? source.fields[name]! : undefined;
@@ -19,5 +23,5 @@ export function exampleRow(source: Source, fields: Readonly<Record<string, Examp
     if (known === undefined) throw new ExampleError(`${name} of ${source.name} is one of ${field.of.map(({ text }) => text).join(', ')}`);
     writer.satisfy(known.when);
   }
-  return writer.row();
+  return writer;
 }

@@ -1,7 +1,7 @@
 /** A row of `events` written field by field, from one that a log source takes. Tested in cases.test.ts. */
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow } from '#schemas/events/rows.js';
-import type { Field } from '../predicate/field.js';
+import type { Field, Program } from '../predicate/field.js';
 import { shapeOf } from '../predicate/pattern.js';
 import type { Predicate } from '../predicate/predicate.js';
 import type { Source } from '../sources/source.js';
@@ -13,6 +13,7 @@ export class RowWriter {
   readonly #source: Source;
   readonly #columns: Record<string, unknown> = {};
   readonly #data: Record<string, unknown> = {};
+  #other: Program | null = null;
 
   constructor(source: Source) {
     this.#source = source;
@@ -49,7 +50,15 @@ export class RowWriter {
         return;
       case 'data':
         put(this.#data, field.path, field.type === 'number' ? numberOf(text) : text);
+        return;
+      case 'other':
+        this.#other = { path: '', command: '', ...this.#other, [field.what]: text };
     }
+  }
+
+  /** The program that the row leaves out. */
+  get other(): Program | null {
+    return this.#other;
   }
 
   row(): EventRow {

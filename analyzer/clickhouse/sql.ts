@@ -7,10 +7,30 @@
  */
 import { parseBlock } from '#schemas/base/ip-address.js';
 import type { WriteText } from '#stores/events/queries/visible.js';
+import { eventsWithOther } from '../lineage/relation.js';
 import type { Field } from '../predicate/field.js';
 import { ANY, ONE, foldPattern, shapeOf } from '../predicate/pattern.js';
 import type { Pattern } from '../predicate/pattern.js';
 import type { Comparison, Part, Predicate, Test } from '../predicate/predicate.js';
+
+/** Where a condition with this predicate finds its columns, to stand behind FROM. `where` as in `eventsWithOther`. */
+export function relationOf(predicate: Predicate<Field>, where = '1'): string {
+  return asksForOther(predicate) ? eventsWithOther(where) : `(SELECT * FROM events WHERE (${where}))`;
+}
+
+function asksForOther(predicate: Predicate<Field>): boolean {
+  switch (predicate.kind) {
+    case 'truth':
+      return false;
+    case 'not':
+      return asksForOther(predicate.of);
+    case 'all':
+    case 'any':
+      return predicate.of.some(asksForOther);
+    case 'test':
+      return predicate.field.kind === 'other' || (predicate.test.kind === 'same' && predicate.test.as.kind === 'other');
+  }
+}
 
 export function conditionOf(predicate: Predicate<Field>, write: WriteText): string {
   switch (predicate.kind) {
@@ -33,6 +53,8 @@ function fieldOf(field: Field, write: WriteText): string {
       return field.before === undefined ? field.column : `if(${field.column} = '', '', concat(${write(field.before)}, ${field.column}))`;
     case 'number':
       return `ifNull(toString(${field.column}), '')`;
+    case 'other':
+      return field.what === 'path' ? 'other_path' : 'other_name';
     case 'data': {
       // JSON functions of ClickHouse count list elements from 1.
       const path = field.path.map((part) => (typeof part === 'number' ? String(part + 1) : write(part))).join(', ');

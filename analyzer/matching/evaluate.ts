@@ -2,7 +2,7 @@
 import { holds, parseAddress, parseBlock } from '#schemas/base/ip-address.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { RowReader, fieldKey } from '../predicate/field.js';
-import type { Field } from '../predicate/field.js';
+import type { Field, Program } from '../predicate/field.js';
 import { fold, foldPattern, matcherOf } from '../predicate/pattern.js';
 import { compares, numberOf } from '../predicate/predicate.js';
 import type { Part, Predicate, Test } from '../predicate/predicate.js';
@@ -27,8 +27,8 @@ export class EventView {
     return number;
   }
 
-  set(row: EventRow): void {
-    this.#reader.set(row);
+  set(row: EventRow, other: Program | null): void {
+    this.#reader.set(row, other);
     this.#texts.fill(undefined);
     this.#folded.fill(undefined);
   }

@@ -67,7 +67,7 @@ describe('the matcher', () => {
           const view = new EventView();
           const each = rules.map((one) => evaluationOf(one, view));
           for (const event of events) {
-            view.set(event);
+            view.set(event, null);
             const expected = each.flatMap((matches, i) => (matches(view) ? [i] : []));
             expect([...matcher.match(event)]).toEqual(expected);
             matched += expected.length;

@@ -14,7 +14,7 @@ import { eventKinds } from '#schemas/events/kinds.js';
 import type { EventKind } from '#schemas/events/kinds.js';
 import type { EventRow } from '#schemas/events/rows.js';
 import { fieldKey } from '../predicate/field.js';
-import type { Field } from '../predicate/field.js';
+import type { Field, Program } from '../predicate/field.js';
 import { foldPattern, matcherOf } from '../predicate/pattern.js';
 import { all, always, any, never, not } from '../predicate/predicate.js';
 import type { Predicate } from '../predicate/predicate.js';
@@ -57,13 +57,16 @@ export class RuleMatcher {
       for (const kind of scope.kinds) this.#byKind.get(kind)!.push(new ScopeIndex(scope, kind, members, this.#view));
   }
 
-  /** The numbers of the rules that match, in ascending order for each scope. The list is good until the next call. */
-  match(row: EventRow): readonly number[] {
+  /**
+   * The numbers of the rules that match, in ascending order for each scope. The list is good until the next call. `other`: the program that
+   * the row leaves out (../lineage/process-table.ts); null where it is not known.
+   */
+  match(row: EventRow, other: Program | null = null): readonly number[] {
     const matched = this.#matched;
     matched.length = 0;
     const scopes = this.#byKind.get(row.kind)!;
     if (scopes.length === 0) return matched;
-    this.#view.set(row);
+    this.#view.set(row, other);
     for (const scope of scopes) scope.match(this.#view, matched);
     return matched;
   }

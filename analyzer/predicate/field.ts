@@ -7,26 +7,43 @@ import type { EventRow } from '#schemas/events/rows.js';
 export type TextColumn = 'kind' | 'source' | 'user' | 'node' | 'login' | 'path' | 'sha256' | 'address' | 'name' | 'reason' | 'outcome';
 export type NumberColumn = 'port' | 'size';
 
+/** What a process runs. */
+export interface Program {
+  readonly path: string;
+  readonly command: string;
+}
+
 export type Field =
   /** `before` is put in front of a value that is there, as in `SHA256=…` */
   | { readonly kind: 'text'; readonly column: TextColumn; readonly before?: string }
   | { readonly kind: 'number'; readonly column: NumberColumn }
   /** A text, or a whole number, at this path of the JSON in `data`; a number of the path counts from 0 in a list. */
-  | { readonly kind: 'data'; readonly path: readonly (string | number)[]; readonly type: 'text' | 'number' };
+  | { readonly kind: 'data'; readonly path: readonly (string | number)[]; readonly type: 'text' | 'number' }
+  /** Of the program of another process: of the parent for `exec`, of the process that acted for every other kind (../lineage/). */
+  | { readonly kind: 'other'; readonly what: keyof Program };
 
 /** What distinguishes fields. */
 export function fieldKey(field: Field): string {
-  return field.kind === 'data' ? `data ${field.type} ${field.path.join('.')}` : `${field.column} ${'before' in field ? field.before : ''}`;
+  switch (field.kind) {
+    case 'data':
+      return `data ${field.type} ${field.path.join('.')}`;
+    case 'other':
+      return `other ${field.what}`;
+    default:
+      return `${field.column} ${'before' in field ? field.before : ''}`;
+  }
 }
 
 /** The JSON of `data` is parsed at most once a row, and only for rules that look into it. */
 export class RowReader {
   #row: EventRow | undefined;
+  #other: Program | null = null;
   #data: unknown;
   #parsed = false;
 
-  set(row: EventRow): void {
+  set(row: EventRow, other: Program | null): void {
     this.#row = row;
+    this.#other = other;
     this.#parsed = false;
   }
 
@@ -41,6 +58,8 @@ export class RowReader {
         return row[field.column] === null ? '' : String(row[field.column]);
       case 'data':
         return this.#inside(field.path, field.type);
+      case 'other':
+        return this.#other?.[field.what] ?? '';
     }
   }
 

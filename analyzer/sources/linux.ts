@@ -1,7 +1,7 @@
 /** The categories of Sigma's taxonomy for Linux, whose field names are those of Sysmon. */
 import { always, any } from '../predicate/predicate.js';
 import type { Field } from '../predicate/field.js';
-import { contains, data, is, kernel, oneOf, port, text } from './source.js';
+import { contains, data, is, kernel, oneOf, other, port, text } from './source.js';
 import type { Source, SourceField } from './source.js';
 
 const succeeded = is(text('outcome'), 'success');
@@ -30,7 +30,9 @@ function rootByRealId(): ReturnType<typeof is> {
   return { kind: 'all', of: [is(data('number', 'uid'), '0'), { kind: 'test', field: euid, test: { kind: 'absent' } }] };
 }
 
-const file = { ...actor, TargetFilename: text('path') };
+/** The process that acted. */
+const program: Readonly<Record<string, SourceField>> = { Image: other('path'), CommandLine: other('command') };
+const file = { ...actor, ...program, TargetFilename: text('path') };
 const made = any([
   oneOf(operation, ['create', 'rename', 'link', 'symlink', 'mknod']),
   // An existing file that is opened to be written anew.
@@ -49,6 +51,8 @@ export const linuxSources: readonly Source[] = [
       CommandLine: text('name'),
       CurrentDirectory: data('text', 'cwd'),
       ParentProcessId: data('number', 'ppid'),
+      ParentImage: other('path'),
+      ParentCommandLine: other('command'),
     },
     keywords: [text('path'), text('name')],
   },
@@ -87,6 +91,7 @@ export const linuxSources: readonly Source[] = [
     selects: kernel('connect', oneOf(operation, ['tcp', 'udp'])),
     fields: {
       ...actor,
+      ...program,
       DestinationIp: text('address'),
       DestinationPort: port,
       SourceIp: data('text', 'local_address'),
@@ -101,7 +106,7 @@ export const linuxSources: readonly Source[] = [
     name: 'dns_query',
     kinds: ['dns'],
     selects: kernel('dns'),
-    fields: { ...actor, QueryName: operation, record_type: reason },
+    fields: { ...actor, ...program, QueryName: operation, record_type: reason },
     keywords: [operation],
   },
 ];

@@ -23,6 +23,7 @@ export type SourceField =
   | { readonly kind: 'cases'; readonly of: readonly { readonly text: string; readonly when: Predicate<Field> }[] };
 
 export const text = (column: Extract<Field, { kind: 'text' }>['column']): Field => ({ kind: 'text', column });
+export const other = (what: 'path' | 'command'): Field => ({ kind: 'other', what });
 export const port: Field = { kind: 'number', column: 'port' };
 export const data = (type: 'text' | 'number', ...path: readonly (string | number)[]): Field => ({ kind: 'data', path, type });
 

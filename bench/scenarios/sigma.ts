@@ -70,7 +70,7 @@ function loopOf(rules: readonly MatchedRule[]): (row: EventRow) => void {
     matches: evaluationOf(predicate, view),
   }));
   return (row) => {
-    view.set(row);
+    view.set(row, null);
     for (const { kinds, selects, matches } of each) if (kinds.includes(row.kind) && selects(view)) matches(view);
   };
 }

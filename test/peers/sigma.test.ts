@@ -6,7 +6,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { describe, expect, it } from 'vitest';
 import type { EventRow } from '#schemas/events/rows.js';
 import { eventFields } from '../../analyzer/cases/event-fields.js';
-import { exampleRow } from '../../analyzer/cases/example-row.js';
+import { writerOf } from '../../analyzer/cases/example-row.js';
 import { RuleMatcher } from '../../analyzer/matching/matcher.js';
 import { readRuleFiles } from '../../analyzer/sigma/rule-files.js';
 import { loadRules } from '../../analyzer/sigma/rule-set.js';
@@ -22,11 +22,15 @@ import type { PeerAnswer } from './sigma.js';
 const shared = new URL('../../../shared/', import.meta.url).pathname;
 const processes = linuxSources[0]!;
 
-/** For each rule, the numbers of the rows that it matches. */
-function ours(rules: readonly EvaluableRule[], rows: readonly EventRow[]): readonly (readonly number[])[] {
+type Example = Pick<RowWriter, 'other'> & { readonly row: EventRow };
+
+const example = (writer: RowWriter): Example => ({ row: writer.row(), other: writer.other });
+
+/** For each rule, the numbers of the events that it matches. */
+function ours(rules: readonly EvaluableRule[], events: readonly Example[]): readonly (readonly number[])[] {
   const matcher = new RuleMatcher(rules);
   const found = rules.map((): number[] => []);
-  for (const [i, row] of rows.entries()) for (const rule of matcher.match(row)) found[rule]!.push(i);
+  for (const [i, { row, other }] of events.entries()) for (const rule of matcher.match(row, other)) found[rule]!.push(i);
   return found;
 }
 
@@ -39,9 +43,9 @@ describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () 
     const { evaluable, faults, lacking } = loadRules(texts.map((text, i) => ({ name: `${i}.yml`, text })));
     expect([faults, lacking]).toEqual([[], []]);
     const rows = [...new Set(selections.flatMap(([, , takes, leaves]) => [...takes, ...leaves]))].map((CommandLine) =>
-      exampleRow(processes, { CommandLine }),
+      example(writerOf(processes, { CommandLine })),
     );
-    const events = rows.map((row) => eventFields(processes, row));
+    const events = rows.map(({ row }) => eventFields(processes, row));
     const peer = pysigma(texts, events, Object.keys(processes.fields));
     const differing = ours(evaluable, rows).flatMap((found, i) => (same(found, peer[i]!) ? [] : [selections[i]![0]]));
     expect(differing).toEqual([
@@ -69,11 +73,11 @@ describe.skipIf(!hasPysigma)('pySigma, which test/peers/sigma/build brings', () 
           waysToSatisfy(predicate).map((facts) => {
             const writer = new RowWriter(source);
             for (const { field, text } of facts) writer.write(field, text);
-            return writer.row();
+            return example(writer);
           }),
         );
         const rows = [...made, ...(source === processes ? commandRows() : [])];
-        const events = rows.map((row) => eventFields(source, row));
+        const events = rows.map(({ row, other }) => eventFields(source, row, other));
         const peer = pysigma(
           rules.map(({ rule }) => texts.get(rule.file)!),
           events,
@@ -100,7 +104,7 @@ function said(answer: PeerAnswer, events: readonly Readonly<Record<string, strin
 }
 
 /** What people ask a shell to do, and what attackers do, where it lies beside the checkout. */
-function commandRows(): readonly EventRow[] {
+function commandRows(): readonly Example[] {
   return ['attack', 'benign'].flatMap((name) => {
     const file = `${shared}commands/${name}.jsonl`;
     if (!existsSync(file)) return [];
@@ -109,6 +113,8 @@ function commandRows(): readonly EventRow[] {
       .split('\n')
       .slice(0, 2_000)
       .map((line) => (JSON.parse(line) as { command: string }).command)
-      .map((CommandLine) => exampleRow(processes, { CommandLine, Image: `/usr/bin/${CommandLine.split(/[ |;]/, 1)[0]!}`, User: 'root' }));
+      .map((CommandLine) =>
+        example(writerOf(processes, { CommandLine, Image: `/usr/bin/${CommandLine.split(/[ |;]/, 1)[0]!}`, User: 'root' })),
+      );
   });
 }
