@@ -30,6 +30,12 @@ describe('a set of rules', () => {
       'User "ann" of process_creation: Steno tells of root only',
     ],
     [
+      '{ category: process_creation }',
+      '{ sel: { User|startswith: r }, condition: sel }',
+      'field User of process_creation with a condition other',
+    ],
+    ['{ category: process_creation }', '{ sel: { User: null }, condition: sel }', 'field User of process_creation with a condition other'],
+    [
       '{ product: linux, category: process_creation }',
       '{ sel: { Image|fieldref: Other }, condition: sel }',
       'field Other of process_creation',

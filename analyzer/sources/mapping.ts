@@ -3,7 +3,7 @@
  * an absent field would silence nothing, and in a selection it would match nothing. Tested in sources.test.ts.
  */
 import type { Field } from '../predicate/field.js';
-import { foldPattern, matcherOf, shapeOf } from '../predicate/pattern.js';
+import { fold, shapeOf } from '../predicate/pattern.js';
 import { all, any, not, test } from '../predicate/predicate.js';
 import type { Predicate, Test } from '../predicate/predicate.js';
 import type { Source, SourceField } from './source.js';
@@ -59,15 +59,14 @@ function mapTest(source: Source, name: RuleField, of: Test<RuleField>, missing: 
   const field = fieldOf(source, name);
   if (field === undefined) return lack(withoutField(source, name));
   if (field.kind !== 'cases') return test(field, of);
-  if (of.kind === 'absent') return not(any(field.of.map(({ when }) => when)));
-  if (of.kind !== 'pattern') return lack(`field ${name} of ${source.name} with such a condition`);
-  // `*` asks for a value, whatever it is; any other pattern must be one of those that rows tell of.
-  const matches = matcherOf(of.cased ? of.pattern : foldPattern(of.pattern));
-  const met = field.of.filter(({ text }) => matches(of.cased ? text : text.toLowerCase()));
+  // Whether the field is like something, or is there at all, cannot be said of values that rows do not tell.
+  const asked = of.kind === 'pattern' ? shapeOf(of.pattern) : null;
+  if (asked?.kind !== 'whole') return lack(`field ${name} of ${source.name} with a condition other than a whole text`);
+  const isAsked = (text: string): boolean => (of.kind === 'pattern' && of.cased ? text === asked.text : fold(text) === fold(asked.text));
+  const met = field.of.filter(({ text }) => isAsked(text));
   if (met.length > 0) return any(met.map(({ when }) => when));
-  const shape = shapeOf(of.pattern);
   const known = field.of.map(({ text }) => text).join(', ');
-  return lack(`${name} ${'text' in shape ? JSON.stringify(shape.text) : ''} of ${source.name}: Steno tells of ${known} only`);
+  return lack(`${name} ${JSON.stringify(asked.text)} of ${source.name}: Steno tells of ${known} only`);
 }
 
 function fieldOf(source: Source, name: RuleField): SourceField | undefined {
