@@ -1,7 +1,7 @@
 /**
  * `npm run setup:tests`: installs the programs that tests start, on Debian and Ubuntu, by apt-get. Needs root, or sudo
  * without a password. A package that this release does not have is named and left out. Then builds what is no package,
- * after `npm install`: an S3 server, other implementations of Sigma, and clients on other libraries, each where its compiler is there.
+ * after `npm install`: an S3 server, pySigma, and clients on other libraries, each where its compiler is there.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';
