@@ -51,7 +51,7 @@ export default tseslint.config(
   {
     languageOptions: { parserOptions: { project: './tsconfig.lint.json', tsconfigRootDir: root } },
     rules: {
-      '@typescript-eslint/return-await': 'error',
+      '@typescript-eslint/return-await': ['error', 'error-handling-correctness-only'],
       '@typescript-eslint/switch-exhaustiveness-check': ['error', { considerDefaultExhaustiveForUnions: true }],
       '@typescript-eslint/prefer-promise-reject-errors': ['error', { allowThrowingUnknown: true }],
       '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true, allowBoolean: true }],
