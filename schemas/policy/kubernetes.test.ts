@@ -66,7 +66,13 @@ test('groups and users of all allowing rules are put together, without what is d
     allowed: true,
     by: 'r0',
     because: { role: 'r0', path: ['allow', 'kubernetes', 0] },
-    users: ['ann'],
+    impersonate: 'ann',
     groups: ['edit', 'team-a', 'view'],
+    terms: {
+      recording: { mode: 'strict', streams: 'commands', limit: 1 << 20 },
+      enhanced: { mode: 'best_effort', classes: ['dns', 'exec', 'file', 'network', 'security'] },
+      limits: { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false },
+      sessionMfa: false,
+    },
   });
 });
