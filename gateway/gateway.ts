@@ -113,6 +113,12 @@ export async function startGateway(
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
   const registry = new SessionRegistry({ name, now, audit: (entry) => recorder.audit(entry) });
+  const track = (recording: Promise<void>): void => {
+    closing.add(recording);
+    void recording
+      .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
+      .finally(() => closing.delete(recording));
+  };
   const listener = new SshListener({
     name,
     hostKeys,
@@ -128,12 +134,7 @@ export async function startGateway(
     slots,
     registry,
     snapshot,
-    track: (recording) => {
-      closing.add(recording);
-      void recording
-        .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
-        .finally(() => closing.delete(recording));
-    },
+    track,
   });
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
@@ -157,6 +158,10 @@ export async function startGateway(
             upstreams: new Upstreams(kube.readUpstream),
             registry,
             snapshot,
+            recorder,
+            slots,
+            observe,
+            track,
             onChange: (callback) => authority.onChange(callback),
             log: log.child({ part: 'kube' }),
             now,

@@ -1,12 +1,13 @@
 /**
  * What an admitted user may do in a Kubernetes cluster, by one snapshot: asked for each request, and again of those under
- * way when the snapshot changes. The rules themselves are in schemas/policy/kubernetes.ts. Tested in authorization.test.ts.
+ * way when the snapshot changes. The rules themselves are in schemas/policy/kubernetes.ts. Tested in proxy.test.ts and
+ * streaming.test.ts.
  */
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { interactive } from '#schemas/kube/request-line.js';
 import type { KubeClusterRecord } from '#schemas/kube/kube-cluster.js';
-import { decideKube, mayUseCluster } from '#schemas/policy/kubernetes.js';
+import { decideKube, kubeUserOf, mayUseCluster } from '#schemas/policy/kubernetes.js';
 import type { KubeRequest } from '#schemas/policy/kubernetes.js';
 import type { SessionLimits, SessionTerms } from '#schemas/policy/node.js';
 import { assertAdmitted } from '../sessions/authorization.js';
@@ -42,7 +43,7 @@ export function authorizeKube(
   if (request === null) {
     if (!mayUseCluster(subject, cluster)) throw new StenoError('ACCESS_DENIED', `no role of ${identity.user} allows anything on ${name}`);
     // Without groups: what every authenticated user of the cluster may discover.
-    return { cluster, impersonate: identity.user, groups: [], roles: names, terms: null };
+    return { cluster, impersonate: kubeUserOf(identity), groups: [], roles: names, terms: null };
   }
   const decision = decideKube(subject, cluster, request);
   if (!decision.allowed) throw new StenoError('ACCESS_DENIED', decision.reason);

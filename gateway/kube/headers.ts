@@ -1,7 +1,7 @@
 /**
  * Headers on their way through the gateway. Both directions pass on what is on a list and nothing else: whatever is not on
  * it (Impersonate-*, Authorization, X-Remote-*, Forwarded, Cookie, hop-by-hop headers and what `Connection` names) ends here,
- * in any spelling. Of what passes, each may occur once. Tested in headers.test.ts.
+ * in any spelling. Of what passes, each may occur once. Tested in proxy.test.ts.
  */
 import type { IncomingMessage, OutgoingHttpHeaders } from 'node:http';
 import { StenoError } from '#schemas/base/errors.js';

@@ -5,12 +5,14 @@
  *
  * Its own certificate is the gateway's service certificate, whose DNS name `gateway.steno` no other service has. No TLS session
  * is resumed, so every connection shows its certificate. Bounds: strangers as runtime/http/stranger-slots.ts gives them slots,
- * 10 s for TLS and for each head of 64 KiB, 60 s for a body. Tested in listener.test.ts.
+ * 10 s for TLS and for each head of 64 KiB, 60 s for a body. Tested in proxy.test.ts.
  */
 import { constants, X509Certificate } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
 import { createServer } from 'node:https';
 import type { Server } from 'node:https';
 import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
 import type { SecureContextOptions, TLSSocket } from 'node:tls';
 import { StenoError } from '#schemas/base/errors.js';
 import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
@@ -22,10 +24,11 @@ import { asStenoError } from '../sessions/refusal.js';
 import { certifiedUser } from './client-certificate.js';
 import type { CertifiedUser } from './client-certificate.js';
 import { proxyRequest } from './proxy.js';
-import type { ProxyDeps } from './proxy.js';
-import { answerRefusal } from './status.js';
+import { answerRefusal, refuseUpgrade } from './status.js';
+import { streamRequest } from './streaming.js';
+import type { StreamingDeps } from './streaming.js';
 
-export interface KubeListenerDeps extends ProxyDeps {
+export interface KubeListenerDeps extends StreamingDeps {
   readonly identity: Pick<ServiceIdentity, 'tlsServerOptions' | 'onRenewed' | 'renew'>;
   onChange(callback: () => void): () => void;
   readonly log: Log;
@@ -98,7 +101,12 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
   });
   server.on('tlsClientError', (error, socket) => log.debug({ source: sourceOf(socket), err: error }, 'TLS of a Kubernetes client failed'));
   server.on('clientError', (_, socket) => void socket.destroy());
-  server.on('upgrade', (_, socket) => void socket.destroy());
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    const user = users.get(request.socket);
+    if (user === undefined) return refuseUpgrade(socket, new StenoError('CERT_REQUIRED'));
+    void streamRequest(deps, user, sourceOf(request.socket), request, socket, head);
+  });
   server.on('connect', (_, socket) => void socket.destroy());
 
   let trusted = JSON.stringify(deps.snapshot()?.x509_user_ca);

@@ -1,5 +1,7 @@
 /** Refusals as Kubernetes' clients print them: `Status` objects. Tested in proxy.test.ts with stock kubectl. */
+import { STATUS_CODES } from 'node:http';
 import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { errorCatalogue } from '#schemas/base/errors.js';
 import type { StenoError } from '#schemas/base/errors.js';
 import { explainError } from '../sessions/refusal.js';
@@ -32,6 +34,14 @@ export function statusOf(error: StenoError): { readonly code: number; readonly b
     code: status,
   };
   return { code: status, body: `${JSON.stringify(body)}\n` };
+}
+
+/** Of a request that wanted to change the protocol: there is no response object for it. */
+export function refuseUpgrade(socket: Duplex, error: StenoError): void {
+  const { code, body } = statusOf(error);
+  socket.end(
+    `HTTP/1.1 ${code} ${STATUS_CODES[code] ?? ''}\r\nContent-Type: application/json\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`,
+  );
 }
 
 /** `discovery`: kubectl shows the text of such an answer, and not the message of a `Status`. */

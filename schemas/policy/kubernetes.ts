@@ -32,7 +32,7 @@ export type KubeDecision =
       readonly allowed: true;
       readonly by: string;
       readonly because: Clause;
-      /** Exactly one: that of the roles, or the user's own name where they name groups alone. */
+      /** That of the roles, which may name one, or `kubeUserOf` where they name groups alone. */
       readonly impersonate: string;
       readonly groups: readonly string[];
       readonly terms: SessionTerms;
@@ -78,7 +78,12 @@ export function decideKube(subject: Subject, cluster: PolicyCluster, request: Ku
     };
   }
   const terms = termsOf([...new Set(allowing.map(({ role }) => role))]);
-  return { allowed: true, by: first.clause.role, because: first.clause, impersonate: users[0] ?? subject.user, groups, terms };
+  return { allowed: true, by: first.clause.role, because: first.clause, impersonate: users[0] ?? kubeUserOf(subject), groups, terms };
+}
+
+/** Whom a cluster sees where roles name no user. The prefix keeps names in Steno from being names that a cluster gave rights to. */
+export function kubeUserOf({ user }: Pick<Subject, 'user'>): string {
+  return `steno:${user}`;
 }
 
 /**
