@@ -11,7 +11,7 @@ import { decideKube, kubeUserOf, mayUseCluster } from '#schemas/policy/kubernete
 import type { KubeRequest } from '#schemas/policy/kubernetes.js';
 import type { SessionLimits, SessionTerms } from '#schemas/policy/node.js';
 import { assertAdmitted } from '../sessions/authorization.js';
-import { assertCertificateCounts } from './client-certificate.js';
+import { assertTrusted } from './client-certificate.js';
 import type { CertifiedUser } from './client-certificate.js';
 
 export interface KubeAuthorized {
@@ -25,14 +25,14 @@ export interface KubeAuthorized {
 
 export const NO_LIMITS: SessionLimits = { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false };
 
-/** `request` null: discovery. Throws CERT_*, LOCKED, REQUEST_OVER, KUBE_CLUSTER_UNKNOWN, ACCESS_DENIED, KUBE_UNSUPPORTED, KUBE_NO_MFA. */
+/** `request` null: discovery. Throws CERT_UNKNOWN_CA, LOCKED, REQUEST_OVER, KUBE_CLUSTER_UNKNOWN, ACCESS_DENIED, KUBE_UNSUPPORTED, KUBE_NO_MFA. */
 export function authorizeKube(
   snapshot: Snapshot,
   user: CertifiedUser,
   { cluster: name, request }: { readonly cluster: string; readonly request: KubeRequest | null },
   now: number,
 ): KubeAuthorized {
-  assertCertificateCounts(user, snapshot, now);
+  assertTrusted(user, snapshot);
   const { identity } = user;
   const roles = assertAdmitted(snapshot, identity, undefined, now);
   // An authority of before knows of no clusters.

@@ -1,8 +1,8 @@
 /**
  * Who is at the other end of a TLS connection, by the user certificate of Steno that it was admitted with.
  *
- * TLS has checked the chain, the dates and the purpose when the connection began. Connections last longer than certificates
- * and CAs, so each request asks again whether both still count. Tested in proxy.test.ts.
+ * TLS has checked the chain, the dates and the purpose when the connection began. Connections last longer than certificates and
+ * CAs: a request that begins asks whether the certificate is over, and one that goes on asks, with every snapshot, for its CA. Tested in proxy.test.ts.
  */
 import { X509Certificate } from 'node:crypto';
 import type { Snapshot } from '#schemas/api.js';
@@ -47,9 +47,13 @@ export function certifiedUser(der: Buffer): CertifiedUser {
 /** Of certificates by the CAs that have signed them: the same for every snapshot with these CAs. */
 const issued = new WeakMap<readonly string[], WeakMap<X509Certificate, boolean>>();
 
-/** Throws CERT_EXPIRED, or CERT_UNKNOWN_CA when its CA is no longer trusted. `now`: ms since 1970. */
-export function assertCertificateCounts({ identity, certificate }: CertifiedUser, { x509_user_ca }: Pick<Snapshot, 'x509_user_ca'>, now: number): void {
+/** Throws CERT_EXPIRED. What has begun goes on by its own limits. `now`: ms since 1970. */
+export function assertUnexpired({ identity }: CertifiedUser, now: number): void {
   if (now >= identity.validBefore * 1000) throw new StenoError('CERT_EXPIRED');
+}
+
+/** Throws CERT_UNKNOWN_CA when the CA of the certificate is no longer trusted. */
+export function assertTrusted({ certificate }: CertifiedUser, { x509_user_ca }: Pick<Snapshot, 'x509_user_ca'>): void {
   const known = issued.get(x509_user_ca) ?? new WeakMap<X509Certificate, boolean>();
   issued.set(x509_user_ca, known);
   let counts = known.get(certificate);

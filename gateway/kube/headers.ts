@@ -45,6 +45,21 @@ export function forwardedHeaders({ rawHeaders }: Pick<IncomingMessage, 'rawHeade
   return passed;
 }
 
+/**
+ * How the body is framed towards the API server; null: there is none, and nothing may be written. Node writes the body of a GET or
+ * DELETE that has no such header after its head as it is, where the API server would read it as a further request on a connection
+ * that carries the gateway's credential. Throws KUBE_REQUEST_REFUSED for a body where none belongs.
+ */
+export function framingOf({ method, headers }: Pick<IncomingMessage, 'method' | 'headers'>): OutgoingHttpHeaders | null {
+  const length = headers['content-length'];
+  const chunked = headers['transfer-encoding'];
+  if (chunked === undefined && (length === undefined || length === '0')) return length === undefined ? null : { 'content-length': '0' };
+  if (method === 'GET' || method === 'HEAD') throw new StenoError('KUBE_REQUEST_REFUSED', `a body of ${method}`);
+  if (chunked === undefined) return { 'content-length': length };
+  if (chunked.toLowerCase() !== 'chunked') throw new StenoError('KUBE_REQUEST_REFUSED', 'a transfer encoding');
+  return { 'transfer-encoding': 'chunked' };
+}
+
 /** Who the API server takes the request for, and the id under which it stands in its audit log and in ours. */
 export function identityHeaders(impersonate: string, groups: readonly string[], auditId: string): OutgoingHttpHeaders {
   return {

@@ -150,6 +150,11 @@ describe('smuggling through the framing of HTTP/1.1', () => {
     ['a space before the colon', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length : 4\r\n\r\n${hidden}`],
     ['a folded header', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: a\r\n Impersonate-User: admin\r\n\r\n`],
     ['a bare line feed', `GET ${LIST} HTTP/1.1\r\nHost: x\nImpersonate-User: admin\r\n\r\n`],
+    ['a body of GET in chunks, which would be written as it is', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`],
+    ['a body of GET with a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
+    ['a body of HEAD', `HEAD ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`],
+    ['a body of DELETE in chunks', `DELETE ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`],
+    ['two transfer encodings', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`],
     ['a chunk of a wrong length', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n${hidden}`],
   ])('%s: nothing but what the roles allow comes out, and no request that was hidden', async (_claim, bytes) => {
     const socket = await world.raw(ann);
@@ -159,6 +164,19 @@ describe('smuggling through the framing of HTTP/1.1', () => {
       expect(url).not.toContain('secrets');
       expect([headers['impersonate-user'], headers['impersonate-group']]).toEqual([['steno:ann'], ['devs']]);
     }
+  });
+
+  it('a body of DELETE reaches the API server as a body, and the next request of the same connection as itself', async () => {
+    const socket = await world.raw(ann);
+    const body = `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
+    socket.write(`DELETE /east/api/v1/namespaces/x/pods/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
+    await once(socket, 'data');
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    await rest(socket);
+    expect(world.seen.map(({ method, url, body: came }) => [method, url, came])).toEqual([
+      ['DELETE', '/api/v1/namespaces/x/pods/a', hidden],
+      ['GET', '/api/v1/pods', ''],
+    ]);
   });
 
   it('heads beyond the limit end the connection', async () => {

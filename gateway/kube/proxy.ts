@@ -10,7 +10,7 @@
  * test/kube/.
  */
 import { randomUUID } from 'node:crypto';
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
 import { pipeline } from 'node:stream';
@@ -23,8 +23,9 @@ import { asStenoError } from '../sessions/refusal.js';
 import type { SessionRegistry } from '../sessions/registry.js';
 import { NO_LIMITS, authorizeKube } from './authorization.js';
 import type { KubeAuthorized } from './authorization.js';
+import { assertUnexpired } from './client-certificate.js';
 import type { CertifiedUser } from './client-certificate.js';
-import { answeredHeaders, forwardedHeaders, identityHeaders } from './headers.js';
+import { answeredHeaders, forwardedHeaders, framingOf, identityHeaders } from './headers.js';
 import { answerRefusal } from './status.js';
 import type { Upstream, Upstreams } from './upstreams.js';
 
@@ -81,6 +82,7 @@ export function enter(
   try {
     const snapshot = deps.snapshot();
     if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
+    assertUnexpired(user, deps.now());
     const authorized = authorizeKube(snapshot, user, asked, deps.now());
     deps.registry.register(access, { limits: limitsOf(authorized) });
     return { ...understood, authorized, access, auditId: randomUUID() };
@@ -106,10 +108,10 @@ export async function proxyRequest(deps: ProxyDeps, user: CertifiedUser, source:
     const { target, access } = entered;
     if (target.kind === 'resource' && interactive.has(target.request.subresource ?? ''))
       throw new StenoError('KUBE_REQUEST_REFUSED', `${target.request.subresource} without an upgrade to WebSocket`);
-    const headers = forwardedHeaders(request);
+    const [headers, framing] = [forwardedHeaders(request), framingOf(request)];
     const upstream = await deps.upstreams.of(entered.authorized.cluster);
     if (ended !== undefined) throw ended;
-    await exchange(upstream, entered, headers, request, response, (cut) => {
+    await exchange(upstream, entered, headers, framing, request, response, (cut) => {
       abort = cut;
     });
     access.leave();
@@ -125,19 +127,21 @@ export async function proxyRequest(deps: ProxyDeps, user: CertifiedUser, source:
 function exchange(
   upstream: Upstream,
   entered: Entered,
-  headers: RequestOptions['headers'],
+  headers: OutgoingHttpHeaders,
+  framing: OutgoingHttpHeaders | null,
   request: IncomingMessage,
   response: ServerResponse,
   onCut: (cut: (error: StenoError) => void) => void,
 ): Promise<void> {
   const { access, authorized, auditId, target } = entered;
   return new Promise((resolve, reject) => {
-    const length = request.headers['content-length'];
-    const outgoing = httpsRequest(upstreamRequest(upstream, target, request.method!, {
-      ...headers,
-      ...identityHeaders(authorized.impersonate, authorized.groups, auditId),
-      ...(length === undefined ? {} : { 'content-length': length }),
-    }));
+    const outgoing = httpsRequest(
+      upstreamRequest(upstream, target, request.method!, {
+        ...headers,
+        ...identityHeaders(authorized.impersonate, authorized.groups, auditId),
+        ...framing,
+      }),
+    );
     const cut = (error: StenoError): void => {
       outgoing.destroy();
       reject(error);
@@ -169,9 +173,11 @@ function exchange(
     response.on('close', () => {
       if (!response.writableFinished) cut(new StenoError('KUBE_UNREACHABLE', 'the client is gone'));
     });
-    pipeline(request, outgoing, (error) => {
-      if (error !== undefined && error !== null) outgoing.destroy();
-    });
+    if (framing === null) outgoing.end();
+    else
+      pipeline(request, outgoing, (error) => {
+        if (error !== undefined && error !== null) outgoing.destroy();
+      });
   });
 }
 

@@ -8,6 +8,7 @@
  * when either side ends, when a lock, roles or limits end it (the reason is the last line and the final Status), or when a strict
  * recording fails. Back-pressure reaches whichever side sends. Tested in test/kube/ with the real kubectl, and streaming.test.ts.
  */
+import { randomUUID } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
 import { get as httpsGet } from 'node:https';
 import type { Duplex } from 'node:stream';
@@ -101,7 +102,8 @@ function stopIf(ended: StenoError | undefined): void {
 
 /** Throws KUBE_REQUEST_REFUSED, KUBE_UNSUPPORTED. */
 function wanted({ target }: Entered, { headers, method }: IncomingMessage): { readonly command: RemoteCommand; readonly protocols: readonly Subprotocol[] } {
-  const subresource = target.kind === 'resource' ? target.request.subresource : null;
+  const asked = target.kind === 'resource' && target.request.resource === 'pods' && target.request.group === '' ? target.request : null;
+  const subresource = asked?.namespace == null ? null : asked.subresource;
   if (subresource !== 'exec' && subresource !== 'attach') throw new StenoError('KUBE_REQUEST_REFUSED', 'an upgrade where there is none');
   if (method !== 'GET' || headers.upgrade?.toLowerCase() !== 'websocket')
     throw new StenoError('KUBE_UNSUPPORTED', `${subresource} over ${headers.upgrade?.slice(0, 32) ?? 'HTTP'}: use a client that speaks WebSocket (kubectl 1.31 or newer)`);
@@ -119,9 +121,9 @@ interface PodFacts {
 }
 
 /** What is known of the container: by the user's own right to read the pod; empty without one. */
-function podOf(upstream: Upstream, { authorized, auditId, target }: Entered, { container }: RemoteCommand): Promise<PodFacts> {
+function podOf(upstream: Upstream, { authorized, target }: Entered, { container }: RemoteCommand): Promise<PodFacts> {
   const path = target.path.replace(/\/(?:exec|attach)$/, '');
-  const headers = { accept: 'application/json', ...identityHeaders(authorized.impersonate, authorized.groups, auditId) };
+  const headers = { accept: 'application/json', ...identityHeaders(authorized.impersonate, authorized.groups, randomUUID()) };
   return new Promise((resolve) => {
     const unknown = { container, image: '' };
     const asked = httpsGet({ ...upstreamRequest(upstream, { path, query: '' }, 'GET', headers), timeout: DIAL_MS }, (answer) => {
@@ -366,7 +368,9 @@ class Relay {
       if (data.length > 0 && !this.#tap.output(bytes[0] === CHANNEL.stdout ? 'out' : 'err', data)) this.#hold(this.#server);
       // A strict recording that failed just now: what it lacks is not shown.
       if (this.#ended !== undefined) return;
-    } else if (bytes[0] === CHANNEL.error && data.length > 0) this.#tap.recorder.exit(exitCodeOf(data) ?? 255);
+    } else if (bytes[0] === CHANNEL.error) {
+      if (data.length > 0) this.#tap.recorder.exit(exitCodeOf(data) ?? 255);
+    } else if (data.length > 0) return; // Of channels that nobody records, the client gets nothing.
     send(this.#client!, bytes, this.#server);
   }
 
