@@ -1,9 +1,11 @@
+import { mkdirSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { errorCatalogue } from '#schemas/base/errors.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { bytes, clock, displayWidth, failure, json, table, visible } from './output.js';
+import { bytes, clock, failure, json, table, visible } from './output.js';
 import type { Output } from './output.js';
+import { displayWidth } from './width.js';
 
 function capture(options: { tty?: boolean; columns?: number } = {}): { output: Output; out: () => string; err: () => string } {
   const collect = (): { stream: Writable & { isTTY?: boolean; columns?: number }; text: () => string } => {
@@ -35,6 +37,17 @@ describe('output', () => {
     json(output, value);
     expect(JSON.parse(out())).toEqual(value);
     expect(out()).not.toMatch(/[\u001b\u0007\u009b\u202e]/);
+  });
+
+  it.each(['/etc/passwd/deep', '/dev/null/deep'])('says which file cannot be used: %s', (path) => {
+    const { output, err } = capture();
+    try {
+      mkdirSync(path, { recursive: true });
+      expect.unreachable();
+    } catch (error) {
+      expect(failure(output, error, false)).toBe(errorCatalogue.FILE_FAILED.exit);
+    }
+    expect(err()).toMatch(/^steno: a file or folder .*: E[A-Z]+: .*, mkdir '.*' \[FILE_FAILED\]\n/);
   });
 
   const columns = [

@@ -6,11 +6,11 @@ import { gapText } from '#schemas/kernel/kernel-gap.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import type { ProcessNode } from '#schemas/kernel/process-tree.js';
 import { isReading } from '#schemas/kernel/matters.js';
-import { useJson } from '../parts/api.js';
 import { bytes, clock } from '../parts/format.js';
 import { At, Table, MAX_ROWS } from './facts.js';
 import './kernel.css';
 import { SafeText } from '../parts/safe-text.js';
+import { useJson } from '../parts/use-json.js';
 
 const REFRESH_LIVE_MS = 3_000;
 /** Events on the page; all of them are in `steno events`. */
@@ -166,26 +166,35 @@ function Row({
   return (
     <tr className={failed ? 'failed' : undefined}>
       <At fact={event} onSeek={onSeek} />
-      <td>
+      <td className="word">
         <SafeText text={what} />
         {event.count !== null && event.count > 1 && ` ${event.count} times`}
       </td>
       <td className="mono path">
         <SafeText text={where} />
       </td>
-      <td>{failed && <SafeText text={event.outcome} />}</td>
+      <td className="word">{failed && <SafeText text={event.outcome} />}</td>
     </tr>
   );
 }
 
 function Process({ node, onSeek }: { readonly node: ProcessNode; readonly onSeek: Seek }): ReactNode {
-  const lines = node.execs.length === 0 ? [null] : node.execs;
+  const lines = node.execs.length === 0 || node.login === true ? [null] : node.execs;
   return (
     <li>
       {lines.map((exec, i) => (
-        <button key={i} type="button" className="process" onClick={() => onSeek(exec?.offset ?? node.started)}>
+        <button
+          key={i}
+          type="button"
+          className="process"
+          onClick={() => onSeek(exec?.offset ?? (node.login === true ? node.acts[0]!.offset : node.started))}
+        >
           {i > 0 && '→ '}
-          {exec === null ? <em>a copy of its parent</em> : <SafeText text={exec.name} />}
+          {exec === null ? (
+            <em>{node.login === true ? 'the login by the node service' : 'a copy of its parent'}</em>
+          ) : (
+            <SafeText text={exec.name} />
+          )}
           {i === lines.length - 1 && node.exit !== null && node.exit.outcome !== 'success' && (
             <span className="process-exit">
               {' '}
