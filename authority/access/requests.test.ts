@@ -161,7 +161,8 @@ describe('a request for a role', () => {
     const login = await both([request.id]);
     const x509 = new X509Certificate(login.x509_certificate!);
     expect(x509.subject.split('\n')).toEqual(['O=dev', 'CN=dan']);
-    const namesOf = (certificate: X509Certificate): readonly string[] => certificate.subjectAltName!.split(', ').map((name) => name.slice(4));
+    const namesOf = (certificate: X509Certificate): readonly string[] =>
+      certificate.subjectAltName!.split(', ').map((name) => name.slice(4));
     expect(parseX509UserNames(namesOf(x509))).toEqual({ traits: {}, mfa: null, requests: [request.id] });
     expect(new Date(x509.validTo).getTime()).toBe(Math.floor(end! / 1000) * 1000);
     expect(x509.verify(new X509Certificate(login.x509_user_ca_pem).publicKey)).toBe(true);

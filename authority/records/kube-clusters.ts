@@ -15,7 +15,10 @@ export async function allKubeClusters(db: Reader): Promise<readonly KubeClusterR
   }));
 }
 
-export async function sealedUpstream(db: Reader, name: string): Promise<{ readonly revision: number; readonly sealed: Uint8Array } | undefined> {
+export async function sealedUpstream(
+  db: Reader,
+  name: string,
+): Promise<{ readonly revision: number; readonly sealed: Uint8Array } | undefined> {
   const row = await db.selectFrom('kube_clusters').select(['revision', 'upstream_sealed']).where('name', '=', name).executeTakeFirst();
   return row === undefined ? undefined : { revision: Number(row.revision), sealed: row.upstream_sealed };
 }

@@ -39,7 +39,10 @@ describe('the upstream of a kubeconfig', () => {
 
   test('with a certificate, and files beside it', () => {
     writeFileSync(join(folder, 'key.pem'), pem('EC PRIVATE KEY'));
-    const file = config({ 'client-certificate-data': base64(pem('CERTIFICATE')), 'client-key': 'key.pem' }, { 'tls-server-name': 'kubernetes' });
+    const file = config(
+      { 'client-certificate-data': base64(pem('CERTIFICATE')), 'client-key': 'key.pem' },
+      { 'tls-server-name': 'kubernetes' },
+    );
     expect(upstreamOf(file, 'ctx')).toEqual({
       url: 'https://api.example:6443',
       server_name: 'kubernetes',
@@ -64,7 +67,8 @@ describe('the upstream of a kubeconfig', () => {
     expect(failure).not.toThrow(/secret/);
   });
 
-  test('a context that is not there is refused', () => expect(() => upstreamOf(config({ token: 'a' }), 'other')).toThrow(/no context "other"/));
+  test('a context that is not there is refused', () =>
+    expect(() => upstreamOf(config({ token: 'a' }), 'other')).toThrow(/no context "other"/));
 });
 
 const context = {
@@ -77,7 +81,8 @@ const context = {
 
 describe('a context of Steno', () => {
   test('comes beside the others, whose bytes and comments stay, and replaces itself', () => {
-    const before = '# mine\napiVersion: v1\nkind: Config\nclusters:\n  - name: other # theirs\n    cluster: { server: "https://other" }\ncontexts: []\nusers: null\ncurrent-context: other\n';
+    const before =
+      '# mine\napiVersion: v1\nkind: Config\nclusters:\n  - name: other # theirs\n    cluster: { server: "https://other" }\ncontexts: []\nusers: null\ncurrent-context: other\n';
     const once = withContext(before, context);
     expect(once.before).toBe('other');
     expect(once.text).toContain('# mine\n');
@@ -86,7 +91,9 @@ describe('a context of Steno', () => {
     expect(parsed.clusters.map(({ name }) => name)).toEqual(['other', 'steno-east']);
     expect([parsed.users.length, parsed.contexts.length, parsed['current-context']]).toEqual([1, 1, 'steno-east']);
     expect(withContext(once.text, context).text).toBe(once.text);
-    expect(withContext(once.text, { ...context, server: 'https://new' }).text.match(/steno-east/g)).toHaveLength(once.text.match(/steno-east/g)!.length);
+    expect(withContext(once.text, { ...context, server: 'https://new' }).text.match(/steno-east/g)).toHaveLength(
+      once.text.match(/steno-east/g)!.length,
+    );
   });
 
   test('holds no secret', () => expect(withContext('', context).text).not.toMatch(/PRIVATE|token|client-key/));

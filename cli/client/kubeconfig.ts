@@ -58,7 +58,8 @@ export function upstreamOf(file: string, context?: string): KubeUpstream {
     credential: token !== undefined ? { kind: 'token', token } : { kind: 'certificate', certificate, key },
   });
   if (parsed.success) return parsed.data;
-  if (token === undefined && (certificate === undefined || key === undefined)) throw refused('its user has neither a token nor a client certificate with its key');
+  if (token === undefined && (certificate === undefined || key === undefined))
+    throw refused('its user has neither a token nor a client certificate with its key');
   // Never the value: it may be the secret.
   throw refused(parsed.error.issues.map(({ path, message }) => `${path.join('.')}: ${message}`)[0]!);
 }
@@ -87,7 +88,8 @@ export function writeContext(file: string, context: StenoContext): string | unde
   try {
     closeSync(openSync(lock, 'wx', 0o600));
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'EEXIST') throw refused(`${lock} exists: another program is writing it, or was killed meanwhile`);
+    if ((error as NodeJS.ErrnoException).code === 'EEXIST')
+      throw refused(`${lock} exists: another program is writing it, or was killed meanwhile`);
     throw error;
   }
   try {

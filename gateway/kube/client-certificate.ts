@@ -28,7 +28,8 @@ export function certifiedUser(der: Buffer): CertifiedUser {
   const [user] = users;
   const sound =
     user !== undefined && users.length === 1 && users.length + roles.length === subject.length && [user, ...roles].every(isName);
-  if (!sound || roles.length > 256 || facts === null) throw new StenoError('CERT_GARBLED', 'it does not name a user as this gateway reads it');
+  if (!sound || roles.length > 256 || facts === null)
+    throw new StenoError('CERT_GARBLED', 'it does not name a user as this gateway reads it');
   return {
     identity: {
       user,

@@ -36,7 +36,9 @@ async function rest(socket: TLSSocket): Promise<string> {
 
 describe('a request that is allowed', () => {
   it('reaches the API server as the user and groups of the roles, with the credential of the gateway and an audit id', async () => {
-    const { status, body } = await world.ask(ann, `${LIST}?limit=500`, { headers: { 'user-agent': 'kubectl/v1.34', accept: 'application/json' } });
+    const { status, body } = await world.ask(ann, `${LIST}?limit=500`, {
+      headers: { 'user-agent': 'kubectl/v1.34', accept: 'application/json' },
+    });
     expect([status, body]).toEqual([200, '{"kind":"PodList"}']);
     const [{ url, headers }] = world.seen as [KubeWorld['seen'][number]];
     expect(url).toBe('/api/v1/pods?limit=500');
@@ -51,7 +53,11 @@ describe('a request that is allowed', () => {
   });
 
   it('passes a body on as it is', async () => {
-    await world.ask(ann, '/east/api/v1/namespaces/x/configmaps', { method: 'POST', body: '{"data":{"a":"ü"}}', headers: { 'content-type': 'application/json' } });
+    await world.ask(ann, '/east/api/v1/namespaces/x/configmaps', {
+      method: 'POST',
+      body: '{"data":{"a":"ü"}}',
+      headers: { 'content-type': 'application/json' },
+    });
     expect(world.seen[0]).toMatchObject({ method: 'POST', body: '{"data":{"a":"ü"}}' });
   });
 
@@ -65,7 +71,10 @@ describe('a request that is allowed', () => {
 describe('of what a client sends, the API server never sees', () => {
   it.each([
     ['impersonation', { 'Impersonate-User': 'system:admin', 'Impersonate-Group': ['system:masters', 'x'], 'Impersonate-Uid': '0' }],
-    ['impersonation in other cases', { 'IMPERSONATE-USER': 'system:admin', 'impersonate-extra-scopes': 'view', 'ImPersonate-Extra-A%2fB': 'x' }],
+    [
+      'impersonation in other cases',
+      { 'IMPERSONATE-USER': 'system:admin', 'impersonate-extra-scopes': 'view', 'ImPersonate-Extra-A%2fB': 'x' },
+    ],
     ['credentials', { Authorization: 'Bearer stolen', 'Proxy-Authorization': 'Basic eA==', Cookie: 'a=b' }],
     ['request headers of a front proxy', { 'X-Remote-User': 'admin', 'X-Remote-Group': 'system:masters', 'X-Remote-Extra-Scopes': 'x' }],
     ['forwarding', { Forwarded: 'for=1.2.3.4', 'X-Forwarded-For': '1.2.3.4', Via: '1.1 x' }],
@@ -76,7 +85,11 @@ describe('of what a client sends, the API server never sees', () => {
     await world.ask(ann, LIST, { headers });
     const { headers: came } = world.seen[0]!;
     expect(Object.keys(came).sort()).toEqual(['audit-id', 'authorization', 'connection', 'host', 'impersonate-group', 'impersonate-user']);
-    expect([came['impersonate-user'], came['impersonate-group'], came['authorization']]).toEqual([['steno:ann'], ['devs'], ['Bearer upstream-secret']]);
+    expect([came['impersonate-user'], came['impersonate-group'], came['authorization']]).toEqual([
+      ['steno:ann'],
+      ['devs'],
+      ['Bearer upstream-secret'],
+    ]);
     expect(came['audit-id']).not.toEqual(['chosen']);
   });
 });
@@ -94,7 +107,9 @@ describe('a request that is not allowed never leaves the gateway', () => {
     const { status, body } = await world.ask(ann, LIST);
     expect([status, JSON.parse(body)]).toMatchObject([403, { kind: 'Status', status: 'Failure', reason: 'Forbidden', code: 403 }]);
     expect(message(body)).toContain('no role of ann allows list pods on east');
-    expect(world.audits).toMatchObject([{ event: 'kube.refused', outcome: 'failure', code: 'ACCESS_DENIED', actor: 'ann', target: 'kube/east/pods' }]);
+    expect(world.audits).toMatchObject([
+      { event: 'kube.refused', outcome: 'failure', code: 'ACCESS_DENIED', actor: 'ann', target: 'kube/east/pods' },
+    ]);
     expect(world.seen).toEqual([]);
   });
 
@@ -144,16 +159,28 @@ describe('a request that is not allowed never leaves the gateway', () => {
 describe('smuggling through the framing of HTTP/1.1', () => {
   const hidden = `GET /east/api/v1/secrets HTTP/1.1\r\nHost: x\r\nImpersonate-User: admin\r\n\r\n`;
   it.each([
-    ['a length and chunks', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`],
+    [
+      'a length and chunks',
+      `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`,
+    ],
     ['two lengths', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n${hidden}`],
     ['chunks that are not called so', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n${hidden}`],
     ['a space before the colon', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length : 4\r\n\r\n${hidden}`],
     ['a folded header', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: a\r\n Impersonate-User: admin\r\n\r\n`],
     ['a bare line feed', `GET ${LIST} HTTP/1.1\r\nHost: x\nImpersonate-User: admin\r\n\r\n`],
-    ['a body of GET in chunks, which would be written as it is', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`],
+    [
+      'a body of GET in chunks, which would be written as it is',
+      `GET ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    ],
     ['a body of GET with a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
-    ['a body of HEAD', `HEAD ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`],
-    ['a body of DELETE in chunks', `DELETE ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`],
+    [
+      'a body of HEAD',
+      `HEAD ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    ],
+    [
+      'a body of DELETE in chunks',
+      `DELETE ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    ],
     ['two transfer encodings', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`],
     ['a chunk of a wrong length', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n${hidden}`],
   ])('%s: nothing but what the roles allow comes out, and no request that was hidden', async (_claim, bytes) => {
@@ -290,7 +317,8 @@ describe('who has no certificate that counts is not let in', () => {
   it('of a service', async () => fails(await world.serviceCa.issue([{ CN: ['viewer/v'] }], [{ type: 'url', value: 'steno://viewer/v' }])));
   it('expired', async () => fails(await world.user({}, world.userCa, { seconds: -60, usages: ['1.3.6.1.5.5.7.3.2'] })));
   it('for servers', async () => fails(await world.user({}, world.userCa, { usages: ['1.3.6.1.5.5.7.3.1'] })));
-  it('of the right CA, without the facts of a user', async () => fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }], [{ type: 'dns', value: 'ann' }])));
+  it('of the right CA, without the facts of a user', async () =>
+    fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }], [{ type: 'dns', value: 'ann' }])));
   it('with two users', async () =>
     fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }, { CN: ['root'] }], [{ type: 'dns', value: 'ann' }])));
 });

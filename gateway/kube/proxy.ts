@@ -93,7 +93,13 @@ export function enter(
   }
 }
 
-export async function proxyRequest(deps: ProxyDeps, user: CertifiedUser, source: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+export async function proxyRequest(
+  deps: ProxyDeps,
+  user: CertifiedUser,
+  source: string,
+  request: IncomingMessage,
+  response: ServerResponse,
+): Promise<void> {
   // Set once the API server was asked: from then on both sides end together.
   let abort: ((error: StenoError) => void) | undefined;
   let ended: StenoError | undefined;

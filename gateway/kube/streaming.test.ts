@@ -158,7 +158,13 @@ describe('control', () => {
   it('a lock on the session ends that one, and a freeze discards what is typed and shows what is printed', async () => {
     const { client, server, toServer, shown } = await stream(TERMINAL);
     const session = [...world.recorder.live][0]!;
-    const lock = (target_kind: 'session' | 'session-input') => ({ id: 'l', target_kind, target: session, reason: 'look', expires_at: null });
+    const lock = (target_kind: 'session' | 'session-input') => ({
+      id: 'l',
+      target_kind,
+      target: session,
+      reason: 'look',
+      expires_at: null,
+    });
     world.snapshot = { ...world.snapshot, locks: [lock('session-input')] };
     world.changed();
     await shown('is frozen');
@@ -186,7 +192,10 @@ describe('control', () => {
   it('a freeze holds input of a stream without a terminal, in order, and delivers it afterwards', async () => {
     const { client, server, toServer, reached } = await stream(EXEC);
     const session = [...world.recorder.live][0]!;
-    world.snapshot = { ...world.snapshot, locks: [{ id: 'l', target_kind: 'session-input', target: session, reason: '', expires_at: null }] };
+    world.snapshot = {
+      ...world.snapshot,
+      locks: [{ id: 'l', target_kind: 'session-input', target: session, reason: '', expires_at: null }],
+    };
     world.changed();
     client.send(frame(0, 'one '));
     client.send(frame(0, 'two'));
@@ -249,5 +258,7 @@ describe('refused before the API server is asked', () => {
 });
 
 it('the refusal of the API server is passed on in its own words', async () => {
-  await expect(world.connect(ann, `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`)).rejects.toThrow(/404 pods "absent" not found/);
+  await expect(world.connect(ann, `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`)).rejects.toThrow(
+    /404 pods "absent" not found/,
+  );
 });

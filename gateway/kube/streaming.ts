@@ -15,7 +15,14 @@ import type { Duplex } from 'node:stream';
 import { WebSocket, WebSocketServer } from 'ws';
 import type { RawData } from 'ws';
 import { StenoError } from '#schemas/base/errors.js';
-import { CHANNEL, exitCodeOf, formatRemoteCommand, parseClientFrame, parseRemoteCommand, subprotocols } from '#schemas/kube/remote-command.js';
+import {
+  CHANNEL,
+  exitCodeOf,
+  formatRemoteCommand,
+  parseClientFrame,
+  parseRemoteCommand,
+  subprotocols,
+} from '#schemas/kube/remote-command.js';
 import type { RemoteCommand, Subprotocol } from '#schemas/kube/remote-command.js';
 import type { Recorder } from '../recorder/recorder.js';
 import type { LiveSession } from '../sessions/live-session.js';
@@ -101,12 +108,18 @@ function stopIf(ended: StenoError | undefined): void {
 }
 
 /** Throws KUBE_REQUEST_REFUSED, KUBE_UNSUPPORTED. */
-function wanted({ target }: Entered, { headers, method }: IncomingMessage): { readonly command: RemoteCommand; readonly protocols: readonly Subprotocol[] } {
+function wanted(
+  { target }: Entered,
+  { headers, method }: IncomingMessage,
+): { readonly command: RemoteCommand; readonly protocols: readonly Subprotocol[] } {
   const asked = target.kind === 'resource' && target.request.resource === 'pods' && target.request.group === '' ? target.request : null;
   const subresource = asked?.namespace == null ? null : asked.subresource;
   if (subresource !== 'exec' && subresource !== 'attach') throw new StenoError('KUBE_REQUEST_REFUSED', 'an upgrade where there is none');
   if (method !== 'GET' || headers.upgrade?.toLowerCase() !== 'websocket')
-    throw new StenoError('KUBE_UNSUPPORTED', `${subresource} over ${headers.upgrade?.slice(0, 32) ?? 'HTTP'}: use a client that speaks WebSocket (kubectl 1.31 or newer)`);
+    throw new StenoError(
+      'KUBE_UNSUPPORTED',
+      `${subresource} over ${headers.upgrade?.slice(0, 32) ?? 'HTTP'}: use a client that speaks WebSocket (kubectl 1.31 or newer)`,
+    );
   const offered = (headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   const protocols = subprotocols.filter((known) => offered.includes(known));
   if (protocols.length === 0) throw new StenoError('KUBE_UNSUPPORTED', `${subresource} without ${subprotocols.join(' or ')}`);
@@ -148,14 +161,17 @@ function factsIn(json: Buffer, wantedContainer: string): PodFacts {
     const { metadata, spec, status } = JSON.parse(json.toString('utf8')) as {
       readonly metadata?: { readonly annotations?: Readonly<Record<string, unknown>> };
       readonly spec?: { readonly containers?: readonly { readonly name?: unknown; readonly image?: unknown }[] };
-      readonly status?: Readonly<Record<string, readonly { readonly name?: unknown; readonly imageID?: unknown; readonly image?: unknown }[] | undefined>>;
+      readonly status?: Readonly<
+        Record<string, readonly { readonly name?: unknown; readonly imageID?: unknown; readonly image?: unknown }[] | undefined>
+      >;
     };
     const usual = metadata?.annotations?.['kubectl.kubernetes.io/default-container'] ?? spec?.containers?.[0]?.name;
     const container = wantedContainer === '' && typeof usual === 'string' ? usual : wantedContainer;
     const running = ['containerStatuses', 'ephemeralContainerStatuses', 'initContainerStatuses']
       .flatMap((list) => status?.[list] ?? [])
       .find(({ name }) => name === container);
-    const image = running?.imageID === '' ? running.image : (running?.imageID ?? spec?.containers?.find(({ name }) => name === container)?.image);
+    const image =
+      running?.imageID === '' ? running.image : (running?.imageID ?? spec?.containers?.find(({ name }) => name === container)?.image);
     return { container: container.slice(0, 255), image: typeof image === 'string' ? image.slice(0, 1024) : '' };
   } catch {
     return { container: wantedContainer, image: '' };
@@ -197,7 +213,8 @@ function open(
     command.command.length === 0 ? { kind: 'shell' } : { kind: 'exec', command: shellWords(command.command) },
     failed,
   ).then((tap) => {
-    if (authorized.terms!.enhanced.mode !== 'off') tap.recorder.gap({ reason: 'kernel_events', detail: 'pods are not watched by an agent' });
+    if (authorized.terms!.enhanced.mode !== 'off')
+      tap.recorder.gap({ reason: 'kernel_events', detail: 'pods are not watched by an agent' });
     return tap;
   });
 }
@@ -213,8 +230,18 @@ type Accepted =
   | { readonly kind: 'refused'; readonly answer: Buffer };
 
 /** Rejects KUBE_UNREACHABLE. */
-function dial(upstream: Upstream, { authorized, auditId, target }: Entered, command: RemoteCommand, protocols: readonly Subprotocol[]): Promise<Accepted> {
-  const { host, port, path, headers } = upstreamRequest(upstream, { path: target.path, query: formatRemoteCommand(command) }, 'GET', identityHeaders(authorized.impersonate, authorized.groups, auditId));
+function dial(
+  upstream: Upstream,
+  { authorized, auditId, target }: Entered,
+  command: RemoteCommand,
+  protocols: readonly Subprotocol[],
+): Promise<Accepted> {
+  const { host, port, path, headers } = upstreamRequest(
+    upstream,
+    { path: target.path, query: formatRemoteCommand(command) },
+    'GET',
+    identityHeaders(authorized.impersonate, authorized.groups, auditId),
+  );
   return new Promise((resolve, reject) => {
     const server = new WebSocket(`wss://${String(host).includes(':') ? `[${host}]` : host}:${port}${path}`, [...protocols], {
       ...upstream.tls,
@@ -235,7 +262,9 @@ function dial(upstream: Upstream, { authorized, auditId, target }: Entered, comm
       answer.on('error', () => reject(new StenoError('KUBE_UNREACHABLE', 'it broke off')));
       answer.on('end', () => resolve({ kind: 'refused', answer: refusalOf(answer, Buffer.concat(chunks)) }));
     });
-    server.on('error', (error) => reject(new StenoError('KUBE_UNREACHABLE', (error as NodeJS.ErrnoException).code ?? error.message, { cause: error })));
+    server.on('error', (error) =>
+      reject(new StenoError('KUBE_UNREACHABLE', (error as NodeJS.ErrnoException).code ?? error.message, { cause: error })),
+    );
     server.on('open', () => {
       // What comes before the client is accepted waits.
       server.pause();
@@ -250,7 +279,10 @@ function dial(upstream: Upstream, { authorized, auditId, target }: Entered, comm
 function refusalOf({ statusCode = 502, headers }: IncomingMessage, body: Buffer): Buffer {
   const type = headers['content-type'] === undefined || /[\r\n]/.test(headers['content-type']) ? 'text/plain' : headers['content-type'];
   return Buffer.concat([
-    Buffer.from(`HTTP/1.1 ${statusCode} Refused\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`, 'latin1'),
+    Buffer.from(
+      `HTTP/1.1 ${statusCode} Refused\r\nContent-Type: ${type}\r\nContent-Length: ${body.length}\r\nConnection: close\r\n\r\n`,
+      'latin1',
+    ),
     body,
   ]);
 }

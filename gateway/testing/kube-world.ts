@@ -95,7 +95,10 @@ export class TestCa {
   }
 }
 
-export type UserFacts = Partial<Pick<UserIdentity, 'traits' | 'mfa' | 'requests'>> & { readonly user?: string; readonly roles?: readonly string[] };
+export type UserFacts = Partial<Pick<UserIdentity, 'traits' | 'mfa' | 'requests'>> & {
+  readonly user?: string;
+  readonly roles?: readonly string[];
+};
 
 export interface Seen {
   readonly method: string;
@@ -130,7 +133,11 @@ export interface KubeWorld {
   /** Publishes the snapshot as it is now. */
   changed(): void;
   user(facts?: UserFacts, ca?: TestCa, more?: Parameters<TestCa['issue']>[2]): Promise<Pair>;
-  ask(who: Pair, path: string, options?: { readonly method?: string; readonly headers?: Record<string, string | string[]>; readonly body?: string }): Promise<Answer>;
+  ask(
+    who: Pair,
+    path: string,
+    options?: { readonly method?: string; readonly headers?: Record<string, string | string[]>; readonly body?: string },
+  ): Promise<Answer>;
   /** A connection on which a test writes bytes of its own. */
   raw(who: Pair): Promise<TLSSocket>;
   close(): Promise<void>;
@@ -217,7 +224,11 @@ export async function openKubeWorld(): Promise<KubeWorld> {
       registry.recheck(world.snapshot);
       for (const callback of callbacks) callback();
     },
-    user: ({ user = 'ann', roles = ['dev'], traits = {}, mfa = null, requests = [] } = {}, ca = userCa!, more = { usages: [ExtendedKeyUsage.clientAuth] }) =>
+    user: (
+      { user = 'ann', roles = ['dev'], traits = {}, mfa = null, requests = [] } = {},
+      ca = userCa!,
+      more = { usages: [ExtendedKeyUsage.clientAuth] },
+    ) =>
       ca.issue(
         [...roles.map((role) => ({ O: [role] })), { CN: [user] }],
         x509UserNames({ traits, mfa, requests }).map((value) => ({ type: 'url', value })),
@@ -225,15 +236,12 @@ export async function openKubeWorld(): Promise<KubeWorld> {
       ),
     ask: (who, path, { method = 'GET', headers = {}, body } = {}) =>
       new Promise((resolve, reject) => {
-        const request = httpsRequest(
-          { ...connection(world, who), path, method, headers, agent: false },
-          (response) => {
-            let text = '';
-            response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
-            response.on('end', () => resolve({ status: response.statusCode!, body: text, headers: response.headers }));
-            response.on('error', reject);
-          },
-        );
+        const request = httpsRequest({ ...connection(world, who), path, method, headers, agent: false }, (response) => {
+          let text = '';
+          response.setEncoding('utf8').on('data', (chunk: string) => (text += chunk));
+          response.on('end', () => resolve({ status: response.statusCode!, body: text, headers: response.headers }));
+          response.on('error', reject);
+        });
         request.on('error', reject);
         request.end(body);
       }),
@@ -257,7 +265,10 @@ export async function openKubeWorld(): Promise<KubeWorld> {
         upstreams,
         registry,
         recorder,
-        slots: new SessionSlots({ takePlace: async () => true, tellPlaces: async () => true }, { run: '0123456789abcdef', snapshot: () => world.snapshot, log: pino({ level: 'silent' }) }),
+        slots: new SessionSlots(
+          { takePlace: async () => true, tellPlaces: async () => true },
+          { run: '0123456789abcdef', snapshot: () => world.snapshot, log: pino({ level: 'silent' }) },
+        ),
         observe: observeStream,
         track: (recording) => void closing.push(recording),
         snapshot: () => world.snapshot,

@@ -13,7 +13,11 @@ test.each<[string, object, boolean]>([
   ['a host', { url: 'https://api.example', credential: token }, true],
   ['a port, a path and a slash', { url: 'https://10.0.0.1:6443/k8s/clusters/c-1/', credential: token }, true],
   ['an IPv6 address', { url: 'https://[::1]:6443', credential: token }, true],
-  ['a certificate with its key', { url: 'https://a', credential: { kind: 'certificate', certificate: pem('CERTIFICATE'), key: pem('RSA PRIVATE KEY') } }, true],
+  [
+    'a certificate with its key',
+    { url: 'https://a', credential: { kind: 'certificate', certificate: pem('CERTIFICATE'), key: pem('RSA PRIVATE KEY') } },
+    true,
+  ],
   ['two CAs', { url: 'https://a', ca: `${pem('CERTIFICATE')}${pem('CERTIFICATE')}`, credential: token }, true],
   ['a key where a certificate belongs', { url: 'https://a', ca: pem('PRIVATE KEY'), credential: token }, false],
   ['http', { url: 'http://a', credential: token }, false],

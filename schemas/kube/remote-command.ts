@@ -110,7 +110,11 @@ function isCells(value: unknown): value is number {
 /** How the command ended, by the Status on the error channel: its exit code, or null when it did not run to its end. */
 export function exitCodeOf(status: Uint8Array): number | null {
   try {
-    const { status: outcome, reason, details } = JSON.parse(new TextDecoder().decode(status)) as {
+    const {
+      status: outcome,
+      reason,
+      details,
+    } = JSON.parse(new TextDecoder().decode(status)) as {
       readonly status?: unknown;
       readonly reason?: unknown;
       readonly details?: { readonly causes?: readonly { readonly reason?: unknown; readonly message?: unknown }[] };

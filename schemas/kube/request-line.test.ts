@@ -7,7 +7,12 @@ const about = (method: string, target: string): string | null => {
   const parsed = parseKubeTarget(method, target);
   if (parsed === null || parsed.kind === 'discovery') return parsed?.kind ?? null;
   const { verb, group, resource, subresource, namespace, name } = parsed.request;
-  return [verb, `${resource}${group === '' ? '' : `.${group}`}${subresource === null ? '' : `/${subresource}`}`, namespace ?? '-', name ?? '-'].join(' ');
+  return [
+    verb,
+    `${resource}${group === '' ? '' : `.${group}`}${subresource === null ? '' : `/${subresource}`}`,
+    namespace ?? '-',
+    name ?? '-',
+  ].join(' ');
 };
 
 test.each([
@@ -80,10 +85,29 @@ describe('refused', () => {
 });
 
 describe('whatever comes', () => {
-  const segment = fc.constantFrom('api', 'apis', 'v1', 'v1beta1', 'apps', 'namespaces', 'shop', 'pods', 'exec', 'status', 'finalize', 'watch', 'proxy', 'x', '..', '', 'a%2fb', 'A');
-  const target = fc.tuple(fc.array(segment, { maxLength: 9 }), fc.constantFrom('', '?watch=true', '?watch=1', '?watch=false', '?x=1', '?watch=')).map(
-    ([segments, query]) => `/${segments.join('/')}${query}`,
+  const segment = fc.constantFrom(
+    'api',
+    'apis',
+    'v1',
+    'v1beta1',
+    'apps',
+    'namespaces',
+    'shop',
+    'pods',
+    'exec',
+    'status',
+    'finalize',
+    'watch',
+    'proxy',
+    'x',
+    '..',
+    '',
+    'a%2fb',
+    'A',
   );
+  const target = fc
+    .tuple(fc.array(segment, { maxLength: 9 }), fc.constantFrom('', '?watch=true', '?watch=1', '?watch=false', '?x=1', '?watch='))
+    .map(([segments, query]) => `/${segments.join('/')}${query}`);
   const method = fc.constantFrom('GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE');
 
   test('what is understood means what the API server takes it for, except that streams are creations', () => {

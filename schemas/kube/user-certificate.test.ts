@@ -10,7 +10,10 @@ test('what is written is read back', () => {
   fc.assert(
     fc.property(
       fc.record({
-        traits: fc.dictionary(fc.constantFrom('team', 'a/b', 'z'), fc.array(fc.string({ unit: 'grapheme', maxLength: 20 }), { maxLength: 3 })),
+        traits: fc.dictionary(
+          fc.constantFrom('team', 'a/b', 'z'),
+          fc.array(fc.string({ unit: 'grapheme', maxLength: 20 }), { maxLength: 3 }),
+        ),
         mfa: fc.option(name),
         requests: fc.array(name, { maxLength: 3 }),
       }),

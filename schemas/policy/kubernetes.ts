@@ -100,7 +100,9 @@ export function mayUseCluster(subject: Subject, cluster: PolicyCluster): boolean
 function rulesOf({ roles }: Subject, effect: 'allow' | 'deny'): readonly Found[] {
   return [...roles]
     .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap((role) => role[effect].kubernetes.map((rule, at) => ({ clause: { role: role.name, path: [effect, 'kubernetes', at] }, role, rule })));
+    .flatMap((role) =>
+      role[effect].kubernetes.map((rule, at) => ({ clause: { role: role.name, path: [effect, 'kubernetes', at] }, role, rule })),
+    );
 }
 
 /** A denying rule that names users or groups takes those away, and lets the request be. */

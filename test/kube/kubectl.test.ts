@@ -22,7 +22,8 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
   let kubernetes: Kubernetes;
   let steno: Steno;
   const through = (...args: readonly string[]): Promise<Result> => steno.exec(kubernetes.kubectl, args);
-  const direct = (...args: readonly string[]): Promise<Result> => steno.exec(kubernetes.kubectl, ['--kubeconfig', kubernetes.admin, ...args]);
+  const direct = (...args: readonly string[]): Promise<Result> =>
+    steno.exec(kubernetes.kubectl, ['--kubeconfig', kubernetes.admin, ...args]);
   const done = async (asked: Promise<Result>): Promise<string> => {
     const { status, stdout, stderr } = await asked;
     if (status !== 0) throw new Error(`${status}: ${stderr}${stdout}\n${steno.logs()}`);
@@ -101,14 +102,18 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
   it('is refused in the words of the role, before the API server is asked', async () => {
     await rules({ ...everything, namespaces: ['shop'], resources: ['pods', 'configmaps'], verbs: ['get', 'list', 'create'] });
     const refusals = await eventually(
-      () => Promise.all([through('get', 'secrets'), through('get', 'pods', '-A'), through('delete', 'pod', 'box'), through('get', 'nodes')]),
+      () =>
+        Promise.all([through('get', 'secrets'), through('get', 'pods', '-A'), through('delete', 'pod', 'box'), through('get', 'nodes')]),
       (all) => all.every(({ status }) => status !== 0),
     );
     for (const { stderr } of refusals) expect(stderr).toMatch(/Error from server \(Forbidden\).*no role of .* allows .*\[ACCESS_DENIED\]/);
     expect(await done(through('get', 'pods', '-n', 'shop', '-o', 'name'))).toBe('');
     expect((await through('exec', 'box', '--', 'true')).stderr).toMatch(/ACCESS_DENIED/);
     await rules(everything);
-    await eventually(() => through('get', 'pods', '-A'), ({ status }) => status === 0);
+    await eventually(
+      () => through('get', 'pods', '-A'),
+      ({ status }) => status === 0,
+    );
   });
 
   it('does not pass on what is not recorded', async () => {
@@ -117,7 +122,9 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       ['get', '--raw', '/api/v1/nodes/node1/proxy'],
     ])
       expect(await through(...args)).toMatchObject({ status: 1, stderr: expect.stringMatching(/KUBE_UNSUPPORTED/) as string });
-    const spdy = await steno.exec(kubernetes.kubectl, ['exec', 'box', '--', 'true'], { env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' } });
+    const spdy = await steno.exec(kubernetes.kubectl, ['exec', 'box', '--', 'true'], {
+      env: { KUBECTL_REMOTE_COMMAND_WEBSOCKETS: 'false' },
+    });
     expect(spdy).toMatchObject({ status: 1, stderr: expect.stringMatching(/KUBE_UNSUPPORTED/) as string });
   });
 
@@ -138,7 +145,14 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
       expect(ours).toEqual(theirs);
       expect(ours).toMatchObject({ status: 7, stdout: 'from stdin\n' });
       const row = await sessions(/oops/);
-      expect(row).toMatchObject({ kind: 'exec', user: steno.login, node: 'east/default/box', login: `steno:${steno.login}`, exit_code: 7, tty: false });
+      expect(row).toMatchObject({
+        kind: 'exec',
+        user: steno.login,
+        node: 'east/default/box',
+        login: `steno:${steno.login}`,
+        exit_code: 7,
+        tty: false,
+      });
       const seen = await eventually(
         () => steno.json<{ session: string; text: string }[]>('search', 'oops'),
         (hits) => hits.some(({ session }) => session === row.id),
@@ -149,7 +163,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     it('with a terminal: keys, size and output; found by what was on the screen', async () => {
       const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh'], { cols: 100, rows: 30 });
       await shell.until(/# /);
-      shell.write('stty size; echo mar\'\'ker-one\r');
+      shell.write("stty size; echo mar''ker-one\r");
       await shell.until(/30 100\r\nmarker-one/);
       shell.write('exit 3\r');
       expect(await shell.ended).toBe(3);
@@ -180,7 +194,7 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     });
 
     it('is frozen, thawed and ended by the verbs for sessions', async () => {
-      const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh', '-c', 'echo fro\'\'zen-shell; exec sh']);
+      const shell = steno.terminal(kubernetes.kubectl, ['exec', '-it', 'box', '--', 'sh', '-c', "echo fro''zen-shell; exec sh"]);
       await shell.until(/frozen-shell/);
       const live = await eventually(
         () => steno.json<SessionRow[]>('sessions'),

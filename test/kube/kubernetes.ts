@@ -39,7 +39,8 @@ export async function startKubernetes(): Promise<Kubernetes> {
     const ports = await freePorts(6);
     await run('bash', [script('up'), built, state, ...ports.map(String)], { timeout: 180_000 });
   } catch (error) {
-    const log = (name: string): string => (existsSync(join(state, 'log', name)) ? readFileSync(join(state, 'log', name), 'utf8').slice(-2000) : '');
+    const log = (name: string): string =>
+      existsSync(join(state, 'log', name)) ? readFileSync(join(state, 'log', name), 'utf8').slice(-2000) : '';
     const logs = `${log('apiserver.log')}\n${log('kubelet.log')}`;
     close();
     throw new Error(`Kubernetes did not start: ${(error as Error).message}\n${logs}`, { cause: error });

@@ -9,8 +9,7 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
 const upstream = { url: 'https://10.0.0.1:6443', credential: { kind: 'token', token: 'the-upstream-secret' } };
-const role = (name: string, rules: readonly object[]): string =>
-  JSON.stringify({ kind: 'role', name, allow: { kubernetes: rules } });
+const role = (name: string, rules: readonly object[]): string => JSON.stringify({ kind: 'role', name, allow: { kubernetes: rules } });
 
 async function scene() {
   const folder = temporaryFolder(cleanup);
@@ -68,7 +67,10 @@ test('no other service is told the credential, and nobody but who administers ev
   await expect(admin.call('GET', '/v1/kube-clusters/prod/upstream')).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
   await admin.call('POST', '/v1/roles', { documents: [{ source: role('dev', [{ groups: ['devs'] }]) }] });
   const dev = await person(authority, folder, admin, 'dev', ['dev'], cleanup);
-  for (const [method, body] of [['PUT', { labels: {}, upstream }], ['DELETE', undefined]] as const)
+  for (const [method, body] of [
+    ['PUT', { labels: {}, upstream }],
+    ['DELETE', undefined],
+  ] as const)
     await expect(dev.call(method, '/v1/kube-clusters/prod', body)).rejects.toMatchObject({ code: 'ACCESS_DENIED' });
 });
 
@@ -94,5 +96,7 @@ test.each([
   ['an unknown field', 'prod', { ...upstream, insecure: true }],
 ])('%s is refused', async (_what, name, value) => {
   const { admin } = await scene();
-  await expect(admin.call('PUT', `/v1/kube-clusters/${name}`, { labels: {}, upstream: value })).rejects.toMatchObject({ code: 'BAD_REQUEST' });
+  await expect(admin.call('PUT', `/v1/kube-clusters/${name}`, { labels: {}, upstream: value })).rejects.toMatchObject({
+    code: 'BAD_REQUEST',
+  });
 });

@@ -47,7 +47,8 @@ export function kubeClusterRoutes({ records, directory, sealer, clock, gateway }
       let revision = 0;
       await records.act([row], async (tx) => {
         const known = await allKubeClusters(tx);
-        if (known.length >= MAX_CLUSTERS && !known.some((one) => one.name === name)) throw new StenoError('TOO_MANY', 'Kubernetes clusters');
+        if (known.length >= MAX_CLUSTERS && !known.some((one) => one.name === name))
+          throw new StenoError('TOO_MANY', 'Kubernetes clusters');
         revision = await putRow(tx, { name, labels }, sealed, caller.actor, now);
       });
       await directory.changed();
