@@ -13,6 +13,7 @@ import { randomUUID } from 'node:crypto';
 import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
 import { request as httpsRequest } from 'node:https';
 import type { RequestOptions } from 'node:https';
+import type { Socket } from 'node:net';
 import { pipeline } from 'node:stream';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/api.js';
@@ -39,6 +40,9 @@ export interface ProxyDeps {
 
 /** The API server answers requests that are no watches within 60 s by itself. */
 const ANSWER_MS = 90_000;
+
+/** Connections that end with the answer they are getting: what follows on them is not answered, whoever sends it. */
+const ending = new WeakSet<Socket>();
 
 /** What a request asks for, and of whom. */
 export interface Understood {
@@ -100,6 +104,7 @@ export async function proxyRequest(
   request: IncomingMessage,
   response: ServerResponse,
 ): Promise<void> {
+  if (ending.has(request.socket)) return void request.socket.destroy();
   // Set once the API server was asked: from then on both sides end together.
   let abort: ((error: StenoError) => void) | undefined;
   let ended: StenoError | undefined;
@@ -124,6 +129,7 @@ export async function proxyRequest(
   } catch (error) {
     entered?.access.leave();
     // What has begun cannot become a refusal; the client sees that it was cut off.
+    ending.add(request.socket);
     if (response.headersSent) response.destroy();
     else answerRefusal(response, ended ?? asStenoError(error), understood?.target.kind === 'discovery');
   }
