@@ -205,6 +205,10 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
       });
     },
   ],
+  'POST /v1/session-notices': [
+    'session_notice.post',
+    () => admin.call('POST', '/v1/session-notices', { session: '01jdv3k5m8q2w7x9y4z6a0b1c2', text: 'please log out' }),
+  ],
   'POST /v1/session-places': [
     'session_place.take',
     () => gateway.places.take({ run: '0123456789abcdef', number: 1, user: 'dan', max: 1, ended: [] }),

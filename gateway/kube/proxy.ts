@@ -40,6 +40,7 @@ export interface ProxyDeps {
 
 /** The API server answers requests that are no watches within 60 s by itself. */
 const ANSWER_MS = 90_000;
+const CLIENT_GONE = 'the client is gone';
 
 /** Connections that end with the answer they are getting: what follows on them is not answered, whoever sends it. */
 const ending = new WeakSet<Socket>();
@@ -122,6 +123,7 @@ export async function proxyRequest(
     const [headers, framing] = [forwardedHeaders(request), framingOf(request)];
     const upstream = await deps.upstreams.of(entered.authorized.cluster);
     if (ended !== undefined) throw ended;
+    if (response.destroyed) throw new StenoError('KUBE_UNREACHABLE', CLIENT_GONE);
     await exchange(upstream, entered, headers, framing, request, response, (cut) => {
       abort = cut;
     });
@@ -183,7 +185,7 @@ function exchange(
       });
     });
     response.on('close', () => {
-      if (!response.writableFinished) cut(new StenoError('KUBE_UNREACHABLE', 'the client is gone'));
+      if (!response.writableFinished) cut(new StenoError('KUBE_UNREACHABLE', CLIENT_GONE));
     });
     if (framing === null) outgoing.end();
     else
