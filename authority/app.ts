@@ -62,6 +62,8 @@ export interface AuthorityConfig {
   readonly caSigner?: SignerConfig;
   /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
   readonly web?: string;
+  /** `host:port` at which users reach a gateway's Kubernetes listener. */
+  readonly kube?: string;
   /** Process id of `steno up`, whose children are the stages: what they start in turn is somebody's session. */
   readonly supervisor?: number;
 }
@@ -161,6 +163,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     let identity: ServiceIdentity | undefined;
     const routes = routeTable({
       ...parts,
+      kube: config.kube ?? null,
       leases,
       setIngest,
       refused: http.refused,

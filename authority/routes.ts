@@ -11,6 +11,8 @@ import { certifyService, keepHostKeys } from './certificates/services.js';
 import type { Route } from './http/server.js';
 import { clusterRoutes } from './inventory/clusters/routes.js';
 import type { ClusterRouteParts } from './inventory/clusters/routes.js';
+import { kubeClusterRoutes } from './inventory/kube/routes.js';
+import type { KubeClusterParts } from './inventory/kube/routes.js';
 import { nodeHostNames } from './inventory/nodes/joining.js';
 import { nodeRoutes } from './inventory/nodes/routes.js';
 import type { NodeRouteParts } from './inventory/nodes/routes.js';
@@ -30,9 +32,13 @@ export interface RouteParts
     CallbackParts,
     CertificateRouteParts,
     ClusterRouteParts,
+    Omit<KubeClusterParts, 'gateway'>,
     Omit<NodeRouteParts, 'certify'>,
     PeopleParts,
-    ServiceRouteParts {}
+    ServiceRouteParts {
+  /** `host:port` at which users reach a gateway's Kubernetes listener, or null. */
+  readonly kube: string | null;
+}
 
 export function routeTable(parts: RouteParts): readonly Route[] {
   const { records, directory, links, clock } = parts;
@@ -62,6 +68,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     ...certificateRoutes(parts, joining),
     ...clusterRoutes(parts),
     ...disclosureRoutes(parts),
+    ...kubeClusterRoutes({ ...parts, gateway: parts.kube }),
     ...nodeRoutes({
       ...parts,
       certify: (caller, { event, node, service_key, host_key, data, also }) =>

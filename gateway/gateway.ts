@@ -16,6 +16,10 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { listenForKubernetes } from './kube/listener.js';
+import type { KubeListenerDeps } from './kube/listener.js';
+import { Upstreams } from './kube/upstreams.js';
+import type { ReadUpstream } from './kube/upstreams.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/server/admission.js';
@@ -54,6 +58,13 @@ export interface GatewayDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly limits?: ListenerLimits;
+  /** Where Kubernetes' clients come in; left out: nowhere. */
+  readonly kube?: {
+    /** `host:port`; port 0 picks a free one. */
+    readonly listen: string;
+    readonly identity: KubeListenerDeps['identity'];
+    readonly readUpstream: ReadUpstream;
+  };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
 }
@@ -74,6 +85,7 @@ export async function startGateway(
     now,
     limits = defaultLimits,
     openTunnel = noTunnels,
+    kube,
   }: GatewayDeps,
 ): Promise<Running> {
   await cryptoReady;
@@ -101,6 +113,12 @@ export async function startGateway(
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
   const registry = new SessionRegistry({ name, now, audit: (entry) => recorder.audit(entry) });
+  const track = (recording: Promise<void>): void => {
+    closing.add(recording);
+    void recording
+      .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
+      .finally(() => closing.delete(recording));
+  };
   const listener = new SshListener({
     name,
     hostKeys,
@@ -116,12 +134,7 @@ export async function startGateway(
     slots,
     registry,
     snapshot,
-    track: (recording) => {
-      closing.add(recording);
-      void recording
-        .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
-        .finally(() => closing.delete(recording));
-    },
+    track,
   });
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
@@ -136,12 +149,32 @@ export async function startGateway(
   });
   lockEffects.applied(snapshot()?.locks ?? [], new Map());
   const address = await listener.listen(...hostAndPort(listen));
+  const kubeListener =
+    kube === undefined
+      ? undefined
+      : await listenForKubernetes(
+          {
+            identity: kube.identity,
+            upstreams: new Upstreams(kube.readUpstream),
+            registry,
+            snapshot,
+            recorder,
+            slots,
+            observe,
+            track,
+            onChange: (callback) => authority.onChange(callback),
+            log: log.child({ part: 'kube' }),
+            now,
+          },
+          ...hostAndPort(kube.listen),
+        );
   return {
-    addresses: { ssh: address },
+    addresses: { ssh: address, ...(kubeListener === undefined ? {} : { kube: kubeListener.address }) },
     close: async () => {
       stopWatching();
       stopRenewed?.();
       lockEffects.close();
+      await kubeListener?.close();
       await listener.close(new StenoError('DRAINING'));
       await slots.close();
       while (closing.size > 0) await Promise.allSettled([...closing]);

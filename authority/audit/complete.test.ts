@@ -235,6 +235,15 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
     () => admin.call('PUT', '/v1/nodes/n1', { name: 'n1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] }),
   ],
   'DELETE /v1/nodes/:name': ['node.delete', () => admin.call('DELETE', '/v1/nodes/n1')],
+  'PUT /v1/kube-clusters/:name': [
+    'kube_cluster.put',
+    () =>
+      admin.call('PUT', '/v1/kube-clusters/k1', {
+        labels: {},
+        upstream: { url: 'https://127.0.0.1:6443', credential: { kind: 'token', token: 't' } },
+      }),
+  ],
+  'DELETE /v1/kube-clusters/:name': ['kube_cluster.delete', () => admin.call('DELETE', '/v1/kube-clusters/k1')],
   'PUT /v1/locks/:name': [
     'lock.put',
     () => admin.call('PUT', '/v1/locks/l1', { id: 'l1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null }),

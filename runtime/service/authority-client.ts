@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { reportLockEffects } from '#schemas/api/access/locks.js';
 import { reportSessionPlaces, takeSessionPlace } from '#schemas/api/access/session-places.js';
 import { showClusterStatement } from '#schemas/api/inventory/clusters.js';
+import { readKubeUpstream } from '#schemas/api/inventory/kube-clusters.js';
 import {
   carryNodeRequest,
   challengeJoin,
@@ -24,6 +25,7 @@ import { issueHostCertificate, issueSessionCertificate, renewService } from '#sc
 import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import { acquireLease, releaseLease, renewLease } from '#schemas/api/services/leases.js';
 import type { Snapshot } from '#schemas/snapshot.js';
+import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { CLIENT_ADDRESS_HEADER, WEB_SESSION_HEADER, call } from '#schemas/endpoint/endpoint.js';
 import type { Input, Send } from '#schemas/endpoint/endpoint.js';
@@ -67,6 +69,8 @@ export interface AuthorityClient {
   readonly places: PlaceCalls;
   /** Ingest only: `stores/leases/contract.ts` over the authority; a holder is a run of the caller. */
   readonly leases: LeaseCalls;
+  /** Gateways only: how a Kubernetes cluster is reached, with the credential for it. Rejects NOT_FOUND. */
+  kubeUpstream(cluster: string): Promise<{ readonly revision: number; readonly upstream: KubeUpstream }>;
   /** Gateways only: what locks have ended here. */
   lockEffects(effects: readonly LockEffect[]): Promise<void>;
   /** Viewers only. */
@@ -179,6 +183,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
         await call(send, releaseLease, { body: { name, run, token } });
       },
     },
+    kubeUpstream: (name) => call(send, readKubeUpstream, { params: { name } }),
     lockEffects: async (effects) => {
       await call(send, reportLockEffects, { body: { effects } });
     },

@@ -149,6 +149,48 @@ export const errorCatalogue = {
   SELF_REVIEW: entry(403, 77, false, 'nobody reviews their own access request', 'Ask somebody else whose role may approve it.'),
   // Reaching a node.
   NODE_UNKNOWN: entry(404, 69, false, 'no such node', 'Run `steno nodes` to see the nodes there are.'),
+  KUBE_CLUSTER_UNKNOWN: entry(
+    404,
+    69,
+    false,
+    'no such Kubernetes cluster',
+    'Run `steno kube ls` to see the clusters that your roles let you use.',
+  ),
+  KUBE_UNREACHABLE: entry(
+    502,
+    69,
+    true,
+    'the API server of the Kubernetes cluster cannot be reached, or broke off',
+    'Check that it is up and that the address, CA and credential given to `steno kube add` are right.',
+  ),
+  KUBE_REQUEST_REFUSED: entry(
+    400,
+    65,
+    false,
+    'the gateway does not understand this request to a Kubernetes API, so it is not passed on',
+    'Use kubectl or another client of Kubernetes; docs/kubernetes.md says which requests pass.',
+  ),
+  KUBE_UNSUPPORTED: entry(
+    403,
+    77,
+    false,
+    'this kind of request to a Kubernetes API does not go through Steno',
+    'docs/kubernetes.md lists what is not there yet; `kubectl exec`, `attach` and `cp` are recorded.',
+  ),
+  KUBE_NO_MFA: entry(
+    403,
+    77,
+    false,
+    'a role asks for a second factor for each session, which requests to a Kubernetes API cannot give',
+    'Ask an administrator for a role with `kubernetes` rules and without `require_session_mfa`.',
+  ),
+  KUBECONFIG_REFUSED: entry(
+    400,
+    65,
+    false,
+    'this kubeconfig cannot be used',
+    'Give one whose user has a token or a client certificate; docs/kubernetes.md says how to make it.',
+  ),
   NODE_UNREACHABLE: entry(
     502,
     69,

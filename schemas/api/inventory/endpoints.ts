@@ -1,6 +1,7 @@
 /** Endpoints about nodes and trusted clusters. */
 import { clusterEndpoints } from './clusters.js';
 import { joinTokenEndpoints } from './join-tokens.js';
+import { kubeClusterEndpoints } from './kube-clusters.js';
 import { nodeEndpoints } from './nodes.js';
 
-export const inventoryEndpoints = [...clusterEndpoints, ...joinTokenEndpoints, ...nodeEndpoints] as const;
+export const inventoryEndpoints = [...clusterEndpoints, ...joinTokenEndpoints, ...kubeClusterEndpoints, ...nodeEndpoints] as const;

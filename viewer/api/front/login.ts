@@ -110,7 +110,7 @@ export function loginRoutes(serving: Serving, { authority, identities, addresses
         body: { state: cut(query['state']), binding: cut(binding), query },
       });
       await signedIn(request, reply, identity);
-      return reply.redirect(next, 303);
+      return await reply.redirect(next, 303);
     } catch (error) {
       return reply.redirect(`/sign-in?refused=${error instanceof StenoError ? error.code : 'INTERNAL'}`, 303);
     }
