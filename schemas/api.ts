@@ -106,6 +106,15 @@ export interface SessionInfo {
   readonly stored_bytes: number;
   /** Access requests that it was under. */
   readonly requests: readonly string[];
+  /** The session from inside of which it was opened. Left out where none is proven, or who asks may not list that one. */
+  readonly opened_from?: SessionRef;
+}
+
+export interface SessionRef {
+  readonly id: string;
+  readonly user: string;
+  readonly node: string;
+  readonly login: string;
 }
 
 /** Rows of recordings are being computed again: until then lists and searches are incomplete. */
@@ -203,6 +212,8 @@ export interface KernelEventList {
   readonly gaps: readonly KernelEventInfo[];
   /** Whether there are more behind the last one, now. */
   readonly more: boolean;
+  /** As in `SessionInfo`; on the first page only. */
+  readonly opened_from?: SessionRef;
 }
 
 export const queueNames = ['sealing', 'indexing', 'storing', 'rows', 'kernel'] as const;

@@ -283,7 +283,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     sessions.row(await asking(request, action, format), parseSessionId((request.params as { id: string }).id));
   app.get(sessionPath, async (request) => {
     parseInput(noQuery, request.query);
-    return sessions.info(await sessionOf(request, 'list'));
+    return sessions.described(await identify(request), await sessionOf(request, 'list'));
   });
   app.get(`${sessionPath}/opening`, async (request, reply) => {
     const { at } = parseInput(openingQuery, request.query);
@@ -314,7 +314,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get(`${sessionPath}/events`, async (request) => {
     const query = parseInput(kernelEventsQuery, request.query);
-    return sessions.kernelEvents((await sessionOf(request, 'view')).session, query);
+    return sessions.kernelEvents(await identify(request), await sessionOf(request, 'view'), query);
   });
   app.get(`${sessionPath}/export`, async (request, reply) => {
     const { format } = parseInput(exportQuery, request.query);

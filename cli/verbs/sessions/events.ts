@@ -1,14 +1,14 @@
 /** `steno events`: what a session did in the kernel of its node. */
 import { Command, InvalidArgumentError } from 'commander';
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { KernelEventInfo, KernelEventList, SessionInfo } from '#schemas/api.js';
+import type { KernelEventInfo, KernelEventList, SessionInfo, SessionRef } from '#schemas/api.js';
 import { kernelKinds } from '#schemas/kernel/kernel.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
 import { describe, time } from './describe.js';
 import { printTree } from './tree.js';
 import { openHome } from '../../client/home.js';
-import { escapedJson, standardOutput, styled } from '../../terminal/output.js';
+import { escapedJson, standardOutput, styled, visible } from '../../terminal/output.js';
 
 interface Options {
   readonly tree?: boolean;
@@ -51,7 +51,9 @@ export function eventsCommand(): Command {
       let count = 0;
       let last = '';
       let cut = false;
+      const head = headPrinter(options);
       for await (const event of source.read()) {
+        head(source.openedFrom);
         if (count >= limit && event.data['signed'] !== true) {
           cut = true;
           break;
@@ -60,6 +62,7 @@ export function eventsCommand(): Command {
         count += 1;
         if (event.data['signed'] !== true) last = event.place;
       }
+      head(source.openedFrom);
       print.end();
       const { err } = standardOutput;
       if (count === 0) {
@@ -102,6 +105,8 @@ class Events {
   /** Behind this event goes on what is read next. */
   #after: string;
   readonly showsGaps: boolean;
+  /** The session from inside of which this one was opened. */
+  openedFrom: SessionRef | undefined;
   /** That were found. */
   gaps = 0;
 
@@ -121,10 +126,14 @@ class Events {
       if (kind !== undefined) query.set('kinds', kind.join(','));
       // A tree needs the forks; what was only read would bury it.
       if (all !== true) query.set('only', tree === true ? 'tree' : 'changes');
-      const { events, gaps, more } = await this.#client.get<KernelEventList>(
-        `/api/sessions/${encodeURIComponent(this.#session)}/events?${query}`,
-      );
+      const {
+        events,
+        gaps,
+        more,
+        opened_from: outer,
+      } = await this.#client.get<KernelEventList>(`/api/sessions/${encodeURIComponent(this.#session)}/events?${query}`);
       this.gaps = gaps.length;
+      this.openedFrom ??= outer;
       const waiting = this.showsGaps ? gaps.filter(({ place }) => !this.#told.has(place)) : [];
       const due = (until: number): KernelEventInfo[] => {
         const found = waiting.splice(
@@ -172,16 +181,31 @@ function treePrinter(all: boolean): Printer {
 
 async function follow(client: Client, session: string, options: Options): Promise<void> {
   const source = new Events(client, session, { ...options, tree: false });
+  const head = headPrinter(options);
   for (let over = false; ; await sleep(FOLLOW_MS)) {
     // Asked before the events, so that the last of them are read once more when it is over.
     const { state } = await client.get<SessionInfo>(`/api/sessions/${encodeURIComponent(session)}`);
     for await (const event of source.read()) {
+      head(source.openedFrom);
       if (options.json === true) standardOutput.out.write(`${escapedJson(event)}\n`);
       else printEvent(event);
     }
     if (over) return;
     over = state !== 'live';
   }
+}
+
+/** Says once from inside of which session this one was opened, where that is known; not in JSON, which `steno sessions` has it in. */
+function headPrinter({ json }: Options): (outer: SessionRef | undefined) => void {
+  let said = json === true;
+  return (outer) => {
+    if (said || outer === undefined) return;
+    said = true;
+    const { out, env } = standardOutput;
+    out.write(
+      `${styled(out, env, 'dim', `Opened from inside session ${visible(outer.id)}, ${visible(`${outer.user} as ${outer.login}@${outer.node}`)}`)}\n`,
+    );
+  };
 }
 
 function printEvent(event: KernelEventInfo): void {
