@@ -22,7 +22,7 @@ describe.skipIf(missing.length > 0)('a session that is opened from inside of ano
   const inside = (name: string, command: string): string => {
     const script = join(steno.folder, name);
     const words = ['-F', steno.config, '-o', 'BatchMode=yes', target(), command].map((word) => `'${word}'`).join(' ');
-    writeFileSync(script, `#!/bin/sh\nPATH=${steno.env['PATH']} STENO_HOME=${steno.env['STENO_HOME']} exec ssh ${words}\n`, {
+    writeFileSync(script, `#!/bin/sh\nPATH=${steno.env['PATH']} STENO_HOME=${steno.env['STENO_HOME']} exec ssh -n ${words}\n`, {
       mode: 0o755,
     });
     return script;
@@ -45,8 +45,8 @@ describe.skipIf(missing.length > 0)('a session that is opened from inside of ano
     expect([first.opened_from, second.opened_from, third.opened_from]).toEqual([undefined, refOf(first), refOf(second)]);
     const said = `Opened from inside session ${second.id}, ${second.user} as ${second.login}@local`;
     for (const form of [[], ['--tree']]) {
-      const { stdout } = await steno.steno('events', third.id, ...form);
-      expect(stdout.split('\n')[0]).toBe(said);
+      const { stdout, stderr } = await steno.steno('events', third.id, ...form);
+      expect(stdout.split('\n')[0], stderr).toBe(said);
     }
     expect((await steno.steno('events', first.id)).stdout).not.toContain('Opened from inside');
     expect((await steno.steno('sessions')).stdout).toContain('INSIDE');

@@ -283,7 +283,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     sessions.row(await asking(request, action, format), parseSessionId((request.params as { id: string }).id));
   app.get(sessionPath, async (request) => {
     parseInput(noQuery, request.query);
-    return sessions.described(await identify(request), await sessionOf(request, 'list'));
+    // Once: a signed request counts once.
+    const asked = await asking(request, 'list');
+    return sessions.described(asked.viewer, await sessions.row(asked, parseSessionId((request.params as { id: string }).id)));
   });
   app.get(`${sessionPath}/opening`, async (request, reply) => {
     const { at } = parseInput(openingQuery, request.query);
@@ -314,7 +316,9 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get(`${sessionPath}/events`, async (request) => {
     const query = parseInput(kernelEventsQuery, request.query);
-    return sessions.kernelEvents(await identify(request), await sessionOf(request, 'view'), query);
+    const asked = await asking(request, 'view');
+    const row = await sessions.row(asked, parseSessionId((request.params as { id: string }).id));
+    return sessions.kernelEvents(asked.viewer, row, query);
   });
   app.get(`${sessionPath}/export`, async (request, reply) => {
     const { format } = parseInput(exportQuery, request.query);
