@@ -665,6 +665,21 @@ export const errorCatalogue = {
     'nobody would be left who may administer everything',
     'Leave one user that is not disabled a role with administer: true and no deny rules.',
   ),
+  RULE_INVALID: entry(400, 65, false, 'the rule is not valid', 'Correct the place that is shown; docs/rules.md says what a rule may hold.'),
+  RULES_TOO_LARGE: entry(
+    413,
+    65,
+    false,
+    'there are more rules than can be kept in memory',
+    'Load fewer of them; docs/rules.md lists the limits.',
+  ),
+  RULE_TEST_FAILED: entry(
+    422,
+    65,
+    false,
+    'a rule does not decide as its tests say',
+    'Correct the rule or the expected result; each case is listed above.',
+  ),
   INTERNAL: entry(500, 70, false, 'something went wrong inside Steno', 'Look at the log, and report it.'),
 } as const satisfies Record<string, ErrorEntry>;
 
