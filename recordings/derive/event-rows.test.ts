@@ -44,6 +44,16 @@ test('facts become events, in order', () => {
       }),
       { code: 'g', data: { reason: 'body_limit', stream: 'out', bytes: 9 } },
       { code: 'j', data: { action: 'joined', user: 'ben', mode: 'observer', source_address: '10.0.0.9' } },
+      {
+        code: 'j',
+        data: {
+          action: 'joined',
+          user: 'ben',
+          mode: 'owner',
+          source_address: '10.0.0.9',
+          connection: { source_port: 40_001, address: '10.0.0.1', port: 3022, accepted_at: 1, machine: '' },
+        },
+      },
       { code: 'm', data: 'here' },
       { code: 'x', data: 'SIGKILL' },
     ],
@@ -58,6 +68,7 @@ test('facts become events, in order', () => {
     ['forward', 'local', '', '10.0.0.1', 5432, '', 'opened', null],
     ['gap', 'out', '', '', null, 'body_limit', '', 9],
     ['participant', 'ben', '', '10.0.0.9', null, 'joined', '', null],
+    ['participant', 'ben', '', '10.0.0.9', 40_001, 'joined', '', null],
     ['marker', 'here', '', '', null, '', '', null],
     ['exit', 'SIGKILL', '', '', null, '', 'failure', null],
   ]);

@@ -109,6 +109,7 @@ function detailsOf({ line }: TimedLine): Details | null {
         name: bounded(line.data.user, 4096),
         reason: bounded(line.data.action, 4096),
         address: bounded(line.data.source_address, 255),
+        port: countOf(line.data.connection?.source_port, 65_535),
         data: json(line.data),
       };
     case 's':

@@ -192,6 +192,20 @@ export interface Participant {
   readonly user: string;
   readonly mode: 'owner' | 'observer' | 'peer' | 'moderator';
   readonly source_address: string;
+  /** Left out by gateways of before, and of who did not come by a connection of their own. */
+  readonly connection?: ClientConnection;
+}
+
+/** A TCP connection as the gateway accepted it: beside the source address what tells it apart from every other of its time. */
+export interface ClientConnection {
+  readonly source_port: number;
+  /** Where it reached the gateway. */
+  readonly address: string;
+  readonly port: number;
+  /** ms since 1970. */
+  readonly accepted_at: number;
+  /** Boot id of the gateway's machine: an address of loopback means nothing without. */
+  readonly machine: string;
 }
 
 /** The screen when the line is reached, as escape sequences for a terminal of this size just reset. */

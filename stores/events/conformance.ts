@@ -18,6 +18,7 @@ import {
   exampleSessionRow,
   exampleStart,
 } from './examples.js';
+import { openedFromConformance } from './opened-from-conformance.js';
 
 export interface EventFixture {
   readonly store: EventStore;
@@ -396,6 +397,8 @@ export function eventStoreConformance(name: string, open: () => Promise<EventFix
         await expectCode(store.events({ session: '', order: 'session' }), 'BAD_REQUEST');
       });
     });
+
+    openedFromConformance(() => store);
 
     describe('findings', () => {
       test('what was inserted is what is read; the highest version of each is its state', async () => {

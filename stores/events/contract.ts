@@ -202,6 +202,11 @@ export interface EventStore {
   countSessions(query: Visible): Promise<{ readonly live: number; readonly total: number }>;
   /** How many events of one session there are of each kind, unknown ones by name. */
   countKinds(session: string): Promise<readonly KindCount[]>;
+  /**
+   * From inside of which session each of these was opened, where a connection that the other's node recorded proves it. At most 1,000;
+   * those of which nothing is known are left out.
+   */
+  openedFrom(sessions: readonly string[]): Promise<readonly { readonly session: string; readonly outer: string }[]>;
   /** The last session of each user, node and login, in their order; `truncated`: there are more than `limit`. */
   sessionUse(limit: number): Promise<{ readonly rows: readonly SessionUse[]; readonly truncated: boolean }>;
   /** For each place the lines of its session before and after it, up to `each` on both sides, in order. At most 25 places. */

@@ -61,6 +61,10 @@ export class FaultyEventStore implements EventStore {
     return this.faults.run('countSessions', () => this.#inner.countSessions(...query));
   }
 
+  openedFrom(sessions: readonly string[]): ReturnType<EventStore['openedFrom']> {
+    return this.faults.run('openedFrom', () => this.#inner.openedFrom(sessions));
+  }
+
   countKinds(session: string): Promise<readonly KindCount[]> {
     return this.faults.run('countKinds', () => this.#inner.countKinds(session));
   }

@@ -26,6 +26,16 @@ describe('patches/README.md', () => {
     expect([...new Set(named)].sort()).toEqual([...hunks].sort());
   });
 
+  it('is about the ssh2 that is installed; else: rm -rf node_modules/ssh2 && npm install', () => {
+    for (const name of patches) {
+      let file = '';
+      for (const line of readFileSync(join(root, 'patches', name), 'utf8').split('\n')) {
+        if (line.startsWith('+++ b/')) file = readFileSync(join(root, line.slice('+++ b/'.length)), 'utf8');
+        else if (line.startsWith('+') && !file.includes(line.slice(1))) expect.fail(`not applied: ${line}`);
+      }
+    }
+  });
+
   it('names a patch for the version that is installed', () => {
     const { version } = JSON.parse(readFileSync(join(root, 'node_modules/ssh2/package.json'), 'utf8')) as { version: string };
     expect(patches).toEqual([`ssh2+${version}.patch`]);

@@ -13,6 +13,8 @@ import type { SearchResult } from '#schemas/api/recordings/search.js';
 import type { SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
 import type { StatusReport } from '#schemas/api/recordings/status.js';
 import { decodeOpening, openingPath } from '#schemas/api/recordings/opening.js';
+import type { KernelEventList } from '#schemas/api/recordings/sessions.js';
+import { noFacts } from '#schemas/events/rows.js';
 import { sessionId } from '#schemas/recording/line.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
@@ -691,4 +693,53 @@ describe('the live socket', () => {
   test('a bad place to begin is refused', async () => {
     expect(await refusal(`/api/sessions/${mine.id}/live?after=-1`, { origin: stand.url, cookie: all })).toBe(400);
   });
+});
+
+// Last, since it adds rows to sessions that others look at.
+test('a session that was opened from inside of another names it, to who may list that one', async () => {
+  const { startedAt: at, id } = mine;
+  const row = { user: 'x', node: 'x', login: 'x', at, offset_ms: 0, ...noFacts };
+  const connection = { source_port: 40_001, address: '192.0.2.1', port: 3022, accepted_at: at, machine: '' };
+  const from = { local_address: '192.0.2.7', local_port: 40_001 };
+  await stand.events.insert(
+    'events',
+    [
+      {
+        ...row,
+        session: id,
+        source: 'recording',
+        emitter: '',
+        block: 9,
+        index: 0,
+        kind: 'participant',
+        address: '192.0.2.7',
+        port: 40_001,
+        data: JSON.stringify({ connection }),
+      },
+      {
+        ...row,
+        session: theirs.id,
+        source: 'kernel',
+        emitter: 'agent/db-1',
+        block: 1,
+        index: 0,
+        kind: 'connect',
+        name: 'tcp',
+        outcome: 'success',
+        address: '192.0.2.1',
+        port: 3022,
+        data: JSON.stringify(from),
+      },
+    ],
+    'nested',
+  );
+  const outer = { id: theirs.id, user: 'bob', node: 'db-1', login: 'deploy' };
+  const own = stand.signIn('alice', 'own');
+  const ofList = async (cookie: string) =>
+    (await get<SessionList>('/api/sessions?user=alice', cookie)).sessions.map((one) => one.opened_from);
+  const ofEvents = async (cookie: string) => (await get<KernelEventList>(`/api/sessions/${id}/events`, cookie)).opened_from;
+  const ofOne = async (cookie: string) => (await get<SessionInfo>(`/api/sessions/${id}`, cookie)).opened_from;
+  expect([await ofList(all), await ofOne(all), await ofEvents(all)]).toEqual([[outer], outer, outer]);
+  expect([await ofList(own), await ofOne(own), await ofEvents(own)]).toEqual([[undefined], undefined, undefined]);
+  expect((await get<SessionInfo>(`/api/sessions/${theirs.id}`, all)).opened_from).toBeUndefined();
 });

@@ -282,6 +282,41 @@ describe('a person', () => {
     expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
   });
 
+  test('sees from inside of which session another one was opened, and goes there', async () => {
+    const startedAt = Date.now() - 600_000;
+    const shown = { startedAt, state: 'sealed', kind: 'exec', tty: false, lines: [[0, { code: 'o', data: 'done\n' }]] } as const;
+    const connection = { source_port: 40_001, address: '192.0.2.1', port: 3022, accepted_at: startedAt + 100, machine: '' };
+    const outer = await record(stand, {
+      ...shown,
+      user: 'ola',
+      node: 'jump-1',
+      events: [
+        {
+          source: 'kernel',
+          emitter: 'agent/jump-1',
+          kind: 'connect',
+          name: 'tcp',
+          outcome: 'success',
+          offset_ms: 100,
+          address: connection.address,
+          port: connection.port,
+          data: JSON.stringify({ local_address: '192.0.2.7', local_port: connection.source_port }),
+        },
+      ],
+    });
+    const inner = await record(stand, {
+      ...shown,
+      user: 'ola',
+      node: 'db-7',
+      events: [{ kind: 'participant', address: '192.0.2.7', port: connection.source_port, data: JSON.stringify({ connection }) }],
+    });
+    await page.goto(`${stand.url}/sessions/${inner.id}`);
+    await page.locator('.details a', { hasText: 'jump-1' }).click();
+    await expect.poll(() => page.locator('.session-head').innerText(), { timeout: 10_000 }).toContain('jump-1');
+    expect(new URL(page.url()).pathname).toBe(`/sessions/${outer.id}`);
+    expect(await page.locator('.details').innerText()).not.toContain('Opened inside');
+  });
+
   test('goes back to the list as it was, of which nothing is left to the next person', async () => {
     await page.goto(`${stand.url}/sessions`);
     await page.locator('.row').first().click();

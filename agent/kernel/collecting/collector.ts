@@ -14,6 +14,7 @@
  * nothing is left out. Tested in collector.test.ts.
  */
 import type { KernelGap, KernelGapReason } from '#schemas/kernel/orders.js';
+import { machineId } from '#runtime/machine.js';
 import { Digests } from './digests.js';
 import { Folding } from '../records/folding.js';
 import { HeldRecords } from '../records/held-records.js';
@@ -477,6 +478,7 @@ function sessionRecord(session: BeginSession, again: boolean): Buffer {
     mode,
     classes,
     clock: { boot_ns, offset_ms, error_ms },
+    machine: machineId(),
     ...(again ? { again: true } : {}),
   });
 }

@@ -247,7 +247,7 @@ export const techniques: readonly Technique[] = [
   },
   {
     name: 'ssh to this machine',
-    seen: "an escape: a connection to the machine's own port of ssh, telnet, rsh, docker or the kubelet. Through the gateway it is a session of its own",
+    seen: "an escape: a connection to the machine's own port of ssh, telnet, rsh, docker or the kubelet. Through the gateway it is a session of its own, which names the one it was opened in",
     // In a network of its own, where somebody listens on that port.
     script: `unshare -n sh -c 'ip link set lo up && exec /usr/bin/python3 -c "
 import socket

@@ -4,13 +4,14 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { listKernelEvents, showSession } from '#schemas/api/recordings/sessions.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
+import type { SessionRef } from '#schemas/api/recordings/sessions.js';
 import { kernelKinds } from '#schemas/kernel/kernel.js';
 import { openClient } from '../../client/client.js';
 import type { Client } from '../../client/client.js';
 import { describe, time } from './describe.js';
 import { printTree } from './tree.js';
 import { openHome } from '../../client/home.js';
-import { escapedJson, standardOutput, styled } from '../../terminal/output.js';
+import { escapedJson, standardOutput, styled, visible } from '../../terminal/output.js';
 
 interface Options {
   readonly tree?: boolean;
@@ -53,7 +54,9 @@ export function eventsCommand(): Command {
       let count = 0;
       let last = '';
       let cut = false;
+      const head = headPrinter(options);
       for await (const event of source.read()) {
+        head(source.openedFrom);
         if (count >= limit && event.data['signed'] !== true) {
           cut = true;
           break;
@@ -62,6 +65,7 @@ export function eventsCommand(): Command {
         count += 1;
         if (event.data['signed'] !== true) last = event.place;
       }
+      head(source.openedFrom);
       print.end();
       const { err } = standardOutput;
       if (count === 0) {
@@ -104,6 +108,8 @@ class Events {
   /** Behind this event goes on what is read next. */
   #after: string;
   readonly showsGaps: boolean;
+  /** The session from inside of which this one was opened. */
+  openedFrom: SessionRef | undefined;
   /** That were found. */
   gaps = 0;
 
@@ -119,7 +125,7 @@ class Events {
   async *read(): AsyncGenerator<KernelEventInfo> {
     const { tree, all, kind } = this.#options;
     for (;;) {
-      const { events, gaps, more } = await call(this.#client.viewer, listKernelEvents, {
+      const { events, gaps, more, opened_from: outer } = await call(this.#client.viewer, listKernelEvents, {
         params: { id: this.#session },
         query: {
           limit: PAGE,
@@ -130,6 +136,7 @@ class Events {
         },
       });
       this.gaps = gaps.length;
+      this.openedFrom ??= outer;
       const waiting = this.showsGaps ? gaps.filter(({ place }) => !this.#told.has(place)) : [];
       const due = (until: number): KernelEventInfo[] => {
         const found = waiting.splice(
@@ -177,16 +184,31 @@ function treePrinter(all: boolean): Printer {
 
 async function follow(client: Client, session: string, options: Options): Promise<void> {
   const source = new Events(client, session, { ...options, tree: false });
+  const head = headPrinter(options);
   for (let over = false; ; await sleep(FOLLOW_MS)) {
     // Asked before the events, so that the last of them are read once more when it is over.
     const { state } = await call(client.viewer, showSession, { params: { id: session } });
     for await (const event of source.read()) {
+      head(source.openedFrom);
       if (options.json === true) standardOutput.out.write(`${escapedJson(event)}\n`);
       else printEvent(event);
     }
     if (over) return;
     over = state !== 'live';
   }
+}
+
+/** Says once from inside of which session this one was opened, where that is known; not in JSON, which `steno sessions` has it in. */
+function headPrinter({ json }: Options): (outer: SessionRef | undefined) => void {
+  let said = json === true;
+  return (outer) => {
+    if (said || outer === undefined) return;
+    said = true;
+    const { out, env } = standardOutput;
+    out.write(
+      `${styled(out, env, 'dim', `Opened from inside session ${visible(outer.id)}, ${visible(`${outer.user} as ${outer.login}@${outer.node}`)}`)}\n`,
+    );
+  };
 }
 
 function printEvent(event: KernelEventInfo): void {

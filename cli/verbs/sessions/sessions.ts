@@ -99,6 +99,9 @@ export function sessionsCommand(): Command {
         { title: 'TIME', align: 'right', value: ({ duration }) => clock(duration) },
         { title: 'BYTES', align: 'right', value: ({ bytes_in, bytes_out }) => bytes(bytes_in + bytes_out) },
         { title: 'EXIT', align: 'right', value: exitOf, style: (row) => (exitOf(row) === '0' || exitOf(row) === '' ? null : 'red') },
+        ...(sessions.some(({ opened_from: outer }) => outer !== undefined)
+          ? [{ title: 'INSIDE', value: ({ opened_from: outer }: SessionInfo) => outer?.id ?? '', style: () => 'dim' as const }]
+          : []),
         { title: 'COMMAND', value: ({ command }) => cutText(command, 300) },
       ]);
     });

@@ -3,7 +3,7 @@
  * be shown, or run, that is not recorded. Tested in ../server/gateway.test.ts.
  */
 import { execFacts } from '#schemas/recording/line.js';
-import type { Gap, FileFact, RecordingMode, SessionKind } from '#schemas/recording/line.js';
+import type { ClientConnection, Gap, FileFact, RecordingMode, SessionKind } from '#schemas/recording/line.js';
 import type { StenoError } from '#schemas/base/errors.js';
 import type { OpenFacts, Recorder, SessionRecorder } from '../../recorder/recorder.js';
 import type { Budget } from '../../streams/observing/budget.js';
@@ -27,6 +27,8 @@ export interface SessionRecordingDeps {
   readonly recorder: Recorder;
   readonly observe: Observe;
   readonly facts: ConnectionFacts;
+  /** Left out: sessions are not linked by it to the one they were opened from. */
+  readonly connection?: ClientConnection;
   /** What observers of this connection share. */
   readonly budget: Budget;
 }
@@ -81,12 +83,12 @@ export async function openSessionTap(
   start: SessionStart,
   failed: (error: StenoError) => void,
 ): Promise<SessionTap> {
-  const { facts, recorder: factory, observe } = deps;
+  const { facts, connection, recorder: factory, observe } = deps;
   const kind: SessionKind = start.kind === 'subsystem' && start.name === 'sftp' ? 'sftp' : start.kind;
   const size = { cols: request.cols, rows: request.rows, ...(request.term === '' ? {} : { type: request.term }) };
   const command = start.kind === 'exec' ? start.command : undefined;
   const recorder = await factory.open({ ...facts, kind, tty: request.tty }, size, command);
-  recorder.participant({ action: 'joined', user: facts.user, mode: 'owner', source_address: facts.source_address });
+  recorder.participant({ action: 'joined', user: facts.user, mode: 'owner', source_address: facts.source_address, ...(connection === undefined ? {} : { connection }) });
   for (const [name, value] of request.environment) recorder.fact({ fact: 'environment', name, value });
   if (start.kind === 'exec') for (const fact of execFacts(start.command)) recorder.fact(fact);
   if (start.kind === 'subsystem') recorder.fact({ fact: 'subsystem', name: start.name });

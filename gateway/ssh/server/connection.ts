@@ -13,6 +13,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { Target } from '#schemas/base/identity.js';
 import { NO_FORWARDING, encodeForwarding } from '#schemas/policy/forwarding.js';
 import type { Allowed } from '#schemas/policy/node.js';
+import type { ClientConnection } from '#schemas/recording/line.js';
 import { KERNEL_REQUESTS } from '#schemas/ssh/capabilities.js';
 import { identityNow } from '#runtime/http/request-auth.js';
 import type { ConnectionLog } from '../../edge/connection-log.js';
@@ -52,7 +53,13 @@ export interface ConnectionDeps extends ReachDeps {
   track(closing: Promise<void>): void;
   readonly connectionLog: ConnectionLog;
   /** Takes a connection through a channel of this one. */
-  enter(wire: Wire, node: string, source: string): void;
+  enter(wire: Wire, node: string, origin: Origin): void;
+}
+
+/** Where a client comes from; inside a jump, where the connection comes from that is jumped through. */
+export interface Origin {
+  readonly source: string;
+  readonly connection: ClientConnection;
 }
 
 /** The part of an admission kept while its connection lasts. The proof is not kept: a gateway taken over later holds none unused. */
@@ -70,6 +77,7 @@ export class Connection {
   readonly #transport: Transport;
   readonly #deps: ConnectionDeps;
   readonly #source: string;
+  readonly #origin: Origin;
   readonly #onAdmitted: () => void;
   readonly #onGone: () => void;
   #stage: Stage;
@@ -81,14 +89,16 @@ export class Connection {
   constructor(
     wire: Wire,
     entry: Entry,
-    source: string,
+    origin: Origin,
     hostKeys: ShownHostKeys,
     deps: ConnectionDeps,
     events: { admitted(): void; gone(): void },
   ) {
     this.#deps = deps;
     this.#who = { user: null, ...(entry.kind === 'node' ? { node: printable(entry.node, 128) } : {}) };
+    const { source } = origin;
     this.#source = source;
+    this.#origin = origin;
     this.#onAdmitted = events.admitted;
     this.#onGone = events.gone;
     this.#transport = new Transport(
@@ -163,7 +173,7 @@ export class Connection {
     const jump = new Jump(this.#transport, {
       snapshot: () => this.#deps.snapshot(),
       expired: () => access.expired,
-      enter: (wire, node) => this.#deps.enter(wire, node, this.#source),
+      enter: (wire, node) => this.#deps.enter(wire, node, this.#origin),
     });
     this.#stage = { kind: 'jump', jump, access };
     this.#deps.registry.register(access, null);
@@ -308,6 +318,7 @@ export class Connection {
           // What another cluster says of its nodes decides nothing here.
           ...(remote === undefined ? { labels } : {}),
         },
+        connection: this.#origin.connection,
         banner: terminalText(node.banner),
         kernel: {
           enhanced: decision.enhanced,

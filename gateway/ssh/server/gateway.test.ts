@@ -72,6 +72,23 @@ describe('commands', () => {
     expect(recording!.facts('environment')).toEqual([{ fact: 'environment', name: 'STENO_COLOUR', value: 'blue' }]);
   });
 
+  it.each([
+    ['directly', 'gw', 'root@node-1'],
+    ['through a jump', 'node-1', 'root'],
+  ])('say by which connection their client came (%s)', async (_way, host, user) => {
+    const before = Date.now();
+    const [recording] = await recorded(async () => {
+      const { status, stderr } = await world.run('ssh', ['-v', '-F', world.sshConfig, '-l', user, host, 'true']);
+      expect(status, stderr).toBe(0);
+    });
+    const [joined] = recording!.lines.flatMap((line) => (line.code === 'j' ? [line.data] : []));
+    expect(joined).toMatchObject({ source_address: '127.0.0.1', connection: { address: '127.0.0.1', port: world.port } });
+    expect(joined!.connection!.source_port).toBeGreaterThan(1023);
+    expect(joined!.connection!.machine).toBe(readFileSync('/proc/sys/kernel/random/boot_id', 'utf8').trim());
+    expect(joined!.connection!.accepted_at).toBeGreaterThanOrEqual(before);
+    expect(joined!.connection!.accepted_at).toBeLessThanOrEqual(Date.now());
+  });
+
   it('carry the signal that ended them', async () => {
     const [recording] = await recorded(async () => expect((await ssh('root@node-1', 'kill -TERM $$')).status).toBe(255));
     expect(recording!.exit).toBe('TERM');

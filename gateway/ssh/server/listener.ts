@@ -11,13 +11,14 @@ import type { AddressInfo, Server, Socket } from 'node:net';
 import { StenoError } from '#schemas/base/errors.js';
 import { sourceKey } from '#schemas/base/ip-address.js';
 import type { Log } from '#runtime/log.js';
+import { machineId } from '#runtime/machine.js';
 import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
 import type { Slot, SlotLimits } from '#runtime/http/stranger-slots.js';
 import { AdmissionQueue } from '../../edge/admission-queue.js';
 import { ConnectionLog } from '../../edge/connection-log.js';
 import { DialQueue } from '../dial/dial-queue.js';
 import { Connection } from './connection.js';
-import type { ConnectionDeps } from './connection.js';
+import type { ConnectionDeps, Origin } from './connection.js';
 import { OWN_NAMES } from '../transport/host-keys.js';
 import type { HostKeys } from '../transport/host-keys.js';
 import { readHttpConnect } from '../../edge/http-connect.js';
@@ -97,29 +98,29 @@ export class SshListener {
   }
 
   #accept(socket: Socket): void {
-    const source = plainAddress(socket.remoteAddress ?? '');
+    const origin = originOf(socket, this.#deps.now());
     socket.on('error', () => socket.destroy());
     // Gone before it was taken.
-    if (source === '') return void socket.destroy();
+    if (origin === null) return void socket.destroy();
     this.#queue.enter(
-      sourceKey(source),
-      (done) => this.#begin(socket, source, done),
+      sourceKey(origin.source),
+      (done) => this.#begin(socket, origin, done),
       (reason) => {
         socket.destroy();
-        this.#leftEarly(source, reason);
+        this.#leftEarly(origin.source, reason);
       },
     );
   }
 
   /** It is the turn of this connection: `done` gives the turn back. */
-  #begin(socket: Socket, source: string, done: () => void): void {
+  #begin(socket: Socket, origin: Origin, done: () => void): void {
     if (socket.destroyed) return done();
-    const slot = this.#slots.take(source, () => socket.destroy());
+    const slot = this.#slots.take(origin.source, () => socket.destroy());
     if (slot === null) {
       socket.destroy();
       return done();
     }
-    void this.#greet(socket, source, {
+    void this.#greet(socket, origin, {
       admitted: () => {
         slot.admitted();
         done();
@@ -131,17 +132,17 @@ export class SshListener {
     });
   }
 
-  async #greet(socket: Socket, source: string, slot: Slot): Promise<void> {
+  async #greet(socket: Socket, origin: Origin, slot: Slot): Promise<void> {
     try {
       const hostKeys = await this.#deps.hostKeys.of(OWN_NAMES);
       if (socket.destroyed) return slot.release();
       const wire = new SocketWire(socket);
       readHttpConnect(wire, this.#deps.limits.admissionMs, {
         // Unknown nodes too: only who is admitted learns which there are.
-        opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, source, hostKeys, slot),
+        opened: (node) => this.#welcome(wire, node === null ? { kind: 'gateway' } : { kind: 'node', node }, origin, hostKeys, slot),
         gone: (reason) => {
           slot.release();
-          this.#leftEarly(source, reason);
+          this.#leftEarly(origin.source, reason);
         },
       });
     } catch (error) {
@@ -155,9 +156,9 @@ export class SshListener {
     this.#ended.ended({ step: 'greeting', source, client: '', user: null, seconds: 0, reason });
   }
 
-  #enter(wire: Wire, node: string, source: string): void {
+  #enter(wire: Wire, node: string, origin: Origin): void {
     this.#deps.hostKeys.of(node).then(
-      (hostKeys) => this.#welcome(wire, { kind: 'node', node }, source, hostKeys, null),
+      (hostKeys) => this.#welcome(wire, { kind: 'node', node }, origin, hostKeys, null),
       (error: unknown) => {
         this.#deps.log.error({ err: error, node }, 'no host certificate');
         wire.destroy();
@@ -168,14 +169,14 @@ export class SshListener {
   #welcome(
     wire: Wire,
     entry: ConstructorParameters<typeof Connection>[1],
-    source: string,
+    origin: Origin,
     hostKeys: ConstructorParameters<typeof Connection>[3],
     slot: Slot | null,
   ): void {
     const connection: Connection = new Connection(
       wire,
       entry,
-      source,
+      origin,
       hostKeys,
       {
         ...this.#deps,
@@ -197,7 +198,16 @@ export class SshListener {
   }
 }
 
-/** A dual-stack socket reports IPv4 peers as IPv6. */
+/** Null for a connection that is gone already. */
+function originOf({ remoteAddress, remotePort, localAddress, localPort }: Socket, now: number): Origin | null {
+  if (remoteAddress === undefined || remotePort === undefined || localAddress === undefined || localPort === undefined) return null;
+  return {
+    source: plainAddress(remoteAddress),
+    connection: { source_port: remotePort, address: plainAddress(localAddress), port: localPort, accepted_at: now, machine: machineId() },
+  };
+}
+
+/** A dual-stack socket reports IPv4 addresses as IPv6. */
 function plainAddress(address: string): string {
   return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
 }

@@ -10,6 +10,9 @@ import { indexProgress } from './status.js';
 
 export type SessionState = (typeof sessionStates)[number];
 
+export const sessionRef = record({ id: z.string(), user: z.string(), node: z.string(), login: z.string() });
+export type SessionRef = z.output<typeof sessionRef>;
+
 export const sessionInfo = record({
   id: z.string(),
   kind: z.enum(sessionKinds),
@@ -36,6 +39,8 @@ export const sessionInfo = record({
   stored_bytes: z.number(),
   /** Access requests that it was under. */
   requests: texts,
+  /** The session from inside of which it was opened. Left out where none is proven, or who asks may not list that one. */
+  opened_from: sessionRef.exactOptional(),
 });
 export type SessionInfo = z.output<typeof sessionInfo>;
 
@@ -74,6 +79,8 @@ export const kernelEventList = record({
   gaps: list(kernelEventInfo),
   /** Whether there are more behind the last one, now. */
   more: z.boolean(),
+  /** As in `sessionInfo`; on the first page only. */
+  opened_from: sessionRef.exactOptional(),
 });
 export type KernelEventList = z.output<typeof kernelEventList>;
 

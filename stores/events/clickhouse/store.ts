@@ -31,6 +31,7 @@ import { insertError } from '../engine/failures.js';
 import { migrate } from '../migrations/migrate.js';
 import { listAudit } from '../queries/audit.js';
 import { countKinds, listEvents } from '../queries/events.js';
+import { openedFrom } from '../queries/opened-from.js';
 import { listFindings } from '../queries/findings.js';
 import { screenAround, screenLines, searchScreen } from '../queries/screen.js';
 import { countSessions, listSessions, readSession, sessionUse } from '../queries/sessions.js';
@@ -103,6 +104,10 @@ export class ClickHouseEventStore implements EventStore {
 
   countKinds(session: string): Promise<readonly KindCount[]> {
     return countKinds(this.#engine, session);
+  }
+
+  openedFrom(sessions: readonly string[]): ReturnType<EventStore['openedFrom']> {
+    return openedFrom(this.#engine, sessions);
   }
 
   sessionUse(limit: number): ReturnType<EventStore['sessionUse']> {

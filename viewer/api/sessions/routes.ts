@@ -42,7 +42,7 @@ export function sessionRoutes(serving: Serving, { sessions, reader, rebuildingFo
     return incomplete === null ? found : { ...found, incomplete };
   });
   serving.signedIn(showSession, async (viewer, { request, params }): Promise<SessionInfo> =>
-    sessions.info(await rowOf(viewer, request, 'list', params.id)),
+    sessions.described(viewer, await rowOf(viewer, request, 'list', params.id)),
   );
   serving.signedIn(openSession, async (viewer, { request, reply, params, query }) => {
     const row = await sessions.opened({ viewer, source: sourceAddress(request) }, parseSessionId(params.id));
@@ -67,7 +67,7 @@ export function sessionRoutes(serving: Serving, { sessions, reader, rebuildingFo
     sessions.facts((await rowOf(viewer, request, 'view', params.id)).session),
   );
   serving.signedIn(listKernelEvents, async (viewer, { request, params, query }) =>
-    sessions.kernelEvents((await rowOf(viewer, request, 'view', params.id)).session, query),
+    sessions.kernelEvents(viewer, await rowOf(viewer, request, 'view', params.id), query),
   );
 }
 

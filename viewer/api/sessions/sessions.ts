@@ -3,7 +3,7 @@
  * interface, cut down to what the asker may see. Tested in viewer/api/main.test.ts.
  */
 import { LRUCache } from 'lru-cache';
-import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api/recordings/sessions.js';
+import type { KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList, SessionRef } from '#schemas/api/recordings/sessions.js';
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import type { listAudit } from '#schemas/api/recordings/audit.js';
 import type { listKernelEvents, listSessions } from '#schemas/api/recordings/sessions.js';
@@ -63,7 +63,38 @@ export class Sessions {
     const { rows, next } = await this.#events.sessions({ ...filters, cursor: before, user: whose, visible });
     // Who looks at a list opens one of its sessions next.
     for (const row of rows) this.#keep(row);
-    return { sessions: rows.map((row) => this.info(row)), next };
+    const outer = await this.#openedFrom(viewer, rows);
+    return { sessions: rows.map((row) => ({ ...this.info(row), ...outer.get(row.session) })), next };
+  }
+
+  /** The facts of one session, with what takes a look at others. */
+  async described(viewer: Viewer, row: SessionRow): Promise<SessionInfo> {
+    return { ...this.info(row), ...(await this.#openedFrom(viewer, [row])).get(row.session) };
+  }
+
+  /** By session: the one it was opened from, where the viewer may list that one. */
+  async #openedFrom(
+    viewer: Viewer,
+    rows: readonly Pick<SessionRow, 'session'>[],
+  ): Promise<ReadonlyMap<string, { readonly opened_from: SessionRef }>> {
+    // A look through too many events: no reason to withhold the sessions themselves.
+    const pairs = await this.#events.openedFrom(rows.map(({ session }) => session)).catch((error: unknown) => {
+      if (error instanceof StenoError && error.code === 'QUERY_TOO_HEAVY') return [];
+      throw error;
+    });
+    const places = new Map<string, SessionPlace>();
+    for (const { outer } of pairs) {
+      const place = places.get(outer) ?? (await this.#place(outer));
+      if (place !== undefined && this.#access.may(viewer, 'list', place)) places.set(outer, place);
+    }
+    return new Map(
+      pairs.flatMap(({ session, outer }) => {
+        const place = places.get(outer);
+        if (place === undefined) return [];
+        const { session: id, user, node, login } = place;
+        return [[session, { opened_from: { id, user, node, login } }] as const];
+      }),
+    );
   }
 
   /** Throws SESSION_UNKNOWN for what does not exist and for what may not be listed, alike; ACCESS_DENIED for the rest. */
@@ -169,7 +200,12 @@ export class Sessions {
   }
 
   /** What the node's kernel told, in order. */
-  async kernelEvents(session: string, { kinds, only, after, limit }: z.output<typeof listKernelEvents.query>): Promise<KernelEventList> {
+  async kernelEvents(
+    viewer: Viewer,
+    row: SessionRow,
+    { kinds, only, after, limit }: z.output<typeof listKernelEvents.query>,
+  ): Promise<KernelEventList> {
+    const { session } = row;
     const { rows, next } = await this.#events.events({
       session,
       order: 'session',
@@ -184,6 +220,7 @@ export class Sessions {
       events: rows.map(kernelEventOf),
       gaps: gaps.filter(({ reason }) => reason === 'kernel_events').map(kernelGapOf),
       more: next !== null,
+      ...(after === undefined ? (await this.#openedFrom(viewer, [row])).get(session) : {}),
     };
   }
 

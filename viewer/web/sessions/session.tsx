@@ -36,9 +36,10 @@ export function SessionPage({ id }: { readonly id: string }): ReactNode {
   const open = useReplay(opened, startAt);
   const empty = open !== null && !open.index.live && open.index.segments.length === 0;
   const drawn = useDrawn(open, error !== null || empty);
-  // What is sealed changes no more: its opening said it all. A refused opening leaves what may be listed.
+  // What is sealed changes no more: but for the session that it was opened from, its opening said it all. A refused opening leaves
+  // what may be listed.
   const info = useJson<SessionInfo>(
-    (opened === null && error === null) || opened?.session.state === 'sealed' ? null : `/api/sessions/${id}`,
+    (opened === null && error === null) || (opened?.session.state === 'sealed' && !drawn) ? null : `/api/sessions/${id}`,
     ended ? undefined : REFRESH_LIVE_MS,
   );
   const session = info.data ?? opened?.session ?? null;
@@ -178,9 +179,20 @@ function Actions({ session }: { readonly session: SessionInfo }): ReactNode {
 }
 
 function Details({ session }: { readonly session: SessionInfo }): ReactNode {
+  const { opened_from: outer } = session;
   const rows: NamedRows = [
     ['Kind', session.kind],
     ['From', <SafeText key="from" text={session.source_address} />],
+    ...(outer === undefined
+      ? []
+      : ([
+          [
+            'Opened inside',
+            <Link key="outer" to={`/sessions/${outer.id}`}>
+              <SafeText text={`${outer.user} → ${outer.login}@${outer.node}`} />
+            </Link>,
+          ],
+        ] as NamedRows)),
     ['Client', <SafeText key="client" text={session.client_version} />],
     ['Gateway', <SafeText key="gateway" text={session.gateway} />],
     ['Terminal', session.tty ? `${session.cols} × ${session.rows}` : 'none'],
