@@ -14,6 +14,7 @@ import type { Running } from '#runtime/service/process.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/api.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
+import type { EventsWay } from '#schemas/kernel/kernel.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
@@ -56,6 +57,8 @@ export interface GatewayDeps {
   readonly limits?: ListenerLimits;
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
+  /** Where nodes bring kernel events to be signed; left out: nowhere. */
+  readonly events?: EventsWay;
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
@@ -74,6 +77,7 @@ export async function startGateway(
     now,
     limits = defaultLimits,
     openTunnel = noTunnels,
+    events,
   }: GatewayDeps,
 ): Promise<Running> {
   await cryptoReady;
@@ -111,6 +115,7 @@ export async function startGateway(
     recorder,
     observe,
     openTunnel,
+    events: events ?? null,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
     slots,

@@ -14,7 +14,7 @@
  *   GET  /api/sessions/:id/live?after=B  WebSocket: text messages, each some event lines, from after block B on
  *   GET  /api/sessions/:id/facts         SessionFact[]: files, forwards, gaps, participants, from the event store
  *   GET  /api/sessions/:id/events?kinds&only=changes|tree&after&limit   KernelEventList: what the node's kernel told, in order
- *   GET  /api/sessions/:id/export?format=cast.zst|cast|txt|json
+ *   GET  /api/sessions/:id/export?format=cast.zst|events.zst|cast|txt|json
  *   GET  /api/recording-ca               RecordingCa: what a page checks recordings with
  *   GET  /api/search?q&mode=words|substring|regex&user&node&login&session&from&to&before&limit   SearchResult
  *   GET  /api/audit?event&actor&outcome&from&to&before&limit                AuditRow[] (view: all only)

@@ -7,8 +7,8 @@
  */
 import type { ServerChannel } from 'ssh2';
 import { StenoError } from '#schemas/base/errors.js';
-import { ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel/kernel.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel/kernel.js';
+import { EVENTS_VARIABLE, ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, eventsWay, kernelOrder } from '#schemas/kernel/kernel.js';
+import type { EventsWay, KernelOrder, KernelReport } from '#schemas/kernel/kernel.js';
 import type { Log } from '#runtime/log.js';
 import type { KernelRecorder, KernelSession } from './kernel-recorder.js';
 
@@ -20,6 +20,8 @@ export class ChannelWatch {
   #garbled = false;
   /** The gateway takes reports of how far events are kept. */
   #progress = false;
+  /** The gateway signs rows, and this is the way there. */
+  #way: EventsWay | null = null;
 
   /** `kernel` null: this node service records no kernel events. */
   constructor(kernel: KernelRecorder | null, log: Log) {
@@ -30,14 +32,14 @@ export class ChannelWatch {
   /** Whether this variable was the order. One that cannot be read refuses the start: its sender would think it obeyed. */
   takes(name: string, value: string): boolean {
     if (name === PROGRESS_VARIABLE) return (this.#progress = true);
-    if (name !== ORDER_VARIABLE) return false;
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(value);
-    } catch {
-      parsed = null;
+    if (name === EVENTS_VARIABLE) {
+      // One that cannot be read is not obeyed: the report does not say `log`, and the rows go to ingest.
+      const way = eventsWay.safeParse(parsedJson(value));
+      this.#way = way.success ? way.data : null;
+      return true;
     }
-    const order = kernelOrder.safeParse(parsed);
+    if (name !== ORDER_VARIABLE) return false;
+    const order = kernelOrder.safeParse(parsedJson(value));
     if (order.success && this.#order === null) this.#order = order.data;
     else this.#garbled = true;
     return true;
@@ -52,7 +54,7 @@ export class ChannelWatch {
     let session: KernelSession;
     try {
       if (this.#kernel === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this node service records none');
-      session = this.#kernel.session(order, (what) => {
+      session = this.#kernel.session(order, this.#way, (what) => {
         if (what.state !== 'read' || this.#progress) report(what);
       });
     } catch (error) {
@@ -63,7 +65,7 @@ export class ChannelWatch {
       return make();
     }
     this.#session = session;
-    report({ state: 'on', classes: order.classes });
+    report({ state: 'on', classes: order.classes, ...(this.#way === null ? {} : { log: true }) });
     try {
       return session.spawn(make);
     } catch (error) {
@@ -81,6 +83,14 @@ export class ChannelWatch {
   end(): void {
     this.#session?.end();
     this.#session = null;
+  }
+}
+
+function parsedJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
   }
 }
 

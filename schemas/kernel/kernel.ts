@@ -3,12 +3,14 @@
  *
  *     gateway ──order, with the session's channel──► node       over the SSH connection that the session certificate
  *     gateway ◄──reports: on, off, gaps───────────── node       opened: nobody else can give orders or report
- *     node ──rows, over the uplink──► ingest                    bound to session and node by ingest
+ *     node ──rows, over the uplink──► gateway                   chained and signed as the session's event log
+ *     node ──rows, over the uplink──► ingest                    from nodes that know of no log, bound to session and node
  *
  * Rows leave out what ingest knows better than a node: the session's user, login, node and start. Tested in
  * kernel.test.ts.
  */
 import { z } from 'zod';
+import { isName } from '../base/identity.js';
 import { kernelEventClasses } from '../policy/role.js';
 import { kindPattern, kindsOf, storedKind } from '../events/kinds.js';
 import type { KernelKind } from '../events/kinds.js';
@@ -26,6 +28,12 @@ export const ORDER_VARIABLE = 'session@steno';
  * do not know it pass it over, and a gateway that does not send it gets none. Its value is not looked at.
  */
 export const PROGRESS_VARIABLE = 'progress@steno';
+
+/**
+ * Name of a third `env` request: rows of this session go to the gateway, which signs them. Its value is the JSON of `EventsWay`.
+ * A node that takes it says so in its report (`log`); one that does not know it sends rows to ingest.
+ */
+export const EVENTS_VARIABLE = 'events@steno';
 /** No client may send a variable of such a name. */
 export const isOwnVariable = (name: string): boolean => name.endsWith('@steno');
 
@@ -39,6 +47,18 @@ export const kernelOrder = z.strictObject({
 });
 export type KernelOrder = z.infer<typeof kernelOrder>;
 
+/** Where a node sends the rows of a session that are to be signed. */
+export const eventsWay = z.strictObject({
+  /** Name of the gateway: whoever answers must show its certificate. */
+  gateway: z.string().refine(isName),
+  /** `host:port`, as the gateway believes that nodes reach it; nodes may know other ways. */
+  address: z.string().min(3).max(270),
+});
+export type EventsWay = Readonly<z.infer<typeof eventsWay>>;
+
+/** Where nodes bring rows to a gateway: a WebSocket of the uplink's protocol beside the tunnel (schemas/tunnel.ts). */
+export const EVENTS_PATH = '/v1/events';
+
 /**
  * A node reports on a session channel that goes on by an `exit-signal` (RFC 4254, 6.10) of this signal whose message is
  * this prefix and the JSON of `KernelReport`. Gateways pass none of them on; programs have no say in such a message.
@@ -47,7 +67,12 @@ export const REPORT_SIGNAL = 'USR1';
 export const REPORT_PREFIX = 'kernel@steno ';
 
 export const kernelReport = z.union([
-  z.strictObject({ state: z.literal('on'), classes: z.array(z.enum(kernelEventClasses)).max(kernelEventClasses.length) }),
+  z.strictObject({
+    state: z.literal('on'),
+    classes: z.array(z.enum(kernelEventClasses)).max(kernelEventClasses.length),
+    /** Rows go where `EVENTS_VARIABLE` said. Left out: to ingest. */
+    log: z.literal(true).optional(),
+  }),
   z.strictObject({ state: z.literal('off'), reason: z.string().max(1024) }),
   /**
    * `count` events from `first_ms` to `last_ms` of session time happened and are not in the event log. `refused`: ingest would
@@ -107,6 +132,13 @@ export const kernelRows = z.array(kernelRow).max(MAX_KERNEL_ROWS);
 
 /** A moment beyond what the store's dates hold is put at its end. */
 const LAST_MOMENT = 7_258_118_400_000;
+
+/**
+ * The last row that a node sends of a session whose rows are logged: its last process is gone, and nothing more is known of it.
+ * The log may be closed.
+ */
+export const LAST_ROW = 'end';
+export const isLastRow = (kind: unknown, name: unknown): boolean => kind === 'kernel' && name === LAST_ROW;
 
 /** Completes a row by the session that it names. */
 export function kernelEvent(row: KernelRow, of: Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at'>): EventRow {

@@ -57,6 +57,7 @@ async function rowsOf(records: readonly Buffer[]): Promise<readonly KernelRow[]>
       now: Date.now,
       writing: () => false,
       late: () => undefined,
+      over: () => undefined,
     });
     void sender.send(true);
   });
@@ -72,11 +73,11 @@ it('events that a log has before it says whose they are become a gap of that ses
     record(kinds.fork, 8, 11_000_000),
   ]);
   expect(rows.map((row) => [row[2], row[3], row[4], row[10], row[13]])).toEqual([
-    [5, 9, 'gap', 'unknown_session', 2],
     [4, 0, 'kernel', 'recording', null],
+    [5, 9, 'gap', 'unknown_session', 2],
     [6, 10, 'fork', '', null],
   ]);
-  expect(JSON.parse(rows[0]![14])).toMatchObject({ first_ms: 5, last_ms: 9 });
+  expect(JSON.parse(rows[1]![14])).toMatchObject({ first_ms: 5, last_ms: 9 });
   expect(readdirSync(folder)).toEqual(['sequence']);
 });
 
@@ -113,6 +114,7 @@ it('no row waits for a digest: one that comes later is told by itself, with the 
     now: Date.now,
     writing: () => true,
     late: (digest) => told.push(digest),
+    over: () => undefined,
   });
   sender.expect(
     placeOf(1, head.length, 0),
@@ -128,6 +130,6 @@ it('no row waits for a digest: one that comes later is told by itself, with the 
   answer({ sha256 });
   await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([
-    { session: SESSION, offset: 5, pid: 0, path: '/prog', sha256, of: `${rows[1]![1]}.${rows[1]![2]}`, unconfirmed: false },
+    { session: SESSION, way: null, offset: 5, pid: 0, path: '/prog', sha256, of: `${rows[1]![1]}.${rows[1]![2]}`, unconfirmed: false },
   ]);
 });

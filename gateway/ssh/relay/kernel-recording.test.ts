@@ -8,7 +8,9 @@ import { KernelRecording } from './kernel-recording.js';
 
 const session = sessionId(1_000_000, new Uint8Array(10));
 
-function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
+const events = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+
+function begin(mode: 'off' | 'best_effort' | 'strict', agent = true, log = false) {
   const written: object[] = [];
   const audits: AuditEntry[] = [];
   const failures: StenoError[] = [];
@@ -17,9 +19,16 @@ function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
     session,
     fact: (fact: object) => void written.push(fact),
     gap: (gap: object) => void written.push(gap),
+    logEvents: () => true,
   } as unknown as SessionRecorder;
   const recording = KernelRecording.begin(
-    { enhanced: { mode, classes: ['exec'] }, agent, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) },
+    {
+      enhanced: { mode, classes: ['exec'] },
+      agent,
+      events: log ? events : null,
+      now: () => now,
+      delayMs: 12.3,
+      audit: (entry) => void audits.push(entry) },
     recorder,
     (error) => void failures.push(error),
   );

@@ -12,8 +12,8 @@
  * A strict session shows nothing before the node has said `on`. Tested in test/kernel/.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import { ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelReport } from '#schemas/kernel/kernel.js';
-import type { KernelOrder } from '#schemas/kernel/kernel.js';
+import { EVENTS_VARIABLE, ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelReport } from '#schemas/kernel/kernel.js';
+import type { EventsWay, KernelOrder } from '#schemas/kernel/kernel.js';
 import type { EnhancedRecording } from '#schemas/policy/node.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
@@ -24,6 +24,8 @@ export interface KernelRecordingDeps {
   readonly enhanced: EnhancedRecording;
   /** Whether the node runs Steno's agent: nobody else understands the order. */
   readonly agent: boolean;
+  /** Where nodes bring rows to this gateway; null: nowhere, and they send them to ingest. */
+  readonly events: EventsWay | null;
   /** ms since 1970. */
   readonly now: () => number;
   /** A message took no longer than this to the node, in ms: measured when it was dialled. */
@@ -60,7 +62,7 @@ export class KernelRecording {
 
   /** Messages to the node's channel, to go before the one that starts the session. */
   orders(channel: number): readonly Uint8Array[] {
-    const { enhanced, now, delayMs } = this.#deps;
+    const { enhanced, events, now, delayMs } = this.#deps;
     this.#askedAt = now();
     this.#until = this.#time();
     const order: KernelOrder = {
@@ -72,6 +74,7 @@ export class KernelRecording {
     };
     return [
       [PROGRESS_VARIABLE, '1'],
+      ...(events === null ? [] : [[EVENTS_VARIABLE, JSON.stringify(events)]]),
       [ORDER_VARIABLE, JSON.stringify(order)],
     ].map(([name, value]) => new SshWriter().byte(MSG.channelRequest).uint32(channel).utf8('env').byte(0).utf8(name!).utf8(value!).bytes());
   }
@@ -90,10 +93,13 @@ export class KernelRecording {
     else if (report.data.state === 'off') this.#missing(report.data.reason);
     else if (report.data.state === 'on') {
       this.#state = 'recorded';
+      // Before the fact that says so. A node whose rows find no log sends them to ingest.
+      const log = report.data.log === true && this.#deps.events !== null && this.#recorder.logEvents();
       this.#recorder.fact({
         fact: 'kernel',
         classes: report.data.classes,
         error_ms: Math.max(1, Math.ceil(this.#deps.now() - this.#askedAt)),
+        ...(log ? { log } : {}),
       });
     } else if (report.data.state === 'read') {
       this.#until = Math.max(this.#until, Math.min(report.data.until_ms, this.#time()));

@@ -73,7 +73,7 @@ export const kernelEventsQuery = z.strictObject({
     .optional(),
   limit: integer(1, 1000).default(200),
 });
-export const exportQuery = z.strictObject({ format: z.enum(['cast.zst', 'cast', 'txt', 'json']).default('cast.zst') });
+export const exportQuery = z.strictObject({ format: z.enum(['cast.zst', 'events.zst', 'cast', 'txt', 'json']).default('cast.zst') });
 export const openingQuery = z.strictObject({ at: integer(0, 999_999_999_999).optional() });
 export const liveQuery = z.strictObject({ after: integer(0, 4_294_967_295).default(0) });
 export const noQuery = z.strictObject({});
