@@ -112,7 +112,7 @@ export interface IndexProgress {
   /** Recordings, all of them as far as they were counted; 0 for who may not know how many there are. */
   readonly done: number;
   readonly total: number;
-  /** Whether kernel events and audit rows from before were lost: no recording holds them. */
+  /** Whether audit rows from before, and kernel events of sessions without an event log, were lost: no recording holds them. */
   readonly lost: boolean;
   /** It stopped; the next start goes on. */
   readonly failed: boolean;

@@ -73,6 +73,7 @@ export async function inside(
   let lost = 0;
   const session = bench.recorder.session(
     { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
+    null,
     (report) => {
       if (report.state === 'gap') lost += report.count;
     },
@@ -166,6 +167,7 @@ export async function kernelCost(rounds: number): Promise<Section> {
       const keeper = async (run: () => Promise<number>): Promise<number> => {
         const session = bench.recorder.session(
           { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
+          null,
           () => undefined,
         );
         const sleeper = session.spawn(() => spawn('sleep', ['600'], { stdio: 'ignore' }));

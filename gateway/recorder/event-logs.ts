@@ -10,7 +10,7 @@
  *      as lines, all of one call in one write. Crash: the node has no acknowledgement, and sends them again; what is on disk
  *      is known by its places.
  *   2. Blocks, chain and checkpoints follow (../spool/signed-log.ts), and go to ingest over the uplink. Crash: as recordings.
- *   3. Ingest says that it has stored them. Only then does `take` resolve and the node may forget them. A crash between this
+ *   3. Ingest says that it has stored them. Only then is the node told, and may forget them. A crash between this
  *      and the word to the node: it sends them again, and 1 drops them.
  *
  * A flood of rows may take half of the spool; the rest is for what users type and see. Tested in event-logs.test.ts.
@@ -139,8 +139,9 @@ export class EventLog implements Due {
   #over: boolean;
   #heardAt: number;
   #stopped = false;
-  /** Who waits for what was appended up to an offset. */
-  readonly #waiters: { readonly bytes: number; readonly resolve: () => void }[] = [];
+  /** Everything before this offset is stored. */
+  #stored = 0;
+  readonly #watchers = new Set<() => void>();
 
   constructor(log: SignedLog, { node, last, over }: LogMark, parts: EventLogParts, start: number) {
     this.#log = log;
@@ -160,10 +161,10 @@ export class EventLog implements Due {
   }
 
   /**
-   * Appends rows in the order of their places. Resolves when all of them are stored, in the event store and in the object store;
-   * throws RECORDING_IMPOSSIBLE or SPOOL_FULL at once, and has taken none then. Null: the log has ended.
+   * Appends rows in the order of their places. Returns the offset up to which the log must be stored before the node may forget them;
+   * null: the log has ended. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL, and has taken none then.
    */
-  take(rows: readonly KernelRow[]): { readonly stored: Promise<void> } | null {
+  take(rows: readonly KernelRow[]): number | null {
     if (this.#log.ended || this.#stopped) return null;
     let last = this.#last;
     const fresh: LineBody[] = [];
@@ -184,8 +185,18 @@ export class EventLog implements Due {
       });
       this.#schedule();
     }
-    const bytes = this.#log.files.size;
-    return { stored: new Promise((resolve) => this.#waiters.push({ bytes, resolve })) };
+    return this.#log.files.size;
+  }
+
+  /** In the event store and in the object store, or kept in quarantine. */
+  isStored(offset: number): boolean {
+    return offset <= this.#stored;
+  }
+
+  /** Calls back whenever more is stored; returns how to stop. */
+  watch(callback: () => void): () => void {
+    this.#watchers.add(callback);
+    return () => this.#watchers.delete(callback);
   }
 
   due(): void {
@@ -219,7 +230,8 @@ export class EventLog implements Due {
   }
 
   stored(bytes: number): void {
-    while (this.#waiters.length > 0 && this.#waiters[0]!.bytes <= bytes) this.#waiters.shift()!.resolve();
+    this.#stored = Math.max(this.#stored, bytes);
+    for (const watcher of [...this.#watchers]) watcher();
   }
 
   /** It is stored to its end, or kept in quarantine. */

@@ -8,7 +8,8 @@
  * A node may speak of sessions on itself and of no others: the log's header says where the session is. Rows are taken in their
  * order, one batch after the other, a few at a time, so that no keystroke waits behind a flood. A row that has no place costs
  * itself and an audit row; what else is wrong with a row is found where rows are derived, and is a gap there. At most
- * `MAX_WAITING` bytes wait here: beyond, the socket is not read, and the node keeps its rows. Tested in event-intake.test.ts.
+ * `MAX_WAITING` bytes wait here, and acknowledgements of `MAX_UNSTORED` batches: beyond, the socket is not read, and the node keeps its
+ * rows. Tested in event-intake.test.ts.
  */
 import type { WebSocket } from 'ws';
 import { StenoError } from '#schemas/base/errors.js';
@@ -20,12 +21,14 @@ import { MAX_EVENT_LINE_BYTES } from '#schemas/recording/line.js';
 import { UPLINK_VERSION, decodeUplink, encodeUplink } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
 import type { AuditEntry } from '../recorder/recorder.js';
-import type { EventLogs } from '../recorder/event-logs.js';
+import type { EventLog, EventLogs } from '../recorder/event-logs.js';
 
 /** Rows and bytes that are taken in one turn of the event loop. */
 const TURN_ROWS = 64;
 const TURN_BYTES = 64 << 10;
 const MAX_WAITING = 4 << 20;
+/** Nodes send fewer ahead (agent/kernel/start.ts). */
+const MAX_UNSTORED = 4_096;
 /** Room for the interval and the code around a row. */
 const MAX_ROW = MAX_EVENT_LINE_BYTES - 64;
 const AGAIN_MS = 1_000;
@@ -38,6 +41,18 @@ export interface EventIntakeParts {
   readonly log: Log;
 }
 
+/** A batch whose rows are in the spool, and how many logs have not stored theirs yet. */
+interface Unstored {
+  readonly id: string;
+  logs: number;
+}
+
+/** What one log must have stored before batches count, in the order of the offsets. */
+interface Following {
+  readonly stop: () => void;
+  readonly queue: { readonly offset: number; readonly batch: Unstored }[];
+}
+
 /** Serves one connection of `node` until it ends. */
 export class EventIntake {
   readonly #socket: WebSocket;
@@ -46,13 +61,19 @@ export class EventIntake {
   #greeted = false;
   #queue: Promise<void> = Promise.resolve();
   #waiting = 0;
+  #unstored = 0;
   #gone = false;
+  readonly #following = new Map<EventLog, Following>();
 
   constructor(socket: WebSocket, node: string, parts: EventIntakeParts) {
     this.#socket = socket;
     this.#node = node;
     this.#parts = parts;
-    socket.on('close', () => (this.#gone = true));
+    socket.on('close', () => {
+      this.#gone = true;
+      for (const { stop } of this.#following.values()) stop();
+      this.#following.clear();
+    });
     socket.on('error', () => socket.terminate());
     socket.on('message', (data: Buffer, isBinary) => {
       try {
@@ -80,46 +101,89 @@ export class EventIntake {
     const { id } = frame.header;
     const { payload } = frame;
     this.#waiting += payload.length;
-    if (this.#waiting > MAX_WAITING) this.#socket.pause();
+    if (this.#waiting > MAX_WAITING || this.#unstored > MAX_UNSTORED) this.#socket.pause();
     this.#queue = this.#queue
       .then(() => this.#batch(id, payload))
       .catch((error: unknown) => this.#refuse(id, error))
       .finally(() => {
         this.#waiting -= payload.length;
-        if (this.#waiting <= MAX_WAITING / 2) this.#socket.resume();
+        this.#resume();
       });
   }
 
   /** Resolves when all rows are in the spool; the acknowledgement follows once they are stored. */
   async #batch(id: string, payload: Uint8Array): Promise<void> {
-    const stored: Promise<void>[] = [];
+    const ends = new Map<EventLog, number>();
     let lost = 0;
     for (const rows of turns(payload)) {
       if (this.#gone) return;
       if (this.#parts.logs.closed) throw new StenoError('DRAINING');
       const whole = rows.filter((row) => row !== null);
       lost += rows.length - whole.length;
-      for (const run of bySession(whole)) stored.push((await this.#take(run)).stored);
+      for (const run of bySession(whole)) {
+        const { log, offset } = await this.#take(run);
+        ends.set(log, offset);
+      }
       await new Promise((resolve) => setImmediate(resolve));
     }
     if (lost > 0) {
       this.#parts.log.warn({ node: this.#node, batch: id, rows: lost }, 'kernel events that are no rows were passed over');
       this.#audit('UPLINK_MALFORMED', '', lost);
     }
-    void Promise.all(stored).then(() => this.#send(encodeUplink('ack', { events: id })));
+    if (this.#gone) return;
+    const batch: Unstored = { id, logs: ends.size };
+    this.#unstored += 1;
+    for (const [log, offset] of ends) {
+      this.#follow(log).queue.push({ offset, batch });
+      this.#told(log);
+    }
+    if (ends.size === 0) this.#acknowledge(batch);
+  }
+
+  #follow(log: EventLog): Following {
+    const known = this.#following.get(log);
+    if (known !== undefined) return known;
+    const following: Following = { stop: log.watch(() => this.#told(log)), queue: [] };
+    this.#following.set(log, following);
+    return following;
+  }
+
+  /** More of this log is stored, perhaps all that was waited for. */
+  #told(log: EventLog): void {
+    const following = this.#following.get(log);
+    if (following === undefined) return;
+    const { queue, stop } = following;
+    while (queue.length > 0 && log.isStored(queue[0]!.offset)) {
+      const { batch } = queue.shift()!;
+      batch.logs -= 1;
+      if (batch.logs === 0) this.#acknowledge(batch);
+    }
+    if (queue.length > 0) return;
+    stop();
+    this.#following.delete(log);
+  }
+
+  #acknowledge({ id }: Unstored): void {
+    this.#unstored -= 1;
+    this.#send(encodeUplink('ack', { events: id }));
+    this.#resume();
+  }
+
+  #resume(): void {
+    if (this.#waiting <= MAX_WAITING / 2 && this.#unstored <= MAX_UNSTORED) this.#socket.resume();
   }
 
   /** Rows of one session, which all fit into one write. */
-  async #take(rows: readonly KernelRow[]): Promise<{ readonly stored: Promise<void> }> {
+  async #take(rows: readonly KernelRow[]): Promise<{ readonly log: EventLog; readonly offset: number }> {
     const session = rows[0]![0];
     for (;;) {
       await this.#parts.logs.room();
       const log = await this.#parts.logs.find(session);
       if (log !== null && log.node !== this.#node) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is on another node`);
       try {
-        const taken = log?.take(rows) ?? null;
-        if (taken === null) throw new StenoError('SESSION_UNKNOWN', session);
-        return taken;
+        const offset = log?.take(rows) ?? null;
+        if (log === null || offset === null) throw new StenoError('SESSION_UNKNOWN', session);
+        return { log, offset };
       } catch (error) {
         if (!(error instanceof StenoError) || !isDiskFailure(error)) throw error;
         if (this.#gone || this.#parts.logs.closed) throw new StenoError('DRAINING');

@@ -119,7 +119,8 @@ export async function listenForTunnels(
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 8 << 10,
   });
-  server.maxConnections = MAX_TUNNELS + defaultSlots.full + defaultSlots.reserve;
+  // Nodes bring kernel events on a connection beside the tunnel.
+  server.maxConnections = 2 * MAX_TUNNELS + defaultSlots.full + defaultSlots.reserve;
   const stopRenewed = identity.onRenewed(() => server.setSecureContext(options()));
 
   const slots = new StrangerSlots(defaultSlots, {

@@ -84,7 +84,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     expect((await steno.steno('verify', id)).status).toBe(10);
     rmSync(part);
     const gone = await steno.steno('verify', id);
-    expect(gone).toMatchObject({ status: 13, stderr: expect.stringContaining('the event log is missing') });
+    expect(gone).toMatchObject({ status: 13, stderr: expect.stringContaining('event log: it is missing') });
     writeFileSync(part, kept);
     expect((await steno.steno('verify', id)).status).toBe(0);
   });
@@ -95,7 +95,7 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     await terminal.until(/[#$] $/);
     const [session] = await eventually(sessions, ([row]) => row?.state === 'live');
     // It goes on when its terminal is gone, until it is told to stop.
-    terminal.write(`trap '' HUP; i=0; while [ ! -e ${steno.folder}/stop ]; do : >${steno.folder}/beat-$i-; i=$((i+1)); sleep 0.2; done &\n`);
+    terminal.write(`(trap '' HUP; i=0; while [ ! -e ${steno.folder}/stop ]; do : >${steno.folder}/beat-$i-; i=$((i+1)); sleep 0.2; done) &\n`);
     const beats = async (): Promise<number[]> =>
       (await events(session!.id)).flatMap(({ path }) => {
         const found = /beat-(\d+)-$/.exec(path);

@@ -106,7 +106,7 @@ async function verifyLog(
   if (file === undefined && !ofSession) return recording.logged ? 'not given' : null;
   const bytes = await readTarget(file ?? target, 'events.zst').catch(noneThere);
   // The recording says that there is one, and that is signed.
-  if (bytes === null) return recording.logged ? bad({ code: 'VERIFY_MISSING_PART', detail: 'the event log is missing' }) : null;
+  if (bytes === null) return recording.logged ? bad({ code: 'VERIFY_MISSING_PART', detail: 'it is missing, or nothing of it is stored yet' }) : null;
   const verdict = verifier(bytes);
   if (!verdict.ok) return verdict;
   const fault = pairFault(header, verdict.header);
