@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { StenoError } from '#schemas/base/errors.js';
-import { ORDER_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel/kernel.js';
+import { EVENTS_VARIABLE, ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, eventsWay, kernelOrder } from '#schemas/kernel/kernel.js';
 import { sessionId } from '#schemas/recording/line.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import type { AuditEntry, SessionRecorder } from '../../recorder/recorder.js';
@@ -69,6 +69,35 @@ it('gives an order that says which session, since when, and how late it may be',
     offset_ms: 250,
     error_ms: 13,
   });
+});
+
+it('tells the node where rows are signed, and says in the recording that they are, once the node says so', () => {
+  const { recording, report, written } = begin('strict', true, true);
+  const names = recording!.orders(7).map((order) => {
+    const reader = new SshReader(Buffer.from(order), 'BAD_REQUEST');
+    reader.byte('the type');
+    reader.uint32('the channel');
+    reader.utf8('the request', 64);
+    reader.byte('the flag');
+    return [reader.utf8('the name', 64), reader.utf8('the value', 4096)] as const;
+  });
+  // Before the order, which starts everything.
+  expect(names.map(([name]) => name)).toEqual([PROGRESS_VARIABLE, EVENTS_VARIABLE, ORDER_VARIABLE]);
+  expect(eventsWay.parse(JSON.parse(names[1]![1]))).toEqual(events);
+  report({ state: 'on', classes: ['exec'], log: true });
+  expect(written).toEqual([{ fact: 'kernel', classes: ['exec'], error_ms: 1, log: true }]);
+});
+
+it('names no log where the node knows of none, or was told of none', () => {
+  for (const [log, report] of [
+    [true, {}],
+    [false, { log: true }],
+  ] as const) {
+    const one = begin('strict', true, log);
+    one.recording!.orders(0);
+    one.report({ state: 'on', classes: ['exec'], ...report });
+    expect(one.written).toEqual([{ fact: 'kernel', classes: ['exec'], error_ms: 1 }]);
+  }
 });
 
 it('writes what the node reports into the recording', () => {
