@@ -219,3 +219,33 @@ it('the end of a session waits for the digests that are awaited, and is written 
     ['over', SESSION, way, 9],
   ]);
 });
+
+it('sessions that an earlier node service followed end once all that it left is read, but those whose end it had written', async () => {
+  const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+  const left = new EventLog(folder);
+  const over = '01jd0000000000000000000001';
+  for (const one of [
+    record(kinds.session, 1, 0, named({ way })),
+    record(kinds.session, 2, 0, named({ way, session: over })),
+    record(kinds.session, 3, 0, named({ session: '01jd0000000000000000000002' })),
+    record(kinds.fork, 3, 1_000_000),
+    record(kinds.fork, 1, 5_000_000),
+    record(kinds.fork, 2, 6_000_000),
+    record(kinds.end, 2, 7_000_000, '{}'),
+  ])
+    left.append(one);
+  left.close();
+  const told: unknown[] = [];
+  const sender = new RowSender({
+    log: new EventLog(folder),
+    digests: new Digests(),
+    post: () => undefined,
+    now: Date.now,
+    writing: () => true,
+    late: () => undefined,
+    over: (session, offset) => told.push([session.session, session.way, offset]),
+  });
+  await sender.send(true);
+  await sender.send(true);
+  expect(told).toEqual([[SESSION, way, 5]]);
+});

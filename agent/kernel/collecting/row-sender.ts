@@ -65,7 +65,7 @@ export interface RowSenderParts {
   readonly writing: () => boolean;
   /** To be written into the log, so that a row is made of it. */
   readonly late: (digest: LateDigest) => void;
-  /** Likewise: nothing more comes of this session, of which a digest was awaited when its end was read. */
+  /** Likewise: nothing more comes of this session: a digest was awaited when its end was read, or an earlier node service followed it. */
   readonly over: (session: NamedSession, offset: number) => void;
 }
 
@@ -93,6 +93,10 @@ export class RowSender {
   /** Files up to this one were read to their end, though some of their rows may not be stored yet. */
   #readThrough = 0;
   readonly #members = new Members();
+  /** Files up to this one are of an earlier node service, whose sessions nobody follows any more. */
+  readonly #leftThrough: number;
+  /** Of those that gateways sign: sessions whose end was not read, and the time of their last record. */
+  readonly #leftOpen = new Map<string, { readonly session: NamedSession; last: number }>();
   #reading = false;
   #gatherUntil = 0;
 
@@ -101,6 +105,7 @@ export class RowSender {
     this.#log = parts.log;
     this.#cursor = new LogCursor(parts.log);
     this.#cursor.seek(this.#log.files[0] ?? 0);
+    this.#leftThrough = this.#log.files.at(-1) ?? 0;
   }
 
   /** Something was written. */
@@ -146,6 +151,7 @@ export class RowSender {
     this.#reading = true;
     try {
       while (this.#underWay < AHEAD && this.#batch()) await new Promise((resolve) => setImmediate(resolve));
+      this.#endLeft();
     } catch (error) {
       this.#parts.post({ kind: 'failed', reason: error instanceof Error ? error.message : String(error) });
     } finally {
@@ -174,12 +180,16 @@ export class RowSender {
       const record = cursor.next();
       if (record === null) break;
       if (record.kind === kinds.session) {
-        if (!this.#names(record)) appendRows(rows, record, file, cursor.ordinal - 1, context);
+        if (!this.#names(record)) {
+          if (file <= this.#leftThrough) this.#leaves(record);
+          appendRows(rows, record, file, cursor.ordinal - 1, context);
+        }
         this.#gapBefore(rows, record.session, file, cursor.ordinal - 1);
         add(record.session);
         continue;
       }
       if (!this.#named.has(record.session)) this.#missed(record);
+      if (file <= this.#leftThrough) this.#leaves(record);
       if (record.kind === kinds.end && this.#awaits(record)) continue;
       if (record.kind === kinds.exec) digest = this.#digestOf(record, cursor.place, `${KERNEL_BLOCKS + file}.${2 * (cursor.ordinal - 1)}`);
       this.#members.take(record);
@@ -209,6 +219,21 @@ export class RowSender {
       if (!entry.text.add(row)) throw new Error('a row is longer than can be sent');
     }
     return entry.text.bytes - before;
+  }
+
+  #leaves({ session: number, kind, time }: KernelRecord): void {
+    const session = this.#named.get(number);
+    if (session === undefined || session.way === null) return;
+    if (kind === kinds.end) this.#leftOpen.delete(session.session);
+    else this.#leftOpen.set(session.session, { session, last: Math.max(time, this.#leftOpen.get(session.session)?.last ?? 0) });
+  }
+
+  /** What an earlier node service has left is read: nothing more comes of its sessions. */
+  #endLeft(): void {
+    if (this.#leftOpen.size === 0 || (this.#cursor.file !== 0 && this.#cursor.file <= this.#leftThrough)) return;
+    const left = [...this.#leftOpen.values()];
+    this.#leftOpen.clear();
+    for (const { session, last } of left) this.#parts.over(session, offsetOf(session, last));
   }
 
   /** Whether the end of a session has to wait for a digest; it is written again when that is there. */
