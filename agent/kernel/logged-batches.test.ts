@@ -1,6 +1,6 @@
 import { beforeEach, expect, it } from 'vitest';
 import type { EventBatch } from '#runtime/uplink/source.js';
-import { GONE_MS, LoggedBatches, MAX_HELD_BYTES } from './logged-batches.js';
+import { GONE_MS, HINDERS_MS, LoggedBatches, MAX_HELD_BYTES } from './logged-batches.js';
 
 let now: number;
 let told: (readonly [what: string, id: string, memory: boolean])[];
@@ -69,18 +69,29 @@ it('hands to ingest what the gateway refuses, and nothing else', () => {
   expect(handedOut()).toEqual(['b']);
 });
 
-it('hands to ingest what waited a day for a gateway that is gone, and waits for one that answers', () => {
+it('hands to ingest what waited a day for a gateway that cannot be reached, and nothing while it can', () => {
+  batches.reachable(true);
   batches.add({ id: 'a', payload: Buffer.from('[1]') });
-  now = GONE_MS - 1;
-  batches.add({ id: 'b', payload: Buffer.from('[2]') });
+  now = 3 * GONE_MS;
+  batches.look();
+  batches.reachable(false);
+  now += GONE_MS - 1;
+  batches.reachable(false);
   batches.look();
   expect(unsigned).toEqual([]);
-  now = GONE_MS;
+  batches.add({ id: 'b', payload: Buffer.from('[2]') });
+  now += 1;
   batches.look();
   expect(unsigned.map(({ id }) => id)).toEqual(['a']);
-  batches.acknowledged('b');
-  batches.add({ id: 'c', payload: Buffer.from('[3]') });
-  now += GONE_MS - 1;
+});
+
+it('hands over sooner what keeps others from being sent', () => {
+  const half = new Uint8Array(MAX_HELD_BYTES / 2);
+  for (const id of ['a', 'b', 'c']) batches.add({ id, payload: half });
+  now = HINDERS_MS - 1;
   batches.look();
-  expect(unsigned).toHaveLength(1);
+  expect(unsigned).toEqual([]);
+  now = HINDERS_MS;
+  batches.look();
+  expect(unsigned.map(({ id }) => id)).toEqual(['c']);
 });

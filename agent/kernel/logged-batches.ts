@@ -3,16 +3,18 @@
  * for taken before. A batch is of one session.
  *
  *     waiting ──ack──► stored
- *        └──refused, or the gateway is gone for `GONE_MS`──► to ingest, unsigned: what is told of losses is told there
+ *        └──refused, or the gateway cannot be reached for `GONE_MS`──► to ingest, unsigned: losses are told there
  *
  * A gateway acknowledges what ingest has stored, which may take a minute. So the memory of a batch is given back at once and a
- * copy waits, up to `MAX_HELD_BYTES`; beyond, the collecting thread makes no more batches. Tested in logged-batches.test.ts.
+ * copy waits, up to `MAX_HELD_BYTES`; beyond, the collecting thread makes no more batches, of no session. So that one gateway which
+ * cannot be reached holds up no other for long, what is beyond goes to ingest after `HINDERS_MS`. Tested in logged-batches.test.ts.
  */
 import type { BatchSource, EventBatch } from '#runtime/uplink/source.js';
 
 export const MAX_HELD_BYTES = 16 << 20;
 /** Also the time after which a gateway closes the log of a session of which it hears nothing. */
 export const GONE_MS = 24 * 3_600_000;
+export const HINDERS_MS = 5 * 60_000;
 const LOOK_MS = 60_000;
 
 export interface LoggedBatchesParts {
@@ -40,12 +42,12 @@ export class LoggedBatches implements BatchSource {
   readonly #timer: NodeJS.Timeout;
   #handedOut = new Set<string>();
   #held = 0;
-  /** When the gateway last acknowledged something. */
-  #heard: number;
+  /** Since when the gateway cannot be reached; null while it can. */
+  #downSince: number | null;
 
   constructor(parts: LoggedBatchesParts) {
     this.#parts = parts;
-    this.#heard = parts.now();
+    this.#downSince = parts.now();
     this.#timer = setInterval(() => this.look(), LOOK_MS);
     this.#timer.unref();
   }
@@ -79,7 +81,6 @@ export class LoggedBatches implements BatchSource {
   }
 
   acknowledged(id: string): void {
-    this.#heard = this.#parts.now();
     const found = this.#forget(id);
     if (found !== null) this.#parts.stored(id, found.whole ? found.batch.payload : undefined);
   }
@@ -89,11 +90,19 @@ export class LoggedBatches implements BatchSource {
     if (found !== null) this.#parts.unsigned(found.batch);
   }
 
-  /** Rows that have waited for a gateway that never answers go to ingest. */
+  /** Whether there is a connection to the gateway. */
+  reachable(up: boolean): void {
+    this.#downSince = up ? null : (this.#downSince ?? this.#parts.now());
+  }
+
+  /** What has waited too long for a gateway that cannot be reached goes to ingest. */
   look(): void {
     const now = this.#parts.now();
-    if (now - this.#heard < GONE_MS) return;
-    for (const [id, { since }] of [...this.#waiting]) if (now - since >= GONE_MS) this.refused(id);
+    const down = this.#downSince === null ? 0 : now - this.#downSince;
+    for (const [id, { whole, since }] of [...this.#waiting]) {
+      const limit = whole ? HINDERS_MS : GONE_MS;
+      if (down >= limit && now - since >= limit) this.refused(id);
+    }
   }
 
   close(): void {

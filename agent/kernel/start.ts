@@ -41,6 +41,7 @@ export function startKernelEvents(
         name,
         batches: [batches],
         batchWindow: BATCH_WINDOW,
+        onState: ({ kind }) => batches.reachable(kind === 'up'),
         random: Math.random,
         log,
       }),

@@ -33,6 +33,7 @@ const SILENT_MS = 24 * 3_600_000;
 const RETRY_MS = 1_000;
 /** A node's rows may be here before its word that it records. */
 const EARLY_MS = 4_000;
+const MAX_WITHOUT = 1_000;
 
 export interface EventLogParts {
   readonly spool: Spool;
@@ -48,6 +49,8 @@ export class EventLogs {
   readonly #parts: EventLogParts;
   readonly #logs = new Map<string, EventLog>();
   readonly #waiting = new Map<string, Set<() => void>>();
+  /** Sessions whose log did not begin in time: nobody waits for it a second time. */
+  readonly #without = new Set<string>();
   #closed = false;
 
   constructor(parts: EventLogParts) {
@@ -78,7 +81,7 @@ export class EventLogs {
   /** The open log of a session; waits a moment for one that is about to begin. Null: there is none, and there will be none. */
   async find(session: string): Promise<EventLog | null> {
     const known = this.#logs.get(session);
-    if (known !== undefined || !this.#parts.live(session)) return known ?? null;
+    if (known !== undefined || this.#without.has(session) || !this.#parts.live(session)) return known ?? null;
     await new Promise<void>((resolve) => {
       const waiting = this.#waiting.get(session) ?? new Set();
       this.#waiting.set(session, waiting);
@@ -91,7 +94,11 @@ export class EventLogs {
       const timer = setTimeout(done, EARLY_MS);
       waiting.add(done);
     });
-    return this.#logs.get(session) ?? null;
+    const begun = this.#logs.get(session);
+    if (begun !== undefined) return begun;
+    this.#without.add(session);
+    if (this.#without.size > MAX_WITHOUT) this.#without.delete(this.#without.values().next().value!);
+    return null;
   }
 
   /** Resolves when there is room for more rows, or after a moment: asked again before each write. */
