@@ -25,6 +25,8 @@ export interface RegistryDeps {
 export class SessionRegistry {
   readonly #deps: RegistryDeps;
   readonly #accesses = new Set<Access>();
+  /** Of the snapshot before: each notice is shown once. */
+  #shown: ReadonlySet<string> = new Set();
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
@@ -71,7 +73,15 @@ export class SessionRegistry {
         data: JSON.stringify({ target_kind: lock.target_kind, target: lock.target, ...ended, ...(frozen === 0 ? {} : { frozen }) }),
       });
     }
+    this.#showNotices(snapshot);
     return new Map([...counts].map(([{ id }, { connections, sessions }]) => [id, { connections, sessions }]));
+  }
+
+  /** After locks and freezes. An authority of before publishes none. */
+  #showNotices({ notices = [] }: Partial<Snapshot>): void {
+    const fresh = notices.filter(({ id }) => !this.#shown.has(id));
+    this.#shown = new Set(notices.map(({ id }) => id));
+    for (const notice of fresh) for (const access of this.#accesses) access.show(notice);
   }
 }
 

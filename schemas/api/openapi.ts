@@ -5,10 +5,16 @@ import type { ErrorCode } from '../base/errors.js';
 import { accessReviewEndpoints } from './access-reviews.js';
 import { commonErrors, noAnswer, noBody } from './endpoint.js';
 import type { Endpoint } from './endpoint.js';
+import { sessionNoticeEndpoints } from './session-notices.js';
 import { joinTokenEndpoints } from './join-tokens.js';
 import { serviceEndpoints } from './services.js';
 
-export const endpoints: readonly Endpoint[] = [...accessReviewEndpoints, ...joinTokenEndpoints, ...serviceEndpoints];
+export const endpoints: readonly Endpoint[] = [
+  ...accessReviewEndpoints,
+  ...joinTokenEndpoints,
+  ...serviceEndpoints,
+  ...sessionNoticeEndpoints,
+];
 
 export function openApi(list: readonly Endpoint[] = endpoints): object {
   const paths: Record<string, Record<string, object>> = {};

@@ -466,6 +466,15 @@ export interface JoinedServiceTable {
   removed_at: Moment | null;
 }
 
+/** Words to live sessions, published until they expire. */
+export interface SessionNoticeTable {
+  id: string;
+  session: string;
+  text: string;
+  created_by: string;
+  expires_at: Moment;
+}
+
 /** Nonces given out for joins and not used yet. */
 export interface JoinNonceTable {
   nonce: string;
@@ -551,7 +560,7 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'requests' | 'clusters' | 'names' | 'cas';
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'names' | 'cas';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -612,6 +621,7 @@ export interface StateSchema {
   joined_nodes: JoinedNodeTable;
   service_tokens: ServiceTokenTable;
   joined_services: JoinedServiceTable;
+  session_notices: SessionNoticeTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
