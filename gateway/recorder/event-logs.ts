@@ -101,12 +101,13 @@ export class EventLogs {
     return null;
   }
 
-  /** Resolves when there is room for more rows, or after a moment: asked again before each write. */
-  async room(): Promise<void> {
-    if (!this.#parts.spool.scarce || this.#closed) return;
+  /** Whether there is room for more rows. Where there is none it takes a moment to say so, and what could be freed is signed. */
+  async room(): Promise<boolean> {
+    if (!this.#parts.spool.scarce) return true;
     // Only what is signed can be stored and freed.
     for (const log of this.#logs.values()) log.settle();
     await new Promise((resolve) => setTimeout(resolve, 100));
+    return !this.#parts.spool.scarce;
   }
 
   get closed(): boolean {

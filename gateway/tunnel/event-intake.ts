@@ -29,6 +29,8 @@ const TURN_BYTES = 64 << 10;
 const MAX_WAITING = 4 << 20;
 /** Nodes send fewer ahead (agent/kernel/start.ts). */
 const MAX_UNSTORED = 4_096;
+/** Audit rows about refusals, a connection: a node that is refused again and again fills no table. */
+const MAX_REFUSALS = 100;
 /** Room for the interval and the code around a row. */
 const MAX_ROW = MAX_EVENT_LINE_BYTES - 64;
 const AGAIN_MS = 1_000;
@@ -63,17 +65,14 @@ export class EventIntake {
   #waiting = 0;
   #unstored = 0;
   #gone = false;
+  #refusals = 0;
   readonly #following = new Map<EventLog, Following>();
 
   constructor(socket: WebSocket, node: string, parts: EventIntakeParts) {
     this.#socket = socket;
     this.#node = node;
     this.#parts = parts;
-    socket.on('close', () => {
-      this.#gone = true;
-      for (const { stop } of this.#following.values()) stop();
-      this.#following.clear();
-    });
+    socket.on('close', () => this.#leave());
     socket.on('error', () => socket.terminate());
     socket.on('message', (data: Buffer, isBinary) => {
       try {
@@ -81,6 +80,7 @@ export class EventIntake {
         this.#frame(data);
       } catch (error) {
         this.#refuse(undefined, error);
+        this.#leave();
         socket.close();
       }
     });
@@ -177,7 +177,7 @@ export class EventIntake {
   async #take(rows: readonly KernelRow[]): Promise<{ readonly log: EventLog; readonly offset: number }> {
     const session = rows[0]![0];
     for (;;) {
-      await this.#parts.logs.room();
+      while (!(await this.#parts.logs.room())) if (this.#gone || this.#parts.logs.closed) throw new StenoError('DRAINING');
       const log = await this.#parts.logs.find(session);
       if (log !== null && log.node !== this.#node) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is on another node`);
       try {
@@ -197,13 +197,24 @@ export class EventIntake {
     const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
     this.#parts.log.warn({ node: this.#node, batch: id, code: known.code, err: error }, 'kernel events of a node were refused');
     // Rows that come later than others of their session count as taken before: with the connection all come again in their order.
-    if (known.entry.retryable) return this.#socket.terminate();
+    if (known.entry.retryable) {
+      this.#leave();
+      return this.#socket.terminate();
+    }
     const detail = (known.detail ?? '').slice(0, 1024);
     this.#send(encodeUplink('refuse', { ...(id === undefined ? {} : { events: id }), code: known.code, detail }));
     this.#audit(known.code, detail, null);
   }
 
+  /** Nothing more is taken, also of what has arrived. */
+  #leave(): void {
+    this.#gone = true;
+    for (const { stop } of this.#following.values()) stop();
+    this.#following.clear();
+  }
+
   #audit(code: string, reason: string, rows: number | null): void {
+    if (this.#refusals++ >= MAX_REFUSALS) return;
     this.#parts.audit({
       event: 'event_log.refused',
       outcome: 'failure',
