@@ -14,7 +14,7 @@ import type { Running } from '#runtime/service/process.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/api.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
-import type { EventsWay } from '#schemas/kernel/kernel.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';

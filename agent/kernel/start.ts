@@ -1,7 +1,7 @@
 /** Kernel events of a node, put together: recorder, the uplink to ingest, and one to each gateway that signs rows. */
 import { join } from 'node:path';
-import { EVENTS_PATH } from '#schemas/kernel/kernel.js';
-import type { EventsWay } from '#schemas/kernel/kernel.js';
+import { EVENTS_PATH } from '#schemas/kernel/orders.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { UplinkClient } from '#runtime/uplink/client.js';

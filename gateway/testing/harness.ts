@@ -332,7 +332,7 @@ export async function startSshd(
   extra: string,
   env: Readonly<Record<string, string>> = {},
   name = 'node-1',
-): Promise<{ readonly node: NodeRecord; stop(): Promise<void> }> {
+): Promise<{ readonly node: NodeRecord; log(): string; stop(): Promise<void> }> {
   const key = generateKey();
   const keyPath = join(directory, 'host_key');
   writeFileSync(keyPath, key.toOpenSsh(), { mode: 0o600 });
@@ -382,6 +382,7 @@ export async function startSshd(
   );
   return {
     node: { name, kind: 'openssh', address: `127.0.0.1:${port}`, labels: { env: 'trial' }, host_keys: [], last_seen_at: null },
+    log: () => log,
     stop: async () => {
       child.kill('SIGTERM');
       if (child.exitCode === null && child.signalCode === null) await once(child, 'close');

@@ -33,7 +33,7 @@ import {
   agentMessage,
   parseTunnelJson,
 } from '#schemas/tunnel.js';
-import { EVENTS_PATH } from '#schemas/kernel/kernel.js';
+import { EVENTS_PATH } from '#schemas/kernel/orders.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { NodeCalls } from '#runtime/service/authority-client.js';

@@ -10,8 +10,10 @@
  * No row waits for the digest of an executable: one that is not there yet is said to be late, and comes in a row of its own
  * that names the execution (`LateDigest`). Tested in collector.test.ts and row-sender.test.ts.
  */
-import type { EventsWay, KernelRow } from '#schemas/kernel/kernel.js';
-import { KERNEL_BLOCKS, MAX_KERNEL_ROWS, eventsWay } from '#schemas/kernel/kernel.js';
+import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS, MAX_KERNEL_ROWS } from '#schemas/kernel/kernel.js';
+import { eventsWay } from '#schemas/kernel/orders.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
 import { BatchMemory, BatchText } from './batch-text.js';
 import type { Digests } from './digests.js';

@@ -7,8 +7,9 @@
  * Whatever a record says, its rows are rows that ingest takes: what a column cannot hold is bounded, or left out and said in
  * `data`, here and nowhere else. Tested in rows.test.ts, ../probes/programs.test.ts and ../probes/evasion.test.ts.
  */
-import type { EventsWay, KernelGap, KernelRow } from '#schemas/kernel/kernel.js';
+import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { KERNEL_BLOCKS, LAST_ROW } from '#schemas/kernel/kernel.js';
+import type { EventsWay, KernelGapReason } from '#schemas/kernel/orders.js';
 import { matterOf } from '#schemas/kernel/matters.js';
 import { containerOf } from './container.js';
 import { doorOf } from './escapes.js';
@@ -88,7 +89,7 @@ export function appendGap(
   clock: SessionClock,
   file: number,
   index: number,
-  gap: { readonly why: KernelGap['why']; readonly count: number; readonly first: number; readonly last: number },
+  gap: { readonly why: KernelGapReason; readonly count: number; readonly first: number; readonly last: number },
 ): void {
   const data = { state: 'gap', why: gap.why, count: gap.count, first_ms: offsetOf(clock, gap.first), last_ms: offsetOf(clock, gap.last) };
   push(rows, clock.session, file, index, data.last_ms, { kind: 'gap', reason: 'kernel_events', name: gap.why, count: gap.count, data });

@@ -11,6 +11,7 @@
  * test/end-to-end/clocks.test.ts with a real authority and a moved clock.
  */
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { UserProof } from '#schemas/api.js';
 import { errorCatalogue, StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
@@ -48,7 +49,7 @@ interface Kept {
 export class SessionCertificates {
   readonly #authority: Pick<Authority, 'sessionCertificate'>;
   readonly #now: () => number;
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new LRUCache<string, Kept>({ max: maxKept });
   readonly #asking = new Map<string, Promise<Kept>>();
   /** Made for this process, never stored. */
   readonly key: SshPrivateKey;
@@ -101,9 +102,7 @@ export class SessionCertificates {
     const renewal: Promise<Kept> = this.#ask(admitted, login, node)
       .then((fresh) => {
         if (this.#asking.get(id) !== renewal) return fresh;
-        this.#kept.delete(id);
         this.#kept.set(id, fresh);
-        if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
         return fresh;
       })
       .finally(() => {

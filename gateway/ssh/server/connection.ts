@@ -11,9 +11,10 @@
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Target } from '#schemas/base/identity.js';
-import type { EventsWay } from '#schemas/kernel/kernel.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import { NO_FORWARDING, encodeForwarding } from '#schemas/policy/forwarding.js';
 import type { Allowed } from '#schemas/policy/node.js';
+import { KERNEL_REQUESTS } from '#schemas/ssh/capabilities.js';
 import { identityNow } from '#runtime/http/request-auth.js';
 import type { ConnectionLog } from '../../edge/connection-log.js';
 import type { Wire } from '../../edge/socket-wire.js';
@@ -303,6 +304,7 @@ export class Connection {
           // Nodes of another cluster trust other services than this gateway is one of.
           events: remote === undefined ? this.#deps.events : null,
           agent,
+          requests: node.capabilities.has(KERNEL_REQUESTS),
           delayMs,
           now: this.#deps.now,
           audit: (entry) =>
