@@ -160,5 +160,5 @@ test('a batch is taken apart a few rows at a time, whatever is in it', () => {
   expect(parts.flat()).toEqual(rows);
   expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(64);
   expect([...turns(Buffer.from('[]'))].flat()).toEqual([]);
-  for (const bad of ['', '[', '{}', 'null']) expect(() => [...turns(Buffer.from(bad))]).toThrow('UPLINK_MALFORMED');
+  for (const bad of ['', '[', '{}', 'null']) expect(() => [...turns(Buffer.from(bad))]).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error);
 });
