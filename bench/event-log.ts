@@ -84,9 +84,18 @@ const log = (await recorder.eventLogs.find(session.session))!;
 const rows = await realRows(session.session);
 const batches: Buffer[] = [];
 for (let i = 0; i < rows.length; i += BATCH)
-  batches.push(Buffer.from(`[${rows.slice(i, i + BATCH).map((row) => JSON.stringify(row)).join(',\n')}]`));
+  batches.push(
+    Buffer.from(
+      `[${rows
+        .slice(i, i + BATCH)
+        .map((row) => JSON.stringify(row))
+        .join(',\n')}]`,
+    ),
+  );
 console.log(`for 1,000 events, of ${EVENTS}:`);
-console.log(`${'rows as nodes send them'.padEnd(46)} ${Math.round(batches.reduce((sum, { length }) => sum + length, 0) / (EVENTS / 1000))} bytes`);
+console.log(
+  `${'rows as nodes send them'.padEnd(46)} ${Math.round(batches.reduce((sum, { length }) => sum + length, 0) / (EVENTS / 1000))} bytes`,
+);
 
 await cpu('gateway: parse, chain, spool, sign', async () => {
   for (const batch of batches) {

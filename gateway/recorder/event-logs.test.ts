@@ -93,7 +93,14 @@ test('rows are chained and signed under the number of their session, and acknowl
   await taken;
   const recording = await ingest.closedSession(`${session.session}/events`);
   const { header } = checkRecording(recording);
-  expect(header.steno).toMatchObject({ stream: 'events', session: session.session, counter: 1, gateway: 'gw-1', node: 'web-1', user: 'alice' });
+  expect(header.steno).toMatchObject({
+    stream: 'events',
+    session: session.session,
+    counter: 1,
+    gateway: 'gw-1',
+    node: 'web-1',
+    user: 'alice',
+  });
   expect(recording.parts.at(-1)!.checkpoint).toMatchObject({ session: session.session, counter: 1, end: 'complete' });
   expect(rowsOf(session.session)).toEqual([row(session.session, 0), row(session.session, 2, LAST_ROW)].map(([, ...fields]) => fields));
   expect(ingest.faults).toEqual([]);
@@ -133,7 +140,11 @@ test('a row that is longer than a block is one by itself, also when it is cut ag
   session.logEvents();
   const log = (await recorder.eventLogs.find(session.session))!;
   const long = (n: number): string => JSON.stringify({ x: 'y'.repeat(n) });
-  const rows = [row(session.session, 0), row(session.session, 2, 'true', long(MAX_EVENT_LINE_BYTES - 400)), row(session.session, 4, 'true', long(100_000))];
+  const rows = [
+    row(session.session, 0),
+    row(session.session, 2, 'true', long(MAX_EVENT_LINE_BYTES - 400)),
+    row(session.session, 4, 'true', long(100_000)),
+  ];
   hooks.frame = (frame) => (frame.kind === 'checkpoint' && ingest.connections < 3 ? 'drop' : 'go on');
   await stored(log, log.take([...rows, row(session.session, 6, LAST_ROW)]));
   const recording = await ingest.closedSession(`${session.session}/events`);

@@ -86,7 +86,8 @@ function recoverSession(
   state: boolean,
 ): Found | null {
   const { files: disk, folder } = share;
-  const path = (start: number): string => `${folder}/${fileName(session, stream)}${start === 0 ? '' : `.${String(start).padStart(15, '0')}`}.cast`;
+  const path = (start: number): string =>
+    `${folder}/${fileName(session, stream)}${start === 0 ? '' : `.${String(start).padStart(15, '0')}`}.cast`;
   const sizes = starts.map((start) => disk.sizeOf(path(start)));
   const journalSize = state ? disk.sizeOf(`${folder}/${fileName(session, stream)}.state`) : 0;
   const files = new SessionFiles(share, session, { starts, sizes, journalSize }, stream);

@@ -78,7 +78,17 @@ function node(name: string): Batches {
   const batches = new Batches();
   const { port } = server.address() as AddressInfo;
   const log = { info: () => undefined, warn: () => undefined };
-  clients.push(new UplinkClient({ url: () => `ws://127.0.0.1:${port}/${name}`, tls: null, name, batches: [batches], batchWindow: 100, random: () => 0, log }));
+  clients.push(
+    new UplinkClient({
+      url: () => `ws://127.0.0.1:${port}/${name}`,
+      tls: null,
+      name,
+      batches: [batches],
+      batchWindow: 100,
+      random: () => 0,
+      log,
+    }),
+  );
   return batches;
 }
 const row = (session: string, index: number, name = 'true'): KernelRow => [
@@ -114,7 +124,11 @@ const indexes = (session: string): unknown[] =>
 test('batches are taken in their order and acknowledged once ingest has stored them', async () => {
   const { session } = await logged();
   const web = node('web-1');
-  const sent = [web.send('a', text([row(session, 0), row(session, 2)])), web.send('b', text([row(session, 4)])), web.send('c', text([row(session, 6, LAST_ROW)]))];
+  const sent = [
+    web.send('a', text([row(session, 0), row(session, 2)])),
+    web.send('b', text([row(session, 4)])),
+    web.send('c', text([row(session, 6, LAST_ROW)])),
+  ];
   expect(await Promise.all(sent)).toEqual(['stored', 'stored', 'stored']);
   expect(ingest.recordings.get(`${session}/events`)).toMatchObject({ closed: true });
   expect(indexes(session)).toEqual([0, 2, 4, 6]);
@@ -160,5 +174,6 @@ test('a batch is taken apart a few rows at a time, whatever is in it', () => {
   expect(parts.flat()).toEqual(rows);
   expect(Math.max(...parts.map(({ length }) => length))).toBeLessThanOrEqual(64);
   expect([...turns(Buffer.from('[]'))].flat()).toEqual([]);
-  for (const bad of ['', '[', '{}', 'null']) expect(() => [...turns(Buffer.from(bad))]).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error);
+  for (const bad of ['', '[', '{}', 'null'])
+    expect(() => [...turns(Buffer.from(bad))]).toThrow(expect.objectContaining({ code: 'UPLINK_MALFORMED' }) as Error);
 });

@@ -341,7 +341,8 @@ class Trusted {
 
 /** Which node brings a tunnel. A node that joined a moment ago may be in the next snapshot. */
 async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promise<{ readonly node: string; readonly key: string }> {
-  if (request.url !== TUNNEL_PATH && request.url !== INGEST_PIPE_PATH && request.url !== EVENTS_PATH) throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
+  if (request.url !== TUNNEL_PATH && request.url !== INGEST_PIPE_PATH && request.url !== EVENTS_PATH)
+    throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
   const socket = request.socket as TLSSocket;
   const service = peerService(socket);
   if (service === null || service.kind !== 'agent') throw new StenoError('CERT_UNKNOWN_CA', 'a tunnel needs the certificate of an agent');

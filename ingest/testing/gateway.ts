@@ -141,8 +141,7 @@ export class UplinkClient {
     const from = this.frames.length;
     this.send(encodeUplink('open', { session, stream }));
     const resume = await this.next(
-      (frame) =>
-        this.frames.indexOf(frame) >= from && (frame.kind === 'resume' || frame.kind === 'refuse') && isOurs(frame.header),
+      (frame) => this.frames.indexOf(frame) >= from && (frame.kind === 'resume' || frame.kind === 'refuse') && isOurs(frame.header),
     );
     if (resume.kind !== 'resume') throw new Error(`refused: ${JSON.stringify(resume.header)}`);
     const { stored, closed } = resume.header;

@@ -207,7 +207,8 @@ export class UplinkConnection {
     const certificate = this.#certificate;
     if (certificate === null) throw new StenoError('UPLINK_UNAUTHENTICATED', 'sessions need a recording certificate');
     if (!sessionIdPattern.test(session)) throw new StenoError('UPLINK_MALFORMED', 'no session id');
-    if (stream !== undefined && this.#version < UPLINK_STREAMS_VERSION) throw new StenoError('UPLINK_MALFORMED', `event logs take version 3`);
+    if (stream !== undefined && this.#version < UPLINK_STREAMS_VERSION)
+      throw new StenoError('UPLINK_MALFORMED', `event logs take version 3`);
     if (this.#sessions.size >= MAX_SESSIONS) throw new StenoError('TOO_MANY', 'sessions on one connection');
     const known = this.#sessions.get(keyOf(of));
     if (known !== undefined && !known.refused) throw new StenoError('UPLINK_MALFORMED', 'open twice');

@@ -77,7 +77,10 @@ beforeEach(() => {
   log = new Recorder(identity, { stream: 'events', startedAt });
 });
 const fields = (index: number, more: Partial<Record<number, unknown>> = {}): unknown[] =>
-  Object.assign([KERNEL_BLOCKS + 3, index, index * 10, 'exec', '/bin/true', 1, '', '', null, `true ${index}`, '', 'success', null, '{"pid":1}'], more);
+  Object.assign(
+    [KERNEL_BLOCKS + 3, index, index * 10, 'exec', '/bin/true', 1, '', '', null, `true ${index}`, '', 'success', null, '{"pid":1}'],
+    more,
+  );
 const add = (index: number, more: Partial<Record<number, unknown>> = {}, interval = 1_000): Recorder =>
   log.line(interval, { code: 'e', data: fields(index, more) });
 /** Ten rows in two parts. */
@@ -132,8 +135,16 @@ test('rows are stored, and so are parts that verify by themselves and open with 
     name: 'true 4',
   });
   const file = await exported();
-  expect(await verify(file)).toMatchObject({ ok: true, parts: 2, header: { steno: { stream: 'events' } }, checkpoint: { end: 'complete' } });
-  expect(await independently(file)).toMatchObject({ status: 0, text: expect.stringContaining(`event log of session ${log.session}`) as string });
+  expect(await verify(file)).toMatchObject({
+    ok: true,
+    parts: 2,
+    header: { steno: { stream: 'events' } },
+    checkpoint: { end: 'complete' },
+  });
+  expect(await independently(file)).toMatchObject({
+    status: 0,
+    text: expect.stringContaining(`event log of session ${log.session}`) as string,
+  });
   expect(await gateway.deliver(log.session, log.made, 'events')).toBe(log.made.filter(({ kind }) => kind === 'block').length);
 });
 
@@ -177,7 +188,11 @@ describe('refused, and nothing of it is stored:', () => {
   const cases: readonly [string, string, () => readonly Made[]][] = [
     ['a row behind one that comes after it', 'UPLINK_CHAIN_BROKEN', () => (add(4), add(2), log.close().made)],
     ['a row that stands twice', 'UPLINK_CHAIN_BROKEN', () => (add(4), add(4), log.close().made)],
-    ['a line that is no row', 'UPLINK_CHAIN_BROKEN', () => (add(0), log.line(5, { code: 'g', data: { reason: 'interrupted' } }).close().made)],
+    [
+      'a line that is no row',
+      'UPLINK_CHAIN_BROKEN',
+      () => (add(0), log.line(5, { code: 'g', data: { reason: 'interrupted' } }).close().made),
+    ],
     [
       'a block that was changed',
       'UPLINK_CHAIN_BROKEN',
@@ -265,7 +280,8 @@ describe('a log that was exported and altered', () => {
     let frame = 0;
     return Buffer.concat(
       [...readContainer(file)].flatMap((segment): Uint8Array[] => {
-        if (segment.kind === 'data') return [zstd.compress(Buffer.from(change(Buffer.from(zstd.decompress(segment.bytes)).toString(), frame++)), 3)];
+        if (segment.kind === 'data')
+          return [zstd.compress(Buffer.from(change(Buffer.from(zstd.decompress(segment.bytes)).toString(), frame++)), 3)];
         if (segment.kind === 'proof') return [encodeProof(segment.proof)];
         return [file.subarray(segment.offset, segment.offset + segment.length)];
       }),

@@ -120,7 +120,8 @@ export class EventLogWriter implements StreamWriter {
   ): Promise<{ readonly bytes: number; readonly done: Promise<void> }> {
     const building = this.#building;
     if (part < building.part) return Promise.resolve({ bytes: 0, done: this.#commits });
-    const says = (what: string): StenoError => broken(checkpoint.block, `the checkpoint of part ${part} of the event log has another ${what}`);
+    const says = (what: string): StenoError =>
+      broken(checkpoint.block, `the checkpoint of part ${part} of the event log has another ${what}`);
     if (this.#header === null || this.#finished) throw broken(checkpoint.block, 'a checkpoint where none can be');
     const { session, gateway, counter } = checkpoint;
     if (part !== building.part) throw says('number');
@@ -144,7 +145,8 @@ export class EventLogWriter implements StreamWriter {
     try {
       return read();
     } catch (error) {
-      if (error instanceof StenoError) throw new StenoError('UPLINK_CHAIN_BROKEN', `event log of session ${this.session}: ${error.detail ?? ''}`);
+      if (error instanceof StenoError)
+        throw new StenoError('UPLINK_CHAIN_BROKEN', `event log of session ${this.session}: ${error.detail ?? ''}`);
       throw error;
     }
   }

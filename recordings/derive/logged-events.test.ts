@@ -37,7 +37,16 @@ test.each([
 ])('%s is a gap in its place, and costs no other row', (_, more) => {
   const [before, gap, after] = read([row(0), row(2, more), row(4)].map(fieldsOf));
   expect([before!.kind, after!.kind]).toEqual(['exec', 'exec']);
-  expect(gap).toMatchObject({ source: 'kernel', block: 1, index: 2, kind: 'gap', name: 'refused', reason: 'kernel_events', count: 1, session });
+  expect(gap).toMatchObject({
+    source: 'kernel',
+    block: 1,
+    index: 2,
+    kind: 'gap',
+    name: 'refused',
+    reason: 'kernel_events',
+    count: 1,
+    session,
+  });
   expect(eventRow.safeParse(gap).success).toBe(true);
 });
 

@@ -60,8 +60,7 @@ export class BlockReader {
 
   read(content: Uint8Array): ReadBlock {
     const longest = this.#stream === 'events' ? MAX_EVENT_LINE_BYTES : BLOCK_MAX_BYTES;
-    if (content.length === 0 || content.length > longest || content.at(-1) !== 0x0a)
-      throw malformed('a block is not a run of whole lines');
+    if (content.length === 0 || content.length > longest || content.at(-1) !== 0x0a) throw malformed('a block is not a run of whole lines');
     let text: string;
     try {
       text = decoder.decode(content);

@@ -29,7 +29,10 @@ const READ_BYTES = 1 << 20;
 const MAX_FRAME = 9 << 20;
 
 /** The file of a recording, or of an event log, as it is stored: nothing is decompressed. */
-export async function* exportFile(objects: ObjectStore, index: Pick<RecordingIndex, 'objects' | 'certificates'>): AsyncGenerator<Uint8Array> {
+export async function* exportFile(
+  objects: ObjectStore,
+  index: Pick<RecordingIndex, 'objects' | 'certificates'>,
+): AsyncGenerator<Uint8Array> {
   const entries: SeekEntry[] = [];
   for (const fingerprint of index.certificates) {
     const frame = encodeProof({ kind: 'certificate', certificate: await objects.get(certificateKey(fingerprint)) });

@@ -50,7 +50,10 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     const { id } = await run('cat /etc/hostname > /dev/null; exec true hidden-word');
     expect((await steno.steno('export', id, '-o', inFile('a.cast.zst'))).status).toBe(0);
     const verified = await steno.steno('verify', inFile('a.cast.zst'), inFile('a.events.zst'));
-    expect(verified).toMatchObject({ status: 0, stdout: expect.stringMatching(/event log +\d+ blocks, .* whole and unaltered, ended complete/) });
+    expect(verified).toMatchObject({
+      status: 0,
+      stdout: expect.stringMatching(/event log +\d+ blocks, .* whole and unaltered, ended complete/),
+    });
     expect((await steno.steno('verify', inFile('a.cast.zst'))).stdout).toMatch(/event log +the session has one; name its file/);
     expect((await steno.steno('verify', inFile('a.events.zst'))).status).toBe(0);
     const script = fileURLToPath(new URL('../../docs/verify.py', import.meta.url));
@@ -59,11 +62,18 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     const good = execFileSync('python3', [script, inFile('a.cast.zst'), ca, inFile('a.events.zst')], { encoding: 'utf8' });
     expect(good).toContain(`good: event log of session ${id}`);
     // Stock zstd opens it: a header, and a row a line, each of which is an event.
-    const lines = execFileSync('zstd', ['-dc', inFile('a.events.zst')], { encoding: 'utf8', maxBuffer: 1 << 26 }).trim().split('\n');
+    const lines = execFileSync('zstd', ['-dc', inFile('a.events.zst')], { encoding: 'utf8', maxBuffer: 1 << 26 })
+      .trim()
+      .split('\n');
     expect(JSON.parse(lines[0]!)).toMatchObject({ version: 3, steno: { session: id, stream: 'events', node: 'local' } });
     const rows = lines.slice(1).map((line) => (JSON.parse(line) as [number, string, readonly unknown[]])[2]);
     const shown = await events(id);
-    expect(rows.map(([block, index]) => `${String(block)}.${String(index)}`).sort()).toEqual(shown.filter(({ data }) => data['signed'] !== true).map(({ place }) => place).sort());
+    expect(rows.map(([block, index]) => `${String(block)}.${String(index)}`).sort()).toEqual(
+      shown
+        .filter(({ data }) => data['signed'] !== true)
+        .map(({ place }) => place)
+        .sort(),
+    );
     expect(rows.some((row) => row.includes('true hidden-word'))).toBe(true);
     expect(rows.at(-1)!.slice(3, 10)).toEqual(['kernel', '', null, '', '', null, 'end']);
   });
@@ -95,7 +105,9 @@ describe.skipIf(missing.length > 0)('the event log of a session', () => {
     await terminal.until(/[#$] $/);
     const [session] = await eventually(sessions, ([row]) => row?.state === 'live');
     // It goes on when its terminal is gone, until it is told to stop.
-    terminal.write(`(trap '' HUP; i=0; while [ ! -e ${steno.folder}/stop ]; do : >${steno.folder}/beat-$i-; i=$((i+1)); sleep 0.2; done) &\n`);
+    terminal.write(
+      `(trap '' HUP; i=0; while [ ! -e ${steno.folder}/stop ]; do : >${steno.folder}/beat-$i-; i=$((i+1)); sleep 0.2; done) &\n`,
+    );
     const beats = async (): Promise<number[]> =>
       (await events(session!.id)).flatMap(({ path }) => {
         const found = /beat-(\d+)-$/.exec(path);

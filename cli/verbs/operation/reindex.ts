@@ -77,7 +77,10 @@ export function reindexCommand(): Command {
           }
           if (tty) err.write('\n');
           mark.finish();
-          if (lost) err.write('The event store was empty. Audit rows, and kernel events of sessions without an event log, are in no recording: those from before are lost.\n');
+          if (lost)
+            err.write(
+              'The event store was empty. Audit rows, and kernel events of sessions without an event log, are in no recording: those from before are lost.\n',
+            );
         } finally {
           await events.close();
           await objects.close();

@@ -101,12 +101,20 @@ async function verifyLog(
   file: string | undefined,
 ): Promise<LogVerdict> {
   const { header } = recording;
-  const bad = ({ code, detail }: Pick<Fault, 'code' | 'detail'>): LogVerdict => ({ ok: false, code, detail, block: null, goodUntil: 0, header });
+  const bad = ({ code, detail }: Pick<Fault, 'code' | 'detail'>): LogVerdict => ({
+    ok: false,
+    code,
+    detail,
+    block: null,
+    goodUntil: 0,
+    header,
+  });
   const ofSession = statSync(target, { throwIfNoEntry: false })?.isFile() !== true;
   if (file === undefined && !ofSession) return recording.logged ? 'not given' : null;
   const bytes = await readTarget(file ?? target, 'events.zst').catch(noneThere);
   // The recording says that there is one, and that is signed.
-  if (bytes === null) return recording.logged ? bad({ code: 'VERIFY_MISSING_PART', detail: 'it is missing, or nothing of it is stored yet' }) : null;
+  if (bytes === null)
+    return recording.logged ? bad({ code: 'VERIFY_MISSING_PART', detail: 'it is missing, or nothing of it is stored yet' }) : null;
   const verdict = verifier(bytes);
   if (!verdict.ok) return verdict;
   const fault = pairFault(header, verdict.header);
@@ -166,7 +174,10 @@ function report(verdict: Verdict, log: LogVerdict, target: string, asJson: boole
   row('head', verdict.checkpoint.head);
   if (log === 'not given') row('event log', 'the session has one; name its file to check it too');
   else if (log !== null)
-    row('event log', `${log.blocks} blocks, ${bytes(log.bytes)} of rows, whole and unaltered, ended ${log.checkpoint.end}; head ${log.checkpoint.head}`);
+    row(
+      'event log',
+      `${log.blocks} blocks, ${bytes(log.bytes)} of rows, whole and unaltered, ended ${log.checkpoint.end}; head ${log.checkpoint.head}`,
+    );
 }
 
 function reportFault(verdict: Extract<Verdict, { readonly ok: false }>, of: 'recording' | 'event log', asJson: boolean): void {
