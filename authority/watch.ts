@@ -140,5 +140,6 @@ function forAgents(snapshot: Snapshot): Snapshot {
     names_since: {},
     own_since: {},
     clusters: [],
+    kube_clusters: [],
   };
 }

@@ -17,6 +17,10 @@ import type { LockEffect } from '#schemas/lock-effect.js';
 import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { listenForKubernetes } from './kube/listener.js';
+import type { KubeListenerDeps } from './kube/listener.js';
+import { Upstreams } from './kube/upstreams.js';
+import type { ReadUpstream } from './kube/upstreams.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/server/admission.js';
@@ -55,6 +59,13 @@ export interface GatewayDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly limits?: ListenerLimits;
+  /** Where Kubernetes' clients come in; left out: nowhere. */
+  readonly kube?: {
+    /** `host:port`; port 0 picks a free one. */
+    readonly listen: string;
+    readonly identity: KubeListenerDeps['identity'];
+    readonly readUpstream: ReadUpstream;
+  };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
   /** Where nodes bring kernel events to be signed; left out: nowhere. */
@@ -78,6 +89,7 @@ export async function startGateway(
     limits = defaultLimits,
     openTunnel = noTunnels,
     events,
+    kube,
   }: GatewayDeps,
 ): Promise<Running> {
   await cryptoReady;
@@ -105,6 +117,12 @@ export async function startGateway(
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
   const registry = new SessionRegistry({ name, now, audit: (entry) => recorder.audit(entry) });
+  const track = (recording: Promise<void>): void => {
+    closing.add(recording);
+    void recording
+      .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
+      .finally(() => closing.delete(recording));
+  };
   const listener = new SshListener({
     name,
     hostKeys,
@@ -121,12 +139,7 @@ export async function startGateway(
     slots,
     registry,
     snapshot,
-    track: (recording) => {
-      closing.add(recording);
-      void recording
-        .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
-        .finally(() => closing.delete(recording));
-    },
+    track,
   });
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
@@ -141,12 +154,32 @@ export async function startGateway(
   });
   lockEffects.applied(snapshot()?.locks ?? [], new Map());
   const address = await listener.listen(...hostAndPort(listen));
+  const kubeListener =
+    kube === undefined
+      ? undefined
+      : await listenForKubernetes(
+          {
+            identity: kube.identity,
+            upstreams: new Upstreams(kube.readUpstream),
+            registry,
+            snapshot,
+            recorder,
+            slots,
+            observe,
+            track,
+            onChange: (callback) => authority.onChange(callback),
+            log: log.child({ part: 'kube' }),
+            now,
+          },
+          ...hostAndPort(kube.listen),
+        );
   return {
-    addresses: { ssh: address },
+    addresses: { ssh: address, ...(kubeListener === undefined ? {} : { kube: kubeListener.address }) },
     close: async () => {
       stopWatching();
       stopRenewed?.();
       lockEffects.close();
+      await kubeListener?.close();
       await listener.close(new StenoError('DRAINING'));
       await slots.close();
       while (closing.size > 0) await Promise.allSettled([...closing]);

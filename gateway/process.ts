@@ -78,6 +78,9 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       hostCertificate: () => identity.hostCertificate(),
       onHostCertificate: (callback) => identity.onRenewed(callback),
       tellLockEffects: (effects) => client.lockEffects(effects),
+      ...(config.kube_listen === undefined
+        ? {}
+        : { kube: { listen: config.kube_listen, identity, readUpstream: (cluster) => client.kubeUpstream(cluster) } }),
       log,
       now: Date.now,
     },

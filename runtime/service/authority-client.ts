@@ -14,6 +14,9 @@ import type {
   Snapshot,
   WebIdentity,
 } from '#schemas/api.js';
+import { call as callEndpoint } from '#schemas/api/endpoint.js';
+import { readKubeUpstream } from '#schemas/api/kube-clusters.js';
+import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -56,6 +59,8 @@ export interface AuthorityClient {
   readonly places: PlaceCalls;
   /** Ingest only: `stores/leases/contract.ts` over the authority; a holder is a run of the caller. */
   readonly leases: LeaseCalls;
+  /** Gateways only: how a Kubernetes cluster is reached, with the credential for it. Rejects NOT_FOUND. */
+  kubeUpstream(cluster: string): Promise<{ readonly revision: number; readonly upstream: KubeUpstream }>;
   /** Gateways only: what locks have ended here. */
   lockEffects(effects: readonly LockEffect[]): Promise<void>;
   /** Viewers only. */
@@ -165,6 +170,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
         await call({ method: 'POST', target: '/v1/leases/release', body: { name, run, token } });
       },
     },
+    kubeUpstream: (name) => callEndpoint((method, target, body) => call({ method, target, body }), readKubeUpstream, { params: { name } }),
     lockEffects: async (effects) => {
       await call({ method: 'PUT', target: '/v1/lock-effects', body: { effects } });
     },

@@ -21,6 +21,7 @@ export const emptySnapshot: Snapshot = {
   own_since: {},
   cluster: 'main',
   clusters: [],
+  kube_clusters: [],
 };
 
 const name = fc.constantFrom('a', 'b', 'B', 'c', 'node-10', 'node-9', 'é', '__proto__', 'constructor');
@@ -38,6 +39,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = fc
     grants: list('id'),
     void_grants: list('id'),
     clusters: list('name'),
+    kube_clusters: list('name'),
     names_since: map.map((entries) => Object.fromEntries(entries)),
     own_since: map.map((entries) => Object.fromEntries(entries)),
     ssh_user_ca: fc.subarray(['one', 'two']),

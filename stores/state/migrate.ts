@@ -25,6 +25,7 @@ import { gatewayIdentity } from './migrations/0013_gateway_identity.js';
 import { sharedWork } from './migrations/0014_shared_work.js';
 import { services } from './migrations/0015_services.js';
 import { sessionNotices } from './migrations/0017_session_notices.js';
+import { kubeClusters } from './migrations/0018_kube_clusters.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
@@ -44,6 +45,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0014_shared_work': sharedWork,
   '0015_services': services,
   '0017_session_notices': sessionNotices,
+  '0018_kube_clusters': kubeClusters,
 };
 
 export async function migrateState<Schema>(

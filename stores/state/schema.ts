@@ -475,6 +475,16 @@ export interface SessionNoticeTable {
   expires_at: Moment;
 }
 
+/** Kubernetes clusters that gateways lead to; address and credential are sealed. */
+export interface KubeClusterTable {
+  name: string;
+  labels: string;
+  revision: Moment;
+  upstream_sealed: Buffer;
+  created_by: string;
+  updated_at: Moment;
+}
+
 /** Nonces given out for joins and not used yet. */
 export interface JoinNonceTable {
   nonce: string;
@@ -560,7 +570,7 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'names' | 'cas';
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'kube_clusters' | 'names' | 'cas';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -622,6 +632,7 @@ export interface StateSchema {
   service_tokens: ServiceTokenTable;
   joined_services: JoinedServiceTable;
   session_notices: SessionNoticeTable;
+  kube_clusters: KubeClusterTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
   request_nonces: RequestNonceTable;
