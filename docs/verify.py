@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""An independent verifier of Steno recordings, written from docs/format.md. Needs stock zstd and ssh-keygen.
+"""An independent verifier of Steno recordings and event logs, written from docs/format.md. Needs stock zstd and ssh-keygen.
 
-usage: verify.py [--keep DIR] RECORDING.cast.zst RECORDING_CA.pub
+usage: verify.py [--keep DIR] RECORDING.cast.zst RECORDING_CA.pub [LOG.events.zst]
 Exit codes: 0 good, 10 altered, 11 truncated, 12 reordered, 13 missing part, 14 unsigned, 65 no recording.
 It has no terminal: of keyframes it checks where they stand, not what they show.
 """
@@ -12,6 +12,7 @@ KINDS = {0xFD2FB528: "D", 0x184D2A5B: "P", 0x184D2A5C: "I", 0x184D2A5E: "S"}  # 
 HEAD = re.compile(rb'\[([0-9]{1,10}(?:\.[0-9]{1,3})?),"([A-Za-z]{1,16})",')
 KEYFRAME = re.compile(r'\[0,"k",\{"cols":([1-9][0-9]{0,3}),"rows":([1-9][0-9]{0,3}),"screen":'
                       r'"(?:[^"\\\0-\x1f]|\\(?:["\\/bfnrt]|u[0-9a-f]{4}))*"(?:,"anchor":true)?\}\]\n')
+KERNEL = re.compile(rb'\[[\d.]+,"s",\{"fact":"kernel",[^\n]{0,512}"log":true\}\]\n')
 ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
 
 Frame = collections.namedtuple("Frame", "kind size content value")  # content: decompressed size
@@ -109,7 +110,10 @@ def read_header(line):
         raise ValueError
     if not re.fullmatch(r"(?!.*\.\.)[a-z0-9][a-z0-9_.-]{0,62}", steno["gateway"]):
         raise ValueError
-    return {"session": steno["session"], "gateway": steno["gateway"], "counter": int(steno["counter"])}, steno.get("tty") is True, (term["cols"], term["rows"])
+    if steno.get("stream", "events") != "events":
+        raise Bad(65, "a stream that this verifier does not know")
+    identity = {"session": steno["session"], "gateway": steno["gateway"], "counter": int(steno["counter"])}
+    return identity, steno.get("stream", "recording"), steno.get("tty") is True, (term["cols"], term["rows"])
 
 
 def decompress(frame):
@@ -124,6 +128,7 @@ class Lines:
 
     def __init__(self):
         self.session, self.head, self.n, self.bytes, self.at, self.frame, self.keyframes, self.places = None, b"", 0, 0, 0, 0, 0, []
+        self.stream, self.row, self.logged = "recording", (-1, -1), False
 
     def part(self, proof, frames, last):
         c, self.tags, self.block, self.keyframe = proof["checkpoint"], proof["tags"], bytearray(), None
@@ -142,13 +147,16 @@ class Lines:
 
     def line(self, line, offset):
         before = self.at
-        if len(line) > 65536 or not line.endswith(b"\n") or not self.session and not line.startswith(b"{"):
+        if len(line) > (983040 if self.stream == "events" else 65536) or not line.endswith(b"\n") or not self.session and not line.startswith(b"{"):
             raise ValueError
         if not self.session:
-            self.session, self.tty, self.size = read_header(line)
-            self.head = hashlib.sha256(b"steno-recording/1\n" + self.session["session"].encode()).digest()
+            self.session, self.stream, self.tty, self.size = read_header(line)
+            self.head = hashlib.sha256(f"steno-{self.stream}/1\n{self.session['session']}".encode()).digest()
         else:
             interval, code = HEAD.match(line).groups()
+            if self.stream == "events":
+                self.event(line, code)
+            self.logged = self.logged or code == b"s" and len(line) < 1024 and KERNEL.fullmatch(line) is not None
             if code == b"k":
                 cols, rows = KEYFRAME.fullmatch(line.decode()).groups()
                 if not self.tty or self.keyframe or int(cols) > 1000 or int(rows) > 1000:
@@ -166,6 +174,16 @@ class Lines:
         elif self.keyframe:
             raise ValueError
         self.block += line
+
+    def event(self, line, code):
+        """docs/format.md, "Event log": rows alone, and their places rise."""
+        interval, _, row = json.loads(line.decode(), parse_constant=lambda name: int(name))
+        place = (row[0], row[1])
+        if code != b"e" or type(row) is not list or interval > 1e9 or place <= self.row:
+            raise ValueError
+        if any(type(n) not in (int, float) or n // 1 != n or not 0 <= n < 2**32 for n in place):
+            raise ValueError
+        self.row = place
 
     def close(self):
         if self.block:
@@ -285,17 +303,24 @@ def main(args):
     if args[:1] == ["--keep"]:
         folder, args = args[1], args[2:]
         os.makedirs(folder, exist_ok=True)
-    with open(args[0], "rb") as file:
-        data = file.read()
     with open(args[1]) as file:
         ca_keys = [" ".join(line.split()[:2]) for line in file if line.strip() and not line.startswith("#")]
-    try:
-        lines = verify(data, ca_keys, folder)
-    except Bad as bad:
-        print(f"bad: {bad}", file=sys.stderr)
-        return bad.code
-    unchecked = f"; its {lines.keyframes} keyframes, which players draw, are not checked" if lines.keyframes else ""
-    print(f"good: session {lines.session['session']}, {lines.n} blocks{unchecked}")
+    found = []
+    for name in args[:1] + args[2:]:
+        with open(name, "rb") as file:
+            data = file.read()
+        try:
+            lines = verify(data, ca_keys, folder)
+            if found and (lines.stream, lines.session, found[0].stream) != ("events", found[0].session, "recording"):
+                raise Bad(10, "not a recording and its event log")
+        except Bad as bad:
+            print(f"bad: {name}: {bad}", file=sys.stderr)
+            return bad.code
+        found.append(lines)
+        unchecked = f"; its {lines.keyframes} keyframes, which players draw, are not checked" if lines.keyframes else ""
+        print(f"good: {'event log of ' if lines.stream == 'events' else ''}session {lines.session['session']}, {lines.n} blocks{unchecked}")
+    if found[0].logged and len(found) == 1:
+        print("the session has an event log, which was not given")
     return 0
 
 

@@ -14,6 +14,7 @@ import type { Running } from '#runtime/service/process.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { listenForKubernetes } from './kube/listener.js';
@@ -67,6 +68,8 @@ export interface GatewayDeps {
   };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
+  /** Where nodes bring kernel events to be signed; left out: nowhere. */
+  readonly events?: EventsWay;
 }
 
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
@@ -85,6 +88,7 @@ export async function startGateway(
     now,
     limits = defaultLimits,
     openTunnel = noTunnels,
+    events,
     kube,
   }: GatewayDeps,
 ): Promise<Running> {
@@ -129,6 +133,7 @@ export async function startGateway(
     recorder,
     observe,
     openTunnel,
+    events: events ?? null,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
     knownKeys: new KnownKeys(),
     slots,

@@ -61,6 +61,7 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       },
       onChange: (callback) => authority.onChange(callback),
       audit: (entry) => void (closing || recorder.audit(entry)),
+      eventLogs: recorder.eventLogs,
     },
   );
   const stopRenewed = identity.onRenewed(() => recorder.renewed());
@@ -70,6 +71,7 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       authority,
       recorder,
       openTunnel: (node, source) => tunnel.tunnels.open(node, source),
+      events: { gateway: config.name, address: config.tunnel.address ?? tunnel.address },
       observe: observeStream,
       hostKey: identity.hostKey!,
       moreHostKeys: identity.moreHostKeys,

@@ -142,7 +142,13 @@ export async function startIngest(config: IngestConfig, parts: IngestParts): Pro
     trusted,
   });
   const writers = new WriterTable();
-  const kernel = new KernelEvents({ events: parts.events, batch, clock });
+  const kernel = new KernelEvents({
+    events: parts.events,
+    objects: parts.objects,
+    logged: (session) => writers.hasEventLog(session),
+    batch,
+    clock,
+  });
   const uplinkParts: UplinkParts = {
     kernel,
     objects: parts.objects,

@@ -4,8 +4,8 @@
  *
  * Order on one connection: hello, hello; then per session open → resume, blocks and checkpoints, close; acks come back
  * in any order. A sender that reconnects opens every unfinished session again and goes on after `resume.stored`.
- * Blocks are idempotent by (session, n), event batches by id. Nothing but `stored` lets a spool forget. Tested in
- * uplink.test.ts.
+ * Blocks are idempotent by (session, stream, n), event batches by id. Nothing but `stored` lets a spool forget. A node brings
+ * kernel rows to a gateway by the same frames (`events`, `table: kernel`). Tested in uplink.test.ts.
  */
 import { z } from 'zod';
 import { StenoError } from './base/errors.js';
@@ -13,9 +13,13 @@ import { isSignedCheckpoint } from './recording/checkpoint.js';
 import type { SignedCheckpoint } from './recording/checkpoint.js';
 import { isSessionId } from './recording/line.js';
 
-/** What senders of before say. Version 2 adds batches of events that belong to no session; a sender says 2 only if it sends such. */
+/**
+ * What senders of before say. Version 2 adds batches of events that belong to no session, version 3 event logs (`stream`). A sender says
+ * the lowest that has what it sends.
+ */
 export const UPLINK_VERSION = 1;
-export const UPLINK_VERSIONS: readonly number[] = [1, 2];
+export const UPLINK_STREAMS_VERSION = 3;
+export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3];
 export const UPLINK_PROTOCOL = 'steno-uplink.1';
 /** Bound of one message in bytes; a receiver closes the connection beyond it. */
 export const MAX_UPLINK_FRAME = 1 << 20;
@@ -30,18 +34,20 @@ const kindOf = new Map<number, FrameKind>(Object.entries(frameTypes).map(([kind,
 const session = z.string().refine(isSessionId);
 const count = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 const signed = z.custom<SignedCheckpoint>(isSignedCheckpoint);
+/** Left out: the recording. */
+const stream = z.literal('events').optional();
 
 const headers = {
   /** Both sides, first. `certificate`: base64 of the sender's recording certificate, for senders that record. */
   hello: z.object({ version: z.number().int(), name: z.string().max(63), certificate: z.string().max(8192).optional() }),
   /** The session's first line, the recording header, says the rest. */
-  open: z.object({ session }),
+  open: z.object({ session, stream }),
   /** Payload: the block's lines. `head`: h[n] in hex. */
-  block: z.object({ session, n: count, head: z.string().length(64) }),
+  block: z.object({ session, stream, n: count, head: z.string().length(64) }),
   /** Closes part `part`: all blocks after the checkpoint before it, up to `checkpoint.block`. */
-  checkpoint: z.object({ session, part: count, checkpoint: signed }),
+  checkpoint: z.object({ session, stream, part: count, checkpoint: signed }),
   /** As `checkpoint`, and nothing follows. */
-  close: z.object({ session, part: count, checkpoint: signed }),
+  close: z.object({ session, stream, part: count, checkpoint: signed }),
   /**
    * Payload: JSON array of audit rows (schemas/events/rows.ts), or by `table` of rows of the kernel (schemas/kernel/kernel.ts), which
    * agents send, or, from version 2 on, of events that belong to no session (schemas/events/free-rows.ts). `id` is unique per sender and batch. A batch that is refused for good is cut in two and sent again, as
@@ -50,13 +56,14 @@ const headers = {
   events: z.object({ id: z.string().min(1).max(64), table: z.enum(['kernel', 'events']).optional() }),
   ack: z.union([
     /** Blocks up to `received` are in memory and in the index; parts up to block `stored` are durable. */
-    z.object({ session, received: count, stored: count, closed: z.boolean() }),
+    z.object({ session, stream, received: count, stored: count, closed: z.boolean() }),
     z.object({ events: z.string().max(64) }),
   ]),
   /** Answer to open: the last block that is durable (0: none), and whether the session is closed already. */
-  resume: z.object({ session, stored: count, closed: z.boolean() }),
+  resume: z.object({ session, stream, stored: count, closed: z.boolean() }),
   refuse: z.object({
     session: session.optional(),
+    stream,
     events: z.string().max(64).optional(),
     code: z.string().max(64),
     detail: z.string().max(1024),

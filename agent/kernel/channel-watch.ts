@@ -18,7 +18,7 @@ import {
   orderVariable,
   parsedText,
 } from '#schemas/kernel/orders.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
+import type { EventsWay, KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import type { Log } from '#runtime/log.js';
 import { sendChannelRequest } from '#runtime/ssh/own-messages.js';
@@ -35,6 +35,8 @@ export class ChannelWatch {
   #garbled = false;
   /** Reports that the gateway takes beside `on`, `off` and `gap`. */
   readonly #reports = new Set<string>();
+  /** To the gateway, which signs rows; null: it does not. */
+  #way: EventsWay | null = null;
 
   /** `kernel` null: this node service records no kernel events. */
   constructor(kernel: KernelRecorder | null, log: Log) {
@@ -48,6 +50,7 @@ export class ChannelWatch {
     const order = orderRequest.safeParse(orderIn(data));
     this.#obey(order.success ? order.data : null, 'request');
     for (const report of order.data?.reports ?? []) this.#reports.add(report);
+    this.#way = order.data?.events ?? null;
     return true;
   }
 
@@ -74,7 +77,7 @@ export class ChannelWatch {
     let session: KernelSession;
     try {
       if (this.#kernel === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this node service records none');
-      session = this.#kernel.session(order, (what) => {
+      session = this.#kernel.session(order, this.#way, (what) => {
         if (what.state !== PROGRESS_REPORT || this.#reports.has(PROGRESS_REPORT)) report(what);
       });
     } catch (error) {
@@ -85,7 +88,7 @@ export class ChannelWatch {
       return make();
     }
     this.#session = session;
-    report({ state: 'on', classes: order.classes });
+    report({ state: 'on', classes: order.classes, ...(this.#way === null ? {} : { log: true }) });
     try {
       return session.spawn(make);
     } catch (error) {

@@ -1,6 +1,7 @@
 /**
- * To ingest through a gateway, for nodes that reach nothing else: the gateway's HTTPS becomes a pipe, and inside it this
- * node speaks TLS with ingest, so that the gateway passes on what it cannot read. Tested in test/kernel/joined.test.ts.
+ * To a gateway that signs rows; and to ingest through a gateway, for nodes that reach nothing else: the gateway's HTTPS becomes a
+ * pipe, and inside it this node speaks TLS with ingest, so that the gateway passes on what it cannot read. Tested in
+ * test/kernel/joined.test.ts.
  */
 import { request } from 'node:https';
 import { connect } from 'node:tls';
@@ -19,6 +20,17 @@ export function throughGateways(gateways: readonly string[], identity: ServiceId
     const gateway = gateways[tries++ % gateways.length]!;
     const options = { createConnection: (_: unknown, connected: Connected): void => dial(gateway, identity, connected) };
     return options as ConnectionOptions;
+  };
+}
+
+/** TLS options of a connection that only this gateway may answer. */
+export function toGateway(gateway: string, identity: ServiceIdentity): ConnectionOptions {
+  const options = identity.tlsClientOptions(['gateway']);
+  return {
+    ...options,
+    checkServerIdentity: (host, certificate) =>
+      options.checkServerIdentity?.(host, certificate) ??
+      (certificate.subject.CN === `gateway/${gateway}` ? undefined : new Error(`this is not gateway ${gateway}`)),
   };
 }
 

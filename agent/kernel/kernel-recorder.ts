@@ -10,11 +10,12 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { StenoError } from '#schemas/base/errors.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
+import type { EventsWay, KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
 import type { Log } from '#runtime/log.js';
 import { KernelBatches } from './kernel-batches.js';
+import { LoggedBatches } from './logged-batches.js';
 import { bootClock } from './probes/libbpf.js';
-import type { FromCollector, ToCollector } from './collecting/messages.js';
+import type { FromCollector, LostRows, ToCollector } from './collecting/messages.js';
 import { KernelPrograms, SLOTS, explain, obstacles } from './probes/programs.js';
 import type { Obstacle } from './probes/programs.js';
 import { offsetOf } from './rows/rows.js';
@@ -57,7 +58,11 @@ interface Live {
 
 export class KernelRecorder {
   readonly obstacles: readonly Obstacle[];
+  /** To ingest. */
   readonly batches: KernelBatches;
+  /** Called once for each gateway that rows go to; whoever takes it sends them there. */
+  onGateway: ((way: EventsWay, batches: LoggedBatches) => void) | null = null;
+  readonly #logged = new Map<string, LoggedBatches>();
   readonly #programs: KernelPrograms | null;
   readonly #worker: Worker | null;
   readonly #port: MessagePort | null;
@@ -87,12 +92,8 @@ export class KernelRecorder {
     const { port1, port2 } = new MessageChannel();
     this.#port = port1;
     this.batches = new KernelBatches({
-      stored: (batch, lost, payload) =>
-        this.#post(
-          { kind: 'stored', batch, lost, ...(payload === undefined ? {} : { payload }) },
-          payload === undefined ? [] : [payload.buffer as ArrayBuffer],
-        ),
-      parked: (batch, payload) => this.#post({ kind: 'parked', batch, payload }, [payload.buffer as ArrayBuffer]),
+      stored: (batch, lost, payload) => this.#stored(batch, lost, payload),
+      parked: (batch, payload) => this.#parked(batch, payload),
       log,
     });
     port1.on('message', (message: FromCollector) => this.#take(message));
@@ -145,9 +146,9 @@ export class KernelRecorder {
 
   /**
    * Throws KERNEL_RECORDING_IMPOSSIBLE. `report`: told while the session's channel is open: of gaps, of how far events are kept,
-   * and `off` when they are collected no more.
+   * and `off` when they are collected no more. `way`: to the gateway that signs the rows; null: they go to ingest.
    */
-  session(order: KernelOrder, report: (report: KernelReport) => void): KernelSession {
+  session(order: KernelOrder, way: EventsWay | null, report: (report: KernelReport) => void): KernelSession {
     const programs = this.#programs;
     if (programs === null || this.#failed !== null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', this.reason ?? '');
     const number = this.#nextNumber();
@@ -158,7 +159,7 @@ export class KernelRecorder {
     const live: Live = { report, clock, open: true };
     if (this.#live.size === 0) this.#watch();
     this.#live.set(number, live);
-    this.#post({ kind: 'begin', session: { number, classes, mode, ...clock } });
+    this.#post({ kind: 'begin', session: { number, classes, mode, way, ...clock } });
     return {
       spawn: (make) => programs.begin(number, classes, make),
       settle: () => this.#settle(number),
@@ -187,6 +188,7 @@ export class KernelRecorder {
       await closed;
     }
     this.#failed ??= 'closed';
+    for (const batches of this.#logged.values()) batches.close();
     await this.#worker?.terminate();
     this.#port?.close();
     this.#programs?.close();
@@ -255,12 +257,36 @@ export class KernelRecorder {
         }
         return;
       case 'batch':
+        if (message.way !== null) return this.#to(message.way).add(message);
         return this.batches.add({ id: message.id, table: 'kernel', payload: message.payload });
       case 'closed':
         return this.#closed?.();
       case 'failed':
         return this.#fail(message.reason);
     }
+  }
+
+  #to(way: EventsWay): LoggedBatches {
+    const known = this.#logged.get(way.gateway);
+    if (known !== undefined) return known;
+    const batches = new LoggedBatches({
+      stored: (batch, payload) => this.#stored(batch, [], payload),
+      parked: (batch, payload) => this.#parked(batch, payload),
+      unsigned: (batch) => this.batches.add(batch),
+      now: () => performance.now(),
+    });
+    this.#logged.set(way.gateway, batches);
+    this.onGateway?.(way, batches);
+    return batches;
+  }
+
+  #stored(batch: string, lost: readonly LostRows[], payload: Uint8Array | undefined): void {
+    if (payload === undefined) this.#post({ kind: 'stored', batch, lost });
+    else this.#post({ kind: 'stored', batch, lost, payload }, [payload.buffer as ArrayBuffer]);
+  }
+
+  #parked(batch: string, payload: Uint8Array): void {
+    this.#post({ kind: 'parked', batch, payload }, [payload.buffer as ArrayBuffer]);
   }
 
   /** A thread that was stopped, by a debugger for one, does not say so. */

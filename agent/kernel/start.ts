@@ -1,11 +1,16 @@
-/** Kernel events of a node, put together: recorder and uplink. */
+/** Kernel events of a node, put together: recorder, the uplink to ingest, and one to each gateway that signs rows. */
 import { join } from 'node:path';
+import { EVENTS_PATH } from '#schemas/kernel/orders.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import type { Log } from '#runtime/log.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { UplinkClient } from '#runtime/uplink/client.js';
-import { throughGateways } from './gateway-pipe.js';
+import { throughGateways, toGateway } from './gateway-pipe.js';
 import { KernelRecorder } from './kernel-recorder.js';
 import type { KernelLoad } from './kernel-recorder.js';
+
+/** Batches under way to a gateway: it says that they are stored after a minute or so, and gets ten a second of a slow session. */
+const BATCH_WINDOW = 2_000;
 
 export interface KernelEvents {
   readonly recorder: KernelRecorder;
@@ -24,6 +29,24 @@ export function startKernelEvents(
   const recorder = KernelRecorder.open({ folder: join(dataDir, 'kernel') }, log, load);
   if (recorder.reason === null) log.info('kernel events are recorded where roles say so');
   else log.warn({ reason: recorder.reason }, 'kernel events cannot be recorded');
+  const signers: UplinkClient[] = [];
+  recorder.onGateway = (signer: EventsWay, batches) => {
+    let tries = 0;
+    const addresses = 'gateways' in way ? [signer.address, ...way.gateways] : [signer.address];
+    signers.push(
+      new UplinkClient({
+        // Where the gateway believes to be reached, and where nodes reach gateways: whoever shows its certificate is it.
+        url: () => `wss://${addresses[tries++ % addresses.length]!}${EVENTS_PATH}`,
+        tls: () => toGateway(signer.gateway, identity),
+        name,
+        batches: [batches],
+        batchWindow: BATCH_WINDOW,
+        onState: ({ kind }) => batches.reachable(kind === 'up'),
+        random: Math.random,
+        log,
+      }),
+    );
+  };
   const uplink = new UplinkClient({
     ...('ingest' in way
       ? { url: () => `${way.ingest}/uplink`, tls: () => identity.tlsClientOptions(['ingest']) }
@@ -37,7 +60,7 @@ export function startKernelEvents(
     recorder,
     async close() {
       await recorder.close();
-      await uplink.close();
+      await Promise.all([uplink, ...signers].map((client) => client.close()));
     },
   };
 }

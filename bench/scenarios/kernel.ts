@@ -74,6 +74,7 @@ export async function inside(
   let lost = 0;
   const session = bench.recorder.session(
     { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
+    null,
     (report) => {
       if (report.state === 'gap') lost += report.count;
     },
@@ -167,6 +168,7 @@ export async function kernelCost(rounds: number): Promise<Section> {
       const keeper = async (run: () => Promise<number>): Promise<number> => {
         const session = bench.recorder.session(
           { session: SESSION, mode: 'strict', classes: [...kernelEventClasses], offset_ms: 0, error_ms: 0 },
+          null,
           () => undefined,
         );
         const sleeper = session.spawn(() => spawn('sleep', ['600'], { stdio: 'ignore' }));

@@ -251,7 +251,7 @@ ${
     ? ''
     : `
 ${styled(out, env, 'yellow', '!')} The search index is incomplete and is being rebuilt from the recordings${unfinished.done === 0 ? '' : `, ${unfinished.done} done so far`}. Sessions that it lacks
-  are recorded and safe, but not listed. Follow it with \`npx steno status\`.${unfinished.lost ? ' The event store was empty: earlier kernel events and\n  audit rows are in no recording and are lost.' : ''}
+  are recorded and safe, but not listed. Follow it with \`npx steno status\`.${unfinished.lost ? ' The event store was empty: earlier audit rows, and\n  kernel events of sessions without an event log, are lost.' : ''}
 `
 }`);
 }

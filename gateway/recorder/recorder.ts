@@ -44,6 +44,8 @@ export interface SessionRecorder {
   resize(cols: number, rows: number): void;
   fact(fact: StreamFact): void;
   gap(gap: Gap): void;
+  /** Begins the log of the session's kernel events, beside the recording. False: it cannot be kept. */
+  logEvents(): boolean;
   participant(participant: Participant): void;
   /** Exit status, or the name of the signal without `SIG`. */
   exit(status: number | string): void;

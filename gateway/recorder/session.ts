@@ -30,6 +30,8 @@ export interface SessionParts {
   readonly monotonic: () => number;
   readonly audit: (entry: AuditEntry) => void;
   readonly closed: (session: RecordedSession) => void;
+  /** Begins the log of the session's kernel events. Throws RECORDING_IMPOSSIBLE or SPOOL_FULL. */
+  readonly logEvents: () => void;
 }
 
 export interface SessionIdentity {
@@ -136,6 +138,17 @@ export class RecordedSession implements SessionRecorder, Due {
 
   gap(gap: Gap): void {
     this.#line(bounded({ code: 'g', data: gap }));
+  }
+
+  logEvents(): boolean {
+    if (this.#closing !== null) return false;
+    try {
+      this.#parts.logEvents();
+      return true;
+    } catch (error) {
+      this.#audit('event_log.impossible', 'failure', error instanceof StenoError ? error.code : 'INTERNAL', '', {});
+      return false;
+    }
   }
 
   participant(participant: Participant): void {

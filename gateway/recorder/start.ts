@@ -1,7 +1,7 @@
 /**
  * Puts the recorder together: spool, counter, recovery of what a dead gateway left, audit queue, uplink.
  *
- * Start order: 1. the spool is mended and what was interrupted is signed, 2. the counter goes on above everything seen,
+ * Start order: 1. the spool is mended and what was interrupted is signed, event logs go on, 2. the counter goes on above everything seen,
  * 3. the uplink dials. Sessions may be opened as soon as this resolves, whether or not ingest answers. Tested in
  * recorder.test.ts.
  */
@@ -16,9 +16,10 @@ import type { AuditRow } from '#schemas/events/rows.js';
 import { SessionCounter } from '../spool/counter.js';
 import { diskFiles } from '../spool/files.js';
 import type { Files } from '../spool/files.js';
-import { recoverSpool } from '../spool/recovery.js';
+import { readHeader, recoverSpool } from '../spool/recovery.js';
 import type { Found } from '../spool/recovery.js';
 import { SessionFiles } from '../spool/session-files.js';
+import { EventLogs } from './event-logs.js';
 import { DEFAULT_BUDGET, Spool } from '../spool/spool.js';
 import type { AuditEntry, OpenFacts, Recorder, SessionRecorder, TerminalSize } from './recorder.js';
 import { RecordedSession } from './session.js';
@@ -52,6 +53,8 @@ export interface RecorderDeps {
 /** Beside the contract of sessions, what `steno status` and metrics ask. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
+  /** Where nodes bring the kernel events of sessions. */
+  readonly eventLogs: EventLogs;
   /** The recording certificate is another now: ingest is shown it. */
   renewed(): void;
   /** Resolves when everything written so far is synced. */
@@ -88,6 +91,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
   const wheel = new Wheel(() => clock.monotonic());
   const sessions = new Set<RecordedSession>();
   let closing: Promise<void> | null = null;
+  const open = (session: string): boolean => [...sessions].some((one) => one.session === session);
 
   const spool = new Spool({
     folder: config.spool,
@@ -101,7 +105,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         code,
         reason: detail,
         session: refused.files.session,
-        data: JSON.stringify({ counter: refused.counter }),
+        data: JSON.stringify({ counter: refused.counter, stream: refused.files.stream }),
       });
     },
   });
@@ -123,6 +127,8 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
   });
   const audit = (entry: AuditEntry): void => queue.push({ ...emptyRow, ...entry, reason: (entry.reason ?? '').slice(0, 4096) });
 
+  const eventLogs = new EventLogs({ spool, wheel, log: parts, monotonic: () => clock.monotonic(), live: open });
+
   let highest = 0;
   const take = (found: Found): void => {
     switch (found.kind) {
@@ -142,7 +148,12 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
           });
         return;
       }
+      case 'log':
+        eventLogs.resume(found.log, found.mark);
+        return;
       case 'empty':
+        // No row of it was ever acknowledged: the node sends all of them again.
+        if (found.stream === 'events') return;
         highest = Math.max(highest, found.counter ?? 0);
         audit({
           event: 'recording.empty',
@@ -164,7 +175,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         });
         return;
       case 'later': {
-        const retry = { due: () => recoverSpool(spool, parts, found.session).forEach(take) };
+        const retry = { due: () => recoverSpool(spool, parts, found.name).forEach(take) };
         wheel.at(retry, clock.monotonic() + LATER_MS);
         return;
       }
@@ -209,7 +220,18 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
     }
     spool.enlist(signed);
     const recorded = new RecordedSession(
-      { spool, wheel, monotonic: () => clock.monotonic(), audit, closed: (one) => sessions.delete(one) },
+      {
+        spool,
+        wheel,
+        monotonic: () => clock.monotonic(),
+        audit,
+        closed: (one) => sessions.delete(one),
+        logEvents: () => {
+          const { header } = readHeader(files);
+          if (header === null) throw new StenoError('RECORDING_IMPOSSIBLE', 'the first line cannot be read back');
+          eventLogs.begin(header);
+        },
+      },
       signed,
       facts,
       start,
@@ -248,12 +270,13 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       }
     },
     audit,
+    eventLogs,
     close() {
       closing ??= (async () => {
-        const open = [...sessions];
-        const ended = Promise.all(open.map((session) => session.close()));
+        const ended = Promise.all([...sessions].map((session) => session.close()));
         await Promise.race([ended, pause(2_000)]);
         for (const session of sessions) session.abandon();
+        eventLogs.close();
         await queue.flush();
         const deadline = clock.monotonic() + (config.drainMs ?? 2_000);
         while (client !== null && client.state !== 'down' && clock.monotonic() < deadline && (!queue.empty || spool.unstored > 0))

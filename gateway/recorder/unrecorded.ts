@@ -27,6 +27,9 @@ export class UnrecordedSession implements SessionRecorder {
   resize(): void {}
   fact(): void {}
   gap(): void {}
+  logEvents(): boolean {
+    return false;
+  }
   participant(): void {}
   exit(): void {}
   onFailure(callback: (error: StenoError) => void): void {

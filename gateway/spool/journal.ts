@@ -2,7 +2,8 @@
  * The journal beside a session's lines, `<session>.state`: what cannot be computed again from the lines. Append-only,
  * one JSON object a line:
  *
- *     {"part":1,"checkpoint":{…}}      signed; kept with its exact bytes, so that a resend is the same checkpoint
+ *     {"part":1,"checkpoint":{…}}      signed; kept with its exact bytes, so that a resend is the same checkpoint. Of an event log
+ *                                      also `log`: what its lines said up to there, since they may be gone
  *     {"stored":17,"closed":false}     ingest made all blocks up to this one durable
  *
  * A torn last line is ignored: what it would have said was not promised to anyone yet (a checkpoint leaves the gateway
@@ -10,12 +11,26 @@
  */
 import { isSignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import { eventPlace } from '#schemas/recording/event-places.js';
+import type { EventPlace } from '#schemas/recording/event-places.js';
 
 export interface PartRecord {
   readonly kind: 'part';
   readonly part: number;
   readonly checkpoint: SignedCheckpoint;
+  readonly log?: LogMark;
 }
+
+/** How far an event log has come. */
+export interface LogMark {
+  /** The node whose rows it holds. */
+  readonly node: string;
+  /** Of the last row; null before the first. */
+  readonly last: EventPlace | null;
+  /** The node has said that nothing more comes. */
+  readonly over: boolean;
+}
+
 export interface StoredRecord {
   readonly kind: 'stored';
   readonly stored: number;
@@ -55,8 +70,22 @@ function parseRecord(line: string): JournalRecord | null {
     return null;
   }
   if (typeof value !== 'object' || value === null) return null;
-  const { part, checkpoint, stored, closed } = value as Record<string, unknown>;
-  if (Number.isSafeInteger(part) && isSignedCheckpoint(checkpoint)) return { kind: 'part', part: part as number, checkpoint };
+  const { part, checkpoint, stored, closed, log } = value as Record<string, unknown>;
+  if (Number.isSafeInteger(part) && isSignedCheckpoint(checkpoint)) {
+    const mark = log === undefined ? undefined : parseMark(log);
+    if (mark === null) return null;
+    return { kind: 'part', part: part as number, checkpoint, ...(mark === undefined ? {} : { log: mark }) };
+  }
   if (Number.isSafeInteger(stored) && typeof closed === 'boolean') return { kind: 'stored', stored: stored as number, closed };
   return null;
+}
+
+function parseMark(value: unknown): LogMark | null {
+  if (typeof value !== 'object' || value === null) return null;
+  const { node, last, over } = value as Record<string, unknown>;
+  if (typeof node !== 'string' || typeof over !== 'boolean') return null;
+  if (last === null) return { node, last, over };
+  if (typeof last !== 'object') return null;
+  const place = eventPlace([(last as Partial<EventPlace>).block, (last as Partial<EventPlace>).index]);
+  return place === null ? null : { node, last: place, over };
 }

@@ -5,6 +5,7 @@
  *   2. The last line is mended: an open text line is closed at its last whole character, any other torn line cut off.
  *   3. The lines after the last journaled checkpoint go through the same cutter and chain.
  *   4. A gap line `interrupted` is appended, and the last checkpoint signed with `end: interrupted`.
+ * An event log is not over with its gateway: 4 is left out, and nodes go on where its last row stands.
  * A crash anywhere in here repeats it: 2 is idempotent, 3 writes nothing, and after 4 the session is complete. A crash
  * between the two halves of 4 leaves two gap lines. Tested in recovery.test.ts and crash.test.ts.
  */
@@ -12,48 +13,57 @@ import { isUtf8 } from 'node:buffer';
 import { StenoError } from '#schemas/base/errors.js';
 import { BLOCK_MAX_MS } from '#schemas/recording/block.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
-import { MAX_LINE_BYTES, closeText, parseHeader, parseLine, peekLine } from '#schemas/recording/line.js';
-import type { RecordingHeader } from '#schemas/recording/line.js';
+import { isLastRow } from '#schemas/kernel/kernel.js';
+import { EventPlaces } from '#schemas/recording/event-places.js';
+import { MAX_LINE_BYTES, closeText, lineLimit, parseHeader, parseLine, peekLine } from '#schemas/recording/line.js';
+import type { RecordingHeader, Stream } from '#schemas/recording/line.js';
 import { wholeUtf8 } from './escape.js';
 import { SignedLog } from './signed-log.js';
 import type { LogParts } from './signed-log.js';
 import { readRecords } from './journal.js';
-import { SessionFiles } from './session-files.js';
+import type { LogMark } from './journal.js';
+import { SessionFiles, fileName } from './session-files.js';
 import type { SpoolShare } from './session-files.js';
 
 export type Found =
   /** Whole again and signed; to be sent. */
   | { readonly kind: 'recovered'; readonly log: SignedLog; readonly header: RecordingHeader | null; readonly interrupted: boolean }
+  /** An event log that may go on. */
+  | { readonly kind: 'log'; readonly log: SignedLog; readonly mark: LogMark }
   /** Nothing of it was ever shown to a user. Its files are gone. */
-  | { readonly kind: 'empty'; readonly session: string; readonly counter: number | null }
+  | { readonly kind: 'empty'; readonly session: string; readonly stream: Stream; readonly counter: number | null }
   /** The disk does not take what is missing: to be tried again later. */
-  | { readonly kind: 'later'; readonly session: string }
+  | { readonly kind: 'later'; readonly name: string }
   /** Cannot be continued: to be kept aside. */
   | { readonly kind: 'damaged'; readonly files: SessionFiles; readonly reason: string };
 
 const closing = Buffer.from(closeText());
-const namePattern = /^([0-9a-z]{26})(?:\.(\d{15}))?\.(cast|state)$/;
+const namePattern = /^([0-9a-z]{26})(-events)?(?:\.(\d{15}))?\.(cast|state)$/;
 
-/** Mends and closes everything found (or `only` one session), oldest first. Throws only when the folder cannot be read. */
+/** Mends and closes everything found (or `only` the files of one name), oldest first. Throws only when the folder cannot be read. */
 export function recoverSpool(share: SpoolShare, parts: LogParts, only?: string): Found[] {
-  const sessions = new Map<string, { starts: number[]; state: boolean }>();
+  const sessions = new Map<string, { session: string; stream: Stream; starts: number[]; state: boolean }>();
   for (const name of share.files.list(share.folder)) {
     const match = namePattern.exec(name);
-    if (match === null || (only !== undefined && match[1] !== only)) continue;
-    const [, session, start, kind] = match;
-    const entry = sessions.get(session!) ?? { starts: [], state: false };
-    sessions.set(session!, entry);
+    if (match === null) continue;
+    const [, session, events, start, kind] = match;
+    const stream: Stream = events === undefined ? 'recording' : 'events';
+    const key = fileName(session!, stream);
+    if (only !== undefined && key !== only) continue;
+    const entry = sessions.get(key) ?? { session: session!, stream, starts: [], state: false };
+    sessions.set(key, entry);
     if (kind === 'state') entry.state = true;
     else entry.starts.push(Number(start ?? 0));
   }
   const found: Found[] = [];
-  for (const [session, { starts, state }] of [...sessions].sort(([a], [b]) => (a < b ? -1 : 1))) {
+  for (const [key, { session, stream, starts, state }] of [...sessions].sort(([a], [b]) => (a < b ? -1 : 1))) {
     const before = share.bytes;
     try {
       const result = recoverSession(
         share,
         parts,
         session,
+        stream,
         starts.sort((a, b) => a - b),
         state,
       );
@@ -61,21 +71,30 @@ export function recoverSpool(share: SpoolShare, parts: LogParts, only?: string):
     } catch (error) {
       if (!(error instanceof StenoError)) throw error;
       share.grew(before - share.bytes);
-      found.push({ kind: 'later', session });
+      found.push({ kind: 'later', name: key });
     }
   }
   return found;
 }
 
-function recoverSession(share: SpoolShare, parts: LogParts, session: string, starts: number[], state: boolean): Found | null {
+function recoverSession(
+  share: SpoolShare,
+  parts: LogParts,
+  session: string,
+  stream: Stream,
+  starts: number[],
+  state: boolean,
+): Found | null {
   const { files: disk, folder } = share;
-  const path = (start: number): string => `${folder}/${session}${start === 0 ? '' : `.${String(start).padStart(15, '0')}`}.cast`;
+  const path = (start: number): string =>
+    `${folder}/${fileName(session, stream)}${start === 0 ? '' : `.${String(start).padStart(15, '0')}`}.cast`;
   const sizes = starts.map((start) => disk.sizeOf(path(start)));
-  const journalSize = state ? disk.sizeOf(`${folder}/${session}.state`) : 0;
-  const files = new SessionFiles(share, session, { starts, sizes, journalSize });
+  const journalSize = state ? disk.sizeOf(`${folder}/${fileName(session, stream)}.state`) : 0;
+  const files = new SessionFiles(share, session, { starts, sizes, journalSize }, stream);
   share.grew(files.size - files.first);
   let part = 0;
   let checkpoint: SignedCheckpoint | null = null;
+  let mark: LogMark | undefined;
   let counter: number | null = null;
   let wholeJournal = 0;
   const records = [...readRecords(files.readJournal())];
@@ -87,7 +106,7 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
     // Lines that a power cut took were never sent with a checkpoint: then the checkpoint does not count either.
     if (record.kind === 'part' && record.checkpoint.bytes > files.size) break;
     wholeJournal = end;
-    if (record.kind === 'part') ({ part, checkpoint } = record);
+    if (record.kind === 'part') ({ part, checkpoint, log: mark } = record);
   }
   files.journalSize = wholeJournal;
   if (starts.length === 0) return { kind: 'damaged', files, reason: 'the lines are missing' };
@@ -102,7 +121,7 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
     const first = readHeader(files);
     if (first.header === null) {
       files.discard();
-      return { kind: 'empty', session, counter: first.counter };
+      return { kind: 'empty', session, stream, counter: first.counter };
     }
     header = first.header;
     counter = header.steno.counter;
@@ -112,6 +131,11 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
   if (counter === null || gateway === undefined) return { kind: 'damaged', files, reason: 'neither header nor checkpoint' };
   const log = new SignedLog(files, gateway, counter, parts);
   log.resume(part, checkpoint, lines);
+  if (stream === 'events') {
+    const node = header?.steno.node ?? mark?.node;
+    if (node === undefined) return { kind: 'damaged', files, reason: 'neither header nor checkpoint' };
+    return { kind: 'log', log, mark: markAfter({ node, last: mark?.last ?? null, over: mark?.over ?? false }, lines) };
+  }
   const interrupted = !log.ended;
   if (interrupted) {
     // A second later than anything before: blocks that were cut, and maybe sent, stay as they were.
@@ -122,17 +146,31 @@ function recoverSession(share: SpoolShare, parts: LogParts, session: string, sta
   return { kind: 'recovered', log, header, interrupted };
 }
 
+/** `mark`, moved on by the rows that stand behind the last checkpoint. */
+function markAfter({ node, last, over }: LogMark, lines: readonly Buffer[]): LogMark {
+  const places = new EventPlaces(last);
+  for (const line of lines) {
+    if (line[0] === 0x7b) continue;
+    const parsed = parseLine(line.toString('utf8'), 'events');
+    if (parsed?.code !== 'e') continue;
+    places.take(parsed.data);
+    over ||= isLastRow(parsed.data[3], parsed.data[9]);
+  }
+  return { node, last: places.last, over };
+}
+
 /** The whole lines from `from` on; the file is cut off after the last good one, and an open text line closed first. */
 function mendedLines(files: SessionFiles, from: number): Buffer[] {
   const lines: Buffer[] = [];
-  const window = Buffer.allocUnsafe(4 * MAX_LINE_BYTES);
+  const longest = lineLimit(files.stream);
+  const window = Buffer.allocUnsafe(longest + 3 * MAX_LINE_BYTES);
   let at = from;
   while (at < files.size) {
     const filled = window.subarray(0, files.read(at, window, window.length));
     let start = 0;
     for (let end = filled.indexOf(0x0a) + 1; end > 0; end = filled.indexOf(0x0a, start) + 1) {
       const line = filled.subarray(start, end);
-      if (line.length > MAX_LINE_BYTES || !isLine(line, at + start === 0)) break;
+      if (line.length > longest || !isLine(line, at + start === 0, files.stream)) break;
       lines.push(Buffer.from(line));
       start = end;
     }
@@ -151,14 +189,14 @@ function mendedLines(files: SessionFiles, from: number): Buffer[] {
   return lines;
 }
 
-function isLine(line: Buffer, isFirst: boolean): boolean {
+function isLine(line: Buffer, isFirst: boolean, stream: Stream): boolean {
   if (!isUtf8(line)) return false;
   const text = line.toString('utf8');
   try {
     if (isFirst) parseHeader(text);
     else {
       peekLine(text);
-      parseLine(text);
+      parseLine(text, stream);
     }
     return true;
   } catch {
@@ -191,7 +229,8 @@ export function openLineLength(line: Buffer): number {
   return whole > 0 && isUtf8(text.subarray(0, whole)) ? prefix + whole : 0;
 }
 
-function readHeader(files: SessionFiles): { header: RecordingHeader | null; counter: number | null } {
+/** The first line, which must still be on disk. */
+export function readHeader(files: SessionFiles): { header: RecordingHeader | null; counter: number | null } {
   const window = Buffer.allocUnsafe(MAX_LINE_BYTES);
   const length = files.read(0, window, window.length);
   const end = window.subarray(0, length).indexOf(0x0a);

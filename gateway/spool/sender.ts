@@ -1,5 +1,5 @@
 /**
- * A recording on its way to ingest: a cursor over the spooled lines that makes blocks and checkpoints of them.
+ * A recording, or an event log, on its way to ingest: a cursor over the spooled lines that makes blocks and checkpoints of them.
  *
  * Live, blocks are taken where the log cut them just now. After a reconnect or when ingest is slow the cursor is behind;
  * then it cuts the file again, so that an ingest that is away for ten minutes costs disk and no memory. Checkpoints come
@@ -8,6 +8,8 @@
 import type { OutgoingFrame, SessionSource } from '#runtime/uplink/source.js';
 import { BLOCK_MAX_BYTES, cutBlocks } from '#schemas/recording/block.js';
 import { chainStart } from '#schemas/recording/chain.js';
+import { MAX_EVENT_LINE_BYTES } from '#schemas/recording/line.js';
+import type { Stream } from '#schemas/recording/line.js';
 import type { CutBlock, SignedLog } from './signed-log.js';
 import { nextHead, sha256 } from './signed-log.js';
 import { readRecords } from './journal.js';
@@ -17,6 +19,8 @@ export interface SenderEnds {
   /** Everything is durable at ingest: the session's files may go. */
   readonly finished: () => void;
   readonly refused: (code: string, detail: string) => void;
+  /** Everything before this offset of the lines is durable at ingest. */
+  readonly stored: (bytes: number) => void;
 }
 
 interface SentCheckpoint {
@@ -28,6 +32,8 @@ interface SentCheckpoint {
 const RELIEF_BYTES = 64 << 10;
 /** Enough for one whole block and the start of the line after it. */
 const window = Buffer.allocUnsafeSlow(2 * BLOCK_MAX_BYTES);
+/** The same for event logs, whose lines may be longer than a block; made when one has to be cut again. */
+let wideWindow: Buffer | null = null;
 
 export class Sender implements SessionSource {
   readonly #log: SignedLog;
@@ -45,17 +51,21 @@ export class Sender implements SessionSource {
   constructor(log: SignedLog, ends: SenderEnds) {
     this.#log = log;
     this.#ends = ends;
-    this.#head = startOf(log.files.session);
+    this.#head = startOf(log);
   }
 
   get session(): string {
     return this.#log.files.session;
   }
 
+  get stream(): Stream {
+    return this.#log.files.stream;
+  }
+
   seek(stored: number): boolean {
     const { files } = this.#log;
     let found: { n: number; at: number; bytes: number; head: string; journalAt: number } | null =
-      stored === 0 ? { n: 0, at: 0, bytes: 0, head: startOf(files.session), journalAt: 0 } : null;
+      stored === 0 ? { n: 0, at: 0, bytes: 0, head: startOf(this.#log), journalAt: 0 } : null;
     this.#unstored = null;
     if (stored > 0) {
       for (const { record, end } of readRecords(files.readJournal())) {
@@ -123,6 +133,7 @@ export class Sender implements SessionSource {
     this.#storedBytes = bytes;
     this.#note(stored, false);
     this.#log.files.release(bytes);
+    this.#ends.stored(bytes);
   }
 
   /** A full disk must not keep what would free it; and ingest tells `stored` again after a restart. */
@@ -159,8 +170,9 @@ export class Sender implements SessionSource {
 
   /** The block after the cursor, cut from the file. It is whole, because the log cut it already. */
   #recut(): OutgoingFrame | null {
-    const length = this.#log.files.read(this.#bytes, window, Math.min(window.length, this.#log.bytes - this.#bytes));
-    const whole = window.subarray(0, window.lastIndexOf(0x0a, length - 1) + 1);
+    const into = this.stream === 'events' ? (wideWindow ??= Buffer.allocUnsafeSlow(MAX_EVENT_LINE_BYTES + BLOCK_MAX_BYTES)) : window;
+    const length = this.#log.files.read(this.#bytes, into, Math.min(into.length, this.#log.bytes - this.#bytes));
+    const whole = into.subarray(0, into.lastIndexOf(0x0a, length - 1) + 1);
     for (const { n, until, content } of cutBlocks(whole, { n: this.#n, at: this.#at })) {
       const head = nextHead(this.#head, content);
       this.#advance(n, until, this.#bytes + content.length, head);
@@ -177,6 +189,6 @@ export class Sender implements SessionSource {
   }
 }
 
-function startOf(session: string): string {
-  return Buffer.from(chainStart(sha256, session)).toString('hex');
+function startOf({ files }: SignedLog): string {
+  return Buffer.from(chainStart(sha256, files.session, files.stream)).toString('hex');
 }

@@ -5,11 +5,14 @@
  * recording. It lies in `<session>.cast`; a long session goes on in `<session>.<offset>.cast` every few MiB, so that
  * what ingest stored can be freed while the session runs. Concatenated in order, the files are the stream.
  *
+ * The session's event log, where it has one, lies beside it in the same way, as `<session>-events`.
+ *
  * Appending is all or nothing: after a failure the file has its old length again, or gets it before the next append.
  * Files are open only while they are written to; 10,000 idle sessions hold no descriptors. Tested in spool.test.ts.
  */
 import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
+import type { Stream } from '#schemas/recording/line.js';
 import type { Files } from './files.js';
 import { writeAll } from './files.js';
 import { encodeRecord } from './journal.js';
@@ -45,6 +48,7 @@ interface Segment {
 
 export class SessionFiles {
   readonly session: string;
+  readonly stream: Stream;
   /** Offset of the end of the stream. */
   size: number;
   journalSize = 0;
@@ -72,9 +76,11 @@ export class SessionFiles {
     share: SpoolShare,
     session: string,
     found?: { readonly starts: readonly number[]; readonly sizes: readonly number[]; readonly journalSize: number },
+    stream: Stream = 'recording',
   ) {
     this.#share = share;
     this.session = session;
+    this.stream = stream;
     this.#start = found?.starts.at(-1) ?? 0;
     this.size = this.#start + (found?.sizes.at(-1) ?? 0);
     if (found === undefined) return;
@@ -84,6 +90,11 @@ export class SessionFiles {
     if (found.starts.length > 1) {
       this.#segments = found.starts.slice(0, -1).map((start, i) => ({ start, end: start + found.sizes[i]!, fd: -1 }));
     }
+  }
+
+  /** What its files are called, before the dot. */
+  get name(): string {
+    return fileName(this.session, this.stream);
   }
 
   /** Offset of the first byte that is still on disk. */
@@ -303,7 +314,7 @@ export class SessionFiles {
     this.#share.grew(this.first - this.size);
     const { files } = this.#share;
     const names = [...(this.#segments ?? []).map(({ start }) => start), this.#start].map((start) => this.#name(start));
-    names.push(`${this.session}.state`);
+    names.push(`${this.name}.state`);
     for (const name of names) {
       const from = join(this.#share.folder, name);
       if (files.sizeOf(from) >= 0) files.rename(from, join(folder, name));
@@ -363,13 +374,13 @@ export class SessionFiles {
   }
 
   #name(start: number): string {
-    return start === 0 ? `${this.session}.cast` : `${this.session}.${String(start).padStart(15, '0')}.cast`;
+    return start === 0 ? `${this.name}.cast` : `${this.name}.${String(start).padStart(15, '0')}.cast`;
   }
   #path(start: number): string {
     return join(this.#share.folder, this.#name(start));
   }
   get #journalPath(): string {
-    return join(this.#share.folder, `${this.session}.state`);
+    return join(this.#share.folder, `${this.name}.state`);
   }
 
   #retired: number[] | null = null;
@@ -402,6 +413,10 @@ export class SessionFiles {
     if (this.#journalFd >= 0) this.#close(this.#journalFd);
     this.#journalFd = -1;
   }
+}
+
+export function fileName(session: string, stream: Stream): string {
+  return stream === 'events' ? `${session}-events` : session;
 }
 
 function asFailure(error: unknown): StenoError {

@@ -36,7 +36,7 @@ afterEach(async () => {
 /** All frames of the log as a sender gives them, from the block after `stored`. */
 async function sent(
   stored = 0,
-  sender = new Sender(log, { finished: () => undefined, refused: () => undefined }),
+  sender = new Sender(log, { finished: () => undefined, refused: () => undefined, stored: () => undefined }),
 ): Promise<MemoryRecording> {
   await log.files.flush();
   if (!sender.seek(stored)) throw new Error('not found');
@@ -123,7 +123,7 @@ test('checkpoints come after 256 KiB, after a minute, and at the end', async () 
 });
 
 test('no block is sent past a checkpoint that is not synced yet', () => {
-  const sender = new Sender(log, { finished: () => undefined, refused: () => undefined });
+  const sender = new Sender(log, { finished: () => undefined, refused: () => undefined, stored: () => undefined });
   for (let i = 0; i < 40; i++) log.text('o', Buffer.alloc(16 << 10, 'x'), i);
   const frames = [];
   for (let frame = sender.next(); frame !== null; frame = sender.next()) frames.push(frame);

@@ -1,5 +1,5 @@
 /**
- * The signed log of one session: lines go in, and blocks, chain and checkpoints follow from them.
+ * The signed log of one session, or of its kernel events: lines go in, and blocks, chain and checkpoints follow from them.
  *
  * Write order, live:
  *   1. A piece of text is appended to the file as part of a line that is still open (or a whole line of another code).
@@ -21,8 +21,9 @@ import { BLOCK_MAX_BYTES, BlockCutter } from '#schemas/recording/block.js';
 import { chainStart } from '#schemas/recording/chain.js';
 import { checkpointText } from '#schemas/recording/checkpoint.js';
 import type { Checkpoint, SignedCheckpoint } from '#schemas/recording/checkpoint.js';
-import { MAX_LINE_BYTES, closeText, encodeHeader, encodeLine, openText, peekLine } from '#schemas/recording/line.js';
+import { MAX_LINE_BYTES, closeText, encodeHeader, encodeLine, lineLimit, openText, peekLine } from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader } from '#schemas/recording/line.js';
+import type { LogMark } from './journal.js';
 import type { SessionFiles } from './session-files.js';
 import { escapeInto } from './escape.js';
 import type { Escaped } from './escape.js';
@@ -89,6 +90,8 @@ export class SignedLog {
   onProgress: ((checkpoint: boolean) => void) | null = null;
   /** Called when lines were written but a later step failed: hashing or signing. */
   onTrouble: ((error: StenoError) => void) | null = null;
+  /** Of an event log: what the lines say that a checkpoint covers, for the journal. */
+  mark: (() => LogMark) | null = null;
   readonly #parts: LogParts;
   #broken: StenoError | null = null;
   readonly #cutter = new BlockCutter();
@@ -106,7 +109,7 @@ export class SignedLog {
     this.gateway = gateway;
     this.counter = counter;
     this.#parts = parts;
-    this.head = hexOf(chainStart(sha256, files.session));
+    this.head = hexOf(chainStart(sha256, files.session, files.stream));
     this.#closed = 0;
   }
 
@@ -148,6 +151,23 @@ export class SignedLog {
     this.#append(scratch, end + length);
     if (this.#openAt >= 0) this.#endOpenLine(openEnd);
     this.#closeLine(length, time);
+  }
+
+  /**
+   * Appends whole lines at session time `now` in ms, all or none, in one write; to an event log, which has no text lines. `closed` is
+   * called once each of them counts, and before anything that covers the next one is signed.
+   */
+  lines(bodies: readonly LineBody[], now: number, closed: (i: number) => void): void {
+    const time = this.#time(now);
+    const pieces = bodies.map((body, i) => Buffer.from(encodeLine(i === 0 ? time - this.last : 0, body)));
+    const longest = lineLimit(this.files.stream);
+    if (pieces.some(({ length }) => length > longest)) throw new RangeError('a line is too long');
+    const whole = Buffer.concat(pieces);
+    this.#append(whole, whole.length);
+    pieces.forEach(({ length }, i) => {
+      this.#closeLine(length, time);
+      closed(i);
+    });
   }
 
   /** Appends text at session time `now` in ms, to the open line if it is recent. `bytes` is whole, valid UTF-8. */
@@ -247,8 +267,10 @@ export class SignedLog {
 
   #cut(end: number, last = false): void {
     const length = end - this.bytes;
+    // A row that is longer than a block is one by itself.
+    const block = length > content.length ? Buffer.allocUnsafe(length) : content;
     try {
-      this.files.read(this.bytes, content, length);
+      this.files.read(this.bytes, block, length);
     } catch (error) {
       // Without the chain nothing can follow; recovery cuts the file again.
       this.#broken ??=
@@ -256,12 +278,12 @@ export class SignedLog {
       this.onTrouble?.(this.#broken);
       return;
     }
-    this.head = nextHead(this.head, content.subarray(0, length));
+    this.head = nextHead(this.head, block.subarray(0, length));
     this.n += 1;
     this.at = this.#closedAt;
-    const block: CutBlock = { n: this.n, start: this.bytes, length, until: this.at, head: this.head };
+    const cut: CutBlock = { n: this.n, start: this.bytes, length, until: this.at, head: this.head };
     if (this.recent !== null && this.recent.length >= RECENT_BLOCKS) this.recent = null;
-    (this.recent ??= []).push(block);
+    (this.recent ??= []).push(cut);
     this.bytes = end;
     if (last || (this.bytes - this.#checkpointBytes < CHECKPOINT_BYTES && this.at - this.#checkpointAt < CHECKPOINT_MS)) {
       this.onProgress?.(false);
@@ -291,7 +313,8 @@ export class SignedLog {
       end,
     };
     const signature = Buffer.from(this.#parts.sign(checkpointText(checkpoint))).toString('base64');
-    this.files.note({ kind: 'part', part: this.part + 1, checkpoint: { ...checkpoint, signature } });
+    const log = this.mark?.();
+    this.files.note({ kind: 'part', part: this.part + 1, checkpoint: { ...checkpoint, signature }, ...(log === undefined ? {} : { log }) });
     this.part += 1;
     this.ended = this.files.over = end !== 'open';
     this.#checkpointBytes = bytes;

@@ -3,6 +3,7 @@
  *
  *     SPOOL/<session>.cast, <session>.<offset>.cast    signed lines (session-files.ts)
  *     SPOOL/<session>.state                            journal (journal.ts)
+ *     SPOOL/<session>-events.*                         the same of the session's event log
  *     SPOOL/counter                                    session counter (counter.ts)
  *     SPOOL/events/                                    audit rows (runtime/uplink/event-queue.ts); `.refused`: kept for a person
  *     SPOOL/quarantine/                                recordings that ingest refused; nothing reads them
@@ -67,9 +68,11 @@ export class Spool implements SpoolShare, RecordingSource {
   get bytes(): number {
     return this.#bytes;
   }
-  /** Recordings that are not stored to their end. */
+  /** Recordings that are not stored to their end. Event logs do not count: they stay open when their session is over. */
   get unstored(): number {
-    return this.#senders.size;
+    let count = 0;
+    for (const { stream } of this.#senders.values()) if (stream === 'recording') count += 1;
+    return count;
   }
   get limit(): number {
     return this.#limit;
@@ -86,26 +89,29 @@ export class Spool implements SpoolShare, RecordingSource {
     return this.#bytes > this.#limit * 0.5;
   }
 
-  /** Puts a log into the uplink's view. */
-  enlist(log: SignedLog): void {
-    const session = log.files.session;
+  /** Puts a log into the uplink's view. `ends`: who is told how far it is stored, and when it is gone. */
+  enlist(log: SignedLog, ends: { readonly stored?: (bytes: number) => void; readonly gone?: () => void } = {}): void {
+    const { name } = log.files;
     const sender = new Sender(log, {
+      stored: (bytes) => ends.stored?.(bytes),
       finished: () => {
-        this.#senders.delete(session);
+        this.#senders.delete(name);
         this.#dirty.delete(log.files);
         log.files.remove();
         this.#checkRoom();
+        ends.gone?.();
       },
       refused: (code, detail) => {
-        this.#senders.delete(session);
+        this.#senders.delete(name);
         this.#dirty.delete(log.files);
         log.files.moveTo(join(this.folder, 'quarantine'));
         this.namesChanged();
         this.#checkRoom();
         this.#onQuarantine(log, code, detail);
+        ends.gone?.();
       },
     });
-    this.#senders.set(session, sender);
+    this.#senders.set(name, sender);
     log.onProgress = (checkpoint) => {
       // A checkpoint may leave once it is fsynced.
       if (checkpoint) void this.flushSoon(log.files);
@@ -185,7 +191,7 @@ export class Spool implements SpoolShare, RecordingSource {
     const worker = async (): Promise<void> => {
       for (const session of queue) {
         await session.flush();
-        const sender = this.#senders.get(session.session);
+        const sender = this.#senders.get(session.name);
         if (sender !== undefined) this.onWork?.(sender);
       }
     };

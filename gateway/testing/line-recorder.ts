@@ -66,6 +66,7 @@ export class LineRecorder implements Recorder {
       resize: (cols, rows) => void write({ code: 'r', data: `${cols}x${rows}` }),
       fact: (fact) => void write({ code: 's', data: fact }),
       gap: (gap) => void write({ code: 'g', data: gap }),
+      logEvents: () => false,
       participant: (participant) => void write({ code: 'j', data: participant }),
       exit: (status) => void write({ code: 'x', data: String(status) }),
       onFailure: (callback) => void this.#failures.set(session, callback),

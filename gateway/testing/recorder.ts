@@ -10,7 +10,7 @@ import { cutBlocks } from '#schemas/recording/block.js';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import { checkpointText } from '#schemas/recording/checkpoint.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
-import { parseHeader, parseLine } from '#schemas/recording/line.js';
+import { parseHeader, parseLine, streamOf } from '#schemas/recording/line.js';
 import type { RecordingHeader, RecordingLine } from '#schemas/recording/line.js';
 import type { OpenFacts } from '../recorder/recorder.js';
 import type { RecorderDeps } from '../recorder/start.js';
@@ -83,7 +83,8 @@ export interface Parsed {
 
 export function parseLines(bytes: Uint8Array): Parsed {
   const [first, ...rest] = Buffer.from(bytes).toString('utf8').split('\n');
-  return { header: parseHeader(first!), lines: rest.filter((line) => line !== '').map((line) => parseLine(line)!) };
+  const header = parseHeader(first!);
+  return { header, lines: rest.filter((line) => line !== '').map((line) => parseLine(line, streamOf(header))!) };
 }
 
 export const textOf = ({ lines }: Parsed, code: 'o' | 'i'): string => lines.map((line) => (line.code === code ? line.data : '')).join('');
@@ -99,7 +100,7 @@ export function checkRecording(recording: MemoryRecording): Parsed {
     for (const part of parts) hash.update(part);
     return hash.digest();
   };
-  let head = chainStart(sha256, parsed.header.steno.session);
+  let head = chainStart(sha256, parsed.header.steno.session, streamOf(parsed.header));
   let covered = 0;
   const checkpoints = new Map<number, SignedCheckpoint>(recording.parts.map(({ checkpoint }) => [checkpoint.block, checkpoint]));
   let last = 0;

@@ -5,6 +5,7 @@
  *     an expired one ──POST /v1/join/renew──► relayed as well: what counts is the signature of the node's key
  *     agent/NAME     ──WebSocket /v1/tunnel──► node known, by this key? ──► held (tunnels.ts)
  *     agent/NAME     ──upgrade /v1/ingest──► likewise ──► laid on to ingest (ingest-pipe.ts)
+ *     agent/NAME     ──WebSocket /v1/events──► node known ──► its kernel events, to be signed (event-intake.ts)
  *
  * The chain that is shown ends with the service CA, so that a machine which knows only its pin can find it. A join counts
  * only on the connection it was signed for: its `channel` is compared with this one's exporter value. Bounds: slots for
@@ -20,6 +21,7 @@ import type { TLSSocket } from 'node:tls';
 import { WebSocketServer } from 'ws';
 import type { ApiError } from '#schemas/endpoint/endpoint.js';
 import type { Snapshot } from '#schemas/snapshot.js';
+import type { WebSocket } from 'ws';
 import { StenoError, isErrorCode } from '#schemas/base/errors.js';
 import { joinRequest, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
@@ -32,6 +34,8 @@ import {
   agentMessage,
   parseTunnelJson,
 } from '#schemas/tunnel.js';
+import { EVENTS_PATH } from '#schemas/kernel/orders.js';
+import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL } from '#schemas/uplink.js';
 import { nodeIn } from '#schemas/watch.js';
 import type { NodeCalls } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
@@ -41,6 +45,8 @@ import { peerService } from '#runtime/service/identity.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
 import { Mux } from '#runtime/tunnel/mux.js';
 import type { AuditEntry } from '../recorder/recorder.js';
+import { EventIntake } from './event-intake.js';
+import type { EventIntakeParts } from './event-intake.js';
 import { IngestPipes } from './ingest-pipe.js';
 import { Refusals } from './refusals.js';
 import { Tunnels } from './tunnels.js';
@@ -63,6 +69,7 @@ export interface TunnelListenerDeps {
   readonly log: Log;
   /** `wss://host:port` of ingest, where the kernel events of nodes are carried to. */
   readonly ingest: string;
+  readonly eventLogs: EventIntakeParts['logs'];
   /** ms since 1970. */
   readonly now: () => number;
 }
@@ -113,7 +120,8 @@ export async function listenForTunnels(
     connectionsCheckingInterval: 2_000,
     maxHeaderSize: 8 << 10,
   });
-  server.maxConnections = MAX_TUNNELS + defaultSlots.full + defaultSlots.reserve;
+  // Nodes bring kernel events on a connection beside the tunnel.
+  server.maxConnections = 2 * MAX_TUNNELS + defaultSlots.full + defaultSlots.reserve;
   const stopRenewed = identity.onRenewed(() => server.setSecureContext(options()));
 
   const slots = new StrangerSlots(defaultSlots, {
@@ -158,6 +166,14 @@ export async function listenForTunnels(
     handleProtocols: () => TUNNEL_PROTOCOL,
   });
   const pipes = new IngestPipes(deps.ingest);
+  const intakes = new WebSocketServer({
+    noServer: true,
+    maxPayload: MAX_UPLINK_FRAME,
+    perMessageDeflate: false,
+    handleProtocols: (offered) => (offered.has(UPLINK_PROTOCOL) ? UPLINK_PROTOCOL : false),
+  });
+  /** One of each node: a second ends the first. */
+  const taking = new Map<string, WebSocket>();
   server.on('upgrade', (request, socket, head) => {
     socket.on('error', () => socket.destroy());
     if (request.url === INGEST_PIPE_PATH) {
@@ -169,6 +185,24 @@ export async function listenForTunnels(
         (error: unknown) => {
           refusals.refused('tunnel.refused', sourceOf(request), error instanceof StenoError ? error : new StenoError('INTERNAL'));
           socket.destroy();
+        },
+      );
+      return;
+    }
+    if (request.url === EVENTS_PATH) {
+      admit(request, deps).then(
+        ({ node }) =>
+          intakes.handleUpgrade(request, socket, head, (ws) => {
+            strangers.admitted(request.socket);
+            taking.get(node)?.terminate();
+            taking.set(node, ws);
+            ws.on('close', () => taking.get(node) === ws && taking.delete(node));
+            new EventIntake(ws, node, { logs: deps.eventLogs, gateway: deps.name, audit: deps.audit, log });
+          }),
+        (error: unknown) => {
+          const known = error instanceof StenoError ? error : new StenoError('INTERNAL');
+          refusals.refused('tunnel.refused', sourceOf(request), known);
+          refuseUpgrade(socket, known);
         },
       );
       return;
@@ -256,6 +290,8 @@ export async function listenForTunnels(
       tunnels.close();
       slots.close();
       sockets.close();
+      for (const ws of taking.values()) ws.terminate();
+      intakes.close();
       await new Promise<void>((resolve) => {
         server.close(() => resolve());
         server.closeAllConnections();
@@ -306,12 +342,17 @@ class Trusted {
 
 /** Which node brings a tunnel. A node that joined a moment ago may be in the next snapshot. */
 async function admit(request: IncomingMessage, deps: TunnelListenerDeps): Promise<{ readonly node: string; readonly key: string }> {
-  if (request.url !== TUNNEL_PATH && request.url !== INGEST_PIPE_PATH) throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
+  if (request.url !== TUNNEL_PATH && request.url !== INGEST_PIPE_PATH && request.url !== EVENTS_PATH)
+    throw new StenoError('NOT_FOUND', 'a tunnel is at another path');
   const socket = request.socket as TLSSocket;
   const service = peerService(socket);
   if (service === null || service.kind !== 'agent') throw new StenoError('CERT_UNKNOWN_CA', 'a tunnel needs the certificate of an agent');
   const key = keyOf(socket);
-  const judge = (): boolean => nodeIn(deps.snapshot()?.nodes ?? [], service.name)?.tunnel_key === key;
+  const judge = (): boolean => {
+    const node = nodeIn(deps.snapshot()?.nodes ?? [], service.name);
+    // A node that the gateway dials has no tunnel, and so no key by which it would be known: there the certificate is all.
+    return node !== undefined && (node.tunnel_key === key || (request.url === EVENTS_PATH && node.tunnel_key === undefined));
+  };
   if (!judge()) {
     await new Promise<void>((resolve) => {
       const done = (): void => {

@@ -25,7 +25,7 @@ const state = z.strictObject({
   /** The last recording whose rows are there; empty before the first. */
   last: z.string(),
   done: z.number().int().min(0),
-  /** Whether the event store was empty: kernel events and audit rows, which are in no recording, are gone. */
+  /** Whether the event store was empty: audit rows, and kernel events of sessions without an event log, are gone. */
   lost: z.boolean(),
 });
 export type RebuildState = Readonly<z.infer<typeof state>>;

@@ -114,7 +114,7 @@ export class Rebuild {
           outcome: this.#skipped === 0 ? 'success' : 'failure',
           code: '',
           reason: mark.state.lost
-            ? 'the event store was empty; kernel events and audit rows from before are in no recording and are lost'
+            ? 'the event store was empty; audit rows from before, and kernel events of sessions without an event log, are in no recording and are lost'
             : '',
           source_address: '',
           session: '',

@@ -2,7 +2,8 @@
  * Rows computed again from the objects alone: what `steno reindex` calls, and what recovers a lost event store.
  *
  * The same `Projection` as when the blocks arrived, from block 1, so the rows are the same byte for byte, whether the
- * recording lies in parts or is sealed. Tested in ingest/writing/faults.test.ts.
+ * recording lies in parts or is sealed; and the rows of the event log, by the function that ingest uses. Tested in
+ * ingest/writing/faults.test.ts and ingest/writing/event-log-writer.test.ts.
  */
 import { BlockReader } from '#recordings/read/block-reader.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -13,6 +14,8 @@ import type { ObjectStore } from '#stores/objects/contract.js';
 import { SessionSummary } from '#recordings/derive/event-rows.js';
 import { Projection } from '#recordings/derive/projection.js';
 import type { Rows } from '#recordings/derive/projection.js';
+import { loggedEvents } from '#recordings/derive/logged-events.js';
+import { readEventLog } from '#recordings/read/event-log.js';
 import { endsTheWalk } from '#recordings/read/walk.js';
 import { bytesOf, rowOf } from '../writing/recovery.js';
 import { SEALED_VERSION } from '../sealing/sealer.js';
@@ -88,19 +91,33 @@ export async function reindex(
       await parts.events.insert(
         table,
         rows as never,
-        `reindex ${run} ${first.session} ${first.block}.${first.index} ${last.block}.${last.index}`,
+        `reindex ${run} ${first.session} ${'source' in first ? first.source : ''} ${first.block}.${first.index} ${last.block}.${last.index}`,
       );
       counts[table] += rows.length;
       held[table] = [];
     }
   };
-  for await (const { screen, events, session } of deriveRows(parts, prefix)) {
-    held.screen.push(...screen);
-    held.events.push(...events);
-    await flush(BATCH_ROWS);
-    if (session === null) continue;
-    await flush(1);
-    await parts.events.insert('sessions', [session], `reindex ${run} ${session.session} ${session.version}`);
+  let fault: unknown;
+  try {
+    for await (const { screen, events, session } of deriveRows(parts, prefix)) {
+      held.screen.push(...screen);
+      held.events.push(...events);
+      await flush(BATCH_ROWS);
+      if (session === null) continue;
+      await flush(1);
+      await parts.events.insert('sessions', [session], `reindex ${run} ${session.session} ${session.version}`);
+    }
+  } catch (error) {
+    if (endsTheWalk(error)) throw error;
+    fault = error;
   }
+  // A damaged recording is no reason to leave out its log, nor the other way round.
+  await flush(1);
+  for await (const { header, block } of readEventLog(parts, prefix)) {
+    held.events.push(...loggedEvents(header, block));
+    await flush(BATCH_ROWS);
+  }
+  await flush(1);
+  if (fault !== undefined) throw fault as Error;
   return counts;
 }

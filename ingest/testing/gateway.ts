@@ -22,9 +22,9 @@ export async function temporaryFolder(): Promise<{ readonly path: string; readon
   return { path, remove: () => rm(path, { recursive: true, force: true }) };
 }
 
-export function encodeMade(session: string, made: Made): Uint8Array {
-  if (made.kind === 'block') return encodeUplink('block', { session, n: made.n, head: made.head }, made.content);
-  return encodeUplink(made.kind, { session, part: made.part, checkpoint: made.checkpoint });
+export function encodeMade(session: string, made: Made, stream?: 'events'): Uint8Array {
+  if (made.kind === 'block') return encodeUplink('block', { session, stream, n: made.n, head: made.head }, made.content);
+  return encodeUplink(made.kind, { session, stream, part: made.part, checkpoint: made.checkpoint });
 }
 
 /** An x509 CA for mutual TLS between stages. */
@@ -104,10 +104,10 @@ export class UplinkClient {
     });
   }
 
-  static async connect(address: string, tls: TlsOptions, identity: RecordingIdentity): Promise<UplinkClient> {
+  static async connect(address: string, tls: TlsOptions, identity: RecordingIdentity, version = 1): Promise<UplinkClient> {
     const client = new UplinkClient(`wss://${address}/uplink`, tls);
     await client.opened();
-    client.send(encodeUplink('hello', { version: 1, name: identity.gateway, certificate: identity.certificate.toString('base64') }));
+    client.send(encodeUplink('hello', { version, name: identity.gateway, certificate: identity.certificate.toString('base64') }));
     await client.next((frame) => frame.kind === 'hello');
     return client;
   }
@@ -135,26 +135,27 @@ export class UplinkClient {
   }
 
   /** Opens, sends what comes after the last durable block, waits until all of it is durable. Returns where it went on. */
-  async deliver(session: string, made: readonly Made[]): Promise<number> {
+  async deliver(session: string, made: readonly Made[], stream?: 'events'): Promise<number> {
+    const isOurs = (header: object): boolean =>
+      'session' in header && header.session === session && ('stream' in header ? header.stream : undefined) === stream;
     const from = this.frames.length;
-    this.send(encodeUplink('open', { session }));
+    this.send(encodeUplink('open', { session, stream }));
     const resume = await this.next(
-      (frame) =>
-        this.frames.indexOf(frame) >= from && (frame.kind === 'resume' || frame.kind === 'refuse') && frame.header.session === session,
+      (frame) => this.frames.indexOf(frame) >= from && (frame.kind === 'resume' || frame.kind === 'refuse') && isOurs(frame.header),
     );
     if (resume.kind !== 'resume') throw new Error(`refused: ${JSON.stringify(resume.header)}`);
     const { stored, closed } = resume.header;
     if (closed) return stored;
     const rest = made.filter((each) => (each.kind === 'block' ? each.n > stored : each.checkpoint.block > stored || each.kind === 'close'));
-    for (const each of rest) this.send(encodeMade(session, each));
+    for (const each of rest) this.send(encodeMade(session, each, stream));
     const last = rest.findLast((each) => each.kind !== 'block');
     if (last?.kind === 'close' || last?.kind === 'checkpoint') {
       const end = await this.next(
         (frame) =>
-          (frame.kind === 'refuse' && frame.header.session === session) ||
+          (frame.kind === 'refuse' && isOurs(frame.header)) ||
           (frame.kind === 'ack' &&
             'session' in frame.header &&
-            frame.header.session === session &&
+            isOurs(frame.header) &&
             frame.header.stored >= last.checkpoint.block &&
             (last.kind === 'checkpoint' || frame.header.closed)),
       );

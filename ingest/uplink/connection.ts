@@ -1,7 +1,7 @@
 /**
  * One uplink connection: frames in, acknowledgements out.
  *
- *     connected ──hello──► greeted ──open──► (per session) recovering ──► open ──close, all stored──► closed
+ *     connected ──hello──► greeted ──open──► (per session and stream) recovering ──► open ──close, all stored──► closed
  *        │  5 s without hello      └──events──► (authority, gateway) audit rows, (agent) kernel rows, (gateway, agent)
  *        │                                      events of no session ──► ack
  *        └──anything that is no frame──► refuse, close
@@ -19,14 +19,15 @@ import { auditRow } from '#schemas/events/rows.js';
 import { freeEvent, freeRows } from '#schemas/events/free-rows.js';
 import type { AuditRow, EventRow } from '#schemas/events/rows.js';
 import { sessionIdPattern } from '#schemas/events/rows.js';
-import { MAX_UPLINK_FRAME, PIECE_MARK, UPLINK_VERSIONS, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import { MAX_UPLINK_FRAME, PIECE_MARK, UPLINK_STREAMS_VERSION, UPLINK_VERSIONS, decodeUplink, encodeUplink } from '#schemas/uplink.js';
 import type { UplinkFrame, UplinkHeader } from '#schemas/uplink.js';
 import { fingerprint } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
 import type { Backlog } from '../writing/backlog.js';
 import type { KernelEvents } from './kernel-events.js';
+import { EventLogWriter } from '../writing/event-log-writer.js';
 import { SessionWriter } from '../writing/session-writer.js';
-import type { WriterOwner, WriterParts } from '../writing/session-writer.js';
+import type { StreamWriter, WriterOwner, WriterParts } from '../writing/session-writer.js';
 import { certificateFault } from '#recordings/read/checkpoint-signature.js';
 
 export const MAX_UNPROCESSED = 8 << 20;
@@ -58,40 +59,58 @@ export interface UplinkParts extends WriterParts {
   readonly kernelBacklog: Backlog;
 }
 
+/** What a frame is about: a session's recording, or its event log. */
+interface StreamName {
+  readonly session: string;
+  readonly stream?: 'events' | undefined;
+}
+
 interface Session {
+  readonly of: StreamName;
   /** One frame after the other, for this session. */
   queue: Promise<void>;
-  writer: SessionWriter | null;
+  writer: StreamWriter | null;
   refused: boolean;
   told: boolean;
   /** Lets the next connection have the session. */
   free: () => void;
 }
 
-/** Who writes which session; whoever comes later waits until whoever was before has let go. */
-export class WriterTable {
-  readonly #owners = new Map<string, { readonly release: () => Promise<void>; readonly writer: () => SessionWriter | null }>();
+function keyOf({ session, stream }: StreamName): string {
+  return stream === undefined ? session : `${session}/${stream}`;
+}
 
-  async take(session: string, release: () => Promise<void>, writer: () => SessionWriter | null): Promise<() => void> {
-    for (let owner = this.#owners.get(session); owner !== undefined; owner = this.#owners.get(session)) {
+/** Who writes which stream; whoever comes later waits until whoever was before has let go. */
+export class WriterTable {
+  readonly #owners = new Map<string, { readonly release: () => Promise<void>; readonly writer: () => StreamWriter | null }>();
+
+  async take(of: StreamName, release: () => Promise<void>, writer: () => StreamWriter | null): Promise<() => void> {
+    const key = keyOf(of);
+    for (let owner = this.#owners.get(key); owner !== undefined; owner = this.#owners.get(key)) {
       await owner.release();
-      if (this.#owners.get(session) === owner) this.#owners.delete(session);
+      if (this.#owners.get(key) === owner) this.#owners.delete(key);
     }
     const mine = { release, writer };
-    this.#owners.set(session, mine);
+    this.#owners.set(key, mine);
     return () => {
-      if (this.#owners.get(session) === mine) this.#owners.delete(session);
+      if (this.#owners.get(key) === mine) this.#owners.delete(key);
     };
   }
 
+  /** Of the recording. */
   get(session: string): SessionWriter | null {
-    return this.#owners.get(session)?.writer() ?? null;
+    const writer = this.#owners.get(session)?.writer();
+    return writer instanceof SessionWriter ? writer : null;
+  }
+
+  hasEventLog(session: string): boolean {
+    return this.#owners.has(keyOf({ session, stream: 'events' }));
   }
 
   *all(): Generator<SessionWriter> {
     for (const { writer } of this.#owners.values()) {
       const found = writer();
-      if (found !== null) yield found;
+      if (found instanceof SessionWriter) yield found;
     }
   }
 }
@@ -109,7 +128,7 @@ export class UplinkConnection {
   #gone = false;
   #refusals = 0;
   #audits: Promise<void> = Promise.resolve();
-  readonly #progress = new Set<string>();
+  readonly #progress = new Set<Session>();
   readonly done: Promise<void>;
 
   constructor(socket: WebSocket, peer: UplinkPeer, parts: UplinkParts) {
@@ -132,7 +151,7 @@ export class UplinkConnection {
       socket.on('close', () => {
         clearTimeout(greeting);
         this.#gone = true;
-        void Promise.allSettled([...this.#sessions].map(([session, entry]) => this.#release(session, entry))).then(() => resolve());
+        void Promise.allSettled([...this.#sessions.values()].map((entry) => this.#release(entry))).then(() => resolve());
       });
     });
   }
@@ -152,7 +171,7 @@ export class UplinkConnection {
     if (!this.#greeted) throw new StenoError('UPLINK_MALFORMED', `${frame.kind} before hello`);
     switch (frame.kind) {
       case 'open':
-        this.#open(frame.header.session);
+        this.#open(frame.header);
         return;
       case 'block':
       case 'checkpoint':
@@ -183,51 +202,54 @@ export class UplinkConnection {
     this.#send(encodeUplink('hello', { version: hello.version, name: 'ingest' }));
   }
 
-  #open(session: string): void {
+  #open(of: StreamName): void {
+    const { session, stream } = of;
     const certificate = this.#certificate;
     if (certificate === null) throw new StenoError('UPLINK_UNAUTHENTICATED', 'sessions need a recording certificate');
     if (!sessionIdPattern.test(session)) throw new StenoError('UPLINK_MALFORMED', 'no session id');
+    if (stream !== undefined && this.#version < UPLINK_STREAMS_VERSION)
+      throw new StenoError('UPLINK_MALFORMED', `event logs take version 3`);
     if (this.#sessions.size >= MAX_SESSIONS) throw new StenoError('TOO_MANY', 'sessions on one connection');
-    const known = this.#sessions.get(session);
+    const known = this.#sessions.get(keyOf(of));
     if (known !== undefined && !known.refused) throw new StenoError('UPLINK_MALFORMED', 'open twice');
-    const entry: Session = { queue: Promise.resolve(), writer: null, refused: false, told: false, free: () => undefined };
-    this.#sessions.set(session, entry);
+    const entry: Session = { of, queue: Promise.resolve(), writer: null, refused: false, told: false, free: () => undefined };
+    this.#sessions.set(keyOf(of), entry);
     const before = known?.queue ?? Promise.resolve();
-    entry.queue = before
-      .then(() => this.#recover(session, entry, certificate))
-      .catch((error: unknown) => this.#refuse(session, entry, error));
+    entry.queue = before.then(() => this.#recover(entry, certificate)).catch((error: unknown) => this.#refuse(entry, error));
   }
 
-  async #recover(session: string, entry: Session, certificate: WriterOwner['certificate']): Promise<void> {
+  async #recover(entry: Session, certificate: WriterOwner['certificate']): Promise<void> {
     if (this.#gone) return;
+    const { of } = entry;
+    const { session } = of;
     entry.free = await this.#parts.writers.take(
-      session,
-      () => this.#release(session, entry),
+      of,
+      () => this.#release(entry),
       () => entry.writer,
     );
-    const current = (): boolean => !this.#gone && this.#sessions.get(session) === entry;
+    const current = (): boolean => !this.#gone && this.#sessions.get(keyOf(of)) === entry;
     try {
       if (!current()) throw new StenoError('DRAINING');
-      const opened = await SessionWriter.open(
+      const opened = await (of.stream === 'events' ? EventLogWriter : SessionWriter).open(
         this.#parts,
         session,
         {
           gateway: this.#peer.name,
           certificate,
-          onProgress: () => this.#ack(session),
-          onFailure: (error) => this.#refuse(session, entry, error),
+          onProgress: () => this.#ack(entry),
+          onFailure: (error) => this.#refuse(entry, error),
         },
         () => !current(),
       );
       if (opened.kind === 'closed') {
-        this.#sessions.delete(session);
+        this.#sessions.delete(keyOf(of));
         entry.free();
         if (!opened.sealed) this.#parts.onClosed(session, opened.startedAt);
-        this.#send(encodeUplink('resume', { session, stored: opened.blocks, closed: true }));
+        this.#send(encodeUplink('resume', { ...of, stored: opened.blocks, closed: true }));
         return;
       }
       entry.writer = opened.writer;
-      this.#send(encodeUplink('resume', { session, stored: opened.writer.stored, closed: false }));
+      this.#send(encodeUplink('resume', { ...of, stored: opened.writer.stored, closed: false }));
     } catch (error) {
       entry.free();
       throw error;
@@ -235,8 +257,7 @@ export class UplinkConnection {
   }
 
   #enqueue(frame: Extract<UplinkFrame, { kind: 'block' | 'checkpoint' | 'close' }>, bytes: number): void {
-    const { session } = frame.header;
-    const entry = this.#sessions.get(session);
+    const entry = this.#sessions.get(keyOf(frame.header));
     // A sender may not have read yet that the session was closed or refused.
     if (entry === undefined || entry.refused) return;
     this.#take(bytes);
@@ -256,9 +277,9 @@ export class UplinkConnection {
           this.#parts.storing.settle(held);
           this.#give(held);
         });
-        if (held === 0) this.#ack(session);
+        if (held === 0) this.#ack(entry);
       })
-      .catch((error: unknown) => this.#refuse(session, entry, error))
+      .catch((error: unknown) => this.#refuse(entry, error))
       .finally(() => {
         this.#parts.indexing.settle(bytes);
         this.#give(bytes);
@@ -266,21 +287,21 @@ export class UplinkConnection {
   }
 
   /** Acknowledgements of one turn of the event loop go out as one. */
-  #ack(session: string): void {
+  #ack(entry: Session): void {
     if (this.#progress.size === 0) setImmediate(() => this.#sendAcks());
-    this.#progress.add(session);
+    this.#progress.add(entry);
   }
 
   #sendAcks(): void {
-    for (const session of this.#progress) {
-      const entry = this.#sessions.get(session);
-      const writer = entry?.writer;
-      if (entry === undefined || writer === null || writer === undefined || entry.refused) continue;
-      this.#send(encodeUplink('ack', { session, received: writer.received, stored: writer.stored, closed: writer.closed }));
+    for (const entry of this.#progress) {
+      const { of, writer } = entry;
+      if (writer === null || entry.refused || this.#sessions.get(keyOf(of)) !== entry) continue;
+      this.#send(encodeUplink('ack', { ...of, received: writer.received, stored: writer.stored, closed: writer.closed }));
       if (!writer.closed || entry.told) continue;
       entry.told = true;
       const { startedAt } = writer;
-      void this.#release(session, entry).then(() => this.#parts.onClosed(session, startedAt));
+      // An event log is not repacked.
+      void this.#release(entry).then(() => of.stream === 'events' || this.#parts.onClosed(of.session, startedAt));
     }
     this.#progress.clear();
   }
@@ -361,13 +382,14 @@ export class UplinkConnection {
       this.#audit(code, detail, sessions.size === 1 ? session : '', { events: id, rows: Array.isArray(rows) ? rows.length : 0 });
   }
 
-  #refuse(session: string, entry: Session, error: unknown): void {
+  #refuse(entry: Session, error: unknown): void {
     if (entry.refused || (error instanceof StenoError && error.code === 'DRAINING')) return;
     entry.refused = true;
     const { code, detail } = described(error);
-    this.#parts.log.warn({ peer: this.#peer.name, session, code, err: error }, 'session refused');
-    this.#send(encodeUplink('refuse', { session, code, detail }));
-    this.#audit(code, detail, session);
+    const { session, stream } = entry.of;
+    this.#parts.log.warn({ peer: this.#peer.name, session, stream, code, err: error }, 'session refused');
+    this.#send(encodeUplink('refuse', { ...entry.of, code, detail }));
+    this.#audit(code, detail, session, stream === undefined ? {} : { stream });
     const { writer } = entry;
     entry.writer = null;
     void writer?.close();
@@ -389,8 +411,9 @@ export class UplinkConnection {
     this.#audits = this.#audits.then(() => this.#parts.batch.add({ id: row.id, audit: [row] })).catch(() => undefined);
   }
 
-  async #release(session: string, entry: Session): Promise<void> {
-    if (this.#sessions.get(session) === entry) this.#sessions.delete(session);
+  async #release(entry: Session): Promise<void> {
+    const key = keyOf(entry.of);
+    if (this.#sessions.get(key) === entry) this.#sessions.delete(key);
     entry.refused = true;
     await entry.writer?.close();
     await entry.queue;

@@ -1,5 +1,6 @@
 /**
- * Events of the kernel from nodes: checked, bound to their session, inserted.
+ * Events of the kernel from nodes that send them here: checked, bound to their session, inserted. They are in no log, and nobody signed
+ * them. Where a session has an event log, its rows come by that and not from its node, which could add to them long after.
  *
  * A node may speak of sessions on itself and of no others: the session's row, which comes from the gateway's recording,
  * says where it is, and also whose it is and when it began. Events that come before that row wait a little, then the node
@@ -11,11 +12,17 @@ import { kernelEvent, kernelRows } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
+import { eventPartKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { EventStore } from '#stores/events/contract.js';
+import { unlessMissing } from '#stores/objects/contract.js';
+import type { ObjectStore } from '#stores/objects/contract.js';
 import type { RowBatch } from '../writing/row-batch.js';
 
 export interface KernelEventParts {
   readonly events: Pick<EventStore, 'session'>;
+  readonly objects: Pick<ObjectStore, 'size'>;
+  /** Whether a gateway sends this session's event log just now. */
+  readonly logged: (session: string) => boolean;
   readonly batch: RowBatch;
   /** ms since 1970. */
   readonly clock: () => number;
@@ -66,7 +73,14 @@ export class KernelEvents {
       throw new StenoError(old ? 'SESSION_UNKNOWN' : 'UPLINK_EARLY', session);
     }
     if (known.node !== node) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is on another node`);
+    if (await this.#hasLog(session, known)) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} has an event log`);
     return known;
+  }
+
+  async #hasLog(session: string, { started_at: startedAt }: Place): Promise<boolean> {
+    if (this.#parts.logged(session)) return true;
+    const first = eventPartKey(recordingPrefix(session, startedAt), 1);
+    return (await unlessMissing(() => this.#parts.objects.size(first))) !== null;
   }
 
   #look(session: string): Promise<Place | null> {

@@ -12,6 +12,7 @@
  *        is missing before it answers.
  *   3. row        of the session as it is after the last part of the group; its version is the number of that part
  *        crash here: all is stored and the gateway does not know. It opens the session again and hears how far it is.
+ *        An event log has no such row: its parts say everything.
  *   4. `ack stored` to the gateway, whose spool may forget the parts
  *
  * A failure is not told from "done but reported as failed": every step is repeated until it succeeds, and every step is
@@ -36,8 +37,8 @@ export interface PartCommit {
   readonly object: Uint8Array;
   /** Step 1, under way since the blocks arrived. */
   readonly rows: Promise<unknown>;
-  /** The session's row after this part. */
-  readonly row: SessionRow;
+  /** The session's row after this part; null for a part of an event log. */
+  readonly row: SessionRow | null;
 }
 
 /** `group`: parts of one session that follow one another. `stopped`: whether whoever asked has gone; then no further try is made. */
@@ -51,8 +52,8 @@ export async function commitParts(
   for (const { rows } of group) await rows;
   await putCertificate(parts, certificate, stopped);
   for (const { key, object } of group) await objectRetry.run(() => objects.put(key, object, { ifAbsent: true }), stopped);
-  const last = group.at(-1);
-  if (last !== undefined) await commitSession(parts, last.row);
+  const row = group.at(-1)?.row ?? null;
+  if (row !== null) await commitSession(parts, row);
 }
 
 /** Certificates that this process has put, or is putting, by fingerprint. */

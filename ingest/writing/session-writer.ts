@@ -7,18 +7,15 @@
  *                     │  ──30 s without output──► asleep ──block──► open   the terminal is given back, and made again
  *                     └──anything wrong──► refused (the caller tells the gateway and the audit)
  *
- * A block that was seen before is ignored when it is the same and refused when it is not; of parts stored long ago the
- * bytes are no longer compared, since nothing is written from a resend. It lives as long as the connection: whoever
- * connects next recovers from the stores. Tested in session-writer.test.ts.
+ * It lives as long as the connection: whoever connects next recovers from the stores. Tested in session-writer.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import { certificateId } from '#schemas/recording/proof.js';
 import type { RecordingHeader } from '#schemas/recording/line.js';
-import { sha256 } from '#runtime/sha256.js';
 import { BlockReader } from '#recordings/read/block-reader.js';
+import { BlockChain, broken } from './block-chain.js';
 import { commitParts, commitSession } from './commit.js';
 import type { CommitParts, PartCommit } from './commit.js';
 import { SessionSummary } from '#recordings/derive/event-rows.js';
@@ -32,8 +29,6 @@ import { checkpointFault } from '#recordings/read/checkpoint-signature.js';
 import type { StoredBlock, StoredPart } from '#recordings/read/stored-recording.js';
 import type { StoreRetry } from './store-retry.js';
 
-/** Blocks that no checkpoint covers yet may take this much memory; gateways sign every 256 KiB. */
-const MAX_UNSIGNED_BYTES = 4 << 20;
 /** The sum of file and network names in a header is far below this. */
 const MAX_STARTED_AT = 4_102_444_800_000;
 
@@ -42,6 +37,26 @@ export interface WriterParts extends CommitParts, RecoveryParts {
   /** Public key lines of the recording CA. */
   readonly trusted: () => readonly string[];
 }
+
+/** What a connection asks of whatever writes a stream of a session. */
+export interface StreamWriter {
+  readonly stored: number;
+  readonly received: number;
+  readonly closed: boolean;
+  readonly startedAt: number;
+  block(n: number, headHex: string, content: Uint8Array): Promise<void>;
+  checkpoint(
+    part: number,
+    checkpoint: SignedCheckpoint,
+    closes: boolean,
+  ): Promise<{ readonly bytes: number; readonly done: Promise<void> }>;
+  close(): Promise<void>;
+}
+
+/** What `open` finds in the stores. */
+export type Opened<W extends StreamWriter> =
+  | { readonly kind: 'closed'; readonly blocks: number; readonly sealed: boolean; readonly startedAt: number }
+  | { readonly kind: 'open'; readonly writer: W };
 
 export interface WriterOwner {
   /** Name of the gateway, from its certificate of the service CA. */
@@ -53,12 +68,6 @@ export interface WriterOwner {
   readonly onFailure: (error: unknown) => void;
 }
 
-interface Chain {
-  n: number;
-  bytes: number;
-  head: Uint8Array;
-}
-
 /** A part on its way to the store. */
 interface CommittingPart {
   readonly building: PartBuilder;
@@ -67,11 +76,11 @@ interface CommittingPart {
   readonly commit: PartCommit;
 }
 
-export class SessionWriter {
+export class SessionWriter implements StreamWriter {
   readonly session: string;
   readonly #parts: WriterParts;
   readonly #owner: WriterOwner;
-  readonly #chain: Chain;
+  readonly #chain: BlockChain;
   #reader = new BlockReader();
   #header: RecordingHeader | null = null;
   #prefix = '';
@@ -90,7 +99,6 @@ export class SessionWriter {
   #building: PartBuilder;
   readonly #committing: CommittingPart[] = [];
   #failed = false;
-  #heads = new Map<number, Uint8Array>();
   #rows: Promise<void>[] = [];
   #commits: Promise<void> = Promise.resolve();
   #waiters: (() => void)[] = [];
@@ -101,12 +109,10 @@ export class SessionWriter {
     this.#parts = parts;
     this.session = session;
     this.#owner = owner;
-    this.#chain = { n: 0, bytes: 0, head: chainStart(sha256, session) };
+    this.#chain = new BlockChain(session, 'recording', state?.proof.checkpoint ?? null);
     this.#building = new PartBuilder(1, 1);
     if (state === null) return;
     const { checkpoint } = state.proof;
-    this.#chain = { n: checkpoint.block, bytes: checkpoint.bytes, head: Buffer.from(checkpoint.head, 'hex') };
-    this.#heads.set(checkpoint.block, this.#chain.head);
     this.#reader = state.reader;
     this.#header = state.header;
     this.#prefix = state.prefix;
@@ -119,15 +125,7 @@ export class SessionWriter {
   }
 
   /** Recovers from the stores; waits while they do not answer. `closed`: there is nothing to write any more. */
-  static async open(
-    parts: WriterParts,
-    session: string,
-    owner: WriterOwner,
-    stopped: () => boolean,
-  ): Promise<
-    | { readonly kind: 'closed'; readonly blocks: number; readonly sealed: boolean; readonly startedAt: number }
-    | { readonly kind: 'open'; readonly writer: SessionWriter }
-  > {
+  static async open(parts: WriterParts, session: string, owner: WriterOwner, stopped: () => boolean): Promise<Opened<SessionWriter>> {
     const found = await parts.objectRetry.run(() => recover(parts, session), stopped);
     const gateway = found.kind === 'open' ? found.state.header.steno.gateway : found.kind === 'closed' ? found.gateway : null;
     if (gateway !== null && gateway !== owner.gateway)
@@ -156,17 +154,8 @@ export class SessionWriter {
   /** Throws UPLINK_CHAIN_BROKEN or UPLINK_MALFORMED. The caller waits for one call before the next. */
   async block(n: number, headHex: string, content: Uint8Array): Promise<void> {
     this.touched = performance.now();
-    if (n <= this.#chain.n) {
-      const known = this.#heads.get(n);
-      if (known !== undefined && toHex(known) !== headHex) throw broken(n, 'another block of this number came before');
-      return;
-    }
-    if (this.#finished) throw broken(n, 'the session is closed');
-    if (n !== this.#chain.n + 1) throw broken(n, `block ${this.#chain.n + 1} is missing`);
-    const head = chainNext(sha256, this.#chain.head, content);
-    if (toHex(head) !== headHex) throw broken(n, 'its hash does not follow');
-    if (this.#building.bytes + content.length > MAX_UNSIGNED_BYTES)
-      throw new StenoError('UPLINK_MALFORMED', 'no checkpoint in 4 MiB of blocks');
+    const head = this.#chain.follow(n, headHex, content, { closed: this.#finished, unsigned: this.#building.bytes });
+    if (head === null) return;
     await this.#wake();
     const read = this.#read(content);
     if (read.header !== null) this.#begin(read.header);
@@ -178,10 +167,7 @@ export class SessionWriter {
     summary.add(read);
     if (first || projected.startsEpoch) this.#building.startFrame(projected.anchor ?? snapshot, read.from);
     this.#building.add({ n, head, content });
-    this.#chain.n = n;
-    this.#chain.head = head;
-    this.#chain.bytes += content.length;
-    this.#heads.set(n, head);
+    this.#chain.add(head, content);
     this.#addRows(`${this.session} ${n}`, n, projected, n === 1);
     this.#tell();
   }
@@ -201,9 +187,7 @@ export class SessionWriter {
     if (checkpoint.session !== this.session || checkpoint.gateway !== this.#owner.gateway || checkpoint.counter !== header.steno.counter)
       throw says('session');
     if (closes !== (checkpoint.end !== 'open')) throw says('end');
-    const { n, bytes, head } = this.#chain;
-    if (checkpoint.block !== n || checkpoint.bytes !== bytes || checkpoint.at !== this.#reader.at || checkpoint.head !== toHex(head))
-      throw says('head');
+    if (!this.#chain.fits(checkpoint, this.#reader.at)) throw says('head');
     if (building.bytes === 0 && !closes) throw says('end: it covers nothing');
     const { certificate } = this.#owner;
     const fault = checkpointFault(checkpoint, certificate.blob, this.#parts.trusted());
@@ -211,6 +195,7 @@ export class SessionWriter {
     if (closes) {
       await this.#wake();
       this.#finished = true;
+      const { n } = this.#chain;
       this.#addRows(`${this.session} ${n} finish`, n, this.#projection!.finish(), false);
     }
     return { bytes: building.bytes, done: this.#commit(checkpoint) };
@@ -335,8 +320,7 @@ export class SessionWriter {
     const { checkpoint, building } = group.at(-1)!;
     this.#storedBlock = checkpoint.block;
     this.#closed = checkpoint.end !== 'open';
-    // What came before the last stored part is compared no more.
-    for (const n of this.#heads.keys()) if (n < building.firstBlock) this.#heads.delete(n);
+    this.#chain.forget(building.firstBlock);
     if (!this.#stopped) this.#owner.onProgress();
     this.#tell();
   }
@@ -363,8 +347,4 @@ export class SessionWriter {
   #tell(): void {
     for (const resolve of this.#waiters.splice(0)) resolve();
   }
-}
-
-function broken(block: number, detail: string): StenoError {
-  return new StenoError('UPLINK_CHAIN_BROKEN', `block ${block}: ${detail}`);
 }

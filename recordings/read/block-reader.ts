@@ -7,8 +7,8 @@
 import { StenoError } from '#schemas/base/errors.js';
 import { BLOCK_MAX_BYTES, BlockCutter } from '#schemas/recording/block.js';
 import type { BlockPosition } from '#schemas/recording/block.js';
-import { parseHeader, parseLine } from '#schemas/recording/line.js';
-import type { RecordingHeader, RecordingLine } from '#schemas/recording/line.js';
+import { MAX_EVENT_LINE_BYTES, parseHeader, parseLine } from '#schemas/recording/line.js';
+import type { RecordingHeader, RecordingLine, Stream } from '#schemas/recording/line.js';
 
 export interface TimedLine {
   readonly line: RecordingLine;
@@ -33,11 +33,17 @@ const decoder = new TextDecoder('utf-8', { fatal: true });
 
 export class BlockReader {
   readonly #cutter = new BlockCutter();
+  readonly #stream: Stream;
   #n: number;
   #at: number;
 
   /** `last`: the block before, when reading does not begin at the start. */
-  constructor(position: BlockPosition = { n: 0, at: 0 }, last?: { readonly at: number; readonly bytes: number }) {
+  constructor(
+    position: BlockPosition = { n: 0, at: 0 },
+    last?: { readonly at: number; readonly bytes: number },
+    stream: Stream = 'recording',
+  ) {
+    this.#stream = stream;
     this.#n = position.n;
     this.#at = position.at;
     if (last !== undefined) this.#cutter.startsBlock(last.bytes, last.at);
@@ -53,8 +59,8 @@ export class BlockReader {
   }
 
   read(content: Uint8Array): ReadBlock {
-    if (content.length === 0 || content.length > BLOCK_MAX_BYTES || content.at(-1) !== 0x0a)
-      throw malformed('a block is not a run of whole lines');
+    const longest = this.#stream === 'events' ? MAX_EVENT_LINE_BYTES : BLOCK_MAX_BYTES;
+    if (content.length === 0 || content.length > longest || content.at(-1) !== 0x0a) throw malformed('a block is not a run of whole lines');
     let text: string;
     try {
       text = decoder.decode(content);
@@ -75,7 +81,7 @@ export class BlockReader {
       if (n === 1 && start === 0) {
         header = parseHeader(source);
       } else {
-        const line = parseLine(source);
+        const line = parseLine(source, this.#stream);
         if (line?.code === 'k') throw malformed('a keyframe in a block');
         at += line?.interval ?? unknownInterval(source);
         if (line !== null) lines.push({ line, at });

@@ -28,8 +28,11 @@ const READ_BYTES = 1 << 20;
 /** Larger frames are no recording. Compressed bytes. */
 const MAX_FRAME = 9 << 20;
 
-/** The file of a recording, as it is stored: nothing is decompressed. */
-export async function* exportFile(objects: ObjectStore, index: RecordingIndex): AsyncGenerator<Uint8Array, void> {
+/** The file of a recording, or of an event log, as it is stored: nothing is decompressed. */
+export async function* exportFile(
+  objects: ObjectStore,
+  index: Pick<RecordingIndex, 'objects' | 'certificates'>,
+): AsyncGenerator<Uint8Array, void> {
   const entries: SeekEntry[] = [];
   for (const fingerprint of index.certificates) {
     const frame = encodeProof({ kind: 'certificate', certificate: await objects.get(certificateKey(fingerprint)) });

@@ -8,12 +8,12 @@ import { StenoError } from '#schemas/base/errors.js';
 import { cutBlocks } from '#schemas/recording/block.js';
 import type { Block, BlockPosition } from '#schemas/recording/block.js';
 import { readContainer } from '#schemas/recording/container.js';
-import { manifestKey, parseManifest, partKey, partNumber, sealedKey } from '#schemas/recording/layout.js';
+import { eventPartKey, eventPartNumber, manifestKey, parseManifest, partKey, partNumber, sealedKey } from '#schemas/recording/layout.js';
 import type { Manifest } from '#schemas/recording/layout.js';
 import type { PartProof } from '#schemas/recording/proof.js';
 import { readSealed } from '#schemas/recording/sealed.js';
 import { parseLine } from '#schemas/recording/line.js';
-import type { Keyframe } from '#schemas/recording/line.js';
+import type { Keyframe, Stream } from '#schemas/recording/line.js';
 import type { Zstd } from '#runtime/zstd.js';
 import { unlessMissing } from '#stores/objects/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
@@ -31,9 +31,14 @@ export interface StoredFrame {
   readonly bytes: Uint8Array;
 }
 
+const partNames = {
+  recording: { begins: 'part-', numberOf: partNumber, keyOf: partKey },
+  events: { begins: 'events-', numberOf: eventPartNumber, keyOf: eventPartKey },
+} as const;
+
 /** The parts there are, 1 to the last. Throws RECORDING_MALFORMED when one in the middle is missing. */
-export async function listParts(objects: ObjectStore, prefix: string): Promise<StoredPart[]> {
-  const { parts, missing } = await listPartsUntilHole(objects, prefix);
+export async function listParts(objects: ObjectStore, prefix: string, stream: Stream = 'recording'): Promise<StoredPart[]> {
+  const { parts, missing } = await listPartsUntilHole(objects, prefix, stream);
   if (missing !== null) throw new StenoError('RECORDING_MALFORMED', `part ${missing} is missing under ${prefix}`);
   return parts;
 }
@@ -42,11 +47,13 @@ export async function listParts(objects: ObjectStore, prefix: string): Promise<S
 export async function listPartsUntilHole(
   objects: ObjectStore,
   prefix: string,
+  stream: Stream = 'recording',
 ): Promise<{ readonly parts: StoredPart[]; readonly missing: number | null }> {
+  const { begins, numberOf, keyOf } = partNames[stream];
   const parts: StoredPart[] = [];
-  for await (const { key, size } of objects.list(`${prefix}part-`)) {
-    const part = partNumber(key);
-    if (part !== null && key === partKey(prefix, part)) parts.push({ part, key, bytes: size });
+  for await (const { key, size } of objects.list(`${prefix}${begins}`)) {
+    const part = numberOf(key);
+    if (part !== null && key === keyOf(prefix, part)) parts.push({ part, key, bytes: size });
   }
   parts.sort((a, b) => a.part - b.part);
   const hole = parts.findIndex(({ part }, i) => part !== i + 1);

@@ -7,7 +7,7 @@ import { BlockCutter } from '#schemas/recording/block.js';
 import { chainNext, chainStart, toHex } from '#schemas/recording/chain.js';
 import { CHECKPOINT_NAMESPACE, checkpointText } from '#schemas/recording/checkpoint.js';
 import type { Checkpoint, SignedCheckpoint } from '#schemas/recording/checkpoint.js';
-import { encodeHeader, encodeLine, sessionId } from '#schemas/recording/line.js';
+import { encodeHeader, encodeLine, sessionId, streamOf } from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader, SessionFacts } from '#schemas/recording/line.js';
 import { verifyRecording } from '#schemas/recording/verify.js';
 import type { Verdict } from '#schemas/recording/verify.js';
@@ -121,7 +121,7 @@ export class Recorder {
         ...rest,
       },
     };
-    this.#head = chainStart(sha256, session);
+    this.#head = chainStart(sha256, session, streamOf(this.header));
     this.#line(Buffer.from(encodeHeader(this.header)), 0);
   }
 

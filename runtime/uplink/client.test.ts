@@ -17,6 +17,7 @@ import type { OutgoingFrame, RecordingSource, SessionSource } from './source.js'
 
 /** A recording in memory: blocks of `size` bytes, a checkpoint every `every` blocks, and the last closes. */
 class Recorded implements SessionSource {
+  readonly stream: 'recording' | 'events' = 'recording';
   readonly session = sessionId(Date.now(), randomBytes(10));
   readonly frames: OutgoingFrame[] = [];
   readonly owner: Recordings;

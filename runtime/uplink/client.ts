@@ -9,7 +9,10 @@
  * that greets and hangs up is no success. Where a peer hangs up because of what it was sent, without saying which batch
  * it was, batches go one at a time, and one that `STRIKES` connections end at is taken for refused.
  *
- * Per session, on each connection:
+ * A sender of recordings offers version 3, by which event logs go. To an ingest that does not know it, it says version 1, and event
+ * logs wait in the spool; each new connection asks again.
+ *
+ * Per session and stream, on each connection:
  *
  *     idle ──work──► opening ──resume──► sending ──close sent──► waiting ──ack closed──► gone
  *                       │ refuse, or nothing at `stored`──► refused (kept aside by its source)
@@ -21,7 +24,16 @@ import type { ConnectionOptions } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
 import { StenoError, errorCatalogue, isErrorCode } from '#schemas/base/errors.js';
-import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink, encodeUplinkHead } from '#schemas/uplink.js';
+import type { Stream } from '#schemas/recording/line.js';
+import {
+  MAX_UPLINK_FRAME,
+  UPLINK_PROTOCOL,
+  UPLINK_STREAMS_VERSION,
+  UPLINK_VERSION,
+  decodeUplink,
+  encodeUplink,
+  encodeUplinkHead,
+} from '#schemas/uplink.js';
 import type { UplinkHeader } from '#schemas/uplink.js';
 import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
@@ -51,6 +63,8 @@ export interface UplinkOptions {
   readonly certificate?: () => string;
   readonly recordings?: RecordingSource;
   readonly batches?: readonly BatchSource[];
+  /** Batches under way at a time; for a receiver that says late that they are durable. */
+  readonly batchWindow?: number;
   /** 0 to 1, for jitter. */
   readonly random: () => number;
   readonly onState?: (state: UplinkState) => void;
@@ -80,6 +94,8 @@ export class UplinkClient {
   readonly #options: UplinkOptions;
   #socket: WebSocket | null = null;
   #up = false;
+  /** Offered, and then spoken. */
+  #version: number;
   #wasUp = false;
   #closed = false;
   #attempts = 0;
@@ -98,6 +114,7 @@ export class UplinkClient {
 
   constructor(options: UplinkOptions) {
     this.#options = options;
+    this.#version = this.#wanted;
     if (options.recordings !== undefined) options.recordings.onWork = (source) => this.#work(source);
     for (const batches of options.batches ?? []) batches.onWork = () => this.#schedule();
     this.#dial();
@@ -136,6 +153,10 @@ export class UplinkClient {
     });
   }
 
+  get #wanted(): number {
+    return this.#options.recordings === undefined ? UPLINK_VERSION : UPLINK_STREAMS_VERSION;
+  }
+
   #dial(): void {
     const { url, tls } = this.#options;
     let socket: WebSocket;
@@ -158,7 +179,7 @@ export class UplinkClient {
     socket.on('open', () => {
       const certificate = this.#options.certificate?.();
       socket.send(
-        encodeUplink('hello', { version: UPLINK_VERSION, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }),
+        encodeUplink('hello', { version: this.#version, name: this.#options.name, ...(certificate === undefined ? {} : { certificate }) }),
       );
     });
     socket.on('message', (data, isBinary) => {
@@ -199,6 +220,8 @@ export class UplinkClient {
     if (this.#proven !== null) clearTimeout(this.#proven);
     this.#ping = this.#turn = this.#again = this.#proven = null;
     this.#socket = null;
+    // An ingest that knows less may be another by now.
+    if (this.#up) this.#version = this.#wanted;
     this.#up = false;
     this.#flows.clear();
     this.#ready = [];
@@ -240,7 +263,7 @@ export class UplinkClient {
   }
 
   #greeted(hello: UplinkHeader<'hello'>): void {
-    if (hello.version !== UPLINK_VERSION) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
+    if (hello.version !== this.#version) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
     if (this.#up) throw new StenoError('UPLINK_MALFORMED', 'second hello');
     this.#up = this.#wasUp = true;
     this.#proven = setTimeout(() => this.#prove(), PROVEN_MS);
@@ -257,26 +280,28 @@ export class UplinkClient {
   }
 
   #work(source: SessionSource): void {
-    if (!this.#up) return;
-    const flow = this.#flows.get(source.session);
+    if (!this.#up || (source.stream !== 'recording' && this.#version < UPLINK_STREAMS_VERSION)) return;
+    const key = keyOf(source);
+    const flow = this.#flows.get(key);
     if (flow !== undefined) {
       this.#enqueue(flow);
       return;
     }
-    this.#flows.set(source.session, { source, state: 'opening', inFlight: [], bytes: 0, stored: 0, queued: false });
-    this.#send(encodeUplink('open', { session: source.session }));
+    this.#flows.set(key, { source, state: 'opening', inFlight: [], bytes: 0, stored: 0, queued: false });
+    this.#send(encodeUplink('open', named(source)));
   }
 
-  #resume({ session, stored, closed }: UplinkHeader<'resume'>): void {
-    const flow = this.#flows.get(session);
+  #resume({ session, stream, stored, closed }: UplinkHeader<'resume'>): void {
+    const key = keyOf({ session, stream });
+    const flow = this.#flows.get(key);
     if (flow === undefined || flow.state !== 'opening') throw new StenoError('UPLINK_MALFORMED', 'resume without open');
     if (closed) {
-      this.#flows.delete(session);
+      this.#flows.delete(key);
       flow.source.acknowledged(stored, true);
       return;
     }
     if (!flow.source.seek(stored)) {
-      this.#flows.delete(session);
+      this.#flows.delete(key);
       flow.source.refused('UPLINK_CHAIN_BROKEN', `ingest stored block ${stored}, and the spool cannot go on from there`);
       return;
     }
@@ -285,8 +310,8 @@ export class UplinkClient {
     this.#enqueue(flow);
   }
 
-  #ackSession({ session, received, stored, closed }: Extract<UplinkHeader<'ack'>, { session: string }>): void {
-    const flow = this.#flows.get(session);
+  #ackSession({ session, stream, received, stored, closed }: Extract<UplinkHeader<'ack'>, { session: string }>): void {
+    const flow = this.#flows.get(keyOf({ session, stream }));
     // Acks of a session that was refused or finished may still be under way.
     if (flow === undefined || flow.state === 'opening') return;
     while (flow.inFlight.length > 0 && flow.inFlight[0]!.n <= received) {
@@ -311,8 +336,9 @@ export class UplinkClient {
     this.#schedule();
   }
 
-  #refuse({ session, events, code, detail }: UplinkHeader<'refuse'>): void {
+  #refuse({ session, stream, events, code, detail }: UplinkHeader<'refuse'>): void {
     if (session === undefined && events === undefined) {
+      if (code === 'UPLINK_VERSION') this.#version = UPLINK_VERSION;
       if (code === 'UPLINK_MALFORMED') this.#strike(detail);
       throw new StenoError('UPLINK_MALFORMED', `refused: ${code} ${detail}`);
     }
@@ -327,7 +353,7 @@ export class UplinkClient {
       else batches?.refused(events, code, detail);
       this.#schedule();
     }
-    const flow = session === undefined ? undefined : this.#flows.get(session);
+    const flow = session === undefined ? undefined : this.#flows.get(keyOf({ session, stream }));
     if (flow !== undefined) {
       this.#end(flow);
       if (!later) flow.source.refused(code, detail);
@@ -357,7 +383,7 @@ export class UplinkClient {
   }
 
   #end(flow: Flow): void {
-    this.#flows.delete(flow.source.session);
+    this.#flows.delete(keyOf(flow.source));
     this.#bytes -= flow.bytes;
     flow.bytes = 0;
   }
@@ -383,7 +409,7 @@ export class UplinkClient {
     let sent = 0;
     while (this.#up && this.#ready.length > 0 && sent < TURN_BYTES && this.#bytes < TOTAL_WINDOW) {
       const flow = this.#ready.shift()!;
-      if (!this.#flows.has(flow.source.session)) continue;
+      if (!this.#flows.has(keyOf(flow.source))) continue;
       if (flow.bytes >= SESSION_WINDOW) {
         // Its next ack puts it back.
         flow.queued = false;
@@ -411,16 +437,16 @@ export class UplinkClient {
   }
 
   #sendFrame(flow: Flow, frame: OutgoingFrame): number {
-    const { session } = flow.source;
+    const of = named(flow.source);
     if (frame.kind === 'checkpoint') {
       const { part, checkpoint } = frame;
       const last = checkpoint.end !== 'open';
-      this.#send(encodeUplink(last ? 'close' : 'checkpoint', { session, part, checkpoint }));
+      this.#send(encodeUplink(last ? 'close' : 'checkpoint', { ...of, part, checkpoint }));
       if (last) flow.state = 'waiting';
       return 1024;
     }
     const { n, head, content } = frame;
-    this.#send(encodeUplink('block', { session, n, head }, content));
+    this.#send(encodeUplink('block', { ...of, n, head }, content));
     flow.inFlight.push({ n, bytes: content.length });
     flow.bytes += content.length;
     this.#bytes += content.length;
@@ -428,7 +454,7 @@ export class UplinkClient {
   }
 
   #sendEvents(): void {
-    const most = this.#strikes.size > 0 ? 1 : EVENT_WINDOW;
+    const most = this.#strikes.size > 0 ? 1 : (this.#options.batchWindow ?? EVENT_WINDOW);
     for (const batches of this.#options.batches ?? []) {
       while (this.#up && this.#eventsInFlight.size < most) {
         const batch = batches.next();
@@ -450,4 +476,13 @@ export class UplinkClient {
   #send(frame: Uint8Array): void {
     this.#socket?.send(frame);
   }
+}
+
+function keyOf({ session, stream }: { readonly session: string; readonly stream?: Stream | undefined }): string {
+  return stream === 'events' ? `${session}/events` : session;
+}
+
+/** How a frame names what it is about. */
+function named({ session, stream }: SessionSource): { readonly session: string; readonly stream?: 'events' } {
+  return stream === 'events' ? { session, stream } : { session };
 }

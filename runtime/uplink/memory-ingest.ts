@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import type { AddressInfo } from 'node:net';
 import WebSocket, { WebSocketServer } from 'ws';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
-import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink } from '#schemas/uplink.js';
+import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSIONS, decodeUplink, encodeUplink } from '#schemas/uplink.js';
 import type { UplinkFrame } from '#schemas/uplink.js';
 
 export interface MemoryRecording {
@@ -25,12 +25,15 @@ export interface IngestHooks {
   refuseEvents?: (id: string, rows: readonly Record<string, unknown>[]) => string | null;
   /** False: received is acknowledged, stored is not. */
   stores?: () => boolean;
+  /** The newest version that it knows. */
+  version?: number;
   /** False: nothing is acknowledged. */
   acks?: () => boolean;
 }
 
 export class MemoryIngest {
   readonly hooks: IngestHooks;
+  /** By session, and event logs by `SESSION/events`. */
   readonly recordings = new Map<string, MemoryRecording>();
   /** Audit rows by id: a resend adds nothing. */
   readonly events = new Map<string, Record<string, unknown>>();
@@ -123,26 +126,31 @@ export class MemoryIngest {
     };
     switch (frame.kind) {
       case 'hello':
-        answers.push(encodeUplink('hello', { version: UPLINK_VERSION, name: 'ingest' }));
+        answers.push(
+          frame.header.version > (this.hooks.version ?? Math.max(...UPLINK_VERSIONS))
+            ? encodeUplink('refuse', { code: 'UPLINK_VERSION', detail: `version ${frame.header.version}` })
+            : encodeUplink('hello', { version: frame.header.version, name: 'ingest' }),
+        );
         return;
       case 'open': {
-        const { session } = frame.header;
+        const { session, stream } = frame.header;
+        const key = keyOf(session, stream);
         const code = this.hooks.refuseOpen?.(session) ?? null;
         if (code !== null) {
-          answers.push(encodeUplink('refuse', { session, code, detail: 'as the test wanted' }));
+          answers.push(encodeUplink('refuse', { session, stream, code, detail: 'as the test wanted' }));
           return;
         }
-        const recording = this.recordings.get(session) ?? { blocks: [], parts: [], stored: 0, closed: false };
-        this.recordings.set(session, recording);
+        const recording = this.recordings.get(key) ?? { blocks: [], parts: [], stored: 0, closed: false };
+        this.recordings.set(key, recording);
         // What was not stored is forgotten, as by an ingest that was restarted.
         while (recording.blocks.length > recording.stored) recording.blocks.pop();
         while ((recording.parts.at(-1)?.checkpoint.block ?? 0) > recording.stored) recording.parts.pop();
-        answers.push(encodeUplink('resume', { session, stored: recording.stored, closed: recording.closed }));
+        answers.push(encodeUplink('resume', { session, stream, stored: recording.stored, closed: recording.closed }));
         return;
       }
       case 'block': {
-        const { session, n, head } = frame.header;
-        const recording = this.recordings.get(session);
+        const { session, stream, n, head } = frame.header;
+        const recording = this.recordings.get(keyOf(session, stream));
         if (recording === undefined) return fault(`block ${n} before open`);
         if (n <= recording.blocks.length) {
           this.resent += 1;
@@ -150,18 +158,18 @@ export class MemoryIngest {
         }
         if (n !== recording.blocks.length + 1) return fault(`block ${n} after ${recording.blocks.length}`);
         const content = Buffer.from(frame.payload);
-        const before = recording.blocks.at(-1)?.head ?? sha256(Buffer.from(`steno-recording/1\n${session}`)).toString('hex');
+        const before = recording.blocks.at(-1)?.head ?? sha256(Buffer.from(`steno-${stream ?? 'recording'}/1\n${session}`)).toString('hex');
         const length = Buffer.alloc(8);
         length.writeBigUInt64BE(BigInt(content.length));
         if (sha256(Buffer.from(before, 'hex'), length, content).toString('hex') !== head) return fault(`block ${n} breaks the chain`);
         recording.blocks.push({ n, head, content });
-        if (this.hooks.acks?.() !== false) answers.push(ack(session, recording));
+        if (this.hooks.acks?.() !== false) answers.push(ack(session, stream, recording));
         return;
       }
       case 'checkpoint':
       case 'close': {
-        const { session, part, checkpoint } = frame.header;
-        const recording = this.recordings.get(session);
+        const { session, stream, part, checkpoint } = frame.header;
+        const recording = this.recordings.get(keyOf(session, stream));
         if (recording === undefined) return fault(`checkpoint ${part} before open`);
         if (part !== recording.parts.length + 1) return fault(`part ${part} after ${recording.parts.length}`);
         if (checkpoint.block !== recording.blocks.length)
@@ -171,7 +179,7 @@ export class MemoryIngest {
         if (this.hooks.stores?.() === false) return;
         recording.stored = checkpoint.block;
         recording.closed = frame.kind === 'close';
-        if (this.hooks.acks?.() !== false) answers.push(ack(session, recording));
+        if (this.hooks.acks?.() !== false) answers.push(ack(session, stream, recording));
         return;
       }
       case 'events': {
@@ -195,12 +203,16 @@ export class MemoryIngest {
   }
 }
 
-function ack(session: string, { blocks, stored, closed }: MemoryRecording): Uint8Array {
-  return encodeUplink('ack', { session, received: blocks.length, stored, closed });
+function ack(session: string, stream: 'events' | undefined, { blocks, stored, closed }: MemoryRecording): Uint8Array {
+  return encodeUplink('ack', { session, stream, received: blocks.length, stored, closed });
 }
 
 function sha256(...parts: readonly Uint8Array[]): Buffer {
   const hash = createHash('sha256');
   for (const part of parts) hash.update(part);
   return hash.digest();
+}
+
+function keyOf(session: string, stream: 'events' | undefined): string {
+  return stream === undefined ? session : `${session}/${stream}`;
 }

@@ -3,15 +3,17 @@
  * nothing waits in memory; whoever holds the data forgets it when it is told to.
  */
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
+import type { Stream } from '#schemas/recording/line.js';
 
 export type OutgoingFrame =
   | { readonly kind: 'block'; readonly n: number; /** h[n] in hex. */ readonly head: string; readonly content: Uint8Array }
   /** With `end` other than `open` it is sent as `close`. */
   | { readonly kind: 'checkpoint'; readonly part: number; readonly checkpoint: SignedCheckpoint };
 
-/** One recording that ingest has not stored to its end. */
+/** One recording, or the event log of one session, that ingest has not stored to its end. */
 export interface SessionSource {
   readonly session: string;
+  readonly stream: Stream;
   /**
    * Goes to the place after block `stored`, which ingest made durable. False: this place cannot be found any more, so
    * the recording cannot be continued; `refused` follows.
@@ -34,7 +36,7 @@ export interface RecordingSource {
 export interface EventBatch {
   /** Unique per sender; the same for every resend. */
   readonly id: string;
-  /** Rows of the kernel, from agents; audit rows when left out. */
+  /** Rows of the kernel, from nodes; audit rows when left out. */
   readonly table?: 'kernel';
   /** JSON array of rows, at most 1 MiB with its header. */
   readonly payload: Uint8Array;

@@ -1,6 +1,6 @@
 /**
- * What nodes and ingest agree on about events of the kernel: rows that a node sends over the uplink, and that ingest binds to
- * session and node. They leave out what ingest knows better than a node: the session's user, login, node and start. What gateway
+ * What nodes, gateways and ingest agree on about events of the kernel: rows that a node sends over the uplink, to the gateway that
+ * signs them, or to ingest, which binds them to session and node. They leave out what ingest knows better than a node: the session's user, login, node and start. What gateway
  * and node say to each other about them is in orders.ts. Tested in kernel.test.ts.
  */
 import { z } from 'zod';
@@ -49,6 +49,13 @@ export const kernelRows = z.array(kernelRow).max(MAX_KERNEL_ROWS);
 
 /** A moment beyond what the store's dates hold is put at its end. */
 const LAST_MOMENT = 7_258_118_400_000;
+
+/**
+ * The last row that a node sends of a session whose rows are logged: its last process is gone, and nothing more is known of it.
+ * The log may be closed.
+ */
+export const LAST_ROW = 'end';
+export const isLastRow = (kind: unknown, name: unknown): boolean => kind === 'kernel' && name === LAST_ROW;
 
 /** Completes a row by the session that it names. */
 export function kernelEvent(row: KernelRow, of: Pick<SessionRow, 'user' | 'node' | 'login' | 'started_at'>): EventRow {

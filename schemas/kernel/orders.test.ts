@@ -43,3 +43,10 @@ it('names of the form before are for gateways alone, and what is no JSON is noth
   expect([ORDER_VARIABLE, PROGRESS_VARIABLE, 'x@steno', 'LANG', 'x@stenos'].map(isOwnVariable)).toEqual([true, true, true, false, false]);
   expect(parsedText('{')).toBeNull();
 });
+
+it('where rows are signed is told in the order; a way that cannot be read is none, and no reason to refuse the order', () => {
+  const events = { gateway: 'gw-1', address: '10.0.0.1:8024' };
+  expect(orderRequest.parse({ ...order, events }).events).toEqual(events);
+  for (const bad of [{}, { ...events, gateway: '../x' }, { ...events, more: 1 }, 'gw-1', null])
+    expect(orderRequest.parse({ ...order, events: bad }).events).toBeUndefined();
+});

@@ -15,6 +15,7 @@
  * orders.test.ts.
  */
 import { z } from 'zod';
+import { isName } from '../base/identity.js';
 import { kernelEventClasses } from '../policy/role.js';
 
 export const ORDER_REQUEST = 'kernel-order@steno';
@@ -33,7 +34,25 @@ const order = {
   offset_ms: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
   error_ms: z.number().int().min(0).max(60_000),
 };
-export const orderRequest = z.object({ ...order, reports: z.array(z.string().max(64)).max(32).default([]) });
+
+/** Where a node sends the rows of a session that are to be signed. */
+export const eventsWay = z.strictObject({
+  /** Name of the gateway: whoever answers must show its certificate. */
+  gateway: z.string().refine(isName),
+  /** `host:port`, as the gateway believes that nodes reach it; nodes may know other ways. */
+  address: z.string().min(3).max(270),
+});
+export type EventsWay = Readonly<z.infer<typeof eventsWay>>;
+
+/** Where nodes bring rows to a gateway: a WebSocket of the uplink's protocol beside the tunnel (schemas/tunnel.ts). */
+export const EVENTS_PATH = '/v1/events';
+
+export const orderRequest = z.object({
+  ...order,
+  reports: z.array(z.string().max(64)).max(32).default([]),
+  /** Left out, or not understood: the node sends rows to ingest. One that sends them here says so in its report (`log`). */
+  events: eventsWay.optional().catch(undefined),
+});
 export type OrderRequest = z.infer<typeof orderRequest>;
 
 const moment = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -45,7 +64,12 @@ const moment = z.number().int().min(0).max(Number.MAX_SAFE_INTEGER);
 export type KernelGapReason = 'ring_full' | 'disk_full' | 'not_followed' | 'cut' | 'refused' | 'unknown_session' | 'hole';
 
 export const kernelReport = z.union([
-  z.object({ state: z.literal('on'), classes: z.array(z.enum(kernelEventClasses)).max(kernelEventClasses.length) }),
+  z.object({
+    state: z.literal('on'),
+    classes: z.array(z.enum(kernelEventClasses)).max(kernelEventClasses.length),
+    /** Rows go where the order said. Left out: to ingest. */
+    log: z.literal(true).optional(),
+  }),
   z.object({ state: z.literal('off'), reason: z.string().max(1024) }),
   /** `count` events from `first_ms` to `last_ms` of session time. */
   z.object({

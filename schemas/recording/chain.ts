@@ -1,10 +1,13 @@
 /**
  * The hash chain over blocks: `h[0] = SHA-256("steno-recording/1\n" ‖ session)`,
- * `h[n] = SHA-256(h[n-1] ‖ u64 big-endian length of the content ‖ content)`.
+ * `h[n] = SHA-256(h[n-1] ‖ u64 big-endian length of the content ‖ content)`; that of an event log begins with `steno-events/1`,
+ * so that no part of a recording passes for one of its log.
  *
  * It runs over uncompressed lines, so that storage may repack frames without breaking proof. SHA-256 is passed in:
  * this folder runs in Node and in browsers. Tested in verify.test.ts.
  */
+import type { Stream } from './line.js';
+
 export type Sha256 = (...parts: readonly Uint8Array[]) => Uint8Array;
 
 const encoder = new TextEncoder();
@@ -15,8 +18,8 @@ const encoder = new TextEncoder();
  */
 export const TAG_BYTES = 1;
 
-export function chainStart(sha256: Sha256, session: string): Uint8Array {
-  return sha256(encoder.encode(`steno-recording/1\n${session}`));
+export function chainStart(sha256: Sha256, session: string, stream: Stream = 'recording'): Uint8Array {
+  return sha256(encoder.encode(`steno-${stream}/1\n${session}`));
 }
 
 export function chainNext(sha256: Sha256, head: Uint8Array, content: Uint8Array): Uint8Array {

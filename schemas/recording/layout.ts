@@ -4,6 +4,7 @@
  *     recordings/<yyyy>/<mm>/<dd>/<session>/part-000001.cast.zst   one object for each checkpoint, while it is live
  *     recordings/<yyyy>/<mm>/<dd>/<session>/recording.cast.zst     the whole, once it is sealed: its own manifest
  *     recordings/<yyyy>/<mm>/<dd>/<session>/manifest.json          sealed, but not repacked: which parts, in which order
+ *     recordings/<yyyy>/<mm>/<dd>/<session>/events-000001.ndjson.zst   likewise, the session's event log; never repacked
  *     gateways/<32 hex digits>.cert                                recording certificates of gateways (SSH blobs)
  *
  * The date is that of the session's start, in UTC. A reader asks for `recording.cast.zst` (sealed.ts), then for
@@ -34,6 +35,16 @@ export function partKey(prefix: string, part: number): string {
 /** The number in a key that `partKey` made, or null. */
 export function partNumber(key: string): number | null {
   const match = /\/part-(\d{6,9})\.cast\.zst$/.exec(key);
+  return match === null ? null : Number(match[1]);
+}
+
+/** The same for the parts of an event log. */
+export function eventPartKey(prefix: string, part: number): string {
+  return `${prefix}events-${String(part).padStart(6, '0')}.ndjson.zst`;
+}
+
+export function eventPartNumber(key: string): number | null {
+  const match = /\/events-(\d{6,9})\.ndjson\.zst$/.exec(key);
   return match === null ? null : Number(match[1]);
 }
 

@@ -3,14 +3,23 @@
  *
  * Line 1 is the header, every further line `[interval, code, data]`, where interval is the time since the line
  * before in seconds, written with millisecond precision. Codes `o i r m x` are asciicast v3; `k j g b s` are
- * Steno's and skipped by players that do not know them (docs/format.md, "Lines"). Parsing is strict and bounded:
- * a line is at most `MAX_LINE_BYTES`. Tested in line.test.ts.
+ * Steno's and skipped by players that do not know them (docs/format.md, "Lines"); `e` stands in event logs alone. Parsing is
+ * strict and bounded: a line is at most `MAX_LINE_BYTES`, in an event log `MAX_EVENT_LINE_BYTES`. Tested in line.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 
 export const RECORDING_FORMAT = 1;
 /** Upper bound of one encoded line in bytes of UTF-8, its newline included. */
 export const MAX_LINE_BYTES = 65_536;
+/** The same of a line in an event log. A longer line than a block is a block of its own, which must fit into one message of the uplink. */
+export const MAX_EVENT_LINE_BYTES = 983_040;
+
+/** What is signed of a session: its recording, and beside it the log of its kernel events, each with a chain of its own. */
+export type Stream = 'recording' | 'events';
+
+export function lineLimit(stream: Stream): number {
+  return stream === 'events' ? MAX_EVENT_LINE_BYTES : MAX_LINE_BYTES;
+}
 
 export type SessionKind = 'shell' | 'exec' | 'sftp' | 'subsystem' | 'forward';
 
@@ -51,6 +60,12 @@ export interface SessionFacts {
   readonly pod?: PodFacts;
   /** Labels of the node, or of the Kubernetes cluster, when the session began. Left out by gateways of before, and where they do not fit. */
   readonly labels?: Readonly<Record<string, string>>;
+  /** `events`: this is the header of the session's event log. Left out: of its recording. */
+  readonly stream?: 'events';
+}
+
+export function streamOf({ steno }: RecordingHeader): Stream {
+  return steno.stream ?? 'recording';
 }
 
 /**
@@ -109,7 +124,13 @@ export type StreamFact =
   /** One file operation of sftp, scp or rsync. Sizes in bytes; `sha256` (hex) only where the whole content passed. */
   | FileFact
   /** From here on the node recorded what the session did in its kernel; its clock differs by `error_ms` at most. */
-  | { readonly fact: 'kernel'; readonly classes: readonly string[]; readonly error_ms: number }
+  | {
+      readonly fact: 'kernel';
+      readonly classes: readonly string[];
+      readonly error_ms: number;
+      /** The events go into a signed log beside this recording. Left out: into the event store alone. */
+      readonly log?: true;
+    }
   /**
    * Input to a terminal that went on without an echo for longer than secrets do: it is data. `bytes` and `sha256` are of all of
    * it, from the gap `input_not_echoed` before; its content is in `b` lines between the two where the role says so.
@@ -239,7 +260,9 @@ export type LineBody =
   | { readonly code: 'j'; readonly data: Participant }
   | { readonly code: 'g'; readonly data: Gap }
   | { readonly code: 'b'; readonly data: RawBytes }
-  | { readonly code: 's'; readonly data: StreamFact };
+  | { readonly code: 's'; readonly data: StreamFact }
+  /** One row of the kernel: block, index, and the further columns of `kernelRow` (schemas/kernel/kernel.ts) as the node sent them. */
+  | { readonly code: 'e'; readonly data: readonly unknown[] };
 
 export type LineCode = LineBody['code'];
 /** A line with its interval in milliseconds since the line before. */
@@ -330,7 +353,7 @@ export function closeText(): string {
 }
 
 export function parseHeader(line: string): RecordingHeader {
-  const value = parseJson(line);
+  const value = parseJson(line, MAX_LINE_BYTES);
   if (typeof value !== 'object' || value === null || Array.isArray(value)) throw malformed('the header is not an object');
   const header = value as Partial<RecordingHeader>;
   if (header.version !== 3) throw malformed('the header is not asciicast version 3');
@@ -340,6 +363,7 @@ export function parseHeader(line: string): RecordingHeader {
   if (typeof steno.format !== 'number') throw malformed('the header has no format version');
   if (steno.format > RECORDING_FORMAT) throw new StenoError('RECORDING_VERSION', `format ${steno.format}`);
   if (typeof steno.session !== 'string' || !isSessionId(steno.session)) throw malformed('the header has no session id');
+  if (steno.stream !== undefined && steno.stream !== 'events') throw new StenoError('RECORDING_VERSION', 'a stream that is not known');
   const startedAt: unknown = steno.started_at ?? sessionTime(steno.session);
   if (typeof startedAt !== 'number' || typeof steno.gateway !== 'string' || !isGatewayName(steno.gateway) || !isCount(steno.counter)) {
     throw malformed('the header lacks gateway, counter or start');
@@ -358,8 +382,8 @@ export function parseHeader(line: string): RecordingHeader {
 }
 
 /** Parses one event line. Unknown codes of later versions come back as `null`: to skip, as players do. */
-export function parseLine(line: string): RecordingLine | null {
-  const value = parseJson(line);
+export function parseLine(line: string, stream: Stream = 'recording'): RecordingLine | null {
+  const value = parseJson(line, lineLimit(stream));
   if (!Array.isArray(value) || value.length !== 3) throw malformed('a line is not [interval, code, data]');
   const [seconds, code, data] = value as [unknown, unknown, unknown];
   if (typeof seconds !== 'number' || !(seconds >= 0) || seconds > 1e9) throw malformed('an interval is not a time');
@@ -380,6 +404,10 @@ export function parseLine(line: string): RecordingLine | null {
     case 's':
       if (typeof data !== 'object' || data === null || Array.isArray(data)) throw malformed(`data of "${code}" is not an object`);
       return { interval, code, data } as RecordingLine;
+    case 'e':
+      if (stream !== 'events') return null;
+      if (!Array.isArray(data)) throw malformed('data of "e" is not a list');
+      return { interval, code, data };
     default:
       return null;
   }
@@ -465,8 +493,8 @@ export function sessionTime(session: string): number {
   return time;
 }
 
-function parseJson(line: string): unknown {
-  if (line.length > MAX_LINE_BYTES) throw malformed('a line is too long');
+function parseJson(line: string, limit: number): unknown {
+  if (line.length > limit) throw malformed('a line is too long');
   try {
     return JSON.parse(line);
   } catch (cause) {

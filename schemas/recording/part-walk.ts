@@ -3,13 +3,14 @@
  *
  * One frame and one block are held at a time, whatever the file claims. A keyframe is derived data and in no block, but
  * players draw it: it may stand only before a line that begins a block, never before the first, once, and only in a
- * session with a terminal. Tested in verify.test.ts.
+ * session with a terminal. An event log has no keyframes, holds rows alone, and their places rise. Tested in verify.test.ts.
  */
 import { StenoError } from '../base/errors.js';
 import { BlockCutter } from './block.js';
 import { TAG_BYTES, chainNext, chainStart, toHex } from './chain.js';
-import { MAX_LINE_BYTES, parseHeader, parseKeyframe, peekLine } from './line.js';
-import type { Keyframe, RecordingHeader } from './line.js';
+import { EventPlaces } from './event-places.js';
+import { lineLimit, parseHeader, parseKeyframe, parseLine, peekLine, streamOf } from './line.js';
+import type { Keyframe, RecordingHeader, Stream } from './line.js';
 import type { PartProof } from './proof.js';
 import type { Fault, Place, ScreenCheck, VerifierParts } from './verdict.js';
 
@@ -37,12 +38,17 @@ export class PartWalk {
   /** Session time up to which everything was found good. */
   goodUntil = 0;
   keyframes = 0;
+  /** It says that the session's kernel events are in a signed log. */
+  logged = false;
   /** The first keyframe that shows something else: worth telling once the lines that it is compared with are known to be signed. */
   screenFault: Fault | null = null;
   readonly places: Place[] = [];
   #head: Uint8Array = new Uint8Array(0);
   #frame = 0;
   #screens: ScreenCheck | null = null;
+  /** Of the file; that of a recording until its header is read. */
+  #stream: Stream = 'recording';
+  readonly #rows = new EventPlaces();
   /** Of the part: its proof, the block that grows, and the keyframe that waits for its line. */
   #proof!: PartProof;
   #cutter = new BlockCutter();
@@ -101,7 +107,7 @@ export class PartWalk {
     const frame = this.#frame++;
     for (let start = 0; start < lines.length;) {
       const end = lines.indexOf(NEWLINE, start) + 1;
-      if (end === 0 || end - start > MAX_LINE_BYTES) throw this.#refused('a frame is not made of whole lines');
+      if (end === 0 || end - start > lineLimit(this.#stream)) throw this.#refused('a frame is not made of whole lines');
       this.#line(lines.subarray(start, end), { frame, offset: start });
       start = end;
     }
@@ -113,11 +119,14 @@ export class PartWalk {
     if (this.header === null) {
       if (line[0] !== OPEN_BRACE || this.#keyframe !== null) throw this.#refused('the recording does not begin with its header');
       this.header = parseHeader(strict.decode(line.subarray(0, line.length - 1)));
-      this.#head = chainStart(this.#parts.sha256, this.header.steno.session);
-      this.#screens = this.header.steno.tty === true ? (this.#parts.screens?.(this.header) ?? null) : null;
+      this.#stream = streamOf(this.header);
+      this.#head = chainStart(this.#parts.sha256, this.header.steno.session, this.#stream);
+      this.#screens = this.header.steno.tty === true && this.#stream === 'recording' ? (this.#parts.screens?.(this.header) ?? null) : null;
     } else {
       const head = peekLine(decoder.decode(line.subarray(0, 64)));
       code = head.code;
+      if (this.#stream === 'events') this.#row(line);
+      if (code === 's' && !this.logged) this.logged = saysLogged(line);
       if (code === 'k') return this.#standKeyframe(line, { frame, offset, at: this.at, block: this.n + 1 });
       this.at += head.interval;
     }
@@ -131,6 +140,12 @@ export class PartWalk {
     }
     this.#block.push(line);
     if (this.#screens !== null && (code === 'o' || code === 'r')) this.#screens.line(line);
+  }
+
+  /** A row whose place does not rise stands here twice, or was put in later: the gateway that signed did not do its work. */
+  #row(line: Uint8Array): void {
+    const parsed = parseLine(strict.decode(line.subarray(0, line.length - 1)), 'events');
+    if (parsed?.code !== 'e' || !this.#rows.take(parsed.data)) throw this.#refused('a line is not a row, or not behind the row before it');
   }
 
   #standKeyframe(line: Uint8Array, place: Place): void {
@@ -168,6 +183,12 @@ export class PartWalk {
     }
     this.goodUntil = until;
   }
+}
+
+const kernelFact = /^\[[\d.]+,"s",\{"fact":"kernel",[^\n]{0,512}"log":true\}\]\n$/;
+
+function saysLogged(line: Uint8Array): boolean {
+  return line.length < 1_024 && kernelFact.test(decoder.decode(line));
 }
 
 function joined(lines: readonly Uint8Array[]): Uint8Array {

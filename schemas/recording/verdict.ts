@@ -31,6 +31,8 @@ export type Verdict =
       /** Session time of the last line in ms. */
       readonly duration: number;
       readonly keyframes: number;
+      /** The recording says that the session has an event log. */
+      readonly logged: boolean;
       /** Whether keyframes were compared with what the lines draw. */
       readonly keyframesChecked: boolean;
     }

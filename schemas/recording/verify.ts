@@ -1,5 +1,5 @@
 /**
- * Verification of a recording with nothing but the recording CA's public key.
+ * Verification of a recording, or of an event log, with nothing but the recording CA's public key.
  *
  * The steps, in this order; the first that fails decides the verdict, and `VERIFY_*` codes are the command's exit codes:
  *
@@ -22,6 +22,7 @@ import { certificateId } from './proof.js';
 import type { PartProof } from './proof.js';
 import type { RecordingHeader } from './line.js';
 import { withHeader } from './checkpoint.js';
+import { streamOf } from './line.js';
 import { PartWalk } from './part-walk.js';
 import type { Fault, Verdict, VerifierParts } from './verdict.js';
 
@@ -44,6 +45,7 @@ export function verifyRecording(file: Uint8Array, parts: VerifierParts): Verdict
     bytes,
     duration: at,
     keyframes,
+    logged: walk.logged,
     keyframesChecked: parts.screens !== undefined,
   };
 }
@@ -151,4 +153,16 @@ function signatureFault(
       ? 'the certificate of the recording key is not in the file'
       : parts.checkSignature(withHeader(header.steno, proof.checkpoint), certificate);
   return detail === null ? null : { code: 'VERIFY_UNSIGNED', detail: `part ${proof.part}: ${detail}`, block: proof.first_block };
+}
+
+/**
+ * Whether an event log is that of a recording, once each of the two is found good: both are of the same session and number of the same
+ * gateway. Returns what is wrong, or null.
+ */
+export function pairFault(recording: RecordingHeader, log: RecordingHeader): Fault | null {
+  const [a, b] = [recording.steno, log.steno];
+  if (streamOf(recording) !== 'recording' || streamOf(log) !== 'events')
+    return { code: 'VERIFY_ALTERED', detail: 'not a recording and an event log', block: null };
+  if (a.session === b.session && a.gateway === b.gateway && a.counter === b.counter) return null;
+  return { code: 'VERIFY_ALTERED', detail: `the event log is of session ${b.session}`, block: null };
 }

@@ -44,6 +44,7 @@ beforeAll(async () => {
       name: 'gw',
       identity: client.identity,
       ingest: 'wss://127.0.0.1:1',
+      eventLogs: { closed: true, find: () => Promise.resolve(null), room: () => Promise.resolve(true) },
       calls: client.nodes,
       log: silent,
       now: Date.now,

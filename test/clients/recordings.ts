@@ -16,7 +16,7 @@ export const sha256 = (bytes: Buffer | string): string => createHash('sha256').u
 
 export async function recordingOf(viewer: Viewer, info: SessionInfo): Promise<Recording> {
   const [first, ...rest] = (await viewer.cast(info.id)).trimEnd().split('\n');
-  const lines = rest.map(parseLine).filter((line) => line !== null);
+  const lines = rest.map((line) => parseLine(line)).filter((line) => line !== null);
   return { info, header: parseHeader(first!), lines, facts: lines.flatMap((line) => (line.code === 's' ? [line.data] : [])) };
 }
 

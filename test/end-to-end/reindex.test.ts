@@ -69,7 +69,9 @@ describe('an event store that is lost', () => {
       await killed.ended;
       expect(JSON.parse(readFileSync(mark, 'utf8'))).toMatchObject({ lost: true });
       if (done === 1) {
-        expect((await steno.steno('reindex', '--data', steno.data)).stderr).toContain('Kernel events and audit rows are in no recording');
+        expect((await steno.steno('reindex', '--data', steno.data)).stderr).toContain(
+          'Audit rows, and kernel events of sessions without an event log, are in no recording',
+        );
         expect(existsSync(mark)).toBe(false);
       }
     }

@@ -100,7 +100,7 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
     expect(kinds).toContainEqual([
       expect.any(Number),
       's',
-      { fact: 'kernel', classes: ['dns', 'exec', 'file', 'network', 'security'], error_ms: expect.any(Number) },
+      { fact: 'kernel', classes: ['dns', 'exec', 'file', 'network', 'security'], error_ms: expect.any(Number), log: true },
     ]);
     expect(kinds).toContainEqual([
       expect.any(Number),

@@ -422,7 +422,7 @@ export class World {
       onClosed: () => undefined,
       trusted: () => [authority.line],
       admits: () => [authority.line],
-      kernel: new KernelEvents({ events, batch, clock: Date.now }),
+      kernel: new KernelEvents({ events, objects, logged: (session) => writers.hasEventLog(session), batch, clock: Date.now }),
       indexing: new Backlog('indexing', 'bytes', Date.now),
       storing: new Backlog('storing', 'bytes', Date.now),
       kernelBacklog: new Backlog('kernel', 'batches', Date.now),

@@ -63,6 +63,7 @@ describe.skipIf(missing.length > 0)('the collector', () => {
           boot_ns: Number(boot()),
           offset_ms: 5,
           error_ms: 1,
+          way: null,
         },
       };
       const over = (rows: readonly KernelRow[]): boolean => rows.some((row) => row[4] === 'exit');
@@ -168,7 +169,16 @@ describe.skipIf(missing.length > 0)('the collector', () => {
         rows,
         begin: (number, session) => ({
           kind: 'begin',
-          session: { number, session, classes: ['exec', 'file'], mode: 'strict', boot_ns: Number(boot()), offset_ms: 5, error_ms: 1 },
+          session: {
+            number,
+            session,
+            classes: ['exec', 'file'],
+            mode: 'strict',
+            boot_ns: Number(boot()),
+            offset_ms: 5,
+            error_ms: 1,
+            way: null,
+          },
         }),
       });
       inbox.push({ kind: 'close' });

@@ -13,7 +13,7 @@
  * without a difference is written once, with its count and last time (folding.ts), and all is packed (packing.ts);
  * nothing is left out. Tested in collector.test.ts.
  */
-import type { KernelGap, KernelGapReason } from '#schemas/kernel/orders.js';
+import type { EventsWay, KernelGap, KernelGapReason } from '#schemas/kernel/orders.js';
 import { machineId } from '#runtime/machine.js';
 import { Digests } from './digests.js';
 import { Folding } from '../records/folding.js';
@@ -121,6 +121,7 @@ export class Collector {
       now: deps.now,
       writing: () => this.#sessions.size > 0,
       late: (digest) => this.#late(digest),
+      over: ({ session, way }, offset) => this.#write(session, way, kinds.end, offset, 0, {}),
     });
     this.#log.onFile = () => {
       this.#named.clear();
@@ -344,18 +345,22 @@ export class Collector {
   /** Rows that ingest would not take: said as a gap, to the gateway while it listens, else in the log. */
   #refused({ session: id, count, first_ms, last_ms, storable }: LostRows): void {
     const gap: KernelGap = { state: 'gap', why: 'refused', count, first_ms, last_ms };
-    for (const [number, { session, open }] of this.#sessions)
-      if (session.session === id && open) return this.#deps.post({ kind: 'gap', number, gap });
-    if (storable) this.#write(id, kinds.gap, last_ms, count, gap);
+    let way: EventsWay | null = null;
+    for (const [number, { session, open }] of [...this.#sessions, ...this.#over]) {
+      if (session.session !== id) continue;
+      if (open) return this.#deps.post({ kind: 'gap', number, gap });
+      ({ way } = session);
+    }
+    if (storable) this.#write(id, way, kinds.gap, last_ms, count, gap);
   }
 
-  #late({ session, offset, ...facts }: LateDigest): void {
-    this.#write(session, kinds.digest, offset, 0, facts);
+  #late({ session, way, offset, ...facts }: LateDigest): void {
+    this.#write(session, way, kinds.digest, offset, 0, facts);
   }
 
   /** A record of the agent's own, of a session that need not be known any more; `offset`: ms of session time. */
-  #write(session: string, kind: number, offset: number, a: number, facts: object): void {
-    const clock = { session, number: NO_NUMBER, boot_ns: 0, offset_ms: 0, error_ms: 0, classes: [], mode: 'best_effort' } as const;
+  #write(session: string, way: EventsWay | null, kind: number, offset: number, a: number, facts: object): void {
+    const clock = { session, way, number: NO_NUMBER, boot_ns: 0, offset_ms: 0, error_ms: 0, classes: [], mode: 'best_effort' } as const;
     // Together, so that both are in one file.
     if (this.#log.append(Buffer.concat([sessionRecord(clock, true), ownRecord(kind, NO_NUMBER, offset * 1e6, a, facts)])))
       this.#rows.wrote();
@@ -431,6 +436,9 @@ export class Collector {
     this.#sessions.delete(number);
     this.#over.set(number, followed);
     if (this.#over.size > OVER) this.#over.delete(this.#over.keys().next().value!);
+    if (followed.session.way !== null && this.#name(number)) {
+      if (this.#log.append(ownRecord(kinds.end, number, Number(this.#deps.boot()), 0, {}))) this.#rows.wrote();
+    }
     this.#deps.post({ kind: 'finished', number });
   }
 
@@ -472,13 +480,14 @@ function eachRecord(records: Uint8Array, take: (bytes: Buffer, at: number, lengt
 
 /** At the head of each file: who is who in it. */
 function sessionRecord(session: BeginSession, again: boolean): Buffer {
-  const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number } = session;
+  const { session: id, boot_ns, offset_ms, error_ms, classes, mode, number, way } = session;
   return ownRecord(kinds.session, number, boot_ns, 0, {
     session: id,
     mode,
     classes,
     clock: { boot_ns, offset_ms, error_ms },
     machine: machineId(),
+    ...(way === null ? {} : { way }),
     ...(again ? { again: true } : {}),
   });
 }

@@ -55,6 +55,7 @@ describe('a log that a node service before left', () => {
       now: Date.now,
       writing: () => false,
       late: () => undefined,
+      over: () => undefined,
       post: (message) => {
         if (message.kind === 'failed') throw new Error(message.reason);
         if (message.kind === 'batch')

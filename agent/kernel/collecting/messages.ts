@@ -1,5 +1,5 @@
 /** What the node service and the thread that collects kernel events say to each other. */
-import type { KernelGap } from '#schemas/kernel/orders.js';
+import type { EventsWay, KernelGap } from '#schemas/kernel/orders.js';
 import type { KernelEventClass } from '#schemas/policy/role.js';
 import type { RingPlace } from '../probes/programs.js';
 import type { SessionClock } from '../rows/rows.js';
@@ -17,6 +17,8 @@ export interface BeginSession extends SessionClock {
   readonly number: number;
   readonly classes: readonly KernelEventClass[];
   readonly mode: 'best_effort' | 'strict';
+  /** To the gateway that signs its rows; null: they go to ingest. */
+  readonly way: EventsWay | null;
 }
 
 /** Rows of one session that ingest refused for good. */
@@ -51,7 +53,7 @@ export type FromCollector =
   | { readonly kind: 'alive'; readonly sessions: readonly number[]; readonly boot_ns: number }
   /** Its last process is gone, and everything is in the log: the number may be used again. */
   | { readonly kind: 'finished'; readonly number: number }
-  /** The memory of `payload` is the receiver's until it says `stored`. */
-  | { readonly kind: 'batch'; readonly id: string; readonly payload: Uint8Array }
+  /** The memory of `payload` is the receiver's until it says `stored`. With a `way` the rows are of one session. */
+  | { readonly kind: 'batch'; readonly id: string; readonly payload: Uint8Array; readonly way: EventsWay | null }
   | { readonly kind: 'closed' }
   | { readonly kind: 'failed'; readonly reason: string };

@@ -31,6 +31,15 @@ function record(kind: number, session: number, time: number, text = ''): Buffer 
   bytes.write(text, RING_HEADER + RECORD_BYTES);
   return bytes;
 }
+/** The execution of `/prog`. */
+function executed(session: number): Buffer {
+  const facts = Buffer.alloc(72);
+  const exec = record(kinds.exec, session, 5_000_000, `prog\0${facts.toString('latin1')}`);
+  // The texts: the path, no arguments, no folder, the facts.
+  exec.writeUInt32LE(5, RING_HEADER + 64);
+  exec.writeUInt32LE(facts.length, RING_HEADER + 76);
+  return exec;
+}
 const clock = { boot_ns: 0, offset_ms: 0, error_ms: 0 };
 const named = (facts: object): string => JSON.stringify({ session: SESSION, mode: 'strict', classes: ['exec'], clock, ...facts });
 
@@ -57,6 +66,7 @@ async function rowsOf(records: readonly Buffer[]): Promise<readonly KernelRow[]>
       now: Date.now,
       writing: () => false,
       late: () => undefined,
+      over: () => undefined,
     });
     void sender.send(true);
   });
@@ -72,11 +82,11 @@ it('events that a log has before it says whose they are become a gap of that ses
     record(kinds.fork, 8, 11_000_000),
   ]);
   expect(rows.map((row) => [row[2], row[3], row[4], row[10], row[13]])).toEqual([
-    [5, 9, 'gap', 'unknown_session', 2],
     [4, 0, 'kernel', 'recording', null],
+    [5, 9, 'gap', 'unknown_session', 2],
     [6, 10, 'fork', '', null],
   ]);
-  expect(JSON.parse(rows[0]![14])).toMatchObject({ first_ms: 5, last_ms: 9 });
+  expect(JSON.parse(rows[1]![14])).toMatchObject({ first_ms: 5, last_ms: 9 });
   expect(readdirSync(folder)).toEqual(['sequence']);
 });
 
@@ -94,12 +104,7 @@ it('a log that was spoiled makes no row that ingest refuses', async () => {
 it('no row waits for a digest: one that comes later is told by itself, with the execution it is of', async () => {
   const log = new EventLog(folder);
   const head = record(kinds.session, 4, 0, named({}));
-  const facts = Buffer.alloc(72);
-  const exec = record(kinds.exec, 4, 5_000_000, `prog\0${facts.toString('latin1')}`);
-  // The texts: the path, no arguments, no folder, the facts.
-  exec.writeUInt32LE(5, RING_HEADER + 64);
-  exec.writeUInt32LE(facts.length, RING_HEADER + 76);
-  for (const one of [head, exec, record(kinds.fork, 4, 6_000_000)]) expect(log.append(one)).toBe(true);
+  for (const one of [head, executed(4), record(kinds.fork, 4, 6_000_000)]) expect(log.append(one)).toBe(true);
   const rows: KernelRow[] = [];
   const told: LateDigest[] = [];
   let answer = (_: Digest): void => undefined;
@@ -113,6 +118,7 @@ it('no row waits for a digest: one that comes later is told by itself, with the 
     now: Date.now,
     writing: () => true,
     late: (digest) => told.push(digest),
+    over: () => undefined,
   });
   sender.expect(
     placeOf(1, head.length, 0),
@@ -128,6 +134,118 @@ it('no row waits for a digest: one that comes later is told by itself, with the 
   answer({ sha256 });
   await new Promise((resolve) => setImmediate(resolve));
   expect(told).toEqual([
-    { session: SESSION, offset: 5, pid: 0, path: '/prog', sha256, of: `${rows[1]![1]}.${rows[1]![2]}`, unconfirmed: false },
+    { session: SESSION, way: null, offset: 5, pid: 0, path: '/prog', sha256, of: `${rows[1]![1]}.${rows[1]![2]}`, unconfirmed: false },
   ]);
+});
+
+it('rows of sessions that gateways sign go in batches of their own, in the order of their places, each to its gateway', async () => {
+  const other = '01jd0000000000000000000001';
+  const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+  const log = new EventLog(folder);
+  const records = [
+    record(kinds.session, 1, 0, named({ way })),
+    record(kinds.session, 2, 0, named({ session: other })),
+    record(kinds.fork, 1, 1_000_000),
+    record(kinds.fork, 2, 1_000_000),
+    record(kinds.fork, 1, 2_000_000),
+    record(kinds.end, 1, 3_000_000, '{}'),
+  ];
+  for (const one of records) log.append(one);
+  const batches: { readonly id: string; readonly way: unknown; readonly rows: readonly KernelRow[] }[] = [];
+  const sender = new RowSender({
+    log,
+    digests: new Digests(),
+    post: (message) => {
+      if (message.kind !== 'batch') return;
+      batches.push({ id: message.id, way: message.way, rows: kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))) });
+    },
+    now: Date.now,
+    writing: () => true,
+    late: () => undefined,
+    over: () => undefined,
+  });
+  await sender.send(true);
+  expect(batches.map(({ id, way: to, rows }) => [id, to, rows.map((row) => [row[0], row[2], row[4], row[10]])])).toEqual([
+    [
+      '1.0-6@0',
+      way,
+      [
+        [SESSION, 0, 'kernel', 'recording'],
+        [SESSION, 4, 'fork', ''],
+        [SESSION, 8, 'fork', ''],
+        [SESSION, 10, 'kernel', 'end'],
+      ],
+    ],
+    [
+      '1.0-6',
+      null,
+      [
+        [other, 2, 'kernel', 'recording'],
+        [other, 6, 'fork', ''],
+      ],
+    ],
+  ]);
+  // The way is none of the event store's business.
+  expect(batches[0]!.rows[0]![14]).not.toContain('8024');
+});
+
+it('the end of a session waits for the digests that are awaited, and is written behind them', async () => {
+  const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+  const log = new EventLog(folder);
+  const head = record(kinds.session, 1, 0, named({ way }));
+  for (const one of [head, executed(1), record(kinds.end, 1, 9_000_000, '{}')]) log.append(one);
+  const told: unknown[] = [];
+  const rows: KernelRow[] = [];
+  let answer = (_: Digest): void => undefined;
+  const sender = new RowSender({
+    log,
+    digests: new Digests(),
+    post: (message) => {
+      if (message.kind === 'batch') rows.push(...kernelRows.parse(JSON.parse(Buffer.from(message.payload).toString('utf8'))));
+    },
+    now: Date.now,
+    writing: () => true,
+    late: (digest) => told.push(['late', digest.way]),
+    over: (session, offset) => told.push(['over', session.session, session.way, offset]),
+  });
+  sender.expect(placeOf(1, head.length, 0), new Promise((resolve) => (answer = resolve)));
+  await sender.send(true);
+  expect(rows.map((row) => row[10])).not.toContain('end');
+  expect(told).toEqual([]);
+  answer({ sha256: 'a'.repeat(64) });
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(told).toEqual([
+    ['late', way],
+    ['over', SESSION, way, 9],
+  ]);
+});
+
+it('sessions that an earlier node service followed end once all that it left is read, but those whose end it had written', async () => {
+  const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+  const left = new EventLog(folder);
+  const over = '01jd0000000000000000000001';
+  for (const one of [
+    record(kinds.session, 1, 0, named({ way })),
+    record(kinds.session, 2, 0, named({ way, session: over })),
+    record(kinds.session, 3, 0, named({ session: '01jd0000000000000000000002' })),
+    record(kinds.fork, 3, 1_000_000),
+    record(kinds.fork, 1, 5_000_000),
+    record(kinds.fork, 2, 6_000_000),
+    record(kinds.end, 2, 7_000_000, '{}'),
+  ])
+    left.append(one);
+  left.close();
+  const told: unknown[] = [];
+  const sender = new RowSender({
+    log: new EventLog(folder),
+    digests: new Digests(),
+    post: () => undefined,
+    now: Date.now,
+    writing: () => true,
+    late: () => undefined,
+    over: (session, offset) => told.push([session.session, session.way, offset]),
+  });
+  await sender.send(true);
+  await sender.send(true);
+  expect(told).toEqual([[SESSION, way, 5]]);
 });

@@ -24,6 +24,7 @@ export const kinds = {
   gap: 101,
   packed: 102,
   digest: 103,
+  end: 104,
 } as const;
 export const flags = {
   cut: 1,

@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { kernelRow } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
-import { BATCH_BYTES, BatchText } from '../collecting/batch-text.js';
+import { BATCH_BYTES, BatchMemory, BatchText } from '../collecting/batch-text.js';
 import { COUNT_BYTES, EXEC_FACTS_BYTES, ENDPOINTS_BYTES, KernelRecord, RECORD_BYTES, flags, kinds } from '../records/record.js';
 import { BATCH_ENOUGH } from '../collecting/row-sender.js';
 import { appendGap, appendRows } from './rows.js';
@@ -225,7 +225,7 @@ it('a gap in place of events is a row too', () => {
 });
 
 it('the longest rows of a batch fit into it', () => {
-  const batch = new BatchText(1);
+  const batch = new BatchText(new BatchMemory(1));
   while (batch.bytes < BATCH_ENOUGH) expect(batch.add(['x'.repeat(1_000)])).toBe(true);
   const bytes = Buffer.alloc(65_536, 0x5c);
   const rows = rowsOf(

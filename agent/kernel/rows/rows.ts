@@ -8,8 +8,8 @@
  * `data`, here and nowhere else. Tested in rows.test.ts, ../probes/programs.test.ts and ../probes/evasion.test.ts.
  */
 import type { KernelRow } from '#schemas/kernel/kernel.js';
-import type { KernelGapReason } from '#schemas/kernel/orders.js';
-import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS, LAST_ROW } from '#schemas/kernel/kernel.js';
+import type { EventsWay, KernelGapReason } from '#schemas/kernel/orders.js';
 import { matterOf } from '#schemas/kernel/matters.js';
 import { containerOf } from './container.js';
 import { doorOf } from './escapes.js';
@@ -30,6 +30,12 @@ export interface RowContext {
   readonly digest: (record: KernelRecord) => Digest;
   /** Whether a process is of the session of this number, as far as the log tells. */
   readonly inSession: (number: number, pid: number) => boolean;
+}
+
+/** Who a session is, as the log says. */
+export interface NamedSession extends SessionClock {
+  /** To the gateway that signs its rows; null: they go to ingest. */
+  readonly way: EventsWay | null;
 }
 
 /** Session time: `offset_ms` at `boot_ns` of CLOCK_BOOTTIME; events came at most `error_ms` later than said. */
@@ -180,13 +186,15 @@ function rowOf(record: KernelRecord, clock: SessionClock, context: RowContext): 
     case kinds.system:
       return systemRow(record);
     case kinds.session: {
-      const { session: _, ...data } = jsonOf(record.text(0));
+      const { session: _, way: _way, ...data } = jsonOf(record.text(0));
       return { kind: 'kernel', name: 'recording', data };
     }
     case kinds.gap: {
       const data = jsonOf(record.text(0));
       return { kind: 'gap', reason: 'kernel_events', name: String(data['why'] ?? ''), count: record.a, data };
     }
+    case kinds.end:
+      return { kind: 'kernel', name: LAST_ROW, data: {} };
     case kinds.digest: {
       const { pid, path, sha256, of, unconfirmed: doubtful } = jsonOf(record.text(0));
       if (typeof path !== 'string' || typeof sha256 !== 'string' || !/^[0-9a-f]{64}$/.test(sha256)) return null;

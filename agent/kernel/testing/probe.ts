@@ -40,6 +40,8 @@ export interface Outcome {
   readonly counters: SessionCounters;
   readonly code: number | null;
   readonly output: string;
+  /** As they would be sent. */
+  readonly rows: readonly KernelRow[];
 }
 
 export interface ProbeOptions {
@@ -103,6 +105,7 @@ export class Probe {
           boot_ns: Number(boot()),
           offset_ms: 0,
           error_ms: 0,
+          way: null,
         },
       });
       const child: ChildProcess = this.programs.begin(number, options.classes ?? kernelEventClasses, () =>
@@ -134,7 +137,7 @@ export class Probe {
     } finally {
       rmSync(folder, { recursive: true, force: true });
     }
-    return { seen: seenOf(rows), gaps, counters: this.programs.counters(number), code, output };
+    return { rows, seen: seenOf(rows), gaps, counters: this.programs.counters(number), code, output };
   }
 
   sh(script: string, options: ProbeOptions = {}): Promise<Outcome> {

@@ -2,8 +2,8 @@
  * `steno reindex`: the rows of all recordings, computed again from the recordings alone.
  *
  * For an event store that was lost or damaged, and after an upgrade that indexes more. Needs the data directory to
- * itself: the embedded event store belongs to one process. Audit rows and kernel events come from no recording and stay as
- * they are. Damaged recordings are named as they are met, indexed up to the damage, and counted at the end and in the exit
+ * itself: the embedded event store belongs to one process. Audit rows, and kernel events of sessions without an event log, come from no
+ * recording and stay as they are. Damaged recordings are named as they are met, indexed up to the damage, and counted at the end and in the exit
  * code. A run that was cut off is known by its mark (ingest/rebuild/rebuild-mark.ts): the next one goes on where it was.
  * Tested in test/end-to-end/reindex.test.ts.
  */
@@ -77,7 +77,10 @@ export function reindexCommand(): Command {
           }
           if (tty) err.write('\n');
           mark.finish();
-          if (lost) err.write('The event store was empty. Kernel events and audit rows are in no recording: those from before are lost.\n');
+          if (lost)
+            err.write(
+              'The event store was empty. Audit rows, and kernel events of sessions without an event log, are in no recording: those from before are lost.\n',
+            );
         } finally {
           await events.close();
           await objects.close();

@@ -1,6 +1,7 @@
 /** Kernel events in words, one line each, whatever their texts hold. Tested in describe.test.ts. */
 import type { KernelEventInfo } from '#schemas/kernel/event-info.js';
 import { gapText } from '#schemas/kernel/kernel-gap.js';
+import { isLastRow } from '#schemas/kernel/kernel.js';
 import { isReading } from '#schemas/kernel/matters.js';
 import { bytes, clock, standardOutput, styled, visible } from '../../terminal/output.js';
 
@@ -70,6 +71,7 @@ export function describe(told: KernelEventInfo): string {
     case 'gap':
       return `${paint('red', 'gap'.padEnd(kindWidth))} ${paint('red', gapText(event.name, event.count, data['last_ms'] === undefined && data['signed'] === true))}${spanOf(event)}  ${paint('dim', visible(event.name))}`;
     case 'kernel':
+      if (isLastRow(event.kind, event.name)) return `${what('recording')} ended: no process of the session is left`;
       return `${what('recording')} ${Array.isArray(data['classes']) ? visible(data['classes'].join(', ')) : ''}`;
     case 'fork':
       return `${what('fork')} process ${String(data['child'])}`;

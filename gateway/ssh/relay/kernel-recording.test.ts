@@ -8,7 +8,9 @@ import { KernelRecording } from './kernel-recording.js';
 
 const session = sessionId(1_000_000, new Uint8Array(10));
 
-function begin(mode: 'off' | 'best_effort' | 'strict', { agent = true, requests = true } = {}) {
+const way = { gateway: 'gw-1', address: '127.0.0.1:8024' };
+
+function begin(mode: 'off' | 'best_effort' | 'strict', { agent = true, requests = true, logs = false } = {}) {
   const written: object[] = [];
   const audits: AuditEntry[] = [];
   const failures: StenoError[] = [];
@@ -17,9 +19,18 @@ function begin(mode: 'off' | 'best_effort' | 'strict', { agent = true, requests 
     session,
     fact: (fact: object) => void written.push(fact),
     gap: (gap: object) => void written.push(gap),
+    logEvents: () => true,
   } as unknown as SessionRecorder;
   const recording = KernelRecording.begin(
-    { enhanced: { mode, classes: ['exec'] }, agent, requests, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) },
+    {
+      enhanced: { mode, classes: ['exec'] },
+      agent,
+      requests,
+      events: logs ? way : null,
+      now: () => now,
+      delayMs: 12.3,
+      audit: (entry) => void audits.push(entry),
+    },
     recorder,
     (error) => void failures.push(error),
   );
@@ -73,6 +84,32 @@ it('gives it to a node service of before as that one takes it', () => {
     ORDER_VARIABLE,
   ]);
   expect(orderVariable.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual(said);
+});
+
+it('tells the node where rows are signed, and says in the recording that they are, once the node says so', () => {
+  const { recording, report, written } = begin('strict', { logs: true });
+  const [order] = recording!.orders(7);
+  const reader = new SshReader(Buffer.from(order!), 'BAD_REQUEST');
+  reader.byte('the type');
+  reader.uint32('the channel');
+  expect(reader.utf8('the request', 64)).toBe(ORDER_REQUEST);
+  reader.byte('the flag');
+  expect(orderRequest.parse(JSON.parse(reader.utf8('the value', 4096))).events).toEqual(way);
+  report({ state: 'on', classes: ['exec'], log: true });
+  expect(written).toEqual([{ fact: 'kernel', classes: ['exec'], error_ms: 1, log: true }]);
+});
+
+it('names no log where the node knows of none, or was told of none', () => {
+  for (const [options, more] of [
+    [{ logs: true }, {}],
+    [{ logs: false }, { log: true }],
+    [{ logs: true, requests: false }, { log: true }],
+  ] as const) {
+    const one = begin('strict', options);
+    one.recording!.orders(0);
+    one.report({ state: 'on', classes: ['exec'], ...more });
+    expect(one.written).toEqual([{ fact: 'kernel', classes: ['exec'], error_ms: 1 }]);
+  }
 });
 
 it.each([true, false])('writes what the node reports into the recording (by requests: %s)', (requests) => {

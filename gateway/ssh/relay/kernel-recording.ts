@@ -23,7 +23,7 @@ import {
   kernelReport,
   parsedText,
 } from '#schemas/kernel/orders.js';
-import type { KernelOrder, OrderRequest } from '#schemas/kernel/orders.js';
+import type { EventsWay, KernelOrder, OrderRequest } from '#schemas/kernel/orders.js';
 import type { EnhancedRecording } from '#schemas/policy/node.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import type { AuditEntry, SessionRecorder } from '../../recorder/recorder.js';
@@ -35,6 +35,8 @@ export interface KernelRecordingDeps {
   readonly agent: boolean;
   /** Whether it takes the order as a request of its own name; else it is spoken to in the form before. */
   readonly requests: boolean;
+  /** Where nodes bring rows to this gateway; null: nowhere, and they send them to ingest. */
+  readonly events: EventsWay | null;
   /** ms since 1970. */
   readonly now: () => number;
   /** A message took no longer than this to the node, in ms: measured when it was dialled. */
@@ -71,7 +73,7 @@ export class KernelRecording {
 
   /** Messages to the node's channel, to go before the one that starts the session. */
   orders(channel: number): readonly Uint8Array[] {
-    const { enhanced, now, delayMs } = this.#deps;
+    const { enhanced, events, now, delayMs } = this.#deps;
     this.#askedAt = now();
     this.#until = this.#time();
     const order: KernelOrder = {
@@ -86,7 +88,8 @@ export class KernelRecording {
         message.request(channel, 'env', PROGRESS_VARIABLE, '1'),
         message.request(channel, 'env', ORDER_VARIABLE, JSON.stringify(order)),
       ];
-    return [message.request(channel, ORDER_REQUEST, JSON.stringify({ ...order, reports: [PROGRESS_REPORT] } satisfies OrderRequest))];
+    const request: OrderRequest = { ...order, reports: [PROGRESS_REPORT], ...(events === null ? {} : { events }) };
+    return [message.request(channel, ORDER_REQUEST, JSON.stringify(request))];
   }
 
   /** ms of session time. */
@@ -113,10 +116,13 @@ export class KernelRecording {
     else if (report.data.state === 'off') this.#missing(report.data.reason);
     else if (report.data.state === 'on') {
       this.#state = 'recorded';
+      // Before the fact that says so. A node whose rows find no log sends them to ingest.
+      const log = report.data.log === true && this.#deps.requests && this.#deps.events !== null && this.#recorder.logEvents();
       this.#recorder.fact({
         fact: 'kernel',
         classes: report.data.classes,
         error_ms: Math.max(1, Math.ceil(this.#deps.now() - this.#askedAt)),
+        ...(log ? { log } : {}),
       });
     } else if (report.data.state === PROGRESS_REPORT) {
       this.#until = Math.max(this.#until, Math.min(report.data.until_ms, this.#time()));

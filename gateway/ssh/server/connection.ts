@@ -11,6 +11,7 @@
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Target } from '#schemas/base/identity.js';
+import type { EventsWay } from '#schemas/kernel/orders.js';
 import { NO_FORWARDING, encodeForwarding } from '#schemas/policy/forwarding.js';
 import type { Allowed } from '#schemas/policy/node.js';
 import type { ClientConnection } from '#schemas/recording/line.js';
@@ -48,6 +49,8 @@ export interface ConnectionDeps extends ReachDeps {
   readonly slots: SessionSlots;
   readonly recorder: Recorder;
   readonly observe: Observe;
+  /** Where nodes bring kernel events to this gateway. */
+  readonly events: EventsWay | null;
   /** Strangers are gone after so many milliseconds. */
   readonly admissionMs: number;
   track(closing: Promise<void>): void;
@@ -322,6 +325,8 @@ export class Connection {
         banner: terminalText(node.banner),
         kernel: {
           enhanced: decision.enhanced,
+          // Nodes of another cluster trust other services than this gateway is one of.
+          events: remote === undefined ? this.#deps.events : null,
           agent,
           requests: node.capabilities.has(KERNEL_REQUESTS),
           delayMs,

@@ -84,7 +84,7 @@ export const kernelEventList = record({
 });
 export type KernelEventList = z.output<typeof kernelEventList>;
 
-export const exportFormats = ['cast.zst', 'cast', 'txt', 'json'] as const;
+export const exportFormats = ['cast.zst', 'events.zst', 'cast', 'txt', 'json'] as const;
 export type ExportFormat = (typeof exportFormats)[number];
 
 /** An id that is none is answered like a session that does not exist, so any text is taken. */

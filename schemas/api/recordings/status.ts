@@ -26,7 +26,7 @@ export const indexProgress = record({
   /** Recordings, all of them as far as they were counted; 0 for who may not know how many there are. */
   done: z.int(),
   total: z.int(),
-  /** Whether kernel events and audit rows from before were lost: no recording holds them. */
+  /** Whether audit rows from before, and kernel events of sessions without an event log, were lost: no recording holds them. */
   lost: z.boolean(),
   /** It stopped; the next start goes on. */
   failed: z.boolean(),

@@ -2,6 +2,7 @@
  * Exports, streamed: at no time is more held than one frame and one page of rows.
  *
  *   cast.zst   a file that verifies offline with the recording CA's public key (recordings/read/export-file.ts)
+ *   events.zst the same of the session's event log: the kernel events that its gateway signed
  *   cast       the lines, as `zstd -dc` prints them
  *   txt        what scrolled over the screen, as text without control characters
  *   json       session, header, facts and rendered lines
@@ -10,10 +11,12 @@
  */
 import type { ExportFormat } from '#schemas/api/recordings/sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
+import { recordingPrefix } from '#schemas/recording/layout.js';
 import type { SessionRow } from '#schemas/events/rows.js';
 import type { EventStore, ScreenLine } from '#stores/events/contract.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Zstd } from '#runtime/zstd.js';
+import { eventLogIndex } from '#recordings/read/event-log.js';
 import { exportFile, exportLines } from '#recordings/read/export-file.js';
 import type { RecordingIndex, RecordingReader } from '#recordings/read/recording-reader.js';
 import { renderText } from '#recordings/render/plain-text.js';
@@ -31,6 +34,7 @@ const encoder = new TextEncoder();
 
 export const exportTypes: Readonly<Record<ExportFormat, string>> = {
   'cast.zst': 'application/zstd',
+  'events.zst': 'application/zstd',
   cast: 'application/x-asciicast',
   txt: 'text/plain; charset=utf-8',
   json: 'application/json; charset=utf-8',
@@ -45,6 +49,8 @@ export function exportRecording(
   switch (format) {
     case 'cast.zst':
       return exportFile(parts.objects, index);
+    case 'events.zst':
+      return exportLog(parts, row);
     case 'cast':
       return exportLines(parts, index);
     case 'txt':
@@ -52,6 +58,12 @@ export function exportRecording(
     case 'json':
       return json(parts, row);
   }
+}
+
+async function* exportLog({ objects }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array> {
+  const index = await eventLogIndex(objects, recordingPrefix(row.session, row.started_at));
+  if (index === null) throw new StenoError('NOT_FOUND', 'this session has no event log');
+  yield* exportFile(objects, index);
 }
 
 /** Read before the first byte is sent: nearly every recording that is not sealed yet, whole. */

@@ -9,7 +9,7 @@ import type { Viewer } from '../access/access.js';
 export function incompleteText({ done, total, lost, failed }: IndexProgress): string {
   const far = total === 0 ? 'recordings are being indexed' : `${done} of ${total} recordings are indexed`;
   const next = failed ? 'the rebuild stopped; restart Steno or run `steno reindex`' : 'the rest follows in the background';
-  return `incomplete: ${far}, ${next}${lost ? '; earlier kernel events and audit rows are lost' : ''}`;
+  return `incomplete: ${far}, ${next}${lost ? '; earlier audit rows, and kernel events without an event log, are lost' : ''}`;
 }
 
 export async function statusReport(

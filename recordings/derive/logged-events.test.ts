@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest';
+import { KERNEL_BLOCKS, kernelEvent } from '#schemas/kernel/kernel.js';
+import type { KernelRow } from '#schemas/kernel/kernel.js';
+import { eventRow } from '#schemas/events/rows.js';
+import { MAX_EVENT_LINE_BYTES, encodeHeader, encodeLine } from '#schemas/recording/line.js';
+import { BlockReader } from '../read/block-reader.js';
+import { Recorder, RecordingAuthority } from '../testing/recorder.js';
+import { loggedEvents } from './logged-events.js';
+
+const { header } = new Recorder(new RecordingAuthority().certify('gw-1'), { stream: 'events' });
+const { session, user, node, login, started_at } = header.steno;
+const row = (index: number, more: Partial<Record<number, unknown>> = {}): KernelRow =>
+  Object.assign(
+    [session, KERNEL_BLOCKS + 1, index, 5, 'exec', '/bin/true', 1, '', '', null, 'true', '', 'success', null, '{"pid":1}'],
+    more,
+  ) as KernelRow;
+const read = (fields: readonly unknown[][]) =>
+  loggedEvents(
+    header,
+    new BlockReader(undefined, undefined, 'events').read(
+      Buffer.from(encodeHeader(header) + fields.map((data) => encodeLine(0, { code: 'e', data })).join('')),
+    ),
+  );
+const fieldsOf = ([, ...fields]: KernelRow): unknown[] => fields;
+
+test('a line is the row that the node sent, completed by the header', () => {
+  const rows = [row(0), row(2, { 4: 'levitate' }), row(4, { 5: 'ü\u0000"\\🙂', 13: 3 })];
+  expect(read(rows.map(fieldsOf))).toEqual(rows.map((each) => kernelEvent(each, { user, node, login, started_at })));
+});
+
+test.each([
+  ['a column of another kind', { 4: 7 }],
+  ['a digest that is none', { 7: 'x' }],
+  ['a path that is too long', { 5: 'x'.repeat(5_000) }],
+  ['data that is no JSON', { 14: '{' }],
+  ['an offset that is no time', { 3: -5 }],
+])('%s is a gap in its place, and costs no other row', (_, more) => {
+  const [before, gap, after] = read([row(0), row(2, more), row(4)].map(fieldsOf));
+  expect([before!.kind, after!.kind]).toEqual(['exec', 'exec']);
+  expect(gap).toMatchObject({
+    source: 'kernel',
+    block: 1,
+    index: 2,
+    kind: 'gap',
+    name: 'refused',
+    reason: 'kernel_events',
+    count: 1,
+    session,
+  });
+  expect(eventRow.safeParse(gap).success).toBe(true);
+});
+
+test('the longest line is read, one that is longer is not', () => {
+  const filled = (length: number): string => {
+    const empty = Buffer.byteLength(encodeLine(0, { code: 'e', data: fieldsOf(row(2, { 14: '' })) }));
+    return encodeLine(0, { code: 'e', data: fieldsOf(row(2, { 14: 'x'.repeat(length - empty) })) });
+  };
+  const at = (text: string) => {
+    const reader = new BlockReader(undefined, undefined, 'events');
+    reader.read(Buffer.from(encodeHeader(header)));
+    return loggedEvents(header, reader.read(Buffer.from(text)));
+  };
+  expect(at(filled(MAX_EVENT_LINE_BYTES))).toMatchObject([{ kind: 'gap' }]);
+  expect(() => at(filled(MAX_EVENT_LINE_BYTES + 1))).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
+});
+
+test.each([
+  ['no place', [['x', 0]]],
+  ['the place of another source', [[1, 0]]],
+])('a row with %s is no line of a log', (_, fields) => {
+  expect(() => read(fields)).toThrow(expect.objectContaining({ code: 'RECORDING_MALFORMED' }) as Error);
+});

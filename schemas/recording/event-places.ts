@@ -1,0 +1,38 @@
+/**
+ * The order of rows in an event log. A row's place is the number of the node's log file and its index in it; a node sends rows in
+ * the order of their places, and again what was not acknowledged, so what does not come after the last row was taken before.
+ * Tested in event-places.test.ts.
+ */
+export interface EventPlace {
+  readonly block: number;
+  readonly index: number;
+}
+
+/** The place that a row says, in its first two columns; null for anything else. */
+export function eventPlace([block, index]: readonly unknown[]): EventPlace | null {
+  return isPlaceNumber(block) && isPlaceNumber(index) ? { block, index } : null;
+}
+
+export function isAfter(place: EventPlace, last: EventPlace | null): boolean {
+  return last === null || place.block > last.block || (place.block === last.block && place.index > last.index);
+}
+
+export class EventPlaces {
+  last: EventPlace | null;
+
+  constructor(last: EventPlace | null = null) {
+    this.last = last;
+  }
+
+  /** Takes the next row. False: it has no place, or one that is not behind the last. */
+  take(fields: readonly unknown[]): boolean {
+    const place = eventPlace(fields);
+    if (place === null || !isAfter(place, this.last)) return false;
+    this.last = place;
+    return true;
+  }
+}
+
+function isPlaceNumber(value: unknown): value is number {
+  return typeof value === 'number' && Number.isInteger(value) && value >= 0 && value <= 0xffff_ffff;
+}
