@@ -83,8 +83,8 @@ export interface AuthorityConfig {
   readonly state?: StateOptions;
   /** File of the seal key; `DIR/authority/seal.key` unless given. */
   readonly sealKey?: string;
-  /** `wss://host:port` of ingest, when it is known already. */
-  readonly ingest?: string;
+  /** `wss://host:port/uplink` of ingests, when they are known already; any of them will do. */
+  readonly ingest?: readonly string[];
   /** Opens the seal of the CA keys, or makes it at the first start; else a key file does. */
   readonly sealPassphrase?: string;
   /** A token for the keys of CAs. */
@@ -111,7 +111,7 @@ export interface RunningAuthority extends Running {
   /** What it answers, and what its audit calls that. */
   readonly routes: readonly Pick<Route, 'method' | 'path' | 'admits' | 'event'>[];
   /** Where audit rows go from now on. */
-  setIngest(url: string): void;
+  setIngest(urls: readonly string[]): void;
 }
 
 const PURGE_MS = 600_000;
@@ -154,6 +154,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
     const sessionPlaces = new SessionPlaces(records, clock);
+    const presence = new Presence(records, clock);
     const leases = await records.read(async (db) => new SqlLeases(db, storeClock(state.kind, clock)));
     const holder = `authority/${config.name}/${randomBytes(8).toString('hex')}`;
     const alone: Alone = (name, work) => underLease(leases, name, { holder, ttlMs: LEASE_MS }, work);
@@ -161,6 +162,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       await records.purge(clock());
       await records.act([], (tx) => purgeClaims(tx, clock()));
       await sessionPlaces.purge();
+      await presence.purge();
       await records.read((db) => purgeLogins(db, clock()));
       await records.read((db) => purgeGuesses(db, clock()));
     };
@@ -174,7 +176,6 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     );
     const sessions = new SessionCertificates(ca, directory, records, clock);
     owned.push(() => sessions.close());
-    const presence = new Presence(records, clock);
     const clusters = new Clusters({ ca, records, directory, clock, log });
     owned.push(() => clusters.close());
     const guard = new PowerGuard({ records, directory });
@@ -192,9 +193,9 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     };
     let sender: AuditSender | undefined;
     let ingest = config.ingest;
-    const setIngest = (url: string): void => {
-      ingest = url;
-      sender?.setIngest(url);
+    const setIngest = (urls: readonly string[]): void => {
+      ingest = urls;
+      sender?.setIngest(urls);
     };
     let watch: Watch | undefined;
     let own: ServiceIdentity | undefined;

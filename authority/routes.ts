@@ -54,7 +54,7 @@ export interface RouteParts extends IssueParts, CaRouteParts {
   /** Tables of topics that have a folder of their own. */
   readonly more: readonly Route[];
   readonly sessions: SessionCertificates;
-  readonly setIngest: (url: string) => void;
+  readonly setIngest: (urls: readonly string[]) => void;
   readonly presence: Presence;
   readonly guard: PowerGuard;
   readonly refused: JoiningParts['refused'];
@@ -173,7 +173,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
       }),
       async ({ caller, body }) => {
         await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
-        parts.setIngest(body.url);
+        parts.setIngest([body.url]);
       },
     ),
     route(

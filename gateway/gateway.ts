@@ -50,6 +50,8 @@ export interface GatewayDeps {
   readonly onHostCertificate?: (callback: () => void) => () => void;
   /** Tells the authority what locks have ended here. */
   readonly tellLockEffects?: (effects: readonly LockEffect[]) => Promise<void>;
+  /** Called when a session with a recording begins and when it ends. */
+  readonly onSession?: (id: string, live: boolean) => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
@@ -70,6 +72,7 @@ export async function startGateway(
     hostCertificate,
     onHostCertificate,
     tellLockEffects = async () => undefined,
+    onSession = () => undefined,
     log,
     now,
     limits = defaultLimits,
@@ -100,7 +103,7 @@ export async function startGateway(
     }
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
-  const registry = new SessionRegistry({ name, now, audit: (entry) => recorder.audit(entry) });
+  const registry = new SessionRegistry({ name, now, onSession, audit: (entry) => recorder.audit(entry) });
   const listener = new SshListener({
     name,
     hostKeys,

@@ -150,7 +150,7 @@ export async function startMachine(
         listen: authority!,
         socket: dir.socket,
         cluster: options.cluster ?? 'main',
-        ingest: ingestUrl,
+        ingest: [ingestUrl],
         ssh: reached,
         web: page,
         supervisor: process.pid,

@@ -42,6 +42,7 @@ export interface AccessDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
+  readonly onSession: (id: string, live: boolean) => void;
 }
 
 /** What a new snapshot did to an access. */
@@ -112,8 +113,12 @@ export class Access {
 
   /** Registers a session whose recording is open. */
   begin(recorder: SessionRecorder, hooks: SessionHooks): LiveSession {
-    const session = new LiveSession(recorder, hooks, (left) => void this.#sessions.delete(left));
+    const session = new LiveSession(recorder, hooks, (left) => {
+      this.#sessions.delete(left);
+      this.#deps.onSession(left.id, false);
+    });
     this.#sessions.add(session);
+    this.#deps.onSession(session.id, true);
     return session;
   }
 

@@ -32,7 +32,12 @@ const lockOn = (target_kind: Lock['target_kind'], target: string, expires_at: nu
 function scene(...ids: readonly string[]) {
   const audits: AuditEntry[] = [];
   const did: string[] = [];
-  const registry = new SessionRegistry({ name: 'gw', now: () => 1_000, audit: (entry) => void audits.push(entry) });
+  const registry = new SessionRegistry({
+    name: 'gw',
+    now: () => 1_000,
+    onSession: () => undefined,
+    audit: (entry) => void audits.push(entry),
+  });
   const access = registry.admit(
     { identity, target: { kind: 'node', node: 'web-1', login: 'root' }, source: '192.0.2.1' },
     { identityNow: () => identity, permit: () => void did.push('permit'), end: ({ code }: StenoError) => void did.push(`end ${code}`) },

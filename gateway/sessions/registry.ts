@@ -20,6 +20,8 @@ export interface RegistryDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
+  /** Called when a session begins and when it ends. */
+  readonly onSession: (id: string, live: boolean) => void;
 }
 
 export class SessionRegistry {

@@ -16,6 +16,9 @@ import type {
 } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
+import { call as callEndpoint } from '#schemas/api/endpoint.js';
+import { getLiveSession } from '#schemas/api/live-sessions.js';
+import type { LiveSessionHolder } from '#schemas/api/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
@@ -56,6 +59,8 @@ export interface AuthorityClient {
   readonly places: PlaceCalls;
   /** Ingest only: `stores/leases/contract.ts` over the authority; a holder is a run of the caller. */
   readonly leases: LeaseCalls;
+  /** Gateways and viewers: who holds a live session; null while nobody that is there does. */
+  liveSession(session: string): Promise<LiveSessionHolder | null>;
   /** Gateways only: what locks have ended here. */
   lockEffects(effects: readonly LockEffect[]): Promise<void>;
   /** Viewers only. */
@@ -86,17 +91,32 @@ export interface PlaceCalls {
   tell(report: PlaceReport): Promise<boolean>;
 }
 
+/** Nodes that hold a tunnel, and live sessions: all nodes at the beginning of a run, else what has changed. */
+export interface Held {
+  readonly epoch: string;
+  /** Where agents reach the gateway, `host:port`. */
+  readonly address: string;
+  readonly all?: readonly string[];
+  readonly up: readonly string[];
+  readonly down: readonly string[];
+  /** `ingest/name` of the ingest that takes its recordings; empty for none. */
+  readonly ingest: string;
+  readonly sessions?: { readonly up: readonly string[]; readonly down: readonly string[] };
+}
+
 /** What a gateway carries for machines that join and for nodes behind its tunnels. */
 export interface NodeCalls {
   challenge(): Promise<unknown>;
   join(signed: SignedJoin, source: string): Promise<JoinResult>;
   signed(request: SignedNodeRequest): Promise<unknown>;
   trust(): Promise<SignedTrust>;
-  /** Which nodes hold a tunnel. `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
-  held(held: object): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
+  /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  held(held: Held): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
 }
 
 const CONFIRMATION_POLL_MS = 500;
+/** Who asks has other ways, and a person waits. */
+const LIVE_SESSION_MS = 2_000;
 
 export function connectAuthority({ url, identity }: AuthorityClientConfig, { log }: { readonly log: Log }): AuthorityClient {
   const newAgent = (): Agent =>
@@ -165,6 +185,13 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
         await call({ method: 'POST', target: '/v1/leases/release', body: { name, run, token } });
       },
     },
+    liveSession: (session) =>
+      callEndpoint((method, target) => call({ method, target, timeoutMs: LIVE_SESSION_MS }), getLiveSession, { params: { session } }).catch(
+        (error: unknown) => {
+          if (error instanceof StenoError && error.code === 'NOT_FOUND') return null;
+          throw error;
+        },
+      ),
     lockEffects: async (effects) => {
       await call({ method: 'PUT', target: '/v1/lock-effects', body: { effects } });
     },

@@ -43,6 +43,9 @@ export const wssBase = z
   .max(300)
   .refine((text) => isBase(text, 'wss:'), 'is not wss://HOST:PORT');
 
+/** Ingests, in the order in which they are tried. One by itself needs no list. */
+export const ingests = z.union([z.array(wssBase).min(1).max(16), wssBase.transform((one) => [one])]);
+
 /** What every service has. */
 export const serviceFields = {
   /** Of the service; unique among those of its kind. */

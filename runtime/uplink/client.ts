@@ -17,12 +17,15 @@
  * Nothing waits here but what was sent and not yet received: at most 1 MiB a session and 16 MiB in all. What ingest
  * does not take stays on disk with its source. Tested in client.test.ts.
  */
-import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
 import { StenoError, errorCatalogue, isErrorCode } from '#schemas/base/errors.js';
+import { formatServiceName } from '#schemas/base/identity.js';
+import type { ServiceName } from '#schemas/base/identity.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, UPLINK_VERSION, decodeUplink, encodeUplink, encodeUplinkHead } from '#schemas/uplink.js';
 import type { UplinkHeader } from '#schemas/uplink.js';
+import { peerService } from '../service/identity.js';
 import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
 const SESSION_WINDOW = 1 << 20;
@@ -63,6 +66,7 @@ export interface UplinkLog {
 }
 
 export type UplinkState =
+  /** `peer`: by its certificate, `ingest/name`; what it calls itself where there is no TLS. */
   { readonly kind: 'up'; readonly peer: string } | { readonly kind: 'down'; readonly reason: string; readonly retryInMs: number };
 
 interface Flow {
@@ -152,6 +156,10 @@ export class UplinkClient {
     }
     this.#socket = socket;
     let reason = 'closed by the other side';
+    let peer: ServiceName | null = null;
+    socket.on('upgrade', ({ socket: below }) => {
+      if (tls !== null) peer = peerService(below as TLSSocket);
+    });
     socket.on('error', (error) => {
       reason = error.message;
     });
@@ -166,7 +174,7 @@ export class UplinkClient {
       this.#alive = true;
       try {
         if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'text message');
-        this.#receive(data as Buffer);
+        this.#receive(data as Buffer, peer);
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
         socket.terminate();
@@ -214,11 +222,11 @@ export class UplinkClient {
     this.#retry = setTimeout(() => this.#dial(), retryInMs);
   }
 
-  #receive(data: Buffer): void {
+  #receive(data: Buffer, peer: ServiceName | null): void {
     const frame = decodeUplink(data);
     switch (frame.kind) {
       case 'hello':
-        this.#greeted(frame.header);
+        this.#greeted(frame.header, peer === null ? frame.header.name : formatServiceName(peer));
         return;
       case 'resume':
         this.#resume(frame.header);
@@ -239,14 +247,14 @@ export class UplinkClient {
     }
   }
 
-  #greeted(hello: UplinkHeader<'hello'>): void {
+  #greeted(hello: UplinkHeader<'hello'>, peer: string): void {
     if (hello.version !== UPLINK_VERSION) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
     if (this.#up) throw new StenoError('UPLINK_MALFORMED', 'second hello');
     this.#up = this.#wasUp = true;
     this.#proven = setTimeout(() => this.#prove(), PROVEN_MS);
     this.#proven.unref();
-    this.#options.log.info({ peer: hello.name }, 'uplink is up');
-    this.#options.onState?.({ kind: 'up', peer: hello.name });
+    this.#options.log.info({ peer }, 'uplink is up');
+    this.#options.onState?.({ kind: 'up', peer });
     for (const batches of this.#options.batches ?? []) batches.rewind(new Set());
     for (const source of this.#options.recordings?.sessions() ?? []) this.#work(source);
     this.#schedule();

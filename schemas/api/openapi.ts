@@ -6,9 +6,15 @@ import { accessReviewEndpoints } from './access-reviews.js';
 import { commonErrors, noAnswer, noBody } from './endpoint.js';
 import type { Endpoint } from './endpoint.js';
 import { joinTokenEndpoints } from './join-tokens.js';
+import { liveSessionEndpoints } from './live-sessions.js';
 import { serviceEndpoints } from './services.js';
 
-export const endpoints: readonly Endpoint[] = [...accessReviewEndpoints, ...joinTokenEndpoints, ...serviceEndpoints];
+export const endpoints: readonly Endpoint[] = [
+  ...accessReviewEndpoints,
+  ...joinTokenEndpoints,
+  ...liveSessionEndpoints,
+  ...serviceEndpoints,
+];
 
 export function openApi(list: readonly Endpoint[] = endpoints): object {
   const paths: Record<string, Record<string, object>> = {};

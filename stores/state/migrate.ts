@@ -24,6 +24,7 @@ import { power } from './migrations/0012_power.js';
 import { gatewayIdentity } from './migrations/0013_gateway_identity.js';
 import { sharedWork } from './migrations/0014_shared_work.js';
 import { services } from './migrations/0015_services.js';
+import { liveSessions } from './migrations/0016_live_sessions.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
@@ -42,6 +43,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0013_gateway_identity': gatewayIdentity,
   '0014_shared_work': sharedWork,
   '0015_services': services,
+  '0016_live_sessions': liveSessions,
 };
 
 export async function migrateState<Schema>(

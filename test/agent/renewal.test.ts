@@ -43,8 +43,9 @@ beforeAll(async () => {
     {
       name: 'gw',
       identity: client.identity,
-      ingest: 'wss://127.0.0.1:1',
+      ingest: ['wss://127.0.0.1:1'],
       calls: client.nodes,
+      held: () => undefined,
       log: silent,
       now: Date.now,
       snapshot: () => client.current(),

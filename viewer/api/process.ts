@@ -54,7 +54,8 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
         ownSince: () => authority.current().own_since,
         requests: new RequestVerifier(() => authority.current(), { clock }),
         live: {
-          url: config.ingest[0]!,
+          urls: config.ingest,
+          find: async (session) => (await authority.liveSession(session))?.ingest ?? null,
           // Asked at each connection: certificates are renewed meanwhile.
           get tls() {
             return identity.tlsClientOptions(['ingest']);

@@ -1,5 +1,6 @@
 /**
- * Routes of nodes: tokens for administrators, joining and presence for gateways, the live list for everybody.
+ * Routes of nodes: tokens for administrators, joining and presence for gateways, the live list for everybody, and where a live
+ * session is for gateways and viewers.
  *
  * A user sees the nodes that a role lets them reach, and no others; `access:read` lets reviewers see another's list.
  * Tested in nodes.test.ts.
@@ -7,8 +8,9 @@
 import { z } from 'zod';
 import type { NodeStatus } from '#schemas/api.js';
 import { createJoinToken, deleteJoinToken, listJoinTokens } from '#schemas/api/join-tokens.js';
+import { getLiveSession, heldSessions } from '#schemas/api/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { formatServiceName, isName } from '#schemas/base/identity.js';
+import { formatServiceName, isName, parseServiceName } from '#schemas/base/identity.js';
 import { gatewayAddress, signedJoin, signedNodeRequest } from '#schemas/join.js';
 import type { SignedTrust } from '#schemas/join.js';
 import { reachableNodes } from '#schemas/policy/node.js';
@@ -39,7 +41,14 @@ const heldBody = z.strictObject({
   all: names.optional(),
   up: names,
   down: names,
+  // Gateways of before say nothing of sessions.
+  ingest: z.string().max(80).refine(isIngest, 'is not an ingest').optional(),
+  sessions: heldSessions.optional(),
 });
+
+function isIngest(text: string): boolean {
+  return text === '' || parseServiceName(text)?.kind === 'ingest';
+}
 
 export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
   const { ca, records, directory, presence, guard, clock } = parts;
@@ -74,6 +83,8 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
         gateways: await presence.gateways(),
       };
     }),
+
+    handle(getLiveSession, (_, { session }) => presence.session(session)),
 
     route('GET /v1/nodes', ['user', 'gateway', 'viewer'], 'node.list', noBody, ({ principal }) => listed(parts, subjectOf(principal))),
     route('GET /v1/users/:name/nodes', ['access:read'], 'node.list_as', noBody, async ({ params }) => {

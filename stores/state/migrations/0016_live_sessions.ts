@@ -1,0 +1,25 @@
+/** Which gateway and which ingest hold a live session, and the keys of services that were removed before their certificates ran out. */
+import type { StateMigration } from '../engine/dialect.js';
+
+export const liveSessions: StateMigration = {
+  async up({ schema }, types) {
+    await schema
+      .alterTable('node_holders')
+      .addColumn('ingest', 'text', (column) => column.notNull().defaultTo(''))
+      .execute();
+    await schema
+      .createTable('live_sessions')
+      .addColumn('session', 'text', (column) => column.notNull())
+      .addColumn('holder', 'text', (column) => column.notNull().references('node_holders.holder').onDelete('cascade'))
+      .addColumn('since', types.integer, (column) => column.notNull())
+      .addPrimaryKeyConstraint('live_sessions_key', ['session', 'holder'])
+      .execute();
+    await schema.createIndex('live_sessions_holder').on('live_sessions').column('holder').execute();
+    await schema
+      .createTable('removed_services')
+      .addColumn('key_hash', 'text', (column) => column.primaryKey().notNull())
+      .addColumn('service', 'text', (column) => column.notNull())
+      .addColumn('until', types.integer, (column) => column.notNull())
+      .execute();
+  },
+};
