@@ -16,6 +16,7 @@ import type { Snapshot } from '#schemas/api.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { SnapshotChanges } from './sessions/change-scope.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/server/admission.js';
@@ -129,13 +130,17 @@ export async function startGateway(
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
   const stopRenewed = onHostCertificate?.(() => hostKeys.forget());
-  const stopWatching = authority.onChange(() => {
+  const changes = new SnapshotChanges(snapshot());
+  const stopWatching = authority.onChange((delta) => {
     const latest = snapshot();
-    certificates.forget();
-    if (latest !== null && latest.signing.ssh_host !== signing) hostKeys.forget();
-    signing = latest?.signing.ssh_host ?? signing;
-    if (latest !== null) lockEffects.applied(latest.locks, registry.recheck(latest));
-    slots.recheck();
+    if (latest === null) return;
+    const scope = changes.next(latest, delta, now());
+    certificates.forget(scope);
+    if (latest.signing.ssh_host !== signing) hostKeys.forget();
+    signing = latest.signing.ssh_host;
+    const ended = registry.recheck(latest, scope);
+    if (scope.changed('locks') || ended.size > 0) lockEffects.applied(latest.locks, ended);
+    if (scope.changed('roles')) slots.recheck();
   });
   lockEffects.applied(snapshot()?.locks ?? [], new Map());
   const address = await listener.listen(...hostAndPort(listen));

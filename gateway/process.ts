@@ -73,7 +73,7 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
           return null;
         }
       },
-      onChange: (callback) => authority.onChange(callback),
+      onChange: (callback) => authority.onChange(() => callback()),
       audit: (entry) => void (closing || recorder.audit(entry)),
     },
   );
@@ -147,7 +147,7 @@ function recorderOf(
 function authorityOf(client: AuthorityClient): Authority {
   return {
     current: () => client.current(),
-    onChange: (callback) => client.onChange(() => callback()),
+    onChange: (callback) => client.onChange((_, delta) => callback(delta)),
     sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
     confirmSession: (request, shown, signal) => client.confirmSession(request, shown, signal),
     takePlace: (request) => client.places.take(request),

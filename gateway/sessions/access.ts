@@ -4,7 +4,7 @@
  *     admitted ──(slot)──► bound for a target ──establish──► established ──leave──► gone
  *        └──nowhere to go by itself (ssh -J): registered at once, with no sessions──────┘
  *
- * An established access is re-evaluated with every snapshot: it ends when roles, locks or grants no longer allow it, its
+ * An established access is re-evaluated with every snapshot that can concern it: it ends when roles, locks or grants no longer allow it, its
  * sessions end or freeze when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
  * door supplies `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
  */
@@ -14,6 +14,7 @@ import type { UserIdentity } from '#schemas/base/identity.js';
 import type { Allowed } from '#schemas/policy/node.js';
 import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import type { ChangeScope } from './change-scope.js';
 import { LimitTimer, realTimers } from './limits.js';
 import { LiveSession } from './live-session.js';
 import type { SessionHooks } from './live-session.js';
@@ -124,6 +125,12 @@ export class Access {
 
   notice(words: string): void {
     for (const session of this.#sessions) session.notice(words);
+  }
+
+  isConcerned(scope: ChangeScope): boolean {
+    if (scope.concerns(this.facts)) return true;
+    for (const { id } of this.#sessions) if (scope.concernsSession(id)) return true;
+    return false;
   }
 
   /** Applies a new snapshot: ends and freezes at once, and answers what to audit. */

@@ -2,12 +2,13 @@
  * What the gateway asks of the authority. `current()` throws while nothing was heard of it: then nobody is admitted.
  */
 import type { SessionCertificateRequest, SessionConfirmationRequest, Snapshot } from '#schemas/api.js';
+import type { SnapshotDelta } from '#schemas/watch.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 
 export interface Authority {
   current(): Snapshot;
-  /** Called on every change; the returned function ends that. */
-  onChange(callback: () => void): () => void;
+  /** Called on every change, with what turned the last snapshot into this one where that is known; the returned function ends that. */
+  onChange(callback: (delta: SnapshotDelta | null) => void): () => void;
   /** A public key line with the certificate. Rejects ACCESS_DENIED, LOCKED, CERT_*, AUTHORITY_UNREACHABLE. */
   sessionCertificate(request: SessionCertificateRequest): Promise<string>;
   /** Tells `shown` what the user opens to confirm the session. Rejects SESSION_UNCONFIRMED, or why it cannot be asked. */

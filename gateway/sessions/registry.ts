@@ -2,7 +2,7 @@
  * The live sessions of this gateway, through whichever front door they came, and the control path to them: snapshots of
  * the authority carry locks, freezes, roles and grants, and each one is applied here.
  *
- * Order of a snapshot: 1. every connection and session that must end or freeze does so, and its user is told; 2. one audit row
+ * A snapshot is applied to those whom its change can concern (change-scope.ts), in this order: 1. every connection and session that must end or freeze does so, and its user is told; 2. one audit row
  * each; 3. one summary row per lock. A crash between 1 and 3 leaves the recordings, in which the end or the freeze stands.
  * Tested in registry.test.ts.
  */
@@ -10,6 +10,7 @@ import type { Lock, Snapshot } from '#schemas/api.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import { Access } from './access.js';
+import { everybody } from './change-scope.js';
 import type { AccessFacts, AccessSource, Enforced, SessionLocks } from './access.js';
 import type { LiveSession } from './live-session.js';
 import { printable } from './refusal.js';
@@ -48,10 +49,12 @@ export class SessionRegistry {
     return undefined;
   }
 
-  /** Applies a new snapshot. Returns what each lock has ended, by its id. */
-  recheck(snapshot: Snapshot): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
+  /** Applies a new snapshot to those whom it can concern. Returns what each lock has ended, by its id. */
+  recheck(snapshot: Snapshot, scope = everybody): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
+    const concerned = scope.any ? [...this.#accesses].filter((access) => access.isConcerned(scope)) : [];
+    if (concerned.length === 0) return new Map();
     const locks = sessionLocks(snapshot, this.#deps.now());
-    const enforced = [...this.#accesses].flatMap((access) => access.recheck(snapshot, locks));
+    const enforced = concerned.flatMap((access) => access.recheck(snapshot, locks));
     const counts = new Map<Lock, Pick<Enforced, 'connections' | 'sessions' | 'frozen'>>();
     for (const { lock, connections, sessions, frozen, audit } of enforced) {
       audit();

@@ -30,6 +30,7 @@ import type { AuthorityCall } from './authority-http.js';
 import type { Log } from '../log.js';
 import type { ServiceIdentity } from './identity.js';
 import { SnapshotWatch } from './snapshot-watch.js';
+import type { SnapshotListener } from './snapshot-watch.js';
 
 export interface AuthorityClientConfig {
   /** `https://host:port`; several, with commas, where authorities share one store: any of them will do. */
@@ -43,7 +44,7 @@ export interface AuthorityClient {
   /** Resolves with the first snapshot; rejects when closed before. */
   ready(): Promise<void>;
   /** Called with every snapshot from now on; returns how to stop. */
-  onChange(callback: (snapshot: Snapshot) => void): () => void;
+  onChange(callback: SnapshotListener): () => void;
   /** The certificate's blob. */
   sessionCertificate(request: SessionCertificateRequest): Promise<Buffer>;
   /**

@@ -11,7 +11,7 @@ import { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { WATCH_HEADER, WatchReader, formatWatch } from '#schemas/watch.js';
-import type { WatchMessage } from '#schemas/watch.js';
+import type { SnapshotDelta, WatchMessage } from '#schemas/watch.js';
 import type { Log } from '../log.js';
 import type { ServiceIdentity } from './identity.js';
 
@@ -22,13 +22,16 @@ const LONGEST_FIRST_MS = 250;
 const SILENCE_MS = 30_000;
 const MAX_SNAPSHOT = 64 << 20;
 
+/** `delta`: what turned the last snapshot into this one; null where a whole one came. */
+export type SnapshotListener = (snapshot: Snapshot, delta: SnapshotDelta | null) => void;
+
 export class SnapshotWatch {
   readonly ready: Promise<void>;
   readonly #urls: readonly string[];
   #attempt = 0;
   readonly #identity: ServiceIdentity;
   readonly #log: Log;
-  readonly #listeners = new Set<(snapshot: Snapshot) => void>();
+  readonly #listeners = new Set<SnapshotListener>();
   #settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   readonly #reader = new WatchReader();
   #socket: WebSocket | undefined;
@@ -55,7 +58,7 @@ export class SnapshotWatch {
     return snapshot;
   }
 
-  onChange(callback: (snapshot: Snapshot) => void): () => void {
+  onChange(callback: SnapshotListener): () => void {
     this.#listeners.add(callback);
     return () => this.#listeners.delete(callback);
   }
@@ -102,8 +105,11 @@ export class SnapshotWatch {
 
   #take(data: Buffer, socket: WebSocket): void {
     let snapshot: Snapshot | null;
+    let delta: SnapshotDelta | null;
     try {
-      snapshot = this.#reader.take(JSON.parse(data.toString('utf8')) as WatchMessage | Snapshot);
+      const message = JSON.parse(data.toString('utf8')) as WatchMessage | Snapshot;
+      snapshot = this.#reader.take(message);
+      delta = 'kind' in message && message.kind === 'delta' ? message : null;
     } catch (error) {
       this.#log.warn({ err: error }, 'the authority sent what does not follow; asking for everything again');
       socket.terminate();
@@ -115,7 +121,7 @@ export class SnapshotWatch {
     this.#settle = undefined;
     for (const listener of this.#listeners) {
       try {
-        listener(snapshot);
+        listener(snapshot, delta);
       } catch (error) {
         this.#log.error({ err: error }, 'a listener of the snapshot failed');
       }
