@@ -43,6 +43,7 @@ import { SealStore } from './ca/seal-store.js';
 import type { SignerConfig } from './ca/signer-config.js';
 import { leaseRoutes } from './access/leases.js';
 import { lockEffectRoutes } from './access/lock-effects.js';
+import { sessionNoticeRoutes } from './access/session-notices.js';
 import { Clusters } from './inventory/clusters/clusters.js';
 import { Directory } from './directory/directory.js';
 import { ownerServer, tlsServer } from './http/server.js';
@@ -226,6 +227,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...webhookRoutes({ records, requests, secrets, clock }),
       ...sessionPlaceRoutes(sessionPlaces),
       ...lockEffectRoutes({ records, clock }),
+      ...sessionNoticeRoutes({ records, clock, changed: () => directory.changed() }),
       ...leaseRoutes(leases),
     ];
     const routes = routeTable({

@@ -129,5 +129,16 @@ function one(header: string | string[] | undefined): string | undefined {
 
 /** A node that is taken over must not learn who may go where. */
 function forAgents(snapshot: Snapshot): Snapshot {
-  return { ...snapshot, roles: [], nodes: [], locks: [], grants: [], void_grants: [], names_since: {}, own_since: {}, clusters: [] };
+  return {
+    ...snapshot,
+    roles: [],
+    nodes: [],
+    locks: [],
+    notices: [],
+    grants: [],
+    void_grants: [],
+    names_since: {},
+    own_since: {},
+    clusters: [],
+  };
 }

@@ -60,6 +60,7 @@ import type { Grant } from './documents/access-request.js';
 import type { ServiceKind, Traits } from './base/identity.js';
 import type { NodeRecord, Role } from './policy/role.js';
 import type { SessionKind } from './recording/line.js';
+import type { SessionNotice } from './session-notice.js';
 
 /** In which a viewer tells the authority whose request it passes on; believed of viewers only. */
 export const CLIENT_ADDRESS_HEADER = 'x-steno-client';
@@ -346,6 +347,8 @@ export interface Snapshot extends CaTrust {
   readonly roles: readonly Role[];
   readonly nodes: readonly NodeRecord[];
   readonly locks: readonly Lock[];
+  /** Words to live sessions. */
+  readonly notices: readonly SessionNotice[];
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];

@@ -20,6 +20,7 @@ import { allNodes, allRoles, locksInForce, nodesNamed, readTogether, rolesNamed 
 import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
 import { grantsInForce } from '../records/requests.js';
+import { noticesInForce } from '../records/session-notices.js';
 
 /** Timers beyond this overflow. */
 const LONGEST_TIMER_MS = 3_600_000;
@@ -57,6 +58,7 @@ export class Directory {
       roles: [],
       nodes: [],
       locks: [],
+      notices: [],
       grants: [],
       void_grants: [],
       names_since: {},
@@ -129,6 +131,7 @@ export class Directory {
       ...(touched('locks') || due
         ? { locks: (await locksInForce(db, now)).map(({ created_by: _, created_at: __, ...lock }) => lock) }
         : {}),
+      ...(touched('notices') || due ? { notices: await noticesInForce(db, now) } : {}),
       ...(granted === undefined ? {} : { grants: granted.grants, void_grants: granted.voided }),
       ...(touched('names') ? await namesSince(db) : {}),
       ...(touched('clusters') ? { clusters: await trustedClusters(db) } : {}),
@@ -154,12 +157,13 @@ export class Directory {
   }
 
   /** A lock or a grant that ends is a change too. */
-  #expire({ locks, grants }: Snapshot, now: number): void {
+  #expire({ locks, notices, grants }: Snapshot, now: number): void {
     clearTimeout(this.#timer);
-    this.#expiry = [...locks.map((lock) => lock.expires_at ?? Infinity), ...grants.map(({ ends_at }) => ends_at)].reduce(
-      (least, at) => Math.min(least, at),
-      Infinity,
-    );
+    this.#expiry = [
+      ...locks.map((lock) => lock.expires_at ?? Infinity),
+      ...notices.map(({ expires_at: at }) => at),
+      ...grants.map(({ ends_at }) => ends_at),
+    ].reduce((least, at) => Math.min(least, at), Infinity);
     if (this.#expiry === Infinity) return;
     const wait = Math.min(Math.max(this.#expiry - now, 10), LONGEST_TIMER_MS);
     this.#timer = setTimeout(() => void this.changed().catch(() => undefined), wait);

@@ -65,6 +65,8 @@ export const moves: readonly Move[] = [
   ),
   ...move('account', 'as of users; the token is the way in', 'POST /v1/bots', 'POST /v1/bots/:name/token', 'POST /v1/bots/:name/reset'),
 
+  ...move('takes', 'a line on a terminal, with the name of who sent it', 'POST /v1/session-notices'),
+
   ...move('role', 'what its holders can do, whoever holds it or will', 'POST /v1/roles', 'PUT /v1/roles/:name'),
   ...move('takes', 'only a role that nobody holds and nothing names', 'DELETE /v1/roles/:name'),
 

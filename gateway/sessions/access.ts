@@ -12,6 +12,7 @@ import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import type { Allowed } from '#schemas/policy/node.js';
+import type { SessionNotice } from '#schemas/session-notice.js';
 import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
 import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
 import type { ChangeScope } from './change-scope.js';
@@ -121,6 +122,24 @@ export class Access {
     this.#sessions.add(session);
     this.#deps.onSession(session.id, true);
     return session;
+  }
+
+  /** Shows a notice of the authority, if its session is one of this access. */
+  show(notice: SessionNotice): void {
+    const session = [...this.#sessions].find(({ id }) => id === notice.session);
+    if (session === undefined) return;
+    session.notice(`from ${printable(notice.by, 64)}: ${notice.text}`);
+    const { target, source } = this.facts;
+    this.#deps.audit({
+      event: 'session.notice',
+      session: session.id,
+      outcome: 'success',
+      reason: printable(notice.text, 256),
+      actor: notice.by,
+      source_address: source,
+      ...(target === null ? {} : { node: target.node, login: target.login, target: target.node }),
+      data: JSON.stringify({ notice: notice.id }),
+    });
   }
 
   notice(words: string): void {

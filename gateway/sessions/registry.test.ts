@@ -6,6 +6,7 @@ import { decide } from '#schemas/policy/node.js';
 import type { Allowed } from '#schemas/policy/node.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
+import type { SessionNotice } from '#schemas/session-notice.js';
 import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
 import { SessionRegistry } from './registry.js';
 
@@ -109,6 +110,18 @@ describe('the registry of live sessions', () => {
     expect(did).toEqual(['end LOCKED']);
     expect(audits.map(({ event }) => event)).toEqual(['session.ended', 'lock.enforced']);
     expect(JSON.parse(audits[1]!.data!)).toEqual({ target_kind: kind, target, connections: 1, sessions: 2 });
+  });
+
+  it('shows a notice once, in its session alone, with who sent it', () => {
+    const { registry, did, audits } = scene('s1', 's2');
+    const notice = { id: 'n1', session: 's1', text: 'please log out', by: 'bob', expires_at: 9_000 };
+    const publish = (...notices: readonly SessionNotice[]): unknown =>
+      registry.recheck({ locks: [], notices, roles: [admin], nodes: [node], grants: [], clusters: [] } as unknown as Snapshot);
+    publish(notice);
+    publish(notice, { ...notice, id: 'n2', session: 'elsewhere' });
+    publish();
+    expect(did.filter((what) => what !== 'permit')).toEqual(['s1 notice from bob: please log out']);
+    expect(audits).toMatchObject([{ event: 'session.notice', session: 's1', actor: 'bob', reason: 'please log out', outcome: 'success' }]);
   });
 
   it('applies no snapshot to an access that has left', () => {

@@ -28,6 +28,8 @@ export interface RegistryDeps {
 export class SessionRegistry {
   readonly #deps: RegistryDeps;
   readonly #accesses = new Set<Access>();
+  /** Of the snapshot before: each notice is shown once. */
+  #shown: ReadonlySet<string> = new Set();
 
   constructor(deps: RegistryDeps) {
     this.#deps = deps;
@@ -52,8 +54,7 @@ export class SessionRegistry {
   /** Applies a new snapshot to those whom it can concern. Returns what each lock has ended, by its id. */
   recheck(snapshot: Snapshot, scope = everybody): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
     const concerned = scope.any ? [...this.#accesses].filter((access) => access.isConcerned(scope)) : [];
-    if (concerned.length === 0) return new Map();
-    const locks = sessionLocks(snapshot, this.#deps.now());
+    const locks = concerned.length === 0 ? noLocks : sessionLocks(snapshot, this.#deps.now());
     const enforced = concerned.flatMap((access) => access.recheck(snapshot, locks));
     const counts = new Map<Lock, Pick<Enforced, 'connections' | 'sessions' | 'frozen'>>();
     for (const { lock, connections, sessions, frozen, audit } of enforced) {
@@ -76,9 +77,19 @@ export class SessionRegistry {
         data: JSON.stringify({ target_kind: lock.target_kind, target: lock.target, ...ended, ...(frozen === 0 ? {} : { frozen }) }),
       });
     }
+    this.#showNotices(snapshot);
     return new Map([...counts].map(([{ id }, { connections, sessions }]) => [id, { connections, sessions }]));
   }
+
+  /** After locks and freezes. An authority of before publishes none. */
+  #showNotices({ notices = [] }: Partial<Snapshot>): void {
+    const fresh = notices.filter(({ id }) => !this.#shown.has(id));
+    this.#shown = new Set(notices.map(({ id }) => id));
+    for (const notice of fresh) for (const access of this.#accesses) access.show(notice);
+  }
 }
+
+const noLocks: SessionLocks = { ended: new Map(), frozen: new Map() };
 
 function sessionLocks({ locks }: Snapshot, now: number): SessionLocks {
   const [ended, frozen] = [new Map<string, Lock>(), new Map<string, Lock>()];

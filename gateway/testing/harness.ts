@@ -18,6 +18,7 @@ import type { Lock, SessionCertificateRequest, SessionConfirmationRequest, Snaps
 import { EXTENSION_ROLES, EXTENSION_USER, OPENSSH_EXTENSIONS, OPTION_GATEWAY_ONLY } from '#schemas/base/identity.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { NodeRecord, Role } from '#schemas/policy/role.js';
+import type { SessionNotice } from '#schemas/session-notice.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 import { diffSnapshots, ordered } from '#schemas/watch.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -81,6 +82,7 @@ export class TestAuthority implements Authority {
   roles: Role[] = [roleSchema.parse({ kind: 'role', name: 'admin', allow: { nodes: { '*': '*' }, logins: ['root', 'nobody', '*'] } })];
   nodes: NodeRecord[] = [];
   locks: Lock[] = [];
+  notices: readonly SessionNotice[] = [];
   clusters: TrustedCluster[] = [];
   grants: Grant[] = [];
   available = true;
@@ -108,6 +110,7 @@ export class TestAuthority implements Authority {
       roles: this.roles,
       nodes: this.nodes,
       locks: this.locks,
+      notices: this.notices,
       grants: this.grants,
       void_grants: [],
       names_since: {},

@@ -101,7 +101,12 @@ it("an investigator begins without the login of the node service, and nothing of
   ]);
   const { roots, login } = fold(forest);
   expect(login).toBe(5);
-  expect(roots.map(shape)).toEqual([[10, 1, 1, false, [11, 1, 0, true, [13, 1, 1, true], [14, 2, 1, false]]]]);
+  expect(roots.map(shape)).toEqual([
+    [11, 1, 0, true, [13, 1, 1, true], [14, 2, 1, false]],
+    // What the login did at its end is shown, behind what was the user's.
+    [10, 2, 1, false],
+  ]);
+  expect(roots.map((root) => root.login)).toEqual([undefined, true]);
 });
 
 it('folds what every program does: libraries of the system, and the folders in which a program was looked for', () => {

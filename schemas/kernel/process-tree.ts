@@ -18,6 +18,8 @@ export interface ProcessNode {
   readonly acts: KernelEventInfo[];
   readonly children: ProcessNode[];
   exit: KernelEventInfo | null;
+  /** A process of the login that the node service made, with what it did after it had handed over. Set by `fold`. */
+  readonly login?: true;
 }
 
 export interface ProcessForest {
@@ -89,9 +91,9 @@ function baseName(path: string): string {
 }
 
 /**
- * The forest as an investigator begins: without the login that the node service made, without processes that did nothing
- * but start others, and without openings of `/dev/null` and the like,
- * without the system's own libraries that programs map, and without the folders in which a program was looked for before it was found. All that is left out is in the forest itself.
+ * The forest as an investigator begins: without the login that the node service made, processes that did nothing but start
+ * others, openings of `/dev/null` and the like, the system's own libraries that programs map, and the folders in which a
+ * program was looked for before it was found. All that is left out is in the forest itself.
  *
  * The login is what came before the account's shell took over: nothing of the user's ran until then, so nothing can be hidden
  * in it. What its processes do afterwards is shown.
@@ -108,8 +110,9 @@ export function fold(forest: ProcessForest): FoldedForest {
     const shown = acts.filter((event) => !isDull(event) && !isSearch(event, execs));
     const children = node.children.flatMap(folded);
     if (execs.length + shown.length === 0) return children;
-    // What it was is no secret where it did something later.
-    return [{ ...node, execs: execs.length > 0 ? execs : node.execs.slice(-1), acts: shown, children }];
+    // A process of the login stands behind what was the user's: closing the login is the last it does.
+    if (execs.length === 0 && node.execs.length > 0) return [...children, { ...node, acts: shown, children: [], login: true }];
+    return [{ ...node, execs, acts: shown, children }];
   };
   return { roots: forest.roots.flatMap(folded), other: forest.other, login };
 }

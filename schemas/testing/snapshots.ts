@@ -14,6 +14,7 @@ export const emptySnapshot: Snapshot = {
   roles: [],
   nodes: [],
   locks: [],
+  notices: [],
   grants: [],
   void_grants: [],
   names_since: {},

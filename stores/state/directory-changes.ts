@@ -25,6 +25,7 @@ const sources: readonly Source[] = [
   { table: 'joined_nodes', kind: 'nodes', key: 'node', columns: ['node', 'key_hash'] },
   { table: 'roles', kind: 'roles', key: 'name' },
   { table: 'locks', kind: 'locks', key: 'id' },
+  { table: 'session_notices', kind: 'notices', key: 'id' },
   { table: 'access_requests', kind: 'requests', key: 'id', columns: ['state', 'ends_at'] },
   { table: 'trusted_clusters', kind: 'clusters', key: 'name' },
   { table: 'users', kind: 'names', key: 'name', columns: ['name', 'created_at', 'own_since'] },

@@ -466,6 +466,15 @@ export interface JoinedServiceTable {
   removed_at: Moment | null;
 }
 
+/** Words to live sessions, published until they expire. */
+export interface SessionNoticeTable {
+  id: string;
+  session: string;
+  text: string;
+  created_by: string;
+  expires_at: Moment;
+}
+
 /** Nonces given out for joins and not used yet. */
 export interface JoinNonceTable {
   nonce: string;
@@ -569,7 +578,7 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'requests' | 'clusters' | 'names' | 'cas';
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'names' | 'cas';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -631,6 +640,7 @@ export interface StateSchema {
   service_tokens: ServiceTokenTable;
   joined_services: JoinedServiceTable;
   removed_services: RemovedServiceTable;
+  session_notices: SessionNoticeTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
   live_sessions: LiveSessionTable;

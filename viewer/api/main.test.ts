@@ -1,8 +1,11 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { request } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { mkdir, mkdtemp, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { text as readText } from 'node:stream/consumers';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { WebSocket } from 'ws';
 import type { ApiError, SearchResult, SegmentIndex, SessionFact, SessionInfo, SessionList, StatusReport } from '#schemas/api.js';
@@ -378,9 +381,17 @@ describe('what surrounds a request', () => {
   test('every answer forbids inline code, framing, sniffing and storing', async () => {
     for (const path of ['/', '/api/me', '/api/nothing', '/assets/app-1.js']) {
       const { headers } = await call(path, { headers: { cookie: all } });
-      expect(headers['content-security-policy']).toContain("default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'");
-      expect(headers['content-security-policy']).not.toContain('unsafe-inline');
-      expect([headers['x-content-type-options'], headers['x-frame-options']]).toEqual(['nosniff', 'DENY']);
+      expect(headers).toMatchObject({
+        'content-security-policy':
+          "default-src 'none';script-src 'self' 'wasm-unsafe-eval';style-src 'self';img-src 'self' data:;font-src 'self';connect-src 'self';" +
+          "base-uri 'none';form-action 'none';frame-ancestors 'none'",
+        'cross-origin-opener-policy': 'same-origin',
+        'cross-origin-resource-policy': 'same-origin',
+        'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
+        'referrer-policy': 'no-referrer',
+        'x-content-type-options': 'nosniff',
+        'x-frame-options': 'DENY',
+      });
       if (path.startsWith('/api')) expect(headers['cache-control']).toBe('no-store');
     }
   });
@@ -626,6 +637,26 @@ describe('the live socket', () => {
       socket.on('error', () => undefined);
     });
 
+  /** The answer to an upgrade that is refused, once the server has closed the connection. */
+  const upgrade = async (asked: {
+    readonly path: string;
+    readonly method?: string;
+    readonly headers: Record<string, string>;
+  }): Promise<Answer> => {
+    const { hostname, port } = new URL(stand.url);
+    const headers = {
+      connection: 'upgrade',
+      upgrade: 'websocket',
+      'sec-websocket-version': '13',
+      'sec-websocket-key': randomBytes(16).toString('base64'),
+      ...asked.headers,
+    };
+    const sent = request({ host: hostname, port, path: asked.path, method: asked.method ?? 'GET', headers }).end();
+    const [response] = (await once(sent, 'response')) as [IncomingMessage];
+    const [text] = await Promise.all([readText(response), once(response.socket, 'close')]);
+    return { status: response.statusCode ?? 0, headers: response.headers, text };
+  };
+
   test.each([
     ['nobody', () => ({ origin: stand.url }), 401],
     ['another site with the user’s cookie', () => ({ origin: 'http://evil.example', cookie: all }), 403],
@@ -638,6 +669,20 @@ describe('the live socket', () => {
 
   test.each(['/', '/api/sessions', '/api/sessions/x/live', '/live'])('there is none at %s', async (path) => {
     expect(await refusal(path, { origin: stand.url, cookie: all })).toBe(404);
+  });
+
+  test('a call that is no WebSocket is refused, and so is an upgrade to anything else', async () => {
+    expect((await call(`/api/sessions/${mine.id}/live`, { headers: { cookie: all } })).status).toBe(400);
+    const other = await upgrade({ method: 'POST', path: '/api/sign-in', headers: { origin: stand.url, cookie: all } });
+    expect([other.status, codeOf(other)]).toEqual([404, 'NOT_FOUND']);
+    const h2c = await upgrade({ path: `/api/sessions/${mine.id}/live`, headers: { origin: stand.url, cookie: all, upgrade: 'h2c' } });
+    expect(h2c.status).toBe(400);
+  });
+
+  test('a refusal is an answer like any other, and the connection ends with it', async () => {
+    const answer = await upgrade({ path: `/api/sessions/${mine.id}/live`, headers: { origin: stand.url } });
+    expect([answer.status, codeOf(answer)]).toEqual([401, 'NOT_SIGNED_IN']);
+    expect(answer.headers).toMatchObject({ 'cache-control': 'no-store', 'x-frame-options': 'DENY' });
   });
 
   test('a bad place to begin is refused', async () => {

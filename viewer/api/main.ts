@@ -1,17 +1,15 @@
 /**
  * viewer/api: search, replay, export and live join over HTTP, and the page that shows them.
  *
- * Every request passes Host, then for /api identity, then the handler, which asks access.ts; sockets pass Host, Origin,
- * identity and access before they are upgraded. Queries are parsed strictly, answers are never stored by browsers.
+ * Every request passes Host, then for /api identity, then the handler, which asks access.ts; a socket passes Origin too, and all
+ * of them before it is upgraded. Queries are parsed strictly, answers are never stored by browsers.
  * Nothing of a request but method, route and status is logged. Tested in main.test.ts.
  */
-import { STATUS_CODES } from 'node:http';
-import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
-import type { Duplex } from 'node:stream';
+import rateLimit from '@fastify/rate-limit';
+import websocket from '@fastify/websocket';
 import fastify from 'fastify';
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
-import { WebSocketServer } from 'ws';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import type { ApiError, IndexProgress, Me, PublicAddresses, QueueReport, RecordingCa, SegmentIndex, SessionList } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -30,9 +28,10 @@ import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
 import type { SlotLimits } from '#runtime/http/stranger-slots.js';
 import { openZstd } from '#runtime/zstd.js';
 import { beginExport, exportRecording, exportTypes } from './export/export.js';
-import { Limiter, checkHost, checkOrigin, clientAddress, ownHosts, securityHeaders } from './http/guard.js';
+import { PERMISSIONS_POLICY, checkHost, checkOrigin, limited, ownHosts, securityHeaders, sourceAddress } from './http/guard.js';
 import { Identities, clearedCookie, cookieToken } from './access/identity.js';
 import type { Identified, IncomingFacts, RequestVerifying, ViewerAuthority } from './access/identity.js';
+import { LIVE_PATH, liveRoute, liveSocket } from './live/live-route.js';
 import { LiveRelay } from './live/relay.js';
 import { loginRoutes } from './front/login.js';
 import { connectorOf, providerLogout, samlMetadataRoute } from './front/sso.js';
@@ -43,7 +42,6 @@ import {
   auditQuery,
   exportQuery,
   kernelEventsQuery,
-  liveQuery,
   noQuery,
   openingQuery,
   parseInput,
@@ -95,7 +93,9 @@ export interface ViewerDeps {
   readonly clock: () => number;
 }
 
-const SIGN_INS = { perMinute: 20, total: 300 };
+/** A minute. */
+const SIGN_INS = { address: 20, all: 300 };
+const STATEMENTS_PER_MINUTE = 20;
 const EXPORTS_AT_A_TIME = 8;
 /** Session time in ms of the line before the segment, as in the index it belongs to. */
 const SEGMENT_START = 'x-steno-segment-start';
@@ -126,17 +126,12 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const [zstd, page] = await Promise.all([openZstd(), loadPage(config.webRoot)]);
   const { host, port } = parseEndpoint(config.listen);
   const proxies = new Set(config.proxies ?? []);
-  const factsOf = (request: IncomingMessage): IncomingFacts =>
-    requestFacts(request, clientAddress(request.socket.remoteAddress, request.headers['x-forwarded-for'], proxies));
   const access = new Access(deps.ownSince);
   const identities = new Identities(deps.authority, deps.requests, access, clock, config.addresses?.web.startsWith('https:') ?? false);
   const disclosures = new Disclosures(deps.authority, clock);
   const sessions = new Sessions(events, access, disclosures, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
-  const perAddress = new Limiter(SIGN_INS.perMinute, 60_000);
-  const questions = new Limiter(QUESTIONS_PER_MINUTE, 60_000);
-  const altogether = new Limiter(SIGN_INS.total, 60_000);
   let hosts: ReadonlySet<string> = new Set();
   const stopWatching = deps.authority.onChange(() => {
     identities.forget();
@@ -153,7 +148,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     connectionTimeout: 0,
     // Strangers that say nothing or too slowly are gone within twelve seconds; answers and sockets take what they take.
     http: { headersTimeout: REQUEST_TIMEOUT_MS, connectionsCheckingInterval: 2_000 },
-    trustProxy: false,
+    trustProxy: [...proxies],
     exposeHeadRoutes: false,
   });
   const routes: ViewerRoute[] = [];
@@ -163,14 +158,18 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.server.maxConnections = MAX_CONNECTIONS;
   // A stranger is a connection that has sent no whole request head yet; behind a proxy of ours there are none.
   const strangers = new StrangerGuard(app.server, new StrangerSlots(slots, { log }), { exempt: proxies });
-  app.server.on('upgrade', ({ socket }: IncomingMessage) => strangers.passed(socket));
   // Only JSON is understood, so no form of another site can be posted here.
   app.removeContentTypeParser('text/plain');
 
+  await app.register(rateLimit, { global: false });
+  await app.register(websocket, { options: liveSocket });
+  app.addHook('onRequest', (request, reply, done) => securityHeaders(request.raw, reply.raw, () => done()));
   app.addHook('onRequest', async (request, reply) => {
     strangers.passed(request.raw.socket);
-    reply.headers(securityHeaders);
+    reply.header('permissions-policy', PERMISSIONS_POLICY);
     checkHost(hosts, request.headers.host);
+    if (request.ws && request.routeOptions.url !== LIVE_PATH) throw new StenoError('NOT_FOUND');
+    if (request.ws && request.headers.authorization === undefined) checkOrigin(request.headers.host, request.headers.origin);
     // A provider of single sign-on sends its answer by a form of its own; what it may do is in login/routes.ts.
     const fromProvider = request.routeOptions.url === '/api/login/callback/:name';
     // What a webhook answers carries no cookie; its signature is all that counts, and the authority checks it.
@@ -190,56 +189,48 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     return progress === null || view === 'all' ? progress : { ...progress, done: 0, total: 0 };
   };
   const identify = async (request: FastifyRequest): Promise<Identified> => {
-    const identity = await identities.identify(factsOf(request.raw));
+    const identity = await identities.identify(requestFacts(request));
     strangers.admitted(request.raw.socket);
     return identity;
   };
 
   // For whoever trusts this cluster: public keys and addresses, signed. No identity is asked, the other side has none here.
-  app.get('/cluster', async (request, reply): Promise<SignedStatement> => {
-    perAddress.take(request.ip, clock());
-    void reply.header('cache-control', 'no-store');
-    return deps.authority.clusterStatement();
-  });
+  app.get(
+    '/cluster',
+    { onRequest: limited(app, { address: STATEMENTS_PER_MINUTE }) },
+    async (_request, reply): Promise<SignedStatement> => {
+      void reply.header('cache-control', 'no-store');
+      return deps.authority.clusterStatement();
+    },
+  );
 
   // Another cluster asks for one of its users; what it may know is for the authority, by the signature.
-  app.post(CLUSTER_NODES_PATH, { bodyLimit: MAX_QUESTION }, async (request) => {
-    questions.take('', clock());
-    return deps.authority.relay({
+  app.post(CLUSTER_NODES_PATH, { bodyLimit: MAX_QUESTION, onRequest: limited(app, { all: QUESTIONS_PER_MINUTE }) }, (request) =>
+    deps.authority.relay({
       method: 'POST',
       target: '/v1/cluster-nodes',
       body: request.body ?? {},
-      client: factsOf(request.raw).sourceAddress,
-    });
-  });
+      client: sourceAddress(request),
+    }),
+  );
 
-  app.post('/api/sign-in', async (request, reply): Promise<Me> => {
-    const { sourceAddress } = factsOf(request.raw);
-    perAddress.take(sourceAddress, clock());
-    altogether.take('', clock());
-    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress);
+  app.post('/api/sign-in', { onRequest: limited(app, SIGN_INS) }, async (request, reply): Promise<Me> => {
+    const { identity, cookie } = await identities.signIn(parseInput(signInBody, request.body).token, sourceAddress(request));
     void reply.header('set-cookie', cookie);
     return meOf(identity);
   });
   app.post('/api/sign-out', async (request, reply) => {
-    const { sourceAddress } = factsOf(request.raw);
+    const client = sourceAddress(request);
     const via = await connectorOf(deps.authority, request.headers.cookie, identities.secure);
-    await identities.signOut(request.headers.cookie, sourceAddress);
+    await identities.signOut(request.headers.cookie, client);
     void reply.header('set-cookie', clearedCookie(identities.secure));
-    return { next: via === null ? null : await providerLogout(deps.authority, via, sourceAddress) };
+    return { next: via === null ? null : await providerLogout(deps.authority, via, client) };
   });
-  samlMetadataRoute(app, deps.authority, (request) => factsOf(request.raw).sourceAddress);
-  requestRoutes(app, {
-    authority: deps.authority,
-    clock,
-    secure: identities.secure,
-    clientAddress: (request) => factsOf(request.raw).sourceAddress,
-  });
+  samlMetadataRoute(app, deps.authority);
+  requestRoutes(app, { authority: deps.authority, secure: identities.secure });
   loginRoutes(app, {
     authority: deps.authority,
     identities,
-    clock,
-    clientAddress: (request) => factsOf(request.raw).sourceAddress,
     addresses: () => {
       if (config.addresses === undefined) throw new StenoError('NOT_FOUND', 'this server was not told where Steno is reached');
       return config.addresses;
@@ -261,7 +252,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   });
   app.get('/api/search', async (request) => {
     const [viewer, query] = [await identify(request), parseInput(searchQuery, request.query)];
-    return disclosures.ofSearch(viewer, factsOf(request.raw).sourceAddress, query, () => search({ events, access }, viewer, query));
+    return disclosures.ofSearch(viewer, sourceAddress(request), query, () => search({ events, access }, viewer, query));
   });
   app.get('/api/audit', async (request) => {
     const { rows, next } = await sessions.audit(await identify(request), parseInput(auditQuery, request.query));
@@ -285,7 +276,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const asking = async (request: FastifyRequest, action: SessionAction, format?: string): Promise<Asking> => ({
     viewer: await identify(request),
     action,
-    source: factsOf(request.raw).sourceAddress,
+    source: sourceAddress(request),
     ...(format === undefined ? {} : { format }),
   });
   const sessionOf = async (request: FastifyRequest, action: SessionAction, format?: string) =>
@@ -297,10 +288,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   app.get(`${sessionPath}/opening`, async (request, reply) => {
     const { at } = parseInput(openingQuery, request.query);
     const viewer = await identify(request);
-    const row = await sessions.opened(
-      { viewer, source: factsOf(request.raw).sourceAddress },
-      parseSessionId((request.params as { id: string }).id),
-    );
+    const row = await sessions.opened({ viewer, source: sourceAddress(request) }, parseSessionId((request.params as { id: string }).id));
     const { index, n, lines } = await reader.opening(row.session, row.started_at, ({ segments }) =>
       firstSegment(segments, row.state === 'live', at ?? null),
     );
@@ -347,9 +335,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     stream.once('error', (error) => log.error({ err: error, session: row.session }, 'export failed'));
     return reply.header('content-disposition', `attachment; filename="${row.session}.${format}"`).type(exportTypes[format]).send(stream);
   });
-  app.get(`${sessionPath}/live`, () => {
-    throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
-  });
+  liveRoute(app, { sessions, relay, identify, clock });
   app.get('/*', (request, reply) => {
     const file = request.url.startsWith('/api') ? undefined : findFile(page, request.url.split('?', 1)[0]!);
     if (file === undefined) throw new StenoError('NOT_FOUND');
@@ -360,28 +346,6 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     if (file.gzip !== null && /\bgzip\b/.test(request.headers['accept-encoding'] ?? ''))
       return reply.header('content-encoding', 'gzip').send(file.gzip);
     return reply.send(file.bytes);
-  });
-
-  const sockets = new WebSocketServer({ noServer: true, maxPayload: 1024, perMessageDeflate: false });
-  app.server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
-    socket.on('error', () => socket.destroy());
-    const open = async (): Promise<void> => {
-      checkHost(hosts, request.headers.host);
-      if (request.headers.authorization === undefined) checkOrigin(request.headers.host, request.headers.origin);
-      const facts = factsOf(request);
-      const identity = await identities.identify(facts);
-      const url = new URL(request.url ?? '/', 'http://steno.invalid');
-      const match = /^\/api\/sessions\/([^/]{1,64})\/live$/.exec(url.pathname);
-      if (match === null) throw new StenoError('NOT_FOUND');
-      const { after } = parseInput(liveQuery, Object.fromEntries(url.searchParams));
-      const row = await sessions.row({ viewer: identity, action: 'follow', source: facts.sourceAddress }, parseSessionId(match[1]!));
-      const recheck = async (): Promise<void> => {
-        if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
-        await sessions.recheck(await identity.recheck(), 'follow', row.session);
-      };
-      sockets.handleUpgrade(request, socket, head, (viewer) => relay.follow(viewer, { session: row.session, after, recheck }));
-    };
-    open().catch((error: unknown) => refuseUpgrade(socket, toStenoError(error, log)));
   });
 
   await listen(app, host, port);
@@ -397,7 +361,6 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     async close() {
       stopWatching();
       relay.close();
-      sockets.close();
       strangers.slots.close();
       app.server.closeAllConnections();
       await app.close();
@@ -419,25 +382,25 @@ async function listen(app: FastifyInstance, host: string, port: number): Promise
   }
 }
 
-function requestFacts(request: IncomingMessage, sourceAddress: string): IncomingFacts {
+function requestFacts(request: FastifyRequest): IncomingFacts {
   return {
-    method: request.method ?? 'GET',
-    target: request.url ?? '/',
+    method: request.method,
+    target: request.url,
     authorization: request.headers.authorization,
     cookie: request.headers.cookie,
-    sourceAddress,
+    sourceAddress: sourceAddress(request),
   };
 }
 
-function toStenoError(error: unknown, log: Log, request?: FastifyRequest): StenoError {
+function toStenoError(error: unknown, log: Log, request: FastifyRequest): StenoError {
   if (error instanceof StenoError) {
-    if (error.entry.status >= 500) log.warn({ err: error, route: request?.routeOptions.url }, 'request failed');
+    if (error.entry.status >= 500) log.warn({ err: error, route: request.routeOptions.url }, 'request failed');
     return error;
   }
   const status = (error as { statusCode?: unknown }).statusCode;
   if (status === 413) return new StenoError('TOO_LARGE');
   if (typeof status === 'number' && status >= 400 && status < 500) return new StenoError('BAD_REQUEST');
-  log.error({ err: error, route: request?.routeOptions.url }, 'request failed unexpectedly');
+  log.error({ err: error, route: request.routeOptions.url }, 'request failed unexpectedly');
   return new StenoError('INTERNAL');
 }
 
@@ -447,13 +410,4 @@ function bodyOf({ code, detail, entry }: StenoError): ApiError {
 
 function sendError(reply: FastifyReply, error: StenoError): FastifyReply {
   return reply.code(error.entry.status).type('application/json; charset=utf-8').header('cache-control', 'no-store').send(bodyOf(error));
-}
-
-function refuseUpgrade(socket: Duplex, error: StenoError): void {
-  const { status } = error.entry;
-  const body = JSON.stringify(bodyOf(error));
-  socket.end(
-    `HTTP/1.1 ${status} ${STATUS_CODES[status] ?? ''}\r\nconnection: close\r\ncontent-type: application/json; charset=utf-8\r\n` +
-      `content-length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
-  );
 }

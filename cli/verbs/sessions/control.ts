@@ -1,9 +1,11 @@
 /**
- * `steno sessions freeze|unfreeze|end ID`: what an incident responder does to a live session. Each is a lock, so that it needs
- * the right to lock, is audited, and reaches the session through the authority alone: neither viewer nor event store is asked.
+ * `steno sessions freeze|unfreeze|end|notice ID`: what an incident responder does to a live session. Each needs the right to lock, is
+ * audited, and reaches the session through the authority alone: neither viewer nor event store is asked. All but a notice are locks.
  */
 import { Command } from 'commander';
 import type { Lock, LockRecord } from '#schemas/api.js';
+import { call } from '#schemas/api/endpoint.js';
+import { postSessionNotice } from '#schemas/api/session-notices.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
@@ -46,6 +48,20 @@ export function unfreezeCommand(): Command {
       if (frozen.length === 0) throw new StenoError('NOT_FOUND', `session ${id} is not frozen`);
       for (const lock of frozen) await client.authority('DELETE', `/v1/locks/${encodeURIComponent(lock.id)}`);
       done(`the input of session ${id} is no longer frozen`);
+    });
+}
+
+export function noticeCommand(): Command {
+  return new Command('notice')
+    .description('show a line on a live session’s terminal, with your name')
+    .argument('<id>', 'of the session')
+    .argument('<text...>', 'one line, at most 300 characters')
+    .option('--json', 'print JSON')
+    .action(async (id: string, words: readonly string[], { json: asJson }: { readonly json?: boolean }) => {
+      const body = { session: id, text: words.join(' ') };
+      const sent = await call(openClient(openHome()).authority, postSessionNotice, { body });
+      if (asJson === true) return json(standardOutput, sent);
+      done(`sent to every gateway; it is shown where session ${id} is live and has a terminal`);
     });
 }
 

@@ -6,7 +6,7 @@ import { openClient } from '../../client/client.js';
 import { openHome } from '../../client/home.js';
 import { bytes, clock, json, moment, standardOutput, styled, table, visible } from '../../terminal/output.js';
 import { parseLimit, parseMoment } from '../../terminal/arguments.js';
-import { endCommand, freezeCommand, unfreezeCommand } from './control.js';
+import { endCommand, freezeCommand, noticeCommand, unfreezeCommand } from './control.js';
 
 interface Filters {
   readonly user?: string;
@@ -61,6 +61,7 @@ export function sessionsCommand(): Command {
     .addCommand(freezeCommand())
     .addCommand(unfreezeCommand())
     .addCommand(endCommand())
+    .addCommand(noticeCommand())
     .option('--state <state>', 'live, ended, sealed or interrupted')
     .option('--kind <kind>', 'shell, exec, sftp, subsystem or forward')
     .option('--request <id>', 'only under this access request')

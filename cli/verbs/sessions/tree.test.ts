@@ -56,3 +56,22 @@ it('goes on below the beginning of a line where the terminal is narrow, and leav
   const bare = (of: readonly string[]): string => of.map((line) => line.slice(11).replaceAll(/[│├└─·→ ]/g, '')).join('');
   expect(bare(lines)).toBe(bare(whole));
 });
+
+it('ends with what the login of the node service did after the user, without its command line', () => {
+  const login = [
+    event('fork', { pid: 1, child: 10 }),
+    exec(10, 'su', '-s', '/bin/sh'),
+    event('fork', { pid: 10, child: 11 }),
+    exec(11, 'sh', '-c', 'echo steno-session-started; exec "$@"'),
+    exec(11, 'bash'),
+    event('exit', { pid: 11 }),
+    made(10, '/var/log/late'),
+  ];
+  const lines = treeLines(login, false, Number.POSITIVE_INFINITY).map((line) => line.slice(11));
+  expect(lines).toEqual([
+    'login by the node service: 2 events, see them with --all',
+    'bash  /usr/bin/bash [11]',
+    '(the login by the node service) [10]',
+    '  · create    /var/log/late  write',
+  ]);
+});

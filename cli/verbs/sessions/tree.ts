@@ -36,11 +36,17 @@ export function treeLines(events: readonly KernelEventInfo[], all: boolean, colu
   const print = (node: ProcessNode, first: string, rest: string): void => {
     const [begin] = node.execs;
     const failed = node.exit === null || node.exit.outcome === 'success' ? '' : `  ${styled(out, env, 'red', visible(node.exit.name))}`;
-    const title = begin === undefined ? dim('(a copy of its parent)') : execution(begin);
+    const title =
+      node.login === true ? dim('(the login by the node service)') : begin === undefined ? dim('(a copy of its parent)') : execution(begin);
     // Below the process's own line stands what is the process's; its children hang on the same line further down.
     const below = `${rest}${node.children.length > 0 ? '│ ' : '  '}`;
-    add(begin?.offset ?? node.started, first, `${below}  `, `${title}${failed} ${dim(`[${node.pid}]`)}`);
-    for (const event of inTurn(node)) {
+    add(
+      node.login === true ? node.acts[0]!.offset : (begin?.offset ?? node.started),
+      first,
+      `${below}  `,
+      `${title}${failed} ${dim(`[${node.pid}]`)}`,
+    );
+    for (const event of node.login === true ? node.acts : inTurn(node)) {
       const became = event.kind === 'exec';
       add(event.offset, `${below}${became ? '→ ' : '· '}`, `${below}    `, became ? execution(event) : describe(event));
     }

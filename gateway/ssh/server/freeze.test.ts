@@ -88,3 +88,23 @@ it('input of a command on a pipe waits while its session is frozen, and arrives 
   await once(child, 'close');
   expect(output.text()).toContain('one two three\n');
 });
+
+it('a notice stands on the terminal and in the recording, with who sent it, and does not touch the input', async () => {
+  const child = world.start('ssh', ['-F', world.sshConfig, '-tt', 'node-1', 'echo ready; read -r line; echo "got:$line"']);
+  const output = said(child);
+  await output.until('ready');
+  const session = live();
+  child.stdin!.write('half ');
+  await output.until('half ');
+  world.authority.notices = [{ id: 'n', session, text: 'wir räumen gleich auf', by: 'bob', expires_at: Date.now() + 30_000 }];
+  world.authority.changed();
+  world.authority.changed();
+  await output.until('steno: from bob: wir räumen gleich auf');
+  const closed = once(child, 'close');
+  child.stdin!.write('line\n');
+  await output.until('got:half line');
+  await closed;
+  expect(output.text().split('from bob').length).toBe(2);
+  expect(JSON.stringify(linesOf(session))).toContain(Buffer.from('\r\nsteno: from bob: wir räumen gleich auf\r\n').toString('base64'));
+  expect(world.recorder.audits.filter(({ event }) => event === 'session.notice')).toHaveLength(1);
+});

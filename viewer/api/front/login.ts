@@ -12,7 +12,7 @@ import { z } from 'zod';
 import type { DeviceLogin, DeviceLoginAnswer, DeviceLoginStart, Me, PublicAddresses, WebIdentity } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { meOf } from '../access/access.js';
-import { Limiter } from '../http/guard.js';
+import { limited, sourceAddress } from '../http/guard.js';
 import { cookieToken } from '../access/identity.js';
 import type { Identities } from '../access/identity.js';
 import { parseInput } from '../http/query.js';
@@ -38,8 +38,6 @@ export interface LoginRouteDeps {
   readonly authority: LoginRelay;
   readonly identities: Identities;
   readonly addresses: () => PublicAddresses;
-  readonly clientAddress: (request: FastifyRequest) => string;
-  readonly clock: () => number;
 }
 
 /** An answer of an authenticator, with room. */
@@ -47,7 +45,8 @@ const MAX_BODY = 48 * 1024;
 /** A signed SAML response, as a form. */
 const MAX_FORM = 256 * 1024;
 /** Logins and what belongs to them; and how often commands that wait for an approval may ask. */
-const PER_MINUTE = { address: 60, all: 600, polls: 600 };
+const LOGINS = { address: 60, all: 600 };
+const POLLS = { address: 600 };
 const BINDING = 'steno_login';
 const BINDING_PATH = '/api/login/callback';
 const BINDING_S = 600;
@@ -56,10 +55,8 @@ const anyBody = z.record(z.string(), z.unknown());
 const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name');
 const fields = z.record(z.string().max(64), z.string().max(200_000));
 
-export function loginRoutes(app: FastifyInstance, { authority, identities, addresses, clientAddress, clock }: LoginRouteDeps): void {
-  const perAddress = new Limiter(PER_MINUTE.address, 60_000);
-  const altogether = new Limiter(PER_MINUTE.all, 60_000);
-  const polls = new Limiter(PER_MINUTE.polls, 60_000);
+export function loginRoutes(app: FastifyInstance, { authority, identities, addresses }: LoginRouteDeps): void {
+  const onRequest = limited(app, LOGINS);
   const call = (
     request: FastifyRequest,
     method: RelayedCall['method'],
@@ -70,14 +67,10 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     authority.relay({
       method,
       target,
-      client: clientAddress(request),
+      client: sourceAddress(request),
       ...(body === undefined ? {} : { body }),
       ...(session === undefined ? {} : { session }),
     });
-  const limited = (request: FastifyRequest): void => {
-    perAddress.take(clientAddress(request), clock());
-    altogether.take('', clock());
-  };
   const json = (request: FastifyRequest): Record<string, unknown> => parseInput(anyBody, request.body ?? {});
   const session = (request: FastifyRequest): string => {
     const token = cookieToken(request.headers.cookie, identities.secure);
@@ -86,27 +79,23 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
   };
   /** The browser's new session, instead of the one it came with. */
   const signedIn = async (request: FastifyRequest, reply: FastifyReply, web: WebIdentity): Promise<Me> => {
-    await identities.signOut(request.headers.cookie, clientAddress(request)).catch(() => undefined);
+    await identities.signOut(request.headers.cookie, sourceAddress(request)).catch(() => undefined);
     const { identity, cookie } = identities.begin(web);
     void reply.header('set-cookie', cookie);
     return meOf(identity);
   };
-  const options = { bodyLimit: MAX_BODY };
+  const large = { bodyLimit: MAX_BODY };
+  const login = { ...large, onRequest };
 
   app.get('/api/login/methods', (request) => call(request, 'GET', '/v1/login/methods'));
   for (const way of ['local', 'passkey'] as const) {
-    app.post(`/api/login/${way}`, options, async (request, reply): Promise<Me> => {
-      limited(request);
+    app.post(`/api/login/${way}`, login, async (request, reply): Promise<Me> => {
       return signedIn(request, reply, (await call(request, 'POST', `/v1/login/${way}`, json(request))) as WebIdentity);
     });
   }
-  app.post('/api/login/passkey-options', (request) => {
-    limited(request);
-    return call(request, 'POST', '/v1/login/passkey-options');
-  });
+  app.post('/api/login/passkey-options', { onRequest }, (request) => call(request, 'POST', '/v1/login/passkey-options'));
 
-  app.post('/api/login/connectors/:name', async (request, reply) => {
-    limited(request);
+  app.post('/api/login/connectors/:name', { onRequest }, async (request, reply) => {
     const { url, binding } = (await call(request, 'POST', `/v1/login/connectors/${nameOf(request)}`, json(request))) as {
       url: string;
       binding: string;
@@ -138,8 +127,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
     scope.addContentTypeParser('application/x-www-form-urlencoded', { parseAs: 'string', bodyLimit: MAX_FORM }, (_request, body, done) => {
       done(null, Object.fromEntries(new URLSearchParams(body as string)));
     });
-    scope.post(`${BINDING_PATH}/:name`, { bodyLimit: MAX_FORM }, async (request, reply) => {
-      limited(request);
+    scope.post(`${BINDING_PATH}/:name`, { bodyLimit: MAX_FORM, onRequest }, async (request, reply) => {
       try {
         const form = parseInput(fields, request.body);
         const given = cut(form['RelayState'] ?? form['state']);
@@ -148,14 +136,13 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
         return await reply.redirect(`${BINDING_PATH}/${nameOf(request)}?state=${given}`, 303);
       } catch (error) {
         const code = error instanceof StenoError ? error.code : 'INTERNAL';
-        const begin = code === 'LOGIN_ATTEMPT_OVER' ? await unasked(authority, nameOf(request), clientAddress(request)) : null;
+        const begin = code === 'LOGIN_ATTEMPT_OVER' ? await unasked(authority, nameOf(request), sourceAddress(request)) : null;
         return reply.redirect(begin ?? `/sign-in?refused=${code}`, 303);
       }
     });
   });
 
-  app.post('/api/login/device', options, async (request): Promise<DeviceLoginStart> => {
-    limited(request);
+  app.post('/api/login/device', login, async (request): Promise<DeviceLoginStart> => {
     const { auth, ...body } = json(request);
     const begun = (await call(request, 'POST', '/v1/login/device', body)) as DeviceLogin;
     const { web } = addresses();
@@ -166,30 +153,21 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
       verification_uri_complete: `${web}/login/device?code=${begun.user_code}${more}`,
     };
   });
-  app.post('/api/login/device/token', async (request) => {
-    polls.take(clientAddress(request), clock());
+  app.post('/api/login/device/token', { onRequest: limited(app, POLLS) }, async (request) => {
     const answer = (await call(request, 'POST', '/v1/login/device/token', json(request))) as DeviceLoginAnswer;
     return answer.state === 'approved' ? { ...answer, addresses: addresses() } : answer;
   });
   for (const what of ['login/device/facts', 'login/device/decision', 'confirm/facts', 'confirm/decision']) {
-    app.post(`/api/${what}`, options, (request) => {
-      limited(request);
-      return call(request, 'POST', `/v1/${what}`, json(request), session(request));
-    });
+    app.post(`/api/${what}`, login, (request) => call(request, 'POST', `/v1/${what}`, json(request), session(request)));
   }
-  app.post('/api/login/bot', options, async (request) => {
-    limited(request);
+  app.post('/api/login/bot', login, async (request) => {
     return { ...((await call(request, 'POST', '/v1/bots/join', json(request))) as object), addresses: addresses() };
   });
 
   for (const what of ['invitation', 'invitation/password', 'invitation/totp', 'invitation/passkey']) {
-    app.post(`/api/${what}`, (request) => {
-      limited(request);
-      return call(request, 'POST', `/v1/${what}`, json(request));
-    });
+    app.post(`/api/${what}`, { onRequest }, (request) => call(request, 'POST', `/v1/${what}`, json(request)));
   }
-  app.post('/api/invitation/accept', options, async (request, reply) => {
-    limited(request);
+  app.post('/api/invitation/accept', login, async (request, reply) => {
     const { identity, recovery_codes } = (await call(request, 'POST', '/v1/invitation/accept', json(request))) as {
       identity: WebIdentity;
       recovery_codes: readonly string[];
@@ -201,7 +179,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
   for (const what of ['totp', 'passkey', 'recovery-codes']) {
     app.post(`/api/account/${what}`, (request) => call(request, 'POST', `/v1/account/${what}`, undefined, session(request)));
   }
-  app.post('/api/account/devices', options, (request) => call(request, 'POST', '/v1/account/devices', json(request), session(request)));
+  app.post('/api/account/devices', large, (request) => call(request, 'POST', '/v1/account/devices', json(request), session(request)));
   app.delete('/api/account/devices/:name', (request) =>
     call(request, 'DELETE', `/v1/account/devices/${nameOf(request)}`, undefined, session(request)),
   );

@@ -7,25 +7,22 @@
  */
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { StenoError } from '#schemas/base/errors.js';
-import { Limiter } from '../http/guard.js';
+import { limited, sourceAddress } from '../http/guard.js';
 import { cookieToken } from '../access/identity.js';
 import type { LoginRelay } from './login.js';
 
 export const HOOK_PATH = '/hooks/:name';
 const MAX_ANSWER = 64 * 1024;
-const ANSWERS_PER_MINUTE = 300;
+const ANSWERS = { address: 300 };
 const signing = ['x-slack-request-timestamp', 'x-slack-signature', 'x-hub-signature', 'steno-signature'] as const;
 
 export interface RequestRouteDeps {
   readonly authority: LoginRelay;
-  readonly clientAddress: (request: FastifyRequest) => string;
-  readonly clock: () => number;
   /** The page is served over TLS. */
   readonly secure: boolean;
 }
 
-export function requestRoutes(app: FastifyInstance, { authority, clientAddress, clock, secure }: RequestRouteDeps): void {
-  const answers = new Limiter(ANSWERS_PER_MINUTE, 60_000);
+export function requestRoutes(app: FastifyInstance, { authority, secure }: RequestRouteDeps): void {
   const pass = (request: FastifyRequest, method: 'GET' | 'POST', target: string): Promise<unknown> => {
     const session = cookieToken(request.headers.cookie, secure);
     if (session === null) throw new StenoError('NOT_SIGNED_IN');
@@ -33,7 +30,7 @@ export function requestRoutes(app: FastifyInstance, { authority, clientAddress, 
       method,
       target,
       session,
-      client: clientAddress(request),
+      client: sourceAddress(request),
       ...(method === 'POST' ? { body: request.body ?? {} } : {}),
     });
   };
@@ -47,8 +44,7 @@ export function requestRoutes(app: FastifyInstance, { authority, clientAddress, 
   void app.register(async (scope) => {
     scope.removeAllContentTypeParsers();
     scope.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: MAX_ANSWER }, (_request, body, done) => done(null, body));
-    scope.post(HOOK_PATH, { bodyLimit: MAX_ANSWER }, async (request) => {
-      answers.take(clientAddress(request), clock());
+    scope.post(HOOK_PATH, { bodyLimit: MAX_ANSWER, onRequest: limited(app, ANSWERS) }, async (request) => {
       const { name } = request.params as { name: string };
       if (!/^[a-z0-9][a-z0-9_-]{0,62}$/.test(name)) throw new StenoError('NOT_FOUND');
       const headers = Object.fromEntries(
@@ -61,7 +57,7 @@ export function requestRoutes(app: FastifyInstance, { authority, clientAddress, 
       await authority.relay({
         method: 'POST',
         target: `/v1/webhooks/${name}/answer`,
-        client: clientAddress(request),
+        client: sourceAddress(request),
         body: { body, headers },
       });
       // Whoever calls learns that it was taken, and nothing of the request.

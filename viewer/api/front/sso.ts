@@ -2,10 +2,11 @@
  * What single sign-on needs of this server beside the login itself: the metadata that a SAML provider reads, the
  * way to sign out of the provider too, and what becomes of an answer that nobody asked for. Tested in test/sso/sso.test.ts.
  */
-import type { FastifyInstance, FastifyRequest } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import type { WebIdentity } from '#schemas/api.js';
 import { cookieToken } from '../access/identity.js';
+import { sourceAddress } from '../http/guard.js';
 import { parseInput } from '../http/query.js';
 
 /** The authority, as far as it is asked here. */
@@ -16,13 +17,13 @@ interface Asked {
 const connectorName = z.string().regex(/^[a-z0-9][a-z0-9_.-]{0,62}$/, 'is not a name');
 
 /** Public, as the provider asks for it. It holds an address, a certificate, and nothing secret. */
-export function samlMetadataRoute(app: FastifyInstance, authority: Asked, clientAddress: (request: FastifyRequest) => string): void {
+export function samlMetadataRoute(app: FastifyInstance, authority: Asked): void {
   app.get('/api/login/saml/:name/metadata', async (request, reply) => {
     const name = parseInput(connectorName, (request.params as { name?: unknown }).name);
     const { xml } = (await authority.relay({
       method: 'GET',
       target: `/v1/connectors/${name}/metadata`,
-      client: clientAddress(request),
+      client: sourceAddress(request),
     })) as { xml: string };
     return reply.type('application/samlmetadata+xml; charset=utf-8').send(xml);
   });

@@ -5,25 +5,38 @@
  *   (DNS rebinding) carries its own name and is refused.
  * - Origin: a request that changes something, or opens a WebSocket, with a cookie must come from our own pages (CSRF).
  * - Headers: the page may load and contact nothing but this server. `wasm-unsafe-eval` is for the player's terminal.
- * - Limiter: a fixed window per key, bounded in memory.
+ * - Limits: counters of addresses and of everybody, bounded in memory.
  *
  * Tested in guard.test.ts and viewer/api/main.test.ts.
  */
 import { isIP } from 'node:net';
+import '@fastify/rate-limit';
+import type { FastifyInstance, FastifyRequest, onRequestAsyncHookHandler } from 'fastify';
+import helmet from 'helmet';
 import { StenoError } from '#schemas/base/errors.js';
 import { sourceKey } from '#schemas/base/ip-address.js';
 
-export const securityHeaders: Readonly<Record<string, string>> = {
-  'content-security-policy':
-    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; " +
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
-  'cross-origin-opener-policy': 'same-origin',
-  'cross-origin-resource-policy': 'same-origin',
-  'permissions-policy': 'camera=(), geolocation=(), microphone=(), payment=(), usb=()',
-  'referrer-policy': 'no-referrer',
-  'x-content-type-options': 'nosniff',
-  'x-frame-options': 'DENY',
-};
+/** Strict-Transport-Security is for the proxy that has the certificate: it binds every port of the host for a year. */
+export const securityHeaders = helmet({
+  contentSecurityPolicy: {
+    useDefaults: false,
+    directives: {
+      'default-src': ["'none'"],
+      'script-src': ["'self'", "'wasm-unsafe-eval'"],
+      'style-src': ["'self'"],
+      'img-src': ["'self'", 'data:'],
+      'font-src': ["'self'"],
+      'connect-src': ["'self'"],
+      'base-uri': ["'none'"],
+      'form-action': ["'none'"],
+      'frame-ancestors': ["'none'"],
+    },
+  },
+  strictTransportSecurity: false,
+  xFrameOptions: { action: 'deny' },
+});
+/** Helmet knows no such header. */
+export const PERMISSIONS_POLICY = 'camera=(), geolocation=(), microphone=(), payment=(), usb=()';
 
 const loopbackNames = ['localhost', '127.0.0.1', '[::1]'];
 
@@ -48,50 +61,39 @@ export function checkOrigin(host: string | undefined, origin: string | undefined
 }
 
 /**
- * The address of who asks. Behind a proxy of ours (`proxies`) it is the last address of X-Forwarded-For that is not
- * itself a proxy of ours: what stands before it anybody may have written.
+ * The address of who asks. Behind proxies of ours (`trustProxy`) fastify takes the last address of X-Forwarded-For that is
+ * not itself such a proxy: what stands before it anybody may have written. What is no address there counts for nothing.
  */
-export function clientAddress(
-  remote: string | undefined,
-  forwarded: string | readonly string[] | undefined,
-  proxies: ReadonlySet<string>,
-): string {
-  const peer = plainAddress(remote ?? '');
-  if (!proxies.has(peer) || forwarded === undefined) return peer;
-  const hops = (typeof forwarded === 'string' ? forwarded : forwarded.join(',')).split(',').map((hop) => plainAddress(hop.trim()));
-  const hop = hops.reverse().find((address) => !proxies.has(address));
-  return hop !== undefined && isIP(hop) !== 0 ? hop : peer;
-}
-
-/** A dual-stack socket reports IPv4 peers as IPv6. */
-function plainAddress(address: string): string {
+export function sourceAddress({ ip, socket }: Pick<FastifyRequest, 'ip' | 'socket'>): string {
+  const address = isIP(ip) === 0 ? (socket.remoteAddress ?? '') : ip;
+  // A dual-stack socket reports IPv4 peers as IPv6.
   return address.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
 }
 
-export class Limiter {
-  readonly #limit: number;
-  readonly #windowMs: number;
-  readonly #maxKeys: number;
-  readonly #seen = new Map<string, { count: number; until: number }>();
+export interface Limits {
+  /** Of one address; a /64 of IPv6 counts as one. */
+  readonly address?: number;
+  /** Of everybody together. */
+  readonly all?: number;
+}
 
-  constructor(limit: number, windowMs: number, maxKeys = 10_000) {
-    this.#limit = limit;
-    this.#windowMs = windowMs;
-    this.#maxKeys = maxKeys;
-  }
+const WINDOW_MS = 60_000;
 
-  /** Throws TOO_MANY when `source` (an address; a /64 counts as one) came more often than the limit in its window. */
-  take(source: string, now: number): void {
-    const key = sourceKey(source);
-    let entry = this.#seen.get(key);
-    if (entry === undefined || entry.until <= now) {
-      this.#seen.delete(key);
-      // The map keeps insertion order, so the first key is the oldest window.
-      if (this.#seen.size >= this.#maxKeys) this.#seen.delete(this.#seen.keys().next().value!);
-      entry = { count: 0, until: now + this.#windowMs };
-      this.#seen.set(key, entry);
+/**
+ * Counts requests when their head is there, before a body is read, in windows of a minute, and refuses with TOO_MANY what is over a
+ * limit. The counters of the 5,000 addresses that came last are kept. Routes that share limits share what this returns.
+ */
+export function limited(app: FastifyInstance, { address, all }: Limits): onRequestAsyncHookHandler {
+  const counters = [
+    ...(address === undefined ? [] : [{ max: address, keyGenerator: (request: FastifyRequest) => sourceKey(sourceAddress(request)) }]),
+    ...(all === undefined ? [] : [{ max: all, keyGenerator: () => '' }]),
+  ].map((counter) => app.createRateLimit({ ...counter, timeWindow: WINDOW_MS }));
+  return async (request, reply) => {
+    for (const count of counters) {
+      const state = await count(request);
+      if (state.isAllowed || !state.isExceeded) continue;
+      void reply.header('retry-after', state.ttlInSeconds);
+      throw new StenoError('TOO_MANY');
     }
-    entry.count += 1;
-    if (entry.count > this.#limit) throw new StenoError('TOO_MANY');
-  }
+  };
 }

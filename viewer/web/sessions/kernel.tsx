@@ -166,26 +166,35 @@ function Row({
   return (
     <tr className={failed ? 'failed' : undefined}>
       <At fact={event} onSeek={onSeek} />
-      <td>
+      <td className="word">
         <SafeText text={what} />
         {event.count !== null && event.count > 1 && ` ${event.count} times`}
       </td>
       <td className="mono path">
         <SafeText text={where} />
       </td>
-      <td>{failed && <SafeText text={event.outcome} />}</td>
+      <td className="word">{failed && <SafeText text={event.outcome} />}</td>
     </tr>
   );
 }
 
 function Process({ node, onSeek }: { readonly node: ProcessNode; readonly onSeek: Seek }): ReactNode {
-  const lines = node.execs.length === 0 ? [null] : node.execs;
+  const lines = node.execs.length === 0 || node.login === true ? [null] : node.execs;
   return (
     <li>
       {lines.map((exec, i) => (
-        <button key={i} type="button" className="process" onClick={() => onSeek(exec?.offset ?? node.started)}>
+        <button
+          key={i}
+          type="button"
+          className="process"
+          onClick={() => onSeek(exec?.offset ?? (node.login === true ? node.acts[0]!.offset : node.started))}
+        >
           {i > 0 && '→ '}
-          {exec === null ? <em>a copy of its parent</em> : <SafeText text={exec.name} />}
+          {exec === null ? (
+            <em>{node.login === true ? 'the login by the node service' : 'a copy of its parent'}</em>
+          ) : (
+            <SafeText text={exec.name} />
+          )}
           {i === lines.length - 1 && node.exit !== null && node.exit.outcome !== 'success' && (
             <span className="process-exit">
               {' '}

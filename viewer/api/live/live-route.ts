@@ -1,0 +1,50 @@
+/**
+ * The WebSocket of a live session. Who asks is identified and admitted before the connection is upgraded, so a refusal is an
+ * ordinary answer of HTTP; Host and Origin are checked with every request (main.ts). Tested in viewer/api/main.test.ts.
+ */
+import type { FastifyInstance, FastifyRequest } from 'fastify';
+import { StenoError } from '#schemas/base/errors.js';
+import type { Identified } from '../access/identity.js';
+import { sourceAddress } from '../http/guard.js';
+import { liveQuery, parseInput, parseSessionId } from '../http/query.js';
+import type { Sessions } from '../sessions/sessions.js';
+import type { Follow, LiveRelay } from './relay.js';
+
+export const LIVE_PATH = '/api/sessions/:id/live';
+/** Of `ws`; a viewer has nothing to say. */
+export const liveSocket = { maxPayload: 1024, perMessageDeflate: false } as const;
+
+export interface LiveRouteDeps {
+  readonly sessions: Sessions;
+  readonly relay: LiveRelay;
+  readonly identify: (request: FastifyRequest) => Promise<Identified>;
+  readonly clock: () => number;
+}
+
+export function liveRoute(app: FastifyInstance, { sessions, relay, identify, clock }: LiveRouteDeps): void {
+  const admitted = new WeakMap<FastifyRequest, Follow>();
+  app.route<{ Params: { id: string } }>({
+    method: 'GET',
+    url: LIVE_PATH,
+    preValidation: async (request) => {
+      if (!request.ws) throw new StenoError('BAD_REQUEST', 'this call is a WebSocket');
+      const identity = await identify(request);
+      const { after } = parseInput(liveQuery, request.query);
+      const asking = { viewer: identity, action: 'follow', source: sourceAddress(request) } as const;
+      const { session } = await sessions.row(asking, parseSessionId(request.params.id));
+      const recheck = async (): Promise<void> => {
+        if (identity.expiresAt <= clock()) throw new StenoError('NOT_SIGNED_IN');
+        await sessions.recheck(await identity.recheck(), 'follow', session);
+      };
+      admitted.set(request, { session, after, recheck });
+    },
+    handler: () => {
+      throw new StenoError('INTERNAL');
+    },
+    wsHandler: (viewer, request) => {
+      const follow = admitted.get(request);
+      if (follow === undefined) viewer.terminate();
+      else relay.follow(viewer, follow);
+    },
+  });
+}
