@@ -15,7 +15,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName, isName } from '#schemas/base/identity.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
-import type { CaTrust } from '#schemas/api.js';
+import type { Snapshot } from '#schemas/api.js';
 import { fipsMode } from '#runtime/fips.js';
 import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/http/request-auth.js';
@@ -53,6 +53,7 @@ import { Presence } from './inventory/nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records/records.js';
 import { routeTable } from './routes.js';
 import { purgeLogins } from './records/logins.js';
+import { purgeRemovedServices } from './records/removed-services.js';
 import { purgeGuesses } from './people/users/guesses.js';
 import { peopleRoutes } from './people/people.js';
 import { PowerGuard } from './power/guard.js';
@@ -164,6 +165,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       await records.act([], (tx) => purgeClaims(tx, clock()));
       await sessionPlaces.purge();
       await presence.purge();
+      await records.act([], (tx) => purgeRemovedServices(tx, clock()));
       await records.read((db) => purgeLogins(db, clock()));
       await records.read((db) => purgeGuesses(db, clock()));
     };
@@ -186,6 +188,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const parts: HttpParts = {
       log,
       checkAnswers: context.checkAnswers ?? false,
+      removed: (socket) => own?.removed.refuses(socket) === true,
       verifier: new RequestVerifier(() => directory.current(), {
         clock,
         claim: state.kind === 'sqlite' ? undefined : (nonce, until) => records.claimNonce(nonce, until),
@@ -274,16 +277,18 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     // An authority that does not lead leaves its rows to the one that does.
     shared.onLead(() => auditSender.poke());
     shared.onAudit(() => auditSender.poke());
+    owned.push(identity.removed.onChange((kinds) => kinds.has('ingest') && auditSender.reconnect()));
     owned.push(() => auditSender.close());
     if (ingest !== undefined) sender.setIngest(ingest);
     const onTls = await tlsServer(routes, identity.tlsServerOptions(), parts);
     owned.push(identity.onRenewed(() => onTls.server.setSecureContext(identity.tlsServerOptions())) as () => void);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
-    const follow = ({ service_ca, signing }: CaTrust): void =>
-      identity.follow({ service_ca, signing: { ...signing, service: signing.authority } });
-    follow(ca.trust);
+    const follow = ({ service_ca, signing, removed_services }: Snapshot): void =>
+      identity.follow({ service_ca, signing: { ...signing, service: signing.authority }, removed_services });
+    follow(directory.current());
     owned.push(directory.onChange(follow) as () => void);
-    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
+    identity.removed.guard(onTls.server);
+    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log), parts.removed);
     watch = watching;
     onTls.server.on('upgrade', watching.onUpgrade);
     const tls = await listen(onTls.server, config.listen);

@@ -126,6 +126,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   const joining = new ServiceJoining({
     records,
     clock,
+    changed: () => directory.changed(),
     certify: (caller, event, request, more) =>
       certifyService(
         parts,
@@ -152,7 +153,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
     ...roleRoutes(parts),
     ...disclosureRoutes(parts),
     ...parts.more,
-    ...serviceRoutes(parts, joining),
+    ...serviceRoutes({ ...parts, changed: () => directory.changed() }, joining),
     route('POST /v1/login', ['owner'], 'user.login', z.strictObject({ public_key: keyLine, tls_key: pem.optional() }), (c) =>
       logIn(parts, c),
     ),

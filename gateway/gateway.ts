@@ -3,10 +3,13 @@
  *
  *     authority ──snapshots, certificates──► listener ──sessions──► recorder ──► spool ──► uplink
  *
- * Start: keys, recorder, host certificate, listen. Close, in this order: take nobody in, tell everybody and end their
- * sessions, wait for their recordings, then the recorder. Fails closed: without a snapshot nobody is admitted.
+ * Start: keys, recorder, host certificate, listen. Drain: take nobody in and begin no session; live ones go on, under locks and
+ * roles as before. Close, in this order: tell everybody and end their sessions, wait for their recordings, then the recorder.
+ * Fails closed: without a snapshot nobody is admitted.
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatDuration } from '#schemas/base/duration.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
@@ -61,6 +64,11 @@ export interface GatewayDeps {
   readonly openTunnel?: OpenTunnel;
 }
 
+export interface RunningGateway extends Running {
+  /** Resolves when no session is live any more, after `ms`, or when `hurry` aborts. Then `close` ends what is left. */
+  drain(ms: number, hurry?: AbortSignal): Promise<void>;
+}
+
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
 export async function startGateway(
   { name, listen }: GatewayConfig,
@@ -79,9 +87,10 @@ export async function startGateway(
     limits = defaultLimits,
     openTunnel = noTunnels,
   }: GatewayDeps,
-): Promise<Running> {
+): Promise<RunningGateway> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
+  let draining = false;
   const certificates = new SessionCertificates(authority, generateKey(), now);
   const certify = async (host: string, key: SshPrivateKey): Promise<Uint8Array> => {
     if (host === OWN_NAMES && key === hostKey) return hostCertificate();
@@ -112,7 +121,13 @@ export async function startGateway(
     log,
     now,
     certificates,
-    recorder,
+    recorder: {
+      // Connections that are there, and second sessions in them, begin nothing either.
+      open: (...session) => (draining ? Promise.reject(new StenoError('DRAINING')) : recorder.open(...session)),
+      audit: (entry) => recorder.audit(entry),
+      close: () => recorder.close(),
+    },
+    draining: () => draining,
     observe,
     openTunnel,
     confirmSession: (request, shown, signal) => authority.confirmSession(request, shown, signal),
@@ -146,6 +161,16 @@ export async function startGateway(
   const address = await listener.listen(...hostAndPort(listen));
   return {
     addresses: { ssh: address },
+    async drain(ms, hurry) {
+      draining = true;
+      listener.stop();
+      if (ms === 0 || hurry?.aborted === true) return;
+      registry.notice(`this gateway is to stop; this session may go on for ${formatDuration(ms)}`);
+      const over = new AbortController();
+      const signal = hurry === undefined ? over.signal : AbortSignal.any([over.signal, hurry]);
+      await Promise.race([registry.idle(), sleep(ms, undefined, { signal }).catch(() => undefined)]);
+      over.abort();
+    },
     close: async () => {
       stopWatching();
       stopRenewed?.();

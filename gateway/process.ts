@@ -11,6 +11,7 @@ import type { AuthorityClient } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
 import type { UplinkState } from '#runtime/uplink/client.js';
+import { spanMs } from '#runtime/service/config.js';
 import { openMember } from '#runtime/service/member.js';
 import type { Joining } from '#runtime/service/member.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
@@ -78,7 +79,9 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
     },
   );
   presence.start();
+  const graceMs = spanMs(config.drain);
   const stopRenewed = identity.onRenewed(() => recorder.renewed());
+  const stopRemoved = identity.removed.onChange((kinds) => kinds.has('ingest') && recorder.renewed());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
     {
@@ -98,9 +101,13 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
   );
   return {
     addresses: { ...gateway.addresses, tunnel: tunnel.address },
-    async close() {
+    graceMs,
+    over: client.removed,
+    async close(hurry) {
+      await gateway.drain(graceMs, hurry);
       closing = true;
       stopRenewed();
+      stopRemoved();
       await gateway.close();
       presence.close();
       await tunnel.close();

@@ -18,7 +18,16 @@ import type { Snapshot } from './api.js';
 export const WATCH_HEADER = 'steno-watch';
 
 /** By which field the items of a list are told apart. */
-const listKeys = { roles: 'name', nodes: 'name', locks: 'id', notices: 'id', grants: 'id', void_grants: 'id', clusters: 'name' } as const;
+const listKeys = {
+  roles: 'name',
+  nodes: 'name',
+  locks: 'id',
+  notices: 'id',
+  grants: 'id',
+  void_grants: 'id',
+  clusters: 'name',
+  removed_services: 'key',
+} as const;
 const mapNames = ['names_since', 'own_since'] as const;
 
 type ListName = keyof typeof listKeys;

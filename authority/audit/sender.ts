@@ -62,6 +62,11 @@ export class AuditSender {
     else this.#socket.terminate();
   }
 
+  /** Another ingest is to be looked for: the one at hand may not be one of ours any more. */
+  reconnect(): void {
+    this.#socket?.terminate();
+  }
+
   /** There may be rows of another authority. */
   poke(): void {
     void this.#send();

@@ -2,13 +2,15 @@
  * Routes of services: tokens and removal for whoever administers everything, joining for whoever holds a token.
  *
  * A gateway certifies sessions for everybody and a viewer reads every recording: to let one in is as much as every role
- * there is, so no narrower right allows it. Tested in services.test.ts.
+ * there is, so no narrower right allows it. Tested in services.test.ts and removal.test.ts.
  */
 import { createServiceToken, deleteServiceToken, listServiceTokens, listServices, removeService } from '#schemas/api/services.js';
 import type { ServiceTokenCreated } from '#schemas/api/services.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { signedServiceJoin, signedServiceReturn } from '#schemas/service-join.js';
 import { auditRow } from '../records/audit.js';
+import { putRemovedService } from '../records/removed-services.js';
+import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
 import type { Ca } from '../ca/ca.js';
 import { handle, noBody, route } from '../http/server.js';
@@ -19,11 +21,11 @@ import { insertServiceToken, joinedServices, liveServiceTokens, removeJoinedServ
 
 const MAX_TOKENS = 1_000;
 
-export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock'> {
+export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock' | 'changed'> {
   readonly ca: Ca;
 }
 
-export function serviceRoutes({ ca, records, clock }: ServiceRouteParts, joining: ServiceJoining): readonly Route[] {
+export function serviceRoutes({ ca, records, clock, changed }: ServiceRouteParts, joining: ServiceJoining): readonly Route[] {
   return [
     // Any call opens the connection that a request to join is signed for.
     route('GET /healthz', ['stranger'], 'health', noBody, async () => ({})),
@@ -62,9 +64,14 @@ export function serviceRoutes({ ca, records, clock }: ServiceRouteParts, joining
     handle(listServices, () => records.read(joinedServices)),
     handle(removeService, async ({ caller }, { kind, name: service }) => {
       const now = clock();
-      await records.act([auditRow(now, caller, { event: 'service.remove', target: `${kind}/${service}` })], async (tx) => {
-        if (!(await removeJoinedService(tx, kind, service, now))) throw new StenoError('NOT_FOUND', `service ${kind}/${service}`);
+      const target = `${kind}/${service}`;
+      await records.act([auditRow(now, caller, { event: 'service.remove', target })], async (tx) => {
+        const key = await removeJoinedService(tx, kind, service, now);
+        if (key === undefined) throw new StenoError('NOT_FOUND', `service ${target}`);
+        await putRemovedService(tx, target, key, now);
+        await forgetHolder(tx, target);
       });
+      await changed();
     }),
 
     route(

@@ -184,6 +184,7 @@ export async function startMachine(
           token: tokens.get('gateway')!.token,
           listen: ssh,
           ingest: [ingestUrl],
+          drain: '0s',
           tunnel: { listen: tunnel, ...(options.tunnelAddress === undefined ? {} : { address: options.tunnelAddress }) },
           ...(options.sshAddress === undefined ? {} : { address: options.sshAddress }),
         }),

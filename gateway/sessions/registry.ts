@@ -28,11 +28,32 @@ export interface RegistryDeps {
 export class SessionRegistry {
   readonly #deps: RegistryDeps;
   readonly #accesses = new Set<Access>();
+  /** How many sessions are live, and who waits until none is. */
+  #live = 0;
+  readonly #whenIdle = new Set<() => void>();
   /** Of the snapshot before: each notice is shown once. */
   #shown: ReadonlySet<string> = new Set();
 
   constructor(deps: RegistryDeps) {
-    this.#deps = deps;
+    this.#deps = {
+      ...deps,
+      onSession: (id, live) => {
+        deps.onSession(id, live);
+        this.#live += live ? 1 : -1;
+        if (this.#live === 0) for (const resolve of this.#whenIdle) resolve();
+      },
+    };
+  }
+
+  /** Resolves when no session is live. */
+  idle(): Promise<void> {
+    if (this.#live === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.add(resolve));
+  }
+
+  /** A line for the terminal of every session. */
+  notice(words: string): void {
+    for (const access of this.#accesses) access.notice(words);
   }
 
   /** An admitted user's access; it counts once it is `register`ed. */

@@ -113,6 +113,7 @@ export class TestAuthority implements Authority {
       notices: this.notices,
       grants: this.grants,
       void_grants: [],
+      removed_services: [],
       names_since: {},
       own_since: {},
       cluster: 'main',

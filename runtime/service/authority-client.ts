@@ -41,8 +41,10 @@ export interface AuthorityClientConfig {
 export interface AuthorityClient {
   /** The last snapshot; throws NOT_RUNNING while there was none yet. */
   current(): Snapshot;
-  /** Resolves with the first snapshot; rejects when closed before. */
+  /** Resolves with the first snapshot; rejects when closed before, and SERVICE_REMOVED. */
   ready(): Promise<void>;
+  /** Resolves with SERVICE_REMOVED when this service is removed: it is connected to nobody any more. */
+  readonly removed: Promise<StenoError>;
   /** Called with every snapshot from now on; returns how to stop. */
   onChange(callback: SnapshotListener): () => void;
   /** The certificate's blob. */
@@ -160,6 +162,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   return {
     current: () => watch.current(),
     ready: () => watch.ready,
+    removed: watch.removed,
     onChange: (callback) => watch.onChange(callback),
     sessionCertificate: (request) => certificate('/v1/session-certificate', request),
     hostCertificate: (request) => certificate('/v1/host-certificate', request),

@@ -5,7 +5,7 @@
  *
  * While the authority is away, stages decide by the last snapshot: admission goes on, what needs a signature does not.
  * The authority pings every few seconds; silence for thirty is a lost connection. After it, only what was missed is sent,
- * where the authority still knows. Tested in `authority/authority-client.test.ts`, against a real authority.
+ * where the authority still knows. To a service that was removed it answers 403. Tested in `authority/authority-client.test.ts`, against a real authority.
  */
 import { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/api.js';
@@ -27,6 +27,9 @@ export type SnapshotListener = (snapshot: Snapshot, delta: SnapshotDelta | null)
 
 export class SnapshotWatch {
   readonly ready: Promise<void>;
+  /** Resolves with SERVICE_REMOVED when the authority says so of this service. */
+  readonly removed: Promise<StenoError>;
+  #removed: ((error: StenoError) => void) | undefined;
   readonly #urls: readonly string[];
   #attempt = 0;
   readonly #identity: ServiceIdentity;
@@ -46,6 +49,9 @@ export class SnapshotWatch {
     this.#log = log;
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
+    });
+    this.removed = new Promise((resolve) => {
+      this.#removed = resolve;
     });
     // Who does not wait for it does not care that it never came.
     this.ready.catch(() => undefined);
@@ -93,6 +99,10 @@ export class SnapshotWatch {
       heard();
       this.#take(data, socket);
     });
+    socket.on('unexpected-response', (_request, { statusCode }) => {
+      if (statusCode === 403) this.#over();
+      socket.terminate();
+    });
     socket.on('error', (error) => this.#log.debug({ err: error }, 'the watch on the authority failed'));
     socket.on('close', () => {
       clearTimeout(this.#silence);
@@ -101,6 +111,15 @@ export class SnapshotWatch {
       this.#timer = setTimeout(() => this.#connect(), this.#backoff * (0.5 + Math.random() / 2));
       this.#backoff = Math.min(this.#backoff * 2, this.#reader.snapshot === undefined ? LONGEST_FIRST_MS : LONGEST_BACKOFF_MS);
     });
+  }
+
+  /** This service was removed: nothing will be heard any more. */
+  #over(): void {
+    const error = new StenoError('SERVICE_REMOVED');
+    this.#settle?.reject(error);
+    this.#settle = undefined;
+    this.#removed?.(error);
+    this.close();
   }
 
   #take(data: Buffer, socket: WebSocket): void {

@@ -30,6 +30,7 @@ const sources: readonly Source[] = [
   { table: 'trusted_clusters', kind: 'clusters', key: 'name' },
   { table: 'users', kind: 'names', key: 'name', columns: ['name', 'created_at', 'own_since'] },
   { table: 'user_names', kind: 'names', key: 'name' },
+  { table: 'removed_services', kind: 'services', key: 'key_hash' },
   { table: 'ca_keys', kind: 'cas', key: 'name' },
   { table: 'ca_rotations', kind: 'cas', key: 'name' },
 ];

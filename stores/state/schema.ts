@@ -578,7 +578,7 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'names' | 'cas';
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'names' | 'cas' | 'services';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {

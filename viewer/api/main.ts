@@ -132,6 +132,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const sessions = new Sessions(events, access, disclosures, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
+  const stopRemoved = deps.live.onRemoved?.(() => relay.reconnect());
   let hosts: ReadonlySet<string> = new Set();
   const stopWatching = deps.authority.onChange(() => {
     identities.forget();
@@ -360,6 +361,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     routes,
     async close() {
       stopWatching();
+      stopRemoved?.();
       relay.close();
       strangers.slots.close();
       app.server.closeAllConnections();

@@ -55,6 +55,7 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
         requests: new RequestVerifier(() => authority.current(), { clock }),
         live: {
           urls: config.ingest,
+          onRemoved: (callback) => identity.removed.onChange((kinds) => kinds.has('ingest') && callback()),
           find: async (session) => (await authority.liveSession(session))?.ingest ?? null,
           // Asked at each connection: certificates are renewed meanwhile.
           get tls() {
@@ -67,7 +68,7 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
       },
     );
     opened.push(() => viewer.close());
-    return { addresses: viewer.addresses, close };
+    return { addresses: viewer.addresses, over: authority.removed, close };
   } catch (error) {
     await close();
     throw error;

@@ -183,6 +183,11 @@ export async function beginHolder(
     .execute();
 }
 
+/** A holder was removed: what it held is held by nobody. */
+export async function forgetHolder(tx: Tx, holder: string): Promise<void> {
+  await tx.deleteFrom('node_holders').where('holder', '=', holder).execute();
+}
+
 export async function link(tx: Tx, holder: string, nodes: readonly string[], now: number): Promise<void> {
   for (const part of chunks(nodes)) {
     await tx

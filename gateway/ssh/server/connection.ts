@@ -44,6 +44,8 @@ export interface ConnectionDeps extends ReachDeps {
   readonly registry: SessionRegistry;
   readonly confirmSession: Authority['confirmSession'];
   readonly slots: SessionSlots;
+  /** Nothing begins any more. */
+  draining(): boolean;
   readonly recorder: Recorder;
   readonly observe: Observe;
   /** Strangers are gone after so many milliseconds. */
@@ -162,6 +164,7 @@ export class Connection {
     const jump = new Jump(this.#transport, {
       snapshot: () => this.#deps.snapshot(),
       expired: () => access.expired,
+      draining: () => this.#deps.draining(),
       enter: (wire, node) => this.#deps.enter(wire, node, this.#source),
     });
     this.#stage = { kind: 'jump', jump, access };
@@ -227,6 +230,7 @@ export class Connection {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
+      if (this.#deps.draining()) throw new StenoError('DRAINING');
       const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
       assertConfirmable(admitted.identity, decision);
       const slot = this.#deps.slots.take(admitted.identity.user, decision.limits.maxSessions);

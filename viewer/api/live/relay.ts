@@ -27,6 +27,8 @@ export interface LiveSource {
   readonly tls: ConnectionOptions;
   /** Name of the ingest that has a session; null where nobody says so. */
   readonly find: (session: string) => Promise<string | null>;
+  /** Called back when an ingest was removed; returns how to stop. */
+  readonly onRemoved?: (callback: () => void) => () => void;
 }
 
 export const MAX_BACKLOG = 4 << 20;
@@ -52,6 +54,7 @@ export class LiveRelay {
   readonly #log: Log;
   readonly #open = new Set<() => void>();
   readonly #rechecks = new Set<() => void>();
+  readonly #feeds = new Set<WebSocket>();
   /** Names of ingests by address, as their certificates said last. */
   readonly #names = new Map<string, string>();
 
@@ -109,6 +112,8 @@ export class LiveRelay {
           perMessageDeflate: false,
         });
         feed = socket;
+        this.#feeds.add(socket);
+        socket.on('close', () => this.#feeds.delete(socket));
         let had = false;
         let openedAt = Infinity;
         socket.on('upgrade', ({ socket: below }) => {
@@ -161,6 +166,11 @@ export class LiveRelay {
   /** Asks of every viewer whether they may still follow: something that decides it has changed. */
   recheck(): void {
     for (const ask of this.#rechecks) ask();
+  }
+
+  /** Looks for every session's ingest anew: the one at hand may not be one of ours any more. */
+  reconnect(): void {
+    for (const feed of this.#feeds) feed.terminate();
   }
 
   close(): void {
