@@ -80,8 +80,8 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
   );
   presence.start();
   const graceMs = spanMs(config.drain);
-  const stopRenewed = identity.onRenewed(() => recorder.renewed());
-  const stopRemoved = identity.removed.onChange((kinds) => kinds.has('ingest') && recorder.renewed());
+  const stopRenewed = identity.onRenewed(() => recorder.reconnect());
+  const stopRemoved = identity.removed.onChange((kinds) => kinds.has('ingest') && recorder.reconnect());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
     {

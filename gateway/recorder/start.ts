@@ -52,8 +52,8 @@ export interface RecorderDeps {
 /** Beside the contract of sessions, what `steno status` and metrics ask. */
 export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
-  /** The recording certificate is another now: ingest is shown it. */
-  renewed(): void;
+  /** Certificates are others now, or an ingest was removed: the uplink is dialled anew. */
+  reconnect(): void;
   /** Resolves when everything written so far is synced. */
   settled(): Promise<void>;
 }
@@ -266,7 +266,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       })();
       return closing;
     },
-    renewed: () => client?.reconnect(),
+    reconnect: () => client?.reconnect(),
     async settled() {
       await Promise.all([spool.flush(), queue.flush()]);
     },

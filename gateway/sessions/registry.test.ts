@@ -124,6 +124,17 @@ describe('the registry of live sessions', () => {
     expect(audits).toMatchObject([{ event: 'session.notice', session: 's1', actor: 'bob', reason: 'please log out', outcome: 'success' }]);
   });
 
+  it('is idle once the last session has ended, however it ended', async () => {
+    const { registry, apply } = scene('s1', 's2');
+    const idle = registry.idle().then(() => 'idle');
+    const soon = (): Promise<string> => Promise.race([idle, new Promise<string>((resolve) => setImmediate(() => resolve('busy')))]);
+    apply(lockOn('session', 's1'));
+    expect(await soon()).toBe('busy');
+    registry.find('s2')!.leave();
+    expect(await soon()).toBe('idle');
+    await registry.idle();
+  });
+
   it('applies no snapshot to an access that has left', () => {
     const { apply, access, did } = scene('s1');
     access.leave();

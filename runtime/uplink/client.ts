@@ -41,6 +41,7 @@ const PING_MS = 15_000;
 const AGAIN_MS = 2_000;
 const HANDSHAKE_MS = 10_000;
 const PROVEN_MS = 10_000;
+const CLOSE_MS = 1_000;
 const STRIKES = 3;
 
 export interface UplinkOptions {
@@ -117,9 +118,13 @@ export class UplinkClient {
     return this.#bytes;
   }
 
-  /** Dials anew, so that renewed certificates are shown: what was not acknowledged is sent again. */
+  /** Dials anew, so that certificates are shown and checked as they are now: what was not acknowledged is sent again. */
   reconnect(): void {
-    this.#socket?.close();
+    const socket = this.#socket;
+    if (socket === null) return;
+    socket.close();
+    // A peer that does not answer the close is cut off.
+    setTimeout(() => socket.terminate(), CLOSE_MS).unref();
   }
 
   /** Closes the connection; nothing is sent any more. */
@@ -130,7 +135,7 @@ export class UplinkClient {
     this.#drop();
     if (socket === null || socket.readyState === WebSocket.CLOSED) return;
     await new Promise<void>((resolve) => {
-      const force = setTimeout(() => socket.terminate(), 1_000);
+      const force = setTimeout(() => socket.terminate(), CLOSE_MS);
       socket.once('close', () => {
         clearTimeout(force);
         resolve();

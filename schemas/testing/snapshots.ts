@@ -25,7 +25,7 @@ export const emptySnapshot: Snapshot = {
 };
 
 const name = fc.constantFrom('a', 'b', 'B', 'c', 'node-10', 'node-9', 'é', '__proto__', 'constructor');
-const list = (key: 'name' | 'id'): fc.Arbitrary<never> =>
+const list = (key: 'name' | 'id' | 'key'): fc.Arbitrary<never> =>
   fc
     .uniqueArray(fc.record({ [key]: name, value: fc.integer({ min: 0, max: 2 }) }), { selector: (item) => item[key] })
     .map((items) => items as never);
@@ -39,6 +39,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = fc
     grants: list('id'),
     void_grants: list('id'),
     clusters: list('name'),
+    removed_services: list('key'),
     names_since: map.map((entries) => Object.fromEntries(entries)),
     own_since: map.map((entries) => Object.fromEntries(entries)),
     ssh_user_ca: fc.subarray(['one', 'two']),
