@@ -187,7 +187,6 @@ export function routeTable(parts: RouteParts): readonly Route[] {
 
     route('POST /v1/renew', ['service'], 'service.renew', renewBody, async ({ principal, caller, body }) => {
       const service = serviceOf(principal);
-      await joining.assertNotRemoved(service);
       // Whoever joined by token renews over its tunnel, where its key counts and not its name.
       if (service.kind === 'agent' && directory.node(service.name)?.tunnel_key !== undefined)
         throw new StenoError('ACCESS_DENIED', 'this node joined by token');

@@ -94,13 +94,6 @@ export class ServiceJoining {
       },
     });
   }
-
-  /** For renewals over mutual TLS: a service that was removed gets no more certificates. Throws ACCESS_DENIED. */
-  async assertNotRemoved({ kind, name }: ServiceName): Promise<void> {
-    if (kind !== 'gateway' && kind !== 'ingest' && kind !== 'viewer') return;
-    const joined = await this.#parts.records.read((db) => joinedService(db, kind, name));
-    if (joined !== undefined && joined.removed_at !== null) throw new StenoError('ACCESS_DENIED', `${kind}/${name} was removed`);
-  }
 }
 
 /** Checks that the caller holds every key that is to be certified; returns the hash of the service key. */

@@ -1,5 +1,6 @@
 /** `steno services rm`: what is removed loses every connection at once, at both ends, and gets no new one. */
 import { once } from 'node:events';
+import { join } from 'node:path';
 import type { AddressInfo } from 'node:net';
 import { connect, createServer } from 'node:tls';
 import type { Server, TLSSocket } from 'node:tls';
@@ -9,8 +10,11 @@ import type { JoiningKind } from '#schemas/service-join.js';
 import { openMember } from '#runtime/service/member.js';
 import type { Member } from '#runtime/service/member.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
-import { Cleanup, authorityIn, clientOf, onSocket, silent, temporaryFolder } from '../testing/authority.js';
+import { openState } from '#stores/state/open.js';
+import { Cleanup, authorityIn, onSocket, silent, temporaryFolder } from '../testing/authority.js';
 import type { RunningAuthority } from '../app.js';
+import { Records } from '../records/records.js';
+import { purgeRemovedServices, putRemovedService, removedServices } from '../records/removed-services.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
@@ -59,8 +63,11 @@ async function listening(identity: ServiceIdentity): Promise<{ readonly server: 
 async function greeted(identity: ServiceIdentity, port: number): Promise<TLSSocket | null> {
   const socket = connect({ ...identity.tlsClientOptions(['ingest']), host: '127.0.0.1', port });
   cleanup.add(() => void socket.destroy());
-  socket.on('error', () => undefined);
-  return Promise.race([once(socket, 'data').then(() => socket), once(socket, 'close').then(() => null)]);
+  return new Promise((resolve) => {
+    socket.on('error', () => undefined);
+    socket.once('data', () => resolve(socket));
+    socket.once('close', () => resolve(null));
+  });
 }
 
 async function scene() {
@@ -127,21 +134,15 @@ test('it starts no more with what it kept, and does with a new token, under the 
   expect(other.authority.current().removed_services).toMatchObject([{ service: 'gateway/edge' }]);
 });
 
-test('its key is published until its certificates have run out, also by an authority that began meanwhile', async () => {
-  let now = Date.now();
-  const dir = temporaryFolder(cleanup);
-  const removedAt = async (): Promise<readonly string[]> => {
-    const authority = await authorityIn(dir, cleanup, {}, () => now);
-    const { current } = await clientOf(authority, { kind: 'viewer', name: 'one' }, cleanup);
-    await authority.close();
-    return current().removed_services.map(({ service }) => service);
-  };
-  const first = await authorityIn(dir, cleanup, {}, () => now);
-  const gateway = await member(first, 'gateway', 'edge', temporaryFolder(cleanup), await tokenFor(first, 'gateway'));
-  await remove(first, 'gateway/edge');
-  await gateway.authority.removed;
-  await first.close();
-  expect(await removedAt()).toEqual(['gateway/edge']);
-  now += 25 * HOUR;
-  expect(await removedAt()).toEqual([]);
+test('its key is published until its certificates have run out, and then forgotten', async () => {
+  const records = new Records(await openState({ kind: 'sqlite', file: join(temporaryFolder(cleanup), 'state.sqlite') }));
+  cleanup.add(() => records.close());
+  const now = 1_700_000_000_000;
+  const published = (at: number): Promise<readonly string[]> =>
+    records.read(async (db) => (await removedServices(db, at)).map(({ service }) => service));
+  await records.act([], (tx) => putRemovedService(tx, 'gateway/edge', 'k1', now));
+  await records.act([], (tx) => purgeRemovedServices(tx, now + 24 * HOUR));
+  expect([await published(now + 24 * HOUR), await published(now + 25 * HOUR)]).toEqual([['gateway/edge'], []]);
+  await records.act([], (tx) => purgeRemovedServices(tx, now + 25 * HOUR));
+  expect(await published(now)).toEqual([]);
 });

@@ -25,10 +25,10 @@ export async function openMember(kind: JoiningKind, config: Joining, wishes: Wis
   try {
     return await open(kind, config, wishes, context, false);
   } catch (removed) {
-    if (!hasCode(removed, 'SERVICE_REMOVED')) throw removed;
-    // One that was removed may have been given a new token. That of its first join is still in its configuration, most likely.
+    if (!hasCode(removed, ['SERVICE_REMOVED'])) throw removed;
+    // It may have been given a new token. Where it has none, or that of its first join, the removal is the reason to tell.
     return open(kind, config, wishes, context, true).catch((error: unknown) => {
-      throw hasCode(error, 'SERVICE_NOT_JOINED') || hasCode(error, 'SERVICE_JOIN_REFUSED') ? removed : error;
+      throw hasCode(error, ['SERVICE_NOT_JOINED', 'SERVICE_JOIN_REFUSED', 'AUTHORITY_UNTRUSTED']) ? removed : error;
     });
   }
 }
@@ -54,6 +54,6 @@ async function open(kind: JoiningKind, config: Joining, wishes: Wishes, context:
   return { identity, authority, close };
 }
 
-function hasCode(error: unknown, code: ErrorCode): boolean {
-  return error instanceof StenoError && error.code === code;
+function hasCode(error: unknown, codes: readonly ErrorCode[]): boolean {
+  return error instanceof StenoError && codes.includes(error.code);
 }
