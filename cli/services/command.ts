@@ -6,6 +6,7 @@
 import { Command } from 'commander';
 import type { z } from 'zod';
 import type { Log } from '#runtime/log.js';
+import { tellReady } from '../machine/service-manager.js';
 import { version } from '../machine/version.js';
 import { standardOutput } from '../terminal/output.js';
 import type { Verbs } from '../verbs/table.js';
@@ -117,5 +118,6 @@ function service<Config extends object>(name: string, description: string, load:
       }
       const { serve } = await import('#runtime/service/process.js');
       await serve(name, (context) => loaded.start(config, context), loaded.base(config));
+      await tellReady(`${name}, serving`);
     });
 }

@@ -1,3 +1,4 @@
+import { mkdirSync } from 'node:fs';
 import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { errorCatalogue } from '#schemas/base/errors.js';
@@ -35,6 +36,17 @@ describe('output', () => {
     json(output, value);
     expect(JSON.parse(out())).toEqual(value);
     expect(out()).not.toMatch(/[\u001b\u0007\u009b\u202e]/);
+  });
+
+  it.each(['/etc/passwd/deep', '/dev/null/deep'])('says which file cannot be used: %s', (path) => {
+    const { output, err } = capture();
+    try {
+      mkdirSync(path, { recursive: true });
+      expect.unreachable();
+    } catch (error) {
+      expect(failure(output, error, false)).toBe(errorCatalogue.FILE_FAILED.exit);
+    }
+    expect(err()).toMatch(/^steno: a file or folder .*: E[A-Z]+: .*, mkdir '.*' \[FILE_FAILED\]\n/);
   });
 
   const columns = [

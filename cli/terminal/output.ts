@@ -112,8 +112,31 @@ export function displayWidth(text: string): number {
   return width;
 }
 
+/** What the system refused to do with a file that a command was given, or keeps its own things in. */
+const fileCodes: ReadonlySet<string> = new Set([
+  'EACCES',
+  'EPERM',
+  'EROFS',
+  'ENOSPC',
+  'EDQUOT',
+  'ENOENT',
+  'ENOTDIR',
+  'EISDIR',
+  'ENAMETOOLONG',
+]);
+
+function fileError(error: unknown): StenoError | undefined {
+  const { code = '', syscall, path } = error instanceof Error ? (error as NodeJS.ErrnoException) : {};
+  if (typeof path !== 'string' || syscall === undefined || syscall === 'connect' || !fileCodes.has(code)) return undefined;
+  return new StenoError('FILE_FAILED', messageOf(error), { cause: error });
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
+
 export function failure(output: Output, error: unknown, asJson: boolean): number {
-  const known = error instanceof StenoError ? error : new StenoError('INTERNAL', error instanceof Error ? error.message : String(error));
+  const known = error instanceof StenoError ? error : (fileError(error) ?? new StenoError('INTERNAL', messageOf(error)));
   const { message, fix, exit } = known.entry;
   if (asJson) {
     json(

@@ -474,6 +474,13 @@ export const errorCatalogue = {
     'Run `npm rebuild ssh2` with the Node that starts Steno.',
   ),
   DISK_NEARLY_FULL: entry(507, 74, false, 'the disk of the data directory is nearly full', 'Free space, or choose another --data.'),
+  FILE_FAILED: entry(
+    500,
+    74,
+    false,
+    'a file or folder of this machine cannot be used',
+    'Check that it is there, that this account may use it, and that the disk has room.',
+  ),
   SEAL_KEY_MISSING: entry(
     500,
     78,
