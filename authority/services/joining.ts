@@ -11,7 +11,6 @@ import { verify as verifyRaw } from 'node:crypto';
 import type { Enrolment } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
-import type { ServiceName } from '#schemas/base/identity.js';
 import { furtherKeys, serviceJoin, serviceJoinText, serviceReturn, serviceReturnText } from '#schemas/service-join.js';
 import type { ServiceReturn, SignedServiceJoin, SignedServiceReturn } from '#schemas/service-join.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
