@@ -239,6 +239,10 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
     'lock.put',
     () => admin.call('PUT', '/v1/locks/l1', { id: 'l1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null }),
   ],
+  'POST /v1/session-notices': [
+    'session_notice.post',
+    () => admin.call('POST', '/v1/session-notices', { session: '01hf7yat0000000000000000ab', text: 'a word' }),
+  ],
   'DELETE /v1/locks/:name': ['lock.delete', () => admin.call('DELETE', '/v1/locks/l1')],
   'POST /v1/roles': ['role.put', () => admin.call('POST', '/v1/roles', { documents: [{ source: 'kind: role\nname: fresh\n' }] })],
   'PUT /v1/roles/:name': ['role.put', () => admin.call('PUT', '/v1/roles/fresh', { kind: 'role', name: 'fresh', view: 'none' })],

@@ -140,7 +140,7 @@ test('its key is published until its certificates have run out, and then forgott
   const now = 1_700_000_000_000;
   const published = (at: number): Promise<readonly string[]> =>
     records.read(async (db) => (await removedServices(db, at)).map(({ service }) => service));
-  await records.act([], (tx) => putRemovedService(tx, 'gateway/edge', 'k1', now));
+  await records.act([], (tx) => putRemovedService(tx, 'gateway/edge', 'k1', now + 25 * HOUR));
   await records.act([], (tx) => purgeRemovedServices(tx, now + 24 * HOUR));
   expect([await published(now + 24 * HOUR), await published(now + 25 * HOUR)]).toEqual([['gateway/edge'], []]);
   await records.act([], (tx) => purgeRemovedServices(tx, now + 25 * HOUR));

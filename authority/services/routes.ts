@@ -13,6 +13,7 @@ import { putRemovedService } from '../records/removed-services.js';
 import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
 import type { Ca } from '../ca/ca.js';
+import { SERVICE_TTL_MS } from '../ca/certificates.js';
 import { handle, noBody, route } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { claimedService } from './joining.js';
@@ -20,6 +21,8 @@ import type { ServiceJoining, ServiceJoiningParts } from './joining.js';
 import { insertServiceToken, joinedServices, liveServiceTokens, removeJoinedService } from './records.js';
 
 const MAX_TOKENS = 1_000;
+/** By which clocks of services may be behind. */
+const CLOCKS_MS = 600_000;
 
 export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock' | 'changed'> {
   readonly ca: Ca;
@@ -68,7 +71,7 @@ export function serviceRoutes({ ca, records, clock, changed }: ServiceRouteParts
       await records.act([auditRow(now, caller, { event: 'service.remove', target })], async (tx) => {
         const key = await removeJoinedService(tx, kind, service, now);
         if (key === undefined) throw new StenoError('NOT_FOUND', `service ${target}`);
-        await putRemovedService(tx, target, key, now);
+        await putRemovedService(tx, target, key, now + SERVICE_TTL_MS + CLOCKS_MS);
         await forgetHolder(tx, target);
       });
       await changed();
