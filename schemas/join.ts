@@ -98,9 +98,9 @@ export const MAX_GATEWAYS = 128;
 
 /**
  * Whom a node may believe, signed by an authority with its service key: gateways carry it, and cannot make a node trust
- * a CA of their own.
+ * a CA of their own. Fields that an authority of a later version adds are ignored.
  */
-export const nodeTrust = z.strictObject({
+export const nodeTrust = z.object({
   /** ms since 1970; an older one than is known does not count. */
   time: z.number().int().positive(),
   /** Public key lines. */
@@ -108,7 +108,7 @@ export const nodeTrust = z.strictObject({
   /** Certificates in PEM. */
   service_ca: z.array(z.string().max(16_384)).max(16),
   /** Which keys sign now: what another has signed is to be renewed. */
-  signing: z.strictObject({ ssh_host: z.string().max(16_384), service: z.string().max(16_384) }),
+  signing: z.object({ ssh_host: z.string().max(16_384), service: z.string().max(16_384) }),
   /** Where the gateways are that were there at that time: the node holds a tunnel to each. */
   gateways: z.array(gatewayAddress).max(MAX_GATEWAYS).default([]),
 });

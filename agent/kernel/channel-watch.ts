@@ -1,25 +1,40 @@
 /**
  * Recording of one session channel's processes, as its gateway orders it: takes the order, starts the process inside it,
- * and reports back on the channel. No order: nothing is recorded, and nothing costs anything.
- *
- * Reports travel as `exit-signal` requests that ssh2 can send and no client ever gets (schemas/kernel/kernel.ts). Tested in
- * test/kernel/.
+ * and reports back on the channel, in the form in which the order came (schemas/kernel/orders.ts). No order: nothing is
+ * recorded, and nothing costs anything. Tested in test/agent/orders.test.ts and test/kernel/.
  */
 import type { ServerChannel } from 'ssh2';
 import { StenoError } from '#schemas/base/errors.js';
-import { ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel/kernel.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel/kernel.js';
+import {
+  MAX_ORDER_BYTES,
+  ORDER_REQUEST,
+  ORDER_VARIABLE,
+  PROGRESS_REPORT,
+  PROGRESS_VARIABLE,
+  REPORT_PREFIX,
+  REPORT_REQUEST,
+  REPORT_SIGNAL,
+  orderRequest,
+  orderVariable,
+  parsedText,
+} from '#schemas/kernel/orders.js';
+import type { KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
+import { SshReader } from '#schemas/ssh/wire.js';
 import type { Log } from '#runtime/log.js';
+import { sendChannelRequest } from '#runtime/ssh/own-messages.js';
 import type { KernelRecorder, KernelSession } from './kernel-recorder.js';
+
+type Form = 'request' | 'variable';
 
 export class ChannelWatch {
   readonly #kernel: KernelRecorder | null;
   readonly #log: Log;
   #order: KernelOrder | null = null;
+  #form: Form = 'request';
   #session: KernelSession | null = null;
   #garbled = false;
-  /** The gateway takes reports of how far events are kept. */
-  #progress = false;
+  /** Reports that the gateway takes beside `on`, `off` and `gap`. */
+  readonly #reports = new Set<string>();
 
   /** `kernel` null: this node service records no kernel events. */
   constructor(kernel: KernelRecorder | null, log: Log) {
@@ -27,20 +42,27 @@ export class ChannelWatch {
     this.#log = log;
   }
 
-  /** Whether this variable was the order. One that cannot be read refuses the start: its sender would think it obeyed. */
-  takes(name: string, value: string): boolean {
-    if (name === PROGRESS_VARIABLE) return (this.#progress = true);
-    if (name !== ORDER_VARIABLE) return false;
-    let parsed: unknown;
-    try {
-      parsed = JSON.parse(value);
-    } catch {
-      parsed = null;
-    }
-    const order = kernelOrder.safeParse(parsed);
-    if (order.success && this.#order === null) this.#order = order.data;
-    else this.#garbled = true;
+  /** Whether this request was the order. One that cannot be read refuses the start: its sender would think it obeyed. */
+  takesRequest(name: string, data: Uint8Array | null): boolean {
+    if (name !== ORDER_REQUEST) return false;
+    const order = orderRequest.safeParse(orderIn(data));
+    this.#obey(order.success ? order.data : null, 'request');
+    for (const report of order.data?.reports ?? []) this.#reports.add(report);
     return true;
+  }
+
+  /** The same of the form before. */
+  takesVariable(name: string, value: string): boolean {
+    if (name === PROGRESS_VARIABLE) this.#reports.add(PROGRESS_REPORT);
+    else if (name === ORDER_VARIABLE) this.#obey(orderVariable.safeParse(parsedText(value)).data ?? null, 'variable');
+    else return false;
+    return true;
+  }
+
+  /** The first order counts; a second one, in either form, is none that a gateway gives. */
+  #obey(order: KernelOrder | null, form: Form): void {
+    if (order === null || this.#order !== null) this.#garbled = true;
+    else [this.#order, this.#form] = [order, form];
   }
 
   /** Runs `make`, which must start the process synchronously. Throws KERNEL_RECORDING_IMPOSSIBLE where the order is strict. */
@@ -48,12 +70,12 @@ export class ChannelWatch {
     if (this.#garbled) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'the order of the gateway cannot be read');
     const order = this.#order;
     if (order === null) return make();
-    const report = (what: KernelReport): void => send(channel, what);
+    const report = (what: KernelReport): void => send(channel, this.#form, what);
     let session: KernelSession;
     try {
       if (this.#kernel === null) throw new StenoError('KERNEL_RECORDING_IMPOSSIBLE', 'this node service records none');
       session = this.#kernel.session(order, (what) => {
-        if (what.state !== 'read' || this.#progress) report(what);
+        if (what.state !== PROGRESS_REPORT || this.#reports.has(PROGRESS_REPORT)) report(what);
       });
     } catch (error) {
       const reason = error instanceof StenoError ? (error.detail ?? error.message) : String(error);
@@ -84,7 +106,21 @@ export class ChannelWatch {
   }
 }
 
-function send(channel: ServerChannel, report: KernelReport): void {
+/** The JSON of an order's one string, or null. */
+function orderIn(data: Uint8Array | null): unknown {
+  try {
+    const reader = new SshReader(data ?? new Uint8Array(0), 'BAD_REQUEST');
+    const text = reader.utf8('the order', MAX_ORDER_BYTES);
+    reader.end('the order');
+    return parsedText(text);
+  } catch {
+    return null;
+  }
+}
+
+function send(channel: ServerChannel, form: Form, report: KernelReport): void {
   if (channel.destroyed) return;
-  channel.exit(REPORT_SIGNAL, false, `${REPORT_PREFIX}${JSON.stringify(report)}`);
+  const text = JSON.stringify(report);
+  if (form === 'request') sendChannelRequest(channel, REPORT_REQUEST, text);
+  else channel.exit(REPORT_SIGNAL, false, `${REPORT_PREFIX}${text}`);
 }

@@ -10,7 +10,7 @@
 import { MessageChannel, Worker } from 'node:worker_threads';
 import type { MessagePort } from 'node:worker_threads';
 import { StenoError } from '#schemas/base/errors.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel/kernel.js';
+import type { KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
 import type { Log } from '#runtime/log.js';
 import { KernelBatches } from './kernel-batches.js';
 import { bootClock } from './probes/libbpf.js';

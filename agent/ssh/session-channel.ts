@@ -68,11 +68,20 @@ export function serveSession(session: Session, context: ChannelContext): void {
   let running: Running | undefined;
 
   session.on('env', (accept, reject, { key, val }) => {
-    if (watch.takes(key, val)) return accept?.();
+    if (watch.takesVariable(key, val)) return accept?.();
     if (!acceptedVariables.test(key) || variables.size >= MAX_VARIABLES || val.length > 4096 || val.includes('\0')) return reject?.();
     variables.set(key, val);
     accept?.();
   });
+  // ssh2 as it is patched hands over what it does not know itself.
+  (session as unknown as NodeJS.EventEmitter).on(
+    'request',
+    (
+      accept: (() => void) | undefined,
+      reject: (() => void) | undefined,
+      { name, data }: { readonly name: string; readonly data: unknown },
+    ) => (watch.takesRequest(name, data instanceof Uint8Array ? data : null) ? accept?.() : reject?.()),
+  );
   // ssh2 as it is patched hands the modes over as they came.
   session.on('pty', (accept, reject, info: Omit<PseudoTtyInfo, 'modes'> & { readonly term?: string; readonly modes: Buffer }) => {
     if (running !== undefined || terminal !== undefined) return reject?.();

@@ -23,6 +23,7 @@ import {
 import { NO_FORWARDING, USUAL_FORWARDING, decodeForwarding } from '#schemas/policy/forwarding.js';
 import type { Forwarding as ForwardRules } from '#schemas/policy/forwarding.js';
 import { checkCertificate } from '#schemas/ssh/admission.js';
+import { NODE_EXTENSION } from '#schemas/ssh/capabilities.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { SshCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -34,7 +35,7 @@ import { certifiedHostKeys } from '#runtime/ssh/certified-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import { verify } from '#runtime/ssh/keys.js';
 import { isAlgorithmOf, provesPossession } from '#runtime/ssh/possession.js';
-import { sendAuthBanner } from '#runtime/ssh/auth-banner.js';
+import { sendAuthBanner, setExtensions } from '#runtime/ssh/own-messages.js';
 import { findAccount } from '../login/account.js';
 import type { Account } from '../login/account.js';
 import { Admission, LoginRefused } from '../login/admission.js';
@@ -181,6 +182,7 @@ function serveConnection(
   let account: Account | undefined;
   let rules = NO_FORWARDING;
   let attempts = 0;
+  setExtensions(client, NODE_EXTENSION);
   client.on('error', (error: Error & { readonly level?: string }) => {
     // ssh2 names the level of its own errors; it hands on what a handler has thrown as well.
     if (account !== undefined && error.level === undefined) boundary.fail(error);

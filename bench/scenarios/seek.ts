@@ -19,6 +19,7 @@ import { chromium } from 'playwright-core';
 import type { BrowserContext, Page } from 'playwright-core';
 import { encodeLine } from '#schemas/recording/line.js';
 import type { LineBody } from '#schemas/recording/line.js';
+import { headless } from '../../viewer/api/testing/chromium.js';
 import { record } from '../../viewer/api/testing/recorded.js';
 import { openStand } from '../../viewer/api/testing/stand.js';
 import { quantile, round3 } from '../measure.js';
@@ -124,20 +125,7 @@ export async function seeking(opens: number, seeks: number, scale: number): Prom
   let context: BrowserContext | undefined;
   const rows: string[][] = [];
   try {
-    context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-      executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium',
-      viewport: { width: 1440, height: 900 },
-      args: [
-        '--headless',
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ],
-    });
+    context = await chromium.launchPersistentContext(join(folder, 'profile'), { ...headless, viewport: { width: 1440, height: 900 } });
     const page = context.pages()[0] ?? (await context.newPage());
     await page.addInitScript(openScript);
     await page.goto(`${stand.url}/#sign-in=${stand.link('bench', 'all')}`);

@@ -3,8 +3,9 @@ import { Writable } from 'node:stream';
 import { describe, expect, it } from 'vitest';
 import { errorCatalogue } from '#schemas/base/errors.js';
 import { StenoError } from '#schemas/base/errors.js';
-import { bytes, clock, displayWidth, failure, json, table, visible } from './output.js';
+import { bytes, clock, failure, json, table, visible } from './output.js';
 import type { Output } from './output.js';
+import { displayWidth } from './width.js';
 
 function capture(options: { tty?: boolean; columns?: number } = {}): { output: Output; out: () => string; err: () => string } {
   const collect = (): { stream: Writable & { isTTY?: boolean; columns?: number }; text: () => string } => {

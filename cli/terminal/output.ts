@@ -5,6 +5,7 @@
  * users is escaped, so that it cannot drive the reader's terminal. Tested in output.test.ts.
  */
 import { StenoError } from '#schemas/base/errors.js';
+import { displayWidth, fitted } from './width.js';
 
 export interface Output {
   readonly out: NodeJS.WritableStream & { isTTY?: boolean; columns?: number };
@@ -55,14 +56,14 @@ export interface Column<Row> {
 export function table<Row>(output: Output, rows: readonly Row[], columns: readonly Column<Row>[]): void {
   const tty = output.out.isTTY === true;
   const cells = rows.map((row) => columns.map((column) => visible(column.value(row))));
-  const widths = columns.map((column, i) => Math.max(tty ? column.title.length : 0, ...cells.map((line) => displayWidth(line[i]!))));
+  const widths = columns.map((column, i) => Math.max(tty ? displayWidth(column.title) : 0, ...cells.map((line) => displayWidth(line[i]!))));
   const limit = tty ? (output.out.columns ?? 80) : Number.POSITIVE_INFINITY;
   const line = (values: readonly string[], paint: (text: string, i: number) => string): void => {
     let used = 0;
     const parts = values.map((value, i) => {
       const last = i === values.length - 1;
       const room = limit - used;
-      const text = last && displayWidth(value) > room ? `${[...value].slice(0, Math.max(0, room - 1)).join('')}…` : value;
+      const text = last ? fitted(value, room) : value;
       const padding = ' '.repeat(Math.max(0, widths[i]! - displayWidth(text)));
       used += widths[i]! + 2;
       const painted = paint(text, i);
@@ -95,21 +96,6 @@ export function csv<Row>(
   };
   const lines = [columns.map(([title]) => title), ...rows.map((row) => columns.map(([, value]) => cell(visible(value(row)))))];
   output.out.write(lines.map((line) => `${line.join(',')}\r\n`).join(''));
-}
-
-/** Cells a string takes: wide East Asian characters and emoji take two, combining marks none. */
-export function displayWidth(text: string): number {
-  let width = 0;
-  for (const char of text) {
-    if (/\p{Mn}|\p{Me}/u.test(char)) continue;
-    width +=
-      /[\u1100-\u115f\u2e80-\u303e\u3041-\u33ff\u3400-\u4dbf\u4e00-\u9fff\ua000-\ua4cf\uac00-\ud7a3\uf900-\ufaff\ufe30-\ufe6f\uff00-\uff60\uffe0-\uffe6]|\p{Extended_Pictographic}/u.test(
-        char,
-      )
-        ? 2
-        : 1;
-  }
-  return width;
 }
 
 /** What the system refused to do with a file that a command was given, or keeps its own things in. */

@@ -341,7 +341,7 @@ export async function startSshd(
   extra: string,
   env: Readonly<Record<string, string>> = {},
   name = 'node-1',
-): Promise<{ readonly node: NodeRecord; stop(): Promise<void> }> {
+): Promise<{ readonly node: NodeRecord; log(): string; stop(): Promise<void> }> {
   const key = generateKey();
   const keyPath = join(directory, 'host_key');
   writeFileSync(keyPath, key.toOpenSsh(), { mode: 0o600 });
@@ -391,6 +391,7 @@ export async function startSshd(
   );
   return {
     node: { name, kind: 'openssh', address: `127.0.0.1:${port}`, labels: { env: 'trial' }, host_keys: [], last_seen_at: null },
+    log: () => log,
     stop: async () => {
       child.kill('SIGTERM');
       if (child.exitCode === null && child.signalCode === null) await once(child, 'close');

@@ -11,6 +11,7 @@
 import { connect } from 'node:net';
 import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
+import { LRUCache } from 'lru-cache';
 import type { Log } from '#runtime/log.js';
 
 const CONNECT_MS = 10_000;
@@ -29,7 +30,7 @@ export class IngestPipes {
   readonly #log: Log;
   readonly #open = new Map<string, () => void>();
   /** Where the next pipe of a node begins to look. */
-  readonly #next = new Map<string, number>();
+  readonly #next = new LRUCache<string, number>({ max: MAX_REMEMBERED });
 
   /** `ingests`: `wss://host:port`, at least one. */
   constructor(ingests: readonly string[], log: Log) {
@@ -80,9 +81,7 @@ export class IngestPipes {
 
   #choose(node: string): Ingest {
     const turn = this.#next.get(node) ?? 0;
-    this.#next.delete(node);
     this.#next.set(node, (turn + 1) % this.#ingests.length);
-    if (this.#next.size > MAX_REMEMBERED) this.#next.delete(this.#next.keys().next().value!);
     return this.#ingests[turn]!;
   }
 }

@@ -5,6 +5,7 @@
  * says where it is, and also whose it is and when it began. Events that come before that row wait a little, then the node
  * is told to send them again. Tested in kernel-events.test.ts.
  */
+import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
 import { kernelEvent, kernelRows } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
@@ -31,7 +32,7 @@ const GIVEN_UP_MS = 24 * 3_600_000;
 
 export class KernelEvents {
   readonly #parts: KernelEventParts;
-  readonly #known = new Map<string, Place>();
+  readonly #known = new LRUCache<string, Place>({ max: KNOWN });
   readonly #looking = new Map<string, Promise<Place | null>>();
   #closed = false;
 
@@ -80,7 +81,6 @@ export class KernelEvents {
       if (row !== undefined) {
         const { user, node, login, started_at } = row;
         this.#known.set(session, { user, node, login, started_at });
-        if (this.#known.size > KNOWN) this.#known.delete(this.#known.keys().next().value!);
         return row;
       }
       if (waited >= WAIT_MS || this.#closed) return null;

@@ -7,6 +7,7 @@
  * checkpoint-signature.test.ts and ingest/uplink/connection.test.ts.
  */
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
 import { CHECKPOINT_NAMESPACE, checkpointText } from '#schemas/recording/checkpoint.js';
 import type { SignedCheckpoint } from '#schemas/recording/checkpoint.js';
@@ -14,7 +15,6 @@ import { checkCertificate } from '#schemas/ssh/admission.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
-import { Lru } from '#runtime/lru.js';
 import { verify } from '#runtime/ssh/keys.js';
 
 /** What is wrong, or null. `trusted`: public key lines of the recording CA. `now`: ms since 1970. */
@@ -36,7 +36,7 @@ export function certificateFault(blob: Uint8Array, gateway: string, trusted: rea
 
 const MAX_VERIFIED = 1_000;
 /** Signatures of CAs that matched, by the digest of key, signature and what is signed, each with its length. */
-const verified = new Lru<true>(MAX_VERIFIED);
+const verified = new LRUCache<string, true>({ max: MAX_VERIFIED });
 
 function verifyOnce(key: Uint8Array, signature: Uint8Array, data: Uint8Array): boolean {
   const digest = createHash('sha256');
@@ -44,7 +44,7 @@ function verifyOnce(key: Uint8Array, signature: Uint8Array, data: Uint8Array): b
   const id = digest.digest('hex');
   if (verified.get(id) === true) return true;
   const matches = verify(key, signature, data);
-  if (matches) verified.set(id, true, 1);
+  if (matches) verified.set(id, true);
   return matches;
 }
 

@@ -6,6 +6,7 @@
  * `INDEX_CACHE_WEIGHT` segments of indexes. An object that is gone was repacked meanwhile: the reader begins again at
  * the manifest, once. Tested in viewer/api/sessions/recording-reader.test.ts.
  */
+import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
 import { BlockCutter } from '#schemas/recording/block.js';
 import { recordingPrefix } from '#schemas/recording/layout.js';
@@ -14,7 +15,6 @@ import type { RecordingHeader } from '#schemas/recording/line.js';
 import type { ObjectStore } from '#stores/objects/contract.js';
 import type { Zstd } from '#runtime/zstd.js';
 import { listPartsUntilHole, openPart, readManifest } from './stored-recording.js';
-import { Lru } from '#runtime/lru.js';
 
 const FRAME_CACHE_BYTES = 64 << 20;
 const INDEX_CACHE_WEIGHT = 1_000_000;
@@ -62,9 +62,9 @@ const encoder = new TextEncoder();
 export class RecordingReader {
   readonly #objects: ObjectStore;
   readonly #zstd: Zstd;
-  readonly #frames = new Lru<Uint8Array>(FRAME_CACHE_BYTES);
-  readonly #sealed = new Lru<RecordingIndex>(INDEX_CACHE_WEIGHT);
-  readonly #parts = new Lru<PartIndex>(INDEX_CACHE_WEIGHT);
+  readonly #frames = new LRUCache<string, Uint8Array>({ maxSize: FRAME_CACHE_BYTES });
+  readonly #sealed = new LRUCache<string, RecordingIndex>({ maxSize: INDEX_CACHE_WEIGHT });
+  readonly #parts = new LRUCache<string, PartIndex>({ maxSize: INDEX_CACHE_WEIGHT });
 
   constructor(objects: ObjectStore, zstd: Zstd) {
     this.#objects = objects;
@@ -127,7 +127,7 @@ export class RecordingReader {
     if (cached !== undefined) return cached;
     const bytes = await this.#objects.get(place.object, { offset: place.frameOffset, length: place.frameLength });
     const content = this.#zstd.decompress(bytes);
-    this.#frames.set(key, content, content.length);
+    this.#frames.set(key, content, { size: content.length + 1 });
     return content;
   }
 
@@ -164,7 +164,7 @@ export class RecordingReader {
         })),
       ),
     };
-    this.#sealed.set(session, index, index.segments.length);
+    this.#sealed.set(session, index, { size: index.segments.length + 1 });
     return index;
   }
 
@@ -217,7 +217,7 @@ export class RecordingReader {
       until = scanned.at;
     }
     const part = { segments, header, until, block, certificate: proof.certificate };
-    this.#parts.set(key, part, segments.length + 1);
+    this.#parts.set(key, part, { size: segments.length + 1 });
     return part;
   }
 }

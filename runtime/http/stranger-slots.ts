@@ -17,6 +17,7 @@
  * Counts are logged and told once a minute, however many were turned away. Tested in stranger-slots.test.ts against a
  * model, and in gateway/ssh/server/strangers.test.ts with real connections.
  */
+import { LRUCache } from 'lru-cache';
 import { sourceKey } from '#schemas/base/ip-address.js';
 import type { Log } from '../log.js';
 
@@ -113,13 +114,12 @@ export function decideSlot(
 export class StrangerSlots {
   readonly #limits: SlotLimits;
   readonly #random: () => number;
-  readonly #now: () => number;
   readonly #parts: SlotParts;
   readonly #held = new Set<Held>();
   readonly #counts = new Map<string, number>();
   readonly #own = new Map<string, number>();
   #reserved = 0;
-  readonly #known = new Map<string, number>();
+  readonly #known: LRUCache<string, true>;
   readonly #total = { refused: 0, displaced: 0 };
   #minute = { refused: 0, displaced: 0, sources: new Set<string>() };
   #timer: NodeJS.Timeout | undefined;
@@ -128,7 +128,7 @@ export class StrangerSlots {
     this.#limits = limits;
     this.#parts = parts;
     this.#random = parts.random ?? Math.random;
-    this.#now = parts.now ?? (() => performance.now());
+    this.#known = new LRUCache({ max: MAX_KNOWN, ttl: KNOWN_MS, ttlResolution: 0, perf: { now: parts.now ?? (() => performance.now()) } });
   }
 
   /** Null: refused, close it. `displace` is called when somebody else gets the slot: closes the connection. */
@@ -142,7 +142,7 @@ export class StrangerSlots {
         taken: this.#held.size - this.#reserved,
         reserved: this.#reserved,
         own: this.#own.get(key) ?? 0,
-        known: this.#isKnown(key),
+        known: this.#known.has(key),
       },
       key,
       random,
@@ -165,7 +165,7 @@ export class StrangerSlots {
     else add(this.#counts, key, 1);
     return {
       admitted: () => {
-        this.#remember(key);
+        this.#known.set(key, true);
         this.#free(held);
       },
       release: () => this.#free(held),
@@ -185,20 +185,6 @@ export class StrangerSlots {
   /** Tells what is left to tell. */
   close(): void {
     this.#report();
-  }
-
-  #isKnown(key: string): boolean {
-    const at = this.#known.get(key);
-    if (at === undefined) return false;
-    if (this.#now() - at <= KNOWN_MS) return true;
-    this.#known.delete(key);
-    return false;
-  }
-
-  #remember(key: string): void {
-    this.#known.delete(key);
-    this.#known.set(key, this.#now());
-    if (this.#known.size > MAX_KNOWN) this.#known.delete(this.#known.keys().next().value!);
   }
 
   #free(held: Held): void {

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { KERNEL_BLOCKS, kernelEvent, kernelOrder, kernelReport, kernelRow } from './kernel.js';
+import { KERNEL_BLOCKS, kernelEvent, kernelRow } from './kernel.js';
 import { eventRow } from '../events/rows.js';
 
 const row = [
@@ -54,17 +54,3 @@ it.each([
   ['a negative time', 3, -1],
   ['a long path', 5, 'x'.repeat(4097)],
 ])('%s is refused', (_what, place, value) => expect(kernelRow.safeParse(row.with(place, value)).success).toBe(false));
-
-it('orders and reports are exactly what they are', () => {
-  const order = { session: row[0], mode: 'strict', classes: ['exec'], offset_ms: 0, error_ms: 1 };
-  expect(kernelOrder.safeParse(order).success).toBe(true);
-  for (const bad of [
-    { ...order, more: 1 },
-    { ...order, classes: [] },
-    { ...order, mode: 'off' },
-    { ...order, offset_ms: -1 },
-  ])
-    expect(kernelOrder.safeParse(bad).success).toBe(false);
-  for (const bad of [{ state: 'on' }, { state: 'off' }, { state: 'gap', why: 'other', count: 1, first_ms: 0, last_ms: 0 }])
-    expect(kernelReport.safeParse(bad).success).toBe(false);
-});

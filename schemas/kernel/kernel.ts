@@ -1,71 +1,13 @@
 /**
- * What gateways, nodes and ingest agree on about events of the kernel.
- *
- *     gateway ──order, with the session's channel──► node       over the SSH connection that the session certificate
- *     gateway ◄──reports: on, off, gaps───────────── node       opened: nobody else can give orders or report
- *     node ──rows, over the uplink──► ingest                    bound to session and node by ingest
- *
- * Rows leave out what ingest knows better than a node: the session's user, login, node and start. Tested in
- * kernel.test.ts.
+ * What nodes and ingest agree on about events of the kernel: rows that a node sends over the uplink, and that ingest binds to
+ * session and node. They leave out what ingest knows better than a node: the session's user, login, node and start. What gateway
+ * and node say to each other about them is in orders.ts. Tested in kernel.test.ts.
  */
 import { z } from 'zod';
-import { kernelEventClasses } from '../policy/role.js';
 import { kindPattern, kindsOf, storedKind } from '../events/kinds.js';
 import type { KernelKind } from '../events/kinds.js';
 import { eventRow, sessionIdPattern } from '../events/rows.js';
 import type { EventRow, SessionRow } from '../events/rows.js';
-
-/**
- * Name of the `env` request (RFC 4254, 6.4) by which a gateway gives a node the order for a session channel; its value
- * is the JSON of `KernelOrder`. No variable of a shell can have this name, and gateways let no client send it.
- */
-export const ORDER_VARIABLE = 'session@steno';
-
-/**
- * Name of a second `env` request beside the order: the gateway takes reports of how far events are kept (`read`). Agents that
- * do not know it pass it over, and a gateway that does not send it gets none. Its value is not looked at.
- */
-export const PROGRESS_VARIABLE = 'progress@steno';
-/** No client may send a variable of such a name. */
-export const isOwnVariable = (name: string): boolean => name.endsWith('@steno');
-
-export const kernelOrder = z.strictObject({
-  session: z.string().regex(/^[0-7][0-9a-hjkmnp-tv-z]{25}$/),
-  mode: z.enum(['best_effort', 'strict']),
-  classes: z.array(z.enum(kernelEventClasses)).min(1).max(kernelEventClasses.length),
-  /** Session time at which the gateway sent this, in ms, and how much later at most it arrives. */
-  offset_ms: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
-  error_ms: z.number().int().min(0).max(60_000),
-});
-export type KernelOrder = z.infer<typeof kernelOrder>;
-
-/**
- * A node reports on a session channel that goes on by an `exit-signal` (RFC 4254, 6.10) of this signal whose message is
- * this prefix and the JSON of `KernelReport`. Gateways pass none of them on; programs have no say in such a message.
- */
-export const REPORT_SIGNAL = 'USR1';
-export const REPORT_PREFIX = 'kernel@steno ';
-
-export const kernelReport = z.union([
-  z.strictObject({ state: z.literal('on'), classes: z.array(z.enum(kernelEventClasses)).max(kernelEventClasses.length) }),
-  z.strictObject({ state: z.literal('off'), reason: z.string().max(1024) }),
-  /**
-   * `count` events from `first_ms` to `last_ms` of session time happened and are not in the event log. `refused`: ingest would
-   * not take their rows. `unknown_session`: they came long before the node service knew whose they are. `hole`: the kernel has
-   * counted them, and they were neither read nor lost for want of room: somebody took them away.
-   */
-  z.strictObject({
-    state: z.literal('gap'),
-    why: z.enum(['ring_full', 'disk_full', 'not_followed', 'cut', 'refused', 'unknown_session', 'hole']),
-    count: z.number().int().min(1).max(Number.MAX_SAFE_INTEGER),
-    first_ms: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
-    last_ms: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER),
-  }),
-  /** What happened until then, in ms of session time, is in the node's log, and outlives the node service. */
-  z.strictObject({ state: z.literal('read'), until_ms: z.number().int().min(0).max(Number.MAX_SAFE_INTEGER) }),
-]);
-export type KernelReport = z.infer<typeof kernelReport>;
-export type KernelGap = Extract<KernelReport, { readonly state: 'gap' }>;
 
 /** On the uplink and in the places that rows name, the number of a node's log file has this bit. The event store leaves it out. */
 export const KERNEL_BLOCKS = 0x8000_0000;

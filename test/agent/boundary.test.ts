@@ -5,7 +5,7 @@
 import { spawnSync } from 'node:child_process';
 import { userInfo } from 'node:os';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { ORDER_VARIABLE } from '#schemas/kernel/kernel.js';
+import { ORDER_VARIABLE } from '#schemas/kernel/orders.js';
 import type { Log } from '#runtime/log.js';
 import { findAccount } from '../../agent/login/account.js';
 import type { Account } from '../../agent/login/account.js';

@@ -6,6 +6,7 @@ import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { Steno, bin, eventually } from './machine.js';
 import type { SessionRow } from './machine.js';
+import { headless } from '../../viewer/api/testing/chromium.js';
 
 const steno = new Steno();
 const finished = (rows: SessionRow[]): boolean => rows.length > 0 && rows.every(({ state }) => state === 'ended' || state === 'sealed');
@@ -142,10 +143,7 @@ describe('from ssh to replay', () => {
   it('the page says so too, in a browser that only has a link', async () => {
     const { stdout } = await steno.steno('login', '--web', '--data', steno.data);
     const link = new URL(/http\S+#sign-in=[A-Za-z0-9_-]{40,}/.exec(stdout)![0]);
-    const browser = await chromium.launch({
-      executablePath: process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium',
-      args: ['--headless', '--no-sandbox', '--disable-gpu'],
-    });
+    const browser = await chromium.launch(headless);
     try {
       const page = await browser.newPage();
       await page.goto(link.href);

@@ -9,8 +9,8 @@ import type { BrowserContext, Page } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { BotToken, Invitation, UserInfo } from '#schemas/api.js';
 import { Steno, bin } from './machine.js';
+import { executablePath, headless } from '../../viewer/api/testing/chromium.js';
 
-const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
 const password = 'turnip gravel osprey lantern';
 const steno = new Steno();
 let context: BrowserContext;
@@ -30,19 +30,7 @@ beforeAll(async () => {
   expect(existsSync(executablePath), `${executablePath}: a browser to test with`).toBe(true);
   await steno.start();
   await steno.steno('login', '--data', steno.data);
-  context = await chromium.launchPersistentContext(join(steno.folder, 'profile'), {
-    executablePath,
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  context = await chromium.launchPersistentContext(join(steno.folder, 'profile'), headless);
   page = context.pages()[0] ?? (await context.newPage());
   page.setDefaultTimeout(20_000);
 });

@@ -9,23 +9,10 @@ import { chromium } from 'playwright-core';
 import type { Browser, BrowserContext } from 'playwright-core';
 import { PERSISTENT, base64, readRequest, respond } from '../../authority/people/sso/testing/saml-provider.js';
 import type { Person, SigningKey } from '../../authority/people/sso/testing/saml-provider.js';
-
-const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
+import { headless } from '../../viewer/api/testing/chromium.js';
 
 export function openBrowser(): Promise<Browser> {
-  return chromium.launch({
-    executablePath,
-    args: [
-      '--headless',
-      '--no-sandbox',
-      '--disable-gpu',
-      '--disable-quic',
-      '--no-first-run',
-      '--disable-background-networking',
-      '--disable-component-update',
-      '--disable-sync',
-    ],
-  });
+  return chromium.launch(headless);
 }
 
 export interface SamlProvider {

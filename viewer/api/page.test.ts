@@ -11,22 +11,11 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { encodeProof, encodeSeekTable, readContainer } from '#schemas/recording/container.js';
 import { partKey, recordingPrefix } from '#schemas/recording/layout.js';
 import type { LineBody } from '#schemas/recording/line.js';
+import { executablePath, headless } from './testing/chromium.js';
 import { record } from './testing/recorded.js';
 import type { Recorded } from './testing/recorded.js';
 import { openStand } from './testing/stand.js';
 import type { Stand } from './testing/stand.js';
-
-const executablePath = process.env['STENO_CHROMIUM'] ?? '/usr/bin/chromium';
-const args = [
-  '--headless',
-  '--no-sandbox',
-  '--disable-gpu',
-  '--disable-quic',
-  '--no-first-run',
-  '--disable-background-networking',
-  '--disable-component-update',
-  '--disable-sync',
-];
 
 let folder: string;
 let stand: Stand;
@@ -94,8 +83,7 @@ beforeAll(async () => {
     exitCode: 3,
   });
   context = await chromium.launchPersistentContext(join(folder, 'profile'), {
-    executablePath,
-    args,
+    ...headless,
     viewport: { width: 1280, height: 800 },
   });
   page = context.pages()[0] ?? (await context.newPage());
@@ -292,6 +280,27 @@ describe('a person', () => {
     await shows('second 0');
     // Of the damaged part, when it was asked for by its number.
     expect(complaints.splice(0).every((text) => text.startsWith('Failed to load resource'))).toBe(true);
+  });
+
+  test('goes back to the list as it was, of which nothing is left to the next person', async () => {
+    await page.goto(`${stand.url}/sessions`);
+    await page.locator('.row').first().click();
+    await page.waitForSelector('.session-head');
+    let release = (): void => undefined;
+    const held = new Promise<void>((resolve) => (release = resolve));
+    await page.route('**/api/sessions?*', async (route) => {
+      await held;
+      // What is shown no more was given up.
+      await route.continue().catch(() => undefined);
+    });
+    await page.goBack();
+    await page.waitForSelector('.row');
+    await page.evaluate(`location.hash = '#sign-in=${stand.link('yann', 'own')}'`);
+    await page.locator('.who', { hasText: 'yann' }).waitFor();
+    expect(await page.locator('.row').count()).toBe(0);
+    release();
+    await page.waitForSelector('.empty');
+    await page.unroute('**/api/sessions?*');
   });
 
   test('is told what to do when a link was used, and when signed out', async () => {

@@ -13,7 +13,7 @@
  * without a difference is written once, with its count and last time (folding.ts), and all is packed (packing.ts);
  * nothing is left out. Tested in collector.test.ts.
  */
-import type { KernelGap } from '#schemas/kernel/kernel.js';
+import type { KernelGap, KernelGapReason } from '#schemas/kernel/orders.js';
 import { Digests } from './digests.js';
 import { Folding } from '../records/folding.js';
 import { HeldRecords } from '../records/held-records.js';
@@ -439,7 +439,7 @@ export class Collector {
     followed.wholeUntil = now;
   }
 
-  #gap(number: number, followed: Followed, why: KernelGap['why'], count: number, first: number, last: number): void {
+  #gap(number: number, followed: Followed, why: KernelGapReason, count: number, first: number, last: number): void {
     const gap: KernelGap = {
       state: 'gap',
       why,

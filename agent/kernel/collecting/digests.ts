@@ -18,6 +18,7 @@ import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { LRUCache } from 'lru-cache';
 import type { Digest } from '../rows/rows.js';
 
 const KNOWN = 8_192;
@@ -54,9 +55,9 @@ export class Digests {
   readonly #limitMs: number;
   readonly #open: typeof open;
   /** By inode, device, size and change time of the file as found. */
-  readonly #known = new Map<string, Promise<Digest>>();
+  readonly #known = new LRUCache<string, Promise<Digest>>({ max: KNOWN });
   /** By the kernel's word. */
-  readonly #states = new Map<string, Digest>();
+  readonly #states = new LRUCache<string, Digest>({ max: KNOWN });
   #running = 0;
   readonly #waiting = new Set<() => void>();
 
@@ -137,7 +138,7 @@ export class Digests {
     const key = `${facts.dev} ${facts.ino} ${facts.size} ${facts.mtimeNs} ${facts.ctimeNs}`;
     const known = this.#known.get(key);
     const digest = known ?? this.#read(`/proc/self/fd/${file.fd}`, performance.now() + this.#limitMs);
-    if (known === undefined) keep(this.#known, key, digest);
+    if (known === undefined) this.#known.set(key, digest);
     let found: Digest;
     try {
       found = await digest;
@@ -147,7 +148,7 @@ export class Digests {
     }
     if ('missing' in found) this.#known.delete(key);
     // Changed since, or kept by a file system that says otherwise here than there: looked at each time.
-    else if (state !== null && facts.ctimeNs === state.changed) keep(this.#states, state.key, found);
+    else if (state !== null && facts.ctimeNs === state.changed) this.#states.set(state.key, found);
     return found;
   }
 
@@ -169,9 +170,4 @@ export class Digests {
       await file.close();
     }
   }
-}
-
-function keep<T>(map: Map<string, T>, key: string, value: T): void {
-  map.set(key, value);
-  if (map.size > KNOWN) map.delete(map.keys().next().value!);
 }

@@ -1,5 +1,5 @@
 /** What the node service and the thread that collects kernel events say to each other. */
-import type { KernelGap } from '#schemas/kernel/kernel.js';
+import type { KernelGap } from '#schemas/kernel/orders.js';
 import type { KernelEventClass } from '#schemas/policy/role.js';
 import type { RingPlace } from '../probes/programs.js';
 import type { SessionClock } from '../rows/rows.js';

@@ -7,7 +7,8 @@
  * Whatever a record says, its rows are rows that ingest takes: what a column cannot hold is bounded, or left out and said in
  * `data`, here and nowhere else. Tested in rows.test.ts, ../probes/programs.test.ts and ../probes/evasion.test.ts.
  */
-import type { KernelGap, KernelRow } from '#schemas/kernel/kernel.js';
+import type { KernelRow } from '#schemas/kernel/kernel.js';
+import type { KernelGapReason } from '#schemas/kernel/orders.js';
 import { KERNEL_BLOCKS } from '#schemas/kernel/kernel.js';
 import { matterOf } from '#schemas/kernel/matters.js';
 import { containerOf } from './container.js';
@@ -82,7 +83,7 @@ export function appendGap(
   clock: SessionClock,
   file: number,
   index: number,
-  gap: { readonly why: KernelGap['why']; readonly count: number; readonly first: number; readonly last: number },
+  gap: { readonly why: KernelGapReason; readonly count: number; readonly first: number; readonly last: number },
 ): void {
   const data = { state: 'gap', why: gap.why, count: gap.count, first_ms: offsetOf(clock, gap.first), last_ms: offsetOf(clock, gap.last) };
   push(rows, clock.session, file, index, data.last_ms, { kind: 'gap', reason: 'kernel_events', name: gap.why, count: gap.count, data });

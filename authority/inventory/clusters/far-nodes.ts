@@ -8,6 +8,7 @@
  * signatures alone. The other side learns the user's name and roles, as it does with every session. A list that was asked
  * for a moment ago is not asked for again, nor one of a cluster that did not answer. Tested in far-nodes.test.ts.
  */
+import { LRUCache } from 'lru-cache';
 import type { ClusterNodes } from '#schemas/api.js';
 import {
   MAX_NODES_STATEMENT,
@@ -45,7 +46,7 @@ type Told = { readonly nodes: NodesAnswer['nodes']; readonly unreachable: string
 
 export class FarNodes {
   readonly #parts: FarNodesParts;
-  readonly #kept = new Map<string, { readonly told: Promise<Told>; until: number }>();
+  readonly #kept = new LRUCache<string, { readonly told: Promise<Told>; until: number }>({ max: MAX_KEPT });
 
   constructor(parts: FarNodesParts) {
     this.#parts = parts;
@@ -110,9 +111,7 @@ export class FarNodes {
         return { nodes: [], unreachable: error instanceof StenoError ? error.message : 'it gave no answer that counts' };
       }),
     };
-    this.#kept.delete(key);
     this.#kept.set(key, entry);
-    if (this.#kept.size > MAX_KEPT) this.#kept.delete(this.#kept.keys().next().value!);
     return entry.told;
   }
 

@@ -5,7 +5,8 @@
 import type { KernelEventInfo } from '#schemas/api.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import type { ProcessNode } from '#schemas/kernel/process-tree.js';
-import { displayWidth, standardOutput, styled, visible } from '../../terminal/output.js';
+import { standardOutput, styled, visible } from '../../terminal/output.js';
+import { displayWidth } from '../../terminal/width.js';
 import { wrap } from '../../terminal/wrap.js';
 import { describe, execution, time } from './describe.js';
 

@@ -11,6 +11,7 @@
  * test/end-to-end/clocks.test.ts with a real authority and a moved clock.
  */
 import { createHash } from 'node:crypto';
+import { LRUCache } from 'lru-cache';
 import type { UserProof } from '#schemas/api.js';
 import { errorCatalogue, StenoError } from '#schemas/base/errors.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
@@ -49,7 +50,7 @@ interface Kept {
 export class SessionCertificates {
   readonly #authority: Pick<Authority, 'sessionCertificate'>;
   readonly #now: () => number;
-  readonly #kept = new Map<string, Kept>();
+  readonly #kept = new LRUCache<string, Kept>({ max: maxKept });
   readonly #asking = new Map<string, { readonly of: Subject; readonly answer: Promise<Kept> }>();
   /** Made for this process, never stored. */
   readonly key: SshPrivateKey;
@@ -84,7 +85,7 @@ export class SessionCertificates {
   /** For those whom a change can concern the authority is asked anew: it may answer otherwise. */
   forget(scope: ChangeScope): void {
     if (!scope.any) return;
-    for (const [id, { of }] of this.#kept) if (scope.concerns(of)) this.#kept.delete(id);
+    for (const [id, { of }] of [...this.#kept]) if (scope.concerns(of)) this.#kept.delete(id);
     // Answers on their way are still good for those who wait for them, and for nobody after them.
     for (const [id, { of }] of this.#asking) if (scope.concerns(of)) this.#asking.delete(id);
   }
@@ -104,9 +105,7 @@ export class SessionCertificates {
     const renewal: Promise<Kept> = this.#ask(admitted, login, node)
       .then((fresh) => {
         if (this.#asking.get(id)?.answer !== renewal) return fresh;
-        this.#kept.delete(id);
         this.#kept.set(id, fresh);
-        if (this.#kept.size > maxKept) this.#kept.delete(this.#kept.keys().next().value!);
         return fresh;
       })
       .finally(() => {

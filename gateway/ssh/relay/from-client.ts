@@ -1,6 +1,6 @@
 /** Messages of the client, on their way to the node: what may pass is in request-rules.ts. Tested in ../server/gateway.test.ts and forwarding.test.ts. */
 import { StenoError } from '#schemas/base/errors.js';
-import { isOwnVariable } from '#schemas/kernel/kernel.js';
+import { isOwnVariable } from '#schemas/kernel/orders.js';
 import { refuseListening } from '#schemas/policy/forwarding.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import type { SshReader } from '#schemas/ssh/wire.js';

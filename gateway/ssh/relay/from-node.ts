@@ -6,6 +6,7 @@
  * is more in each read; what is typed, its echo, and screens that are drawn are not that much. Limits: a message is as large as
  * the client takes, and nothing waits here beyond the read.
  */
+import { MAX_ORDER_BYTES } from '#schemas/kernel/orders.js';
 import { refuseListening } from '#schemas/policy/forwarding.js';
 import { MAX_CHANNELS } from './channels.js';
 import type { Channel } from './channels.js';
@@ -178,9 +179,11 @@ export class FromNode {
     if (rule === 'exit' && name === 'exit-signal' && channel.kernel !== null) {
       const signal = textOf(reader.string('the signal', 64));
       reader.byte('the core');
-      if (channel.kernel.takes(signal, textOf(reader.string('the message', 4096)))) return;
+      if (channel.kernel.takesSignal(signal, textOf(reader.string('the message', MAX_ORDER_BYTES)))) return;
       channel.kernel.complete();
       channel.tap?.recorder.exit(signal);
+    } else if (rule === 'report' && channel.kernel !== null && !wantsReply) {
+      return channel.kernel.takesRequest(textOf(reader.string('the report', MAX_ORDER_BYTES)));
     } else if (rule === 'exit') {
       channel.kernel?.complete();
       channel.tap?.recorder.exit(name === 'exit-status' ? reader.uint32('the status') : textOf(reader.string('the signal', 64)));

@@ -1,6 +1,6 @@
 import { expect, it } from 'vitest';
 import type { StenoError } from '#schemas/base/errors.js';
-import { ORDER_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelOrder } from '#schemas/kernel/kernel.js';
+import { ORDER_REQUEST, ORDER_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, orderRequest, orderVariable } from '#schemas/kernel/orders.js';
 import { sessionId } from '#schemas/recording/line.js';
 import { SshReader } from '#schemas/ssh/wire.js';
 import type { AuditEntry, SessionRecorder } from '../../recorder/recorder.js';
@@ -8,7 +8,7 @@ import { KernelRecording } from './kernel-recording.js';
 
 const session = sessionId(1_000_000, new Uint8Array(10));
 
-function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
+function begin(mode: 'off' | 'best_effort' | 'strict', { agent = true, requests = true } = {}) {
   const written: object[] = [];
   const audits: AuditEntry[] = [];
   const failures: StenoError[] = [];
@@ -19,12 +19,15 @@ function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
     gap: (gap: object) => void written.push(gap),
   } as unknown as SessionRecorder;
   const recording = KernelRecording.begin(
-    { enhanced: { mode, classes: ['exec'] }, agent, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) },
+    { enhanced: { mode, classes: ['exec'] }, agent, requests, now: () => now, delayMs: 12.3, audit: (entry) => void audits.push(entry) },
     recorder,
     (error) => void failures.push(error),
   );
-  const report = (what: unknown): boolean =>
-    recording!.takes(REPORT_SIGNAL, `${REPORT_PREFIX}${typeof what === 'string' ? what : JSON.stringify(what)}`);
+  const report = (what: unknown): void => {
+    const text = typeof what === 'string' ? what : JSON.stringify(what);
+    if (requests) recording!.takesRequest(text);
+    else expect(recording!.takesSignal(REPORT_SIGNAL, `${REPORT_PREFIX}${text}`)).toBe(true);
+  };
   return {
     recording,
     written,
@@ -39,11 +42,27 @@ function begin(mode: 'off' | 'best_effort' | 'strict', agent = true) {
 
 it('orders nothing where nothing is to be recorded, or nobody would understand', () => {
   expect(begin('off').recording).toBeNull();
-  expect(begin('strict', false).recording).toBeNull();
+  expect(begin('strict', { agent: false }).recording).toBeNull();
 });
 
-it('gives an order that says which session, since when, and how late it may be', () => {
-  const orders = begin('strict').recording!.orders(7);
+const said = { session, mode: 'strict', classes: ['exec'], offset_ms: 250, error_ms: 13 };
+
+it('gives an order that says which session, since when, how late it may be, and which reports are taken', () => {
+  const [message, ...more] = begin('strict').recording!.orders(7);
+  const reader = new SshReader(Buffer.from(message!), 'BAD_REQUEST');
+  reader.byte('the type');
+  expect([more.length, reader.uint32('the channel'), reader.utf8('the request', 64), reader.byte('the flag')]).toEqual([
+    0,
+    7,
+    ORDER_REQUEST,
+    0,
+  ]);
+  expect(orderRequest.parse(JSON.parse(reader.utf8('the order', 4096)))).toEqual({ ...said, reports: ['read'] });
+  reader.end('the request');
+});
+
+it('gives it to a node service of before as that one takes it', () => {
+  const orders = begin('strict', { requests: false }).recording!.orders(7);
   expect(orders).toHaveLength(2);
   const reader = new SshReader(Buffer.from(orders[1]!), 'BAD_REQUEST');
   reader.byte('the type');
@@ -53,23 +72,17 @@ it('gives an order that says which session, since when, and how late it may be',
     0,
     ORDER_VARIABLE,
   ]);
-  expect(kernelOrder.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual({
-    session,
-    mode: 'strict',
-    classes: ['exec'],
-    offset_ms: 250,
-    error_ms: 13,
-  });
+  expect(orderVariable.parse(JSON.parse(reader.utf8('the value', 4096)))).toEqual(said);
 });
 
-it('writes what the node reports into the recording', () => {
-  const { recording, written, report, later, failures, audits } = begin('strict');
+it.each([true, false])('writes what the node reports into the recording (by requests: %s)', (requests) => {
+  const { recording, written, report, later, failures, audits } = begin('strict', { requests });
   recording!.orders(0);
   expect(recording!.ready).toBe(false);
   later(8);
-  expect(report({ state: 'on', classes: ['exec'] })).toBe(true);
+  report({ state: 'on', classes: ['exec'] });
   expect(recording!.ready).toBe(true);
-  expect(report({ state: 'gap', why: 'ring_full', count: 5, first_ms: 10, last_ms: 20 })).toBe(true);
+  report({ state: 'gap', why: 'ring_full', count: 5, first_ms: 10, last_ms: 20 });
   expect(written).toEqual([
     { fact: 'kernel', classes: ['exec'], error_ms: 8 },
     { reason: 'kernel_events', count: 5, from: 10, to: 20, detail: 'ring_full' },
@@ -85,7 +98,7 @@ it.each([
 ])('%s: a gap and an audit row, and the end of a strict session', (_what, what) => {
   for (const mode of ['strict', 'best_effort'] as const) {
     const { report, written, audits, failures } = begin(mode);
-    expect(report(what)).toBe(true);
+    report(what);
     expect(written).toMatchObject([{ reason: 'kernel_events' }]);
     expect(audits).toMatchObject([
       { event: mode === 'strict' ? 'kernel_recording.impossible' : 'kernel_recording.lost', outcome: 'failure', session },
@@ -100,10 +113,25 @@ it('a node that shows something before it has said that it records ends a strict
   expect(failures).toHaveLength(1);
 });
 
-it('a program that ended by a signal is no report', () => {
-  const { recording } = begin('strict');
-  expect(recording!.takes(REPORT_SIGNAL, '')).toBe(false);
-  expect(recording!.takes('KILL', `${REPORT_PREFIX}{}`)).toBe(false);
+it.each(['strict', 'best_effort'] as const)('a node that never says that it records leaves a gap (%s)', (mode) => {
+  const { recording, written, failures } = begin(mode);
+  recording!.orders(0);
+  recording!.complete();
+  expect(written).toEqual([{ reason: 'kernel_events', detail: 'the node does not say that it records' }]);
+  expect(failures).toHaveLength(mode === 'strict' ? 1 : 0);
+});
+
+it('a report counts in the form that was agreed on alone, and a program that ended by a signal is no report', () => {
+  const on = JSON.stringify({ state: 'on', classes: ['exec'] });
+  const now = begin('strict').recording!;
+  expect([now.takesSignal(REPORT_SIGNAL, `${REPORT_PREFIX}${on}`), now.ready]).toEqual([false, false]);
+  const before = begin('strict', { requests: false }).recording!;
+  before.takesRequest(on);
+  expect([before.takesSignal(REPORT_SIGNAL, ''), before.takesSignal('KILL', `${REPORT_PREFIX}${on}`), before.ready]).toEqual([
+    false,
+    false,
+    false,
+  ]);
 });
 
 it('a node that is lost leaves a gap from where it had kept all, and an audit row; one whose program had ended leaves none', () => {
@@ -112,7 +140,7 @@ it('a node that is lost leaves a gap from where it had kept all, and an audit ro
     recording!.orders(0);
     report({ state: 'on', classes: ['exec'] });
     later(5_000);
-    expect(report({ state: 'read', until_ms: 4_000 })).toBe(true);
+    report({ state: 'read', until_ms: 4_000 });
     // A node that says more than there can be is believed as far as the clock goes.
     later(1_000);
     recording!.lost();

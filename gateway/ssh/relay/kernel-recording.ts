@@ -9,21 +9,32 @@
  * A node that is lost, its service killed for one, says nothing of what is missing. It has said until when events are safe in
  * its log: from there on is the gap.
  *
- * A strict session shows nothing before the node has said `on`. Tested in test/kernel/.
+ * A strict session shows nothing before the node has said `on`; a node that never says so leaves a gap. Messages:
+ * schemas/kernel/orders.ts. Tested in kernel-recording.test.ts, kernel-requests.test.ts and test/kernel/.
  */
 import { StenoError } from '#schemas/base/errors.js';
-import { ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_PREFIX, REPORT_SIGNAL, kernelReport } from '#schemas/kernel/kernel.js';
-import type { KernelOrder } from '#schemas/kernel/kernel.js';
+import {
+  ORDER_REQUEST,
+  ORDER_VARIABLE,
+  PROGRESS_REPORT,
+  PROGRESS_VARIABLE,
+  REPORT_PREFIX,
+  REPORT_SIGNAL,
+  kernelReport,
+  parsedText,
+} from '#schemas/kernel/orders.js';
+import type { KernelOrder, OrderRequest } from '#schemas/kernel/orders.js';
 import type { EnhancedRecording } from '#schemas/policy/node.js';
 import { sessionTime } from '#schemas/recording/line.js';
-import { SshWriter } from '#schemas/ssh/wire.js';
 import type { AuditEntry, SessionRecorder } from '../../recorder/recorder.js';
-import { MSG } from '../transport/messages.js';
+import { message } from '../transport/messages.js';
 
 export interface KernelRecordingDeps {
   readonly enhanced: EnhancedRecording;
   /** Whether the node runs Steno's agent: nobody else understands the order. */
   readonly agent: boolean;
+  /** Whether it takes the order as a request of its own name; else it is spoken to in the form before. */
+  readonly requests: boolean;
   /** ms since 1970. */
   readonly now: () => number;
   /** A message took no longer than this to the node, in ms: measured when it was dialled. */
@@ -70,10 +81,12 @@ export class KernelRecording {
       offset_ms: this.#until,
       error_ms: Math.min(60_000, Math.ceil(delayMs)),
     };
-    return [
-      [PROGRESS_VARIABLE, '1'],
-      [ORDER_VARIABLE, JSON.stringify(order)],
-    ].map(([name, value]) => new SshWriter().byte(MSG.channelRequest).uint32(channel).utf8('env').byte(0).utf8(name!).utf8(value!).bytes());
+    if (!this.#deps.requests)
+      return [
+        message.request(channel, 'env', PROGRESS_VARIABLE, '1'),
+        message.request(channel, 'env', ORDER_VARIABLE, JSON.stringify(order)),
+      ];
+    return [message.request(channel, ORDER_REQUEST, JSON.stringify({ ...order, reports: [PROGRESS_REPORT] } satisfies OrderRequest))];
   }
 
   /** ms of session time. */
@@ -81,10 +94,20 @@ export class KernelRecording {
     return Math.max(0, Math.floor(this.#deps.now() - sessionTime(this.#recorder.session)));
   }
 
-  /** Whether an `exit-signal` was a report, which is no end of anything. */
-  takes(signal: string, message: string): boolean {
-    if (signal !== REPORT_SIGNAL || !message.startsWith(REPORT_PREFIX)) return false;
-    const report = kernelReport.safeParse(parsed(message.slice(REPORT_PREFIX.length)));
+  /** Whether an `exit-signal` was a report in the form before, which is no end of anything. */
+  takesSignal(signal: string, text: string): boolean {
+    if (this.#deps.requests || signal !== REPORT_SIGNAL || !text.startsWith(REPORT_PREFIX)) return false;
+    this.#take(text.slice(REPORT_PREFIX.length));
+    return true;
+  }
+
+  /** A report. In the form that was not agreed on it says nothing. */
+  takesRequest(text: string): void {
+    if (this.#deps.requests) this.#take(text);
+  }
+
+  #take(text: string): void {
+    const report = kernelReport.safeParse(parsedText(text));
     // A node that reports what nobody understands is a node that does not record.
     if (!report.success) this.#missing('the node reports what cannot be read');
     else if (report.data.state === 'off') this.#missing(report.data.reason);
@@ -95,26 +118,26 @@ export class KernelRecording {
         classes: report.data.classes,
         error_ms: Math.max(1, Math.ceil(this.#deps.now() - this.#askedAt)),
       });
-    } else if (report.data.state === 'read') {
+    } else if (report.data.state === PROGRESS_REPORT) {
       this.#until = Math.max(this.#until, Math.min(report.data.until_ms, this.#time()));
     } else {
       const { why, count, first_ms: from, last_ms: to } = report.data;
       this.#recorder.gap({ reason: 'kernel_events', count, from, to, detail: why });
     }
-    return true;
   }
 
-  /** The session's program has ended, and the node had told before what is missing. */
+  /** The session's program has ended: the node has told what is missing, or that it records at all, before that or never. */
   complete(): void {
     if (this.#state === 'recorded') this.#state = 'complete';
+    else if (this.#state === 'awaited') this.unready();
   }
 
   /** The connection to the node is gone while the session went on. */
   lost(): void {
-    if (this.#state === 'recorded') this.#missing('the node was lost', this.#time());
+    if (this.#state !== 'complete') this.#missing('the node was lost', this.#time());
   }
 
-  /** Output came before the node had said that it records. */
+  /** Output, or the end, came before the node had said that it records. */
   unready(): void {
     this.#missing('the node does not say that it records');
   }
@@ -139,13 +162,5 @@ export class KernelRecording {
       ...(to === undefined ? {} : { to: Math.max(to, this.#until) }),
     });
     if (strict) this.#fail(new StenoError('KERNEL_RECORDING_IMPOSSIBLE', reason));
-  }
-}
-
-function parsed(text: string): unknown {
-  try {
-    return JSON.parse(text);
-  } catch {
-    return null;
   }
 }

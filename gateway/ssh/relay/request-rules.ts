@@ -2,6 +2,8 @@
  * Which requests and channels pass between client and node: the whole policy of the relay on one screen. What is not
  * named here is answered as unknown.
  */
+import { REPORT_REQUEST } from '#schemas/kernel/orders.js';
+
 export type RequestRule =
   | 'pass'
   /** Passes to nodes that call themselves OpenSSH: clients send these because the gateway does, and ask for no answer. */
@@ -14,6 +16,8 @@ export type RequestRule =
   | 'signal'
   | 'agent'
   | 'exit'
+  /** A report of kernel recording: for the gateway, which asked for it. */
+  | 'report'
   /** Needs port forwarding; `listen` answers name a port. */
   | 'listen'
   | 'drop';
@@ -40,6 +44,7 @@ export const clientRequests: ReadonlyMap<string, RequestRule> = new Map<string, 
 export const nodeRequests: ReadonlyMap<string, RequestRule> = new Map<string, RequestRule>([
   ['exit-status', 'exit'],
   ['exit-signal', 'exit'],
+  [REPORT_REQUEST, 'report'],
   ['xon-xoff', 'pass'],
   ['eow@openssh.com', 'pass'],
   ['keepalive@openssh.com', 'pass'],

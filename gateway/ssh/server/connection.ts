@@ -13,6 +13,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { Target } from '#schemas/base/identity.js';
 import { NO_FORWARDING, encodeForwarding } from '#schemas/policy/forwarding.js';
 import type { Allowed } from '#schemas/policy/node.js';
+import { KERNEL_REQUESTS } from '#schemas/ssh/capabilities.js';
 import { identityNow } from '#runtime/http/request-auth.js';
 import type { ConnectionLog } from '../../edge/connection-log.js';
 import type { Wire } from '../../edge/socket-wire.js';
@@ -302,6 +303,7 @@ export class Connection {
         kernel: {
           enhanced: decision.enhanced,
           agent,
+          requests: node.capabilities.has(KERNEL_REQUESTS),
           delayMs,
           now: this.#deps.now,
           audit: (entry) =>

@@ -8,6 +8,7 @@
  * that fails, the old one serves to its end. Tested in host-keys.test.ts, and in algorithms.test.ts, where stock `ssh`
  * accepts them by `@cert-authority`.
  */
+import { LRUCache } from 'lru-cache';
 import type { ParsedKey } from 'ssh2';
 import { certificateType, parseCertificate } from '#schemas/ssh/certificate.js';
 import { certifiedHostKey, hostKeyNames, plainHostKey } from '#runtime/ssh/certified-key.js';
@@ -37,7 +38,7 @@ interface Kind {
   readonly key: SshPrivateKey;
   readonly plain: ParsedKey;
   readonly names: readonly string[];
-  readonly certified: Map<string, Promise<Certified>>;
+  readonly certified: LRUCache<string, Promise<Certified>>;
 }
 
 /** Instead of a node's name: the gateway itself, under all its names. A node may be called as the gateway's service is. */
@@ -60,7 +61,12 @@ export class HostKeys {
     now: () => number,
   ) {
     this.#certificateOf = certificateOf;
-    const kind = (key: SshPrivateKey): Kind => ({ key, plain: plainHostKey(key), names: hostKeyNames(key), certified: new Map() });
+    const kind = (key: SshPrivateKey): Kind => ({
+      key,
+      plain: plainHostKey(key),
+      names: hostKeyNames(key),
+      certified: new LRUCache({ max: maxNames }),
+    });
     const [first, ...others] = keys;
     this.#kinds = [kind(first), ...others.map(kind)];
     this.#plain = Object.fromEntries(this.#kinds.flatMap(({ plain, names }) => names.map((name) => [name, plain])));
@@ -97,7 +103,6 @@ export class HostKeys {
       throw error;
     });
     certified.set(name, renewal);
-    if (certified.size > maxNames) certified.delete(certified.keys().next().value!);
     return renewal;
   }
 

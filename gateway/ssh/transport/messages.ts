@@ -8,6 +8,8 @@ export const MSG = {
   disconnect: 1,
   serviceRequest: 5,
   serviceAccept: 6,
+  /** RFC 8308. */
+  extInfo: 7,
   userauthRequest: 50,
   userauthFailure: 51,
   userauthSuccess: 52,
@@ -61,6 +63,12 @@ export const message = {
   close: (recipient: number) => writer(MSG.channelClose).uint32(recipient).bytes(),
   success: (recipient: number) => writer(MSG.channelSuccess).uint32(recipient).bytes(),
   failure: (recipient: number) => writer(MSG.channelFailure).uint32(recipient).bytes(),
+  /** Without a reply. */
+  request: (recipient: number, name: string, ...texts: readonly string[]) => {
+    const request = writer(MSG.channelRequest).uint32(recipient).utf8(name).byte(0);
+    for (const text of texts) request.utf8(text);
+    return request.bytes();
+  },
   exitStatus: (recipient: number, status: number) =>
     writer(MSG.channelRequest).uint32(recipient).utf8('exit-status').byte(0).uint32(status).bytes(),
 } as const;

@@ -15,6 +15,7 @@
 import Protocol from 'ssh2/lib/protocol/Protocol.js';
 import ssh2Crypto from 'ssh2/lib/protocol/crypto.js';
 import ssh2Utils from 'ssh2/lib/protocol/utils.js';
+import { capabilitiesIn } from '#schemas/ssh/capabilities.js';
 import { EXTENSION_HOSTBOUND } from '#schemas/ssh/user-auth.js';
 import { SshWriter } from '#schemas/ssh/wire.js';
 import { MSG } from './messages.js';
@@ -82,6 +83,8 @@ export class Transport {
   #hostKey: Buffer | undefined;
   /** What the other side calls itself, for example `OpenSSH_9.2p1`; bounded, printable ASCII. */
   software = '';
+  /** What a node said of itself (schemas/ssh/capabilities.ts), before it let anybody in. */
+  capabilities: ReadonlySet<string> = new Set();
   /** What a node said while it let a user in (RFC 4252 section 5.4); whoever authenticates puts it here. */
   banner = '';
 
@@ -118,7 +121,11 @@ export class Transport {
     this.#protocol._onPayload = (payload) => {
       if (this.#leaving) return undefined;
       const type = payload[0] ?? 0;
-      if (type < 50 && type !== MSG.serviceRequest && type !== MSG.serviceAccept) return transportMessage(Buffer.from(payload));
+      if (type < 50 && type !== MSG.serviceRequest && type !== MSG.serviceAccept) {
+        // ssh2 keeps only `server-sig-algs` of it.
+        if (type === MSG.extInfo && side.kind === 'client') this.capabilities = capabilitiesIn(payload);
+        return transportMessage(Buffer.from(payload));
+      }
       if (this.#holds === 0 && !this.#delivering) this.#deliver(payload);
       else {
         this.#held.push(Buffer.from(payload));

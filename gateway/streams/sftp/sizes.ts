@@ -6,7 +6,8 @@
  * others do to the file meanwhile is not seen. Tested in sftp.test.ts and sftp-parallel.test.ts.
  */
 import { posix } from 'node:path';
-import { Budget, MAX_PATH_BYTES, textCost } from '../observing/budget.js';
+import { LRUCache } from 'lru-cache';
+import { MAX_PATH_BYTES, textCost } from '../observing/budget.js';
 import { Lost, skip } from '../observing/feed.js';
 import type { Reading } from '../observing/feed.js';
 
@@ -15,19 +16,10 @@ const ENTRY_COST = 64;
 const costOf = (path: string): number => ENTRY_COST + textCost(path);
 
 export class KnownSizes {
-  private readonly budget = new Budget(SIZES_BYTES);
-  /** Oldest first. */
-  private readonly sizes = new Map<string, number>();
+  private readonly sizes = new LRUCache<string, number>({ maxSize: SIZES_BYTES, sizeCalculation: (_, path) => costOf(path) });
 
   set(path: string, size: number): void {
-    const key = posix.normalize(path);
-    this.forget(key);
-    while (!this.budget.take(costOf(key))) {
-      const oldest = this.sizes.keys().next().value;
-      if (oldest === undefined) return;
-      this.forget(oldest);
-    }
-    this.sizes.set(key, size);
+    this.sizes.set(posix.normalize(path), size);
   }
 
   get(path: string): number | undefined {
@@ -35,8 +27,7 @@ export class KnownSizes {
   }
 
   forget(path: string): void {
-    const key = posix.normalize(path);
-    if (this.sizes.delete(key)) this.budget.give(costOf(key));
+    this.sizes.delete(posix.normalize(path));
   }
 }
 

@@ -3,11 +3,11 @@
  * anything of it is sent: what cannot be told is not shown. A person who looks at one session again and again is told of once in five
  * minutes; searches, exports and refusals each time. Tested in viewer/api/main.test.ts.
  */
+import { LRUCache } from 'lru-cache';
 import type { Disclosure, RecordingDisclosure, SearchDisclosure } from '#schemas/disclosure.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SessionAction } from '#schemas/policy/role.js';
 import type { Viewer } from './access.js';
-import { Lru } from '#runtime/lru.js';
 
 /** What is told of a session. */
 export type Disclosed = Pick<RecordingDisclosure, 'session' | 'node' | 'login'>;
@@ -26,12 +26,11 @@ const events: Readonly<Partial<Record<SessionAction, RecordingDisclosure['event'
 
 export class Disclosures {
   readonly #authority: DisclosureAuthority;
-  readonly #clock: () => number;
-  readonly #told = new Lru<number>(REMEMBERED);
+  readonly #told: LRUCache<string, true>;
 
   constructor(authority: DisclosureAuthority, clock: () => number) {
     this.#authority = authority;
-    this.#clock = clock;
+    this.#told = new LRUCache({ max: REMEMBERED, ttl: REPEAT_MS, ttlResolution: 0, perf: { now: clock } });
   }
 
   /** Runs `open`, which says by what it throws whether it may be. Free for actions that show nothing of a recording. */
@@ -52,10 +51,9 @@ export class Disclosures {
     }
     if (event === undefined) return session;
     const key = `${action} ${viewer.user} ${session.session}`;
-    const now = this.#clock();
-    if (action !== 'export' && (this.#told.get(key) ?? 0) > now) return session;
+    if (action !== 'export' && this.#told.has(key)) return session;
     await this.#tell(viewer, event, source, session, format, undefined);
-    this.#told.set(key, now + REPEAT_MS, 1);
+    this.#told.set(key, true);
     return session;
   }
 

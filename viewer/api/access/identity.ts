@@ -7,13 +7,13 @@
  */
 import { createHash } from 'node:crypto';
 import { parse, serialize } from 'cookie';
+import { LRUCache } from 'lru-cache';
 import type { WebIdentity } from '#schemas/api.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
 import type { Caller, ReceivedRequest } from '#runtime/http/request-auth.js';
 import type { Access, Viewer } from './access.js';
-import { Lru } from '#runtime/lru.js';
 
 export interface ViewerAuthority {
   /** Turns a one-time token into a web session. Throws LINK_USED. */
@@ -62,7 +62,7 @@ export class Identities {
   readonly #access: Access;
   readonly #clock: () => number;
   readonly secure: boolean;
-  readonly #known = new Lru<{ readonly identity: Identified; readonly until: number }>(REMEMBER_MAX);
+  readonly #known: LRUCache<string, Identified>;
 
   /** `secure`: the page is served over TLS, so the cookie never goes without. */
   constructor(authority: ViewerAuthority, requests: RequestVerifying, access: Access, clock: () => number, secure = false) {
@@ -71,6 +71,7 @@ export class Identities {
     this.#authority = authority;
     this.#requests = requests;
     this.#clock = clock;
+    this.#known = new LRUCache({ max: REMEMBER_MAX, ttl: REMEMBER_MS, ttlResolution: 0, perf: { now: clock } });
   }
 
   async signIn(token: string, client: string): Promise<{ readonly identity: Identified; readonly cookie: string }> {
@@ -122,11 +123,11 @@ export class Identities {
     const now = this.#clock();
     const key = keyOf(token);
     const known = this.#known.get(key);
-    if (known !== undefined && known.until > now && known.identity.expiresAt > now) return known.identity;
+    if (known !== undefined && known.expiresAt > now) return known;
     this.#known.delete(key);
     const identity = this.#fromWeb(await this.#authority.webSession(token));
     if (identity.expiresAt <= now) throw new StenoError('NOT_SIGNED_IN');
-    this.#known.set(key, { identity, until: now + REMEMBER_MS }, 1);
+    this.#known.set(key, identity);
     return identity;
   }
 

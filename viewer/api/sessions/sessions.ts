@@ -2,6 +2,7 @@
  * Lists of sessions, one session, its facts and its audit rows: rows of the event store in the words of the HTTP
  * interface, cut down to what the asker may see. Tested in viewer/api/main.test.ts.
  */
+import { LRUCache } from 'lru-cache';
 import type { KernelEventInfo, KernelEventList, SegmentIndex, SessionFact, SessionInfo, SessionList } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { KERNEL_BLOCKS, kernelPlace } from '#schemas/kernel/kernel.js';
@@ -14,7 +15,6 @@ import type { z } from 'zod';
 import { requireReading } from '../access/access.js';
 import type { Access, Viewer } from '../access/access.js';
 import type { Disclosures } from '../access/disclosures.js';
-import { Lru } from '#runtime/lru.js';
 import type { auditQuery, kernelEventsQuery, sessionsQuery } from '../http/query.js';
 import type { RecordingIndex } from '#recordings/read/recording-reader.js';
 
@@ -42,14 +42,15 @@ export class Sessions {
   readonly #access: Access;
   readonly #disclosures: Disclosures;
   readonly #clock: () => number;
-  readonly #places = new Lru<SessionPlace>(PLACES_KEPT);
-  readonly #sealed = new Lru<{ readonly row: SessionRow; readonly until: number }>(SEALED_KEPT);
+  readonly #places = new LRUCache<string, SessionPlace>({ max: PLACES_KEPT });
+  readonly #sealed: LRUCache<string, SessionRow>;
 
   constructor(events: EventStore, access: Access, disclosures: Disclosures, clock: () => number) {
     this.#events = events;
     this.#access = access;
     this.#disclosures = disclosures;
     this.#clock = clock;
+    this.#sealed = new LRUCache({ max: SEALED_KEPT, ttl: SEALED_KEPT_MS, ttlResolution: 0, perf: { now: clock } });
   }
 
   async list(viewer: Viewer, query: z.output<typeof sessionsQuery>): Promise<SessionList> {
@@ -69,14 +70,14 @@ export class Sessions {
     const { viewer, action, source, format } = asking;
     await this.#mayAtAll(asking, id);
     const kept = this.#sealed.get(id);
-    const row = kept !== undefined && kept.until > this.#clock() ? kept.row : await this.#events.session(id);
+    const row = kept ?? (await this.#events.session(id));
     if (row === undefined) throw new StenoError('SESSION_UNKNOWN');
-    if (row !== kept?.row) this.#keep(row);
+    if (row !== kept) this.#keep(row);
     return this.#disclosures.of(viewer, action, source, row, () => this.#access.require(viewer, action, row), format);
   }
 
   #keep(row: SessionRow): void {
-    if (row.state === 'sealed') this.#sealed.set(row.session, { row, until: this.#clock() + SEALED_KEPT_MS }, 1);
+    if (row.state === 'sealed') this.#sealed.set(row.session, row);
   }
 
   /** A session that is shown whole: its place in the list and its recording. */
@@ -129,7 +130,7 @@ export class Sessions {
     if (row === undefined) return undefined;
     const { session, user, node, login, kind, started_at, labels, labels_known } = row;
     const place = { session, user, node, login, kind, started_at, labels, labels_known };
-    this.#places.set(id, place, 1);
+    this.#places.set(id, place);
     return place;
   }
 

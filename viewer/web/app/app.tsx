@@ -4,6 +4,8 @@
  */
 import { useEffect, useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
+import { Link, Route, Switch, useLocation } from 'wouter';
+import { navigate } from 'wouter/use-browser-location';
 import type { Me } from '#schemas/api.js';
 import { ApiFailure, getJson, post, signedOut } from '../parts/api.js';
 import { AccountPage } from '../login/account.js';
@@ -18,8 +20,9 @@ import { SearchPage } from '../search/search.js';
 import { SessionPage } from '../sessions/session.js';
 import { SessionsPage } from '../sessions/sessions.js';
 import { Background } from './background.js';
-import { Empty, Link } from '../parts/basics.js';
-import { navigate, queryText, usePlace } from '../parts/router.js';
+import { Empty } from '../parts/basics.js';
+import { queryText } from '../parts/query-text.js';
+import { queries } from '../parts/use-json.js';
 
 type Identity =
   { readonly kind: 'unknown' } | { readonly kind: 'nobody'; readonly refusal: string | null } | { readonly kind: 'user'; readonly me: Me };
@@ -58,17 +61,26 @@ async function identify(): Promise<Identity> {
   );
 }
 
+/** Whose answers are kept. */
+let shownTo: string | null = null;
+
 export function App(): ReactNode {
   const [identity, setIdentity] = useState<Identity>({ kind: 'unknown' });
+  const show = (next: Identity): void => {
+    const user = next.kind === 'user' ? next.me.user : null;
+    if (user !== shownTo) queries.clear();
+    shownTo = user;
+    setIdentity(next);
+  };
   useEffect(() => {
     // A token counts once: a second run of this effect must wait for the first.
     signingIn ??= identify();
-    void signingIn.then(setIdentity);
-    const onSignedOut = (): void => setIdentity({ kind: 'nobody', refusal: null });
+    void signingIn.then(show);
+    const onSignedOut = (): void => show({ kind: 'nobody', refusal: null });
     const onHash = (): void => {
       if (!location.hash.startsWith('#sign-in=')) return;
       signingIn = identify();
-      void signingIn.then(setIdentity);
+      void signingIn.then(show);
     };
     window.addEventListener(signedOut, onSignedOut);
     window.addEventListener('hashchange', onHash);
@@ -77,31 +89,44 @@ export function App(): ReactNode {
       window.removeEventListener('hashchange', onHash);
     };
   }, []);
-  const { path } = usePlace();
   const onSignedIn = (me: Me): void => {
     signingIn = Promise.resolve({ kind: 'user', me });
-    setIdentity({ kind: 'user', me });
+    show({ kind: 'user', me });
   };
-  if (path === '/invitation') {
-    return (
-      <InvitationPage
-        onSignedIn={(me) => {
-          navigate('/', 'replace');
-          onSignedIn(me);
-        }}
-      />
-    );
-  }
-  switch (identity.kind) {
-    case 'unknown':
-      return <div className="starting" aria-busy="true" />;
-    case 'nobody':
-      return <SignInPage refusal={identity.refusal} onSignedIn={onSignedIn} />;
-    case 'user':
-      if (path === '/login/device') return <DeviceLoginPage onSignedIn={onSignedIn} />;
-      if (path === '/confirm') return <ConfirmPage onSignedIn={onSignedIn} />;
-      return <Frame me={identity.me} onSignedIn={onSignedIn} onSignOut={() => setIdentity({ kind: 'nobody', refusal: null })} />;
-  }
+  return (
+    <Switch>
+      <Route path="/invitation">
+        <InvitationPage
+          onSignedIn={(me) => {
+            navigate('/', { replace: true });
+            onSignedIn(me);
+          }}
+        />
+      </Route>
+      <Route>
+        {identity.kind === 'unknown' && <div className="starting" aria-busy="true" />}
+        {identity.kind === 'nobody' && <SignInPage refusal={identity.refusal} onSignedIn={onSignedIn} />}
+        {identity.kind === 'user' && (
+          <Switch>
+            <Route path="/login/device">
+              <DeviceLoginPage onSignedIn={onSignedIn} />
+            </Route>
+            <Route path="/confirm">
+              <ConfirmPage onSignedIn={onSignedIn} />
+            </Route>
+            <Route>
+              <Frame
+                key={identity.me.user}
+                me={identity.me}
+                onSignedIn={onSignedIn}
+                onSignOut={() => show({ kind: 'nobody', refusal: null })}
+              />
+            </Route>
+          </Switch>
+        )}
+      </Route>
+    </Switch>
+  );
 }
 
 function Frame({
@@ -113,8 +138,7 @@ function Frame({
   readonly onSignedIn: (me: Me) => void;
   readonly onSignOut: () => void;
 }): ReactNode {
-  const { path } = usePlace();
-  const session = sessionAddress.exec(path)?.[1];
+  const [path] = useLocation();
   const signOut = (): void => {
     void post<{ next: string | null }>('/api/sign-out', {})
       .then(({ next }) => {
@@ -165,22 +189,31 @@ function Frame({
         </div>
       </header>
       <main id="content" tabIndex={-1}>
-        {path === '/account' ? <AccountPage onSignedIn={onSignedIn} /> : view(path, session, me)}
+        <Switch>
+          <Route path={sessionAddress}>{({ id = '' }) => <SessionPage key={id} id={id} />}</Route>
+          <Route path={/^\/(sessions|sign-in)?$/}>
+            <SessionsPage me={me} />
+          </Route>
+          <Route path="/search">
+            <SearchPage />
+          </Route>
+          <Route path="/requests">
+            <RequestsPage me={me} />
+          </Route>
+          <Route path="/audit">
+            <AuditPage />
+          </Route>
+          <Route path="/account">
+            <AccountPage onSignedIn={onSignedIn} />
+          </Route>
+          <Route>
+            <Empty title="There is nothing here">
+              <Link to="/sessions">List of sessions</Link>
+            </Empty>
+          </Route>
+        </Switch>
       </main>
     </>
-  );
-}
-
-function view(path: string, session: string | undefined, me: Me): ReactNode {
-  if (session !== undefined) return <SessionPage key={session} id={session} />;
-  if (path === '/' || path === '/sessions' || path === '/sign-in') return <SessionsPage me={me} />;
-  if (path === '/search') return <SearchPage />;
-  if (path === '/requests') return <RequestsPage me={me} />;
-  if (path === '/audit') return <AuditPage />;
-  return (
-    <Empty title="There is nothing here">
-      <Link to="/sessions">List of sessions</Link>
-    </Empty>
   );
 }
 

@@ -2,11 +2,10 @@
  * What waits in the background, in the header: nothing while nothing waits. It is asked for every ten seconds, and only for
  * who may view every session; nobody else is told.
  */
-import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { QueueName, QueueReport, StatusReport } from '#schemas/api.js';
-import { getJson } from '../parts/api.js';
 import { bytes } from '../parts/format.js';
+import { useJson } from '../parts/use-json.js';
 
 const EVERY_MS = 10_000;
 /** What is done sooner is nobody's concern. */
@@ -21,23 +20,8 @@ const words: Readonly<Record<QueueName, string>> = {
 };
 
 export function Background(): ReactNode {
-  const [queues, setQueues] = useState<readonly QueueReport[]>([]);
-  useEffect(() => {
-    const asking = new AbortController();
-    const ask = (): void => {
-      if (document.hidden) return;
-      void getJson<StatusReport>('/api/status', asking.signal).then(
-        (report) => setQueues(waiting(report.queues, Date.now())),
-        () => undefined,
-      );
-    };
-    ask();
-    const timer = setInterval(ask, EVERY_MS);
-    return () => {
-      asking.abort();
-      clearInterval(timer);
-    };
-  }, []);
+  const { data } = useJson<StatusReport>('/api/status', EVERY_MS);
+  const queues = waiting(data?.queues ?? [], Date.now());
   if (queues.length === 0) return null;
   return (
     <details className="background">

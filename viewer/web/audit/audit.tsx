@@ -1,12 +1,13 @@
 /** The audit log: who did what to Steno itself, and what was refused. */
 import type { ReactNode } from 'react';
+import { Link, useSearchParams } from 'wouter';
 import type { AuditRow } from '#schemas/events/rows.js';
-import { useJson } from '../parts/api.js';
 import { isoTime, moment } from '../parts/format.js';
-import { Empty, Failure, Link, useTitle } from '../parts/basics.js';
+import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
-import { queryText, usePlace } from '../parts/router.js';
+import { queryText } from '../parts/query-text.js';
+import { useJson } from '../parts/use-json.js';
 
 const names = ['event', 'actor', 'outcome', 'from', 'to'] as const;
 const outcomes = [
@@ -22,7 +23,7 @@ interface AuditPageRows {
 
 export function AuditPage(): ReactNode {
   useTitle('Audit');
-  const { query } = usePlace();
+  const [query] = useSearchParams();
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');

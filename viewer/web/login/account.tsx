@@ -2,10 +2,11 @@
 import { useState } from 'react';
 import type { ReactNode } from 'react';
 import type { AccountInfo, Me, MfaDevice } from '#schemas/api.js';
-import { post, remove, put, useJson } from '../parts/api.js';
+import { post, remove, put } from '../parts/api.js';
 import { moment } from '../parts/format.js';
 import { Failure, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
+import { useJson } from '../parts/use-json.js';
 import { Field, Form, RecoveryCodes, useTask } from './card.js';
 import { makePasskey, passkeysWorkHere } from './passkey.js';
 import { AuthenticatorApp } from './second-factor.js';

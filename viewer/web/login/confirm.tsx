@@ -2,8 +2,9 @@
 import { useEffect, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { ConfirmationFacts, LoginMethods, Me } from '#schemas/api.js';
-import { ApiFailure, post, useJson } from '../parts/api.js';
+import { ApiFailure, post } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
+import { useJson } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, usePasskey } from './passkey.js';
 import { SignIn } from './sign-in.js';

@@ -5,9 +5,10 @@
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
 import type { LoginMethods, Me } from '#schemas/api.js';
-import { post, useJson } from '../parts/api.js';
+import { post } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
 import { Copy, useTitle } from '../parts/basics.js';
+import { useJson } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
 import { passkeysWorkHere, usePasskey } from './passkey.js';
 

@@ -1,5 +1,4 @@
 /** Calls to viewer/api. Failures are `ApiFailure`, in the words of the error catalogue. */
-import { useCallback, useEffect, useRef, useState } from 'react';
 import type { ApiError } from '#schemas/api.js';
 
 export class ApiFailure extends Error {
@@ -66,49 +65,4 @@ export async function put(path: string, body: unknown): Promise<void> {
 
 export async function remove(path: string): Promise<void> {
   await call(path, { method: 'DELETE' });
-}
-
-export interface Loaded<T> {
-  readonly data: T | null;
-  readonly error: ApiFailure | null;
-  readonly loading: boolean;
-  readonly reload: () => void;
-}
-
-/** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
-export function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
-  const [state, setState] = useState<{ path: string | null; data: T | null; error: ApiFailure | null; loading: boolean }>({
-    path,
-    data: null,
-    error: null,
-    loading: path !== null,
-  });
-  const [round, setRound] = useState(0);
-  const latest = useRef(path);
-  latest.current = path;
-  const reload = useCallback(() => setRound((n) => n + 1), []);
-  useEffect(() => {
-    if (path === null) {
-      setState({ path, data: null, error: null, loading: false });
-      return undefined;
-    }
-    const abort = new AbortController();
-    const load = async (): Promise<void> => {
-      try {
-        const data = await getJson<T>(path, abort.signal);
-        setState({ path, data, error: null, loading: false });
-      } catch (error) {
-        if (abort.signal.aborted) return;
-        setState((before) => ({ path, data: before.path === path ? before.data : null, error: error as ApiFailure, loading: false }));
-      }
-    };
-    setState((before) => ({ ...before, path, data: before.path === path ? before.data : null, loading: true }));
-    void load();
-    const timer = everyMs === undefined ? undefined : setInterval(() => document.visibilityState === 'visible' && void load(), everyMs);
-    return () => {
-      abort.abort();
-      clearInterval(timer);
-    };
-  }, [path, everyMs, round]);
-  return { data: state.data, error: state.error, loading: state.loading, reload };
 }

@@ -1,19 +1,8 @@
 /** Small pieces that every view uses. */
 import { useEffect, useState } from 'react';
-import type { AnchorHTMLAttributes, MouseEvent, ReactNode } from 'react';
+import type { ReactNode } from 'react';
 import type { SessionInfo } from '#schemas/api.js';
 import type { ApiFailure } from './api.js';
-import { navigate } from './router.js';
-
-/** A link within the page. `to` is always one of our own paths. */
-export function Link({ to, ...rest }: { readonly to: string } & AnchorHTMLAttributes<HTMLAnchorElement>): ReactNode {
-  const onClick = (event: MouseEvent): void => {
-    if (event.button !== 0 || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
-    event.preventDefault();
-    navigate(to);
-  };
-  return <a href={to} onClick={onClick} {...rest} />;
-}
 
 export function Failure({ error }: { readonly error: ApiFailure }): ReactNode {
   return (

@@ -4,7 +4,7 @@
  */
 import { useEffect, useRef, useState } from 'react';
 import type { ReactNode } from 'react';
-import { navigate, queryText, usePlace } from './router.js';
+import { useSearchParams } from 'wouter';
 
 export interface FilterValues {
   readonly get: (name: string) => string;
@@ -12,13 +12,15 @@ export interface FilterValues {
 }
 
 export function useFilters(names: readonly string[]): FilterValues {
-  const { path, query } = usePlace();
+  const [query, setQuery] = useSearchParams();
   return {
     get: (name) => query.get(name) ?? '',
     set: (change) => {
-      const values: Record<string, string> = {};
-      for (const name of names) values[name] = change[name] ?? query.get(name) ?? '';
-      navigate(path + queryText(values), 'replace');
+      const values = names.map((name): [string, string] => [name, change[name] ?? query.get(name) ?? '']);
+      setQuery(
+        values.filter(([, value]) => value !== ''),
+        { replace: true },
+      );
     },
   };
 }

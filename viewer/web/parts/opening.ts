@@ -18,7 +18,7 @@ export interface Opening {
   readonly now: () => Opened | null;
 }
 
-export const sessionAddress = /^\/sessions\/([0-9a-z]{26})$/;
+export const sessionAddress = /^\/sessions\/(?<id>[0-9a-z]{26})$/;
 
 function ask(path: string): Opening {
   let now: Opened | null = null;

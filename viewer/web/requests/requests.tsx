@@ -4,11 +4,12 @@ import type { FormEvent, ReactNode } from 'react';
 import { describeItem } from '#schemas/documents/access-request.js';
 import type { RequestOptions, RequestView } from '#schemas/documents/access-request.js';
 import type { Me } from '#schemas/api.js';
-import { post, useJson } from '../parts/api.js';
+import { post } from '../parts/api.js';
 import type { ApiFailure } from '../parts/api.js';
 import { duration, isoTime, moment } from '../parts/format.js';
 import { Copy, Empty, Failure, useTitle } from '../parts/basics.js';
 import { SafeText } from '../parts/safe-text.js';
+import { useJson } from '../parts/use-json.js';
 import './requests.css';
 
 const REFRESH_MS = 5_000;

@@ -1,13 +1,15 @@
 /** Search over what was seen on screens: hits newest first, in context, each leading to its moment in the replay. */
 import { useEffect, useState } from 'react';
 import type { FormEvent, ReactNode } from 'react';
+import { Link, useSearchParams } from 'wouter';
+import { navigate } from 'wouter/use-browser-location';
 import type { SearchHit, SearchResult } from '#schemas/api.js';
-import { useJson } from '../parts/api.js';
 import { clock, isoTime, moment } from '../parts/format.js';
-import { Empty, Failure, Link, useTitle } from '../parts/basics.js';
+import { Empty, Failure, useTitle } from '../parts/basics.js';
 import { MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { MarkedText, SafeText } from '../parts/safe-text.js';
-import { navigate, queryText, usePlace } from '../parts/router.js';
+import { queryText } from '../parts/query-text.js';
+import { useJson } from '../parts/use-json.js';
 
 export type Mode = 'auto' | 'words' | 'substring' | 'regex';
 const names = ['q', 'mode', 'user', 'node', 'login', 'from', 'to'] as const;
@@ -23,7 +25,7 @@ export function modeOf(text: string | null): Mode {
 }
 
 export function SearchPage(): ReactNode {
-  const { query } = usePlace();
+  const [query] = useSearchParams();
   const filters = useFilters(names);
   const q = query.get('q') ?? '';
   const mode = modeOf(query.get('mode'));

@@ -6,11 +6,11 @@ import { gapText } from '#schemas/kernel/kernel-gap.js';
 import { fold, processForest } from '#schemas/kernel/process-tree.js';
 import type { ProcessNode } from '#schemas/kernel/process-tree.js';
 import { isReading } from '#schemas/kernel/matters.js';
-import { useJson } from '../parts/api.js';
 import { bytes, clock } from '../parts/format.js';
 import { At, Table, MAX_ROWS } from './facts.js';
 import './kernel.css';
 import { SafeText } from '../parts/safe-text.js';
+import { useJson } from '../parts/use-json.js';
 
 const REFRESH_LIVE_MS = 3_000;
 /** Events on the page; all of them are in `steno events`. */

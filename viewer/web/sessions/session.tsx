@@ -1,13 +1,14 @@
 /** One session: its replay, what it did beside its screen, who it was, and how to take it away and check it. */
 import { useEffect, useMemo, useState } from 'react';
 import type { ReactNode } from 'react';
+import { Link, useSearchParams } from 'wouter';
 import type { SearchResult, SessionFact, SessionInfo } from '#schemas/api.js';
 import { markerOf } from '#schemas/marker.js';
 import { momentOf } from '#schemas/opening.js';
 import { cutText } from '#schemas/recording/line.js';
-import { ApiFailure, useJson } from '../parts/api.js';
+import { ApiFailure } from '../parts/api.js';
 import { bytes, duration, isoTime, moment } from '../parts/format.js';
-import { Copy, Empty, Exit, Failure, Link, NamedValues, StateBadge, useTitle } from '../parts/basics.js';
+import { Copy, Empty, Exit, Failure, NamedValues, StateBadge, useTitle } from '../parts/basics.js';
 import type { NamedRows } from '../parts/basics.js';
 import { Facts, valuesOf } from './facts.js';
 import { KernelEvents } from './kernel.js';
@@ -16,8 +17,9 @@ import { takeOpening } from '../parts/opening.js';
 import type { Opened } from '../parts/opening.js';
 import { Player } from '../player/player.js';
 import { useDrawn, useReplay } from '../player/use-replay.js';
-import { queryText, usePlace } from '../parts/router.js';
+import { queryText } from '../parts/query-text.js';
 import { visible } from '../parts/text.js';
+import { useJson } from '../parts/use-json.js';
 import { VerifyPanel } from '../verify/panel.js';
 import { modeOf } from '../search/search.js';
 
@@ -25,7 +27,7 @@ const REFRESH_LIVE_MS = 3_000;
 const none: readonly never[] = [];
 
 export function SessionPage({ id }: { readonly id: string }): ReactNode {
-  const { query } = usePlace();
+  const [query] = useSearchParams();
   const q = query.get('q') ?? '';
   const startAt = momentOf(query.get('t'));
   const [ended, setEnded] = useState(false);

@@ -1,14 +1,15 @@
 /** The list of sessions, newest first, by day. Filters and page are in the address; it renews itself. */
 import { Fragment } from 'react';
 import type { ReactNode } from 'react';
+import { Link, useSearchParams } from 'wouter';
 import type { IndexProgress, Me, SessionInfo, SessionList } from '#schemas/api.js';
 import { cutText } from '#schemas/recording/line.js';
-import { useJson } from '../parts/api.js';
 import { bytes, dayOf, duration, isoTime, moment, timeOfDay } from '../parts/format.js';
-import { Empty, Exit, Failure, Link, StateBadge, useTitle } from '../parts/basics.js';
+import { Empty, Exit, Failure, StateBadge, useTitle } from '../parts/basics.js';
 import { ChoiceFilter, MomentFilter, TextFilter, useFilters } from '../parts/filters.js';
 import { SafeText } from '../parts/safe-text.js';
-import { queryText, usePlace } from '../parts/router.js';
+import { queryText } from '../parts/query-text.js';
+import { useJson } from '../parts/use-json.js';
 
 const names = ['user', 'node', 'login', 'kind', 'state', 'from', 'to'] as const;
 const kinds = [
@@ -30,7 +31,7 @@ const REFRESH_MS = 3_000;
 
 export function SessionsPage({ me }: { readonly me: Me }): ReactNode {
   useTitle('Sessions');
-  const { query } = usePlace();
+  const [query] = useSearchParams();
   const filters = useFilters(names);
   const values = Object.fromEntries(names.map((name) => [name, query.get(name)]));
   const before = query.get('before');

@@ -1,0 +1,38 @@
+/**
+ * What views load: TanStack Query over the calls of api.ts. Answers are kept for five minutes, so that going back shows them
+ * at once and asks again; who signs out leaves none behind (app.tsx).
+ */
+import { QueryClient, skipToken, useQuery } from '@tanstack/react-query';
+import { getJson } from './api.js';
+import type { ApiFailure } from './api.js';
+
+export const queries = new QueryClient({
+  defaultOptions: {
+    queries: {
+      // Steno may run on this very machine, which needs no network.
+      networkMode: 'always',
+      // Each search is written to the audit log, so nothing is asked again because a window came to the front.
+      refetchOnWindowFocus: false,
+      refetchOnReconnect: false,
+      // A failure is shown at once; what renews itself tries again by itself.
+      retry: false,
+    },
+  },
+});
+
+export interface Loaded<T> {
+  readonly data: T | null;
+  readonly error: ApiFailure | null;
+  readonly loading: boolean;
+  readonly reload: () => void;
+}
+
+/** Loads `path` now, when it changes, and every `everyMs` while the page is seen. Null: nothing to load. */
+export function useJson<T>(path: string | null, everyMs?: number): Loaded<T> {
+  const { data, error, isFetching, refetch } = useQuery<T, ApiFailure>({
+    queryKey: [path],
+    queryFn: path === null ? skipToken : ({ signal }) => getJson<T>(path, signal),
+    refetchInterval: everyMs ?? false,
+  });
+  return { data: data ?? null, error, loading: isFetching, reload: () => void refetch() };
+}
