@@ -4,7 +4,7 @@ import type { Reader, Tx } from './records.js';
 
 export async function removedServices(db: Reader, now: number): Promise<Snapshot['removed_services']> {
   const rows = await db.selectFrom('removed_services').selectAll().where('until', '>', now).orderBy('key_hash').execute();
-  return rows.map(({ key_hash: key, service, until }) => ({ key, service, until: Number(until) }));
+  return rows.map(({ key_hash: key, ...rest }) => ({ key, ...rest }));
 }
 
 /** `until`: when its last certificate has run out. */
