@@ -45,6 +45,7 @@ import { leaseRoutes } from './access/leases.js';
 import { lockEffectRoutes } from './access/lock-effects.js';
 import { sessionNoticeRoutes } from './access/session-notices.js';
 import { Clusters } from './inventory/clusters/clusters.js';
+import { kubeClusterRoutes } from './inventory/kube/routes.js';
 import { Directory } from './directory/directory.js';
 import { ownerServer, tlsServer } from './http/server.js';
 import type { HttpParts, Route } from './http/server.js';
@@ -93,6 +94,8 @@ export interface AuthorityConfig {
   readonly caSigner?: SignerConfig;
   /** Base URL of the page as people type it: for links, for single sign-on, and the site that passkeys belong to. */
   readonly web?: string;
+  /** `host:port` at which users reach a gateway's Kubernetes listener. */
+  readonly kube?: string;
   /** Process id of `steno up`, whose children are the stages: what they start in turn is somebody's session. */
   readonly supervisor?: number;
 }
@@ -232,6 +235,7 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
       ...lockEffectRoutes({ records, clock }),
       ...sessionNoticeRoutes({ records, clock, changed: () => directory.changed() }),
       ...leaseRoutes(leases),
+      ...kubeClusterRoutes({ records, directory, sealer: seal.sealer, clock, gateway: config.kube ?? null }),
     ];
     const routes = routeTable({
       ca,

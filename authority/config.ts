@@ -28,6 +28,8 @@ export const authorityConfig = z.strictObject({
   ingest: ingests,
   /** How users reach a gateway. */
   ssh: hostPort,
+  /** How users reach a gateway's Kubernetes listener; left out: there is none. */
+  kube: hostPort.optional(),
   /** How people reach the page: for links, single sign-on, and the site that passkeys belong to. */
   web: webBase,
 });

@@ -28,6 +28,7 @@ export function startAuthorityProcess(
       cluster: config.cluster,
       ingest: config.ingest.map((base) => `${base}/uplink`),
       web: config.web,
+      ...(config.kube === undefined ? {} : { kube: config.kube }),
       ...(config.socket === undefined ? {} : { socket: config.socket }),
       ...(state === undefined ? {} : { state: { kind: 'postgres', url: state } }),
       ...(config.seal_key === undefined ? {} : { sealKey: config.seal_key }),

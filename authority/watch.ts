@@ -145,5 +145,6 @@ function forAgents(snapshot: Snapshot): Snapshot {
     names_since: {},
     own_since: {},
     clusters: [],
+    kube_clusters: [],
   };
 }

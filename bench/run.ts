@@ -23,6 +23,7 @@ import { kernelCompile } from './scenarios/kernel-compile.js';
 import { kernelCost, kernelDelay, kernelFlow } from './scenarios/kernel.js';
 import { busyKeystrokes, connecting, keystrokes, searchable } from './scenarios/latency.js';
 import { outage } from './scenarios/outage.js';
+import { sigma } from './scenarios/sigma.js';
 import { seeking } from './scenarios/seek.js';
 import { stalled } from './scenarios/stalled.js';
 import { locks } from './scenarios/locks.js';
@@ -52,6 +53,7 @@ const scenarios: readonly [string, (field: Field) => Promise<Section>][] = [
   ['locks', (field) => locks(field, quick ? 20 : 200)],
   ['searchable', (field) => searchable(field, quick ? 3 : 30)],
   ['policy', () => policy(rounds)],
+  ['sigma', () => sigma(rounds, quick ? 2_000 : 100_000)],
   ['nodes', () => liveList(rounds)],
   ['watch', () => (quick ? watching(2, 20, 500, 50) : watching(20, 100, 10_000, 1_000))],
   ['tunnel', (field) => throughTunnel(field, rounds, quick ? 64 : 256)],

@@ -5,6 +5,7 @@ import { failure, standardOutput } from './terminal/output.js';
 import { version } from './machine/version.js';
 import { serviceVerbs } from './services/command.js';
 import { accessVerbs } from './verbs/access/table.js';
+import { detectionVerbs } from './verbs/detection/table.js';
 import { inventoryVerbs } from './verbs/inventory/table.js';
 import { operationVerbs } from './verbs/operation/table.js';
 import { sessionsVerbs } from './verbs/sessions/table.js';
@@ -15,6 +16,7 @@ const groups: Readonly<Record<string, Verbs>> = {
   'Services:': { up: async () => (await import('./up/command.js')).upCommand(), ...serviceVerbs },
   'Access:': accessVerbs,
   'Sessions:': sessionsVerbs,
+  'Detection:': detectionVerbs,
   'Inventory:': inventoryVerbs,
   'Operation:': operationVerbs,
 };

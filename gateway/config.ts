@@ -8,6 +8,8 @@ export const gatewayConfig = z.strictObject({
   listen: hostPort,
   /** How users reach it, where something stands in between. */
   address: hostPort.optional(),
+  /** Where kubectl and other clients of Kubernetes come in; left out: nowhere. */
+  kube_listen: hostPort.optional(),
   /** Where agents bring their tunnels. */
   tunnel: z.strictObject({ listen: hostPort, address: hostPort.optional() }),
   /** Ingests; one that is away is passed over. */

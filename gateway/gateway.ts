@@ -19,6 +19,10 @@ import type { Snapshot } from '#schemas/api.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
+import { listenForKubernetes } from './kube/listener.js';
+import type { KubeListenerDeps } from './kube/listener.js';
+import { Upstreams } from './kube/upstreams.js';
+import type { ReadUpstream } from './kube/upstreams.js';
 import { SnapshotChanges } from './sessions/change-scope.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
@@ -60,6 +64,13 @@ export interface GatewayDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly limits?: ListenerLimits;
+  /** Where Kubernetes' clients come in; left out: nowhere. */
+  readonly kube?: {
+    /** `host:port`; port 0 picks a free one. */
+    readonly listen: string;
+    readonly identity: KubeListenerDeps['identity'];
+    readonly readUpstream: ReadUpstream;
+  };
   /** Left out: nodes behind tunnels cannot be reached. */
   readonly openTunnel?: OpenTunnel;
 }
@@ -86,6 +97,7 @@ export async function startGateway(
     now,
     limits = defaultLimits,
     openTunnel = noTunnels,
+    kube,
   }: GatewayDeps,
 ): Promise<RunningGateway> {
   await cryptoReady;
@@ -114,6 +126,18 @@ export async function startGateway(
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
   const registry = new SessionRegistry({ name, now, onSession, audit: (entry) => recorder.audit(entry) });
+  const track = (recording: Promise<void>): void => {
+    closing.add(recording);
+    void recording
+      .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
+      .finally(() => closing.delete(recording));
+  };
+  const admitting: Recorder = {
+    // Connections that are there, and second sessions in them, begin nothing either.
+    open: (...session) => (draining ? Promise.reject(new StenoError('DRAINING')) : recorder.open(...session)),
+    audit: (entry) => recorder.audit(entry),
+    close: () => recorder.close(),
+  };
   const listener = new SshListener({
     name,
     hostKeys,
@@ -121,12 +145,7 @@ export async function startGateway(
     log,
     now,
     certificates,
-    recorder: {
-      // Connections that are there, and second sessions in them, begin nothing either.
-      open: (...session) => (draining ? Promise.reject(new StenoError('DRAINING')) : recorder.open(...session)),
-      audit: (entry) => recorder.audit(entry),
-      close: () => recorder.close(),
-    },
+    recorder: admitting,
     draining: () => draining,
     observe,
     openTunnel,
@@ -135,12 +154,7 @@ export async function startGateway(
     slots,
     registry,
     snapshot,
-    track: (recording) => {
-      closing.add(recording);
-      void recording
-        .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
-        .finally(() => closing.delete(recording));
-    },
+    track,
   });
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
@@ -159,11 +173,32 @@ export async function startGateway(
   });
   lockEffects.applied(snapshot()?.locks ?? [], new Map());
   const address = await listener.listen(...hostAndPort(listen));
+  const kubeListener =
+    kube === undefined
+      ? undefined
+      : await listenForKubernetes(
+          {
+            identity: kube.identity,
+            upstreams: new Upstreams(kube.readUpstream),
+            registry,
+            snapshot,
+            recorder: admitting,
+            draining: () => draining,
+            slots,
+            observe,
+            track,
+            onChange: (callback) => authority.onChange(() => callback()),
+            log: log.child({ part: 'kube' }),
+            now,
+          },
+          ...hostAndPort(kube.listen),
+        );
   return {
-    addresses: { ssh: address },
+    addresses: { ssh: address, ...(kubeListener === undefined ? {} : { kube: kubeListener.address }) },
     async drain(ms, hurry) {
       draining = true;
       listener.stop();
+      kubeListener?.stop();
       if (ms === 0 || hurry?.aborted === true) return;
       registry.notice(`this gateway is to stop; this session may go on for ${formatDuration(ms)}`);
       const over = new AbortController();
@@ -175,6 +210,7 @@ export async function startGateway(
       stopWatching();
       stopRenewed?.();
       lockEffects.close();
+      await kubeListener?.close();
       await listener.close(new StenoError('DRAINING'));
       await slots.close();
       while (closing.size > 0) await Promise.allSettled([...closing]);

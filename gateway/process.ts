@@ -95,6 +95,9 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       onHostCertificate: (callback) => identity.onRenewed(callback),
       tellLockEffects: (effects) => client.lockEffects(effects),
       onSession: (id, live) => presence.session(id, live),
+      ...(config.kube_listen === undefined
+        ? {}
+        : { kube: { listen: config.kube_listen, identity, readUpstream: (cluster) => client.kubeUpstream(cluster) } }),
       log,
       now: Date.now,
     },

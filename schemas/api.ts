@@ -56,6 +56,7 @@
  */
 import type { Forwarding } from './policy/forwarding.js';
 import type { TrustedCluster } from './documents/cluster.js';
+import type { KubeClusterRecord } from './kube/kube-cluster.js';
 import type { Grant } from './documents/access-request.js';
 import type { ServiceKind, Traits } from './base/identity.js';
 import type { NodeRecord, Role } from './policy/role.js';
@@ -354,6 +355,8 @@ export interface Snapshot extends CaTrust {
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];
+  /** Kubernetes clusters, without how they are reached. */
+  readonly kube_clusters: readonly KubeClusterRecord[];
   /** Of approved access requests, as long as they last. */
   readonly grants: readonly Grant[];
   /** Approved requests that a changed role makes void (access-request.ts). */

@@ -27,6 +27,7 @@ const listKeys = {
   void_grants: 'id',
   clusters: 'name',
   removed_services: 'key',
+  kube_clusters: 'name',
 } as const;
 const mapNames = ['names_since', 'own_since'] as const;
 

@@ -4,6 +4,7 @@ import type { LockRecord, LoginResult } from '#schemas/api.js';
 import type { AccessRequest, RequestOptions, RequestView } from '#schemas/documents/access-request.js';
 import { identityOf, loginPrincipal } from '#schemas/base/identity.js';
 import type { AuditRow } from '#schemas/events/rows.js';
+import { parseX509UserNames } from '#schemas/kube/user-certificate.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import { callAuthority } from '#runtime/service/authority-http.js';
@@ -160,10 +161,12 @@ describe('a request for a role', () => {
     const login = await both([request.id]);
     const x509 = new X509Certificate(login.x509_certificate!);
     expect(x509.subject.split('\n')).toEqual(['O=dev', 'CN=dan']);
-    expect(x509.subjectAltName).toBe(`URI:steno://request/${request.id}`);
+    const namesOf = (certificate: X509Certificate): readonly string[] =>
+      certificate.subjectAltName!.split(', ').map((name) => name.slice(4));
+    expect(parseX509UserNames(namesOf(x509))).toEqual({ traits: {}, mfa: null, requests: [request.id] });
     expect(new Date(x509.validTo).getTime()).toBe(Math.floor(end! / 1000) * 1000);
     expect(x509.verify(new X509Certificate(login.x509_user_ca_pem).publicKey)).toBe(true);
-    expect(new X509Certificate((await both([])).x509_certificate!).subjectAltName).toBeUndefined();
+    expect(parseX509UserNames(namesOf(new X509Certificate((await both([])).x509_certificate!)))).toMatchObject({ requests: [] });
     expect(await codeOf(both([request.id], 'no key'))).toBe('KEY_GARBLED');
   });
 

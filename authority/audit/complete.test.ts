@@ -205,6 +205,10 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
       });
     },
   ],
+  'POST /v1/session-notices': [
+    'session_notice.post',
+    () => admin.call('POST', '/v1/session-notices', { session: '01jdv3k5m8q2w7x9y4z6a0b1c2', text: 'please log out' }),
+  ],
   'POST /v1/session-places': [
     'session_place.take',
     () => gateway.places.take({ run: '0123456789abcdef', number: 1, user: 'dan', max: 1, ended: [] }),
@@ -235,13 +239,18 @@ const successes: Readonly<Record<string, readonly [event: string, act: () => Pro
     () => admin.call('PUT', '/v1/nodes/n1', { name: 'n1', kind: 'openssh', address: '127.0.0.1:22', labels: {}, host_keys: [] }),
   ],
   'DELETE /v1/nodes/:name': ['node.delete', () => admin.call('DELETE', '/v1/nodes/n1')],
+  'PUT /v1/kube-clusters/:name': [
+    'kube_cluster.put',
+    () =>
+      admin.call('PUT', '/v1/kube-clusters/k1', {
+        labels: {},
+        upstream: { url: 'https://127.0.0.1:6443', credential: { kind: 'token', token: 't' } },
+      }),
+  ],
+  'DELETE /v1/kube-clusters/:name': ['kube_cluster.delete', () => admin.call('DELETE', '/v1/kube-clusters/k1')],
   'PUT /v1/locks/:name': [
     'lock.put',
     () => admin.call('PUT', '/v1/locks/l1', { id: 'l1', target_kind: 'user', target: 'mallory', reason: 'r', expires_at: null }),
-  ],
-  'POST /v1/session-notices': [
-    'session_notice.post',
-    () => admin.call('POST', '/v1/session-notices', { session: '01hf7yat0000000000000000ab', text: 'a word' }),
   ],
   'DELETE /v1/locks/:name': ['lock.delete', () => admin.call('DELETE', '/v1/locks/l1')],
   'POST /v1/roles': ['role.put', () => admin.call('POST', '/v1/roles', { documents: [{ source: 'kind: role\nname: fresh\n' }] })],

@@ -35,7 +35,9 @@ describe('the CAs', () => {
   test('a user certificate names user and roles as kubectl reads them, is for clients, and no service takes it for one of its own', async () => {
     const places = placesOf();
     const ca = await openCas({ keys: await keysIn(places), phases: still }, places);
-    const leaf = new X509Certificate(await ca.issueX509User({ user: 'ann', roles: ['dev', 'ops'], requests: [] }, tlsKey(), validity));
+    const leaf = new X509Certificate(
+      await ca.issueX509User({ user: 'ann', roles: ['dev', 'ops'], traits: {}, mfa: null, requests: [] }, tlsKey(), validity),
+    );
     expect(leaf.subject.split('\n')).toEqual(['O=dev', 'O=ops', 'CN=ann']);
     expect(leaf.keyUsage).toEqual(['1.3.6.1.5.5.7.3.2']);
     expect(leaf.verify(new X509Certificate(ca.trust.x509_user_ca[0]!).publicKey)).toBe(true);

@@ -5,8 +5,8 @@
  * | service     | CN=<kind>/<name>   | mutual TLS between stages       | server, client |
  * | user        | CN=<user>, O=role… | clients of kubectl and browsers | client         |
  *
- * Access requests whose grants a user's certificate carries are names beside the subject, `steno://request/<id>`: a
- * group would be believed by whoever reads groups, and what a request is worth is asked at each use.
+ * What else a user's certificate says is in names beside the subject (schemas/kube/user-certificate.ts). Certificates of gateways
+ * also have the DNS name `gateway.steno`, by which kubectl knows that no other service answers it.
  *
  * Keys of CAs are ECDSA P-256. Roots of one CA differ in name by generation, so that readers of logs can tell them apart;
  * chains are found by key identifiers. No root allows intermediates: a leaked leaf key cannot become a CA.
@@ -30,8 +30,10 @@ import {
   X509Certificate,
 } from '@peculiar/x509';
 import { StenoError } from '#schemas/base/errors.js';
-import { X509_REQUEST, formatServiceName } from '#schemas/base/identity.js';
-import type { ServiceName } from '#schemas/base/identity.js';
+import { formatServiceName } from '#schemas/base/identity.js';
+import type { ServiceName, UserIdentity } from '#schemas/base/identity.js';
+import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
+import { x509UserNames } from '#schemas/kube/user-certificate.js';
 import { spkiOf } from './signer.js';
 import type { CaSigner } from './signer.js';
 
@@ -42,11 +44,7 @@ export interface X509Validity {
   readonly serial: bigint;
 }
 
-export interface X509User {
-  readonly user: string;
-  readonly roles: readonly string[];
-  readonly requests: readonly string[];
-}
+export type X509User = Pick<UserIdentity, 'user' | 'roles' | 'traits' | 'mfa' | 'requests'>;
 
 const ROOT_LIFE_MS = 20 * 365 * 86_400_000;
 const ecdsaP256 = { name: 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256' };
@@ -85,7 +83,10 @@ export function serviceLeaf(
 ): Promise<string> {
   return leaf(rootPem, signer, [{ CN: [formatServiceName(name)] }], spkiPem, validity, [
     new ExtendedKeyUsageExtension([ExtendedKeyUsage.serverAuth, ExtendedKeyUsage.clientAuth]),
-    new SubjectAlternativeNameExtension([{ type: 'url', value: `steno://${formatServiceName(name)}` }]),
+    new SubjectAlternativeNameExtension([
+      { type: 'url', value: `steno://${formatServiceName(name)}` },
+      ...(name.kind === 'gateway' ? [{ type: 'dns', value: KUBE_SERVER_NAME } as const] : []),
+    ]),
   ]);
 }
 
@@ -93,15 +94,13 @@ export function serviceLeaf(
 export function userLeaf(
   rootPem: string,
   signer: CaSigner,
-  { user, roles, requests }: X509User,
+  { user, roles, ...facts }: X509User,
   spkiPem: string,
   validity: X509Validity,
 ): Promise<string> {
   return leaf(rootPem, signer, [...roles.map((role) => ({ O: [role] })), { CN: [user] }], spkiPem, validity, [
     new ExtendedKeyUsageExtension([ExtendedKeyUsage.clientAuth]),
-    ...(requests.length === 0
-      ? []
-      : [new SubjectAlternativeNameExtension(requests.map((id) => ({ type: 'url', value: `${X509_REQUEST}${id}` })))]),
+    new SubjectAlternativeNameExtension(x509UserNames(facts).map((value) => ({ type: 'url', value }))),
   ]);
 }
 

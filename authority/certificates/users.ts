@@ -68,10 +68,11 @@ export async function issueUserCertificate(
     ...(spki === undefined
       ? {}
       : {
-          x509_certificate: await ca.issueX509User({ user, roles: record.roles, requests: login.requests }, spki, {
-            ...validity,
-            serial: x509Serial!,
-          }),
+          x509_certificate: await ca.issueX509User(
+            { user, roles: record.roles, traits: record.traits, mfa: login.mfa, requests: login.requests },
+            spki,
+            { ...validity, serial: x509Serial! },
+          ),
         }),
   };
 }

@@ -14,6 +14,7 @@ import type { DirectoryChanges } from '#stores/state/directory-changes.js';
 import type { ChangeKind } from '#stores/state/schema.js';
 import type { LiveCa } from '../ca/ca.js';
 import { trustedClusters } from '../records/clusters.js';
+import { allKubeClusters } from '../records/kube-clusters.js';
 import { markOwnAccounts, ownMachine } from './own-machine.js';
 import type { OwnMachine } from './own-machine.js';
 import { allNodes, allRoles, locksInForce, nodesNamed, readTogether, rolesNamed } from '../records/records.js';
@@ -67,6 +68,7 @@ export class Directory {
       own_since: {},
       cluster,
       clusters: [],
+      kube_clusters: [],
     };
   }
 
@@ -138,6 +140,7 @@ export class Directory {
       ...(granted === undefined ? {} : { grants: granted.grants, void_grants: granted.voided }),
       ...(touched('names') ? await namesSince(db) : {}),
       ...(touched('clusters') ? { clusters: await trustedClusters(db) } : {}),
+      ...(touched('kube_clusters') ? { kube_clusters: await allKubeClusters(db) } : {}),
     };
   }
 

@@ -46,6 +46,12 @@ export const moves: readonly Move[] = [
     'DELETE /v1/services/:kind/:name',
   ),
   ...move('everything', 'users of another cluster come in with the roles that its map names', 'PUT /v1/clusters/:name'),
+  ...move(
+    'everything',
+    'which server users are led to, whose credential impersonates them there, and which roles open it',
+    'PUT /v1/kube-clusters/:name',
+    'DELETE /v1/kube-clusters/:name',
+  ),
   ...move('everything', 'identities over there answer as users', 'PUT /v1/webhooks/:name', 'DELETE /v1/webhooks/:name'),
   ...move('everything', 'a name that somebody else had', 'POST /v1/user-names/:name/release'),
 

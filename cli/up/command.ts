@@ -26,6 +26,8 @@ interface UpOptions {
   readonly webListen: string;
   readonly webAddress?: string;
   readonly webProxy: readonly string[];
+  readonly kubeListen?: string;
+  readonly kubeAddress?: string;
   readonly tunnelListen?: string;
   readonly tunnelAddress?: string;
   readonly objects?: string;
@@ -57,6 +59,8 @@ export function upCommand(): Command {
       webAddress,
     )
     .option('--web-proxy <address...>', 'addresses of proxies in front of the viewer, whose X-Forwarded-For counts', [])
+    .option('--kube-listen <host:port>', 'Kubernetes gateway; port 0 picks a free one; default is none')
+    .option('--kube-address <host:port>', 'how users reach the Kubernetes gateway; default is where it listens', hostPort)
     .option('--tunnel-listen <host:port>', 'where agents bring their tunnels; default is port 8024 beside the SSH gateway')
     .option('--tunnel-address <host:port>', 'what agents are told instead, where something stands in between')
     .option('--objects <url>', 's3://BUCKET/PREFIX, with AWS_* in the environment; default is a directory under --data')
@@ -143,6 +147,8 @@ async function startWith(program: ChildProcess, options: UpOptions, dir: DataDir
         webAddress: options.webAddress ?? null,
         webProxies: options.webProxy,
         objects: options.objects,
+        kubeListen: options.kubeListen,
+        kubeAddress: options.kubeAddress,
         tunnelListen: options.tunnelListen,
         tunnelAddress: options.tunnelAddress,
         state: stateUrl(options.state, process.env['STENO_STATE']),

@@ -59,6 +59,10 @@ export interface MachineOptions {
   /** How people reach the page; null: by the name of this machine's loopback. */
   readonly webAddress: string | null;
   readonly webProxies: readonly string[];
+  /** Where clients of Kubernetes come in; undefined: nowhere. */
+  readonly kubeListen: string | undefined;
+  /** `host:port` at which users reach it; undefined: where it listens. */
+  readonly kubeAddress: string | undefined;
   readonly tunnelListen: string | undefined;
   readonly tunnelAddress: string | undefined;
   readonly objects: string | undefined;
@@ -113,6 +117,7 @@ export async function startMachine(
       '--tunnel-listen',
     );
     const web = await reserve(options.webListen, '--web-listen');
+    const kube = options.kubeListen === undefined ? undefined : await reserve(options.kubeListen, '--kube-listen');
     const [authority, ingest, agent] = await Promise.all(['authority', 'ingest', 'agent'].map((name) => reserve('127.0.0.1:0', name)));
     const sub = (name: string): string => {
       const path = join(dir.path, name);
@@ -153,6 +158,7 @@ export async function startMachine(
         ingest: [ingestUrl],
         ssh: reached,
         web: page,
+        ...(kube === undefined ? {} : { kube: options.kubeAddress ?? kube }),
         supervisor: process.pid,
         ...(options.state === undefined ? {} : { state: options.state }),
         ...(options.sealKey === undefined ? {} : { seal_key: resolve(options.sealKey) }),
@@ -187,6 +193,7 @@ export async function startMachine(
           drain: '0s',
           tunnel: { listen: tunnel, ...(options.tunnelAddress === undefined ? {} : { address: options.tunnelAddress }) },
           ...(options.sshAddress === undefined ? {} : { address: options.sshAddress }),
+          ...(kube === undefined ? {} : { kube_listen: kube }),
         }),
         { after: welcomed },
       ),

@@ -328,6 +328,7 @@ function makeHeader(
       requests: facts.requests.slice(0, 64),
       tty: facts.tty,
       recording: facts.recording,
+      ...(facts.pod === undefined ? {} : { pod: facts.pod }),
       ...(facts.labels !== undefined && Buffer.byteLength(JSON.stringify(facts.labels)) <= MAX_LABELS ? { labels: facts.labels } : {}),
     },
   };

@@ -11,16 +11,17 @@
 import type { Lock, Snapshot } from '#schemas/api.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { UserIdentity } from '#schemas/base/identity.js';
-import type { Allowed } from '#schemas/policy/node.js';
+import type { SessionLimits } from '#schemas/policy/node.js';
 import type { SessionNotice } from '#schemas/session-notice.js';
 import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
-import { assertAdmitted, assertSessionUnlocked, authorize } from './authorization.js';
+import { assertSessionUnlocked } from './authorization.js';
 import type { ChangeScope } from './change-scope.js';
 import { LimitTimer, realTimers } from './limits.js';
 import { LiveSession } from './live-session.js';
 import type { SessionHooks } from './live-session.js';
 import { asStenoError, printable } from './refusal.js';
 import type { Slot } from './slots.js';
+import { auditPlace } from './target.js';
 import type { SessionTarget } from './target.js';
 
 export interface AccessFacts {
@@ -32,10 +33,11 @@ export interface AccessFacts {
 
 /** What a front door does for an access. */
 export interface AccessSource {
-  /** Who the user is by this snapshot. Throws the refusal where trust in their cluster has changed. */
-  identityNow(snapshot: Snapshot): UserIdentity;
-  /** Applies what roles allow now to a connection that goes on. */
-  permit(decision: Allowed): void;
+  /**
+   * Decides anew by this snapshot, applies what roles allow now, and answers the limits from now on; null for a connection
+   * that only leads to further ones. Throws the refusal.
+   */
+  reauthorize(snapshot: Snapshot, now: number): SessionLimits | null;
   /** Ends the connection with its reason. */
   end(error: StenoError): void;
 }
@@ -95,7 +97,7 @@ export class Access {
   }
 
   /** Starts the limits that the decision sets. `gone`: called once by `leave`. */
-  establish(decision: Allowed | null, gone: () => void): void {
+  establish(decision: { readonly limits: SessionLimits } | null, gone: () => void): void {
     this.#gone = gone;
     if (decision === null) return;
     this.#limits = new LimitTimer(this.facts.identity.validBefore * 1000, realTimers(this.#deps.now), {
@@ -137,7 +139,7 @@ export class Access {
       reason: printable(notice.text, 256),
       actor: notice.by,
       source_address: source,
-      ...(target === null ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...auditPlace(target),
       data: JSON.stringify({ notice: notice.id }),
     });
   }
@@ -154,16 +156,10 @@ export class Access {
 
   /** Applies a new snapshot: ends and freezes at once, and answers what to audit. */
   recheck(snapshot: Snapshot, locks: SessionLocks): readonly Enforced[] {
-    const { target } = this.facts;
     const now = this.#deps.now();
     try {
-      const identity = this.#source.identityNow(snapshot);
-      if (target === null) assertAdmitted(snapshot, identity, undefined, now);
-      else {
-        const { decision } = authorize(snapshot, identity, target, now);
-        this.#source.permit(decision);
-        this.#limits?.set(decision.limits);
-      }
+      const limits = this.#source.reauthorize(snapshot, now);
+      if (limits !== null) this.#limits?.set(limits);
     } catch (error) {
       const known = asStenoError(error);
       const sessions = this.#sessions.size;
@@ -183,7 +179,7 @@ export class Access {
       reason: printable(error.detail ?? '', 256),
       actor: identity.user,
       source_address: source,
-      ...(target === null ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...auditPlace(target),
       ...(identity.requests.length === 0 ? {} : { data: JSON.stringify({ requests: identity.requests }) }),
     });
   }
@@ -219,7 +215,7 @@ export class Access {
       reason: printable(lock?.reason ?? '', 256),
       actor: identity.user,
       source_address: source,
-      ...(target === null ? {} : { node: target.node, login: target.login, target: target.node }),
+      ...auditPlace(target),
       ...(lock === null ? {} : { data: JSON.stringify({ lock: lock.id }) }),
     });
   }

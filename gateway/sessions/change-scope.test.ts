@@ -165,8 +165,11 @@ class Gateway {
       return;
     }
     const source: AccessSource = {
-      identityNow: (snapshot) => identityNow(identity, snapshot),
-      permit: (changed) => void this.permitted.set(subject, changed),
+      reauthorize: (snapshot, now) => {
+        const { decision: changed } = authorize(snapshot, identityNow(identity, snapshot), target, now);
+        this.permitted.set(subject, changed);
+        return changed.limits;
+      },
       end: ({ code, detail }) => {
         this.did.push(`${subject} ends: ${code} ${detail}`);
         this.permitted.delete(subject);
@@ -233,7 +236,8 @@ describe('a change', () => {
     expect(passedOver).toBeGreaterThan(1_000);
   });
 
-  const ann: Subject = { identity: identityFor('ann', ['dev'], []), target: { node: 'web-1', login: 'root' } };
+  const ann: Subject = { identity: identityFor('ann', ['dev'], []), target: { kind: 'node', node: 'web-1', login: 'root' } };
+  const kube: Subject = { ...ann, target: { kind: 'kube', cluster: 'shop', request: null } };
   const before = ordered({
     ...emptySnapshot,
     version: 1,
@@ -256,6 +260,13 @@ describe('a change', () => {
     ['of a CA', { ssh_user_ca: ['new'] }, true],
   ])('%s', (_, change, concerned) => {
     expect(scopeOf({ ...change, ...(change.locks === undefined ? { locks: before.locks } : {}) }).concerns(ann)).toBe(concerned);
+  });
+
+  test('of a Kubernetes cluster concerns those who are in it', () => {
+    const change = { locks: before.locks, kube_clusters: [{ name: 'shop' }] as never };
+    expect([scopeOf(change).concerns(kube), scopeOf(change).concerns(ann)]).toEqual([true, false]);
+    expect(scopeOf({ locks: before.locks, ...nodes('web-1') }).concerns(kube)).toBe(false);
+    expect(scopeOf({ locks: before.locks, roles: [{ name: 'dev' }] as never }).concerns(kube)).toBe(true);
   });
 
   test('that does not follow the last snapshot concerns everybody', () => {

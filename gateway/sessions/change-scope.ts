@@ -2,18 +2,19 @@
  * Whom a change of the snapshot can concern: what is decided about everybody else stays as it is, and is not decided again.
  *
  * What is decided about a user's access follows from the CAs and clusters (a change of these concerns everybody), the roles of
- * the certificate and of its grants, the node, and locks. So a change is asked which of these it names, by the delta of the
+ * the certificate and of its grants, the node or Kubernetes cluster, and locks. So a change is asked which of these it names, by the delta of the
  * watch (schemas/watch.ts). Everybody is concerned where that cannot be told: by the first snapshot, by one that is not the next
  * of the last, and once a lock or a grant has run out. change-scope.test.ts compares with deciding everything again.
  */
 import type { Lock, Snapshot } from '#schemas/api.js';
-import type { Target, UserIdentity } from '#schemas/base/identity.js';
+import type { UserIdentity } from '#schemas/base/identity.js';
 import type { SnapshotDelta } from '#schemas/watch.js';
+import type { SessionTarget } from './target.js';
 
 /** Somebody about whom something is decided; `target` null: a connection that only leads to further ones. */
 export interface Subject {
   readonly identity: Pick<UserIdentity, 'user' | 'roles' | 'requests' | 'mfa' | 'cluster'>;
-  readonly target: Target | null;
+  readonly target: SessionTarget | null;
 }
 
 type List = 'roles' | 'locks';
@@ -59,9 +60,9 @@ export class SnapshotChanges {
 }
 
 function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeScope {
-  const names = (list: 'nodes' | 'roles'): ReadonlySet<string> =>
+  const names = (list: 'nodes' | 'roles' | 'kube_clusters'): ReadonlySet<string> =>
     new Set([...(put[list] ?? []).map(({ name }) => name), ...(gone[list] ?? [])]);
-  const [nodes, roles] = [names('nodes'), names('roles')];
+  const [nodes, roles, kube] = [names('nodes'), names('roles'), names('kube_clusters')];
   const users = new Set([...Object.keys(set.names_since ?? {}), ...(gone.names_since ?? [])]);
   const requests = new Set(
     (['grants', 'void_grants'] as const).flatMap((list) => [...(put[list] ?? []).map(({ id }) => id), ...(gone[list] ?? [])]),
@@ -69,7 +70,7 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
   const locks = changedLocks(put.locks ?? [], gone.locks ?? [], before);
   const locked = (kind: Lock['target_kind'], target: string): boolean => locks.get(kind)?.has(target) === true;
   const lockedRoles = locks.get('role') !== undefined;
-  const any = nodes.size + roles.size + users.size + requests.size + locks.size > 0;
+  const any = nodes.size + roles.size + kube.size + users.size + requests.size + locks.size > 0;
   return {
     any,
     concerns({ identity: { user, roles: own, requests: asked, mfa, cluster }, target }) {
@@ -80,7 +81,8 @@ function scopeOf({ put, set, gone }: SnapshotDelta, before: Snapshot): ChangeSco
         (asked.length > 0 || cluster !== null || own.some((role) => roles.has(role) || locked('role', role)))
       )
         return true;
-      if (target !== null && (nodes.has(target.node) || locked('node', target.node) || locked('login', target.login))) return true;
+      if (target?.kind === 'node' && (nodes.has(target.node) || locked('node', target.node) || locked('login', target.login))) return true;
+      if (target?.kind === 'kube' && kube.has(target.cluster)) return true;
       if (users.has(user) || locked('user', user) || (mfa !== null && locked('mfa-device', mfa))) return true;
       return asked.some((id) => requests.has(id) || locked('request', id));
     },

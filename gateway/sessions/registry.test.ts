@@ -8,6 +8,7 @@ import { roleSchema } from '#schemas/policy/role.js';
 import type { NodeRecord } from '#schemas/policy/role.js';
 import type { SessionNotice } from '#schemas/session-notice.js';
 import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
+import { authorize } from './authorization.js';
 import { SessionRegistry } from './registry.js';
 
 const identity = {
@@ -41,7 +42,14 @@ function scene(...ids: readonly string[]) {
   });
   const access = registry.admit(
     { identity, target: { kind: 'node', node: 'web-1', login: 'root' }, source: '192.0.2.1' },
-    { identityNow: () => identity, permit: () => void did.push('permit'), end: ({ code }: StenoError) => void did.push(`end ${code}`) },
+    {
+      reauthorize: (snapshot, now) => {
+        const { decision } = authorize(snapshot, identity, { node: 'web-1', login: 'root' }, now);
+        did.push('permit');
+        return decision.limits;
+      },
+      end: ({ code }: StenoError) => void did.push(`end ${code}`),
+    },
   );
   const decision = decide({ ...identity, roles: [admin] }, node, 'root');
   registry.register(access, decision as Allowed);

@@ -1,5 +1,26 @@
 /** What a session leads to. Whoever adds a front door adds a kind here, and the compiler names what has to know it. */
+import type { AuditRow } from '#schemas/events/rows.js';
 import type { Target } from '#schemas/base/identity.js';
+import type { KubeRequest } from '#schemas/policy/kubernetes.js';
 
-/** A login on a node. Clusters and pods of Kubernetes are to become further kinds. */
-export type SessionTarget = { readonly kind: 'node' } & Target;
+/** A login on a node, or a request to a Kubernetes API: null for its discovery. */
+export type SessionTarget =
+  ({ readonly kind: 'node' } & Target) | { readonly kind: 'kube'; readonly cluster: string; readonly request: KubeRequest | null };
+
+/** Where an audit row says that it happened. */
+export function auditPlace(target: SessionTarget | null): Partial<Pick<AuditRow, 'node' | 'login' | 'target'>> {
+  if (target === null) return {};
+  if (target.kind === 'node') return { node: target.node, login: target.login, target: target.node };
+  const { cluster, request } = target;
+  return { target: ['kube', cluster, ...(request === null ? [] : [requestText(request)])].join('/') };
+}
+
+/** `namespaces/shop/pods/web-1/exec` */
+function requestText({ group, resource, subresource, namespace, name }: KubeRequest): string {
+  return [
+    ...(namespace === null ? [] : ['namespaces', namespace]),
+    group === '' ? resource : `${resource}.${group}`,
+    ...(name === null ? [] : [name]),
+    ...(subresource === null ? [] : [subresource]),
+  ].join('/');
+}

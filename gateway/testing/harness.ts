@@ -12,6 +12,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import pino from 'pino';
 import type { TrustedCluster } from '#schemas/documents/cluster.js';
+import type { KubeClusterRecord } from '#schemas/kube/kube-cluster.js';
 import type { Grant } from '#schemas/documents/access-request.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { Lock, SessionCertificateRequest, SessionConfirmationRequest, Snapshot, UserProof } from '#schemas/api.js';
@@ -84,6 +85,7 @@ export class TestAuthority implements Authority {
   locks: Lock[] = [];
   notices: readonly SessionNotice[] = [];
   clusters: TrustedCluster[] = [];
+  kubeClusters: KubeClusterRecord[] = [];
   grants: Grant[] = [];
   available = true;
   readonly #callbacks = new Set<Parameters<Authority['onChange']>[0]>();
@@ -118,6 +120,7 @@ export class TestAuthority implements Authority {
       own_since: {},
       cluster: 'main',
       clusters: this.clusters,
+      kube_clusters: this.kubeClusters,
     };
   }
 

@@ -9,7 +9,7 @@ import type { EventKind } from '#schemas/events/kinds.js';
 import { noFacts } from '#schemas/events/rows.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
 import { CUT_MARK, joinCommand } from '#schemas/recording/line.js';
-import type { FileFact, RecordingHeader, StreamFact } from '#schemas/recording/line.js';
+import type { FileFact, PodFacts, RecordingHeader, StreamFact } from '#schemas/recording/line.js';
 import type { ReadBlock, TimedLine } from '../read/block-reader.js';
 
 /** 2200-01-01: what the store's dates hold. */
@@ -51,6 +51,12 @@ export function placeOf({ steno }: RecordingHeader): Place {
   return { session: steno.session, user: bounded(steno.user, 255), node: bounded(steno.node, 255), login: bounded(steno.login, 255) };
 }
 
+/** The container that the session is in; empty for one on a node. */
+function podOf({ steno }: RecordingHeader): Pick<EventRow, 'cluster' | 'namespace' | 'pod' | 'container'> {
+  const { cluster, namespace, pod, container }: Partial<PodFacts> = steno.pod ?? {};
+  return { cluster: bounded(cluster, 255), namespace: bounded(namespace, 255), pod: bounded(pod, 255), container: bounded(container, 255) };
+}
+
 type Details = { readonly kind: EventKind } & Partial<
   Pick<EventRow, 'path' | 'size' | 'sha256' | 'address' | 'port' | 'name' | 'reason' | 'outcome' | 'count' | 'data'>
 >;
@@ -65,6 +71,7 @@ export function eventRow(header: RecordingHeader, block: number, index: number, 
     at: momentOf(header, at),
     offset_ms: at,
     ...noFacts,
+    ...podOf(header),
     ...details,
   };
 }
@@ -264,11 +271,8 @@ export class SessionSummary {
       stored_bytes: stored,
       chain_head: head,
       request_id: bounded(steno.requests.join(','), 255),
-      cluster: '',
-      namespace: '',
-      pod: '',
-      container: '',
-      image: '',
+      ...podOf(header),
+      image: bounded(steno.pod?.image, 1024),
       ...labelsOf(steno.labels),
     };
   }

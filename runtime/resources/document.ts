@@ -42,7 +42,7 @@ export interface Resource<Kind extends StoredKind = StoredKind> {
  */
 export function parseResources(text: string, file: string): readonly Resource[] {
   if (text.length > MAX_FILE) throw new StenoError('TOO_LARGE', `${file} is over 1 MiB`);
-  return split(text, file).map(({ source, firstLine }) => check(source, file, firstLine));
+  return splitDocuments(text, file).map(({ source, firstLine }) => check(source, file, firstLine));
 }
 
 /** One document, as the authority keeps it. */
@@ -52,8 +52,8 @@ export function parseResource(source: string, file: string): Resource {
 
 /** A file that is one document of this schema, and no resource: a configuration. */
 export function parseAs<Schema extends z.ZodType>(text: string, file: string, schema: Schema): z.output<Schema> {
-  const [only, second] = split(text, file);
-  const { document, fault } = parse(only!.source, file, only!.firstLine);
+  const [only, second] = splitDocuments(text, file);
+  const { document, fault } = parseDocument(only!.source, file, only!.firstLine);
   if (second !== undefined) throw fault('is followed by a second document', 0);
   if (!isMap(document.contents)) throw fault('is no list of fields', document.contents?.range?.[0] ?? 0);
   const parsed = schema.safeParse(document.toJS({ maxAliasCount: 0 }));
@@ -65,7 +65,7 @@ export function parseAs<Schema extends z.ZodType>(text: string, file: string, sc
 /** Where a clause of a decision stands in a document; the nearest thing above it when it is a default. Null for none. */
 export function placeOf(source: string, path: Path): (Place & { readonly text: string }) | null {
   try {
-    const { document, lines } = parse(source, '', 1);
+    const { document, lines } = parseDocument(source, '', 1);
     const { node } = nearest(document, path);
     const { node: parent } = nearest(document, path.slice(0, -1));
     // A collection stands where its key does.
@@ -81,7 +81,7 @@ export function placeOf(source: string, path: Path): (Place & { readonly text: s
 }
 
 /** Cut at lines of `---`, which cannot stand inside a document but in a block of text, where no resource has one. */
-function split(text: string, file: string): readonly { readonly source: string; readonly firstLine: number }[] {
+export function splitDocuments(text: string, file: string): readonly { readonly source: string; readonly firstLine: number }[] {
   const documents: { source: string; firstLine: number }[] = [];
   let source = '';
   let firstLine = 1;
@@ -101,14 +101,14 @@ function split(text: string, file: string): readonly { readonly source: string; 
   return documents;
 }
 
-interface Parsed {
+export interface Parsed {
   readonly document: Document;
   readonly lines: LineCounter;
   /** The refusal for what stands from `start` to `end` (offsets). */
   readonly fault: (message: string, start: number, end?: number) => StenoError;
 }
 
-function parse(source: string, file: string, firstLine: number): Parsed {
+export function parseDocument(source: string, file: string, firstLine: number): Parsed {
   if (source.length > MAX_DOCUMENT) throw new StenoError('TOO_LARGE', `a document of ${file} is over 64 KiB`);
   const lines = new LineCounter();
   const fault: Parsed['fault'] = (message, start, end) => {
@@ -171,7 +171,7 @@ function deepest(source: string): number | null {
 }
 
 function check(source: string, file: string, firstLine: number): Resource {
-  const { document, fault } = parse(source, file, firstLine);
+  const { document, fault } = parseDocument(source, file, firstLine);
   const root = document.contents;
   if (!isMap(root)) throw fault('is no resource: it begins with kind: and name:', root?.range?.[0] ?? 0, root?.range?.[1]);
   const at = (key: string): [number, number | undefined] => {

@@ -14,9 +14,11 @@ import type {
   Snapshot,
   WebIdentity,
 } from '#schemas/api.js';
+import { call as callEndpoint } from '#schemas/api/endpoint.js';
+import { readKubeUpstream } from '#schemas/api/kube-clusters.js';
+import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { CLIENT_ADDRESS_HEADER } from '#schemas/api.js';
-import { call as callEndpoint } from '#schemas/api/endpoint.js';
 import { getLiveSession } from '#schemas/api/live-sessions.js';
 import type { LiveSessionHolder } from '#schemas/api/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -64,6 +66,8 @@ export interface AuthorityClient {
   readonly leases: LeaseCalls;
   /** Gateways and viewers: who holds a live session; null while nobody that is there does. */
   liveSession(session: string): Promise<LiveSessionHolder | null>;
+  /** Gateways only: how a Kubernetes cluster is reached, with the credential for it. Rejects NOT_FOUND. */
+  kubeUpstream(cluster: string): Promise<{ readonly revision: number; readonly upstream: KubeUpstream }>;
   /** Gateways only: what locks have ended here. */
   lockEffects(effects: readonly LockEffect[]): Promise<void>;
   /** Viewers only. */
@@ -196,6 +200,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
           throw error;
         },
       ),
+    kubeUpstream: (name) => callEndpoint((method, target, body) => call({ method, target, body }), readKubeUpstream, { params: { name } }),
     lockEffects: async (effects) => {
       await call({ method: 'PUT', target: '/v1/lock-effects', body: { effects } });
     },

@@ -5,6 +5,7 @@ import type { ErrorCode } from '../base/errors.js';
 import { accessReviewEndpoints } from './access-reviews.js';
 import { commonErrors, noAnswer, noBody } from './endpoint.js';
 import type { Endpoint } from './endpoint.js';
+import { kubeClusterEndpoints } from './kube-clusters.js';
 import { sessionNoticeEndpoints } from './session-notices.js';
 import { joinTokenEndpoints } from './join-tokens.js';
 import { liveSessionEndpoints } from './live-sessions.js';
@@ -14,6 +15,7 @@ export const endpoints: readonly Endpoint[] = [
   ...accessReviewEndpoints,
   ...joinTokenEndpoints,
   ...liveSessionEndpoints,
+  ...kubeClusterEndpoints,
   ...serviceEndpoints,
   ...sessionNoticeEndpoints,
 ];

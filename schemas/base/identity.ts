@@ -14,8 +14,6 @@ export const EXTENSION_TRAITS = 'traits@steno';
 export const EXTENSION_MFA = 'mfa@steno';
 /** Ids of the approved access requests whose grants the certificate carries, with commas. Left out when none. */
 export const EXTENSION_REQUESTS = 'requests@steno';
-/** The same in an x509 certificate of a user: a subject alternative name for each, this and the id. */
-export const X509_REQUEST = 'steno://request/';
 /** Set on the certificates that a gateway shows to nodes: names the session's user for the node's own log. */
 export const EXTENSION_VIA = 'via@steno';
 /** What the session's roles say of forwardings, on the same certificates: JSON of `Forwarding` (policy/forwarding.ts). Left out when there are none. */

@@ -68,7 +68,7 @@ export interface SessionRow {
   readonly chain_head: string;
   /** The access requests that the certificate carried, with commas; '' for none. */
   readonly request_id: string;
-  /** The target, where it is not a node: a container of a pod in a Kubernetes cluster. Then `node` is ''. */
+  /** The target, where it is not a node: a container of a pod in a Kubernetes cluster. Then `node` is `CLUSTER/NAMESPACE/POD`, which no node is called. */
   readonly cluster: string;
   readonly namespace: string;
   readonly pod: string;

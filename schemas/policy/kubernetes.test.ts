@@ -1,6 +1,8 @@
+import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { roleSchema } from './role.js';
-import { decideKube } from './kubernetes.js';
+import type { Role } from './role.js';
+import { decideKube, mayUseCluster } from './kubernetes.js';
 import type { KubeRequest } from './kubernetes.js';
 
 const ann = (...sides: { readonly allow?: readonly object[]; readonly deny?: readonly object[] }[]) => ({
@@ -66,7 +68,92 @@ test('groups and users of all allowing rules are put together, without what is d
     allowed: true,
     by: 'r0',
     because: { role: 'r0', path: ['allow', 'kubernetes', 0] },
-    users: ['ann'],
+    impersonate: 'ann',
     groups: ['edit', 'team-a', 'view'],
+    terms: {
+      recording: { mode: 'strict', streams: 'commands', limit: 1 << 20 },
+      enhanced: { mode: 'best_effort', classes: ['dns', 'exec', 'file', 'network', 'security'] },
+      limits: { maxSessionLength: null, idleTimeout: null, maxSessions: null, disconnectExpiredCert: false },
+      sessionMfa: false,
+    },
   });
+});
+
+test('who names groups alone is passed on under a name that no cluster gave rights to, and more than one user is refused', () => {
+  expect(decideKube(ann({ allow: [all] }), cluster, pods)).toMatchObject({ impersonate: 'steno:ann', groups: ['g'] });
+  expect(decideKube(ann({ allow: [{ users: ['a'] }] }, { allow: [{ users: ['b'] }] }), cluster, pods)).toMatchObject({
+    allowed: false,
+    reason: expect.stringContaining('2 users (a, b)') as string,
+  });
+});
+
+test('lists and creations need every name, since answers are not filtered and bodies are not read', () => {
+  const some = { ...all, names: ['web*'] };
+  for (const verb of ['list', 'watch', 'create', 'deletecollection']) {
+    const request = { ...pods, verb, name: null };
+    expect(decideKube(ann({ allow: [some] }), cluster, request).allowed).toBe(false);
+    expect(decideKube(ann({ allow: [all] }, { deny: [{ names: ['web*'] }] }), cluster, request).allowed).toBe(false);
+    expect(decideKube(ann({ allow: [all] }), cluster, request).allowed).toBe(true);
+  }
+});
+
+test('a cluster is open to whoever is allowed something on it, unless all of it is denied', () => {
+  expect(mayUseCluster(ann({}), cluster)).toBe(false);
+  expect(mayUseCluster(ann({ allow: [{ ...all, verbs: ['get'] }] }), cluster)).toBe(true);
+  expect(mayUseCluster(ann({ allow: [{ ...all, clusters: { env: 'prod' } }] }), cluster)).toBe(false);
+  expect(mayUseCluster(ann({ allow: [all] }, { deny: [{ clusters: { env: 'dev' } }] }), cluster)).toBe(false);
+  expect(mayUseCluster(ann({ allow: [all] }, { deny: [{ resources: ['secrets'] }] }), cluster)).toBe(true);
+});
+
+test('the strictest terms of the allowing roles hold', () => {
+  const subject = ann({ allow: [all] }, { allow: [all] }, {});
+  const [a, b, c] = subject.roles as [Role, Role, Role];
+  const roles = [
+    { ...a, max_session_length: 600, require_session_mfa: true },
+    { ...b, idle_timeout: 60, recording: { ...b.recording, mode: 'best_effort' as const } },
+    { ...c, max_sessions: 1 },
+  ];
+  expect(decideKube({ ...subject, roles }, cluster, pods)).toMatchObject({
+    terms: {
+      recording: { mode: 'strict' },
+      limits: { maxSessionLength: 600, idleTimeout: 60, maxSessions: null },
+      sessionMfa: true,
+    },
+  });
+});
+
+test('nothing is allowed that a denying rule, read word by word, is about', () => {
+  const word = fc.constantFrom('a', 'ab', 'b');
+  const pattern = fc.constantFrom('a', 'ab', 'b', 'a*', '*');
+  const rule = fc.record({
+    namespaces: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+    resources: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+    names: fc.array(pattern, { minLength: 1, maxLength: 2 }),
+    verbs: fc.array(fc.constantFrom('get', 'list', '*'), { minLength: 1, maxLength: 2 }),
+  });
+  const request = fc.record({
+    verb: fc.constantFrom('get', 'list'),
+    group: fc.constant(''),
+    resource: word,
+    subresource: fc.constant(null),
+    namespace: fc.option(word),
+    name: fc.option(word),
+  });
+  const fits = (patterns: readonly string[], value: string | null): boolean =>
+    value === null || patterns.some((one) => one === '*' || one === value || (one.endsWith('*') && value.startsWith(one.slice(0, -1))));
+  fc.assert(
+    fc.property(fc.array(rule, { maxLength: 3 }), fc.array(rule, { maxLength: 3 }), request, (allow, deny, asked) => {
+      const denied = deny.some(
+        (one) =>
+          fits(one.namespaces, asked.namespace) &&
+          fits(one.resources, asked.resource) &&
+          fits(one.names, asked.name) &&
+          (one.verbs.includes('*') || one.verbs.includes(asked.verb)),
+      );
+      const { allowed } = decideKube(ann({ allow: allow.map((one) => ({ ...one, groups: ['g'] })), deny }), cluster, asked);
+      if (denied) expect(allowed).toBe(false);
+      if (allowed) expect(allow.some((one) => fits(one.resources, asked.resource))).toBe(true);
+    }),
+    { numRuns: 500 },
+  );
 });

@@ -1,12 +1,15 @@
 /**
- * The policy on Kubernetes: whether a request may be made, and as which user and groups it is passed on.
+ * The policy on Kubernetes: whether a request may be made, as which user and groups it is passed on, and under which terms.
  *
  * A rule allows when cluster, verb, resource, namespace and name all match; the groups and users of all rules that allow
  * are put together. A denying rule that names groups or users takes those away; one that names none denies the request.
- * A request without a namespace (nodes, namespaces, all pods of a cluster) needs a rule for namespace `*`.
- * Tested in kubernetes.test.ts.
+ * A request without a namespace (nodes, namespaces, all pods of a cluster) needs a rule for namespace `*`, one without a name
+ * (lists, creations) a rule for name `*`: answers are not filtered, so what may not be seen whole is not listed. Tested in
+ * kubernetes.test.ts.
  */
-import type { KubeRule } from './role.js';
+import { termsOf } from './node.js';
+import type { SessionTerms } from './node.js';
+import type { KubeRule, Role } from './role.js';
 import { matchesSelector } from './compiled.js';
 import type { Labelled } from './compiled.js';
 import { parseTemplate } from './login-template.js';
@@ -29,13 +32,19 @@ export type KubeDecision =
       readonly allowed: true;
       readonly by: string;
       readonly because: Clause;
-      readonly users: readonly string[];
+      /** That of the roles, which may name one, or `kubeUserOf` where they name groups alone. */
+      readonly impersonate: string;
       readonly groups: readonly string[];
+      readonly terms: SessionTerms;
     }
   | Refusal;
 
+/** What is asked of a cluster. */
+export type PolicyCluster = Labelled;
+
 interface Found {
   readonly clause: Clause;
+  readonly role: Role;
   readonly rule: KubeRule;
 }
 
@@ -43,17 +52,11 @@ interface Found {
 const reserved = /^system:/;
 const kubeName = /^[A-Za-z0-9][A-Za-z0-9:@._/-]{0,159}$/;
 
-export function decideKube(subject: Subject, cluster: Labelled, request: KubeRequest): KubeDecision {
-  const matching = (effect: 'allow' | 'deny'): Found[] =>
-    [...subject.roles]
-      .sort((a, b) => (a.name < b.name ? -1 : 1))
-      .flatMap((role) =>
-        role[effect].kubernetes.flatMap((rule, at) =>
-          matches(rule, cluster, request, effect) ? [{ clause: { role: role.name, path: [effect, 'kubernetes', at] }, rule }] : [],
-        ),
-      );
+export function decideKube(subject: Subject, cluster: PolicyCluster, request: KubeRequest): KubeDecision {
+  const matching = (effect: 'allow' | 'deny'): readonly Found[] =>
+    rulesOf(subject, effect).filter(({ rule }) => matches(rule, cluster, request, effect));
   const denying = matching('deny');
-  const denial = denying.find(({ rule }) => rule.groups.length === 0 && rule.users.length === 0);
+  const denial = denying.find(({ rule }) => deniesRequest(rule));
   const what = `${request.verb} ${resourceName(request)}${request.namespace === null ? '' : ` in ${request.namespace}`} on ${cluster.name}`;
   if (denial !== undefined) return { allowed: false, reason: `role ${denial.clause.role} denies ${what}`, because: denial.clause };
   const allowing = matching('allow');
@@ -64,14 +67,47 @@ export function decideKube(subject: Subject, cluster: Labelled, request: KubeReq
     return [...new Set(allowing.flatMap(({ rule }) => namesOf(rule[field], subject, false)))].filter((name) => !taken.has(name)).sort();
   };
   const [users, groups] = [collect('users'), collect('groups')];
-  if (users.length === 0 && groups.length === 0) {
+  const nobody = users.length === 0 && groups.length === 0;
+  if (nobody || users.length > 1) {
     return {
       allowed: false,
-      reason: `the roles of ${subject.user} name no user or group for ${what}`,
+      reason: nobody
+        ? `the roles of ${subject.user} name no user or group for ${what}`
+        : `the roles of ${subject.user} name ${users.length} users (${users.slice(0, 4).join(', ')}) for ${what}, where one can be passed on`,
       because: denying[0]?.clause ?? first.clause,
     };
   }
-  return { allowed: true, by: first.clause.role, because: first.clause, users, groups };
+  const terms = termsOf([...new Set(allowing.map(({ role }) => role))]);
+  return { allowed: true, by: first.clause.role, because: first.clause, impersonate: users[0] ?? kubeUserOf(subject), groups, terms };
+}
+
+/** Whom a cluster sees where roles name no user. The prefix keeps names in Steno from being names that a cluster gave rights to. */
+export function kubeUserOf({ user }: Pick<Subject, 'user'>): string {
+  return `steno:${user}`;
+}
+
+/**
+ * May the subject use this cluster at all: read which APIs it has, and see it in lists? Some rule must allow something on it,
+ * and none deny all of it.
+ */
+export function mayUseCluster(subject: Subject, cluster: PolicyCluster): boolean {
+  const here = ({ rule }: Found): boolean => matchesSelector(rule.clusters, cluster);
+  const whole = ({ rule }: Found): boolean =>
+    deniesRequest(rule) && [rule.namespaces, rule.resources, rule.names, rule.verbs].every((patterns) => patterns.includes('*'));
+  return rulesOf(subject, 'allow').some(here) && !rulesOf(subject, 'deny').some((found) => here(found) && whole(found));
+}
+
+function rulesOf({ roles }: Subject, effect: 'allow' | 'deny'): readonly Found[] {
+  return [...roles]
+    .sort((a, b) => (a.name < b.name ? -1 : 1))
+    .flatMap((role) =>
+      role[effect].kubernetes.map((rule, at) => ({ clause: { role: role.name, path: [effect, 'kubernetes', at] }, role, rule })),
+    );
+}
+
+/** A denying rule that names users or groups takes those away, and lets the request be. */
+function deniesRequest({ users, groups }: KubeRule): boolean {
+  return users.length === 0 && groups.length === 0;
 }
 
 function matches(

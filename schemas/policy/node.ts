@@ -11,9 +11,9 @@ import { isLogin } from '../base/identity.js';
 import { streamsModes, unechoedModes } from '../recording/line.js';
 import { administersEverything } from './administration.js';
 import { forwardingOf, grantOf, isAnyForwarding } from './forwarding.js';
-import type { ForwardSettings, Forwarding } from './forwarding.js';
+import type { Forwarding } from './forwarding.js';
 import type { RecordingMode } from '../recording/line.js';
-import type { KernelEventClass, NodeRecord } from './role.js';
+import type { KernelEventClass, NodeRecord, Role } from './role.js';
 import { indexOf, isEmpty, matchesSelector, rolesNaming, scopeOf } from './compiled.js';
 import type { CompiledRole, Denial, Labelled, PolicyIndex } from './compiled.js';
 import type { Scope } from './label-expression.js';
@@ -34,22 +34,26 @@ export interface EnhancedRecording {
   readonly classes: readonly KernelEventClass[];
 }
 
-export interface Allowed {
+/** What the roles that allow a session say of it. */
+export interface SessionTerms {
+  readonly recording: RecordingMode;
+  readonly enhanced: EnhancedRecording;
+  readonly limits: SessionLimits;
+  /** A second factor is needed for this session. */
+  readonly sessionMfa: boolean;
+}
+
+export interface Allowed extends SessionTerms {
   readonly allowed: true;
   /** The first allowing role by name; all of them are in `roles`. */
   readonly by: string;
   readonly roles: readonly string[];
   /** Which nodes and which login of `by`. */
   readonly because: readonly [node: Clause, login: Clause];
-  readonly recording: RecordingMode;
-  readonly enhanced: EnhancedRecording;
   /** Whether anything of `forwarding` is allowed. */
   readonly portForwarding: boolean;
   readonly forwarding: Forwarding;
   readonly agentForwarding: boolean;
-  readonly limits: SessionLimits;
-  /** A second factor is needed for this session. */
-  readonly sessionMfa: boolean;
 }
 
 export type Decision = Allowed | Refusal;
@@ -199,40 +203,9 @@ function clauseOf(denial: Denial | undefined): Clause | null {
 /** `allowing`: in the order of names; `at`: which login of the first. */
 function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: number): Allowed {
   const { name, allow } = allowing[0]!.role;
-  let strict = false,
-    streams = 0,
-    unechoed = 0,
-    limit = 0,
-    agent = false,
-    mfa = false,
-    expired = false;
-  let length: number | null = null,
-    idle: number | null = null,
-    sessions: number | null = null;
-  let enhanced = 0;
-  const classes = new Set<KernelEventClass>();
-  const grants: ForwardSettings[] = [];
-  const seen = new Set<number>();
-  let last = -1;
-  for (const { role, options } of allowing) {
-    if (options === last || seen.has(options)) continue;
-    last = options;
-    seen.add(options);
-    strict ||= role.recording.mode === 'strict';
-    streams = Math.max(streams, streamsModes.indexOf(role.recording.streams));
-    unechoed = Math.max(unechoed, unechoedModes.indexOf(role.recording.unechoed));
-    if (role.recording.limit > limit) limit = role.recording.limit;
-    const grant = grantOf(role.port_forwarding);
-    if (grant !== null) grants.push(grant);
-    agent ||= role.agent_forwarding;
-    mfa ||= role.require_session_mfa;
-    expired ||= role.disconnect_expired_cert;
-    length = least(length, role.max_session_length);
-    idle = least(idle, role.idle_timeout);
-    sessions = least(sessions, role.max_sessions);
-    enhanced = Math.max(enhanced, enhancedModes.indexOf(role.recording.enhanced.mode));
-    if (role.recording.enhanced.mode !== 'off') for (const known of role.recording.enhanced.classes) classes.add(known);
-  }
+  const distinct = new Map(allowing.map(({ role, options }) => [options, role]));
+  const roles = [...distinct.values()];
+  const grants = roles.map((role) => grantOf(role.port_forwarding)).filter((grant) => grant !== null);
   const forwarding = forwardingOf(grants, index.denyForwarding);
   return {
     allowed: true,
@@ -242,6 +215,40 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
       { role: name, path: ['allow', isEmpty(allow.nodes) ? 'node_expression' : 'nodes'] },
       { role: name, path: ['allow', 'logins', at] },
     ],
+    ...termsOf(roles),
+    portForwarding: isAnyForwarding(forwarding),
+    forwarding,
+    agentForwarding: !index.denyAgentForwarding && roles.some((role) => role.agent_forwarding),
+  };
+}
+
+/** The terms of a session that these roles allow: of limits the strictest, of what is recorded the most. */
+export function termsOf(roles: readonly Role[]): SessionTerms {
+  let strict = false,
+    streams = 0,
+    unechoed = 0,
+    limit = 0,
+    mfa = false,
+    expired = false;
+  let length: number | null = null,
+    idle: number | null = null,
+    sessions: number | null = null;
+  let enhanced = 0;
+  const classes = new Set<KernelEventClass>();
+  for (const role of roles) {
+    strict ||= role.recording.mode === 'strict';
+    streams = Math.max(streams, streamsModes.indexOf(role.recording.streams));
+    unechoed = Math.max(unechoed, unechoedModes.indexOf(role.recording.unechoed));
+    if (role.recording.limit > limit) limit = role.recording.limit;
+    mfa ||= role.require_session_mfa;
+    expired ||= role.disconnect_expired_cert;
+    length = least(length, role.max_session_length);
+    idle = least(idle, role.idle_timeout);
+    sessions = least(sessions, role.max_sessions);
+    enhanced = Math.max(enhanced, enhancedModes.indexOf(role.recording.enhanced.mode));
+    if (role.recording.enhanced.mode !== 'off') for (const known of role.recording.enhanced.classes) classes.add(known);
+  }
+  return {
     recording: {
       mode: strict ? 'strict' : 'best_effort',
       streams: streamsModes[streams]!,
@@ -249,9 +256,6 @@ function combine(index: PolicyIndex, allowing: readonly CompiledRole[], at: numb
       ...(unechoed === 0 ? {} : { unechoed: unechoedModes[unechoed]! }),
     },
     enhanced: { mode: enhancedModes[enhanced]!, classes: [...classes].sort() },
-    portForwarding: isAnyForwarding(forwarding),
-    forwarding,
-    agentForwarding: agent && !index.denyAgentForwarding,
     limits: { maxSessionLength: length, idleTimeout: idle, maxSessions: sessions, disconnectExpiredCert: expired },
     sessionMfa: mfa,
   };

@@ -14,6 +14,15 @@ export const MAX_LINE_BYTES = 65_536;
 
 export type SessionKind = 'shell' | 'exec' | 'sftp' | 'subsystem' | 'forward';
 
+/** A container of a pod; `image` with its digest where the cluster tells it, empty where the user may not read the pod. */
+export interface PodFacts {
+  readonly cluster: string;
+  readonly namespace: string;
+  readonly pod: string;
+  readonly container: string;
+  readonly image: string;
+}
+
 /** What the recorder knew when it opened the session; member `steno` of the asciicast header. */
 export interface SessionFacts {
   readonly format: typeof RECORDING_FORMAT;
@@ -38,7 +47,9 @@ export interface SessionFacts {
   /** Milliseconds since 1970 at session time 0. */
   readonly started_at: number;
   readonly recording: RecordingMode;
-  /** Labels of the node when the session began. Left out by gateways of before, and where they do not fit. */
+  /** The container that the session is in, where it is on no node: `node` is `CLUSTER/NAMESPACE/POD` then, which no node is called. */
+  readonly pod?: PodFacts;
+  /** Labels of the node, or of the Kubernetes cluster, when the session began. Left out by gateways of before, and where they do not fit. */
   readonly labels?: Readonly<Record<string, string>>;
 }
 

@@ -22,6 +22,7 @@ export const emptySnapshot: Snapshot = {
   own_since: {},
   cluster: 'main',
   clusters: [],
+  kube_clusters: [],
 };
 
 const name = fc.constantFrom('a', 'b', 'B', 'c', 'node-10', 'node-9', 'é', '__proto__', 'constructor');
@@ -40,6 +41,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = fc
     void_grants: list('id'),
     clusters: list('name'),
     removed_services: list('key'),
+    kube_clusters: list('name'),
     names_since: map.map((entries) => Object.fromEntries(entries)),
     own_since: map.map((entries) => Object.fromEntries(entries)),
     ssh_user_ca: fc.subarray(['one', 'two']),

@@ -28,6 +28,7 @@ const sources: readonly Source[] = [
   { table: 'session_notices', kind: 'notices', key: 'id' },
   { table: 'access_requests', kind: 'requests', key: 'id', columns: ['state', 'ends_at'] },
   { table: 'trusted_clusters', kind: 'clusters', key: 'name' },
+  { table: 'kube_clusters', kind: 'kube_clusters', key: 'name', columns: ['name', 'labels', 'revision'] },
   { table: 'users', kind: 'names', key: 'name', columns: ['name', 'created_at', 'own_since'] },
   { table: 'user_names', kind: 'names', key: 'name' },
   { table: 'removed_services', kind: 'services', key: 'key_hash' },

@@ -26,6 +26,7 @@ import { sharedWork } from './migrations/0014_shared_work.js';
 import { services } from './migrations/0015_services.js';
 import { liveSessions } from './migrations/0016_live_sessions.js';
 import { sessionNotices } from './migrations/0017_session_notices.js';
+import { kubeClusters } from './migrations/0018_kube_clusters.js';
 
 /** By number; the names are the order. */
 export const migrations: Readonly<Record<string, StateMigration>> = {
@@ -46,6 +47,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0015_services': services,
   '0016_live_sessions': liveSessions,
   '0017_session_notices': sessionNotices,
+  '0018_kube_clusters': kubeClusters,
 };
 
 export async function migrateState<Schema>(

@@ -475,6 +475,16 @@ export interface SessionNoticeTable {
   expires_at: Moment;
 }
 
+/** Kubernetes clusters that gateways lead to; address and credential are sealed. */
+export interface KubeClusterTable {
+  name: string;
+  labels: string;
+  revision: Moment;
+  upstream_sealed: Buffer;
+  created_by: string;
+  updated_at: Moment;
+}
+
 /** Nonces given out for joins and not used yet. */
 export interface JoinNonceTable {
   nonce: string;
@@ -578,7 +588,7 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'names' | 'cas' | 'services';
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'kube_clusters' | 'names' | 'cas' | 'services';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -641,6 +651,7 @@ export interface StateSchema {
   joined_services: JoinedServiceTable;
   removed_services: RemovedServiceTable;
   session_notices: SessionNoticeTable;
+  kube_clusters: KubeClusterTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
   live_sessions: LiveSessionTable;

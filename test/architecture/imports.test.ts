@@ -19,9 +19,10 @@ const ranks: Readonly<Record<string, readonly string[]>> = {
   gateway: ['schemas', 'runtime'],
   agent: ['schemas', 'runtime'],
   ingest: ['schemas', 'runtime', 'stores', 'recordings'],
+  analyzer: ['schemas', 'runtime', 'stores', 'recordings'],
   'viewer/api': ['schemas', 'runtime', 'stores', 'recordings'],
   'viewer/web': ['schemas'],
-  cli: ['schemas', 'runtime', 'stores', 'recordings', 'authority', 'gateway', 'agent', 'ingest', 'viewer/api'],
+  cli: ['schemas', 'runtime', 'stores', 'recordings', 'authority', 'gateway', 'agent', 'ingest', 'analyzer', 'viewer/api'],
 };
 
 /** What is built: neither tests, nor what supports them, nor benchmarks. */

@@ -13,6 +13,7 @@ const serving = [
   /^ingest\//,
   /^viewer\/api\//,
   /^stores\/(objects|events)\//,
+  /^analyzer\/(clickhouse\/|lineage\/|sigma\/corpus)/,
   /^authority\/[^/]+$/,
   /^gateway\/(spool|tunnel)\//,
   /^runtime\/(uplink|tunnel)\//,

@@ -1,7 +1,7 @@
 /**
  * `npm run setup:tests`: installs the programs that tests start, on Debian and Ubuntu, by apt-get. Needs root, or sudo
  * without a password. A package that this release does not have is named and left out. Then builds what is no package,
- * after `npm install`: an S3 server and clients on other libraries, each where its compiler is there.
+ * after `npm install`: an S3 server, pySigma, and clients on other libraries, each where its compiler is there.
  */
 // @ts-check
 import { spawnSync } from 'node:child_process';
@@ -52,7 +52,7 @@ process.stdout.write('The programs that the tests start are installed.\n');
 // `npm ci` empties node_modules, where these are kept.
 const folder = fileURLToPath(new URL('../../', import.meta.url));
 if (existsSync(join(folder, 'node_modules/vitest'))) {
-  for (const script of ['test/peers/versitygw', 'test/clients/build']) {
+  for (const script of ['test/peers/versitygw', 'test/peers/sigma/build', 'test/clients/build']) {
     const { status } = spawnSync('bash', [join(folder, script)], { stdio: 'inherit' });
     if (status !== 0) process.stdout.write(`${script} built not everything: the tests that want it are skipped, and say so.\n`);
   }

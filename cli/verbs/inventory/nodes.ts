@@ -31,7 +31,7 @@ export function parseLabels(value: string, previous: Readonly<Record<string, str
   return labels;
 }
 
-function labelText(labels: Readonly<Record<string, string>>): string {
+export function labelText(labels: Readonly<Record<string, string>>): string {
   return Object.entries(labels)
     .map(([key, value]) => `${key}=${value}`)
     .join(',');

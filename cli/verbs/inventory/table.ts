@@ -7,6 +7,7 @@ export const inventoryVerbs: Verbs = {
   services: async () => (await import('./services.js')).servicesCommand(),
   agent: async () => (await import('./agent.js')).agentCommand(),
   clusters: async () => (await import('./clusters.js')).clustersCommand(),
+  kube: async () => (await import('./kube.js')).kubeCommand(),
   roles: async () => (await import('./resources.js')).rolesCommand(),
   get: async () => (await import('./resources.js')).getCommand(),
   apply: async () => (await import('./resources.js')).applyCommand(),

@@ -101,7 +101,7 @@ export class SessionCertificates {
   #renew(id: string, admitted: ProvenUser, login: string, node: string): Promise<Kept> {
     const asking = this.#asking.get(id);
     if (asking !== undefined) return asking.answer;
-    const of: Subject = { identity: admitted.identity, target: { login, node } };
+    const of: Subject = { identity: admitted.identity, target: { kind: 'node', login, node } };
     const renewal: Promise<Kept> = this.#ask(admitted, login, node)
       .then((fresh) => {
         if (this.#asking.get(id)?.answer !== renewal) return fresh;
@@ -132,7 +132,7 @@ export class SessionCertificates {
     // Not longer than it lives at all, however slow our clock is.
     const life = Math.min(Number(validBefore) * 1000 - askedAt, Number(validBefore - validAfter) * 1000);
     return {
-      of: { identity, target: { login, node } },
+      of: { identity, target: { kind: 'node', login, node } },
       blob: given,
       askedAt,
       renewAt: askedAt + life / 2,

@@ -18,9 +18,9 @@ import { identityNow } from '#runtime/http/request-auth.js';
 import type { ConnectionLog } from '../../edge/connection-log.js';
 import type { Wire } from '../../edge/socket-wire.js';
 import type { Recorder } from '../../recorder/recorder.js';
-import type { Access, AccessFacts } from '../../sessions/access.js';
+import type { Access } from '../../sessions/access.js';
 import type { Authority } from '../../sessions/authority.js';
-import { assertConfirmable, authorize, needsConfirmation } from '../../sessions/authorization.js';
+import { assertAdmitted, assertConfirmable, authorize, needsConfirmation } from '../../sessions/authorization.js';
 import type { Authorized } from '../../sessions/authorization.js';
 import { asStenoError, explainError, printable, terminalText } from '../../sessions/refusal.js';
 import type { SessionRegistry } from '../../sessions/registry.js';
@@ -201,10 +201,23 @@ export class Connection {
   }
 
   /** The user's access, whose hooks act on this connection. `permit`: applies changed roles. */
-  #access({ identity, certificate }: Known, target: AccessFacts['target'], permit: (decision: Allowed) => void): Access {
+  #access({ identity, certificate }: Known, node: Target | null, permit: (decision: Allowed) => void): Access {
+    const target = node === null ? null : ({ kind: 'node', ...node } as const);
     return this.#deps.registry.admit(
       { identity, target, source: this.#source },
-      { identityNow: (snapshot) => identityNow(identity, certificate, snapshot), permit, end: (error) => this.end(error) },
+      {
+        reauthorize: (snapshot, now) => {
+          const latest = identityNow(identity, certificate, snapshot);
+          if (target === null) {
+            assertAdmitted(snapshot, latest, undefined, now);
+            return null;
+          }
+          const { decision } = authorize(snapshot, latest, target, now);
+          permit(decision);
+          return decision.limits;
+        },
+        end: (error) => this.end(error),
+      },
     );
   }
 
@@ -213,7 +226,7 @@ export class Connection {
     const abort = new AbortController();
     const known = knownOf(admitted);
     const way: { told: string | null } = { told: null };
-    const access = this.#access(known, { kind: 'node', ...target }, (decision) => {
+    const access = this.#access(known, target, (decision) => {
       if (this.#stage.kind === 'relaying') this.#stage.relay.permit(permissionsOf(known, decision, way.told));
     });
     this.#stage = { kind: 'dialling', access, abort };

@@ -61,7 +61,7 @@ function loosened(after: Role, before: Role): string | null {
   if (unknown !== null) return `deny.${unknown} is another`;
   const uncovered = before.allow.request.filter(asksForNodes).some((rule) => !after.allow.request.some((kept) => same(kept, rule)));
   if (uncovered) return 'it no longer has a rule of allow.request on nodes, which may hide one of another role';
-  const looser = before.allow.logins.length === 0 ? null : looserRole(after, before);
+  const looser = opensSessions(before) ? looserRole(after, before) : null;
   return looser === null ? null : `${looser} is looser than it was`;
 }
 
@@ -170,9 +170,14 @@ const ruleDenials = listed<Role['deny']['rules'][number]>(
 );
 const denials: readonly Denials[] = [nodeDenials, kubeDenials, sessionDenials, requestDenials, approveDenials, ruleDenials];
 
+/** On nodes or in Kubernetes: what its terms are about. */
+export function opensSessions({ allow }: Role): boolean {
+  return allow.logins.length > 0 || allow.kubernetes.length > 0;
+}
+
 /** Whether the sessions of `written` are under terms at least as strict as those of every role of the holder that opens any. */
 function termsHeld({ roles }: Holder, written: Role): boolean {
-  const opening = roles.filter(({ allow }) => allow.logins.length > 0 || allow.request.length > 0);
+  const opening = roles.filter((role) => opensSessions(role) || role.allow.request.length > 0);
   return opening.every((role) => looserRole(written, role) === null) && forwardingLacking(opening, roles, written) === null;
 }
 
@@ -232,7 +237,7 @@ function loginHeld(login: string, logins: readonly string[], { person }: Holder)
 }
 
 function kubeHeld(holder: Holder, written: Role, rule: KubeRule): boolean {
-  if (!kubeDenials.holds(holder, written)) return false;
+  if (!kubeDenials.holds(holder, written) || !termsHeld(holder, written)) return false;
   const names = (wanted: readonly string[], held: readonly string[]): boolean =>
     wanted.every((text) => (isTemplate(text) ? holder.person === null && held.includes(text) : held.includes(text)));
   return holder.roles.some(({ allow }) =>

@@ -49,7 +49,7 @@ function denies({ deny }: Role): boolean {
 }
 
 function looser(kept: readonly Role[], left: readonly Role[]): string | null {
-  const opening = ({ allow }: Role): boolean => allow.logins.length > 0 || allow.request.length > 0;
+  const opening = ({ allow }: Role): boolean => allow.logins.length > 0 || allow.kubernetes.length > 0 || allow.request.length > 0;
   for (const held of left.filter(opening)) {
     for (const role of kept.filter(opening)) {
       const term = looserTerm(role, held);

@@ -74,6 +74,7 @@ export function implied(needle: string): { readonly whole: readonly string[]; re
  * alternatives, groups, classes and flags end a piece, a quantifier takes back the character before it.
  */
 export function requiredPiece(expression: string): string | undefined {
+  if (expression.includes('\\Q')) return undefined;
   const pieces: string[] = [];
   let piece = '';
   const end = (): void => {
@@ -95,7 +96,7 @@ export function requiredPiece(expression: string): string | undefined {
       case '|':
         return undefined;
       case '(':
-        // Flags such as (?s) or \Q would change what follows; an expression with them is not looked into.
+        // Flags such as (?s) would change what follows; an expression with them is not looked into.
         if (expression.startsWith('(?', i) && !expression.startsWith('(?:', i)) return undefined;
         end();
         depth = 1;
@@ -116,17 +117,21 @@ export function requiredPiece(expression: string): string | undefined {
         // Of the character before a quantifier there may be none; `+` could keep it, but need not.
         piece = [...piece].slice(0, -1).join('');
         end();
-        if (character === '{') i = endOfRepeat(expression, i);
+        if (character === '{') {
+          const repeat = /^\{\d+(?:,\d*)?\}/.exec(expression.slice(i, i + 16));
+          // Anything else in braces is a text, which may hold an alternative.
+          if (repeat === null) return undefined;
+          i += repeat[0].length - 1;
+        }
         break;
       case '\\': {
         const next = expression[i + 1];
         i += 1;
         if (next !== undefined && /[^A-Za-z0-9]/.test(next)) piece += next;
-        else if (next === 'Q') return undefined;
         else {
           end();
-          // \x41, \x{10FFFF}, \p{Greek}, \pN, \123: skip what belongs to the escape, or give up.
-          if (next === undefined || !/[bBdDsSwWAz]/.test(next)) return longest(pieces);
+          // \x41, \x{10FFFF}, \p{Greek}, \pN, \123: what follows is not looked into, so it must hold no alternative.
+          if (next === undefined || !/[bBdDsSwWAz]/.test(next)) return expression.includes('|', i) ? undefined : longest(pieces);
         }
         break;
       }
@@ -157,11 +162,6 @@ function endOfClass(expression: string, start: number): number {
     } else if (expression[i] === ']') return i;
   }
   return expression.length;
-}
-
-function endOfRepeat(expression: string, start: number): number {
-  const close = expression.indexOf('}', start);
-  return close === -1 ? expression.length : close;
 }
 
 /** `%` and `_` are wild in LIKE, and `\` escapes them. */

@@ -1,0 +1,113 @@
+/**
+ * Rules and filters of many files as one set: filters applied, fields mapped, and of each rule whether it can be evaluated or what
+ * is missing. A document that is not valid does not keep the others from loading. Tested in rule-set.test.ts.
+ */
+import { StenoError } from '#schemas/base/errors.js';
+import type { Field } from '../predicate/field.js';
+import { all, never } from '../predicate/predicate.js';
+import type { Predicate } from '../predicate/predicate.js';
+import { said, sourceOf } from '../sources/log-source.js';
+import type { LogSource } from '../sources/log-source.js';
+import { mapOnto } from '../sources/mapping.js';
+import type { Source } from '../sources/source.js';
+import { splitRules } from './document.js';
+import { parseRule } from './rule.js';
+import type { CorrelationRule, DetectionRule, FilterRule, RuleOptions, SigmaDocument } from './rule.js';
+
+export interface RuleFile {
+  /** For people. */
+  readonly name: string;
+  readonly text: string;
+}
+
+/** A rule that can be evaluated: `scope` and `predicate` are its two forms' common beginning. */
+export interface EvaluableRule {
+  readonly rule: DetectionRule;
+  readonly scope: Source;
+  readonly predicate: Predicate<Field>;
+}
+
+export interface RuleSet {
+  readonly evaluable: readonly EvaluableRule[];
+  /** With sentences about what Steno has not. */
+  readonly lacking: readonly { readonly rule: DetectionRule | CorrelationRule; readonly missing: readonly string[] }[];
+  /** RULE_INVALID, one for each document that is not valid. */
+  readonly faults: readonly StenoError[];
+}
+
+export function loadRules(files: Iterable<RuleFile>, options: RuleOptions = {}): RuleSet {
+  const faults: StenoError[] = [];
+  const documents: SigmaDocument[] = [];
+  const attempt = <T>(act: () => T, otherwise: T): T => {
+    try {
+      return act();
+    } catch (error) {
+      if (!(error instanceof StenoError)) throw error;
+      faults.push(error);
+      return otherwise;
+    }
+  };
+  for (const { name, text } of files) {
+    for (const { source, firstLine } of attempt(() => splitRules(text, name), [])) {
+      const document = attempt(() => parseRule(source, name, firstLine, options), null);
+      if (document !== null) documents.push(document);
+    }
+  }
+  const rules = documents.filter((document) => document.kind !== 'filter');
+  const ids = new Map<string, DetectionRule | CorrelationRule>();
+  const kept = rules.filter((rule) => {
+    const other = rule.id === '' ? undefined : ids.get(rule.id);
+    if (other === undefined) ids.set(rule.id, rule);
+    else faults.push(new StenoError('RULE_INVALID', `${rule.file}:${rule.line}:1: has the id of ${other.file}:${other.line}`));
+    return other === undefined;
+  });
+  const filters = documents.filter((document) => document.kind === 'filter');
+  for (const filter of filters) {
+    const unknown = filter.rules?.find((name) => !kept.some((rule) => isNamed(rule, name)));
+    if (unknown !== undefined) faults.push(unknownRule(filter, 'filter', unknown));
+  }
+  const evaluable: EvaluableRule[] = [];
+  const lacking: { rule: DetectionRule | CorrelationRule; missing: readonly string[] }[] = [];
+  for (const rule of kept) {
+    if (rule.kind === 'correlation') {
+      const unknown = rule.correlation.rules.find((name) => !kept.some((other) => isNamed(other, name)));
+      if (unknown !== undefined) faults.push(unknownRule(rule, 'correlation', unknown));
+      lacking.push({ rule, missing: rule.missing });
+      continue;
+    }
+    const made = evaluableOf(
+      rule,
+      filters.filter((filter) => isFor(filter, rule)),
+    );
+    if ('missing' in made) lacking.push({ rule, missing: made.missing });
+    else evaluable.push(made);
+  }
+  return { evaluable, lacking, faults };
+}
+
+function evaluableOf(rule: DetectionRule, filters: readonly FilterRule[]): EvaluableRule | { readonly missing: readonly string[] } {
+  const source = sourceOf(rule.logSource);
+  const missing = [...rule.missing, ...filters.flatMap((filter) => filter.missing)];
+  if ('missing' in source) return { missing: [source.missing, ...missing] };
+  const mapped = mapOnto(source, all([rule.predicate, ...filters.map((filter) => filter.predicate)]));
+  missing.push(...mapped.missing);
+  if (missing.length > 0) return { missing };
+  // A rule that no event of this source can match is a mistake of its author, or of the mapping.
+  if (mapped.predicate === never) return { missing: [`nothing: no event of ${said(rule.logSource)} can match it`] };
+  return { rule, scope: source, predicate: mapped.predicate };
+}
+
+function unknownRule({ file, line }: SigmaDocument, what: string, name: string): StenoError {
+  return new StenoError('RULE_INVALID', `${file}:${line}:1: the ${what} names ${JSON.stringify(name)}, and no such rule is loaded`);
+}
+
+function isNamed(rule: DetectionRule | CorrelationRule, name: string): boolean {
+  return (rule.id !== '' && rule.id === name.toLowerCase()) || (rule.name !== '' && rule.name === name);
+}
+
+/** A filter is for rules of its own log source; what it leaves open is any. */
+function isFor(filter: FilterRule, rule: DetectionRule): boolean {
+  const fits = (key: keyof LogSource): boolean => filter.logSource[key] === undefined || filter.logSource[key] === rule.logSource[key];
+  if (!fits('product') || !fits('category') || !fits('service')) return false;
+  return filter.rules === null || filter.rules.some((name) => isNamed(rule, name));
+}

@@ -1,0 +1,186 @@
+/**
+ * One document of the Sigma specification 2.1: a rule, a correlation, or a filter for rules. Read strictly where the specification defines a
+ * field; fields of other names are allowed there, and passed over here. Tested in rule.test.ts.
+ */
+import type { Node } from 'yaml';
+import type { LogSource } from '../sources/log-source.js';
+import type { RuleField } from '../sources/mapping.js';
+import type { Predicate } from '../predicate/predicate.js';
+import { parseCorrelation } from './correlation.js';
+import type { Correlation } from './correlation.js';
+import { parseDetection } from './detection.js';
+import { RuleDocument } from './document.js';
+import type { Entry } from './document.js';
+import type { Parsing } from './item.js';
+
+export const levels = ['informational', 'low', 'medium', 'high', 'critical'] as const;
+export type Level = (typeof levels)[number];
+const statuses = ['stable', 'test', 'experimental', 'deprecated', 'unsupported'] as const;
+export type Status = (typeof statuses)[number];
+
+interface Head {
+  readonly file: string;
+  readonly line: number;
+  readonly title: string;
+  /** A UUID; '' for none. */
+  readonly id: string;
+  /** Of correlations: by which others refer to the rule. '' for none. */
+  readonly name: string;
+}
+
+/** What findings come from: rules and correlations. */
+interface Finding extends Head {
+  readonly level: Level;
+  readonly status: Status | null;
+  readonly description: string;
+  readonly tags: readonly string[];
+  /** ATT&CK ids, as in `T1003.008`. */
+  readonly techniques: readonly string[];
+  /** What it needs, and was not given or cannot be evaluated here. */
+  readonly missing: readonly string[];
+}
+
+export interface DetectionRule extends Finding {
+  readonly kind: 'rule';
+  readonly logSource: LogSource;
+  readonly predicate: Predicate<RuleField>;
+}
+
+export interface CorrelationRule extends Finding {
+  readonly kind: 'correlation';
+  readonly correlation: Correlation;
+}
+
+export interface FilterRule extends Head {
+  readonly kind: 'filter';
+  readonly logSource: LogSource;
+  /** Ids or names of the rules it is for; null: every rule of its log source. */
+  readonly rules: readonly string[] | null;
+  readonly predicate: Predicate<RuleField>;
+  readonly missing: readonly string[];
+}
+
+export type SigmaDocument = DetectionRule | CorrelationRule | FilterRule;
+
+export interface RuleOptions {
+  /** Values of `%name%`, for the modifier `expand`. */
+  readonly placeholders?: ReadonlyMap<string, readonly string[]>;
+}
+
+/** Throws RULE_INVALID with file, line and column. */
+export function parseRule(source: string, file: string, firstLine: number, { placeholders = new Map() }: RuleOptions = {}): SigmaDocument {
+  const document = new RuleDocument(source, file, firstLine);
+  const entries = document.entries(document.root, 'a rule');
+  const body = entries.filter(({ key }) => ['detection', 'filter', 'correlation'].includes(key));
+  const [only, second] = body;
+  if (only === undefined) throw document.fault('has neither detection, filter nor correlation', document.root);
+  if (second !== undefined) throw document.fault(`has both ${only.key} and ${second.key}`, second.keyNode);
+  const head = headOf(document, entries);
+  const parsing: Parsing = { document, placeholders, missing: new Set() };
+  switch (only.key) {
+    case 'correlation': {
+      const correlation = parseCorrelation(document, only);
+      const missing = [`correlation ${correlation.type}: correlations are checked, and not evaluated`];
+      return { kind: 'correlation', ...head, ...findingOf(document, entries), correlation, missing };
+    }
+    case 'filter': {
+      const { inner, condition } = bodyOf(document, only);
+      const rules = inner.find(({ key }) => key === 'rules');
+      if (rules === undefined) throw document.fault('filter names no rules; there is rules: any', only.keyNode);
+      const named = document.texts(rules.value, 'rules', 1_000).map(({ text }) => text);
+      if (named.length === 0) throw document.fault('names no rule', rules.keyNode);
+      const { predicate, aggregation } = parseDetection(
+        inner.filter(({ key }) => key !== 'condition' && key !== 'rules'),
+        condition,
+        parsing,
+      );
+      if (aggregation !== null) throw document.fault('a filter has no aggregation', condition);
+      return {
+        kind: 'filter',
+        ...head,
+        logSource: logSourceOf(document, entries),
+        rules: named.length === 1 && named[0] === 'any' ? null : named,
+        predicate,
+        missing: [...parsing.missing],
+      };
+    }
+    default: {
+      const { inner, condition } = bodyOf(document, only);
+      // Of Sigma 1, for aggregations.
+      const searches = inner.filter(({ key }) => key !== 'condition' && key !== 'timeframe');
+      const { predicate, aggregation } = parseDetection(searches, condition, parsing);
+      if (aggregation !== null)
+        parsing.missing.add(`condition "| ${aggregation.slice(0, 100)}": an aggregation of Sigma 1; write a correlation`);
+      return {
+        kind: 'rule',
+        ...head,
+        ...findingOf(document, entries),
+        logSource: logSourceOf(document, entries),
+        predicate,
+        missing: [...parsing.missing],
+      };
+    }
+  }
+}
+
+function headOf(document: RuleDocument, entries: readonly Entry[]): Head {
+  const title = document.text(entries, 'title', 256);
+  if (title === undefined) throw document.fault('has no title', document.root);
+  const id = document.text(entries, 'id', 64) ?? '';
+  if (id !== '' && !/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i.test(id)) throw document.fault('id is a UUID', nodeAt(entries, 'id'));
+  for (const key of ['date', 'modified']) {
+    const text = document.text(entries, key, 32);
+    if (text !== undefined && !/^\d{4}[-/]\d{2}[-/]\d{2}$/.test(text))
+      throw document.fault(`${key} is a day, as in 2026-01-31`, nodeAt(entries, key));
+  }
+  return { file: document.file, line: document.firstLine, title, id: id.toLowerCase(), name: document.text(entries, 'name', 256) ?? '' };
+}
+
+function findingOf(document: RuleDocument, entries: readonly Entry[]): Omit<Finding, keyof Head | 'missing'> {
+  const tags = tagsOf(document, entries);
+  return {
+    level: choice(document, entries, 'level', levels) ?? 'medium',
+    status: choice(document, entries, 'status', statuses) ?? null,
+    description: document.text(entries, 'description', 65_535) ?? '',
+    tags,
+    techniques: tags.filter((tag) => /^attack\.t\d{4}(?:\.\d{3})?$/i.test(tag)).map((tag) => tag.slice('attack.'.length).toUpperCase()),
+  };
+}
+
+function logSourceOf(document: RuleDocument, entries: readonly Entry[]): LogSource {
+  const entry = entries.find(({ key }) => key === 'logsource');
+  if (entry === undefined) throw document.fault('has no logsource', document.root);
+  const inner = document.entries(entry.value, 'logsource');
+  const [category, product, service] = ['category', 'product', 'service'].map((key) => document.text(inner, key, 256)?.toLowerCase());
+  if (category === undefined && product === undefined && service === undefined)
+    throw document.fault('logsource names no category, product or service', entry.keyNode);
+  return { category, product, service };
+}
+
+function bodyOf(document: RuleDocument, entry: Entry): { readonly inner: readonly Entry[]; readonly condition: Node } {
+  const inner = document.entries(entry.value, entry.key);
+  const condition = inner.find(({ key }) => key === 'condition');
+  if (condition === undefined) throw document.fault(`${entry.key} has no condition`, entry.keyNode);
+  if (condition.value === null) throw document.fault('condition is empty', condition.keyNode);
+  return { inner, condition: condition.value };
+}
+
+function tagsOf(document: RuleDocument, entries: readonly Entry[]): readonly string[] {
+  const entry = entries.find(({ key }) => key === 'tags');
+  if (entry === undefined) return [];
+  return document.texts(entry.value, 'tags', 1_000).map(({ text, node }) => {
+    if (!/^[\w-]+\.[\w.-]+$/.test(text)) throw document.fault('a tag has a namespace and a dot, as in attack.t1059', node);
+    return text;
+  });
+}
+
+function choice<T extends string>(document: RuleDocument, entries: readonly Entry[], key: string, of: readonly T[]): T | undefined {
+  const text = document.text(entries, key, 64);
+  if (text === undefined) return undefined;
+  if (!(of as readonly string[]).includes(text)) throw document.fault(`${key} is one of ${of.join(', ')}`, nodeAt(entries, key));
+  return text as T;
+}
+
+function nodeAt(entries: readonly Entry[], key: string): Node | null {
+  return entries.find((entry) => entry.key === key)?.value ?? null;
+}

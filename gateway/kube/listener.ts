@@ -1,0 +1,175 @@
+/**
+ * The Kubernetes front door: TLS 1.3 with user certificates of Steno, HTTP/1.1 within.
+ *
+ *     https://HOST:PORT/CLUSTER/api/v1/…      as kubeconfigs name it; the rest of the path is that of the Kubernetes API
+ *
+ * Its own certificate is the gateway's service certificate, whose DNS name `gateway.steno` no other service has. No TLS session
+ * is resumed, so every connection shows its certificate. Bounds: strangers as runtime/http/stranger-slots.ts gives them slots,
+ * 10 s for TLS and for each head of 64 KiB, 60 s for a body. Tested in proxy.test.ts.
+ */
+import { constants, X509Certificate } from 'node:crypto';
+import type { IncomingMessage } from 'node:http';
+import { createServer } from 'node:https';
+import type { Server } from 'node:https';
+import type { AddressInfo, Socket } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { SecureContextOptions, TLSSocket } from 'node:tls';
+import { StenoError } from '#schemas/base/errors.js';
+import { KUBE_SERVER_NAME } from '#schemas/kube/kube-cluster.js';
+import type { Log } from '#runtime/log.js';
+import type { ServiceIdentity } from '#runtime/service/identity.js';
+import { StrangerSlots, defaultSlots } from '#runtime/http/stranger-slots.js';
+import type { Slot } from '#runtime/http/stranger-slots.js';
+import { asStenoError } from '../sessions/refusal.js';
+import { certifiedUser } from './client-certificate.js';
+import type { CertifiedUser } from './client-certificate.js';
+import { proxyRequest } from './proxy.js';
+import { answerRefusal, refuseUpgrade } from './status.js';
+import { streamRequest } from './streaming.js';
+import type { StreamingDeps } from './streaming.js';
+
+export interface KubeListenerDeps extends StreamingDeps {
+  readonly identity: Pick<ServiceIdentity, 'tlsServerOptions' | 'onRenewed' | 'renew'>;
+  onChange(callback: () => void): () => void;
+  readonly log: Log;
+}
+
+export interface KubeListener {
+  /** `host:port` */
+  readonly address: string;
+  /** Accepts no more connections. */
+  stop(): void;
+  /** Takes nobody in, and ends what is under way. */
+  close(): Promise<void>;
+}
+
+const MAX_HEADERS = 65_536;
+const HEAD_MS = 10_000;
+const BODY_MS = 60_000;
+const IDLE_MS = 90_000;
+
+/** Rejects PORT_TAKEN. */
+export async function listenForKubernetes(deps: KubeListenerDeps, host: string, port: number): Promise<KubeListener> {
+  const { identity, log } = deps;
+  // One that was issued before gateways had the name.
+  if (!namesGateway(identity)) await identity.renew();
+  const sockets = new Set<Socket>();
+  const users = new WeakMap<Socket, CertifiedUser>();
+  /** By the client's address and port: TLS hands over another object than the connection began with. */
+  const strangers = new Map<string, Slot>();
+  const slots = new StrangerSlots(defaultSlots, { log });
+  const contextNow = (): SecureContextOptions => contextOf(identity, deps.snapshot()?.x509_user_ca ?? []);
+  const server = createServer(
+    {
+      ...contextNow(),
+      requestCert: true,
+      rejectUnauthorized: true,
+      handshakeTimeout: HEAD_MS,
+      ALPNProtocols: ['http/1.1'],
+      maxHeaderSize: MAX_HEADERS,
+      headersTimeout: HEAD_MS,
+      requestTimeout: BODY_MS,
+      keepAliveTimeout: IDLE_MS,
+      connectionsCheckingInterval: 2_000,
+    },
+    (request, response) => {
+      const socket = request.socket as TLSSocket;
+      const user = users.get(socket);
+      if (user === undefined) return answerRefusal(response, new StenoError('CERT_REQUIRED'), false);
+      void proxyRequest(deps, user, sourceOf(socket), request, response);
+    },
+  );
+  server.on('connection', (socket: Socket) => {
+    const slot = slots.take(sourceOf(socket), () => socket.destroy());
+    if (slot === null) return void socket.destroy();
+    const key = keyOf(socket);
+    strangers.set(key, slot);
+    sockets.add(socket);
+    socket.on('close', () => {
+      slot.release();
+      strangers.delete(key);
+      sockets.delete(socket);
+    });
+  });
+  server.on('secureConnection', (socket: TLSSocket) => {
+    try {
+      if (!socket.authorized || socket.isSessionReused()) throw new StenoError('CERT_REQUIRED');
+      users.set(socket, certifiedUser(socket.getPeerCertificate(false).raw));
+      strangers.get(keyOf(socket))?.admitted();
+    } catch (error) {
+      log.info({ source: sourceOf(socket), code: asStenoError(error).code }, 'a Kubernetes client was refused');
+      socket.destroy();
+    }
+  });
+  server.on('tlsClientError', (error, socket) => log.debug({ source: sourceOf(socket), err: error }, 'TLS of a Kubernetes client failed'));
+  server.on('clientError', (_, socket) => void socket.destroy());
+  server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    socket.on('error', () => socket.destroy());
+    const user = users.get(request.socket);
+    if (user === undefined) return refuseUpgrade(socket, new StenoError('CERT_REQUIRED'));
+    void streamRequest(deps, user, sourceOf(request.socket), request, socket, head);
+  });
+  server.on('connect', (_, socket) => void socket.destroy());
+
+  let trusted = JSON.stringify(deps.snapshot()?.x509_user_ca);
+  const stopRenewed = identity.onRenewed(() => server.setSecureContext(contextNow()));
+  const stopWatching = deps.onChange(() => {
+    const snapshot = deps.snapshot();
+    deps.upstreams.retain(snapshot?.kube_clusters ?? []);
+    const now = JSON.stringify(snapshot?.x509_user_ca);
+    if (now !== trusted) server.setSecureContext(contextNow());
+    trusted = now;
+  });
+  const address = await listen(server, host, port);
+  return {
+    address,
+    stop() {
+      if (server.listening) server.close();
+    },
+    async close() {
+      stopWatching();
+      stopRenewed();
+      const closed = new Promise<void>((resolve) => {
+        server.close(() => resolve());
+      });
+      for (const socket of sockets) socket.destroy();
+      await closed;
+      slots.close();
+      deps.upstreams.close();
+    },
+  };
+}
+
+/** Key and certificate of the gateway, and the CAs of users. */
+function contextOf(identity: KubeListenerDeps['identity'], userCas: readonly string[]): SecureContextOptions {
+  return {
+    ...identity.tlsServerOptions(),
+    ca: [...userCas],
+    minVersion: 'TLSv1.3',
+    secureOptions: constants.SSL_OP_NO_TICKET,
+  };
+}
+
+function namesGateway(identity: KubeListenerDeps['identity']): boolean {
+  return new X509Certificate(String(identity.tlsServerOptions().cert)).checkHost(KUBE_SERVER_NAME) !== undefined;
+}
+
+function keyOf({ remoteAddress, remotePort }: Socket): string {
+  return `${remoteAddress} ${remotePort}`;
+}
+
+/** A dual-stack socket reports IPv4 peers as IPv6. */
+function sourceOf({ remoteAddress = '' }: Socket): string {
+  return remoteAddress.replace(/^::ffff:(?=\d+\.\d+\.\d+\.\d+$)/, '');
+}
+
+async function listen(server: Server, host: string, port: number): Promise<string> {
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(error.code === 'EADDRINUSE' ? new StenoError('PORT_TAKEN', `${host}:${port}`) : error),
+    );
+    server.listen(port, host, resolve);
+  });
+  const address = server.address() as AddressInfo;
+  return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
+}

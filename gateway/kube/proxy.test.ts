@@ -1,0 +1,333 @@
+import { once } from 'node:events';
+import type { TLSSocket } from 'node:tls';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { TestCa, kubeRole, openKubeWorld } from '../testing/kube-world.js';
+import type { KubeWorld, Pair } from '../testing/kube-world.js';
+
+let world: KubeWorld;
+let ann: Pair;
+let fresh: KubeWorld['snapshot'];
+let usual: KubeWorld['answer'];
+beforeAll(async () => {
+  world = await openKubeWorld();
+  ann = await world.user();
+  [fresh, usual] = [world.snapshot, world.answer];
+});
+afterAll(() => world.close());
+beforeEach(() => {
+  world.snapshot = { ...fresh, version: world.snapshot.version };
+  world.answer = usual;
+  world.changed();
+  world.seen.length = 0;
+  world.audits.length = 0;
+});
+
+const LIST = '/east/api/v1/pods';
+const message = (body: string): string => (JSON.parse(body) as { message: string }).message;
+
+/** Everything that comes until the other side ends. */
+async function rest(socket: TLSSocket): Promise<string> {
+  let text = '';
+  socket.on('data', (chunk: Buffer) => (text += chunk.toString('latin1')));
+  socket.on('error', () => undefined);
+  if (!socket.closed) await once(socket, 'close').catch(() => undefined);
+  return text;
+}
+
+describe('a request that is allowed', () => {
+  it('reaches the API server as the user and groups of the roles, with the credential of the gateway and an audit id', async () => {
+    const { status, body } = await world.ask(ann, `${LIST}?limit=500`, {
+      headers: { 'user-agent': 'kubectl/v1.34', accept: 'application/json' },
+    });
+    expect([status, body]).toEqual([200, '{"kind":"PodList"}']);
+    const [{ url, headers }] = world.seen as [KubeWorld['seen'][number]];
+    expect(url).toBe('/api/v1/pods?limit=500');
+    expect(headers).toMatchObject({
+      'impersonate-user': ['steno:ann'],
+      'impersonate-group': ['devs'],
+      authorization: ['Bearer upstream-secret'],
+      'user-agent': ['kubectl/v1.34'],
+      accept: ['application/json'],
+      'audit-id': [expect.stringMatching(/^[0-9a-f-]{36}$/)],
+    });
+  });
+
+  it('passes a body on as it is', async () => {
+    await world.ask(ann, '/east/api/v1/namespaces/x/configmaps', {
+      method: 'POST',
+      body: '{"data":{"a":"ü"}}',
+      headers: { 'content-type': 'application/json' },
+    });
+    expect(world.seen[0]).toMatchObject({ method: 'POST', body: '{"data":{"a":"ü"}}' });
+  });
+
+  it('answers discovery without any group', async () => {
+    await world.ask(ann, '/east/apis');
+    expect(world.seen[0]!.headers).toMatchObject({ 'impersonate-user': ['steno:ann'] });
+    expect(world.seen[0]!.headers['impersonate-group']).toBeUndefined();
+  });
+});
+
+describe('of what a client sends, the API server never sees', () => {
+  it.each([
+    ['impersonation', { 'Impersonate-User': 'system:admin', 'Impersonate-Group': ['system:masters', 'x'], 'Impersonate-Uid': '0' }],
+    [
+      'impersonation in other cases',
+      { 'IMPERSONATE-USER': 'system:admin', 'impersonate-extra-scopes': 'view', 'ImPersonate-Extra-A%2fB': 'x' },
+    ],
+    ['credentials', { Authorization: 'Bearer stolen', 'Proxy-Authorization': 'Basic eA==', Cookie: 'a=b' }],
+    ['request headers of a front proxy', { 'X-Remote-User': 'admin', 'X-Remote-Group': 'system:masters', 'X-Remote-Extra-Scopes': 'x' }],
+    ['forwarding', { Forwarded: 'for=1.2.3.4', 'X-Forwarded-For': '1.2.3.4', Via: '1.1 x' }],
+    ['hop-by-hop headers and what they name', { Connection: 'keep-alive, Impersonate-User', 'Keep-Alive': 'timeout=5', TE: 'trailers' }],
+    ['an audit id of its own', { 'Audit-ID': 'chosen' }],
+    ['a name with an underscore', { Impersonate_User: 'system:admin' }],
+  ])('%s', async (_claim, headers) => {
+    await world.ask(ann, LIST, { headers });
+    const { headers: came } = world.seen[0]!;
+    expect(Object.keys(came).sort()).toEqual(['audit-id', 'authorization', 'connection', 'host', 'impersonate-group', 'impersonate-user']);
+    expect([came['impersonate-user'], came['impersonate-group'], came['authorization']]).toEqual([
+      ['steno:ann'],
+      ['devs'],
+      ['Bearer upstream-secret'],
+    ]);
+    expect(came['audit-id']).not.toEqual(['chosen']);
+  });
+});
+
+describe('a request that is not allowed never leaves the gateway', () => {
+  const refused = async (who: Pair, path: string, code: RegExp, options: Parameters<KubeWorld['ask']>[2] = {}): Promise<void> => {
+    const { status, body } = await world.ask(who, path, options);
+    expect(status).toBeGreaterThanOrEqual(400);
+    expect(body).toMatch(code);
+    expect(world.seen).toEqual([]);
+  };
+
+  it('by roles, with the role and what it lacks in the words of a Status', async () => {
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'], namespaces: ['shop'] }])] };
+    const { status, body } = await world.ask(ann, LIST);
+    expect([status, JSON.parse(body)]).toMatchObject([403, { kind: 'Status', status: 'Failure', reason: 'Forbidden', code: 403 }]);
+    expect(message(body)).toContain('no role of ann allows list pods on east');
+    expect(world.audits).toMatchObject([
+      { event: 'kube.refused', outcome: 'failure', code: 'ACCESS_DENIED', actor: 'ann', target: 'kube/east/pods' },
+    ]);
+    expect(world.seen).toEqual([]);
+  });
+
+  it.each([
+    ['an unknown cluster', '/west/api/v1/pods', /KUBE_CLUSTER_UNKNOWN/],
+    ['no cluster', '/api/v1/pods', /KUBE_REQUEST_REFUSED|KUBE_CLUSTER_UNKNOWN/],
+    ['dot segments', '/east/api/v1/../../west/api/v1/pods', /KUBE_REQUEST_REFUSED/],
+    ['an escaped slash', '/east/api/v1/namespaces/a%2fb/pods', /KUBE_REQUEST_REFUSED/],
+    ['two slashes', '/east//api/v1/pods', /KUBE_REQUEST_REFUSED/],
+    ['a proxy of a node', '/east/api/v1/nodes/n/proxy', /KUBE_UNSUPPORTED/],
+    ['a proxy of a service', '/east/api/v1/namespaces/x/services/s/proxy', /KUBE_UNSUPPORTED/],
+    ['a forwarded port', '/east/api/v1/namespaces/x/pods/p/portforward', /KUBE_UNSUPPORTED/],
+  ])('by its path: %s', (_claim, path, code) => refused(ann, path, code));
+
+  it('by a header that stands there twice', async () => {
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Type: a\r\ncontent-type: b\r\nConnection: close\r\n\r\n`);
+    expect(await rest(socket)).toMatch(/^HTTP\/1.1 400 .*content-type occurs twice/s);
+    expect(world.seen).toEqual([]);
+  });
+
+  it('by a lock on the user, a role that is gone, or a second factor that cannot be asked for', async () => {
+    world.snapshot = { ...fresh, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
+    await refused(ann, LIST, /LOCKED/);
+    world.snapshot = { ...fresh, roles: [] };
+    await refused(ann, LIST, /ACCESS_DENIED/);
+    world.snapshot = { ...fresh, roles: [kubeRole('dev', [{ groups: ['devs'] }], { require_session_mfa: true })] };
+    await refused(ann, LIST, /KUBE_NO_MFA/);
+  });
+
+  it('with a certificate that carries an access request that is over', async () => {
+    await refused(await world.user({ requests: ['r-1'] }), LIST, /REQUEST_OVER/);
+  });
+
+  it('once the CA of its certificate is no longer trusted, on a connection that lasts', async () => {
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await once(socket, 'data');
+    world.snapshot = { ...world.snapshot, x509_user_ca: [(await TestCa.open('newer')).pem] };
+    world.seen.length = 0;
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    expect(await rest(socket)).toContain('CERT_UNKNOWN_CA');
+    expect(world.seen).toEqual([]);
+  });
+});
+
+describe('smuggling through the framing of HTTP/1.1', () => {
+  const hidden = `GET /east/api/v1/secrets HTTP/1.1\r\nHost: x\r\nImpersonate-User: admin\r\n\r\n`;
+  it.each([
+    [
+      'a length and chunks',
+      `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n${hidden}`,
+    ],
+    ['two lengths', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\nContent-Length: 9\r\n\r\n${hidden}`],
+    ['chunks that are not called so', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: xchunked\r\n\r\n${hidden}`],
+    ['a space before the colon', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length : 4\r\n\r\n${hidden}`],
+    ['a folded header', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: a\r\n Impersonate-User: admin\r\n\r\n`],
+    ['a bare line feed', `GET ${LIST} HTTP/1.1\r\nHost: x\nImpersonate-User: admin\r\n\r\n`],
+    [
+      'a body of GET in chunks, which would be written as it is',
+      `GET ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    ],
+    ['a body of GET with a length', `GET ${LIST} HTTP/1.1\r\nHost: x\r\nContent-Length: ${hidden.length}\r\n\r\n${hidden}`],
+    [
+      'a body of HEAD',
+      `HEAD ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    ],
+    [
+      'a body of DELETE in chunks',
+      `DELETE ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`,
+    ],
+    ['two transfer encodings', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n${hidden}`],
+    ['a chunk of a wrong length', `POST ${LIST} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n${hidden}`],
+  ])('%s: nothing but what the roles allow comes out, and no request that was hidden', async (_claim, bytes) => {
+    const socket = await world.raw(ann);
+    socket.end(bytes);
+    await rest(socket);
+    for (const { url, headers } of world.seen) {
+      expect(url).not.toContain('secrets');
+      expect([headers['impersonate-user'], headers['impersonate-group']]).toEqual([['steno:ann'], ['devs']]);
+    }
+  });
+
+  it('a body of DELETE reaches the API server as a body, and the next request of the same connection as itself', async () => {
+    const socket = await world.raw(ann);
+    const body = `${hidden.length.toString(16)}\r\n${hidden}\r\n0\r\n\r\n`;
+    socket.write(`DELETE /east/api/v1/namespaces/x/pods/a HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n${body}`);
+    await once(socket, 'data');
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    await rest(socket);
+    expect(world.seen.map(({ method, url, body: came }) => [method, url, came])).toEqual([
+      ['DELETE', '/api/v1/namespaces/x/pods/a', hidden],
+      ['GET', '/api/v1/pods', ''],
+    ]);
+  });
+
+  it('heads beyond the limit end the connection', async () => {
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nAccept: ${'a'.repeat(70_000)}\r\n\r\n`);
+    await rest(socket);
+    expect(world.seen).toEqual([]);
+  });
+
+  it('an upgrade that is none of a stream is refused', async () => {
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n`);
+    expect(await rest(socket)).toContain('KUBE_REQUEST_REFUSED');
+    expect(world.seen).toEqual([]);
+  });
+});
+
+describe('the answer', () => {
+  it('begins before its body does, and ends at once when a lock on the user comes', async () => {
+    let gone: Promise<unknown> | undefined;
+    world.answer = (request, response) => {
+      gone = once(request.socket, 'close');
+      response.writeHead(200, { 'content-type': 'application/json' });
+      response.flushHeaders();
+      response.write('{"type":"ADDED"}\n');
+    };
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST}?watch=true HTTP/1.1\r\nHost: x\r\n\r\n`);
+    await once(socket, 'data');
+    const ended = rest(socket);
+    world.snapshot = { ...world.snapshot, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: '', expires_at: null }] };
+    world.changed();
+    await ended;
+    await gone;
+    expect(world.audits.map(({ event, code }) => [event, code])).toEqual([
+      ['session.ended', 'LOCKED'],
+      ['lock.enforced', undefined],
+    ]);
+  });
+
+  it('of an API server that breaks off is not taken for a whole one', async () => {
+    world.answer = (request, response) => {
+      response.writeHead(200, { 'content-type': 'application/json', 'content-length': '1000' });
+      response.write('{');
+      setImmediate(() => request.socket.destroy());
+    };
+    await expect(world.ask(ann, LIST)).rejects.toThrow();
+  });
+
+  it('is not asked for again when the client leaves: the API server sees the end', async () => {
+    const began = new Promise<{ readonly gone: Promise<unknown> }>((resolve) => {
+      world.answer = (request, response) => {
+        response.writeHead(200);
+        response.flushHeaders();
+        resolve({ gone: once(request.socket, 'close') });
+      };
+    });
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST}?watch=1 HTTP/1.1\r\nHost: x\r\n\r\n`);
+    const { gone } = await began;
+    socket.destroy();
+    await gone;
+  });
+
+  it('keeps no header that is between the gateway and the API server', async () => {
+    world.answer = (_, response) => {
+      response.writeHead(200, ['set-cookie', 'a=b', 'x-internal', '1', 'audit-id', 'id-1', 'warning', '299 - "a"', 'warning', '299 - "b"']);
+      response.end('{}');
+    };
+    const { headers } = await world.ask(ann, LIST);
+    expect(headers).toMatchObject({ 'audit-id': 'id-1', warning: '299 - "a", 299 - "b"' });
+    expect([headers['set-cookie'], headers['x-internal']]).toEqual([undefined, undefined]);
+  });
+
+  it('of 64 MiB passes a client that stops reading without being held in memory', async () => {
+    const total = 64 << 20;
+    let sent = 0;
+    world.answer = (_, response) => {
+      response.writeHead(200, { 'content-length': String(total) });
+      const more = (): void => {
+        while (sent < total) {
+          sent += 1 << 20;
+          if (!response.write(Buffer.alloc(1 << 20))) return void response.once('drain', more);
+        }
+        response.end();
+      };
+      more();
+    };
+    const socket = await world.raw(ann);
+    socket.write(`GET ${LIST} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`);
+    await once(socket, 'readable');
+    // Nothing is read; what is sent meanwhile fills the buffers on the way, and then stands.
+    let before = -1;
+    while (before !== sent) {
+      before = sent;
+      await new Promise((resolve) => setTimeout(resolve, 200));
+    }
+    expect(sent).toBeLessThan(32 << 20);
+    let read = 0;
+    for await (const chunk of socket) read += (chunk as Buffer).length;
+    expect(read).toBeGreaterThan(total);
+  });
+});
+
+describe('who has no certificate that counts is not let in', () => {
+  const fails = async (who: Pair): Promise<void> => {
+    await expect(world.ask(who, LIST)).rejects.toThrow();
+    expect(world.seen).toEqual([]);
+  };
+  it('of another CA', async () => fails(await world.user({}, await TestCa.open('users'))));
+  it('of a service', async () => fails(await world.serviceCa.issue([{ CN: ['viewer/v'] }], [{ type: 'url', value: 'steno://viewer/v' }])));
+  it('expired', async () => fails(await world.user({}, world.userCa, { seconds: -60, usages: ['1.3.6.1.5.5.7.3.2'] })));
+  it('for servers', async () => fails(await world.user({}, world.userCa, { usages: ['1.3.6.1.5.5.7.3.1'] })));
+  it('of the right CA, without the facts of a user', async () =>
+    fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }], [{ type: 'dns', value: 'ann' }])));
+  it('with two users', async () =>
+    fails(await world.userCa.issue([{ O: ['dev'] }, { CN: ['ann'] }, { CN: ['root'] }], [{ type: 'dns', value: 'ann' }])));
+});
+
+it('an authority that is away refuses everybody', async () => {
+  const { snapshot } = world;
+  Object.defineProperty(world, 'snapshot', { get: () => null, set: () => undefined, configurable: true });
+  const { status, body } = await world.ask(ann, LIST);
+  Object.defineProperty(world, 'snapshot', { value: snapshot, writable: true, configurable: true });
+  expect(status).toBe(503);
+  expect(body).toContain('AUTHORITY_UNREACHABLE');
+});

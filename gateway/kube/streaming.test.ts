@@ -1,0 +1,264 @@
+import { once } from 'node:events';
+import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import type { WebSocket } from 'ws';
+import { kubeRole, openKubeWorld } from '../testing/kube-world.js';
+import type { KubeWorld, Pair } from '../testing/kube-world.js';
+
+let world: KubeWorld;
+let ann: Pair;
+let fresh: KubeWorld['snapshot'];
+beforeAll(async () => {
+  world = await openKubeWorld();
+  ann = await world.user();
+  fresh = world.snapshot;
+});
+afterAll(() => world.close());
+beforeEach(() => {
+  world.snapshot = { ...fresh, version: world.snapshot.version };
+  world.changed();
+  world.seen.length = 0;
+  world.audits.length = 0;
+  world.recorder.full = false;
+  world.answer = (_, response) => void response.end('{"status":{"containerStatuses":[{"name":"main","imageID":"repo@sha256:00"}]}}');
+});
+
+const POD = '/east/api/v1/namespaces/shop/pods/web-1';
+const EXEC = `${POD}/exec?command=sh&container=main&stdin=true&stdout=true&stderr=true`;
+const TERMINAL = `${POD}/exec?command=sh&container=main&stdin=true&stdout=true&tty=true`;
+const frame = (channel: number, text: string): Buffer => Buffer.concat([Buffer.of(channel), Buffer.from(text)]);
+const closed = (side: WebSocket): Promise<unknown> => (side.readyState === 3 ? Promise.resolve() : once(side, 'close'));
+const last = () => world.recorder.recordings().at(-1)!;
+
+/** A stream with both of its ends in hand, and what each got. */
+async function stream(path = EXEC, protocols?: readonly string[]) {
+  const accepted = new Promise<WebSocket>((resolve) => {
+    world.stream = (server) => resolve(server);
+  });
+  const client = await world.connect(ann, path, protocols);
+  const server = await accepted;
+  const [toClient, toServer]: [Buffer[], Buffer[]] = [[], []];
+  const watch = (side: WebSocket, got: Buffer[]) => {
+    const waiting = new Set<() => void>();
+    side.on('message', (data) => {
+      got.push(data as Buffer);
+      for (const wake of waiting) wake();
+    });
+    return (text: string): Promise<void> =>
+      new Promise((resolve) => {
+        const look = (): void => {
+          if (!Buffer.concat(got).includes(text)) return;
+          waiting.delete(look);
+          resolve();
+        };
+        waiting.add(look);
+        look();
+      });
+  };
+  return { client, server, toClient, toServer, shown: watch(client, toClient), reached: watch(server, toServer) };
+}
+
+describe('a stream to a container', () => {
+  it('is relayed frame by frame and recorded, with its pod, its image, its size, its exit code', async () => {
+    const { client, server, shown, reached } = await stream(TERMINAL);
+    expect(world.seen.at(-1)).toMatchObject({
+      url: '/api/v1/namespaces/shop/pods/web-1/exec?container=main&command=sh&stdin=true&stdout=true&tty=true',
+      headers: { 'impersonate-user': ['steno:ann'], 'impersonate-group': ['devs'], authorization: ['Bearer upstream-secret'] },
+    });
+    client.send(frame(4, '{"Width":100,"Height":30}'));
+    client.send(frame(0, 'ls\r'));
+    await reached('ls\r');
+    server.send(frame(1, 'a b\r\n'));
+    await shown('a b');
+    server.send(frame(3, '{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"7"}]}}'));
+    server.close();
+    await closed(client);
+    await world.recorded();
+    const { header, lines, exit } = last();
+    expect(header.steno).toMatchObject({
+      kind: 'exec',
+      user: 'ann',
+      login: 'steno:ann',
+      node: 'east/shop/web-1',
+      tty: true,
+      labels: { env: 'dev' },
+      pod: { cluster: 'east', namespace: 'shop', pod: 'web-1', container: 'main', image: 'repo@sha256:00' },
+    });
+    expect([last().bytes('in').toString(), last().bytes('out').toString(), exit]).toEqual(['ls\r', 'a b\r\n', '7']);
+    expect(lines.filter(({ code }) => code === 'r').map(({ data }) => data)).toEqual(['100x30']);
+    expect(lines.filter(({ code }) => code === 'g').map(({ data }) => data)).toMatchObject([{ reason: 'kernel_events' }]);
+  });
+
+  it('passes on the end of input, errors apart from output, and speaks version 4 to who offers no other', async () => {
+    const { client, server, shown, reached, toServer } = await stream(EXEC);
+    client.send(Buffer.of(255, 0));
+    client.send(frame(4, '{"Width":1,"Height":1}'));
+    await reached('Width');
+    expect(toServer[0]).toEqual(Buffer.of(255, 0));
+    server.send(frame(2, 'oops'));
+    await shown('oops');
+    server.close();
+    await closed(client);
+    await world.recorded();
+    expect(last().bytes('err').toString()).toBe('oops');
+    const old = await stream(EXEC, ['base64.channel.k8s.io', 'v4.channel.k8s.io']);
+    expect([old.client.protocol, old.server.protocol]).toEqual(['v4.channel.k8s.io', 'v4.channel.k8s.io']);
+    old.client.close();
+    await closed(old.server);
+  });
+
+  it('ends with its client, and with the API server that dies', async () => {
+    const left = await stream();
+    left.client.terminate();
+    await closed(left.server);
+    const died = await stream();
+    died.server.terminate();
+    await closed(died.client);
+    await world.recorded();
+    expect(world.recorder.live.size).toBe(0);
+  });
+
+  it.each([
+    ['output', frame(1, 'x')],
+    ['a status', frame(3, '{}')],
+    ['an unknown channel', frame(7, '')],
+    ['a size that is none', frame(4, '{"Width":"x"}')],
+  ])('ends when its client sends %s, which reaches nobody', async (_claim, bytes) => {
+    const { client, server, toServer, toClient } = await stream();
+    client.send(bytes);
+    await Promise.all([closed(client), closed(server)]);
+    expect(toServer).toEqual([]);
+    expect(Buffer.concat(toClient).toString()).toContain('KUBE_REQUEST_REFUSED');
+  });
+
+  it('ends when its client sends text, or a frame beyond the limit', async () => {
+    const text = await stream();
+    text.client.send('0ls');
+    await Promise.all([closed(text.client), closed(text.server)]);
+    const large = await stream();
+    large.client.send(Buffer.alloc((4 << 20) + 2));
+    await Promise.all([closed(large.client), closed(large.server)]);
+    expect(large.toServer).toEqual([]);
+  });
+});
+
+describe('control', () => {
+  it('a lock on the user ends it at once, with the reason on the terminal and in the final Status', async () => {
+    const { client, server, toClient } = await stream(TERMINAL);
+    world.snapshot = { ...world.snapshot, locks: [{ id: 'l', target_kind: 'user', target: 'ann', reason: 'incident', expires_at: null }] };
+    world.changed();
+    await Promise.all([closed(client), closed(server)]);
+    const [words, status] = toClient.slice(-2);
+    expect([words![0], words!.toString()]).toEqual([1, expect.stringContaining('incident [LOCKED]')]);
+    expect([status![0], JSON.parse(status!.subarray(1).toString())]).toMatchObject([3, { status: 'Failure', reason: 'Forbidden' }]);
+    await world.recorded();
+    expect(last().bytes('out').toString()).toContain('LOCKED');
+    expect(world.audits.map(({ event }) => event)).toEqual(['session.ended', 'lock.enforced']);
+  });
+
+  it('a lock on the session ends that one, and a freeze discards what is typed and shows what is printed', async () => {
+    const { client, server, toServer, shown } = await stream(TERMINAL);
+    const session = [...world.recorder.live][0]!;
+    const lock = (target_kind: 'session' | 'session-input') => ({
+      id: 'l',
+      target_kind,
+      target: session,
+      reason: 'look',
+      expires_at: null,
+    });
+    world.snapshot = { ...world.snapshot, locks: [lock('session-input')] };
+    world.changed();
+    await shown('is frozen');
+    client.send(frame(0, 'rm -rf /\r'));
+    client.send(frame(4, '{"Width":90,"Height":20}'));
+    server.send(frame(1, 'still printing'));
+    await shown('still printing');
+    world.snapshot = { ...fresh, version: world.snapshot.version };
+    world.changed();
+    await shown('no longer frozen');
+    client.send(frame(0, 'ls\r'));
+    await new Promise<void>((resolve) => {
+      const look = (): void => (Buffer.concat(toServer).includes('ls\r') ? resolve() : void server.once('message', look));
+      look();
+    });
+    expect(Buffer.concat(toServer).toString()).not.toContain('rm -rf');
+    world.snapshot = { ...world.snapshot, locks: [lock('session')] };
+    world.changed();
+    await Promise.all([closed(client), closed(server)]);
+    await world.recorded();
+    expect(last().lines.some(({ code, data }) => code === 'g' && (data as { reason: string }).reason === 'input_discarded')).toBe(true);
+    expect(last().bytes('in').toString()).toBe('ls\r');
+  });
+
+  it('a freeze holds input of a stream without a terminal, in order, and delivers it afterwards', async () => {
+    const { client, server, toServer, reached } = await stream(EXEC);
+    const session = [...world.recorder.live][0]!;
+    world.snapshot = {
+      ...world.snapshot,
+      locks: [{ id: 'l', target_kind: 'session-input', target: session, reason: '', expires_at: null }],
+    };
+    world.changed();
+    client.send(frame(0, 'one '));
+    client.send(frame(0, 'two'));
+    client.send(frame(4, '{"Width":1,"Height":1}'));
+    await reached('Width');
+    expect(Buffer.concat(toServer).toString()).not.toContain('one');
+    world.snapshot = { ...fresh, version: world.snapshot.version };
+    world.changed();
+    await reached('two');
+    expect(Buffer.concat(toServer.filter((bytes) => bytes[0] === 0).map((bytes) => bytes.subarray(1))).toString()).toBe('one two');
+    client.close();
+    await closed(server);
+  });
+
+  it('a strict recording that breaks ends the stream', async () => {
+    const { client, server, toClient } = await stream();
+    world.recorder.break();
+    await Promise.all([closed(client), closed(server)]);
+    expect(Buffer.concat(toClient).toString()).toContain('RECORDING_IMPOSSIBLE');
+  });
+});
+
+describe('refused before the API server is asked', () => {
+  const streams = (): readonly string[] => world.seen.filter(({ url }) => /exec|attach/.test(url)).map(({ url }) => url);
+  const refused = async (path: string, code: RegExp, protocols?: readonly string[]): Promise<void> => {
+    await expect(world.connect(ann, path, protocols)).rejects.toThrow(code);
+    expect(streams()).toEqual([]);
+    expect(world.recorder.live.size).toBe(0);
+  };
+
+  it('by a role that reads: getting a stream is running something', async () => {
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'], verbs: ['get', 'list', 'watch'] }])] };
+    await refused(EXEC, /403 .*ACCESS_DENIED/);
+  });
+  it('by a role that gives pods and not their subresources', async () => {
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'], resources: ['pods'] }])] };
+    await refused(EXEC, /403 .*ACCESS_DENIED/);
+  });
+  it('when it cannot be recorded', async () => {
+    world.recorder.full = true;
+    await refused(EXEC, /SPOOL_FULL/);
+  });
+  it('when the role demands kernel events', async () => {
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'] }], { recording: { enhanced: { mode: 'strict' } } })] };
+    await refused(EXEC, /KERNEL_RECORDING_IMPOSSIBLE/);
+  });
+  it('by more sessions than the role allows', async () => {
+    world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['g'] }], { max_sessions: 1 })] };
+    const { client, server } = await stream();
+    await expect(world.connect(ann, EXEC)).rejects.toThrow(/SESSIONS_TOO_MANY/);
+    client.close();
+    await closed(server);
+  });
+  it.each([
+    ['parameters that are not understood', `${EXEC}&tty=true&more=1`],
+    ['a command of attach', `${POD}/attach?command=sh&stdout=true`],
+    ['an upgrade of a plain request', POD],
+  ])('%s', (_claim, path) => refused(path, /KUBE_REQUEST_REFUSED/));
+  it('a protocol that is not recorded', () => refused(EXEC, /KUBE_UNSUPPORTED/, ['base64.channel.k8s.io']));
+});
+
+it('the refusal of the API server is passed on in its own words', async () => {
+  await expect(world.connect(ann, `${POD.replace('web-1', 'absent')}/exec?command=sh&stdout=true`)).rejects.toThrow(
+    /404 pods "absent" not found/,
+  );
+});

@@ -1,0 +1,63 @@
+/**
+ * A real Kubernetes of one node for tests, where .ci/kubernetes has built it: started on free loopback ports with its state in a
+ * folder of its own, stopped by the pids that it left.
+ */
+import { execFile, spawnSync } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:net';
+import type { AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { promisify } from 'node:util';
+
+const built = fileURLToPath(new URL('../../node_modules/.cache/kubernetes', import.meta.url));
+const script = (name: string): string => fileURLToPath(new URL(`./${name}`, import.meta.url));
+const run = promisify(execFile);
+
+/** Why it cannot run here; null: it can. */
+export const lacking: string | null =
+  process.getuid?.() !== 0
+    ? 'needs root'
+    : !existsSync(join(built, 'images.tar'))
+      ? 'Kubernetes is not built here (bash .ci/kubernetes; part of .ci/full)'
+      : ['etcd', 'containerd', 'ctr', 'openssl'].some((program) => spawnSync('sh', ['-c', `command -v ${program}`]).status !== 0)
+        ? 'a program of its node is missing (bash .ci/kubernetes)'
+        : null;
+
+export interface Kubernetes {
+  readonly kubectl: string;
+  /** With every right. */
+  readonly admin: string;
+  close(): void;
+}
+
+export async function startKubernetes(): Promise<Kubernetes> {
+  const state = mkdtempSync(join(tmpdir(), 'steno-kubernetes-'));
+  const close = (): void => void spawnSync('bash', [script('down'), built, state], { stdio: 'ignore' });
+  try {
+    const ports = await freePorts(6);
+    await run('bash', [script('up'), built, state, ...ports.map(String)], { timeout: 180_000 });
+  } catch (error) {
+    const log = (name: string): string =>
+      existsSync(join(state, 'log', name)) ? readFileSync(join(state, 'log', name), 'utf8').slice(-2000) : '';
+    const logs = `${log('apiserver.log')}\n${log('kubelet.log')}`;
+    close();
+    throw new Error(`Kubernetes did not start: ${(error as Error).message}\n${logs}`, { cause: error });
+  }
+  return { kubectl: join(built, 'bin/kubectl'), admin: join(state, 'admin.kubeconfig'), close };
+}
+
+/** All are taken before the first is given back. */
+async function freePorts(count: number): Promise<readonly number[]> {
+  const servers = await Promise.all(
+    Array.from({ length: count }, async () => {
+      const server = createServer();
+      await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+      return server;
+    }),
+  );
+  const ports = servers.map((server) => (server.address() as AddressInfo).port);
+  await Promise.all(servers.map((server) => new Promise((resolve) => server.close(resolve))));
+  return ports;
+}

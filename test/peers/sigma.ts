@@ -1,0 +1,28 @@
+/** Other implementations of Sigma, which test/peers/sigma/build brings: given rules and events, the events that each rule matches. */
+import { spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+
+/** The sources of this file; from `dist/` too. */
+const root = [new URL('../../', import.meta.url), new URL('../../../', import.meta.url)]
+  .map(({ pathname }) => pathname)
+  .find((path) => existsSync(join(path, 'package.json')))!;
+const cache = join(root, 'node_modules/.cache/peers');
+const python = join(cache, 'pysigma/bin/python');
+
+export const hasPysigma = existsSync(join(cache, 'pysigma/built'));
+
+export type PeerEvent = Readonly<Record<string, string>>;
+/** Numbers of events, or what the peer said of the rule. */
+export type PeerAnswer = readonly number[] | string;
+
+/** `columns`: fields that a rule may ask for, whether or not an event has them. */
+export function pysigma(rules: readonly string[], events: readonly PeerEvent[], columns: readonly string[]): readonly PeerAnswer[] {
+  const { status, stdout, stderr } = spawnSync(python, [join(root, 'test/peers/sigma/peer.py')], {
+    input: JSON.stringify({ rules, events, columns }),
+    encoding: 'utf8',
+    maxBuffer: 1 << 28,
+  });
+  if (status !== 0) throw new Error(`pySigma: ${stderr}`);
+  return JSON.parse(stdout) as readonly PeerAnswer[];
+}
