@@ -11,7 +11,7 @@ import { join, resolve } from 'node:path';
 import { clusterName } from '#schemas/documents/cluster.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName, isName } from '#schemas/base/identity.js';
-import type { CaTrust } from '#schemas/snapshot.js';
+import type { Snapshot } from '#schemas/snapshot.js';
 import type { Log } from '#runtime/log.js';
 import { RequestVerifier } from '#runtime/http/request-auth.js';
 import type { Running } from '#runtime/service/process.js';
@@ -34,6 +34,7 @@ import { keepHouse, purgeAll, sweepRequests } from './housekeeping.js';
 import { openOwnerSocket, openTlsListener } from './http/listeners.js';
 import { preparePrivateFolder } from './http/owner-socket.js';
 import type { HttpParts, Route } from './http/server.js';
+import { Presence } from './inventory/nodes/presence.js';
 import { openParts } from './parts.js';
 import { auditRow } from './records/audit.js';
 import { Records } from './records/records.js';
@@ -54,8 +55,8 @@ export interface AuthorityConfig {
   readonly state?: StateOptions;
   /** File of the seal key; `DIR/authority/seal.key` unless given. */
   readonly sealKey?: string;
-  /** `wss://host:port` of ingest, when it is known already. */
-  readonly ingest?: string;
+  /** `wss://host:port/uplink` of ingests, when they are known already; any of them will do. */
+  readonly ingest?: readonly string[];
   /** Opens the seal of the CA keys, or makes it at the first start; else a key file does. */
   readonly sealPassphrase?: string;
   /** A token for the keys of CAs. */
@@ -84,7 +85,7 @@ export interface RunningAuthority extends Running {
   /** What it answers, and what its audit calls that. */
   readonly routes: readonly Pick<Route, 'method' | 'path' | 'admits' | 'event'>[];
   /** Where audit rows go from now on. */
-  setIngest(url: string): void;
+  setIngest(urls: readonly string[]): void;
 }
 
 /** Background work takes a fraction of it; an authority that dies holds others up for so long. */
@@ -122,7 +123,8 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     const owner = ownerName();
     await createFirstAdministrator(records, owner, clock());
     const sessionPlaces = new SessionPlaces(records, clock);
-    await purgeAll({ records, sessionPlaces, clock });
+    const presence = new Presence(records, clock);
+    await purgeAll({ records, sessionPlaces, presence, clock });
 
     const leases = await records.read(async (db) => new SqlLeases(db, storeClock(state.kind, clock)));
     const holder = `authority/${config.name}/${randomBytes(8).toString('hex')}`;
@@ -130,14 +132,14 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     let watch: Watch | undefined;
     const parts = await openParts(
       {
-        ...{ records, cas, sessionPlaces, alone, secretsFolder, log, clock },
+        ...{ records, cas, sessionPlaces, presence, alone, secretsFolder, log, clock },
         cluster: ownName(config.cluster ?? 'main'),
         web: config.web ?? DEFAULT_WEB,
         connected: () => watch?.connected() ?? [],
       },
       own,
     );
-    const { directory, presence, requests, rotations } = parts;
+    const { directory, requests, rotations } = parts;
     shared.onChange(
       () =>
         void directory.changed().catch((error: unknown) => log.warn({ err: error }, 'what another authority changed could not be read')),
@@ -145,9 +147,11 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     await sweepRequests({ requests, alone });
     const budget = new RefusalBudget(context.refusalBurst);
     own(() => records.audit(budget.rest(clock())));
+    let identity: ServiceIdentity | undefined;
     const http: HttpParts = {
       log,
       checkAnswers: context.checkAnswers ?? false,
+      removed: (socket) => identity?.removed.refuses(socket) === true,
       verifier: new RequestVerifier(() => directory.current(), {
         clock,
         claim: state.kind === 'sqlite' ? undefined : (nonce, until) => records.claimNonce(nonce, until),
@@ -156,11 +160,10 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     };
     let sender: AuditSender | undefined;
     let ingest = config.ingest;
-    const setIngest = (url: string): void => {
-      ingest = url;
-      sender?.setIngest(url);
+    const setIngest = (urls: readonly string[]): void => {
+      ingest = urls;
+      sender?.setIngest(urls);
     };
-    let identity: ServiceIdentity | undefined;
     const routes = routeTable({
       ...parts,
       kube: config.kube ?? null,
@@ -189,20 +192,21 @@ export async function startAuthority(config: AuthorityConfig, context: Authority
     // An authority that does not lead leaves its rows to the one that does.
     shared.onLead(() => auditSender.poke());
     shared.onAudit(() => auditSender.poke());
+    own(certified.removed.onChange((kinds) => kinds.has('ingest') && auditSender.reconnect()));
     own(() => auditSender.close());
     if (ingest !== undefined) auditSender.setIngest(ingest);
     // Its own certificate is that of a server to people, who learn of a new key later than services do.
-    const follow = ({ service_ca, signing }: CaTrust): void =>
-      certified.follow({ service_ca, signing: { ...signing, service: signing.authority } });
-    follow(cas.ca.trust);
+    const follow = ({ service_ca, signing, removed_services }: Snapshot): void =>
+      certified.follow({ service_ca, signing: { ...signing, service: signing.authority }, removed_services });
+    follow(directory.current());
     own(directory.onChange(follow) as () => void);
-    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log));
+    const watching = new Watch(directory, presence.hold(formatServiceName({ kind: 'authority', name: config.name }), log), http.removed);
     watch = watching;
     const tls = await openTlsListener(routes, certified, { listen: config.listen, onUpgrade: watching.onUpgrade }, http);
     own(() => tls.close());
     own(() => watching.close());
     await rotations.start();
-    own(keepHouse({ records, sessionPlaces, requests, alone, clock, log }));
+    own(keepHouse({ records, sessionPlaces, presence, requests, alone, clock, log }));
     return { addresses: { tls: tls.url, socket: socketPath }, routes, close, setIngest };
   } catch (error) {
     await close();

@@ -1,7 +1,7 @@
 /** Configuration of an authority, as `steno authority --config` reads it. Explained in docs/operate.md. */
 import { z } from 'zod';
 import { clusterName } from '#schemas/documents/cluster.js';
-import { hostPort, path, serviceFields, webBase, wssBase } from '#runtime/service/config.js';
+import { hostPort, ingests, path, serviceFields, webBase } from '#runtime/service/config.js';
 
 const postgres = z
   .string()
@@ -25,7 +25,7 @@ export const authorityConfig = z.strictObject({
   /** YAML that says which PKCS#11 token new CA keys are made in. */
   ca_signer: path.optional(),
   /** Where audit rows go. */
-  ingest: wssBase,
+  ingest: ingests,
   /** How users reach a gateway. */
   ssh: hostPort,
   /** How users reach a gateway's Kubernetes listener; left out: there is none. */

@@ -6,7 +6,9 @@ import type { Requests } from './access/requests.js';
 import type { SessionPlaces } from './access/session-places.js';
 import { purgeClaims } from './certificates/user-proofs.js';
 import { purgeGuesses } from './people/users/guesses.js';
+import type { Presence } from './inventory/nodes/presence.js';
 import { purgeLogins } from './records/logins.js';
+import { purgeRemovedServices } from './records/removed-services.js';
 import type { Records } from './records/records.js';
 
 const PURGE_MS = 600_000;
@@ -15,6 +17,7 @@ const SWEEP_MS = 10_000;
 export interface HousekeepingParts {
   readonly records: Records;
   readonly sessionPlaces: SessionPlaces;
+  readonly presence: Presence;
   readonly requests: Requests;
   /** Of authorities that share a store one at a time does it. */
   readonly alone: Alone;
@@ -25,11 +28,14 @@ export interface HousekeepingParts {
 export async function purgeAll({
   records,
   sessionPlaces,
+  presence,
   clock,
-}: Pick<HousekeepingParts, 'records' | 'sessionPlaces' | 'clock'>): Promise<void> {
+}: Pick<HousekeepingParts, 'records' | 'sessionPlaces' | 'presence' | 'clock'>): Promise<void> {
   await records.purge(clock());
   await records.act([], (tx) => purgeClaims(tx, clock()));
   await sessionPlaces.purge();
+  await presence.purge();
+  await records.act([], (tx) => purgeRemovedServices(tx, clock()));
   await records.read((db) => purgeLogins(db, clock()));
   await records.read((db) => purgeGuesses(db, clock()));
 }

@@ -9,7 +9,7 @@ import { Rotations } from './ca/rotations.js';
 import { SessionCertificates } from './certificates/sessions.js';
 import { Directory } from './directory/directory.js';
 import { Clusters } from './inventory/clusters/clusters.js';
-import { Presence } from './inventory/nodes/presence.js';
+import type { Presence } from './inventory/nodes/presence.js';
 import { SsoConnectors } from './people/sso/connectors.js';
 import { PowerGuard } from './power/guard.js';
 import type { Records } from './records/records.js';
@@ -21,6 +21,7 @@ export interface PartsContext {
   readonly records: Records;
   readonly cas: OpenedCas;
   readonly sessionPlaces: SessionPlaces;
+  readonly presence: Presence;
   readonly alone: Alone;
   /** Our own name among clusters. */
   readonly cluster: string;
@@ -37,13 +38,12 @@ export interface PartsContext {
 export type Parts = Awaited<ReturnType<typeof openParts>>;
 
 export async function openParts(context: PartsContext, own: (release: () => Promise<void> | void) => void) {
-  const { records, cas, sessionPlaces, alone, clock, log, web } = context;
+  const { records, cas, sessionPlaces, presence, alone, clock, log, web } = context;
   const { ca, places, seal } = cas;
   const directory = await Directory.open(records, ca, context.cluster, clock);
   own(() => directory.close());
   const sessions = new SessionCertificates(ca, directory, records, clock);
   own(() => sessions.close());
-  const presence = new Presence(records, clock);
   const clusters = new Clusters({ ca, records, directory, clock, log });
   own(() => clusters.close());
   const guard = new PowerGuard({ records, directory });

@@ -26,7 +26,7 @@ export function startAuthorityProcess(
       listen: config.listen,
       name: config.name,
       cluster: config.cluster,
-      ingest: `${config.ingest}/uplink`,
+      ingest: config.ingest.map((base) => `${base}/uplink`),
       web: config.web,
       ...(config.kube === undefined ? {} : { kube: config.kube }),
       ...(config.socket === undefined ? {} : { socket: config.socket }),

@@ -35,7 +35,7 @@ export interface RouteParts
     Omit<KubeClusterParts, 'gateway'>,
     Omit<NodeRouteParts, 'certify'>,
     PeopleParts,
-    ServiceRouteParts {
+    Omit<ServiceRouteParts, 'changed'> {
   /** `host:port` at which users reach a gateway's Kubernetes listener, or null. */
   readonly kube: string | null;
 }
@@ -45,6 +45,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   const joining = new ServiceJoining({
     records,
     clock,
+    changed: () => directory.changed(),
     certify: (caller, event, request, more) =>
       certifyService(
         parts,
@@ -65,7 +66,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
   return [
     ...accessRoutes(parts),
     ...caRoutes(parts),
-    ...certificateRoutes(parts, joining),
+    ...certificateRoutes(parts),
     ...clusterRoutes(parts),
     ...disclosureRoutes(parts),
     ...kubeClusterRoutes({ ...parts, gateway: parts.kube }),
@@ -75,7 +76,7 @@ export function routeTable(parts: RouteParts): readonly Route[] {
         certifyService(parts, caller, event, { kind: 'agent', name: node }, { service_key, host_key }, nodeHostNames(node), { data, also }),
     }),
     ...peopleRoutes(parts),
-    ...serviceRoutes(parts, joining),
+    ...serviceRoutes({ ...parts, changed: () => directory.changed() }, joining),
     ...webhookRoutes(parts),
     ...webSessionRoutes(links),
   ];

@@ -37,9 +37,12 @@ export class Watch {
   readonly #server = new WebSocketServer({ noServer: true, maxPayload: 1024, perMessageDeflate: false });
   readonly #watchers = new Map<WebSocket, Watcher>();
   readonly #timer: NodeJS.Timeout;
+  readonly #removed: (socket: TLSSocket) => boolean;
   #closed = false;
 
-  constructor(directory: Directory, holder: LocalHolder) {
+  /** `removed`: whether the other end is a service that was removed. */
+  constructor(directory: Directory, holder: LocalHolder, removed: (socket: TLSSocket) => boolean) {
+    this.#removed = removed;
     this.#holder = holder;
     this.#whole = new SnapshotLog(directory.current());
     this.#least = new SnapshotLog(forAgents(directory.current()));
@@ -65,9 +68,11 @@ export class Watch {
         ? '404 Not Found'
         : service === null
           ? '401 Unauthorized'
-          : this.#watchers.size >= MAX_WATCHERS
-            ? '429 Too Many Requests'
-            : null;
+          : this.#removed(request.socket as TLSSocket)
+            ? '403 Forbidden'
+            : this.#watchers.size >= MAX_WATCHERS
+              ? '429 Too Many Requests'
+              : null;
     if (refusal !== null || service === null) {
       socket.on('error', () => undefined);
       socket.end(`HTTP/1.1 ${refusal ?? ''}\r\nConnection: close\r\nContent-Length: 0\r\n\r\n`, () => socket.destroy());

@@ -1,6 +1,6 @@
 /** Configuration of a gateway, as `steno gateway --config` reads it. Explained in docs/operate.md. */
 import { z } from 'zod';
-import { hostPort, memberFields, wssBase } from '#runtime/service/config.js';
+import { hostPort, ingests, memberFields, span } from '#runtime/service/config.js';
 
 export const gatewayConfig = z.strictObject({
   ...memberFields,
@@ -13,8 +13,10 @@ export const gatewayConfig = z.strictObject({
   /** Where agents bring their tunnels. */
   tunnel: z.strictObject({ listen: hostPort, address: hostPort.optional() }),
   /** Ingests; one that is away is passed over. */
-  ingest: z.array(wssBase).min(1).max(16),
+  ingest: ingests,
   /** Bytes of recordings that the spool may hold. */
   spool_bytes: z.number().int().min(16_777_216).optional(),
+  /** How long live sessions may go on after SIGTERM. */
+  drain: span.default('0s'),
 });
 export type GatewayServiceConfig = z.output<typeof gatewayConfig>;

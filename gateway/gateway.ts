@@ -3,10 +3,13 @@
  *
  *     authority ──snapshots, certificates──► listener ──sessions──► recorder ──► spool ──► uplink
  *
- * Start: keys, recorder, host certificate, listen. Close, in this order: take nobody in, tell everybody and end their
- * sessions, wait for their recordings, then the recorder. Fails closed: without a snapshot nobody is admitted.
+ * Start: keys, recorder, host certificate, listen. Drain: take nobody in and begin no session; live ones go on, under locks and
+ * roles as before. Close, in this order: tell everybody and end their sessions, wait for their recordings, then the recorder.
+ * Fails closed: without a snapshot nobody is admitted.
  */
 import { randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { formatDuration } from '#schemas/base/duration.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Log } from '#runtime/log.js';
@@ -21,6 +24,7 @@ import { listenForKubernetes } from './kube/listener.js';
 import type { KubeListenerDeps } from './kube/listener.js';
 import { Upstreams } from './kube/upstreams.js';
 import type { ReadUpstream } from './kube/upstreams.js';
+import { SnapshotChanges } from './sessions/change-scope.js';
 import { LockEffectReporter } from './sessions/lock-effects.js';
 import type { Recorder } from './recorder/recorder.js';
 import { KnownKeys } from './ssh/server/admission.js';
@@ -55,6 +59,8 @@ export interface GatewayDeps {
   readonly onHostCertificate?: (callback: () => void) => () => void;
   /** Tells the authority what locks have ended here. */
   readonly tellLockEffects?: (effects: readonly LockEffect[]) => Promise<void>;
+  /** Called when a session with a recording begins and when it ends. */
+  readonly onSession?: (id: string, live: boolean) => void;
   readonly log: Log;
   /** ms since 1970. */
   readonly now: () => number;
@@ -72,6 +78,11 @@ export interface GatewayDeps {
   readonly events?: EventsWay;
 }
 
+export interface RunningGateway extends Running {
+  /** Resolves when no session is live any more, after `ms`, or when `hurry` aborts. Then `close` ends what is left. */
+  drain(ms: number, hurry?: AbortSignal): Promise<void>;
+}
+
 /** Rejects PORT_TAKEN, USAGE for an address that is none, or what the authority rejects with. */
 export async function startGateway(
   { name, listen }: GatewayConfig,
@@ -84,6 +95,7 @@ export async function startGateway(
     hostCertificate,
     onHostCertificate,
     tellLockEffects = async () => undefined,
+    onSession = () => undefined,
     log,
     now,
     limits = defaultLimits,
@@ -91,9 +103,10 @@ export async function startGateway(
     events,
     kube,
   }: GatewayDeps,
-): Promise<Running> {
+): Promise<RunningGateway> {
   await cryptoReady;
   const closing = new Set<Promise<void>>();
+  let draining = false;
   const certificates = new SessionCertificates(authority, generateKey(), now);
   const certify = async (host: string, key: SshPrivateKey): Promise<Uint8Array> => {
     if (host === OWN_NAMES && key === hostKey) return hostCertificate();
@@ -116,12 +129,18 @@ export async function startGateway(
     }
   };
   const slots = new SessionSlots(authority, { run: randomBytes(8).toString('hex'), snapshot, log });
-  const registry = new SessionRegistry({ name, now, audit: (entry) => recorder.audit(entry) });
+  const registry = new SessionRegistry({ name, now, onSession, audit: (entry) => recorder.audit(entry) });
   const track = (recording: Promise<void>): void => {
     closing.add(recording);
     void recording
       .catch((error: unknown) => log.error({ err: error }, 'closing a recording failed'))
       .finally(() => closing.delete(recording));
+  };
+  const admitting: Recorder = {
+    // Connections that are there, and second sessions in them, begin nothing either.
+    open: (...session) => (draining ? Promise.reject(new StenoError('DRAINING')) : recorder.open(...session)),
+    audit: (entry) => recorder.audit(entry),
+    close: () => recorder.close(),
   };
   const listener = new SshListener({
     name,
@@ -130,7 +149,8 @@ export async function startGateway(
     log,
     now,
     certificates,
-    recorder,
+    recorder: admitting,
+    draining: () => draining,
     observe,
     openTunnel,
     events: events ?? null,
@@ -144,13 +164,17 @@ export async function startGateway(
   const lockEffects = new LockEffectReporter(tellLockEffects, log);
   let signing = snapshot()?.signing.ssh_host;
   const stopRenewed = onHostCertificate?.(() => hostKeys.forget());
-  const stopWatching = authority.onChange(() => {
+  const changes = new SnapshotChanges(snapshot());
+  const stopWatching = authority.onChange((delta) => {
     const latest = snapshot();
-    certificates.forget();
-    if (latest !== null && latest.signing.ssh_host !== signing) hostKeys.forget();
-    signing = latest?.signing.ssh_host ?? signing;
-    if (latest !== null) lockEffects.applied(latest.locks, registry.recheck(latest));
-    slots.recheck();
+    if (latest === null) return;
+    const scope = changes.next(latest, delta, now());
+    certificates.forget(scope);
+    if (latest.signing.ssh_host !== signing) hostKeys.forget();
+    signing = latest.signing.ssh_host;
+    const ended = registry.recheck(latest, scope);
+    if (scope.changed('locks') || ended.size > 0) lockEffects.applied(latest.locks, ended);
+    if (scope.changed('roles')) slots.recheck();
   });
   lockEffects.applied(snapshot()?.locks ?? [], new Map());
   const address = await listener.listen(...hostAndPort(listen));
@@ -163,11 +187,12 @@ export async function startGateway(
             upstreams: new Upstreams(kube.readUpstream),
             registry,
             snapshot,
-            recorder,
+            recorder: admitting,
+            draining: () => draining,
             slots,
             observe,
             track,
-            onChange: (callback) => authority.onChange(callback),
+            onChange: (callback) => authority.onChange(() => callback()),
             log: log.child({ part: 'kube' }),
             now,
           },
@@ -175,6 +200,17 @@ export async function startGateway(
         );
   return {
     addresses: { ssh: address, ...(kubeListener === undefined ? {} : { kube: kubeListener.address }) },
+    async drain(ms, hurry) {
+      draining = true;
+      listener.stop();
+      kubeListener?.stop();
+      if (ms === 0 || hurry?.aborted === true) return;
+      registry.notice(`this gateway is to stop; this session may go on for ${formatDuration(ms)}`);
+      const over = new AbortController();
+      const signal = hurry === undefined ? over.signal : AbortSignal.any([over.signal, hurry]);
+      await Promise.race([registry.idle(), sleep(ms, undefined, { signal }).catch(() => undefined)]);
+      over.abort();
+    },
     close: async () => {
       stopWatching();
       stopRenewed?.();

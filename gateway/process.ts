@@ -10,6 +10,8 @@ import { join } from 'node:path';
 import type { AuthorityClient } from '#runtime/service/authority-client.js';
 import type { Log } from '#runtime/log.js';
 import type { Running } from '#runtime/service/process.js';
+import type { UplinkState } from '#runtime/uplink/client.js';
+import { spanMs } from '#runtime/service/config.js';
 import { openMember } from '#runtime/service/member.js';
 import type { Joining } from '#runtime/service/member.js';
 import type { ServiceIdentity } from '#runtime/service/identity.js';
@@ -19,6 +21,7 @@ import { formatPublicLine } from '#schemas/ssh/public-key.js';
 import { sshsigSignedData } from '#schemas/ssh/signature.js';
 import type { GatewayServiceConfig } from './config.js';
 import { hostAndPort, startGateway } from './gateway.js';
+import { Presence } from './presence.js';
 import { startRecorder } from './recorder/start.js';
 import type { RunningRecorder } from './recorder/start.js';
 import type { Authority } from './sessions/authority.js';
@@ -38,7 +41,18 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
     { log, clock: Date.now },
   );
   const { identity, authority: client } = member;
-  const recorder = await recorderOf(config, folder('spool'), identity, log);
+  const presence: Presence = new Presence({
+    tell: async (held) => {
+      const { known, gateways } = await client.nodes.held(held);
+      tunnel.gateways(gateways);
+      return known;
+    },
+    address: () => tunnel.agentAddress,
+    log,
+  });
+  const recorder = await recorderOf(config, folder('spool'), identity, log, (state) =>
+    presence.ingest(state.kind === 'up' ? state.peer : ''),
+  );
   const [host, port] = hostAndPort(config.tunnel.listen);
   const authority = authorityOf(client);
   // The recorder ends with the gateway, before the tunnels that its last sessions go through.
@@ -48,8 +62,9 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
     {
       name: config.name,
       identity,
-      ingest: config.ingest[0]!,
+      ingest: config.ingest,
       calls: client.nodes,
+      held: (node, held) => presence.node(node, held),
       log: log.child({ part: 'tunnel' }),
       now: Date.now,
       snapshot: () => {
@@ -59,12 +74,15 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
           return null;
         }
       },
-      onChange: (callback) => authority.onChange(callback),
+      onChange: (callback) => authority.onChange(() => callback()),
       audit: (entry) => void (closing || recorder.audit(entry)),
       eventLogs: recorder.eventLogs,
     },
   );
-  const stopRenewed = identity.onRenewed(() => recorder.renewed());
+  presence.start();
+  const graceMs = spanMs(config.drain);
+  const stopRenewed = identity.onRenewed(() => recorder.reconnect());
+  const stopRemoved = identity.removed.onChange((kinds) => kinds.has('ingest') && recorder.reconnect());
   const gateway = await startGateway(
     { name: config.name, listen: config.listen },
     {
@@ -78,6 +96,7 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
       hostCertificate: () => identity.hostCertificate(),
       onHostCertificate: (callback) => identity.onRenewed(callback),
       tellLockEffects: (effects) => client.lockEffects(effects),
+      onSession: (id, live) => presence.session(id, live),
       ...(config.kube_listen === undefined
         ? {}
         : { kube: { listen: config.kube_listen, identity, readUpstream: (cluster) => client.kubeUpstream(cluster) } }),
@@ -87,10 +106,15 @@ export async function startGatewayProcess(config: GatewayServiceConfig & Joining
   );
   return {
     addresses: { ...gateway.addresses, tunnel: tunnel.address },
-    async close() {
+    graceMs,
+    over: client.removed,
+    async close(hurry) {
+      await gateway.drain(graceMs, hurry);
       closing = true;
       stopRenewed();
+      stopRemoved();
       await gateway.close();
+      presence.close();
       await tunnel.close();
       member.close();
     },
@@ -104,7 +128,13 @@ function dialledHosts({ listen, address, tunnel }: GatewayServiceConfig): readon
   return [...new Set(hosts.filter((host) => !isLoopbackHost(host) && /^[A-Za-z0-9.:-]+$/.test(host)))];
 }
 
-function recorderOf(config: GatewayServiceConfig, spool: string, identity: ServiceIdentity, log: Log): Promise<RunningRecorder> {
+function recorderOf(
+  config: GatewayServiceConfig,
+  spool: string,
+  identity: ServiceIdentity,
+  log: Log,
+  onState: (state: UplinkState) => void,
+): Promise<RunningRecorder> {
   const key = identity.recordingKey!;
   let attempt = 0;
   return startRecorder(
@@ -119,6 +149,7 @@ function recorderOf(config: GatewayServiceConfig, spool: string, identity: Servi
         url: () => `${config.ingest[attempt++ % config.ingest.length]!}/uplink`,
         tls: () => identity.tlsClientOptions(['ingest']),
         certificate: () => identity.recordingCertificate().toString('base64'),
+        onState,
       },
     },
   );
@@ -128,7 +159,7 @@ function recorderOf(config: GatewayServiceConfig, spool: string, identity: Servi
 function authorityOf(client: AuthorityClient): Authority {
   return {
     current: () => client.current(),
-    onChange: (callback) => client.onChange(() => callback()),
+    onChange: (callback) => client.onChange((_, delta) => callback(delta)),
     sessionCertificate: async (request) => formatPublicLine(await client.sessionCertificate(request)),
     confirmSession: (request, shown, signal) => client.confirmSession(request, shown, signal),
     takePlace: (request) => client.places.take(request),

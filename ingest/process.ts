@@ -81,6 +81,7 @@ export async function startIngestProcess(
     opened.push(() => rebuild?.close());
     return {
       addresses: ingest.addresses,
+      over: authority.removed,
       stores,
       queues: () => ingest.queues(),
       rebuilding: () => rebuild?.progress() ?? null,

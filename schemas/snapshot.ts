@@ -28,6 +28,8 @@ export interface Snapshot extends CaTrust {
   readonly locks: readonly Lock[];
   /** Words to live sessions. */
   readonly notices: readonly SessionNotice[];
+  /** Services that were removed before their certificates ran out, ms since 1970: what counts is the key, SHA-256 of the SPKI in hex. */
+  readonly removed_services: readonly { readonly key: string; readonly service: string; readonly until: number }[];
   /** Our own name among clusters, and those we trust. */
   readonly cluster: string;
   readonly clusters: readonly TrustedCluster[];

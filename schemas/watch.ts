@@ -26,6 +26,7 @@ const listKeys = {
   grants: 'id',
   void_grants: 'id',
   clusters: 'name',
+  removed_services: 'key',
   kube_clusters: 'name',
 } as const;
 const mapNames = ['names_since', 'own_since'] as const;

@@ -6,7 +6,7 @@ const cleanup = new Cleanup();
 afterEach(() => cleanup.run());
 
 const lock = { id: 'l-1', target_kind: 'user', target: 'mallory', reason: '', expires_at: null };
-const held = { epoch: '0'.repeat(16), address: '', up: [], down: [], all: [] };
+const held = { epoch: '0'.repeat(16), address: '', ingest: '', up: [], down: [], all: [] };
 
 test('of every gateway that is there, what a lock has ended is told; the word of a gateway counts for itself', async () => {
   const authority = await authorityIn(temporaryFolder(cleanup), cleanup);

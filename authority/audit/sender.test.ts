@@ -103,10 +103,20 @@ describe('the audit', () => {
   test.each(['drop', 'store-and-drop'] as const)('survives a receiver that fails (%s): every row arrives, each once', async (failure) => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
     const receiver = await ingest(authority, (n) => (n <= 2 ? failure : 'ack'));
-    authority.setIngest(receiver.url);
+    authority.setIngest([receiver.url]);
     await receiver.until(() => receiver.batches.length >= 3);
     expect(events(receiver).filter((event) => event === 'ca.create success')).toHaveLength(1);
     if (failure === 'drop') expect(new Set(receiver.batches.slice(0, 2)).size).toBe(1);
+  });
+
+  test('goes to another ingest where one is away, hangs up, or is lost', async () => {
+    const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
+    const [first, second] = [await ingest(authority, (n) => (n === 1 ? 'ack' : 'drop')), await ingest(authority)];
+    authority.setIngest(['wss://127.0.0.1:1/uplink', first.url, second.url]);
+    await first.until(() => first.batches.length === 1);
+    await onSocket(authority, { method: 'POST', target: '/v1/sign-in-link' });
+    await second.until(() => events(second).includes('sign_in_link.create success'));
+    expect(events(first)).toContain('ca.create success');
   });
 
   test('waits on disk over a restart until there is a receiver', async () => {
@@ -116,17 +126,17 @@ describe('the audit', () => {
     await first.close();
     const second = await authorityIn(dir, cleanup);
     const receiver = await ingest(second);
-    second.setIngest(receiver.url);
+    second.setIngest([receiver.url]);
     await receiver.until(() => events(receiver).includes('user.login success'));
   });
 
   test('is not given to a server of another kind', async () => {
     const authority = await authorityIn(temporaryFolder(cleanup), cleanup);
     const impostor = await ingest(authority, () => 'ack', 'agent');
-    authority.setIngest(impostor.url);
+    authority.setIngest([impostor.url]);
     const receiver = await ingest(authority);
     await new Promise((resolve) => setImmediate(resolve));
-    authority.setIngest(receiver.url);
+    authority.setIngest([receiver.url]);
     await receiver.until(() => events(receiver).includes('ca.create success'));
     expect(impostor.batches).toEqual([]);
   });

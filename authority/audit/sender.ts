@@ -29,7 +29,9 @@ export class AuditSender {
   readonly #records: Records;
   readonly #identity: ServiceIdentity;
   readonly #log: Log;
-  #url: string | undefined;
+  #urls: readonly string[] = [];
+  /** Which of them is dialled next: an ingest that is away, or was lost, is passed over. */
+  #turn = 0;
   #socket: WebSocket | undefined;
   #greeted = false;
   #inFlight: { readonly id: string; readonly rows: readonly string[] } | undefined;
@@ -50,13 +52,19 @@ export class AuditSender {
     records.onAudit = () => void this.#send();
   }
 
-  /** `wss://host:port/path`. Another address than before ends the connection to the old one. */
-  setIngest(url: string): void {
-    if (url === this.#url) return;
-    this.#url = url;
+  /** `wss://host:port/path` of ingests, at least one. Other addresses than before end the connection to an old one. */
+  setIngest(urls: readonly string[]): void {
+    if (urls.join() === this.#urls.join()) return;
+    this.#urls = urls;
+    this.#turn = 0;
     this.#backoff = FIRST_BACKOFF_MS;
     if (this.#socket === undefined) this.#connect();
     else this.#socket.terminate();
+  }
+
+  /** Another ingest is to be looked for: the one at hand may not be one of ours any more. */
+  reconnect(): void {
+    this.#socket?.terminate();
   }
 
   /** There may be rows of another authority. */
@@ -75,8 +83,8 @@ export class AuditSender {
 
   #connect(): void {
     clearTimeout(this.#retry);
-    if (this.#closed || this.#url === undefined || this.#socket !== undefined) return;
-    const socket = new WebSocket(this.#url, UPLINK_PROTOCOL, {
+    if (this.#closed || this.#urls.length === 0 || this.#socket !== undefined) return;
+    const socket = new WebSocket(this.#urls[this.#turn++ % this.#urls.length]!, UPLINK_PROTOCOL, {
       ...this.#identity.tlsClientOptions(['ingest']),
       maxPayload: MAX_UPLINK_FRAME,
       perMessageDeflate: false,

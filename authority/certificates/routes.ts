@@ -5,7 +5,6 @@ import type { SessionCertificateRequest } from '#schemas/api/services/certificat
 import { StenoError } from '#schemas/base/errors.js';
 import { handle, serviceOf } from '../http/server.js';
 import type { Route } from '../http/server.js';
-import type { ServiceJoining } from '../services/joining.js';
 import { certifyService, enrolledHostNames, hostCertificate, keepHostKeys, renewedHostNames } from './services.js';
 import type { SessionCertificates } from './sessions.js';
 import { issueUserCertificate } from './users.js';
@@ -15,7 +14,7 @@ export interface CertificateRouteParts extends IssueParts {
   readonly sessions: SessionCertificates;
 }
 
-export function certificateRoutes(parts: CertificateRouteParts, joining: ServiceJoining): readonly Route[] {
+export function certificateRoutes(parts: CertificateRouteParts): readonly Route[] {
   const { directory, sessions } = parts;
   return [
     handle(logInAsOwner, ({ caller, body }) =>
@@ -28,7 +27,6 @@ export function certificateRoutes(parts: CertificateRouteParts, joining: Service
     ),
     handle(renewService, async ({ principal, caller, body }) => {
       const service = serviceOf(principal);
-      await joining.assertNotRemoved(service);
       // Whoever joined by token renews over its tunnel, where its key counts and not its name.
       if (service.kind === 'agent' && directory.node(service.name)?.tunnel_key !== undefined)
         throw new StenoError('ACCESS_DENIED', 'this node joined by token');

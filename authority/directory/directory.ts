@@ -20,6 +20,7 @@ import type { OwnMachine } from './own-machine.js';
 import { allNodes, allRoles, locksInForce, nodesNamed, readTogether, rolesNamed } from '../records/records.js';
 import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
+import { removedServices } from '../records/removed-services.js';
 import { grantsInForce } from '../records/requests.js';
 import { noticesInForce } from '../records/session-notices.js';
 
@@ -60,6 +61,7 @@ export class Directory {
       nodes: [],
       locks: [],
       notices: [],
+      removed_services: [],
       grants: [],
       void_grants: [],
       names_since: {},
@@ -134,6 +136,7 @@ export class Directory {
         ? { locks: (await locksInForce(db, now)).map(({ created_by: _, created_at: __, ...lock }) => lock) }
         : {}),
       ...(touched('notices') || due ? { notices: await noticesInForce(db, now) } : {}),
+      ...(touched('services') || due ? { removed_services: await removedServices(db, now) } : {}),
       ...(granted === undefined ? {} : { grants: granted.grants, void_grants: granted.voided }),
       ...(touched('names') ? await namesSince(db) : {}),
       ...(touched('clusters') ? { clusters: await trustedClusters(db) } : {}),
@@ -160,12 +163,13 @@ export class Directory {
   }
 
   /** A lock or a grant that ends is a change too. */
-  #expire({ locks, notices, grants }: Snapshot, now: number): void {
+  #expire({ locks, notices, grants, removed_services: removed }: Snapshot, now: number): void {
     clearTimeout(this.#timer);
     this.#expiry = [
       ...locks.map((lock) => lock.expires_at ?? Infinity),
       ...notices.map(({ expires_at: at }) => at),
       ...grants.map(({ ends_at }) => ends_at),
+      ...removed.map(({ until }) => until),
     ].reduce((least, at) => Math.min(least, at), Infinity);
     if (this.#expiry === Infinity) return;
     const wait = Math.min(Math.max(this.#expiry - now, 10), LONGEST_TIMER_MS);

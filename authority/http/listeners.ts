@@ -47,6 +47,7 @@ export async function openTlsListener(
 ): Promise<TlsListener> {
   const { app, server } = await tlsServer(routes, identity.tlsServerOptions(), parts);
   const stopRenewed = identity.onRenewed(() => server.setSecureContext(identity.tlsServerOptions()));
+  identity.removed.guard(server);
   server.on('upgrade', onUpgrade);
   const close = async (): Promise<void> => {
     await stop(server);

@@ -80,6 +80,8 @@ export function handle<const Of extends Endpoint>(
 export interface HttpParts {
   readonly log: Log;
   readonly verifier: RequestVerifier;
+  /** Whether the other end is a service that was removed. */
+  readonly removed: (socket: TLSSocket) => boolean;
   /** Writes the audit row of a refusal. */
   readonly refused: (caller: AuditCaller, event: string, target: string, error: StenoError) => Promise<void>;
   /** Answers and error codes that the endpoint does not declare become INTERNAL: for tests. */
@@ -135,6 +137,7 @@ export async function tlsServer(
     if (authorization === undefined) {
       const service = peerService(request.raw.socket as TLSSocket);
       if (service === null) throw new StenoError('NOT_SIGNED_IN');
+      if (parts.removed(request.raw.socket as TLSSocket)) throw new StenoError('SERVICE_REMOVED', formatServiceName(service));
       strangers.admitted(request.raw.socket);
       return { kind: 'service', service };
     }

@@ -11,7 +11,6 @@ import { verify as verifyRaw } from 'node:crypto';
 import type { Enrolment } from '#schemas/api/services/certificates.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName } from '#schemas/base/identity.js';
-import type { ServiceName } from '#schemas/base/identity.js';
 import { furtherKeys, serviceJoin, serviceJoinText, serviceReturn, serviceReturnText } from '#schemas/service-join.js';
 import type { ServiceReturn, SignedServiceJoin, SignedServiceReturn } from '#schemas/service-join.js';
 import { parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -21,6 +20,7 @@ import { useToken } from '../records/join-tokens.js';
 import { parseSigned, serviceKey, tokenKey } from '../http/signed-request.js';
 import { isHostName } from '#schemas/base/host-name.js';
 import type { Records, Tx } from '../records/records.js';
+import { deleteRemovedService } from '../records/removed-services.js';
 import { joinedService, putJoinedService, serviceToken } from './records.js';
 
 /** Certifies a service: rows of its certificates and what `also` writes go in one transaction. */
@@ -35,6 +35,8 @@ export interface ServiceJoiningParts {
   readonly records: Records;
   readonly clock: () => number;
   readonly certify: CertifyService;
+  /** Publishes what has changed. */
+  readonly changed: () => Promise<void>;
 }
 
 export class ServiceJoining {
@@ -46,7 +48,7 @@ export class ServiceJoining {
 
   /** `channel`: of the connection on which it was asked, base64. Throws SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN. */
   async join(caller: Caller, signed: SignedServiceJoin, channel: string): Promise<Enrolment> {
-    const { records, clock, certify } = this.#parts;
+    const { records, clock, certify, changed } = this.#parts;
     const request = parseSigned(serviceJoin, signed.request);
     const text = Buffer.from(serviceJoinText(signed.request));
     if (request.channel !== channel) throw refused('it was signed for another connection');
@@ -59,7 +61,7 @@ export class ServiceJoining {
     const hash = checkKeys(request, signed, text);
     const now = clock();
     const { token: id, ...shown } = request;
-    return certify(caller, 'service.join', shown, {
+    const enrolment = await certify(caller, 'service.join', shown, {
       data: { token: id, host_names: request.host_names },
       also: async (tx) => {
         const before = await joinedService(tx, request.kind, request.name);
@@ -70,8 +72,11 @@ export class ServiceJoining {
         if (before !== undefined && before.removed_at === null && !again)
           throw new StenoError('SERVICE_NAME_TAKEN', formatServiceName(request));
         await putJoinedService(tx, { kind: request.kind, name: request.name, key_hash: hash, token: id, joined_at: now });
+        await deleteRemovedService(tx, hash);
       },
     });
+    await changed();
+    return enrolment;
   }
 
   /** New certificates for the keys of a service that has joined. Throws SERVICE_JOIN_REFUSED. */
@@ -87,13 +92,6 @@ export class ServiceJoining {
           throw refused(`${formatServiceName(request)} has not joined with this key, or was removed`);
       },
     });
-  }
-
-  /** For renewals over mutual TLS: a service that was removed gets no more certificates. Throws ACCESS_DENIED. */
-  async assertNotRemoved({ kind, name }: ServiceName): Promise<void> {
-    if (kind !== 'gateway' && kind !== 'ingest' && kind !== 'viewer') return;
-    const joined = await this.#parts.records.read((db) => joinedService(db, kind, name));
-    if (joined !== undefined && joined.removed_at !== null) throw new StenoError('ACCESS_DENIED', `${kind}/${name} was removed`);
   }
 }
 

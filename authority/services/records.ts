@@ -45,16 +45,17 @@ export async function putJoinedService(tx: Tx, joined: Omit<Row<'joined_services
     .execute();
 }
 
-/** False: there is none, or it was removed before. */
-export async function removeJoinedService(tx: Tx, kind: JoiningKind, name: string, now: number): Promise<boolean> {
-  const { numUpdatedRows } = await tx
+/** The hash of its key; undefined: there is none, or it was removed before. */
+export async function removeJoinedService(tx: Tx, kind: JoiningKind, name: string, now: number): Promise<string | undefined> {
+  const row = await tx
     .updateTable('joined_services')
     .set({ removed_at: now })
     .where('kind', '=', kind)
     .where('name', '=', name)
     .where('removed_at', 'is', null)
+    .returning('key_hash')
     .executeTakeFirst();
-  return numUpdatedRows > 0n;
+  return row?.key_hash;
 }
 
 export async function joinedServices(tx: Kysely<StateSchema>): Promise<readonly JoinedServiceInfo[]> {

@@ -2,7 +2,7 @@
  * Routes of services: tokens and removal for whoever administers everything, joining for whoever holds a token.
  *
  * A gateway certifies sessions for everybody and a viewer reads every recording: to let one in is as much as every role
- * there is, so no narrower right allows it. Tested in services.test.ts.
+ * there is, so no narrower right allows it. Tested in services.test.ts and removal.test.ts.
  */
 import {
   checkHealth,
@@ -18,8 +18,11 @@ import {
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../records/audit.js';
+import { putRemovedService } from '../records/removed-services.js';
+import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
 import type { Ca } from '../ca/ca.js';
+import { SERVICE_TTL_MS } from '../ca/certificates.js';
 import { handle } from '../http/server.js';
 import type { Route } from '../http/server.js';
 import { claimedService } from './joining.js';
@@ -27,14 +30,16 @@ import type { ServiceJoining, ServiceJoiningParts } from './joining.js';
 import { insertServiceToken, joinedServices, liveServiceTokens, removeJoinedService } from './records.js';
 
 const MAX_TOKENS = 1_000;
+/** By which clocks of services may be behind. */
+const CLOCKS_MS = 600_000;
 
-export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock'> {
+export interface ServiceRouteParts extends Pick<ServiceJoiningParts, 'records' | 'clock' | 'changed'> {
   readonly ca: Ca;
-  readonly setIngest: (url: string) => void;
+  readonly setIngest: (urls: readonly string[]) => void;
 }
 
 export function serviceRoutes(parts: ServiceRouteParts, joining: ServiceJoining): readonly Route[] {
-  const { ca, records, clock } = parts;
+  const { ca, records, clock, changed } = parts;
   return [
     handle(checkHealth, async () => undefined),
     handle(listServiceTokens, () => records.read((db) => liveServiceTokens(db, clock()))),
@@ -72,9 +77,14 @@ export function serviceRoutes(parts: ServiceRouteParts, joining: ServiceJoining)
     handle(listServices, () => records.read(joinedServices)),
     handle(removeService, async ({ caller }, { kind, name: service }) => {
       const now = clock();
-      await records.act([auditRow(now, caller, { event: 'service.remove', target: `${kind}/${service}` })], async (tx) => {
-        if (!(await removeJoinedService(tx, kind, service, now))) throw new StenoError('NOT_FOUND', `service ${kind}/${service}`);
+      const target = `${kind}/${service}`;
+      await records.act([auditRow(now, caller, { event: 'service.remove', target })], async (tx) => {
+        const key = await removeJoinedService(tx, kind, service, now);
+        if (key === undefined) throw new StenoError('NOT_FOUND', `service ${target}`);
+        await putRemovedService(tx, target, key, now + SERVICE_TTL_MS + CLOCKS_MS);
+        await forgetHolder(tx, target);
       });
+      await changed();
     }),
 
     handle(
@@ -89,7 +99,7 @@ export function serviceRoutes(parts: ServiceRouteParts, joining: ServiceJoining)
     ),
     handle(setIngest, async ({ caller, body }) => {
       await records.audit([auditRow(clock(), caller, { event: 'ingest.set', target: body.url })]);
-      parts.setIngest(body.url);
+      parts.setIngest([body.url]);
     }),
   ];
 }

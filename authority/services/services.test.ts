@@ -106,7 +106,7 @@ describe('a service', () => {
     await client.ready();
     await identity.renew();
     await onSocket(authority, { method: 'DELETE', target: '/v1/services/gateway/one' });
-    await expect(identity.renew()).rejects.toEqual(refusal('ACCESS_DENIED'));
+    await expect(identity.renew()).rejects.toEqual(refusal('SERVICE_REMOVED'));
     const wish = { kind: 'gateway', name: 'one', dir, hostNames: ['other.example.org'] } as const;
     await expect(joined(authority, wish)).rejects.toEqual(refusal('SERVICE_JOIN_REFUSED'));
     await joined(authority, { ...wish, token: await tokenFor(authority, 'gateway') });

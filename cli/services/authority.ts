@@ -20,7 +20,7 @@ export async function startAuthorityAsOwner(config: AuthorityServiceConfig, cont
       web: config.web,
       tunnel: '',
       authority: addresses.tls,
-      ingest: config.ingest,
+      ingest: config.ingest[0]!,
       socket: addresses.socket,
       node: null,
       fips: config.fips,

@@ -37,6 +37,7 @@ export async function startStoreProcess(
     );
     return {
       addresses: { ...ingest.addresses, ...viewer.addresses },
+      over: Promise.race([ingest.over, viewer.over].filter((over) => over !== undefined)),
       close: async () => {
         await viewer.close();
         await ingest.close();

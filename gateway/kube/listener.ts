@@ -37,6 +37,8 @@ export interface KubeListenerDeps extends StreamingDeps {
 export interface KubeListener {
   /** `host:port` */
   readonly address: string;
+  /** Accepts no more connections. */
+  stop(): void;
   /** Takes nobody in, and ends what is under way. */
   close(): Promise<void>;
 }
@@ -121,6 +123,9 @@ export async function listenForKubernetes(deps: KubeListenerDeps, host: string, 
   const address = await listen(server, host, port);
   return {
     address,
+    stop() {
+      if (server.listening) server.close();
+    },
     async close() {
       stopWatching();
       stopRenewed();

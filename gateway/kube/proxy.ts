@@ -32,6 +32,8 @@ import type { Upstream, Upstreams } from './upstreams.js';
 
 export interface ProxyDeps {
   readonly registry: SessionRegistry;
+  /** Nothing begins any more. */
+  draining(): boolean;
   readonly upstreams: Upstreams;
   snapshot(): Snapshot | null;
   /** ms since 1970. */
@@ -72,7 +74,7 @@ export function understand(method: string, url: string): Understood {
  * the request off.
  */
 export function enter(
-  deps: Pick<ProxyDeps, 'registry' | 'snapshot' | 'now'>,
+  deps: Pick<ProxyDeps, 'registry' | 'snapshot' | 'now' | 'draining'>,
   user: CertifiedUser,
   source: string,
   understood: Understood,
@@ -87,6 +89,7 @@ export function enter(
   try {
     const snapshot = deps.snapshot();
     if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
+    if (deps.draining()) throw new StenoError('DRAINING');
     assertUnexpired(user, deps.now());
     const authorized = authorizeKube(snapshot, user, asked, deps.now());
     deps.registry.register(access, { limits: limitsOf(authorized) });

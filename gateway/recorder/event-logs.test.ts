@@ -89,7 +89,7 @@ test('rows are chained and signed under the number of their session, and acknowl
   expect(await settled(taken)).toBe(false);
   hooks.stores = () => true;
   // The same checkpoint again, by a connection that begins anew.
-  recorder.renewed();
+  recorder.reconnect();
   await taken;
   const recording = await ingest.closedSession(`${session.session}/events`);
   const { header } = checkRecording(recording);
@@ -165,7 +165,7 @@ test('an ingest that knows no event logs gets the recordings; the logs wait for 
   checkRecording(await ingest.closedSession(session.session));
   expect(ingest.recordings.has(`${session.session}/events`)).toBe(false);
   delete hooks.version;
-  recorder.renewed();
+  recorder.reconnect();
   await taken;
   expect(rowsOf(session.session)).toHaveLength(2);
 });

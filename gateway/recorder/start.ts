@@ -55,8 +55,8 @@ export interface RunningRecorder extends Recorder {
   status(): RecorderStatus;
   /** Where nodes bring the kernel events of sessions. */
   readonly eventLogs: EventLogs;
-  /** The recording certificate is another now: ingest is shown it. */
-  renewed(): void;
+  /** Certificates are others now, or an ingest was removed: the uplink is dialled anew. */
+  reconnect(): void;
   /** Resolves when everything written so far is synced. */
   settled(): Promise<void>;
 }
@@ -289,7 +289,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       })();
       return closing;
     },
-    renewed: () => client?.reconnect(),
+    reconnect: () => client?.reconnect(),
     async settled() {
       await Promise.all([spool.flush(), queue.flush()]);
     },

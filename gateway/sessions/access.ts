@@ -4,7 +4,7 @@
  *     admitted ──(slot)──► bound for a target ──establish──► established ──leave──► gone
  *        └──nowhere to go by itself (ssh -J): registered at once, with no sessions──────┘
  *
- * An established access is re-evaluated with every snapshot: it ends when roles, locks or grants no longer allow it, its
+ * An established access is re-evaluated with every snapshot that can concern it: it ends when roles, locks or grants no longer allow it, its
  * sessions end or freeze when a lock names them, and changed limits and permissions apply to it. Free of any protocol: a front
  * door supplies `AccessSource`. Tested in registry.test.ts, and with stock clients in ../ssh/server/.
  */
@@ -16,6 +16,7 @@ import type { SessionLimits } from '#schemas/policy/node.js';
 import type { SessionNotice } from '#schemas/session-notice.js';
 import type { AuditEntry, SessionRecorder } from '../recorder/recorder.js';
 import { assertSessionUnlocked } from './authorization.js';
+import type { ChangeScope } from './change-scope.js';
 import { LimitTimer, realTimers } from './limits.js';
 import { LiveSession } from './live-session.js';
 import type { SessionHooks } from './live-session.js';
@@ -46,6 +47,7 @@ export interface AccessDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
+  readonly onSession: (id: string, live: boolean) => void;
 }
 
 /** What a new snapshot did to an access. */
@@ -116,8 +118,12 @@ export class Access {
 
   /** Registers a session whose recording is open. */
   begin(recorder: SessionRecorder, hooks: SessionHooks): LiveSession {
-    const session = new LiveSession(recorder, hooks, (left) => void this.#sessions.delete(left));
+    const session = new LiveSession(recorder, hooks, (left) => {
+      this.#sessions.delete(left);
+      this.#deps.onSession(left.id, false);
+    });
     this.#sessions.add(session);
+    this.#deps.onSession(session.id, true);
     return session;
   }
 
@@ -141,6 +147,12 @@ export class Access {
 
   notice(words: string): void {
     for (const session of this.#sessions) session.notice(words);
+  }
+
+  isConcerned(scope: ChangeScope): boolean {
+    if (scope.concerns(this.facts)) return true;
+    for (const { id } of this.#sessions) if (scope.concernsSession(id)) return true;
+    return false;
   }
 
   /** Applies a new snapshot: ends and freezes at once, and answers what to audit. */

@@ -4,12 +4,13 @@
 import type { SessionConfirmationRequest } from '#schemas/api/people/confirmations.js';
 import type { SessionCertificateRequest } from '#schemas/api/services/certificates.js';
 import type { Snapshot } from '#schemas/snapshot.js';
+import type { SnapshotDelta } from '#schemas/watch.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
 
 export interface Authority {
   current(): Snapshot;
-  /** Called on every change; the returned function ends that. */
-  onChange(callback: () => void): () => void;
+  /** Called on every change, with what turned the last snapshot into this one where that is known; the returned function ends that. */
+  onChange(callback: (delta: SnapshotDelta | null) => void): () => void;
   /** A public key line with the certificate. Rejects ACCESS_DENIED, LOCKED, CERT_*, AUTHORITY_UNREACHABLE. */
   sessionCertificate(request: SessionCertificateRequest): Promise<string>;
   /** Tells `shown` what the user opens to confirm the session. Rejects SESSION_UNCONFIRMED, or why it cannot be asked. */

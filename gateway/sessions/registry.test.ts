@@ -35,7 +35,12 @@ const lockOn = (target_kind: Lock['target_kind'], target: string, expires_at: nu
 function scene(...ids: readonly string[]) {
   const audits: AuditEntry[] = [];
   const did: string[] = [];
-  const registry = new SessionRegistry({ name: 'gw', now: () => 1_000, audit: (entry) => void audits.push(entry) });
+  const registry = new SessionRegistry({
+    name: 'gw',
+    now: () => 1_000,
+    onSession: () => undefined,
+    audit: (entry) => void audits.push(entry),
+  });
   const access = registry.admit(
     { identity, target: { kind: 'node', node: 'web-1', login: 'root' }, source: '192.0.2.1' },
     {
@@ -126,6 +131,17 @@ describe('the registry of live sessions', () => {
     publish();
     expect(did.filter((what) => what !== 'permit')).toEqual(['s1 notice from bob: please log out']);
     expect(audits).toMatchObject([{ event: 'session.notice', session: 's1', actor: 'bob', reason: 'please log out', outcome: 'success' }]);
+  });
+
+  it('is idle once the last session has ended, however it ended', async () => {
+    const { registry, apply } = scene('s1', 's2');
+    const idle = registry.idle().then(() => 'idle');
+    const soon = (): Promise<string> => Promise.race([idle, new Promise<string>((resolve) => setImmediate(() => resolve('busy')))]);
+    apply(lockOn('session', 's1'));
+    expect(await soon()).toBe('busy');
+    registry.find('s2')!.leave();
+    expect(await soon()).toBe('idle');
+    await registry.idle();
   });
 
   it('applies no snapshot to an access that has left', () => {

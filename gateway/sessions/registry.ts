@@ -2,7 +2,7 @@
  * The live sessions of this gateway, through whichever front door they came, and the control path to them: snapshots of
  * the authority carry locks, freezes, roles and grants, and each one is applied here.
  *
- * Order of a snapshot: 1. every connection and session that must end or freeze does so, and its user is told; 2. one audit row
+ * A snapshot is applied to those whom its change can concern (change-scope.ts), in this order: 1. every connection and session that must end or freeze does so, and its user is told; 2. one audit row
  * each; 3. one summary row per lock. A crash between 1 and 3 leaves the recordings, in which the end or the freeze stands.
  * Tested in registry.test.ts.
  */
@@ -11,6 +11,7 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
 import type { AuditEntry } from '../recorder/recorder.js';
 import { Access } from './access.js';
+import { everybody } from './change-scope.js';
 import type { AccessFacts, AccessSource, Enforced, SessionLocks } from './access.js';
 import type { LiveSession } from './live-session.js';
 import { printable } from './refusal.js';
@@ -21,16 +22,39 @@ export interface RegistryDeps {
   /** ms since 1970. */
   readonly now: () => number;
   readonly audit: (entry: AuditEntry) => void;
+  /** Called when a session begins and when it ends. */
+  readonly onSession: (id: string, live: boolean) => void;
 }
 
 export class SessionRegistry {
   readonly #deps: RegistryDeps;
   readonly #accesses = new Set<Access>();
+  /** How many sessions are live, and who waits until none is. */
+  #live = 0;
+  readonly #whenIdle = new Set<() => void>();
   /** Of the snapshot before: each notice is shown once. */
   #shown: ReadonlySet<string> = new Set();
 
   constructor(deps: RegistryDeps) {
-    this.#deps = deps;
+    this.#deps = {
+      ...deps,
+      onSession: (id, live) => {
+        deps.onSession(id, live);
+        this.#live += live ? 1 : -1;
+        if (this.#live === 0) for (const resolve of this.#whenIdle) resolve();
+      },
+    };
+  }
+
+  /** Resolves when no session is live. */
+  idle(): Promise<void> {
+    if (this.#live === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#whenIdle.add(resolve));
+  }
+
+  /** A line for the terminal of every session. */
+  notice(words: string): void {
+    for (const access of this.#accesses) access.notice(words);
   }
 
   /** An admitted user's access; it counts once it is `register`ed. */
@@ -49,10 +73,11 @@ export class SessionRegistry {
     return undefined;
   }
 
-  /** Applies a new snapshot. Returns what each lock has ended, by its id. */
-  recheck(snapshot: Snapshot): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
-    const locks = sessionLocks(snapshot, this.#deps.now());
-    const enforced = [...this.#accesses].flatMap((access) => access.recheck(snapshot, locks));
+  /** Applies a new snapshot to those whom it can concern. Returns what each lock has ended, by its id. */
+  recheck(snapshot: Snapshot, scope = everybody): ReadonlyMap<string, Pick<LockEffect, 'connections' | 'sessions'>> {
+    const concerned = scope.any ? [...this.#accesses].filter((access) => access.isConcerned(scope)) : [];
+    const locks = concerned.length === 0 ? noLocks : sessionLocks(snapshot, this.#deps.now());
+    const enforced = concerned.flatMap((access) => access.recheck(snapshot, locks));
     const counts = new Map<Lock, Pick<Enforced, 'connections' | 'sessions' | 'frozen'>>();
     for (const { lock, connections, sessions, frozen, audit } of enforced) {
       audit();
@@ -85,6 +110,8 @@ export class SessionRegistry {
     for (const notice of fresh) for (const access of this.#accesses) access.show(notice);
   }
 }
+
+const noLocks: SessionLocks = { ended: new Map(), frozen: new Map() };
 
 function sessionLocks({ locks }: Snapshot, now: number): SessionLocks {
   const [ended, frozen] = [new Map<string, Lock>(), new Map<string, Lock>()];

@@ -24,6 +24,7 @@ import { roleSchema } from '#schemas/policy/role.js';
 import type { NodeRecord, Role } from '#schemas/policy/role.js';
 import type { SessionNotice } from '#schemas/session-notice.js';
 import type { PlaceReport, PlaceRequest } from '#schemas/session-place.js';
+import { diffSnapshots, ordered } from '#schemas/watch.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import type { CertificateFields } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
@@ -90,8 +91,10 @@ export class TestAuthority implements Authority {
   kubeClusters: KubeClusterRecord[] = [];
   grants: Grant[] = [];
   available = true;
-  readonly #callbacks = new Set<() => void>();
+  readonly #callbacks = new Set<Parameters<Authority['onChange']>[0]>();
   #version = 0;
+  /** As it was when it was published last. */
+  #published: Snapshot | undefined;
   #serial = 0n;
 
   current(): Snapshot {
@@ -115,6 +118,7 @@ export class TestAuthority implements Authority {
       notices: this.notices,
       grants: this.grants,
       void_grants: [],
+      removed_services: [],
       names_since: {},
       own_since: {},
       cluster: 'main',
@@ -123,14 +127,19 @@ export class TestAuthority implements Authority {
     };
   }
 
-  onChange(callback: () => void): () => void {
+  onChange(callback: Parameters<Authority['onChange']>[0]): () => void {
+    this.#published ??= structuredClone(ordered(this.current()));
     this.#callbacks.add(callback);
     return () => this.#callbacks.delete(callback);
   }
 
   changed(): void {
     this.#version++;
-    for (const callback of this.#callbacks) callback();
+    const before = this.#published;
+    const after = ordered(this.current());
+    this.#published = structuredClone(after);
+    const delta = before === undefined ? null : diffSnapshots(before, after);
+    for (const callback of this.#callbacks) callback(delta);
   }
 
   /** What users signed, as the requests brought it. */

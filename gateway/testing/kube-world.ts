@@ -174,7 +174,12 @@ export async function openKubeWorld(): Promise<KubeWorld> {
   const closing: Promise<void>[] = [];
   const callbacks = new Set<() => void>();
   const audits: AuditEntry[] = [];
-  const registry = new SessionRegistry({ name: 'gw', now: Date.now, audit: (entry) => void audits.push(entry) });
+  const registry = new SessionRegistry({
+    name: 'gw',
+    now: Date.now,
+    onSession: () => undefined,
+    audit: (entry) => void audits.push(entry),
+  });
   const identity = {
     tlsServerOptions: () => ({ cert: own.certificate, key: own.key, ca: serviceCa!.pem, requestCert: true, rejectUnauthorized: true }),
     onRenewed: () => () => undefined,
@@ -272,6 +277,7 @@ export async function openKubeWorld(): Promise<KubeWorld> {
         observe: observeStream,
         track: (recording) => void closing.push(recording),
         snapshot: () => world.snapshot,
+        draining: () => false,
         onChange: (callback) => {
           callbacks.add(callback);
           return () => callbacks.delete(callback);

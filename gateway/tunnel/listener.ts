@@ -62,13 +62,15 @@ const MAX_PENDING = 8;
 export interface TunnelListenerDeps {
   readonly name: string;
   readonly identity: ServiceIdentity;
-  readonly calls: NodeCalls;
+  readonly calls: Omit<NodeCalls, 'held'>;
+  /** Whether a node holds a tunnel here, when that changes. */
+  readonly held: (node: string, held: boolean) => void;
   readonly snapshot: () => Snapshot | null;
   readonly onChange: (callback: () => void) => () => void;
   readonly audit: (entry: AuditEntry) => void;
   readonly log: Log;
-  /** `wss://host:port` of ingest, where the kernel events of nodes are carried to. */
-  readonly ingest: string;
+  /** `wss://host:port` of ingests, where the kernel events of nodes are carried to. */
+  readonly ingest: readonly string[];
   readonly eventLogs: EventIntakeParts['logs'];
   /** ms since 1970. */
   readonly now: () => number;
@@ -76,7 +78,11 @@ export interface TunnelListenerDeps {
 
 export interface TunnelListener {
   readonly address: string;
+  /** What agents are told. */
+  readonly agentAddress: string;
   readonly tunnels: Tunnels;
+  /** Where agents reach the gateways that are there, by the authority: nodes are told when that changes. */
+  gateways(list: readonly string[]): void;
   close(): Promise<void>;
 }
 
@@ -87,17 +93,8 @@ export async function listenForTunnels(
 ): Promise<TunnelListener> {
   const { identity, log, snapshot } = deps;
   const refusals = new Refusals(deps.audit, deps.now);
-  let address = listen.address ?? '';
   const trusted = new Trusted(deps);
-  const tunnels = new Tunnels({
-    tell: async (held) => {
-      const { known, gateways } = await deps.calls.held(held);
-      if (trusted.gateways(gateways)) publish();
-      return known;
-    },
-    address: () => address,
-    log,
-  });
+  const tunnels = new Tunnels({ held: deps.held, log });
   const publish = (): void => {
     trusted.changed().then(
       (trust) => {
@@ -165,7 +162,7 @@ export async function listenForTunnels(
     perMessageDeflate: false,
     handleProtocols: () => TUNNEL_PROTOCOL,
   });
-  const pipes = new IngestPipes(deps.ingest);
+  const pipes = new IngestPipes(deps.ingest, log);
   const intakes = new WebSocketServer({
     noServer: true,
     maxPayload: MAX_UPLINK_FRAME,
@@ -277,11 +274,13 @@ export async function listenForTunnels(
   });
   const bound = server.address() as AddressInfo;
   const own = `${bound.family === 'IPv6' ? `[${bound.address}]` : bound.address}:${bound.port}`;
-  if (address === '') address = own;
-  tunnels.start();
   return {
     address: own,
+    agentAddress: listen.address ?? own,
     tunnels,
+    gateways(list) {
+      if (trusted.gateways(list)) publish();
+    },
     async close() {
       stopWatching();
       stopRenewed();

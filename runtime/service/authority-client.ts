@@ -28,7 +28,9 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import type { KubeUpstream } from '#schemas/kube/kube-cluster.js';
 import type { SignedStatement } from '#schemas/documents/cluster.js';
 import { CLIENT_ADDRESS_HEADER, WEB_SESSION_HEADER, call } from '#schemas/endpoint/endpoint.js';
-import type { Input, Send } from '#schemas/endpoint/endpoint.js';
+import type { Send } from '#schemas/endpoint/endpoint.js';
+import { showLiveSession } from '#schemas/api/inventory/live-sessions.js';
+import type { LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import type { SignedJoin, SignedNodeRequest, SignedTrust } from '#schemas/join.js';
 import type { LockEffect } from '#schemas/lock-effect.js';
@@ -40,6 +42,7 @@ import type { AuthorityCall } from './authority-http.js';
 import type { Log } from '../log.js';
 import type { ServiceIdentity } from './identity.js';
 import { SnapshotWatch } from './snapshot-watch.js';
+import type { SnapshotListener } from './snapshot-watch.js';
 
 export interface AuthorityClientConfig {
   /** `https://host:port`; several, with commas, where authorities share one store: any of them will do. */
@@ -50,10 +53,12 @@ export interface AuthorityClientConfig {
 export interface AuthorityClient {
   /** The last snapshot; throws NOT_RUNNING while there was none yet. */
   current(): Snapshot;
-  /** Resolves with the first snapshot; rejects when closed before. */
+  /** Resolves with the first snapshot; rejects when closed before, and SERVICE_REMOVED. */
   ready(): Promise<void>;
+  /** Resolves with SERVICE_REMOVED when this service is removed: it is connected to nobody any more. */
+  readonly removed: Promise<StenoError>;
   /** Called with every snapshot from now on; returns how to stop. */
-  onChange(callback: (snapshot: Snapshot) => void): () => void;
+  onChange(callback: SnapshotListener): () => void;
   /** The certificate's blob. */
   sessionCertificate(request: SessionCertificateRequest): Promise<Buffer>;
   /**
@@ -69,6 +74,8 @@ export interface AuthorityClient {
   readonly places: PlaceCalls;
   /** Ingest only: `stores/leases/contract.ts` over the authority; a holder is a run of the caller. */
   readonly leases: LeaseCalls;
+  /** Gateways and viewers: who holds a live session; null while nobody that is there does. */
+  liveSession(session: string): Promise<LiveSessionHolder | null>;
   /** Gateways only: how a Kubernetes cluster is reached, with the credential for it. Rejects NOT_FOUND. */
   kubeUpstream(cluster: string): Promise<{ readonly revision: number; readonly upstream: KubeUpstream }>;
   /** Gateways only: what locks have ended here. */
@@ -101,17 +108,32 @@ export interface PlaceCalls {
   tell(report: PlaceReport): Promise<boolean>;
 }
 
+/** Nodes that hold a tunnel, and live sessions: all nodes at the beginning of a run, else what has changed. */
+export interface Held {
+  readonly epoch: string;
+  /** Where agents reach the gateway, `host:port`. */
+  readonly address: string;
+  readonly all?: readonly string[];
+  readonly up: readonly string[];
+  readonly down: readonly string[];
+  /** `ingest/name` of the ingest that takes its recordings; empty for none. */
+  readonly ingest: string;
+  readonly sessions?: { readonly up: readonly string[]; readonly down: readonly string[] };
+}
+
 /** What a gateway carries for machines that join and for nodes behind its tunnels. */
 export interface NodeCalls {
   challenge(): Promise<unknown>;
   join(signed: SignedJoin, source: string): Promise<JoinResult>;
   signed(request: SignedNodeRequest): Promise<unknown>;
   trust(): Promise<SignedTrust>;
-  /** Which nodes hold a tunnel. `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
-  held(held: Input<typeof reportHeldNodes>['body']): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
+  /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
+  held(held: Held): Promise<{ readonly known: boolean; readonly gateways: readonly string[] }>;
 }
 
 const CONFIRMATION_POLL_MS = 500;
+/** Who asks has other ways, and a person waits. */
+const LIVE_SESSION_MS = 2_000;
 
 export function connectAuthority({ url, identity }: AuthorityClientConfig, { log }: { readonly log: Log }): AuthorityClient {
   const newAgent = (): Agent =>
@@ -140,9 +162,9 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   };
   /** `headers`: of a call that is somebody else's. */
   const sending =
-    (headers?: Readonly<Record<string, string>>): Send =>
+    (headers?: Readonly<Record<string, string>>, options: Pick<AuthorityCall, 'timeoutMs'> = {}): Send =>
     (method, target, body) =>
-      ask({ method, target, ...(body === undefined ? {} : { body }), ...(headers === undefined ? {} : { headers }) });
+      ask({ method, target, ...options, ...(body === undefined ? {} : { body }), ...(headers === undefined ? {} : { headers }) });
   const send = sending();
   identity.renewWith((body) => call(send, renewService, { body }));
 
@@ -159,6 +181,7 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
   return {
     current: () => watch.current(),
     ready: () => watch.ready,
+    removed: watch.removed,
     onChange: (callback) => watch.onChange(callback),
     sessionCertificate: async (body) => blobOf(await call(send, issueSessionCertificate, { body })),
     hostCertificate: async (body) => blobOf(await call(send, issueHostCertificate, { body })),
@@ -183,6 +206,11 @@ export function connectAuthority({ url, identity }: AuthorityClientConfig, { log
         await call(send, releaseLease, { body: { name, run, token } });
       },
     },
+    liveSession: (session) =>
+      call(sending(undefined, { timeoutMs: LIVE_SESSION_MS }), showLiveSession, { params: { session } }).catch((error: unknown) => {
+        if (error instanceof StenoError && error.code === 'NOT_FOUND') return null;
+        throw error;
+      }),
     kubeUpstream: (name) => call(send, readKubeUpstream, { params: { name } }),
     lockEffects: async (effects) => {
       await call(send, reportLockEffects, { body: { effects } });

@@ -10,6 +10,7 @@ import { isAbsolute } from 'node:path';
 import { stringify } from 'yaml';
 import { z } from 'zod';
 import { StenoError } from '#schemas/base/errors.js';
+import { parseDuration } from '#schemas/base/duration.js';
 import { isName } from '#schemas/base/identity.js';
 import { caPin } from '#schemas/join.js';
 import { parseAs } from '../resources/document.js';
@@ -42,6 +43,20 @@ export const wssBase = z
   .string()
   .max(300)
   .refine((text) => isBase(text, 'wss:'), 'is not wss://HOST:PORT');
+
+const LONGEST_SPAN_MS = 86_400_000;
+
+/** A span of time, at most a day; `0s` is none. Parsed by `spanMs`. */
+export const span = z
+  .string()
+  .refine((text) => text === '0s' || (parseDuration(text) ?? Infinity) <= LONGEST_SPAN_MS, 'is not a time such as 90s or 30m, up to 24h');
+
+export function spanMs(text: z.output<typeof span>): number {
+  return parseDuration(text) ?? 0;
+}
+
+/** Ingests, in the order in which they are tried. One by itself needs no list. */
+export const ingests = z.union([z.array(wssBase).min(1).max(16), wssBase.transform((one) => [one])]);
 
 /** What every service has. */
 export const serviceFields = {

@@ -18,7 +18,7 @@ import type { ConnectionOptions, SecureContextOptions, Server, TLSSocket, TlsOpt
 import { enrolOwnService } from '#schemas/api/services/certificates.js';
 import { call } from '#schemas/endpoint/endpoint.js';
 import type { EnrolRequest, Enrolment, RenewalRequest } from '#schemas/api/services/certificates.js';
-import type { CaTrust } from '#schemas/snapshot.js';
+import type { CaTrust, Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { canonicalHost } from '#schemas/base/host-name.js';
 import { formatServiceName, isName, parseServiceName } from '#schemas/base/identity.js';
@@ -32,6 +32,7 @@ import { serviceSigner } from './joining.js';
 import type { NodeKeys, ServiceSigner } from './joining.js';
 import type { Log } from '../log.js';
 import { enrolService } from './enrol.js';
+import { RemovedServices } from './removed-services.js';
 import type { EnrolPlan } from './enrol.js';
 import { generateKey, generateKeyPem, loadPrivateKey } from '../ssh/keys.js';
 import type { KeyKind, SshPrivateKey } from '../ssh/keys.js';
@@ -55,13 +56,18 @@ export interface IdentityConfig extends ServiceName {
    */
   readonly enrol?: (keys: NodeKeys, expired: Enrolment | undefined) => Promise<Enrolment>;
   /** Joins by token instead, and comes back by its key. */
-  readonly join?: Pick<EnrolPlan, 'authorities' | 'token' | 'pins'>;
+  readonly join?: Pick<EnrolPlan, 'authorities' | 'token' | 'pins'> & {
+    /** What was got before counts no more: only the token helps. */
+    readonly anew?: boolean;
+  };
 }
 
 /** `fleet`: how many services may do the same at the same time; they spread out. */
 export type Followed = Pick<CaTrust, 'service_ca'> & {
   readonly signing: Pick<CaTrust['signing'], 'ssh_host' | 'recording' | 'service'>;
   readonly fleet?: number;
+  /** An authority of before says nothing of them. */
+  readonly removed_services?: Snapshot['removed_services'];
 };
 
 export type Renewal = (request: RenewalRequest) => Promise<Enrolment>;
@@ -72,6 +78,8 @@ export interface ServiceIdentity extends ServiceName {
   /** Those of `everyHostKey`. */
   readonly moreHostKeys: readonly SshPrivateKey[];
   readonly recordingKey: SshPrivateKey | undefined;
+  /** Services that were removed: their connections to servers that `guard` guards end, and `tlsClientOptions` refuse them. */
+  readonly removed: RemovedServices;
   /** Signs with the service key what is not TLS. */
   readonly signer: ServiceSigner;
   /** The blob; throws INTERNAL when no host or recording key was asked for. */
@@ -169,7 +177,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
   const enrol = async (): Promise<Enrolment> => {
     if (config.join !== undefined && config.kind !== 'authority' && config.kind !== 'agent') {
       const plan = { ...config.join, kind: config.kind, name: config.name, hostNames: config.hostNames ?? [] };
-      const before = files.read('enrolment.json');
+      const before = config.join.anew === true ? undefined : files.read('enrolment.json');
       return enrolService(
         plan,
         { service: signer, host: hostKey, recording: recordingKey, moreHosts: moreHostKeys },
@@ -201,7 +209,13 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     held = config.enrol !== undefined && hostKey !== undefined ? await joined(config.enrol, hostKey) : take(await enrol());
   } catch (error) {
     // A stage that restarts while the authority is away goes on with what it has, as long as it holds.
-    if (config.enrol !== undefined || kept === undefined || !(error instanceof StenoError && error.code === 'NOT_RUNNING')) throw error;
+    if (
+      config.enrol !== undefined ||
+      config.join?.anew === true ||
+      kept === undefined ||
+      !(error instanceof StenoError && error.code === 'NOT_RUNNING')
+    )
+      throw error;
     held = holdingOf(JSON.parse(kept) as Enrolment, config, keys.service_key, clock());
     log.warn({ renew_at: held.renewAt }, 'authority away, going on with the certificates at hand');
   }
@@ -245,8 +259,10 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     if (!closed) schedule();
   };
   schedule();
-  const follow = ({ service_ca, signing, fleet = 0 }: Followed): void => {
+  const removed = new RemovedServices();
+  const follow = ({ service_ca, signing, fleet = 0, removed_services = [] }: Followed): void => {
     if (closed) return;
+    removed.follow(removed_services);
     const roots = service_ca.join('');
     if (roots !== held.ca) {
       held = { ...held, ca: roots, enrolment: { ...held.enrolment, service_ca: roots } };
@@ -275,6 +291,7 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     hostKey,
     moreHostKeys,
     recordingKey,
+    removed,
     signer,
     hostCertificate: () => held.host ?? missing('host'),
     recordingCertificate: () => held.recording ?? missing('recording'),
@@ -282,8 +299,9 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
     guard(server, kinds) {
       server.on('secureConnection', (socket) => {
         const peer = peerService(socket);
-        if (peer === null || !kinds.includes(peer.kind)) socket.destroy();
+        if (peer === null || !kinds.includes(peer.kind) || removed.refuses(socket)) socket.destroy();
       });
+      removed.guard(server);
       const fresh = (): void => server.setSecureContext(pair());
       listeners.add(fresh);
       server.on('close', () => listeners.delete(fresh));
@@ -293,7 +311,8 @@ export async function openServiceIdentity(config: IdentityConfig, { log, clock }
       rejectUnauthorized: true,
       checkServerIdentity: (_host, certificate) => {
         const peer = serviceOf(certificate);
-        return peer !== null && kinds.includes(peer.kind) ? undefined : new Error(`the server is not of kind ${kinds.join(' or ')}`);
+        if (peer === null || !kinds.includes(peer.kind)) return new Error(`the server is not of kind ${kinds.join(' or ')}`);
+        return removed.names(certificate.raw) ? new Error('the server was removed') : undefined;
       },
     }),
     onRenewed(callback) {

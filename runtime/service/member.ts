@@ -1,4 +1,6 @@
 /** A service that joins an authority: its identity, and its connection to the authority once a snapshot is there. */
+import { StenoError } from '#schemas/base/errors.js';
+import type { ErrorCode } from '#schemas/base/errors.js';
 import { connectAuthority } from './authority-client.js';
 import type { AuthorityClient } from './authority-client.js';
 import { readSecret } from './config.js';
@@ -18,16 +20,24 @@ export interface Member {
 
 type Wishes = Pick<IdentityConfig, 'hostNames' | 'everyHostKey' | 'records'> & { readonly dir: string };
 
-/** Rejects SERVICE_NOT_JOINED, SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN, AUTHORITY_UNTRUSTED, NOT_RUNNING. */
+/** Rejects SERVICE_NOT_JOINED, SERVICE_REMOVED, SERVICE_JOIN_REFUSED, SERVICE_NAME_TAKEN, AUTHORITY_UNTRUSTED, NOT_RUNNING. */
 export async function openMember(kind: JoiningKind, config: Joining, wishes: Wishes, context: IdentityContext): Promise<Member> {
+  try {
+    return await open(kind, config, wishes, context, false);
+  } catch (removed) {
+    if (!hasCode(removed, ['SERVICE_REMOVED'])) throw removed;
+    // It may have been given a new token. Where it has none, or that of its first join, the removal is the reason to tell.
+    return open(kind, config, wishes, context, true).catch((error: unknown) => {
+      throw hasCode(error, ['SERVICE_NOT_JOINED', 'SERVICE_JOIN_REFUSED', 'AUTHORITY_UNTRUSTED']) ? removed : error;
+    });
+  }
+}
+
+async function open(kind: JoiningKind, config: Joining, wishes: Wishes, context: IdentityContext, anew: boolean): Promise<Member> {
   const { token_file: file, ca_pins: pins } = config.join;
+  const token = (): string | undefined => config.token ?? (file === undefined ? undefined : readSecret(file));
   const identity = await openServiceIdentity(
-    {
-      kind,
-      name: config.name,
-      ...wishes,
-      join: { authorities: config.authorities, pins, token: () => config.token ?? (file === undefined ? undefined : readSecret(file)) },
-    },
+    { kind, name: config.name, ...wishes, join: { authorities: config.authorities, pins, token, anew } },
     context,
   );
   const authority = connectAuthority({ url: config.authorities.join(','), identity }, { log: context.log });
@@ -42,4 +52,8 @@ export async function openMember(kind: JoiningKind, config: Joining, wishes: Wis
     throw error;
   }
   return { identity, authority, close };
+}
+
+function hasCode(error: unknown, codes: readonly ErrorCode[]): boolean {
+  return error instanceof StenoError && codes.includes(error.code);
 }

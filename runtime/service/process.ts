@@ -17,8 +17,12 @@ import type { Log } from '../log.js';
 export interface Running {
   /** What listens where, `host:port` or a path. */
   readonly addresses: Readonly<Record<string, string>>;
-  /** Drains and releases everything; resolves when nothing is left to lose. */
-  close(): Promise<void>;
+  /** How long `close` may wait for what is going on, before it does what takes it no longer than DRAIN_LIMIT_MS. Left out: not at all. */
+  readonly graceMs?: number;
+  /** Resolves when it cannot go on, with the reason: it is closed then, and its process ends with the exit status of the error. */
+  readonly over?: Promise<StenoError>;
+  /** Drains and releases everything; resolves when nothing is left to lose. `hurry`: aborts when it is to wait no longer. */
+  close(hurry?: AbortSignal): Promise<void>;
 }
 
 export type FromService =
@@ -49,7 +53,7 @@ export function runService<Config>(
     if ((config as { readonly fips?: boolean }).fips === true) enterFips();
     return start(config as Config, { log });
   };
-  const close = async (reason: string): Promise<void> => {
+  const close = async (reason: string, status = 0): Promise<void> => {
     if (closing) return;
     closing = true;
     log.info({ reason }, 'draining');
@@ -63,7 +67,7 @@ export function runService<Config>(
       log.error({ err: error }, 'drain failed');
       process.exit(70);
     }
-    process.exit(0);
+    process.exit(status);
   };
   process.on('message', (message: ToService) => {
     if (message.kind === 'close') void close('asked by parent');
@@ -71,7 +75,8 @@ export function runService<Config>(
     configured = Math.round(performance.now());
     running = begin(message.config);
     running.then(
-      ({ addresses }) => {
+      ({ addresses, over }) => {
+        void over?.then((error) => close(error.message, error.entry.exit));
         log.info({ addresses, loaded_ms: loaded, configured_ms: configured, ready_ms: Math.round(performance.now()) }, 'ready');
         tell({ kind: 'ready', addresses });
       },
@@ -110,7 +115,11 @@ export function runService<Config>(
 }
 
 /**
- * A service by itself, in the foreground, as `steno SERVICE --config` runs it. The first TERM or INT drains; a second INT ends it.
+ * A service by itself, in the foreground, as `steno SERVICE --config` runs it.
+ *
+ *     serving ──TERM, INT──► draining, what is going on may end (`graceMs`) ──INT, or time is over──► ending ──► exit 0
+ *                                                                               └── INT, or DRAIN_LIMIT_MS ──► exit 70
+ *
  * Rejects with what a start failed with; the process ends when the service has drained.
  */
 export async function serve(
@@ -124,27 +133,40 @@ export async function serve(
   const probes = health === undefined ? undefined : await startHealth(health);
   let running: Promise<Running> | undefined;
   let draining = false;
-  const drain = async (reason: string): Promise<void> => {
+  const hurry = new AbortController();
+  let limit: NodeJS.Timeout | undefined;
+  const exitAfter = (ms: number): void => {
+    clearTimeout(limit);
+    limit = setTimeout(() => {
+      log.error('drain took too long');
+      process.exit(70);
+    }, ms).unref();
+  };
+  const drain = async (reason: string, status = 0): Promise<void> => {
     if (draining) {
-      if (reason === 'SIGINT') process.exit(70);
-      return;
+      if (reason !== 'SIGINT') return;
+      if (hurry.signal.aborted) process.exit(70);
+      log.info({ reason }, 'waiting no longer for what is going on');
+      exitAfter(DRAIN_LIMIT_MS);
+      return hurry.abort();
     }
     draining = true;
     probes?.set('draining');
     log.info({ reason }, 'draining');
-    setTimeout(() => {
-      log.error('drain took too long');
-      process.exit(70);
-    }, DRAIN_LIMIT_MS).unref();
+    exitAfter(DRAIN_LIMIT_MS);
     try {
       // A start that fails is reported by whoever started.
-      await (await running?.catch(() => undefined))?.close();
+      const started = await running?.catch(() => undefined);
+      const graceMs = started?.graceMs ?? 0;
+      if (graceMs === 0) hurry.abort();
+      else exitAfter(graceMs + DRAIN_LIMIT_MS);
+      await started?.close(hurry.signal);
       await probes?.close();
     } catch (error) {
       log.error({ err: error }, 'drain failed');
       process.exit(70);
     }
-    process.exit(0);
+    process.exit(status);
   };
   process.on('SIGTERM', () => void drain('SIGTERM'));
   process.on('SIGINT', () => void drain('SIGINT'));
@@ -158,7 +180,12 @@ export async function serve(
   process.on('unhandledRejection', fatal);
   running = start({ log });
   try {
-    const { addresses } = await running;
+    const { addresses, over } = await running;
+    void over?.then((error) => {
+      log.error({ err: error }, 'this service cannot go on');
+      hurry.abort();
+      return drain(error.code, error.entry.exit);
+    });
     if (!draining) probes?.set('ready');
     log.info({ addresses, health: probes?.address, ready_ms: Math.round(performance.now()) }, 'ready');
   } catch (error) {

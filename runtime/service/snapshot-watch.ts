@@ -5,13 +5,13 @@
  *
  * While the authority is away, stages decide by the last snapshot: admission goes on, what needs a signature does not.
  * The authority pings every few seconds; silence for thirty is a lost connection. After it, only what was missed is sent,
- * where the authority still knows. Tested in `authority/authority-client.test.ts`, against a real authority.
+ * where the authority still knows. To a service that was removed it answers 403. Tested in `authority/authority-client.test.ts`, against a real authority.
  */
 import { WebSocket } from 'ws';
 import type { Snapshot } from '#schemas/snapshot.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { WATCH_HEADER, WatchReader, formatWatch } from '#schemas/watch.js';
-import type { WatchMessage } from '#schemas/watch.js';
+import type { SnapshotDelta, WatchMessage } from '#schemas/watch.js';
 import type { Log } from '../log.js';
 import type { ServiceIdentity } from './identity.js';
 
@@ -22,13 +22,19 @@ const LONGEST_FIRST_MS = 250;
 const SILENCE_MS = 30_000;
 const MAX_SNAPSHOT = 64 << 20;
 
+/** `delta`: what turned the last snapshot into this one; null where a whole one came. */
+export type SnapshotListener = (snapshot: Snapshot, delta: SnapshotDelta | null) => void;
+
 export class SnapshotWatch {
   readonly ready: Promise<void>;
+  /** Resolves with SERVICE_REMOVED when the authority says so of this service. */
+  readonly removed: Promise<StenoError>;
+  #removed: ((error: StenoError) => void) | undefined;
   readonly #urls: readonly string[];
   #attempt = 0;
   readonly #identity: ServiceIdentity;
   readonly #log: Log;
-  readonly #listeners = new Set<(snapshot: Snapshot) => void>();
+  readonly #listeners = new Set<SnapshotListener>();
   #settle: { readonly resolve: () => void; readonly reject: (error: Error) => void } | undefined;
   readonly #reader = new WatchReader();
   #socket: WebSocket | undefined;
@@ -44,6 +50,9 @@ export class SnapshotWatch {
     this.ready = new Promise((resolve, reject) => {
       this.#settle = { resolve, reject };
     });
+    this.removed = new Promise((resolve) => {
+      this.#removed = resolve;
+    });
     // Who does not wait for it does not care that it never came.
     this.ready.catch(() => undefined);
     this.#connect();
@@ -55,7 +64,7 @@ export class SnapshotWatch {
     return snapshot;
   }
 
-  onChange(callback: (snapshot: Snapshot) => void): () => void {
+  onChange(callback: SnapshotListener): () => void {
     this.#listeners.add(callback);
     return () => this.#listeners.delete(callback);
   }
@@ -90,6 +99,10 @@ export class SnapshotWatch {
       heard();
       this.#take(data, socket);
     });
+    socket.on('unexpected-response', (_request, { statusCode }) => {
+      if (statusCode === 403) this.#over();
+      socket.terminate();
+    });
     socket.on('error', (error) => this.#log.debug({ err: error }, 'the watch on the authority failed'));
     socket.on('close', () => {
       clearTimeout(this.#silence);
@@ -100,10 +113,22 @@ export class SnapshotWatch {
     });
   }
 
+  /** This service was removed: nothing will be heard any more. */
+  #over(): void {
+    const error = new StenoError('SERVICE_REMOVED');
+    this.#settle?.reject(error);
+    this.#settle = undefined;
+    this.#removed?.(error);
+    this.close();
+  }
+
   #take(data: Buffer, socket: WebSocket): void {
     let snapshot: Snapshot | null;
+    let delta: SnapshotDelta | null;
     try {
-      snapshot = this.#reader.take(JSON.parse(data.toString('utf8')) as WatchMessage | Snapshot);
+      const message = JSON.parse(data.toString('utf8')) as WatchMessage | Snapshot;
+      snapshot = this.#reader.take(message);
+      delta = 'kind' in message && message.kind === 'delta' ? message : null;
     } catch (error) {
       this.#log.warn({ err: error }, 'the authority sent what does not follow; asking for everything again');
       socket.terminate();
@@ -115,7 +140,7 @@ export class SnapshotWatch {
     this.#settle = undefined;
     for (const listener of this.#listeners) {
       try {
-        listener(snapshot);
+        listener(snapshot, delta);
       } catch (error) {
         this.#log.error({ err: error }, 'a listener of the snapshot failed');
       }

@@ -20,10 +20,12 @@
  * Nothing waits here but what was sent and not yet received: at most 1 MiB a session and 16 MiB in all. What ingest
  * does not take stays on disk with its source. Tested in client.test.ts.
  */
-import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
 import WebSocket from 'ws';
 import type { ClientOptions } from 'ws';
 import { StenoError, errorCatalogue, isErrorCode } from '#schemas/base/errors.js';
+import { formatServiceName } from '#schemas/base/identity.js';
+import type { ServiceName } from '#schemas/base/identity.js';
 import type { Stream } from '#schemas/recording/line.js';
 import {
   MAX_UPLINK_FRAME,
@@ -35,6 +37,7 @@ import {
   encodeUplinkHead,
 } from '#schemas/uplink.js';
 import type { UplinkHeader } from '#schemas/uplink.js';
+import { peerService } from '../service/identity.js';
 import type { BatchSource, OutgoingFrame, RecordingSource, SessionSource } from './source.js';
 
 const SESSION_WINDOW = 1 << 20;
@@ -50,6 +53,7 @@ const PING_MS = 15_000;
 const AGAIN_MS = 2_000;
 const HANDSHAKE_MS = 10_000;
 const PROVEN_MS = 10_000;
+const CLOSE_MS = 1_000;
 const STRIKES = 3;
 
 export interface UplinkOptions {
@@ -77,6 +81,7 @@ export interface UplinkLog {
 }
 
 export type UplinkState =
+  /** `peer`: by its certificate, `ingest/name`; what it calls itself where there is no TLS. */
   { readonly kind: 'up'; readonly peer: string } | { readonly kind: 'down'; readonly reason: string; readonly retryInMs: number };
 
 interface Flow {
@@ -130,9 +135,13 @@ export class UplinkClient {
     return this.#bytes;
   }
 
-  /** Dials anew, so that renewed certificates are shown: what was not acknowledged is sent again. */
+  /** Dials anew, so that certificates are shown and checked as they are now: what was not acknowledged is sent again. */
   reconnect(): void {
-    this.#socket?.close();
+    const socket = this.#socket;
+    if (socket === null) return;
+    socket.close();
+    // A peer that does not answer the close is cut off.
+    setTimeout(() => socket.terminate(), CLOSE_MS).unref();
   }
 
   /** Closes the connection; nothing is sent any more. */
@@ -143,7 +152,7 @@ export class UplinkClient {
     this.#drop();
     if (socket === null || socket.readyState === WebSocket.CLOSED) return;
     await new Promise<void>((resolve) => {
-      const force = setTimeout(() => socket.terminate(), 1_000);
+      const force = setTimeout(() => socket.terminate(), CLOSE_MS);
       socket.once('close', () => {
         clearTimeout(force);
         resolve();
@@ -173,6 +182,10 @@ export class UplinkClient {
     }
     this.#socket = socket;
     let reason = 'closed by the other side';
+    let peer: ServiceName | null = null;
+    socket.on('upgrade', ({ socket: below }) => {
+      if (tls !== null) peer = peerService(below as TLSSocket);
+    });
     socket.on('error', (error) => {
       reason = error.message;
     });
@@ -187,7 +200,7 @@ export class UplinkClient {
       this.#alive = true;
       try {
         if (!isBinary) throw new StenoError('UPLINK_MALFORMED', 'text message');
-        this.#receive(data as Buffer);
+        this.#receive(data as Buffer, peer);
       } catch (error) {
         reason = error instanceof Error ? error.message : String(error);
         socket.terminate();
@@ -237,11 +250,11 @@ export class UplinkClient {
     this.#retry = setTimeout(() => this.#dial(), retryInMs);
   }
 
-  #receive(data: Buffer): void {
+  #receive(data: Buffer, peer: ServiceName | null): void {
     const frame = decodeUplink(data);
     switch (frame.kind) {
       case 'hello':
-        this.#greeted(frame.header);
+        this.#greeted(frame.header, peer === null ? frame.header.name : formatServiceName(peer));
         return;
       case 'resume':
         this.#resume(frame.header);
@@ -262,14 +275,14 @@ export class UplinkClient {
     }
   }
 
-  #greeted(hello: UplinkHeader<'hello'>): void {
+  #greeted(hello: UplinkHeader<'hello'>, peer: string): void {
     if (hello.version !== this.#version) throw new StenoError('UPLINK_VERSION', `${hello.name} speaks ${hello.version}`);
     if (this.#up) throw new StenoError('UPLINK_MALFORMED', 'second hello');
     this.#up = this.#wasUp = true;
     this.#proven = setTimeout(() => this.#prove(), PROVEN_MS);
     this.#proven.unref();
-    this.#options.log.info({ peer: hello.name }, 'uplink is up');
-    this.#options.onState?.({ kind: 'up', peer: hello.name });
+    this.#options.log.info({ peer }, 'uplink is up');
+    this.#options.onState?.({ kind: 'up', peer });
     for (const batches of this.#options.batches ?? []) batches.rewind(new Set());
     for (const source of this.#options.recordings?.sessions() ?? []) this.#work(source);
     this.#schedule();

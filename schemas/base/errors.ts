@@ -632,6 +632,13 @@ export const errorCatalogue = {
     'another service of this kind has joined under this name',
     'Choose another name, or remove the old service with `steno services rm KIND/NAME`.',
   ),
+  SERVICE_REMOVED: entry(
+    403,
+    77,
+    false,
+    'this service was removed',
+    'If it is to be one again, make a token with `steno tokens add --type gateway|ingest|viewer`, and name its file in `join.token_file`.',
+  ),
   SERVICE_NOT_JOINED: entry(
     401,
     77,

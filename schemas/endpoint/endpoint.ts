@@ -86,6 +86,7 @@ export const noAnswer = z.void();
 /** What any endpoint may answer before its handler runs, and when the state store is away. */
 export const commonErrors = [
   'NOT_SIGNED_IN',
+  'SERVICE_REMOVED',
   'ACCESS_DENIED',
   'BAD_REQUEST',
   'TOO_LARGE',

@@ -15,6 +15,7 @@ export const emptySnapshot: Snapshot = {
   nodes: [],
   locks: [],
   notices: [],
+  removed_services: [],
   grants: [],
   void_grants: [],
   names_since: {},
@@ -25,7 +26,7 @@ export const emptySnapshot: Snapshot = {
 };
 
 const name = fc.constantFrom('a', 'b', 'B', 'c', 'node-10', 'node-9', 'é', '__proto__', 'constructor');
-const list = (key: 'name' | 'id'): fc.Arbitrary<never> =>
+const list = (key: 'name' | 'id' | 'key'): fc.Arbitrary<never> =>
   fc
     .uniqueArray(fc.record({ [key]: name, value: fc.integer({ min: 0, max: 2 }) }), { selector: (item) => item[key] })
     .map((items) => items as never);
@@ -39,6 +40,7 @@ export const anySnapshot: fc.Arbitrary<Snapshot> = fc
     grants: list('id'),
     void_grants: list('id'),
     clusters: list('name'),
+    removed_services: list('key'),
     kube_clusters: list('name'),
     names_since: map.map((entries) => Object.fromEntries(entries)),
     own_since: map.map((entries) => Object.fromEntries(entries)),

@@ -31,6 +31,7 @@ const sources: readonly Source[] = [
   { table: 'kube_clusters', kind: 'kube_clusters', key: 'name', columns: ['name', 'labels', 'revision'] },
   { table: 'users', kind: 'names', key: 'name', columns: ['name', 'created_at', 'own_since'] },
   { table: 'user_names', kind: 'names', key: 'name' },
+  { table: 'removed_services', kind: 'services', key: 'key_hash' },
   { table: 'ca_keys', kind: 'cas', key: 'name' },
   { table: 'ca_rotations', kind: 'cas', key: 'name' },
 ];

@@ -24,6 +24,7 @@ import { power } from './migrations/0012_power.js';
 import { gatewayIdentity } from './migrations/0013_gateway_identity.js';
 import { sharedWork } from './migrations/0014_shared_work.js';
 import { services } from './migrations/0015_services.js';
+import { liveSessions } from './migrations/0016_live_sessions.js';
 import { sessionNotices } from './migrations/0017_session_notices.js';
 import { kubeClusters } from './migrations/0018_kube_clusters.js';
 
@@ -44,6 +45,7 @@ export const migrations: Readonly<Record<string, StateMigration>> = {
   '0013_gateway_identity': gatewayIdentity,
   '0014_shared_work': sharedWork,
   '0015_services': services,
+  '0016_live_sessions': liveSessions,
   '0017_session_notices': sessionNotices,
   '0018_kube_clusters': kubeClusters,
 };

@@ -510,6 +510,15 @@ export interface JoinedNodeTable {
   said_at: Moment;
 }
 
+/** Keys of services that were removed, for as long as a certificate may name them. */
+export interface RemovedServiceTable {
+  /** As in `joined_services`. */
+  key_hash: string;
+  /** `kind/name`. */
+  service: string;
+  until: Moment;
+}
+
 /** Who keeps connections to nodes: gateways their tunnels, authorities the watches of agents. */
 export interface NodeHolderTable {
   /** As a service is named, `gateway/name`. */
@@ -518,7 +527,16 @@ export interface NodeHolderTable {
   epoch: string;
   /** `host:port` at which agents reach it; empty for authorities. */
   address: string;
+  /** `ingest/name` of the ingest that takes a gateway's recordings; empty for none. */
+  ingest: Generated<string>;
   seen_at: Moment;
+}
+
+/** Sessions that a gateway holds. */
+export interface LiveSessionTable {
+  session: string;
+  holder: string;
+  since: Moment;
 }
 
 export interface NodeLinkTable {
@@ -570,7 +588,7 @@ export interface SsoSubjectTable {
   bound_at: Moment;
 }
 
-export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'kube_clusters' | 'names' | 'cas';
+export type ChangeKind = 'nodes' | 'roles' | 'locks' | 'notices' | 'requests' | 'clusters' | 'kube_clusters' | 'names' | 'cas' | 'services';
 
 /** What was published has changed: in the order in which it happened (directory-changes.ts). */
 export interface DirectoryChangeTable {
@@ -631,10 +649,12 @@ export interface StateSchema {
   joined_nodes: JoinedNodeTable;
   service_tokens: ServiceTokenTable;
   joined_services: JoinedServiceTable;
+  removed_services: RemovedServiceTable;
   session_notices: SessionNoticeTable;
   kube_clusters: KubeClusterTable;
   node_holders: NodeHolderTable;
   node_links: NodeLinkTable;
+  live_sessions: LiveSessionTable;
   request_nonces: RequestNonceTable;
   session_place_holders: SessionPlaceHolderTable;
   session_places: SessionPlaceTable;

@@ -43,9 +43,10 @@ beforeAll(async () => {
     {
       name: 'gw',
       identity: client.identity,
-      ingest: 'wss://127.0.0.1:1',
+      ingest: ['wss://127.0.0.1:1'],
       eventLogs: { closed: true, find: () => Promise.resolve(null), room: () => Promise.resolve(true) },
       calls: client.nodes,
+      held: () => undefined,
       log: silent,
       now: Date.now,
       snapshot: () => client.current(),

@@ -10,6 +10,8 @@ export interface SecondGateway {
   /** `ssh`, with the login at hand, to a node through this gateway. */
   ssh(target: string, ...command: readonly string[]): Promise<Result>;
   terminal(target: string): Terminal;
+  /** Arguments of `ssh` that lead there. */
+  args(target: string): readonly string[];
   /** Answers the exit code. */
   stop(signal?: NodeJS.Signals): Promise<number | null>;
 }
@@ -25,6 +27,7 @@ export async function startGateway(
   name: string,
   where: { readonly authorities: readonly string[]; readonly ingest: readonly string[] },
   join_?: Awaited<ReturnType<typeof joining>>,
+  more: object = {},
 ): Promise<SecondGateway> {
   const service = await startService(steno, 'gateway', name, {
     name,
@@ -33,6 +36,7 @@ export async function startGateway(
     tunnel: { listen: '127.0.0.1:0' },
     join: join_ ?? (await joining(steno, 'gateway', name)),
     ...where,
+    ...more,
   });
   return sshThrough(steno, service);
 }
@@ -59,6 +63,7 @@ function sshThrough(steno: Steno, service: Service): SecondGateway {
   ];
   return {
     service,
+    args,
     ssh: (target, ...command) => steno.exec('ssh', [...args(target), ...command]),
     terminal: (target) => steno.terminal('ssh', ['-tt', ...args(target)]),
     stop: (signal) => service.drain(signal),

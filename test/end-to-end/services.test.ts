@@ -139,9 +139,15 @@ describe('services that run by themselves', () => {
       expect(text).toContain(`${word}-23`);
   }, 120_000);
 
-  it('a service that was removed gets no certificates any more, and its name is free', async () => {
+  it('a service that was removed ends with its sessions, starts no more, and a new token lets it in again', async () => {
+    const session = gateways['edge-1']!.terminal(target);
+    await session.until(/[$#] $/);
     await must(steno.steno('services', 'rm', 'gateway/edge-1'));
-    expect(await gateways['edge-1']!.stop()).toBe(0);
+    await session.until(/\[DRAINING\]/);
+    await session.ended;
+    expect(await gateways['edge-1']!.service.ended).toBe(77);
+    const used = { token_file: join(steno.folder, 'gateway-edge-1.token'), ca_pins: [] };
+    await expect(startGateway(steno, 'edge-1', where, used)).rejects.toThrow(/SERVICE_REMOVED/);
     gateways['edge-1'] = await startGateway(steno, 'edge-1', where);
     expect(await gateways['edge-1'].ssh(target, 'echo anew')).toMatchObject({ status: 0, stdout: 'anew\n' });
   });

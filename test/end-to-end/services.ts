@@ -1,5 +1,8 @@
 /** Services that run by themselves, each from a configuration file, as on machines of their own; ended by their pids. */
+import { randomInt } from 'node:crypto';
+import { once } from 'node:events';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
@@ -15,6 +18,25 @@ export interface Service extends Background {
   drain(signal?: NodeJS.Signals): Promise<number | null>;
 }
 
+/** Ports below those from which systems take the ports of outgoing connections (Linux: from 32768). */
+const KEPT = { from: 10_000, to: 30_000 };
+
+/** A loopback port on which nothing listens, and which is still free after what listened on it was restarted. */
+export async function keptPort(): Promise<number> {
+  for (;;) {
+    const server = createServer();
+    const port = randomInt(KEPT.from, KEPT.to);
+    const free = await new Promise<boolean>((resolve) => {
+      server.once('error', () => resolve(false));
+      server.listen(port, '127.0.0.1', () => resolve(true));
+    });
+    if (!free) continue;
+    server.close();
+    await once(server, 'close');
+    return port;
+  }
+}
+
 /** A token of its kind, in a file that only the service reads, and the pins beside it. */
 export async function joining(
   steno: Steno,
@@ -28,12 +50,18 @@ export async function joining(
 }
 
 /** Runs `steno KIND --config` and waits until it serves. */
-export async function startService(steno: Steno, kind: string, name: string, config: object): Promise<Service> {
+export async function startService(
+  steno: Steno,
+  kind: string,
+  name: string,
+  config: object,
+  env: NodeJS.ProcessEnv = {},
+): Promise<Service> {
   const folder = join(steno.folder, 'services');
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   const file = join(folder, `${kind}-${name}.yaml`);
   writeFileSync(file, stringify(config, { aliasDuplicateObjects: false }));
-  const child = background(steno, process.execPath, [bin, kind, '--config', file]);
+  const child = background(steno, process.execPath, [bin, kind, '--config', file], env);
   const [, addresses] = await child.until(/"addresses":(\{[^}]*\})[^\n]*"msg":"ready"/);
   return {
     ...child,

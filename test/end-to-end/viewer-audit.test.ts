@@ -71,7 +71,7 @@ beforeAll(async () => {
       authority,
       ownSince: () => authority.current().own_since,
       requests: new RequestVerifier(() => authority.current(), { clock: Date.now }),
-      live: { url: 'ws://127.0.0.1:1', tls: {} },
+      live: { urls: ['ws://127.0.0.1:1'], tls: {}, find: async () => null },
       recordingCas: () => authority.current().recording_ca,
       checkAnswers: true,
       log: silent,

@@ -1,7 +1,7 @@
 /** Configuration of a viewer, as `steno viewer --config` reads it. Explained in docs/operate.md. */
 import { isIP } from 'node:net';
 import { z } from 'zod';
-import { eventsServer, hostPort, httpsBase, memberFields, objectsUrl, webBase, wssBase } from '#runtime/service/config.js';
+import { eventsServer, hostPort, httpsBase, ingests, memberFields, objectsUrl, webBase } from '#runtime/service/config.js';
 
 export const viewerConfig = z.strictObject({
   ...memberFields,
@@ -19,7 +19,7 @@ export const viewerConfig = z.strictObject({
     .max(64)
     .default([]),
   /** Where live sessions are followed. */
-  ingest: z.array(wssBase).min(1).max(16),
+  ingest: ingests,
   objects: objectsUrl.optional(),
   events: eventsServer.optional(),
 });

@@ -87,6 +87,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
   const sessions = new Sessions(events, access, disclosures, clock);
   const reader = new RecordingReader(objects, zstd);
   const relay = new LiveRelay(deps.live, log);
+  const stopRemoved = deps.live.onRemoved?.(() => relay.reconnect());
   const queues = deps.queues ?? (() => []);
   let hosts: ReadonlySet<string> = new Set();
   const { app, strangers, slots, routes } = await makeServer({
@@ -139,6 +140,7 @@ export async function startViewer(config: ViewerConfig, deps: ViewerDeps): Promi
     routes,
     async close() {
       stopWatching();
+      stopRemoved?.();
       relay.close();
       slots.close();
       app.server.closeAllConnections();

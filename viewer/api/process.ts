@@ -54,7 +54,9 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
         ownSince: () => authority.current().own_since,
         requests: new RequestVerifier(() => authority.current(), { clock }),
         live: {
-          url: config.ingest[0]!,
+          urls: config.ingest,
+          onRemoved: (callback) => identity.removed.onChange((kinds) => kinds.has('ingest') && callback()),
+          find: async (session) => (await authority.liveSession(session))?.ingest ?? null,
           // Asked at each connection: certificates are renewed meanwhile.
           get tls() {
             return identity.tlsClientOptions(['ingest']);
@@ -66,7 +68,7 @@ export async function startViewerProcess(config: ViewerServiceConfig & Joining, 
       },
     );
     opened.push(() => viewer.close());
-    return { addresses: viewer.addresses, close };
+    return { addresses: viewer.addresses, over: authority.removed, close };
   } catch (error) {
     await close();
     throw error;

@@ -1,5 +1,6 @@
 /**
- * Which nodes are there: who holds a connection to which, in the state store, so that every authority knows.
+ * Which nodes are there, and where live sessions are: who holds a connection to which node, and which session, in the state
+ * store, so that every authority knows.
  *
  * A holder (a gateway with its tunnels, an authority with the watches of agents) says what changes when it changes, and
  * beats every few seconds; that is one row a holder, not one a node. A holder that is silent for HOLDER_SILENCE_MS holds
@@ -8,10 +9,14 @@
 import { randomBytes } from 'node:crypto';
 import type { Log } from '#runtime/log.js';
 import type { Records } from '../../records/records.js';
+import type { LiveSessionHolder } from '#schemas/api/inventory/live-sessions.js';
+import { beginSessions, endSessions, forgetSessions, sessionHolder } from './live-sessions.js';
 import { beat, beginHolder, gatewayAddresses, lastSeen, link, liveNodes, unlink } from './records.js';
 
 export const HOLDER_BEAT_MS = 2_500;
 export const HOLDER_SILENCE_MS = 8_000;
+/** Sessions of a holder that is silent for so long are forgotten; they count no more long before. */
+const FORGET_MS = 600_000;
 
 export interface HolderReport {
   readonly holder: string;
@@ -23,6 +28,9 @@ export interface HolderReport {
   readonly all?: readonly string[] | undefined;
   readonly up: readonly string[];
   readonly down: readonly string[];
+  /** `ingest/name` of the ingest that takes its recordings; empty for none. */
+  readonly ingest?: string | undefined;
+  readonly sessions?: { readonly up: readonly string[]; readonly down: readonly string[] } | undefined;
 }
 
 export class Presence {
@@ -35,19 +43,26 @@ export class Presence {
   }
 
   /** False: this run of the holder is not known; it must say everything it holds. */
-  report({ holder, epoch, address, all, up, down }: HolderReport): Promise<boolean> {
+  report({ holder, epoch, address, all, up, down, ingest = '', sessions = { up: [], down: [] } }: HolderReport): Promise<boolean> {
     const now = this.#clock();
     return this.#records.act([], async (tx) => {
-      if (all !== undefined) {
-        await beginHolder(tx, holder, epoch, address, now);
-        await link(tx, holder, all, now);
-        return true;
-      }
-      if (!(await beat(tx, holder, epoch, now))) return false;
-      await link(tx, holder, up, now);
+      if (all !== undefined) await beginHolder(tx, { holder, epoch, address, ingest }, now);
+      else if (!(await beat(tx, holder, epoch, ingest, now))) return false;
+      await link(tx, holder, all ?? up, now);
       await unlink(tx, holder, down, now);
+      await beginSessions(tx, holder, sessions.up, now);
+      await endSessions(tx, holder, sessions.down);
       return true;
     });
+  }
+
+  /** Rejects NOT_FOUND. */
+  session(session: string): Promise<LiveSessionHolder> {
+    return this.#records.read((db) => sessionHolder(db, session, this.#clock() - HOLDER_SILENCE_MS));
+  }
+
+  purge(): Promise<void> {
+    return this.#records.act([], (tx) => forgetSessions(tx, this.#clock() - FORGET_MS));
   }
 
   /** Names of those that are there, and since when. */

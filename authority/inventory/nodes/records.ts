@@ -158,11 +158,11 @@ export async function putReport(
   return true;
 }
 
-/** Whether the holder is in this run of its life. */
-export async function beat(tx: Tx, holder: string, epoch: string, now: number): Promise<boolean> {
+/** Whether the holder is in this run of its life. `ingest`: that takes its recordings. */
+export async function beat(tx: Tx, holder: string, epoch: string, ingest: string, now: number): Promise<boolean> {
   const row = await tx
     .updateTable('node_holders')
-    .set({ seen_at: now })
+    .set({ seen_at: now, ingest })
     .where('holder', '=', holder)
     .where('epoch', '=', epoch)
     .returning('holder')
@@ -170,10 +170,22 @@ export async function beat(tx: Tx, holder: string, epoch: string, now: number): 
   return row !== undefined;
 }
 
-/** A run of a holder begins: the links of an earlier one are gone. */
-export async function beginHolder(tx: Tx, holder: string, epoch: string, address: string, now: number): Promise<void> {
+/** A run of a holder begins: the links and sessions of an earlier one are gone. */
+export async function beginHolder(
+  tx: Tx,
+  run: Pick<Row<'node_holders'>, 'holder' | 'epoch' | 'address' | 'ingest'>,
+  now: number,
+): Promise<void> {
+  await tx.deleteFrom('node_holders').where('holder', '=', run.holder).execute();
+  await tx
+    .insertInto('node_holders')
+    .values({ ...run, seen_at: now })
+    .execute();
+}
+
+/** A holder was removed: what it held is held by nobody. */
+export async function forgetHolder(tx: Tx, holder: string): Promise<void> {
   await tx.deleteFrom('node_holders').where('holder', '=', holder).execute();
-  await tx.insertInto('node_holders').values({ holder, epoch, address, seen_at: now }).execute();
 }
 
 export async function link(tx: Tx, holder: string, nodes: readonly string[], now: number): Promise<void> {

@@ -1,5 +1,6 @@
 /**
- * Routes of nodes: records and tokens for administrators, joining and presence for gateways, the live list for everybody.
+ * Routes of nodes: records and tokens for administrators, joining and presence for gateways, the live list for everybody, and where a
+ * live session is for gateways and viewers.
  *
  * A user sees the nodes that a role lets them reach, and no others; `access:read` lets reviewers see another's list.
  * Tested in nodes.test.ts.
@@ -18,6 +19,7 @@ import {
   showNodeTrust,
 } from '#schemas/api/inventory/nodes.js';
 import type { NodeStatus } from '#schemas/api/inventory/nodes.js';
+import { showLiveSession } from '#schemas/api/inventory/live-sessions.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { formatServiceName, isName } from '#schemas/base/identity.js';
 import type { SignedTrust } from '#schemas/join.js';
@@ -68,6 +70,7 @@ export function nodeRoutes(parts: NodeRouteParts): readonly Route[] {
       gateways: await presence.gateways(),
     })),
 
+    handle(showLiveSession, (_, { session }) => presence.session(session)),
     handle(listNodes, ({ principal }) => listed(parts, subjectOf(principal))),
     handle(listNodesOf, async (_, { name: user }) => {
       const record = isName(user) ? await records.user(user) : undefined;

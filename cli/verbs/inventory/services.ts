@@ -58,7 +58,7 @@ export function servicesCommand(): Command {
   });
   command
     .command('rm')
-    .description('give a service no more certificates: those it has run out within a day')
+    .description('remove a service: its connections and sessions end at once')
     .argument('<kind/name>')
     .action(async (service: string) => {
       const [kind = '', name = '', more] = service.split('/');

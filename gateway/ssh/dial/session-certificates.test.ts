@@ -9,12 +9,13 @@ import { issueCertificate } from '#runtime/ssh/issue.js';
 import { generateKey } from '#runtime/ssh/keys.js';
 import type { ProvenUser } from './session-certificates.js';
 import { SessionCertificates } from './session-certificates.js';
+import { everybody } from '../../sessions/change-scope.js';
 import { openWorld } from '../../testing/harness.js';
 
 const ca = generateKey();
 const key = generateKey();
 const admitted = {
-  identity: { user: 'alice' },
+  identity: { user: 'alice', roles: ['dev'], requests: [], mfa: null, cluster: null },
   blob: Buffer.from('a user certificate'),
   source: '192.0.2.1',
   confirmation: null,
@@ -100,9 +101,12 @@ describe('a certificate for a node', () => {
     const { authority, of, certificates } = scene();
     const blobs = await Promise.all(Array.from({ length: 50 }, of));
     expect([new Set(blobs).size, authority.asked]).toEqual([1, 1]);
-    certificates.forget();
+    certificates.forget({ ...everybody, concerns: ({ identity }) => identity.user !== 'alice' });
+    await of();
+    expect(authority.asked).toBe(1);
+    certificates.forget(everybody);
     const late = of();
-    certificates.forget();
+    certificates.forget(everybody);
     const later = of();
     await Promise.all([late, later]);
     expect(authority.asked).toBe(3);

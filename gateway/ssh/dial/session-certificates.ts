@@ -14,11 +14,11 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import type { UserProof } from '#schemas/api/services/certificates.js';
 import { errorCatalogue, StenoError } from '#schemas/base/errors.js';
-import type { UserIdentity } from '#schemas/base/identity.js';
 import { parseCertificate } from '#schemas/ssh/certificate.js';
 import { formatPublicLine, parseAuthorizedLine } from '#schemas/ssh/public-key.js';
 import type { SshPrivateKey } from '#runtime/ssh/keys.js';
 import type { Authority } from '../../sessions/authority.js';
+import type { ChangeScope, Subject } from '../../sessions/change-scope.js';
 
 /** The node's clock may be a minute fast and ours a minute slow; the way to the node takes up to 15 s (dial.ts). */
 const MARGIN_MS = 135_000;
@@ -28,7 +28,7 @@ const maxKept = 10_000;
 
 /** A user who has proved possession of a certificate on a connection from `source`. */
 export interface ProvenUser {
-  readonly identity: Pick<UserIdentity, 'user'>;
+  readonly identity: Subject['identity'];
   /** The user certificate as it was offered. */
   readonly blob: Buffer;
   readonly source: string;
@@ -39,6 +39,7 @@ export interface ProvenUser {
 }
 
 interface Kept {
+  readonly of: Subject;
   readonly blob: Buffer;
   /** All in ms since 1970, by our clock. */
   readonly askedAt: number;
@@ -50,7 +51,7 @@ export class SessionCertificates {
   readonly #authority: Pick<Authority, 'sessionCertificate'>;
   readonly #now: () => number;
   readonly #kept = new LRUCache<string, Kept>({ max: maxKept });
-  readonly #asking = new Map<string, Promise<Kept>>();
+  readonly #asking = new Map<string, { readonly of: Subject; readonly answer: Promise<Kept> }>();
   /** Made for this process, never stored. */
   readonly key: SshPrivateKey;
 
@@ -81,11 +82,12 @@ export class SessionCertificates {
     return age >= 0 && age < YOUNG_MS ? null : (await this.#renew(id, admitted, login, node)).blob;
   }
 
-  /** After locks or roles changed, the authority is asked anew. */
-  forget(): void {
-    this.#kept.clear();
+  /** For those whom a change can concern the authority is asked anew: it may answer otherwise. */
+  forget(scope: ChangeScope): void {
+    if (!scope.any) return;
+    for (const [id, { of }] of [...this.#kept]) if (scope.concerns(of)) this.#kept.delete(id);
     // Answers on their way are still good for those who wait for them, and for nobody after them.
-    this.#asking.clear();
+    for (const [id, { of }] of this.#asking) if (scope.concerns(of)) this.#asking.delete(id);
   }
 
   #renewBehind(id: string, kept: Kept, admitted: ProvenUser, login: string, node: string): void {
@@ -98,17 +100,18 @@ export class SessionCertificates {
 
   #renew(id: string, admitted: ProvenUser, login: string, node: string): Promise<Kept> {
     const asking = this.#asking.get(id);
-    if (asking !== undefined) return asking;
+    if (asking !== undefined) return asking.answer;
+    const of: Subject = { identity: admitted.identity, target: { kind: 'node', login, node } };
     const renewal: Promise<Kept> = this.#ask(admitted, login, node)
       .then((fresh) => {
-        if (this.#asking.get(id) !== renewal) return fresh;
+        if (this.#asking.get(id)?.answer !== renewal) return fresh;
         this.#kept.set(id, fresh);
         return fresh;
       })
       .finally(() => {
-        if (this.#asking.get(id) === renewal) this.#asking.delete(id);
+        if (this.#asking.get(id)?.answer === renewal) this.#asking.delete(id);
       });
-    this.#asking.set(id, renewal);
+    this.#asking.set(id, { of, answer: renewal });
     return renewal;
   }
 
@@ -128,7 +131,13 @@ export class SessionCertificates {
     const { validAfter, validBefore } = parseCertificate(given);
     // Not longer than it lives at all, however slow our clock is.
     const life = Math.min(Number(validBefore) * 1000 - askedAt, Number(validBefore - validAfter) * 1000);
-    return { blob: given, askedAt, renewAt: askedAt + life / 2, usableUntil: askedAt + life - MARGIN_MS };
+    return {
+      of: { identity, target: { kind: 'node', login, node } },
+      blob: given,
+      askedAt,
+      renewAt: askedAt + life / 2,
+      usableUntil: askedAt + life - MARGIN_MS,
+    };
   }
 }
 

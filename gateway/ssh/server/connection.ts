@@ -47,6 +47,8 @@ export interface ConnectionDeps extends ReachDeps {
   readonly registry: SessionRegistry;
   readonly confirmSession: Authority['confirmSession'];
   readonly slots: SessionSlots;
+  /** Nothing begins any more. */
+  draining(): boolean;
   readonly recorder: Recorder;
   readonly observe: Observe;
   /** Where nodes bring kernel events to this gateway. */
@@ -177,6 +179,7 @@ export class Connection {
       snapshot: () => this.#deps.snapshot(),
       expired: () => access.expired,
       enter: (wire, node) => this.#deps.enter(wire, node, this.#origin),
+      draining: () => this.#deps.draining(),
     });
     this.#stage = { kind: 'jump', jump, access };
     this.#deps.registry.register(access, null);
@@ -254,6 +257,7 @@ export class Connection {
     try {
       const snapshot = this.#deps.snapshot();
       if (snapshot === null) throw new StenoError('AUTHORITY_UNREACHABLE');
+      if (this.#deps.draining()) throw new StenoError('DRAINING');
       const { node, remote, decision } = authorize(snapshot, admitted.identity, target, this.#deps.now());
       assertConfirmable(admitted.identity, decision);
       const slot = this.#deps.slots.take(admitted.identity.user, decision.limits.maxSessions);

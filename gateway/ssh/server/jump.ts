@@ -25,6 +25,7 @@ export interface JumpDeps {
   snapshot(): Snapshot | null;
   /** Whether the user's certificate is over: what was begun goes by its own, but nothing begins. */
   expired(): boolean;
+  draining(): boolean;
   /** A new connection has come through the channel, meant for `node`. */
   enter(wire: Wire, node: string): void;
 }
@@ -111,7 +112,7 @@ export class Jump {
         explain('ACCESS_DENIED', `through the gateway itself only port 22 of a node can be reached, not ${port}`),
       );
     if (this.#deps.expired()) return refuse(OPEN_REFUSED.prohibited, explain('CERT_EXPIRED'));
-    if (this.#ending !== undefined) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
+    if (this.#ending !== undefined || this.#deps.draining()) return refuse(OPEN_REFUSED.prohibited, explain('DRAINING'));
     if (this.#channels.size >= MAX_INNER)
       return refuse(OPEN_REFUSED.shortage, explain('TOO_MANY', `more than ${MAX_INNER} connections through one`));
     const id = this.#ids++;

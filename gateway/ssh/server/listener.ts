@@ -85,9 +85,14 @@ export class SshListener {
     return `${address.family === 'IPv6' ? `[${address.address}]` : address.address}:${address.port}`;
   }
 
+  /** Accepts no more connections: whoever balances them, or has another address, goes elsewhere at once. */
+  stop(): void {
+    if (this.#server.listening) this.#server.close();
+  }
+
   /** Accepts no more connections and ends those there are. */
   async close(error: StenoError): Promise<void> {
-    this.#server.close();
+    this.stop();
     for (const connection of this.#connections) connection.end(error);
     if (this.#connections.size > 0)
       await new Promise<void>((resolve) => {

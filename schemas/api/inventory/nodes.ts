@@ -1,10 +1,12 @@
 /** Nodes: `steno nodes`, what gateways carry for machines that join, and what agents say of their own node. */
 import { z } from 'zod';
+import { parseServiceName } from '../../base/identity.js';
 import { isHostName } from '../../base/host-name.js';
 import { emptyBody, endpoint, noAnswer, noBody, noParams, signingErrors } from '../../endpoint/endpoint.js';
 import { labels, list, moment, name, record, textMap, texts } from '../../endpoint/fields.js';
 import { gatewayAddress, signedJoin, signedNodeRequest, signedTrust } from '../../join.js';
 import { parseAuthorizedLine, parsePublicKey } from '../../ssh/public-key.js';
+import { heldSessions } from './live-sessions.js';
 import { enrolment } from '../services/certificates.js';
 
 const address = z.string().max(300).refine(isAddress, 'is not host:port');
@@ -167,7 +169,7 @@ const names = z.array(name).max(10_000);
 export const reportHeldNodes = endpoint({
   method: 'PUT',
   path: '/v1/nodes/held',
-  summary: 'Report which nodes hold a tunnel to the calling gateway.',
+  summary: 'Report which nodes hold a tunnel to the calling gateway, and which sessions are live there.',
   admits: ['gateway'],
   event: 'node.held',
   params: noParams,
@@ -177,6 +179,9 @@ export const reportHeldNodes = endpoint({
     all: names.optional(),
     up: names,
     down: names,
+    // Gateways of before say nothing of sessions.
+    ingest: z.string().max(80).refine(isIngest, 'is not an ingest').optional(),
+    sessions: heldSessions.optional(),
   }),
   /** `known` false: the authority wants to hear of all. `gateways`: where agents reach those that are there. */
   answer: record({ known: z.boolean(), gateways: texts }),
@@ -202,6 +207,10 @@ function isAddress(text: string): boolean {
   const host = match?.[1] ?? match?.[2];
   const port = Number(match?.[3]);
   return host !== undefined && isHostName(host) && port >= 1 && port <= 65_535;
+}
+
+function isIngest(text: string): boolean {
+  return text === '' || parseServiceName(text)?.kind === 'ingest';
 }
 
 function isPlainKey(text: string): boolean {

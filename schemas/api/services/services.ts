@@ -38,7 +38,7 @@ export const joinedServiceInfo = z
     name,
     /** ms since 1970. */
     joined_at: z.int(),
-    /** Since when it gets no certificates any more; null while it does. */
+    /** Since when its key counts no more; null while it does. */
     removed_at: z.int().nullable(),
   })
   .readonly();
@@ -100,7 +100,7 @@ export const listServices = endpoint({
 export const removeService = endpoint({
   method: 'DELETE',
   path: '/v1/services/:kind/:name',
-  summary: 'Give a service no more certificates.',
+  summary: 'Remove a service: its connections end at once, and its key counts no more.',
   admits: ['owner', 'administer'],
   event: 'service.remove',
   params: z.strictObject({ kind, name }),

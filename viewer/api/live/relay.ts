@@ -1,31 +1,45 @@
 /**
  * Follows a live session: blocks that ingest has not stored yet, relayed as text, one message a block.
  *
- *     connecting ──first block is after+1──► relaying ──`over`──► closed
- *          │                                    │
- *          └── ingest no longer has it `behind` ┴── too slow `slow`, signed out `signedOut`, ingest gone `unavailable` ──► closed
+ *     looking ──the ingest that has it──► relaying ──`over`──► closed
+ *        ▲                                   │
+ *        └──────── cut off ◄─────────────────┤
+ *                                            └── ingest no longer has it `behind`, too slow `slow`, signed out `signedOut` ──► closed
+ *     looking, at every ingest in vain, for AWAY_MS after it was cut off ──► `unavailable`
  *
- * The contract with ingest and with browsers is schemas/feed.ts. At most `MAX_BACKLOG` bytes wait for
- * one viewer, and `MAX_VIEWERS` follow at a time. Tested in relay.test.ts.
+ * The authority says which ingest has the session (decision 0076); it is asked first, and the others after it, so that the
+ * answer may be late, wrong or missing. The contract with ingest and with browsers is schemas/feed.ts. At most `MAX_BACKLOG`
+ * bytes wait for one viewer, and `MAX_VIEWERS` follow at a time. Tested in relay.test.ts.
  */
-import type { ConnectionOptions } from 'node:tls';
+import type { ConnectionOptions, TLSSocket } from 'node:tls';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { WebSocket } from 'ws';
 import type { RawData } from 'ws';
 import { FeedCursor, feedCloses, formatFeedRequest, liveCloses } from '#schemas/feed.js';
 import { MAX_UPLINK_FRAME, UPLINK_PROTOCOL, decodeUplink } from '#schemas/uplink.js';
 import type { Log } from '#runtime/log.js';
+import { peerService } from '#runtime/service/identity.js';
 
 export interface LiveSource {
-  /** `wss://host:port` of ingest. */
-  readonly url: string;
-  /** Client certificate of kind viewer, and the CA of ingest's. */
+  /** `wss://host:port` of ingests, at least one. */
+  readonly urls: readonly string[];
+  /** Client certificate of kind viewer, and the CA of the ingests'. */
   readonly tls: ConnectionOptions;
+  /** Name of the ingest that has a session; null where nobody says so. */
+  readonly find: (session: string) => Promise<string | null>;
+  /** Called back when an ingest was removed; returns how to stop. */
+  readonly onRemoved?: (callback: () => void) => () => void;
 }
 
 export const MAX_BACKLOG = 4 << 20;
 export const MAX_VIEWERS = 256;
 const RECHECK_MS = 5_000;
 const CONNECT_MS = 10_000;
+/** A gateway whose ingest is restarted is at another one within a second. */
+const AWAY_MS = 5_000;
+const AGAIN_MS = 250;
+/** An ingest that does not have the session closes at once; one that was open for longer had it, and nothing was printed. */
+const SILENT_MS = 1_000;
 
 export interface Follow {
   readonly session: string;
@@ -40,6 +54,9 @@ export class LiveRelay {
   readonly #log: Log;
   readonly #open = new Set<() => void>();
   readonly #rechecks = new Set<() => void>();
+  readonly #feeds = new Set<WebSocket>();
+  /** Names of ingests by address, as their certificates said last. */
+  readonly #names = new Map<string, string>();
 
   constructor(source: LiveSource, log: Log) {
     this.#source = source;
@@ -51,15 +68,9 @@ export class LiveRelay {
       viewer.close(liveCloses.full, 'too many viewers follow live sessions');
       return;
     }
-    const target = new URL(formatFeedRequest({ session, after }), this.#source.url);
-    const ingest = new WebSocket(target, UPLINK_PROTOCOL, {
-      ...this.#source.tls,
-      maxPayload: MAX_UPLINK_FRAME,
-      handshakeTimeout: CONNECT_MS,
-      perMessageDeflate: false,
-    });
     const cursor = new FeedCursor({ session, after });
     let done = false;
+    let feed: WebSocket | undefined;
     const end = (code: number, reason: string): void => {
       if (done) return;
       done = true;
@@ -67,7 +78,7 @@ export class LiveRelay {
       this.#open.delete(stop);
       this.#rechecks.delete(ask);
       viewer.close(code, reason);
-      ingest.terminate();
+      feed?.terminate();
     };
     const stop = (): void => end(liveCloses.unavailable, 'this server is shutting down');
     this.#open.add(stop);
@@ -77,7 +88,7 @@ export class LiveRelay {
     this.#rechecks.add(ask);
     const timer = setInterval(ask, RECHECK_MS);
 
-    ingest.on('message', (data: RawData, binary) => {
+    const take = (data: RawData, binary: boolean): void => {
       if (done) return;
       try {
         const step = cursor.take(decodeUplink(binary ? asBytes(data) : new Uint8Array(0)));
@@ -90,21 +101,76 @@ export class LiveRelay {
         return;
       }
       if (viewer.bufferedAmount > MAX_BACKLOG) end(liveCloses.slow, 'this viewer is too slow for the session; read the replay instead');
+    };
+    /** Resolves when the ingest has closed: whether it has said that the session is over, and whether it had the session. */
+    const read = (url: string): Promise<{ readonly over: boolean; readonly had: boolean }> =>
+      new Promise((resolve) => {
+        const socket = new WebSocket(new URL(formatFeedRequest({ session, after: cursor.last }), url), UPLINK_PROTOCOL, {
+          ...this.#source.tls,
+          maxPayload: MAX_UPLINK_FRAME,
+          handshakeTimeout: CONNECT_MS,
+          perMessageDeflate: false,
+        });
+        feed = socket;
+        this.#feeds.add(socket);
+        socket.on('close', () => this.#feeds.delete(socket));
+        let had = false;
+        let openedAt = Infinity;
+        socket.on('upgrade', ({ socket: below }) => {
+          openedAt = performance.now();
+          const peer = peerService(below as TLSSocket);
+          if (peer !== null) this.#names.set(url, peer.name);
+        });
+        socket.on('message', (data, binary) => {
+          had = true;
+          take(data, binary);
+        });
+        socket.on('error', (error) => this.#log.debug({ err: error, session }, 'live stream failed'));
+        socket.on('close', (code) => resolve({ over: code === feedCloses.over, had: had || performance.now() - openedAt > SILENT_MS }));
+      });
+    const run = async (): Promise<void> => {
+      let until = -Infinity;
+      while (!done) {
+        for (const url of await this.#ordered(session)) {
+          if (done) return;
+          const { over, had } = await read(url);
+          if (over) return end(liveCloses.over, 'the session is over');
+          if (had) until = performance.now() + AWAY_MS;
+        }
+        if (performance.now() > until) return end(liveCloses.unavailable, 'the live stream was cut off');
+        await sleep(AGAIN_MS);
+      }
+    };
+    run().catch((error: unknown) => {
+      this.#log.error({ err: error, session }, 'following a live session failed');
+      end(liveCloses.unavailable, 'the live stream was cut off');
     });
-    ingest.on('close', (code) => {
-      if (code === feedCloses.over) end(liveCloses.over, 'the session is over');
-      else end(liveCloses.unavailable, 'the live stream was cut off');
-    });
-    ingest.on('error', (error) => this.#log.debug({ err: error, session }, 'live stream failed'));
     // A viewer has nothing to say.
     viewer.on('message', () => end(liveCloses.misuse, 'this socket only sends'));
     viewer.on('close', () => end(liveCloses.over, ''));
     viewer.on('error', () => end(liveCloses.over, ''));
   }
 
+  /** The ingest that has the session, by what is known, then those of which nothing is known. */
+  async #ordered(session: string): Promise<readonly string[]> {
+    const { urls, find } = this.#source;
+    if (urls.length === 1) return urls;
+    const name = await find(session).catch((error: unknown) => {
+      this.#log.debug({ err: error, session }, 'failed to ask the authority which ingest has a session');
+      return null;
+    });
+    const rank = (url: string): number => (this.#names.has(url) ? (this.#names.get(url) === name ? 0 : 2) : 1);
+    return [...urls].sort((a, b) => rank(a) - rank(b));
+  }
+
   /** Asks of every viewer whether they may still follow: something that decides it has changed. */
   recheck(): void {
     for (const ask of this.#rechecks) ask();
+  }
+
+  /** Looks for every session's ingest anew: the one at hand may not be one of ours any more. */
+  reconnect(): void {
+    for (const feed of this.#feeds) feed.terminate();
   }
 
   close(): void {

@@ -16,6 +16,7 @@ import type { Disclosure } from '#schemas/disclosure.js';
 import { roleSchema } from '#schemas/policy/role.js';
 import type { Role } from '#schemas/policy/role.js';
 import { formatPublicLine } from '#schemas/ssh/public-key.js';
+import { feedCloses } from '#schemas/feed.js';
 import { encodeUplink } from '#schemas/uplink.js';
 import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { openDirectoryStore } from '#stores/objects/directory.js';
@@ -32,13 +33,16 @@ export interface LiveDouble {
   /** Sends a block to every follower of the session, now and later. */
   readonly publish: (session: string, n: number, lines: string) => void;
   readonly end: (session: string) => void;
+  /** Cuts every follower off. */
+  readonly drop: () => void;
   readonly followers: (session: string) => number;
   /** Blocks up to this number are no longer in memory. */
   readonly forget: (session: string, upTo: number) => void;
   readonly close: () => Promise<void>;
 }
 
-async function openLive(): Promise<LiveDouble> {
+/** `only`: sessions that it has; it closes with `away` to followers of others. Left out: all. */
+export async function openLive(only?: ReadonlySet<string>): Promise<LiveDouble> {
   const server = createServer();
   const sockets = new WebSocketServer({ server });
   const blocks = new Map<string, Map<number, string>>();
@@ -50,6 +54,7 @@ async function openLive(): Promise<LiveDouble> {
   sockets.on('connection', (socket, request) => {
     const query = new URL(request.url ?? '/', 'http://live.invalid').searchParams;
     const session = query.get('session')!;
+    if (only?.has(session) === false) return socket.close(feedCloses.away);
     for (const [n, lines] of blocks.get(session) ?? []) if (n > Number(query.get('after'))) send(socket, session, n, lines);
     of(session).add(socket);
     socket.on('close', () => of(session).delete(socket));
@@ -63,6 +68,9 @@ async function openLive(): Promise<LiveDouble> {
     },
     end(session) {
       for (const socket of of(session)) socket.close(1000);
+    },
+    drop() {
+      for (const socket of sockets.clients) socket.terminate();
     },
     followers: (session) => of(session).size,
     forget(session, upTo) {
@@ -172,7 +180,7 @@ export async function openStand(webRoot?: string): Promise<Stand> {
       },
       queues: () => [{ name: 'sealing', unit: 'sessions', waiting: 2, done: 1, total: 7, since: 1_000 }],
       ownSince: () => ({}),
-      live: { url: live.url, tls: {} },
+      live: { urls: [live.url], tls: {}, find: async () => null },
       recordingCas: () => [formatPublicLine(recorder.ca.publicBlob, 'recording')],
       checkAnswers: true,
       log: pino({ level: 'silent' }),

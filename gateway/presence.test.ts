@@ -1,0 +1,120 @@
+import { pino } from 'pino';
+import { afterEach, expect, test, vi } from 'vitest';
+import type { Held } from '#runtime/service/authority-client.js';
+import { Presence } from './presence.js';
+
+/** An authority that keeps what it is told, and answers when the test says so. */
+class Authority {
+  readonly heard: Held[] = [];
+  readonly nodes = new Set<string>();
+  readonly sessions = new Set<string>();
+  ingest = '';
+  answer: 'known' | 'unknown' | 'away' = 'known';
+  /** Resolved for each message that was heard. */
+  gate: Promise<void> = Promise.resolve();
+
+  readonly tell = async (held: Held): Promise<boolean> => {
+    this.heard.push(held);
+    await this.gate;
+    if (this.answer === 'away') throw new Error('away');
+    if (this.answer === 'unknown' && held.all === undefined) return false;
+    if (held.all !== undefined) {
+      this.nodes.clear();
+      this.sessions.clear();
+    }
+    for (const name of [...(held.all ?? []), ...held.up]) this.nodes.add(name);
+    for (const name of held.down) this.nodes.delete(name);
+    for (const id of held.sessions?.up ?? []) this.sessions.add(id);
+    for (const id of held.sessions?.down ?? []) this.sessions.delete(id);
+    this.ingest = held.ingest;
+    return true;
+  };
+}
+
+afterEach(() => void vi.useRealTimers());
+
+function begun(): { readonly authority: Authority; readonly presence: Presence; readonly pass: (ms: number) => Promise<void> } {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'performance'] });
+  const authority = new Authority();
+  const presence = new Presence({ tell: authority.tell, address: () => 'gw:8024', log: pino({ level: 'silent' }) });
+  return { authority, presence, pass: (ms) => vi.advanceTimersByTimeAsync(ms).then(() => undefined) };
+}
+
+test('everything is told at the beginning, then what changes; a tunnel at once, sessions within a quarter of a second', async () => {
+  const { authority, presence, pass } = begun();
+  presence.node('web-1', true);
+  presence.session('s1', true);
+  presence.ingest('ingest/a');
+  await pass(1_000);
+  expect(authority.heard).toEqual([]);
+  presence.start();
+  await pass(0);
+  expect(authority.heard).toMatchObject([{ address: 'gw:8024', ingest: 'ingest/a', all: ['web-1'], sessions: { up: ['s1'], down: [] } }]);
+  presence.session('s2', true);
+  await pass(249);
+  expect(authority.heard).toHaveLength(1);
+  presence.node('web-2', true);
+  await pass(0);
+  expect(authority.heard[1]).toMatchObject({ up: ['web-2'], down: [], sessions: { up: ['s2'], down: [] } });
+  presence.close();
+});
+
+test('a session that ends before it is told is never told; one that ends while it is told is taken back', async () => {
+  const { authority, presence, pass } = begun();
+  presence.start();
+  await pass(0);
+  presence.session('short', true);
+  presence.session('short', false);
+  presence.session('s1', true);
+  let open: (() => void) | undefined;
+  authority.gate = new Promise((resolve) => (open = resolve));
+  await pass(250);
+  presence.session('s1', false);
+  open!();
+  await pass(250);
+  expect(authority.heard.slice(1).map(({ sessions }) => sessions)).toEqual([
+    { up: ['s1'], down: [] },
+    { up: [], down: ['s1'] },
+  ]);
+  presence.close();
+});
+
+test('silence is broken by a beat, which also says when another ingest takes the recordings', async () => {
+  const { authority, presence, pass } = begun();
+  presence.start();
+  await pass(2_500);
+  expect(authority.heard).toHaveLength(2);
+  presence.ingest('ingest/b');
+  await pass(0);
+  expect(authority.ingest).toBe('ingest/b');
+  presence.close();
+});
+
+test.each(['away', 'unknown'] as const)('everything is told again to an authority that was %s', async (answer) => {
+  const { authority, presence, pass } = begun();
+  presence.start();
+  presence.session('s1', true);
+  presence.node('web-1', true);
+  await pass(250);
+  authority.answer = answer;
+  presence.session('s1', false);
+  presence.session('s2', true);
+  await pass(5_000);
+  authority.answer = 'known';
+  await pass(5_000);
+  expect([[...authority.nodes], [...authority.sessions]]).toEqual([['web-1'], ['s2']]);
+  presence.close();
+});
+
+test('more than fits in a message follows in the next', async () => {
+  const { authority, presence, pass } = begun();
+  for (let i = 0; i < 2_500; i += 1) presence.session(`s${i}`, true);
+  for (let i = 0; i < 1_200; i += 1) presence.node(`n${i}`, true);
+  presence.start();
+  await pass(10);
+  expect([authority.sessions.size, authority.nodes.size]).toEqual([2_500, 1_200]);
+  expect(authority.heard).toHaveLength(3);
+  presence.close();
+  await pass(0);
+  expect([authority.sessions.size, authority.nodes.size]).toEqual([0, 0]);
+});

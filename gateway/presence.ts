@@ -1,0 +1,156 @@
+/**
+ * Tells the authority what this gateway holds: tunnels of nodes, live sessions, and the ingest that takes its recordings. From it
+ * follow which nodes are there, and where a live session is found (decision 0076).
+ *
+ *     begins ──everything, over as many messages as that takes──► known ──a change, or HELD_BEAT_MS──► what changed ──► known
+ *        ▲                                                                                               │
+ *        └────────────── a failure, or the authority does not know this run ◄────────────────────────────┘
+ *
+ * One message at a time. Nobody waits for any: a tunnel is told at once, sessions are gathered for SESSIONS_MS, and one that has
+ * ended by then is never told. Tested in presence.test.ts.
+ */
+import { randomBytes } from 'node:crypto';
+import { MAX_HELD_SESSIONS } from '#schemas/api/inventory/live-sessions.js';
+import type { Held } from '#runtime/service/authority-client.js';
+import type { Log } from '#runtime/log.js';
+
+/** Less than half of what the authority takes for silence. */
+const HELD_BEAT_MS = 2_500;
+const HELD_RETRY_MS = 1_000;
+const SESSIONS_MS = 250;
+/** Nodes of one message; below the bound of a body. */
+const MAX_HELD_NODES = 1_000;
+
+export interface PresenceDeps {
+  /** False: the authority does not know this run, and wants to hear everything. */
+  readonly tell: (held: Held) => Promise<boolean>;
+  /** Where agents reach this gateway, `host:port`. */
+  readonly address: () => string;
+  readonly log: Log;
+}
+
+/** Names that are held, and those of them that the authority knows of. */
+class HeldNames {
+  readonly #held = new Set<string>();
+  readonly #told = new Set<string>();
+  readonly #changed = new Set<string>();
+
+  set(name: string, held: boolean): void {
+    if (held) this.#held.add(name);
+    else this.#held.delete(name);
+    this.#changed.add(name);
+  }
+
+  /** The authority knows of none. */
+  forget(): void {
+    this.#told.clear();
+    this.#changed.clear();
+    for (const name of this.#held) this.#changed.add(name);
+  }
+
+  get anyChange(): boolean {
+    return this.#changed.size > 0;
+  }
+
+  /** What the authority does not know, and knows from now on unless `forget` is called. */
+  take(most: number): { readonly up: string[]; readonly down: string[] } {
+    const [up, down]: [string[], string[]] = [[], []];
+    for (const name of this.#changed) {
+      if (up.length + down.length === most) break;
+      this.#changed.delete(name);
+      if (this.#held.has(name) === this.#told.has(name)) continue;
+      if (this.#told.delete(name)) down.push(name);
+      else {
+        this.#told.add(name);
+        up.push(name);
+      }
+    }
+    return { up, down };
+  }
+}
+
+export class Presence {
+  readonly #deps: PresenceDeps;
+  readonly #epoch = randomBytes(8).toString('hex');
+  readonly #nodes = new HeldNames();
+  readonly #sessions = new HeldNames();
+  #ingest = '';
+  #known = false;
+  #telling = false;
+  #timer: NodeJS.Timeout | undefined;
+  /** When the timer fires, by a clock that only grows. */
+  #due = Infinity;
+  #state: 'waiting' | 'begun' | 'closed' = 'waiting';
+
+  constructor(deps: PresenceDeps) {
+    this.#deps = deps;
+  }
+
+  /** Begins to tell the authority. */
+  start(): void {
+    this.#state = 'begun';
+    this.#within(0);
+  }
+
+  node(name: string, held: boolean): void {
+    this.#nodes.set(name, held);
+    this.#within(0);
+  }
+
+  session(id: string, held: boolean): void {
+    this.#sessions.set(id, held);
+    this.#within(SESSIONS_MS);
+  }
+
+  /** `ingest/name`; empty while none takes recordings. */
+  ingest(name: string): void {
+    if (name === this.#ingest) return;
+    this.#ingest = name;
+    this.#within(0);
+  }
+
+  /** Says that it holds nothing, if the authority still hears it. */
+  close(): void {
+    this.#state = 'closed';
+    clearTimeout(this.#timer);
+    this.#deps.tell({ ...this.#self(), ingest: '', all: [], up: [], down: [] }).catch(() => undefined);
+  }
+
+  #self(): Pick<Held, 'epoch' | 'address' | 'ingest'> {
+    return { epoch: this.#epoch, address: this.#deps.address(), ingest: this.#ingest };
+  }
+
+  /** Tells within so many milliseconds, or once the message under way is answered. */
+  #within(ms: number): void {
+    const at = performance.now() + ms;
+    if (this.#state !== 'begun' || at >= this.#due) return;
+    this.#due = at;
+    if (this.#telling) return;
+    clearTimeout(this.#timer);
+    this.#timer = setTimeout(() => void this.#tell(), ms);
+    this.#timer.unref();
+  }
+
+  async #tell(): Promise<void> {
+    this.#telling = true;
+    this.#due = Infinity;
+    if (!this.#known) for (const names of [this.#nodes, this.#sessions]) names.forget();
+    const { up, down } = this.#nodes.take(MAX_HELD_NODES);
+    const sessions = this.#sessions.take(MAX_HELD_SESSIONS);
+    const held: Held = this.#known ? { ...this.#self(), up, down, sessions } : { ...this.#self(), all: up, up: [], down: [], sessions };
+    let wait: number;
+    try {
+      this.#known = await this.#deps.tell(held);
+      const left = this.#nodes.anyChange || this.#sessions.anyChange;
+      const due = Math.max(0, this.#due - performance.now());
+      wait = !this.#known || (left && due === Infinity) ? 0 : Math.min(due, HELD_BEAT_MS);
+    } catch (error) {
+      this.#deps.log.debug({ err: error }, 'failed to tell the authority which nodes and sessions are held');
+      this.#known = false;
+      wait = HELD_RETRY_MS;
+    }
+    this.#telling = false;
+    this.#due = Infinity;
+    this.#within(wait);
+  }
+}
