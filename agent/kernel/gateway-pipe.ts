@@ -51,7 +51,7 @@ function dial(gateway: string, identity: ServiceIdentity, connected: Connected):
     if (head.length > 0) pipe.unshift(head);
     const socket = connect({ socket: pipe, ...identity.tlsClientOptions(['ingest']), minVersion: 'TLSv1.3' });
     socket.once('secureConnect', () => settle(null, socket));
-    socket.once('error', (error) => settle(error));
+    socket.once('error', (error: Error) => settle(error));
     pipe.on('error', () => socket.destroy());
     pipe.on('close', () => socket.destroy());
   });

@@ -113,7 +113,7 @@ export class Forwarding {
   }
 
   #inside(work: () => Promise<void>): void {
-    this.#parts.boundary.run(work);
+    void this.#parts.boundary.run(work);
   }
 
   #dialTcp(host: string, port: number, accept: () => ServerChannel, refuse: Refuse): void {

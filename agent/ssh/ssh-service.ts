@@ -198,7 +198,7 @@ function serveConnection(
     }
     // A question whether the certificate would do: no signature yet.
     if (verdict.proven === false) return context.accept();
-    boundary.run(async () => {
+    void boundary.run(async () => {
       try {
         const found = await accounts(context.username);
         // By its number: an account may have several names.

@@ -15,5 +15,5 @@ export function eventFields(source: Source, row: EventRow, other: Program | null
     return [name, () => view.text(number)] as const;
   });
   view.set(row, other);
-  return Object.fromEntries(readers.map(([name, read]) => [name, read()]).filter(([, text]) => text !== ''));
+  return Object.fromEntries(readers.map(([name, read]) => [name, read()] as const).filter(([, text]) => text !== ''));
 }

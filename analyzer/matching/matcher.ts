@@ -100,7 +100,7 @@ class ScopeIndex {
       if (triggers === null) untriggered.push(rule);
       for (const trigger of triggers ?? []) {
         const key = fieldKey(trigger.field);
-        const of = fields.get(key) ?? { field: trigger.field, literals: new Map() };
+        const of = fields.get(key) ?? { field: trigger.field, literals: new Map<string, { literal: Trigger; value: number }>() };
         fields.set(key, of);
         const literalKey = `${trigger.start ? '^' : ''}${trigger.text}${trigger.end ? '$' : '.'}${Number(trigger.start)}`;
         const known = of.literals.get(literalKey) ?? { literal: trigger, value: this.#triggered.push([]) - 1 };

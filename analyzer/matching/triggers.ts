@@ -81,7 +81,6 @@ function pieceOf({ text, flags }: Regex): string | undefined {
   const piece = requiredPiece(text.slice(leading.length));
   if (piece === undefined) return undefined;
   if (!flags.includes('i') && !letters.includes('i')) return fold(piece);
-  // eslint-disable-next-line no-control-regex
   const [longest = ''] = piece.split(/[kKsS]|[^\u0000-\u007f]+/).toSorted((a, b) => b.length - a.length);
   return longest.length < 2 ? undefined : fold(longest);
 }

@@ -42,7 +42,6 @@ export function shapeOf(pattern: Pattern): Shape {
 
 /** A to Z made small, and nothing else. */
 export function fold(text: string): string {
-  // eslint-disable-next-line no-control-regex
   return /^[\u0000-\u007f]*$/.test(text) ? text.toLowerCase() : text.replace(/[A-Z]+/g, (letters) => letters.toLowerCase());
 }
 

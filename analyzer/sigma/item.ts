@@ -202,7 +202,6 @@ function textsOf(value: string, node: Scalar, changes: readonly string[], parsin
   return patterns.map((pattern) => {
     const text = plainText(pattern)!;
     // A row holds text: bytes that are none cannot be in it.
-    // eslint-disable-next-line no-control-regex
     if (encoding === 'utf16' || /[^\u0000-\u007f]/.test(text))
       throw document.fault(`${changes.at(-1)!} without base64 makes bytes that are no text`, node);
     return patternOf([encode(text, encoding).toString('latin1')]);

@@ -27,7 +27,7 @@ export async function sigma(rounds: number, count: number): Promise<Section> {
     const built = performance.now() - began;
     let matched = 0;
     // The loop is given a part of the events: it would take minutes for all of them.
-    const few = events.slice(0, Math.max(500, Math.floor(count / 20)));
+    const few = events.slice(0, Math.max(500, Math.floor(count / 100)));
     const loop = loopOf(rules);
     const figures = await interleave(
       [

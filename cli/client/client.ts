@@ -29,7 +29,7 @@ export interface Client {
   get<T>(path: string): Promise<T>;
   /** The body as it comes, for exports. */
   stream(path: string): Promise<Readable>;
-  authority<T>(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, body?: unknown): Promise<T>;
+  readonly authority: <T>(method: 'GET' | 'PUT' | 'POST' | 'DELETE', path: string, body?: unknown) => Promise<T>;
 }
 
 export function openClient(home: Home, now: () => number = Date.now): Client {

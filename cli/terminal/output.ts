@@ -23,7 +23,6 @@ export function styled(stream: { isTTY?: boolean }, env: NodeJS.ProcessEnv, styl
 }
 
 // Control characters (C0, DEL, C1), bidirectional overrides and other invisible formatting.
-// eslint-disable-next-line no-control-regex
 const unsafe = /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2064\u2066-\u206f\ufeff\ufff9-\ufffb]/g;
 
 /** Makes hostile text harmless on a terminal: what is invisible or moves the cursor is shown as `\u{…}`. */

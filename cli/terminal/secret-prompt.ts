@@ -6,7 +6,7 @@ import { StenoError } from '#schemas/base/errors.js';
 /** Undefined where there is nobody to ask, or who is asked gives up (Ctrl-C, Ctrl-D). */
 export async function askSecret(question: string): Promise<string | undefined> {
   const { stdin, stderr } = process;
-  if (stdin.isTTY !== true) return undefined;
+  if (!stdin.isTTY) return undefined;
   // Reads the line as a terminal would edit it, and shows nothing of it.
   const mute = new Writable({ write: (_chunk, _encoding, done) => done() });
   const lines = createInterface({ input: stdin, output: mute, terminal: true, historySize: 0 });

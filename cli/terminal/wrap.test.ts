@@ -3,7 +3,6 @@ import { expect, it } from 'vitest';
 import { displayWidth } from './width.js';
 import { wrap } from './wrap.js';
 
-// eslint-disable-next-line no-control-regex
 const colour = /\u001b\[[0-9;]*m/g;
 const plain = (text: string): string => text.replace(colour, '');
 

@@ -6,7 +6,6 @@ import { characters } from './width.js';
 
 /** Shorter than this a line is cut by the terminal instead. */
 const NARROWEST = 16;
-// eslint-disable-next-line no-control-regex
 const colour = /(\u001b\[[0-9;]*m)/;
 const OFF = '\u001b[0m';
 

@@ -139,7 +139,7 @@ export class SignedLog {
   /** Appends one whole line at session time `now` in ms. It must fit `MAX_LINE_BYTES`. */
   line(body: LineBody, now: number): void {
     const time = this.#time(now);
-    let end = this.#openAt >= 0 ? lineEnd.copy(scratch, 0) : 0;
+    const end = this.#openAt >= 0 ? lineEnd.copy(scratch, 0) : 0;
     const openEnd = this.files.size + end;
     const text = encodeLine(time - this.last, body);
     const length = Buffer.byteLength(text);

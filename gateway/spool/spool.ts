@@ -108,7 +108,7 @@ export class Spool implements SpoolShare, RecordingSource {
     this.#senders.set(session, sender);
     log.onProgress = (checkpoint) => {
       // A checkpoint may leave once it is fsynced.
-      if (checkpoint) this.flushSoon(log.files);
+      if (checkpoint) void this.flushSoon(log.files);
       else this.onWork?.(sender);
     };
   }

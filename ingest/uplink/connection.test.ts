@@ -373,7 +373,7 @@ test('a gateway gets in while more silent connections than there is room for, of
     for (let n = 0; n < 1_200; n++) besiege(`127.0.7.${1 + (n % 12)}`);
     await expect.poll(() => [...silent].filter(({ readyState }) => readyState === 'open').length, { timeout: 10_000 }).toBeGreaterThan(250);
     const client = await UplinkClient.connect(address, tls, identity);
-    client.close();
+    await client.close();
   } finally {
     attacking = false;
     for (const socket of silent) socket.destroy();

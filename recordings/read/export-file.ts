@@ -29,7 +29,7 @@ const READ_BYTES = 1 << 20;
 const MAX_FRAME = 9 << 20;
 
 /** The file of a recording, as it is stored: nothing is decompressed. */
-export async function* exportFile(objects: ObjectStore, index: RecordingIndex): AsyncGenerator<Uint8Array> {
+export async function* exportFile(objects: ObjectStore, index: RecordingIndex): AsyncGenerator<Uint8Array, void> {
   const entries: SeekEntry[] = [];
   for (const fingerprint of index.certificates) {
     const frame = encodeProof({ kind: 'certificate', certificate: await objects.get(certificateKey(fingerprint)) });
@@ -50,7 +50,7 @@ export async function* exportFile(objects: ObjectStore, index: RecordingIndex): 
 export async function* exportLines(
   { objects, zstd }: { readonly objects: ObjectStore; readonly zstd: Zstd },
   index: RecordingIndex,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array, void> {
   for (const key of index.objects) {
     for await (const { kind, bytes } of readFrames(objects, key)) if (kind === 'data') yield zstd.decompress(bytes);
   }

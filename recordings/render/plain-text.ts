@@ -17,7 +17,7 @@ const decoder = new TextDecoder('utf-8');
 export async function* renderText(
   lines: AsyncIterable<Uint8Array>,
   size: { readonly cols: number; readonly rows: number; readonly tty: boolean },
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array, void> {
   const terminal = new xterm.Terminal({
     cols: isSize(size.cols) ? size.cols : 80,
     rows: isSize(size.rows) ? size.rows : 24,

@@ -7,7 +7,7 @@ import type { RecordingLine } from '#schemas/recording/line.js';
 import { MAX_BLOCK_ROWS, ScreenIndex, isRewrite } from './screen-index.js';
 import type { SeenLine } from './screen-index.js';
 
-type Step = string | { readonly typed: string } | { readonly size: string } | 'BLOCK';
+type Step = string | { readonly typed: string } | { readonly size: string };
 
 /** Runs steps 10 ms apart; a block ends at each 'BLOCK' and at the end. */
 function see(steps: readonly Step[], size = { cols: 80, rows: 24 }): SeenLine[] {

@@ -56,7 +56,7 @@ export async function enrolService(
   // An authority that was set up anew has other CAs: what an older one gave is worth nothing there.
   const sameCa = plan.pins.length === 0 || plan.pins.some((pin) => pinned.includes(pin));
   if (kept !== undefined && sameCa && usable(kept)) return kept;
-  let refusal: unknown;
+  let refusal: StenoError | undefined;
   if (kept !== undefined) {
     try {
       return await ask(plan, keys, pinned);

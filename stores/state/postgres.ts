@@ -34,7 +34,7 @@ export function connectionOptions(url: string): pg.ClientConfig {
     keepAlive: true,
     options: '-c default_transaction_isolation=serializable -c synchronous_commit=on',
     types: {
-      getTypeParser: (oid: number, format?: 'text' | 'binary') =>
+      getTypeParser: (oid: number, format?: 'text' | 'binary'): unknown =>
         oid === INT8 ? safeInteger : pg.types.getTypeParser(oid, format as 'text'),
     } as pg.CustomTypesConfig,
   };

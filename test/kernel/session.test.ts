@@ -186,7 +186,6 @@ describe.skipIf(missing.length > 0)('a session on a node of Steno', () => {
   it("escapes what a hostile user names his programs, and shows it to nobody's terminal", async () => {
     const { session } = await run(`exec -a "$(printf '\\033]0;owned\\007\\033[2J')" true`);
     const { stdout } = await steno.steno('events', session.id, '--all');
-    // eslint-disable-next-line no-control-regex
     expect(stdout).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
     expect(stdout).toContain('\\u{1b}]0;owned');
   });

@@ -124,7 +124,7 @@ export function editCommand(): Command {
 
 /** Whether to open the editor again, asked on a terminal only. */
 async function again(error: StenoError): Promise<boolean> {
-  if (process.stdin.isTTY !== true) return false;
+  if (!process.stdin.isTTY) return false;
   failure(standardOutput, error, false);
   const lines = createInterface({ input: process.stdin, output: process.stderr });
   const answer = await lines.question('Edit again? [Y/n] ');

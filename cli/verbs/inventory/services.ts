@@ -29,7 +29,10 @@ export async function addServiceToken(kind: JoiningKind, options: ServiceTokenOp
   const created = await call(openClient(openHome()).authority, createServiceToken, {
     body: { kind, name: options.name ?? null, ttl_ms: options.ttl, uses: options.uses },
   });
-  if (options.json === true) return json(standardOutput, created);
+  if (options.json === true) {
+    json(standardOutput, created);
+    return;
+  }
   const { out, env } = standardOutput;
   out.write(`${styled(out, env, 'green', '✓')} Token ${styled(out, env, 'bold', created.id)} lets `);
   out.write(`${kind}${options.name === undefined ? '' : `/${options.name}`} join within ${formatDuration(options.ttl)}\n\n`);

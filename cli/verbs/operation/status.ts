@@ -147,7 +147,7 @@ async function examine(data: string | undefined): Promise<Check[]> {
 }
 
 /** Recordings, audit rows and kernel events that could not be sent and wait for a person. */
-function quarantine(data: string): Check {
+async function quarantine(data: string): Promise<Check> {
   const places = [
     ['gateway/spool/quarantine', /./],
     ['gateway/spool/events', /\.refused$/],

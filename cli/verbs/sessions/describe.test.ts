@@ -56,7 +56,6 @@ it('is one line that moves no terminal, whatever the texts hold', () => {
         data: { argv: [hostile], matters: hostile, from: hostile, why: hostile },
       }),
     );
-    // eslint-disable-next-line no-control-regex
     expect(line, kind).not.toMatch(/[\u0000-\u001f\u007f-\u009f\u202e]/);
   }
 });

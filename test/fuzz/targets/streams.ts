@@ -20,7 +20,8 @@ function facts(kind: StreamKind, input: Buffer, bytewise: boolean): readonly Fac
   if (observer === null) return null;
   for (const { side, bytes } of steps(input)) {
     const say = (piece: Buffer): void => {
-      side === 0 ? observer.input(piece) : observer.output(piece);
+      if (side === 0) observer.input(piece);
+      else observer.output(piece);
     };
     if (!bytewise) say(Buffer.from(bytes));
     else for (let i = 0; i < bytes.length; i++) say(Buffer.from(bytes.subarray(i, i + 1)));

@@ -114,7 +114,6 @@ describe.each(states)('a recording stored as %s', (state) => {
     const text = (await download(made.get(state)!.id, 'txt')).toString();
     expect(text).toContain('line 0 ');
     expect(text).toContain('\nsudo red\n');
-    // eslint-disable-next-line no-control-regex
     expect(text).not.toMatch(/[\u0000-\u0009\u000b-\u001f\u007f]/);
     expect(text.split('\n').filter((line) => line.startsWith('line '))).toHaveLength(40);
   });

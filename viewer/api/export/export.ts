@@ -42,7 +42,7 @@ export function exportRecording(
   row: SessionRow,
   index: RecordingIndex,
   format: ExportFormat,
-): AsyncGenerator<Uint8Array> {
+): AsyncGenerator<Uint8Array, void> {
   switch (format) {
     case 'cast.zst':
       return exportFile(parts.objects, index);
@@ -62,7 +62,7 @@ const HEAD_START_BYTES = 8 << 20;
  * Begins an export. When a part goes while it is read, because the session is being sealed, it begins again at the
  * sealed object; once bytes are on their way that is too late, hence the head start. `make` reads the index anew.
  */
-export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array>>): Promise<AsyncGenerator<Uint8Array>> {
+export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array, void>>): Promise<AsyncGenerator<Uint8Array, void>> {
   for (let attempt = 0; ; attempt++) {
     const source = await make();
     const held: Uint8Array[] = [];
@@ -81,14 +81,14 @@ export async function beginExport(make: () => Promise<AsyncGenerator<Uint8Array>
   }
 }
 
-async function* chain(held: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array>): AsyncGenerator<Uint8Array> {
+async function* chain(held: readonly Uint8Array[], rest: AsyncGenerator<Uint8Array, void>): AsyncGenerator<Uint8Array, void> {
   yield* held;
   yield* rest;
 }
 
 const ROWS_A_PAGE = 5_000;
 
-async function* json({ events, reader, sessions }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array> {
+async function* json({ events, reader, sessions }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {
   const header = await reader.header(row.session, row.started_at);
   const facts = await sessions.facts(row.session, Number.POSITIVE_INFINITY);
   const head = { session: sessions.info(row), header, facts };

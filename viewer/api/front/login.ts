@@ -117,7 +117,7 @@ export function loginRoutes(app: FastifyInstance, { authority, identities, addre
         query,
       })) as { identity: WebIdentity; next: string };
       await signedIn(request, reply, identity);
-      return reply.redirect(next, 303);
+      return await reply.redirect(next, 303);
     } catch (error) {
       return reply.redirect(`/sign-in?refused=${error instanceof StenoError ? error.code : 'INTERNAL'}`, 303);
     }

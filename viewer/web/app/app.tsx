@@ -3,7 +3,7 @@
  * page is shown; the address stays, so that signing in leads back to it.
  */
 import { useEffect, useState } from 'react';
-import type { FormEvent, ReactNode } from 'react';
+import type { ReactNode, SubmitEvent } from 'react';
 import { Link, Route, Switch, useLocation } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
 import type { Me } from '#schemas/api.js';
@@ -237,7 +237,7 @@ function QuickSearch(): ReactNode {
     window.addEventListener('keydown', onKey);
     return () => window.removeEventListener('keydown', onKey);
   }, []);
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     if (text.trim() !== '') navigate(`/search${queryText({ q: text.trim() })}`);
   };

@@ -1,6 +1,6 @@
 /** What the pages of logging in are built of: a card, fields, a question that waits for its answer, codes to keep. */
 import { useEffect, useId, useRef, useState } from 'react';
-import type { FormEvent, InputHTMLAttributes, ReactNode } from 'react';
+import type { InputHTMLAttributes, ReactNode, SubmitEvent } from 'react';
 import { encode } from 'uqr';
 import { ApiFailure } from '../parts/api.js';
 import { Failure } from '../parts/basics.js';
@@ -83,7 +83,7 @@ export function Form({
   readonly failure: ApiFailure | null;
   readonly children: ReactNode;
 }): ReactNode {
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     onSubmit();
   };

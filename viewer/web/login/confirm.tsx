@@ -6,7 +6,7 @@ import { ApiFailure, post } from '../parts/api.js';
 import { useTitle } from '../parts/basics.js';
 import { useJson } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
-import { passkeysWorkHere, usePasskey } from './passkey.js';
+import { passkeysWorkHere, provePasskey } from './passkey.js';
 import { SignIn } from './sign-in.js';
 
 /** In the fragment, and taken out of the address at once. */
@@ -28,7 +28,7 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
   const [code, setCode] = useState('');
   const { busy, failure, run } = useTask();
   const look = (): void =>
-    void post<ConfirmationFacts>('/api/confirm/facts', { token: given }).then(setFacts, (error: ApiFailure) => setFacts(error));
+    void post<ConfirmationFacts>('/api/confirm/facts', { token: given }).then(setFacts, (error: unknown) => setFacts(error as ApiFailure));
   useEffect(look, [given]);
 
   if (done !== null) {
@@ -67,7 +67,7 @@ export function ConfirmPage({ onSignedIn }: { readonly onSignedIn: (me: Me) => v
     });
   const withPasskey = (): void =>
     run(async () => {
-      const response = await usePasskey();
+      const response = await provePasskey();
       await post('/api/confirm/decision', { token: given, approve: true, response });
       setDone('approved');
     });

@@ -28,6 +28,7 @@ export function DeviceLoginPage({ onSignedIn }: { readonly onSignedIn: (me: Me) 
   useEffect(() => {
     if (code !== '') look();
     // Once, for the code in the address.
+    // eslint-disable-next-line react-hooks/exhaustive-deps
   }, []);
 
   if (step.kind === 'done') {

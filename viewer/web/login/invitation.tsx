@@ -31,7 +31,7 @@ export function InvitationPage({ onSignedIn }: { readonly onSignedIn: (me: Me) =
   const { busy, failure, run, clear } = useTask();
   const [given] = useState(takeToken);
   useEffect(() => {
-    post<InvitationFacts>('/api/invitation', { token: given ?? '' }).then(setFacts, (error: ApiFailure) => setFacts(error));
+    post<InvitationFacts>('/api/invitation', { token: given ?? '' }).then(setFacts, (error: unknown) => setFacts(error as ApiFailure));
   }, [given]);
 
   if (facts === null)

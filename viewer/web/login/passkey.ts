@@ -9,7 +9,7 @@ export function passkeysWorkHere(origin: string): boolean {
 }
 
 /** What `startAuthentication` answers to a challenge of the authority. */
-export async function usePasskey(): Promise<unknown> {
+export async function provePasskey(): Promise<unknown> {
   const optionsJSON = await post<PublicKeyCredentialRequestOptionsJSON>('/api/login/passkey-options', {});
   return startAuthentication({ optionsJSON }).catch(explain);
 }

@@ -26,8 +26,8 @@ export function AuthenticatorApp({ begin, onCode, onBack }: AppProps): ReactNode
   useEffect(() => {
     if (begun.current) return;
     begun.current = true;
-    begin().then(setEnrolment, (error: ApiFailure) => setRefused(error));
-  });
+    begin().then(setEnrolment, (error: unknown) => setRefused(error as ApiFailure));
+  }, [begin]);
   if (refused !== null) return <Failure error={refused} />;
   if (enrolment === null) return <div className="waiting" aria-busy="true" />;
   return (

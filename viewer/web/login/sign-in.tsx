@@ -10,7 +10,7 @@ import type { ApiFailure } from '../parts/api.js';
 import { Copy, useTitle } from '../parts/basics.js';
 import { useJson } from '../parts/use-json.js';
 import { Card, Field, Form, useTask } from './card.js';
-import { passkeysWorkHere, usePasskey } from './passkey.js';
+import { passkeysWorkHere, provePasskey } from './passkey.js';
 
 /** Codes that the callback of a provider puts into the address, in words. */
 const refusals: Readonly<Record<string, string>> = {
@@ -88,7 +88,7 @@ export function SignIn({
     start(connector);
   });
   if (methods === null) return error === null ? <div className="waiting" aria-busy="true" /> : <Failed error={error} />;
-  const passkey = (): void => run(async () => onSignedIn(await post<Me>('/api/login/passkey', { response: await usePasskey() })));
+  const passkey = (): void => run(async () => onSignedIn(await post<Me>('/api/login/passkey', { response: await provePasskey() })));
   const buttons = methods.connectors.length > 0 || methods.passkeys;
   return (
     <>

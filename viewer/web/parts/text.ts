@@ -6,12 +6,14 @@
 
 /** Controls, line separators, marks of direction, zero-width and invisible characters, lone surrogates, private tags. */
 const hidden =
-  // eslint-disable-next-line no-control-regex
   /[\u0000-\u001f\u007f-\u009f\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufffb]|[\ud800-\udbff](?![\udc00-\udfff])|(?<![\ud800-\udbff])[\udc00-\udfff]|\udb40[\udc00-\udfff]/g;
 
 export const MAX_SHOWN = 4_096;
 
-export type Piece = { readonly kind: 'text' | 'escape'; readonly text: string };
+export interface Piece {
+  readonly kind: 'text' | 'escape';
+  readonly text: string;
+}
 
 /** The text in pieces; an `escape` stands for a character that would not show. At most `MAX_SHOWN` characters. */
 export function visiblePieces(text: string): readonly Piece[] {

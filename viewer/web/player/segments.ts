@@ -53,7 +53,7 @@ export function parseLines(text: string, start: number, newlines: boolean): Pars
 }
 
 function parseLine(line: string): { readonly interval: number; readonly code: unknown; readonly data: unknown } | null {
-  if (line[0] !== '[') return null;
+  if (!line.startsWith('[')) return null;
   try {
     const value: unknown = JSON.parse(line);
     if (!Array.isArray(value) || value.length !== 3) return null;

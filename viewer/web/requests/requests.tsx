@@ -1,6 +1,6 @@
 /** Access requests: those to decide, a new one, one's own, and what became of all of them. */
 import { useState } from 'react';
-import type { FormEvent, ReactNode } from 'react';
+import type { ReactNode, SubmitEvent } from 'react';
 import { describeItem } from '#schemas/documents/access-request.js';
 import type { RequestOptions, RequestView } from '#schemas/documents/access-request.js';
 import type { Me } from '#schemas/api.js';
@@ -199,7 +199,7 @@ function NewRequest({ onMade }: { readonly onMade: () => void }): ReactNode {
   const most = Math.min(...offered.filter(({ name }) => chosen.includes(name)).map(({ max_duration: max }) => max), 30 * 86_400_000);
   const possible = spans.filter((ms) => ms <= most);
   const lasts = possible.includes(span) ? span : (possible.at(-1) ?? most);
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     setBusy(true);
     post('/api/requests', { [shown]: chosen, reason, duration: lasts })

@@ -1,6 +1,6 @@
 /** Search over what was seen on screens: hits newest first, in context, each leading to its moment in the replay. */
 import { useEffect, useState } from 'react';
-import type { FormEvent, ReactNode } from 'react';
+import type { ReactNode, SubmitEvent } from 'react';
 import { Link, useSearchParams } from 'wouter';
 import { navigate } from 'wouter/use-browser-location';
 import type { SearchHit, SearchResult } from '#schemas/api.js';
@@ -37,7 +37,7 @@ export function SearchPage(): ReactNode {
   const { data, error, loading } = useJson<SearchResult>(
     q.trim() === '' ? null : `/api/search${queryText({ ...values, mode, before, limit: 25 })}`,
   );
-  const submit = (event: FormEvent): void => {
+  const submit = (event: SubmitEvent): void => {
     event.preventDefault();
     navigate(`/search${queryText({ ...values, q: draft.trim() })}`);
   };
