@@ -26,6 +26,9 @@ describe('the CAs', () => {
     expect(leaf.verify(root.publicKey)).toBe(true);
     expect(leaf.checkIssued(root)).toBe(true);
     expect(leaf.subject).toBe('CN=gateway/gw-1');
+    expect(leaf.checkHost('gateway.steno')).toBe('gateway.steno');
+    const viewer = new X509Certificate(await ca.issueService({ kind: 'viewer', name: 'v-1' }, tlsKey(), validity));
+    expect(viewer.checkHost('gateway.steno')).toBeUndefined();
     expect(leaf.ca).toBe(false);
     expect(leaf.serialNumber).toMatch(/^[4-7][0-9A-F]{15}0{15}7$/);
     expect(root.ca).toBe(true);
