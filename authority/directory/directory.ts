@@ -17,12 +17,11 @@ import { trustedClusters } from '../records/clusters.js';
 import { allKubeClusters } from '../records/kube-clusters.js';
 import { markOwnAccounts, ownMachine } from './own-machine.js';
 import type { OwnMachine } from './own-machine.js';
-import { allNodes, allRoles, locksInForce, nodesNamed, readTogether, rolesNamed } from '../records/records.js';
+import { allNodes, allRoles, locksInForce, nodesNamed, noticesInForce, readTogether, rolesNamed } from '../records/records.js';
 import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
 import { removedServices } from '../records/removed-services.js';
 import { grantsInForce } from '../records/requests.js';
-import { noticesInForce } from '../records/session-notices.js';
 
 /** Timers beyond this overflow. */
 const LONGEST_TIMER_MS = 3_600_000;

@@ -9,6 +9,7 @@
 import type { Kysely, Transaction } from 'kysely';
 import type { LockRecord } from '#schemas/api/access/locks.js';
 import type { Lock } from '#schemas/documents/lock.js';
+import type { SessionNotice } from '#schemas/session-notice.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { parseTraits } from '#schemas/base/identity.js';
 import type { Traits } from '#schemas/base/identity.js';
@@ -358,6 +359,12 @@ export async function locksInForce(db: Reader, now: number): Promise<readonly Lo
       created_by,
       created_at,
     }));
+}
+
+/** Words to live sessions that are still published. */
+export async function noticesInForce(db: Reader, now: number): Promise<readonly SessionNotice[]> {
+  const rows = await db.selectFrom('session_notices').selectAll().where('expires_at', '>', now).orderBy('id').execute();
+  return rows.map(({ created_by: by, expires_at, ...notice }) => ({ ...notice, by, expires_at: Number(expires_at) }));
 }
 
 function roleOf({ document }: Pick<Row<'roles'>, 'document'>): Role {

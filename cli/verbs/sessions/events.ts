@@ -125,7 +125,12 @@ class Events {
   async *read(): AsyncGenerator<KernelEventInfo> {
     const { tree, all, kind } = this.#options;
     for (;;) {
-      const { events, gaps, more, opened_from: outer } = await call(this.#client.viewer, listKernelEvents, {
+      const {
+        events,
+        gaps,
+        more,
+        opened_from: outer,
+      } = await call(this.#client.viewer, listKernelEvents, {
         params: { id: this.#session },
         query: {
           limit: PAGE,

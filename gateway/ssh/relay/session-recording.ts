@@ -88,7 +88,13 @@ export async function openSessionTap(
   const size = { cols: request.cols, rows: request.rows, ...(request.term === '' ? {} : { type: request.term }) };
   const command = start.kind === 'exec' ? start.command : undefined;
   const recorder = await factory.open({ ...facts, kind, tty: request.tty }, size, command);
-  recorder.participant({ action: 'joined', user: facts.user, mode: 'owner', source_address: facts.source_address, ...(connection === undefined ? {} : { connection }) });
+  recorder.participant({
+    action: 'joined',
+    user: facts.user,
+    mode: 'owner',
+    source_address: facts.source_address,
+    ...(connection === undefined ? {} : { connection }),
+  });
   for (const [name, value] of request.environment) recorder.fact({ fact: 'environment', name, value });
   if (start.kind === 'exec') for (const fact of execFacts(start.command)) recorder.fact(fact);
   if (start.kind === 'subsystem') recorder.fact({ fact: 'subsystem', name: start.name });

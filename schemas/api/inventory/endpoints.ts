@@ -5,4 +5,10 @@ import { kubeClusterEndpoints } from './kube-clusters.js';
 import { liveSessionEndpoints } from './live-sessions.js';
 import { nodeEndpoints } from './nodes.js';
 
-export const inventoryEndpoints = [...clusterEndpoints, ...joinTokenEndpoints, ...kubeClusterEndpoints, ...liveSessionEndpoints, ...nodeEndpoints] as const;
+export const inventoryEndpoints = [
+  ...clusterEndpoints,
+  ...joinTokenEndpoints,
+  ...kubeClusterEndpoints,
+  ...liveSessionEndpoints,
+  ...nodeEndpoints,
+] as const;
