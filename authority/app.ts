@@ -54,7 +54,7 @@ import { Presence } from './inventory/nodes/presence.js';
 import { Records, ensureRole, ensureUser } from './records/records.js';
 import { routeTable } from './routes.js';
 import { purgeLogins } from './records/logins.js';
-import { purgeRemovedServices } from './records/removed-services.js';
+import { purgeRemovedServices } from './services/removed.js';
 import { purgeGuesses } from './people/users/guesses.js';
 import { peopleRoutes } from './people/people.js';
 import { PowerGuard } from './power/guard.js';

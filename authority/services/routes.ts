@@ -9,7 +9,7 @@ import type { ServiceTokenCreated } from '#schemas/api/services.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { signedServiceJoin, signedServiceReturn } from '#schemas/service-join.js';
 import { auditRow } from '../records/audit.js';
-import { putRemovedService } from '../records/removed-services.js';
+import { putRemovedService } from './removed.js';
 import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
 import type { Ca } from '../ca/ca.js';
