@@ -8,7 +8,7 @@ import { purgeClaims } from './certificates/user-proofs.js';
 import { purgeGuesses } from './people/users/guesses.js';
 import type { Presence } from './inventory/nodes/presence.js';
 import { purgeLogins } from './records/logins.js';
-import { purgeRemovedServices } from './records/removed-services.js';
+import { purgeRemovedServices } from './services/removed.js';
 import type { Records } from './records/records.js';
 
 const PURGE_MS = 600_000;

@@ -20,7 +20,7 @@ import type { OwnMachine } from './own-machine.js';
 import { allNodes, allRoles, locksInForce, nodesNamed, noticesInForce, readTogether, rolesNamed } from '../records/records.js';
 import type { Reader, Records } from '../records/records.js';
 import { namesSince } from '../records/names.js';
-import { removedServices } from '../records/removed-services.js';
+import { removedServices } from '../services/removed.js';
 import { grantsInForce } from '../records/requests.js';
 
 /** Timers beyond this overflow. */

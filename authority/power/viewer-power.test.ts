@@ -59,6 +59,7 @@ const open = [
   'GET /v1/cluster-statement',
   'GET /v1/nodes',
   'GET /v1/locks',
+  'GET /v1/live-sessions/:session',
   'GET /v1/roles',
   'POST /v1/disclosures',
   'POST /v1/renew',

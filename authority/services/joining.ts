@@ -20,7 +20,7 @@ import { useToken } from '../records/join-tokens.js';
 import { parseSigned, serviceKey, tokenKey } from '../http/signed-request.js';
 import { isHostName } from '#schemas/base/host-name.js';
 import type { Records, Tx } from '../records/records.js';
-import { deleteRemovedService } from '../records/removed-services.js';
+import { deleteRemovedService } from './removed.js';
 import { joinedService, putJoinedService, serviceToken } from './records.js';
 
 /** Certifies a service: rows of its certificates and what `also` writes go in one transaction. */

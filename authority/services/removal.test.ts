@@ -14,7 +14,7 @@ import { openState } from '#stores/state/open.js';
 import { Cleanup, authorityIn, onSocket, silent, temporaryFolder } from '../testing/authority.js';
 import type { RunningAuthority } from '../app.js';
 import { Records } from '../records/records.js';
-import { purgeRemovedServices, putRemovedService, removedServices } from '../records/removed-services.js';
+import { purgeRemovedServices, putRemovedService, removedServices } from './removed.js';
 
 const cleanup = new Cleanup();
 afterEach(() => cleanup.run());

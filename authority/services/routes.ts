@@ -18,7 +18,7 @@ import {
 import type { ServiceTokenCreated } from '#schemas/api/services/services.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { auditRow } from '../records/audit.js';
-import { putRemovedService } from '../records/removed-services.js';
+import { putRemovedService } from './removed.js';
 import { forgetHolder } from '../inventory/nodes/records.js';
 import { deleteToken, newJoinToken, pinsOf, purgeTokens } from '../records/join-tokens.js';
 import type { Ca } from '../ca/ca.js';

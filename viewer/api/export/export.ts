@@ -60,7 +60,7 @@ export function exportRecording(
   }
 }
 
-async function* exportLog({ objects }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array> {
+async function* exportLog({ objects }: ExportParts, row: SessionRow): AsyncGenerator<Uint8Array, void> {
   const index = await eventLogIndex(objects, recordingPrefix(row.session, row.started_at));
   if (index === null) throw new StenoError('NOT_FOUND', 'this session has no event log');
   yield* exportFile(objects, index);

@@ -1,6 +1,6 @@
 /** Keys of services that were removed, until no certificate of theirs can count any more. */
 import type { Snapshot } from '#schemas/snapshot.js';
-import type { Reader, Tx } from './records.js';
+import type { Reader, Tx } from '../records/records.js';
 
 export async function removedServices(db: Reader, now: number): Promise<Snapshot['removed_services']> {
   const rows = await db.selectFrom('removed_services').selectAll().where('until', '>', now).orderBy('key_hash').execute();
