@@ -323,6 +323,9 @@ function runPlain(channel: ServerChannel, what: Invocation, watch: ChannelWatch)
   });
   // `close` comes after the last output was read.
   child.on('close', (code, signal) => {
+    // Input that nobody has read would keep the channel from ever being over.
+    channel.unpipe(child.stdin);
+    channel.resume();
     void watch.settle().then(guarded(() => endLogin(channel, what, code ?? 0, signal === null ? undefined : constants.signals[signal])));
   });
   return {

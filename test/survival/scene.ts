@@ -114,12 +114,12 @@ export class Scene {
     return [...text.matchAll(new RegExp(`${this.tag}n\\d{6}(?=\r\n)`, 'g'))].map(([line]) => line);
   }
 
-  /** Files of the recording in the object store, when that is a folder. */
+  /** Files of the recording in the object store, when that is a folder. Its event log is a file of its own, tested in test/kernel/. */
   get objects(): readonly string[] {
     const root = join(this.steno.data, 'store', 'objects', 'recordings');
     return existsSync(root)
       ? readdirSync(root, { recursive: true, encoding: 'utf8' })
-          .filter((path) => path.includes(this.session) && /\.(zst|json)$/.test(path))
+          .filter((path) => path.includes(this.session) && /\.(zst|json)$/.test(path) && !path.includes('/events-'))
           .map((path) => path.slice(path.lastIndexOf('/') + 1))
       : [];
   }

@@ -2,6 +2,7 @@
 import { createWriteStream, readFileSync, statSync } from 'node:fs';
 import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
 import { exportSession } from '#schemas/api/recordings/sessions.js';
 import { targetOf } from '#schemas/endpoint/endpoint.js';
@@ -79,7 +80,7 @@ export function verifyCommand(): Command {
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nNeeds no network and no login when a file and --ca are given. Exit codes: 0 whole and unaltered, 10 altered,\n11 truncated, 12 reordered, 13 a part is missing, 14 unsigned, 65 no recording.',
+      '\nNeeds no network and no login when a file and --ca are given. The event log of a session that has just ended is waited for. Exit codes: 0 whole and unaltered, 10 altered,\n11 truncated, 12 reordered, 13 a part is missing, 14 unsigned, 65 no recording.',
     )
     .action(async (target: string, logFile: string | undefined, options: { ca?: string; json?: boolean }) => {
       const lines = options.ca === undefined ? readProfile(openHome()).recording_ca : readHostKeys(readFileSync(options.ca, 'utf8'));
@@ -92,6 +93,11 @@ export function verifyCommand(): Command {
       report(verdict, log, target, options.json === true);
     });
 }
+
+/** A session that ended less than so long ago may have an event log that is under way; so long it is waited for. */
+const RECENT_MS = 120_000;
+const LOG_PATIENCE_MS = 15_000;
+const unfinished: ReadonlySet<string> = new Set(['VERIFY_MISSING_PART', 'VERIFY_TRUNCATED']);
 
 /** What is found of the event log; null: the recording names none. */
 type LogVerdict = Verdict | 'not given' | null;
@@ -113,14 +119,22 @@ async function verifyLog(
   });
   const ofSession = statSync(target, { throwIfNoEntry: false })?.isFile() !== true;
   if (file === undefined && !ofSession) return recording.logged ? 'not given' : null;
-  const bytes = await readTarget(file ?? target, 'events.zst').catch(noneThere);
-  // The recording says that there is one, and that is signed.
-  if (bytes === null)
-    return recording.logged ? bad({ code: 'VERIFY_MISSING_PART', detail: 'it is missing, or nothing of it is stored yet' }) : null;
-  const verdict = verifier(bytes);
-  if (!verdict.ok) return verdict;
-  const fault = pairFault(header, verdict.header);
-  return fault === null ? verdict : bad(fault);
+  const look = async (): Promise<LogVerdict> => {
+    const bytes = await readTarget(file ?? target, 'events.zst').catch(noneThere);
+    // The recording says that there is one, and that is signed.
+    if (bytes === null)
+      return recording.logged ? bad({ code: 'VERIFY_MISSING_PART', detail: 'it is missing, or nothing of it is stored yet' }) : null;
+    const verdict = verifier(bytes);
+    if (!verdict.ok) return verdict;
+    const fault = pairFault(header, verdict.header);
+    return fault === null ? verdict : bad(fault);
+  };
+  // The node closes a log after the recording: what is asked for at once may still be under way.
+  const patient = file === undefined && Date.now() - recording.checkpoint.time < RECENT_MS;
+  for (const until = Date.now() + (patient ? LOG_PATIENCE_MS : 0); ; await sleep(500)) {
+    const found = await look();
+    if (found === null || found === 'not given' || found.ok || !unfinished.has(found.code) || Date.now() >= until) return found;
+  }
 }
 
 async function readTarget(target: string, format: 'cast.zst' | 'events.zst'): Promise<Uint8Array> {
