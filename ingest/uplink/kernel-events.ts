@@ -8,7 +8,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import { StenoError } from '#schemas/base/errors.js';
-import { kernelEvent, kernelRows } from '#schemas/kernel/kernel.js';
+import { KERNEL_BLOCKS, kernelEvent, kernelRows } from '#schemas/kernel/kernel.js';
 import type { KernelRow } from '#schemas/kernel/kernel.js';
 import { sessionTime } from '#schemas/recording/line.js';
 import type { EventRow, SessionRow } from '#schemas/events/rows.js';
@@ -19,7 +19,7 @@ import type { ObjectStore } from '#stores/objects/contract.js';
 import type { RowBatch } from '../writing/row-batch.js';
 
 export interface KernelEventParts {
-  readonly events: Pick<EventStore, 'session'>;
+  readonly events: Pick<EventStore, 'session' | 'events'>;
   readonly objects: Pick<ObjectStore, 'size'>;
   /** Whether a gateway sends this session's event log just now. */
   readonly logged: (session: string) => boolean;
@@ -54,33 +54,50 @@ export class KernelEvents {
   async add(node: string, id: string, value: unknown): Promise<void> {
     const parsed = kernelRows.safeParse(value);
     if (!parsed.success) throw new StenoError('UPLINK_MALFORMED', `events: ${parsed.error.issues[0]?.path.join('.') ?? ''}`);
-    const places = new Map<string, Place>();
+    const places = new Map<string, Place | null>();
     for (const [session] of parsed.data) {
-      if (!places.has(session)) places.set(session, await this.#place(node, session));
+      if (!places.has(session)) places.set(session, await this.#place(node, session, parsed.data));
     }
-    const events: EventRow[] = parsed.data.map((row: KernelRow) => kernelEvent(row, places.get(row[0])!));
-    await this.#parts.batch.add({ id: `kernel ${node} ${id}`, events });
+    const events: EventRow[] = parsed.data.flatMap((row: KernelRow) => {
+      const place = places.get(row[0])!;
+      return place === null ? [] : [kernelEvent(row, place)];
+    });
+    if (events.length > 0) await this.#parts.batch.add({ id: `kernel ${node} ${id}`, events });
   }
 
   close(): void {
     this.#closed = true;
   }
 
-  async #place(node: string, session: string): Promise<Place> {
+  /** Null: the rows of this session are here already, by its event log. */
+  async #place(node: string, session: string, rows: readonly KernelRow[]): Promise<Place | null> {
     const known = this.#known.get(session) ?? (await this.#look(session));
     if (known === null) {
       const old = this.#parts.clock() - sessionTime(session) > GIVEN_UP_MS;
       throw new StenoError(old ? 'SESSION_UNKNOWN' : 'UPLINK_EARLY', session);
     }
     if (known.node !== node) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} is on another node`);
-    if (await this.#hasLog(session, known)) throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} has an event log`);
-    return known;
+    if (!(await this.#hasLog(session, known))) return known;
+    if (await this.#isLogged(session, rows)) return null;
+    throw new StenoError('UPLINK_UNAUTHENTICATED', `session ${session} has an event log`);
   }
 
   async #hasLog(session: string, { started_at: startedAt }: Place): Promise<boolean> {
     if (this.#parts.logged(session)) return true;
     const first = eventPartKey(recordingPrefix(session, startedAt), 1);
     return (await unlessMissing(() => this.#parts.objects.size(first))) !== null;
+  }
+
+  /**
+   * Whether the log of the session is beyond these rows: a node that has not heard that they are stored sends them again, and a
+   * gateway that has finished the log knows it no more. A log takes rows in their order, so what is not behind its last was taken.
+   */
+  async #isLogged(session: string, rows: readonly KernelRow[]): Promise<boolean> {
+    const [, block, index] = rows.findLast(([id]) => id === session)!;
+    const file = block - KERNEL_BLOCKS;
+    const after = index === 0 ? { block: file - 1, index: 0xffff_ffff } : { block: file, index: index - 1 };
+    const { rows: found } = await this.#parts.events.events({ session, source: 'kernel', order: 'session', after, limit: 1 });
+    return found.length > 0;
   }
 
   #look(session: string): Promise<Place | null> {
