@@ -140,6 +140,10 @@ export async function startGateway(
     // Connections that are there, and second sessions in them, begin nothing either.
     open: (...session) => (draining ? Promise.reject(new StenoError('DRAINING')) : recorder.open(...session)),
     audit: (entry) => recorder.audit(entry),
+    event: (event) => recorder.event(event),
+    get eventsFull() {
+      return recorder.eventsFull;
+    },
     close: () => recorder.close(),
   };
   const listener = new SshListener({

@@ -138,7 +138,11 @@ function recorderOf(
   const key = identity.recordingKey!;
   let attempt = 0;
   return startRecorder(
-    { spool, gateway: config.name, ...(config.spool_bytes === undefined ? {} : { budget: config.spool_bytes }) },
+    {
+      spool,
+      gateway: config.name,
+      ...(config.spool_bytes === undefined ? {} : { budget: config.spool_bytes }),
+    },
     {
       sign: (text) => key.sign(sshsigSignedData(CHECKPOINT_NAMESPACE, 'sha512', createHash('sha512').update(text).digest())),
       clock: { now: Date.now, monotonic: () => performance.now() },

@@ -18,6 +18,7 @@ import { isSessionId } from './recording/line.js';
  * the lowest that has what it sends.
  */
 export const UPLINK_VERSION = 1;
+export const UPLINK_FREE_EVENTS_VERSION = 2;
 export const UPLINK_STREAMS_VERSION = 3;
 export const UPLINK_VERSIONS: readonly number[] = [1, 2, 3];
 export const UPLINK_PROTOCOL = 'steno-uplink.1';

@@ -1,6 +1,9 @@
 import { once } from 'node:events';
 import type { TLSSocket } from 'node:tls';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
+import { freeEvent } from '#schemas/events/free-rows.js';
+import type { FreeRow } from '#schemas/events/free-rows.js';
+import { freeEventRows } from '../recorder/free-events.js';
 import { TestCa, kubeRole, openKubeWorld } from '../testing/kube-world.js';
 import type { KubeWorld, Pair } from '../testing/kube-world.js';
 
@@ -20,6 +23,7 @@ beforeEach(() => {
   world.changed();
   world.seen.length = 0;
   world.audits.length = 0;
+  world.recorder.events.length = 0;
 });
 
 const LIST = '/east/api/v1/pods';
@@ -305,6 +309,92 @@ describe('the answer', () => {
     let read = 0;
     for await (const chunk of socket) read += (chunk as Buffer).length;
     expect(read).toBeGreaterThan(total);
+  });
+});
+
+describe('every request is an event when it is over', () => {
+  // Requests of other tests may still be ending.
+  let bea: Pair;
+  beforeAll(async () => {
+    bea = await world.user({ user: 'bea' });
+  });
+  const own = () => world.recorder.events.filter(({ user }) => user === 'bea');
+  /** A client may see the end of an answer before the gateway does. */
+  const heard = async (count: number): Promise<void> => {
+    while (own().length < count) await new Promise((resolve) => setImmediate(resolve));
+  };
+  const events = () => own().map(({ data, ...event }) => ({ ...event, data: JSON.parse(data ?? '{}') as Record<string, unknown> }));
+
+  it('that was answered, with what it was about and under which id the cluster has it, and neither query nor body', async () => {
+    world.answer = (_, response) => void response.end('{"data":{"password":"c2VjcmV0"}}');
+    await world.ask(bea, '/east/api/v1/namespaces/shop/secrets/db?pretty=tokenlike', { headers: { 'user-agent': 'kubectl/v1.34' } });
+    await world.ask(bea, '/east/api/v1/namespaces/shop/secrets', { method: 'POST', body: '{"stringData":{"a":"topsecret"}}' });
+    await heard(2);
+    expect(events()).toMatchObject([
+      {
+        kind: 'kube',
+        user: 'bea',
+        login: 'steno:bea',
+        cluster: 'east',
+        namespace: 'shop',
+        path: '/api/v1/namespaces/shop/secrets/db',
+        name: 'get secrets',
+        outcome: 'success',
+        reason: '',
+        address: '127.0.0.1',
+        size: 32,
+        data: {
+          verb: 'get',
+          resource: 'secrets',
+          object: 'db',
+          code: 200,
+          bytes_in: 0,
+          user_agent: 'kubectl/v1.34',
+          groups: ['devs'],
+          audit_id: world.seen[0]!.headers['audit-id']![0],
+        },
+      },
+      { name: 'create secrets', data: { code: 200, bytes_in: 32 } },
+    ]);
+    expect(JSON.stringify(own())).not.toMatch(/c2VjcmV0|topsecret|tokenlike/);
+  });
+
+  it('that was refused, by the API server or here', async () => {
+    world.answer = (_, response) => void response.writeHead(404).end('{}');
+    await world.ask(bea, '/east/api/v1/namespaces/shop/pods/absent');
+    await world.ask(bea, '/west/api/v1/pods');
+    await world.ask(bea, '/east//api');
+    await heard(3);
+    expect(events()).toMatchObject([
+      { name: 'get pods', pod: 'absent', outcome: 'failure', reason: '', data: { code: 404 } },
+      { name: 'list pods', cluster: 'west', outcome: 'failure', reason: 'KUBE_CLUSTER_UNKNOWN', data: { code: null } },
+      { name: 'get', cluster: '', outcome: 'failure', reason: 'KUBE_REQUEST_REFUSED' },
+    ]);
+  });
+
+  it('and none is let in that would leave none, unless the role says best_effort', async () => {
+    world.recorder.full = true;
+    try {
+      expect((await world.ask(bea, LIST)).body).toContain('SPOOL_FULL');
+      expect(world.seen).toEqual([]);
+      world.snapshot = { ...world.snapshot, roles: [kubeRole('dev', [{ groups: ['devs'] }], { recording: { mode: 'best_effort' } })] };
+      expect((await world.ask(bea, LIST)).status).toBe(200);
+    } finally {
+      world.recorder.full = false;
+    }
+  });
+
+  it('as rows that ingest takes, each with a number of its own', async () => {
+    await world.ask(bea, LIST);
+    await heard(1);
+    const rows = freeEventRows(Date.now());
+    const lines = [1, 2].map(() => rows.complete(own()[0]!, Date.now(), () => new Uint8Array()));
+    expect(lines.every((line) => rows.isRow(line))).toBe(true);
+    expect(lines.map((line) => freeEvent(line as FreeRow, { kind: 'gateway', name: 'gw' }))).toMatchObject([
+      { kind: 'kube', source: 'kubernetes', emitter: 'gateway/gw', index: 0 },
+      { kind: 'kube', index: 1 },
+    ]);
+    expect(rows.isRow(rows.dropped(3, Date.now(), () => new Uint8Array()))).toBe(true);
   });
 });
 

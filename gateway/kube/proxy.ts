@@ -19,6 +19,7 @@ import { StenoError } from '#schemas/base/errors.js';
 import type { Snapshot } from '#schemas/snapshot.js';
 import { interactive, parseKubeTarget } from '#schemas/kube/request-line.js';
 import type { KubeTarget } from '#schemas/kube/request-line.js';
+import type { Recorder } from '../recorder/recorder.js';
 import type { Access } from '../sessions/access.js';
 import { asStenoError } from '../sessions/refusal.js';
 import type { SessionRegistry } from '../sessions/registry.js';
@@ -27,6 +28,8 @@ import type { KubeAuthorized } from './authorization.js';
 import { assertUnexpired } from './client-certificate.js';
 import type { CertifiedUser } from './client-certificate.js';
 import { answeredHeaders, forwardedHeaders, framingOf, identityHeaders } from './headers.js';
+import { requestEvent } from './request-event.js';
+import type { RequestCounts } from './request-event.js';
 import { answerRefusal } from './status.js';
 import type { Upstream, Upstreams } from './upstreams.js';
 
@@ -35,6 +38,7 @@ export interface ProxyDeps {
   /** Nothing begins any more. */
   draining(): boolean;
   readonly upstreams: Upstreams;
+  readonly recorder: Pick<Recorder, 'event' | 'eventsFull'>;
   snapshot(): Snapshot | null;
   /** ms since 1970. */
   readonly now: () => number;
@@ -74,7 +78,7 @@ export function understand(method: string, url: string): Understood {
  * the request off.
  */
 export function enter(
-  deps: Pick<ProxyDeps, 'registry' | 'snapshot' | 'now' | 'draining'>,
+  deps: Pick<ProxyDeps, 'registry' | 'recorder' | 'snapshot' | 'now' | 'draining'>,
   user: CertifiedUser,
   source: string,
   understood: Understood,
@@ -92,6 +96,8 @@ export function enter(
     if (deps.draining()) throw new StenoError('DRAINING');
     assertUnexpired(user, deps.now());
     const authorized = authorizeKube(snapshot, user, asked, deps.now());
+    // Recording impossible means request impossible, as for sessions.
+    if (authorized.terms?.recording.mode === 'strict' && deps.recorder.eventsFull) throw new StenoError('SPOOL_FULL', 'events of requests');
     deps.registry.register(access, { limits: limitsOf(authorized) });
     return { ...understood, authorized, access, auditId: randomUUID() };
   } catch (error) {
@@ -114,6 +120,8 @@ export async function proxyRequest(
   let ended: StenoError | undefined;
   let entered: Entered | undefined;
   let understood: Understood | undefined;
+  let refusal: StenoError | undefined;
+  const counts = new Counts();
   try {
     understood = understand(request.method ?? '', request.url ?? '');
     entered = enter(deps, user, source, understood, (error) => {
@@ -127,17 +135,22 @@ export async function proxyRequest(
     const upstream = await deps.upstreams.of(entered.authorized.cluster);
     if (ended !== undefined) throw ended;
     if (response.destroyed) throw new StenoError('KUBE_UNREACHABLE', CLIENT_GONE);
-    await exchange(upstream, entered, headers, framing, request, response, (cut) => {
+    await exchange(upstream, entered, headers, framing, request, response, counts, (cut) => {
       abort = cut;
     });
     access.leave();
   } catch (error) {
     entered?.access.leave();
+    refusal = ended ?? asStenoError(error);
     // What has begun cannot become a refusal; the client sees that it was cut off.
     ending.add(request.socket);
     if (response.headersSent) response.destroy();
-    else answerRefusal(response, ended ?? asStenoError(error), understood?.target.kind === 'discovery');
+    else answerRefusal(response, refusal, understood?.target.kind === 'discovery');
   }
+  const { method = '', headers } = request;
+  deps.recorder.event(
+    requestEvent({ user, source, method, userAgent: headers['user-agent'] ?? '', understood, entered, error: refusal }, counts.now()),
+  );
 }
 
 /** Resolves when the answer has ended, or with an error when one side broke off. */
@@ -148,6 +161,7 @@ function exchange(
   framing: OutgoingHttpHeaders | null,
   request: IncomingMessage,
   response: ServerResponse,
+  counts: Counts,
   onCut: (cut: (error: StenoError) => void) => void,
 ): Promise<void> {
   const { access, authorized, auditId, target } = entered;
@@ -177,7 +191,11 @@ function exchange(
     outgoing.on('response', (answer) => {
       clearTimeout(silence);
       access.active();
-      answer.on('data', () => access.active());
+      counts.answered(answer.statusCode!);
+      answer.on('data', (chunk: Buffer) => {
+        access.active();
+        counts.bytesOut += chunk.length;
+      });
       response.writeHead(answer.statusCode!, answeredHeaders(answer));
       // A watch begins with its head, long before its first event.
       response.flushHeaders();
@@ -190,12 +208,35 @@ function exchange(
     response.on('close', () => {
       if (!response.writableFinished) cut(new StenoError('KUBE_UNREACHABLE', CLIENT_GONE));
     });
+    request.on('data', (chunk: Buffer) => (counts.bytesIn += chunk.length));
     if (framing === null) outgoing.end();
     else
       pipeline(request, outgoing, (error) => {
         if (error !== undefined && error !== null) outgoing.destroy();
       });
   });
+}
+
+/** What passes while a request runs. */
+export class Counts {
+  readonly #began = performance.now();
+  #code: number | null = null;
+  #latencyMs: number | null = null;
+  bytesIn = 0;
+  bytesOut = 0;
+
+  answered(code: number): void {
+    this.#code = code;
+    this.#latencyMs = this.#elapsed();
+  }
+
+  now(): RequestCounts {
+    return { code: this.#code, latencyMs: this.#latencyMs, durationMs: this.#elapsed(), bytesIn: this.bytesIn, bytesOut: this.bytesOut };
+  }
+
+  #elapsed(): number {
+    return Math.round(performance.now() - this.#began);
+  }
 }
 
 /** For the API server: its own address, the target below its base path, the gateway's credential. */

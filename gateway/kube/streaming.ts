@@ -33,8 +33,9 @@ import type { Observe, SessionTap } from '../ssh/relay/session-recording.js';
 import { connectionBudget } from '../streams/observing/budget.js';
 import type { CertifiedUser } from './client-certificate.js';
 import { identityHeaders } from './headers.js';
-import { enter, understand, upstreamRequest } from './proxy.js';
-import type { Entered, ProxyDeps } from './proxy.js';
+import { Counts, enter, understand, upstreamRequest } from './proxy.js';
+import type { Entered, ProxyDeps, Understood } from './proxy.js';
+import { requestEvent } from './request-event.js';
 import { refuseUpgrade, statusOf } from './status.js';
 import type { Upstream } from './upstreams.js';
 
@@ -68,8 +69,11 @@ export async function streamRequest(
   let relay: Relay | undefined;
   let ended: StenoError | undefined;
   let tap: SessionTap | undefined;
+  let understood: Understood | undefined;
+  let refusal: StenoError | undefined;
+  const counts = new Counts();
   try {
-    const understood = understand(request.method ?? '', request.url ?? '');
+    understood = understand(request.method ?? '', request.url ?? '');
     entered = enter(deps, user, source, understood, (error) => {
       ended ??= error;
       relay?.end(error);
@@ -87,19 +91,29 @@ export async function streamRequest(
     });
     stopIf(ended);
     const accepted = await dial(upstream, entered, command, protocols);
+    counts.answered(accepted.code);
     if (accepted.kind === 'refused') {
       socket.end(accepted.answer);
       tap.recorder.exit(1);
       return;
     }
-    relay = new Relay(entered, tap, command, accepted.server, accepted.protocol);
+    relay = new Relay(counts, entered, tap, command, accepted.server, accepted.protocol);
     if (ended !== undefined) relay.end(ended);
     await relay.run(request, socket, head);
+    refusal = ended;
   } catch (error) {
-    refuseUpgrade(socket, ended ?? asStenoError(error));
+    refusal = ended ?? asStenoError(error);
+    refuseUpgrade(socket, refusal);
   } finally {
     entered?.access.leave();
     if (tap !== undefined) deps.track(tap.close());
+    const facts = { user, source, method: request.method ?? '', userAgent: request.headers['user-agent'] ?? '' };
+    deps.recorder.event(
+      requestEvent(
+        { ...facts, understood, entered, error: refusal, ...(tap === undefined ? {} : { session: tap.recorder.session }) },
+        counts.now(),
+      ),
+    );
   }
 }
 
@@ -225,9 +239,9 @@ function shellWords(words: readonly string[]): string {
 }
 
 type Accepted =
-  | { readonly kind: 'accepted'; readonly server: WebSocket; readonly protocol: Subprotocol }
+  | { readonly kind: 'accepted'; readonly code: 101; readonly server: WebSocket; readonly protocol: Subprotocol }
   /** The API server's own answer, as bytes of HTTP. */
-  | { readonly kind: 'refused'; readonly answer: Buffer };
+  | { readonly kind: 'refused'; readonly code: number; readonly answer: Buffer };
 
 /** Rejects KUBE_UNREACHABLE. */
 function dial(
@@ -260,7 +274,9 @@ function dial(
         if (size <= MAX_REFUSAL) chunks.push(chunk);
       });
       answer.on('error', () => reject(new StenoError('KUBE_UNREACHABLE', 'it broke off')));
-      answer.on('end', () => resolve({ kind: 'refused', answer: refusalOf(answer, Buffer.concat(chunks)) }));
+      answer.on('end', () =>
+        resolve({ kind: 'refused', code: answer.statusCode ?? 502, answer: refusalOf(answer, Buffer.concat(chunks)) }),
+      );
     });
     server.on('error', (error) =>
       reject(new StenoError('KUBE_UNREACHABLE', (error as NodeJS.ErrnoException).code ?? error.message, { cause: error })),
@@ -269,7 +285,7 @@ function dial(
       // What comes before the client is accepted waits.
       server.pause();
       const protocol = protocols.find((known) => known === server.protocol);
-      if (protocol !== undefined) return resolve({ kind: 'accepted', server, protocol });
+      if (protocol !== undefined) return resolve({ kind: 'accepted', code: 101, server, protocol });
       server.terminate();
       reject(new StenoError('KUBE_UNREACHABLE', 'it speaks no protocol that was offered'));
     });
@@ -291,6 +307,7 @@ const acceptor = new WebSocketServer({ noServer: true, perMessageDeflate: false,
 
 /** Frames between the client and the API server, with the recording between them. */
 class Relay {
+  readonly #counts: Counts;
   readonly #entered: Entered;
   readonly #tap: SessionTap;
   readonly #tty: boolean;
@@ -303,7 +320,8 @@ class Relay {
   #ended: StenoError | undefined;
   #finish: (() => void) | undefined;
 
-  constructor(entered: Entered, tap: SessionTap, { tty }: RemoteCommand, server: WebSocket, protocol: Subprotocol) {
+  constructor(counts: Counts, entered: Entered, tap: SessionTap, { tty }: RemoteCommand, server: WebSocket, protocol: Subprotocol) {
+    this.#counts = counts;
     this.#entered = entered;
     this.#tap = tap;
     this.#tty = tty;
@@ -362,6 +380,7 @@ class Relay {
 
   #fromClient(data: RawData, binary: boolean): void {
     const bytes = data as Buffer;
+    this.#counts.bytesIn += bytes.length;
     const parsed = binary ? parseClientFrame(bytes, this.#protocol) : null;
     if (parsed === null) return this.end(new StenoError('KUBE_REQUEST_REFUSED', 'a frame that no client sends'));
     this.#entered.access.active();
@@ -395,6 +414,7 @@ class Relay {
 
   #fromServer(bytes: Buffer): void {
     const data = bytes.subarray(1);
+    this.#counts.bytesOut += bytes.length;
     if (bytes[0] === CHANNEL.stdout || bytes[0] === CHANNEL.stderr) {
       if (!this.#tty) this.#entered.access.active();
       if (data.length > 0 && !this.#tap.output(bytes[0] === CHANNEL.stdout ? 'out' : 'err', data)) this.#hold(this.#server);

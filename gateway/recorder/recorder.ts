@@ -9,6 +9,7 @@
 import type { StenoError } from '#schemas/base/errors.js';
 import type { Gap, Participant, SessionFacts, StreamFact } from '#schemas/recording/line.js';
 import type { AuditRow } from '#schemas/events/rows.js';
+import type { FreeEvent } from './free-events.js';
 import type { Follows } from '../streams/observing/observer.js';
 
 /** What a caller knows of an audit row; what is left out is empty. */
@@ -69,6 +70,10 @@ export interface Recorder {
   open(facts: OpenFacts, term: TerminalSize, command?: string): Promise<SessionRecorder>;
   /** Queues an audit row, durably: it is written to the spool before this returns, fsynced at most 1 s later. */
   audit(entry: AuditEntry): void;
+  /** Queues an event that belongs to no session, as durably. */
+  event(event: FreeEvent): void;
+  /** Whether events are likely to be lost: ingest has been away for long. */
+  readonly eventsFull: boolean;
   /** Closes every open session as complete, then the uplink and the spool. What is unsent stays in the spool. */
   close(): Promise<void>;
 }

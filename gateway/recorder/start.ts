@@ -6,7 +6,7 @@
  * recorder.test.ts.
  */
 import { join } from 'node:path';
-import { EventQueue, QUARANTINED } from '#runtime/uplink/event-queue.js';
+import { EventQueue, QUARANTINED, auditRows } from '#runtime/uplink/event-queue.js';
 import { UplinkClient } from '#runtime/uplink/client.js';
 import type { UplinkLog, UplinkOptions } from '#runtime/uplink/client.js';
 import { StenoError } from '#schemas/base/errors.js';
@@ -22,6 +22,7 @@ import { SessionFiles } from '../spool/session-files.js';
 import { EventLogs } from './event-logs.js';
 import { DEFAULT_BUDGET, Spool } from '../spool/spool.js';
 import type { AuditEntry, OpenFacts, Recorder, SessionRecorder, TerminalSize } from './recorder.js';
+import { freeEventRows } from './free-events.js';
 import { RecordedSession } from './session.js';
 import { SignedLog } from '../spool/signed-log.js';
 import type { LogParts } from '../spool/signed-log.js';
@@ -70,6 +71,8 @@ export interface RecorderStatus {
 }
 
 const LATER_MS = 5_000;
+/** Of 256 rows or 256 KiB. */
+const MAX_EVENT_BATCHES = 2_048;
 /** Audit rows about one file in quarantine. */
 const MAX_NAMED = 32;
 const emptyRow: Omit<AuditRow, 'id' | 'at' | 'event' | 'outcome'> = {
@@ -109,22 +112,38 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       });
     },
   });
-  const queue = new EventQueue({
-    folder: join(config.spool, 'events'),
-    now: () => clock.now(),
-    random,
-    onQuarantine: ({ file, rows, sessions: named, code, detail }) => {
-      log.warn({ file: `events/${file}`, rows, sessions: [...named.keys()], code, detail }, 'audit rows were put into quarantine');
-      // A recording that goes on says what the audit lacks of it; of one that has ended, and of none, an audit row does.
-      for (const session of sessions) {
-        const count = named.get(session.session);
-        if (count !== undefined) session.gap({ reason: 'audit_events', count, detail: code });
-      }
-      for (const [session, count] of named.size === 0 ? [['', rows] as const] : [...named].slice(0, MAX_NAMED)) {
-        audit({ event: QUARANTINED, outcome: 'failure', code, reason: detail, session, data: JSON.stringify({ file, rows: count }) });
-      }
+  const queue = new EventQueue(
+    {
+      folder: join(config.spool, 'events'),
+      now: () => clock.now(),
+      random,
+      onQuarantine: ({ file, rows, sessions: named, code, detail }) => {
+        log.warn({ file: `events/${file}`, rows, sessions: [...named.keys()], code, detail }, 'audit rows were put into quarantine');
+        // A recording that goes on says what the audit lacks of it; of one that has ended, and of none, an audit row does.
+        for (const session of sessions) {
+          const count = named.get(session.session);
+          if (count !== undefined) session.gap({ reason: 'audit_events', count, detail: code });
+        }
+        for (const [session, count] of named.size === 0 ? [['', rows] as const] : [...named].slice(0, MAX_NAMED)) {
+          audit({ event: QUARANTINED, outcome: 'failure', code, reason: detail, session, data: JSON.stringify({ file, rows: count }) });
+        }
+      },
     },
-  });
+    auditRows,
+  );
+  const events = new EventQueue(
+    {
+      folder: join(config.spool, 'free-events'),
+      maxBatches: MAX_EVENT_BATCHES,
+      now: () => clock.now(),
+      random,
+      onQuarantine: ({ file, rows, code, detail }) => {
+        log.warn({ file: `free-events/${file}`, rows, code, detail }, 'events without a session were put into quarantine');
+        audit({ event: 'events.quarantined', outcome: 'failure', code, reason: detail, data: JSON.stringify({ file, rows }) });
+      },
+    },
+    freeEventRows(clock.now()),
+  );
   const audit = (entry: AuditEntry): void => queue.push({ ...emptyRow, ...entry, reason: (entry.reason ?? '').slice(0, 4096) });
 
   const eventLogs = new EventLogs({ spool, wheel, log: parts, monotonic: () => clock.monotonic(), live: open });
@@ -199,7 +218,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
           ...deps.uplink,
           name: config.gateway,
           recordings: spool,
-          batches: [queue],
+          batches: [queue, events],
           random: () => new DataView(Uint8Array.from(random(4)).buffer).getUint32(0) / 2 ** 32,
           log,
         });
@@ -270,6 +289,10 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
       }
     },
     audit,
+    event: (event) => events.push(event),
+    get eventsFull() {
+      return events.full;
+    },
     eventLogs,
     close() {
       closing ??= (async () => {
@@ -277,12 +300,17 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
         await Promise.race([ended, pause(2_000)]);
         for (const session of sessions) session.abandon();
         eventLogs.close();
-        await queue.flush();
+        await Promise.all([queue.flush(), events.flush()]);
         const deadline = clock.monotonic() + (config.drainMs ?? 2_000);
-        while (client !== null && client.state !== 'down' && clock.monotonic() < deadline && (!queue.empty || spool.unstored > 0))
+        while (
+          client !== null &&
+          client.state !== 'down' &&
+          clock.monotonic() < deadline &&
+          (!queue.empty || !events.empty || spool.unstored > 0)
+        )
           await pause(20);
         await client?.close();
-        await queue.close();
+        await Promise.all([queue.close(), events.close()]);
         wheel.close();
         await spool.close();
         counter.close();
@@ -291,7 +319,7 @@ export async function startRecorder(config: RecorderConfig, deps: RecorderDeps):
     },
     reconnect: () => client?.reconnect(),
     async settled() {
-      await Promise.all([spool.flush(), queue.flush()]);
+      await Promise.all([spool.flush(), queue.flush(), events.flush()]);
     },
     status: () => ({
       uplink: client === null ? 'none' : client.state === 'up' ? 'up' : 'down',

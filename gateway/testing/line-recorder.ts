@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import { StenoError } from '#schemas/base/errors.js';
 import { encodeHeader, encodeLine, parseHeader, parseLine, RECORDING_FORMAT, sessionId } from '#schemas/recording/line.js';
 import type { LineBody, RecordingHeader, RecordingLine } from '#schemas/recording/line.js';
+import type { FreeEvent } from '../recorder/free-events.js';
 import type { AuditEntry, OpenFacts, Recorder, SessionRecorder, TerminalSize } from '../recorder/recorder.js';
 
 export class LineRecorder implements Recorder {
@@ -15,6 +16,7 @@ export class LineRecorder implements Recorder {
   #counter = 0;
   full = false;
   readonly audits: AuditEntry[] = [];
+  readonly events: FreeEvent[] = [];
   readonly live = new Set<string>();
   readonly #failures = new Map<string, (error: StenoError) => void>();
   /** Sessions ask for a pause after each write while this is true. */
@@ -87,6 +89,14 @@ export class LineRecorder implements Recorder {
   audit(entry: AuditEntry): void {
     this.audits.push(entry);
     appendFileSync(join(this.#directory, 'audit.jsonl'), `${JSON.stringify(entry)}\n`);
+  }
+
+  get eventsFull(): boolean {
+    return this.full;
+  }
+
+  event(event: FreeEvent): void {
+    this.events.push(event);
   }
 
   async close(): Promise<void> {

@@ -10,7 +10,7 @@ import { sessionId } from '#schemas/recording/line.js';
 import type { AuditRow } from '#schemas/events/rows.js';
 import { UplinkClient } from './client.js';
 import type { UplinkOptions, UplinkState } from './client.js';
-import { EventQueue } from './event-queue.js';
+import { EventQueue, auditRows } from './event-queue.js';
 import type { Quarantined } from './event-queue.js';
 import { MemoryIngest } from './memory-ingest.js';
 import type { OutgoingFrame, RecordingSource, SessionSource } from './source.js';
@@ -123,13 +123,16 @@ const connect = (change: Partial<UplinkOptions> = {}): UplinkClient =>
   }));
 const SESSION = '01jd0000000000000000000000';
 const queue = (write?: (fd: number, bytes: Uint8Array) => void, onQuarantine?: (quarantined: Quarantined) => void): EventQueue =>
-  new EventQueue({
-    folder,
-    now: () => Date.now(),
-    random: (bytes) => randomBytes(bytes),
-    ...(write === undefined ? {} : { write }),
-    ...(onQuarantine === undefined ? {} : { onQuarantine }),
-  });
+  new EventQueue(
+    {
+      folder,
+      now: () => Date.now(),
+      random: (bytes) => randomBytes(bytes),
+      ...(write === undefined ? {} : { write }),
+      ...(onQuarantine === undefined ? {} : { onQuarantine }),
+    },
+    auditRows,
+  );
 const row = (event: string): Omit<AuditRow, 'id' | 'at'> => ({
   event,
   actor: '',
@@ -292,6 +295,43 @@ describe('audit rows', () => {
     expect(events.inMemory).toBe(1);
     connect({ batches: [events] });
     await ingest.when(() => ingest.events.size === 1);
+  });
+
+  test('wait in memory when as many batches as there may be wait on disk, and the oldest of those are dropped and counted', async () => {
+    const options = { folder, now: () => Date.now(), random: (bytes: number) => randomBytes(bytes), maxBatches: 1 };
+    const events = new EventQueue(options, auditRows);
+    events.push(row('test.disk'));
+    await events.flush();
+    expect(events.full).toBe(true);
+    for (let i = 0; i < 5_000; i++) events.push(row('test.memory'));
+    expect(readdirSync(folder)).toHaveLength(1);
+    expect(events.inMemory).toBe(4_096);
+    connect({ batches: [events] });
+    await ingest.when(() => ingest.events.size === 4_098);
+    const dropped = [...ingest.events.values()].find(({ event }) => event === 'audit.dropped');
+    expect(JSON.parse(String(dropped!['data']))).toEqual({ count: 5_000 - 4_096 });
+    while (events.full) await new Promise((resolve) => setImmediate(resolve));
+  });
+
+  test('and events without a session: these wait while ingest speaks a version without them', async () => {
+    ingest.hooks.version = 1;
+    const free = new EventQueue(
+      { folder: join(folder, 'free'), now: () => Date.now(), random: (bytes) => randomBytes(bytes) },
+      { ...auditRows, table: 'events' },
+    );
+    const audit = queue();
+    free.push(row('test.free'));
+    audit.push(row('test.audit'));
+    await Promise.all([free.flush(), audit.flush()]);
+    const uplink = connect({ batches: [free, audit] });
+    const seen = (): unknown[] => [...ingest.events.values()].map(({ event }) => event);
+    await ingest.when(() => ingest.events.size === 1);
+    expect(seen()).toEqual(['test.audit']);
+    delete ingest.hooks.version;
+    uplink.reconnect();
+    await ingest.when(() => ingest.events.size === 2);
+    expect(seen()).toEqual(['test.audit', 'test.free']);
+    while (!free.empty) await new Promise((resolve) => setImmediate(resolve));
   });
 
   test('refused for good are kept beside the queue, and told', async () => {

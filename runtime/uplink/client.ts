@@ -469,6 +469,7 @@ export class UplinkClient {
   #sendEvents(): void {
     const most = this.#strikes.size > 0 ? 1 : (this.#options.batchWindow ?? EVENT_WINDOW);
     for (const batches of this.#options.batches ?? []) {
+      if (this.#version < (batches.version ?? UPLINK_VERSION)) continue;
       while (this.#up && this.#eventsInFlight.size < most) {
         const batch = batches.next();
         if (batch === null) break;

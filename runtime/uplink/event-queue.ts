@@ -1,5 +1,5 @@
 /**
- * A durable queue of audit rows: `FOLDER/<id>.jsonl`, one file per batch, one row a line.
+ * A durable queue of rows, of the audit or of events without a session: `FOLDER/<id>.jsonl`, one file per batch, one row a line.
  *
  *   1. A row is appended to the open batch with write(2) before `push` returns. Crash: the row is in the file.
  *   2. A quarter of a second, 256 rows or 256 KiB later the batch is sealed: nothing joins it, and it may be sent. It is
@@ -14,7 +14,7 @@
  * Of `.refused` files the newest `KEPT_REFUSED` stay.
  *
  * When the disk refuses a row, it waits in memory, `MEMORY_ROWS` at most, and leaves from there; beyond that the oldest
- * are dropped and counted in a row of their own. Tested in client.test.ts.
+ * are dropped and counted in a row of their own, which the kind of the rows makes. Tested in client.test.ts.
  */
 import {
   closeSync,
@@ -35,6 +35,7 @@ import { promisify } from 'node:util';
 import { sessionId } from '#schemas/recording/line.js';
 import { auditRow, sessionIdPattern } from '#schemas/events/rows.js';
 import type { AuditRow } from '#schemas/events/rows.js';
+import { UPLINK_FREE_EVENTS_VERSION, UPLINK_VERSION } from '#schemas/uplink.js';
 import type { BatchSource, EventBatch } from './source.js';
 
 const SEAL_MS = 250;
@@ -43,7 +44,7 @@ const BATCH_BYTES = 256 << 10;
 const MEMORY_ROWS = 4096;
 /** Files of at most `BATCH_BYTES` and one row. */
 const KEPT_REFUSED = 64;
-const DAMAGED = 'what is on disk is no audit row';
+const DAMAGED = 'what is on disk is no row';
 /** Event of the audit row that tells of others that were put aside. */
 export const QUARANTINED = 'audit.quarantined';
 
@@ -52,6 +53,8 @@ export interface EventQueueOptions {
   /** Ms since 1970. */
   readonly now: () => number;
   readonly random: (bytes: number) => Uint8Array;
+  /** Batches on disk beyond which rows wait in memory; any number when left out. */
+  readonly maxBatches?: number;
   /** Rows that cannot be sent were put aside. */
   readonly onQuarantine?: (quarantined: Quarantined) => void;
   /** One append of one row; for tests of full disks. */
@@ -77,9 +80,27 @@ interface OpenBatch {
 
 const fdatasyncAsync = promisify(fdatasync);
 
-export class EventQueue implements BatchSource {
+/** What the rows of a queue are. */
+export interface RowKind<Row> {
+  /** Of the store; the audit's when left out. */
+  readonly table?: 'events';
+  /** The line of a row that is pushed now. */
+  readonly complete: (row: Row, now: number, random: (bytes: number) => Uint8Array) => object;
+  readonly isRow: (value: unknown) => boolean;
+  /** Tells how many were dropped from memory. */
+  readonly dropped: (count: number, now: number, random: (bytes: number) => Uint8Array) => object;
+}
+
+export const auditRows: RowKind<Omit<AuditRow, 'id' | 'at'>> = {
+  complete: (row, now, random) => ({ id: sessionId(now, random(10)), at: now, ...row }),
+  isRow: (value) => auditRow.safeParse(value).success,
+  dropped: (count, now, random) => droppedRow(sessionId(now, random(10)), now, count),
+};
+
+export class EventQueue<Row extends object = Omit<AuditRow, 'id' | 'at'>> implements BatchSource {
   onWork: (() => void) | null = null;
   readonly #options: EventQueueOptions;
+  readonly #kind: RowKind<Row>;
   readonly #write: (fd: number, bytes: Uint8Array) => void;
   /** Sealed batches on disk, oldest first, and those of them that were handed out. */
   readonly #sealed: string[];
@@ -95,8 +116,9 @@ export class EventQueue implements BatchSource {
   #sealing: Promise<void> = Promise.resolve();
   #closed = false;
 
-  constructor(options: EventQueueOptions) {
+  constructor(options: EventQueueOptions, kind: RowKind<Row>) {
     this.#options = options;
+    this.#kind = kind;
     this.#write = options.write ?? writeWhole;
     mkdirSync(options.folder, { recursive: true, mode: 0o700 });
     // A file that was being written when its process died says nothing that another does not.
@@ -107,9 +129,18 @@ export class EventQueue implements BatchSource {
       .sort();
   }
 
+  get version(): number {
+    return this.#kind.table === undefined ? UPLINK_VERSION : UPLINK_FREE_EVENTS_VERSION;
+  }
+
   /** Whether everything pushed was acknowledged. */
   get empty(): boolean {
     return this.#open === null && this.#sealed.length === 0 && this.inMemory === 0;
+  }
+
+  /** Nothing more goes to disk: what is pushed now may be dropped, and counted. */
+  get full(): boolean {
+    return this.#sealed.length >= (this.#options.maxBatches ?? Infinity);
   }
 
   /** Rows not acknowledged, as far as they are not on disk. */
@@ -117,10 +148,9 @@ export class EventQueue implements BatchSource {
     return this.#memory.length + (this.#memoryBatch?.rows.length ?? 0);
   }
 
-  /** Adds `id` and `at`. Never throws. */
-  push(row: Omit<AuditRow, 'id' | 'at'>): void {
-    const now = this.#options.now();
-    const line = JSON.stringify({ id: sessionId(now, this.#options.random(10)), at: now, ...row });
+  /** Never throws. */
+  push(row: Row): void {
+    const line = JSON.stringify(this.#kind.complete(row, this.#options.now(), this.#options.random));
     if (!this.#append(line)) this.#remember(line);
     this.#timer ??= setTimeout(() => this.#seal(), SEAL_MS);
   }
@@ -128,16 +158,21 @@ export class EventQueue implements BatchSource {
   next(): EventBatch | null {
     if (this.#memoryBatch !== null && !this.#handedOut.has(this.#memoryBatch.id)) {
       this.#handedOut.add(this.#memoryBatch.id);
-      return { id: this.#memoryBatch.id, payload: batchOf(this.#memoryBatch.rows) };
+      return this.#batch(this.#memoryBatch.id, this.#memoryBatch.rows);
     }
     for (const id of [...this.#sealed]) {
       if (this.#handedOut.has(id)) continue;
       const rows = this.#sound(id);
       if (rows.length === 0) continue;
       this.#handedOut.add(id);
-      return { id, payload: batchOf(rows) };
+      return this.#batch(id, rows);
     }
     return null;
+  }
+
+  #batch(id: string, rows: readonly string[]): EventBatch {
+    const { table } = this.#kind;
+    return { id, ...(table === undefined ? {} : { table }), payload: batchOf(rows) };
   }
 
   rewind(underWay: ReadonlySet<string>): void {
@@ -192,6 +227,7 @@ export class EventQueue implements BatchSource {
   /** The rows of a batch that can be sent; others are put aside first. None: the batch is no more. */
   #sound(id: string): string[] {
     const rows = this.#rowsOf(id);
+    const isRow = (line: string): boolean => this.#isRow(line);
     const good = (rows ?? []).filter(isRow);
     if (rows === null || (good.length === 0 && rows.length > 0)) this.#putAside(id, rows ?? [], 'UPLINK_MALFORMED', DAMAGED);
     else if (rows.length === 0) this.#forget(id);
@@ -210,6 +246,14 @@ export class EventQueue implements BatchSource {
       }
     }
     return good;
+  }
+
+  #isRow(line: string): boolean {
+    try {
+      return this.#kind.isRow(JSON.parse(line));
+    } catch {
+      return false;
+    }
   }
 
   /** The lines of a batch; null: its file cannot be read, or holds something and no line. */
@@ -289,7 +333,7 @@ export class EventQueue implements BatchSource {
   }
 
   #append(line: string): boolean {
-    if (this.#closed) return false;
+    if (this.#closed || (this.#open === null && this.full)) return false;
     let batch = this.#open;
     const bytes = Buffer.from(`${line}\n`);
     try {
@@ -340,7 +384,7 @@ export class EventQueue implements BatchSource {
     if (this.#memoryBatch !== null || this.#memory.length === 0) return;
     const rows = this.#memory.splice(0, BATCH_ROWS);
     if (this.#dropped > 0) {
-      rows.push(JSON.stringify(droppedRow(sessionId(this.#options.now(), this.#options.random(10)), this.#options.now(), this.#dropped)));
+      rows.push(JSON.stringify(this.#kind.dropped(this.#dropped, this.#options.now(), this.#options.random)));
       this.#dropped = 0;
     }
     this.#memoryBatch = { id: this.#newId(), rows };
@@ -365,14 +409,6 @@ function readRows(path: string): string[] {
     .split('\n')
     .slice(0, -1)
     .filter((line) => line !== '');
-}
-
-function isRow(line: string): boolean {
-  try {
-    return auditRow.safeParse(JSON.parse(line)).success;
-  } catch {
-    return false;
-  }
 }
 
 /** The session that a line names, also one that is no row any more. */

@@ -36,14 +36,16 @@ export interface RecordingSource {
 export interface EventBatch {
   /** Unique per sender; the same for every resend. */
   readonly id: string;
-  /** Rows of the kernel, from nodes; audit rows when left out. */
-  readonly table?: 'kernel';
+  /** Rows of the kernel, from nodes; events without a session, from gateways; audit rows when left out. */
+  readonly table?: 'kernel' | 'events';
   /** JSON array of rows, at most 1 MiB with its header. */
   readonly payload: Uint8Array;
 }
 
-/** A queue of audit rows, in batches. */
+/** A queue of rows, in batches. */
 export interface BatchSource {
+  /** The version of the uplink that carries its batches; they wait while an older one is spoken. 1 when left out. */
+  readonly version?: number;
   /** The oldest batch that is neither acknowledged nor handed out since `rewind`; null until `onWork` is called. */
   next(): EventBatch | null;
   /** Hands out everything again that was not acknowledged, but what is `underWay`: after a reconnect or a refusal. */

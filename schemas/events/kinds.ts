@@ -26,7 +26,7 @@ export const kinds = {
   sftp: { sources: ['recording'], text: 'an SFTP operation on a file' },
   kube: { sources: ['kubernetes'], text: 'a request to a Kubernetes API' },
   forward: { sources: ['recording'], text: 'a forwarded connection opened or closed' },
-  gap: { sources: ['recording', 'kernel'], text: 'something was not captured, and why' },
+  gap: { sources: eventSources, text: 'something was not captured, and why' },
   participant: { sources: ['recording'], text: 'somebody joined or left the session' },
   signal: { sources: ['recording'], text: 'a signal was sent to the program' },
   marker: { sources: ['recording'], text: 'a marker was set' },

@@ -2,6 +2,7 @@
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { openEventStore } from '#stores/events/clickhouse/store.js';
 import { Steno, eventually } from '../end-to-end/machine.js';
 import type { Result, SessionRow } from '../end-to-end/machine.js';
 import { lacking, startKubernetes } from './kubernetes.js';
@@ -241,5 +242,30 @@ describe.skipIf(lacking !== null)('kubectl through the gateway', () => {
     await rules({ ...everything, resources: ['configmaps'] });
     await watch.ended;
     expect((await through('get', 'pods')).stderr).toMatch(/ACCESS_DENIED/);
+  });
+
+  // Last: the embedded store belongs to one process at a time.
+  it('every request is in the event store, refused ones too, under the id that the cluster audits it by', async () => {
+    await steno.stop();
+    const store = await openEventStore({ kind: 'chdb', path: join(steno.data, 'store/events') });
+    try {
+      const { rows } = await store.events({ kinds: ['kube'], session: '', limit: 1000 });
+      const about = (name: string, outcome: string) => rows.filter((row) => row.name === name && row.outcome === outcome);
+      expect(about('list pods', 'success')[0]).toMatchObject({
+        user: steno.login,
+        cluster: 'east',
+        emitter: 'gateway/local',
+        source: 'kubernetes',
+      });
+      expect(about('list pods', 'failure')[0]).toMatchObject({ reason: 'ACCESS_DENIED' });
+      expect(JSON.parse(about('create pods/exec', 'success')[0]!.data)).toMatchObject({
+        code: 101,
+        audit_id: expect.stringMatching(/^[0-9a-f-]{36}$/) as string,
+        session: expect.stringMatching(/^[0-9a-z]{26}$/) as string,
+      });
+      expect(new Set(rows.map(({ block, index }) => `${block} ${index}`)).size).toBe(rows.length);
+    } finally {
+      await store.close();
+    }
   });
 });
