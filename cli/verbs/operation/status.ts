@@ -153,6 +153,7 @@ async function quarantine(data: string): Promise<Check> {
   const places = [
     ['gateway/spool/quarantine', /./],
     ['gateway/spool/events', /\.refused$/],
+    ['gateway/spool/free-events', /\.refused$/],
     ['agent/kernel', /\.refused$/],
     ['kernel', /\.refused$/],
   ] as const;
