@@ -20,7 +20,6 @@ import type { Snapshot } from '#schemas/snapshot.js';
 import { interactive, parseKubeTarget } from '#schemas/kube/request-line.js';
 import type { KubeTarget } from '#schemas/kube/request-line.js';
 import type { Recorder } from '../recorder/recorder.js';
-import type { Access } from '../sessions/access.js';
 import { asStenoError } from '../sessions/refusal.js';
 import type { SessionRegistry } from '../sessions/registry.js';
 import { NO_LIMITS, authorizeKube } from './authorization.js';
@@ -30,6 +29,7 @@ import type { CertifiedUser } from './client-certificate.js';
 import { answeredHeaders, forwardedHeaders, framingOf, identityHeaders } from './headers.js';
 import { requestEvent } from './request-event.js';
 import type { RequestCounts } from './request-event.js';
+import type { Entered, Understood } from './request.js';
 import { answerRefusal } from './status.js';
 import type { Upstream, Upstreams } from './upstreams.js';
 
@@ -50,20 +50,6 @@ const CLIENT_GONE = 'the client is gone';
 
 /** Connections that end with the answer they are getting: what follows on them is not answered, whoever sends it. */
 const ending = new WeakSet<Socket>();
-
-/** What a request asks for, and of whom. */
-export interface Understood {
-  readonly cluster: string;
-  readonly target: KubeTarget;
-}
-
-/** What was let in, with its access registered. */
-export interface Entered extends Understood {
-  readonly authorized: KubeAuthorized;
-  readonly access: Access;
-  /** In the API server's audit log and in ours. */
-  readonly auditId: string;
-}
 
 /** Throws KUBE_REQUEST_REFUSED. `url`: as it stands in the request line, `/CLUSTER/…`. */
 export function understand(method: string, url: string): Understood {

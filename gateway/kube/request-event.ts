@@ -7,7 +7,7 @@ import type { StenoError } from '#schemas/base/errors.js';
 import type { FreeEvent } from '../recorder/free-events.js';
 import { printable } from '../sessions/refusal.js';
 import type { CertifiedUser } from './client-certificate.js';
-import type { Entered, Understood } from './proxy.js';
+import type { Entered, Understood } from './request.js';
 
 /** What is counted while a request runs. */
 export interface RequestCounts {
