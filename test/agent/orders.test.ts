@@ -7,7 +7,7 @@ import { userInfo } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, beforeEach, describe, expect, it } from 'vitest';
 import { ORDER_REQUEST, ORDER_VARIABLE, PROGRESS_VARIABLE, REPORT_REQUEST } from '#schemas/kernel/orders.js';
-import type { KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
+import type { EventsWay, KernelOrder, KernelReport } from '#schemas/kernel/orders.js';
 import { paramikoChannel } from '#runtime/testing/paramiko-channel.js';
 import type { KernelRecorder } from '../../agent/kernel/kernel-recorder.js';
 import { SshNode, run } from './ssh-node.js';
@@ -18,7 +18,7 @@ const node = new SshNode();
 const orders: KernelOrder[] = [];
 /** Reports how far it has read as soon as the program runs. */
 const kernel = {
-  session: (given: KernelOrder, report: (what: KernelReport) => void) => {
+  session: (given: KernelOrder, _way: EventsWay | null, report: (what: KernelReport) => void) => {
     orders.push(given);
     return {
       spawn: <T>(make: () => T): T => {

@@ -23,6 +23,7 @@ const { needsOf, testFiles, isTestSupport, root } = await load<{
 
 /** What every Debian has, in packages that cannot be removed. */
 const elsewhere = new Set([
+  'bash',
   'cat',
   'chage',
   'chmod',
