@@ -64,7 +64,9 @@ export function openedFromConformance(store: () => EventStore): void {
               ...change,
             });
             const named = exampleEventRow({ ...row, index: 0, kind: 'kernel', name: 'recording', data: JSON.stringify({ machine }) });
-            return [named, connect, ...(twice === true ? [connect] : [])];
+            // The last row of a session is of the same kind, and says nothing of the machine.
+            const end = exampleEventRow({ ...row, index: 2, kind: 'kernel', name: 'end', data: '{}' });
+            return [named, connect, end, ...(twice === true ? [connect] : [])];
           }),
         ];
       });

@@ -103,7 +103,7 @@ async function machinesOf(engine: Engine, sessions: readonly string[]): Promise<
   if (sessions.length === 0) return new Map();
   const found = await engine.read(
     "SELECT session, any(JSONExtractString(data, 'machine')) FROM events WHERE session IN {sessions:Array(String)} AND source = 'kernel' " +
-      `AND kind = 'kernel' GROUP BY session HAVING uniqExact(JSONExtractString(data, 'machine')) = 1 ${readSettings('machines_of_sessions')}`,
+      `AND kind = 'kernel' AND name = 'recording' GROUP BY session HAVING uniqExact(JSONExtractString(data, 'machine')) = 1 ${readSettings('machines_of_sessions')}`,
     { sessions },
   );
   return new Map(found.map(([session, machine]) => [String(session), String(machine)]));
