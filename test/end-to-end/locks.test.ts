@@ -272,10 +272,10 @@ it('a frozen session goes on, and what is typed into it reaches no program until
   const { id } = live!;
   const refused = await mallory.steno('sessions', 'freeze', id).catch((error: unknown) => error);
   expect(JSON.stringify(refused) + String(refused)).toContain('ACCESS_DENIED');
-  await steno.steno('sessions', 'freeze', id, '--reason', 'incident 7');
+  expect(await steno.steno('sessions', 'freeze', id, '--reason', 'incident 7')).toMatchObject({ status: 0, stderr: '' });
   await terminal.until(/this session is frozen.*incident 7/);
   terminal.write('echo fro""zen\r');
-  await steno.steno('sessions', 'unfreeze', id);
+  expect(await steno.steno('sessions', 'unfreeze', id)).toMatchObject({ status: 0, stderr: '' });
   await terminal.until(/no longer frozen/);
   terminal.write('echo tha""wed\r');
   await terminal.until(/thawed/);
