@@ -111,7 +111,7 @@ function commandEvents(count: number): readonly EventRow[] {
       kind: 'file',
       outcome: 'success',
       name: 'create',
-      path: `/home/ann/work/${program}/${i}.log`,
+      path: `/home/ann/jobs/${program}/${i}.log`,
       data: JSON.stringify({ pid: i, uid: i % 3 }),
     });
     if (i % 4 > 0) continue;
