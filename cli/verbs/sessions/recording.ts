@@ -4,7 +4,7 @@ import { rename, rm } from 'node:fs/promises';
 import { pipeline } from 'node:stream/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Command, Option } from 'commander';
-import { exportSession } from '#schemas/api/recordings/sessions.js';
+import { exportFormats, exportSession } from '#schemas/api/recordings/sessions.js';
 import { targetOf } from '#schemas/endpoint/endpoint.js';
 import { StenoError } from '#schemas/base/errors.js';
 import { isSessionId } from '#schemas/recording/line.js';
@@ -29,7 +29,7 @@ export function exportCommand(): Command {
         '--format <format>',
         'cast.zst carries its proof; events.zst is the signed log of kernel events; cast is asciicast v3; txt is what was on screen; json adds files, forwards and gaps',
       )
-        .choices(['cast.zst', 'events.zst', 'cast', 'txt', 'json'])
+        .choices(exportFormats)
         .default('cast.zst'),
     )
     .option('-o, --output <file>', 'where to; default is standard output')
@@ -80,7 +80,7 @@ export function verifyCommand(): Command {
     .option('--json', 'print JSON')
     .addHelpText(
       'after',
-      '\nNeeds no network and no login when a file and --ca are given. The event log of a session that has just ended is waited for. Exit codes: 0 whole and unaltered, 10 altered,\n11 truncated, 12 reordered, 13 a part is missing, 14 unsigned, 65 no recording.',
+      '\nNeeds no network and no login when a file and --ca are given. The event log of a session\nthat has just ended is waited for. Exit codes: 0 whole and unaltered, 10 altered, 11 truncated,\n12 reordered, 13 a part is missing, 14 unsigned, 65 no recording.',
     )
     .action(async (target: string, logFile: string | undefined, options: { ca?: string; json?: boolean }) => {
       const lines = options.ca === undefined ? readProfile(openHome()).recording_ca : readHostKeys(readFileSync(options.ca, 'utf8'));
@@ -100,7 +100,8 @@ const LOG_PATIENCE_MS = 15_000;
 const unfinished: ReadonlySet<string> = new Set(['VERIFY_MISSING_PART', 'VERIFY_TRUNCATED']);
 
 /** What is found of the event log; null: the recording names none. */
-type LogVerdict = Verdict | 'not given' | null;
+type LogVerdict = FoundLog | 'not given';
+type FoundLog = Verdict | null;
 
 async function verifyLog(
   verifier: (file: Uint8Array) => Verdict,
@@ -109,7 +110,7 @@ async function verifyLog(
   file: string | undefined,
 ): Promise<LogVerdict> {
   const { header } = recording;
-  const bad = ({ code, detail }: Pick<Fault, 'code' | 'detail'>): LogVerdict => ({
+  const bad = ({ code, detail }: Pick<Fault, 'code' | 'detail'>): FoundLog => ({
     ok: false,
     code,
     detail,
@@ -119,7 +120,7 @@ async function verifyLog(
   });
   const ofSession = statSync(target, { throwIfNoEntry: false })?.isFile() !== true;
   if (file === undefined && !ofSession) return recording.logged ? 'not given' : null;
-  const look = async (): Promise<LogVerdict> => {
+  const look = async (): Promise<FoundLog> => {
     const bytes = await readTarget(file ?? target, 'events.zst').catch(noneThere);
     // The recording says that there is one, and that is signed.
     if (bytes === null)
@@ -133,7 +134,7 @@ async function verifyLog(
   const patient = file === undefined && Date.now() - recording.checkpoint.time < RECENT_MS;
   for (const until = Date.now() + (patient ? LOG_PATIENCE_MS : 0); ; await sleep(500)) {
     const found = await look();
-    if (found === null || found === 'not given' || found.ok || !unfinished.has(found.code) || Date.now() >= until) return found;
+    if (found === null || found.ok || !unfinished.has(found.code) || Date.now() >= until) return found;
   }
 }
 
